@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+type cancelCmd struct {
+	ID     string `arg:"" help:"Request id, or the id of the message where the request has none."`
+	Kind   string `enum:"request,message," default:"" placeholder:"request|message" help:"What kind of id it is; by default the Status door is asked."`
+	Reason string `placeholder:"TEXT" help:"Why, for people; goes into the events."`
+}
+
+// Help is shown below the flags.
+func (cancelCmd) Help() string {
+	return `A cancel is a wish: a job that runs ends when Vertex AI has stopped it, and may still succeed.
+
+An id that is not known is cancelled as well: if its request arrives later, it is cancelled at once.`
+}
+
+// A cancelling is what was asked for.
+type cancelling struct {
+	ID        string          `json:"id"`
+	Kind      message.Kind    `json:"kind"`
+	State     lifecycle.State `json:"state,omitempty"` // before the cancel; empty for an id that is not known
+	MessageID string          `json:"messageId,omitempty"`
+}
+
+func (c *cancelCmd) Run(g *globals) error {
+	if err := g.writable(); err != nil {
+		return err
+	}
+	want := cancelling{ID: c.ID, Kind: message.Kind(c.Kind)}
+	known := true
+	if want.Kind == "" {
+		d, err := g.open()
+		if err != nil {
+			return fmt.Errorf("%w (with --kind the Status door is not needed)", err)
+		}
+		r, _, err := d.request(g, c.ID, "")
+		switch {
+		case notFound(err):
+			known, want.Kind = false, message.KindRequest
+		case err != nil:
+			return err
+		case r.Kind == message.KindAnswer:
+			return fmt.Errorf("message %s made no request; there is nothing to cancel", c.ID)
+		case r.State == lifecycle.Cancelled || r.State == lifecycle.Cancelling:
+			want.Kind, want.State = r.Kind, r.State
+			return c.report(g, want, "%s is %s already; nothing was sent.", c.ID, r.State)
+		case r.State.Terminal():
+			return fmt.Errorf("%s has ended: it is %s; nothing was sent", c.ID, r.State)
+		default:
+			want.Kind, want.State = r.Kind, r.State
+		}
+	}
+	data, err := c.body(want.Kind)
+	if err != nil {
+		return err
+	}
+	if want.MessageID, err = g.publish(data, nil); err != nil {
+		return err
+	}
+	if !known {
+		return c.report(g, want, "Nothing is known under the id %s. The cancel was sent nevertheless: if the request arrives later, it is cancelled at once.", c.ID)
+	}
+	return c.report(g, want, "The cancel of %s was sent. See what becomes of it with: berth show %s", c.ID, c.ID)
+}
+
+// body is the message that asks for the cancel, checked as the deployment will.
+func (c *cancelCmd) body(kind message.Kind) ([]byte, error) {
+	fields := map[string]string{"requestId": c.ID}
+	if kind == message.KindMessage {
+		fields = map[string]string{"messageId": c.ID}
+	}
+	if c.Reason != "" {
+		fields["reason"] = c.Reason
+	}
+	data, err := json.Marshal(map[string]any{"cancel": fields})
+	if err != nil {
+		return nil, fmt.Errorf("encode the cancel of %q: %w", c.ID, err)
+	}
+	if _, err := message.Decode(message.Delivery{ID: "checked", Data: data}); err != nil {
+		return nil, usage("%w", err)
+	}
+	return data, nil
+}
+
+func (c *cancelCmd) report(g *globals, want cancelling, format string, args ...any) error {
+	if g.JSON {
+		return printJSON(g.out, want)
+	}
+	say(g.out, format, args...)
+	return nil
+}

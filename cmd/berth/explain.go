@@ -1,0 +1,105 @@
+package main
+
+import (
+	"io"
+	"net/url"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/statuspage"
+)
+
+type explainCmd struct{ job }
+
+// Help is shown below the flags.
+func (explainCmd) Help() string {
+	return "Ends with 0 if the job would start now, 4 if it would have to wait, 3 if it would be refused."
+}
+
+func (c *explainCmd) Run(g *globals) error {
+	d, err := g.open()
+	if err != nil {
+		return err
+	}
+	data, err := c.read(g)
+	if err != nil {
+		return err
+	}
+	attributes, err := c.attributes()
+	if err != nil {
+		return err
+	}
+	var q statuspage.Quote
+	text, err := d.post(g.ctx, statuspage.Message{Data: data, Attributes: attributes}, &q, url.Values{"tenant": {g.Tenant}}, "explain")
+	if err != nil {
+		return err
+	}
+	if g.JSON {
+		if err := indent(g.out, text); err != nil {
+			return err
+		}
+		return verdict(q.Verdict)
+	}
+	say(g.out, "%s", sentence(q))
+	if q.Reason != nil && q.Type != message.Refused {
+		say(g.out, "  %s", problem(q.Reason))
+	}
+	reasons(g.out, q.Outcome)
+	if len(q.Warnings) > 0 {
+		say(g.out, "\nRemarks:")
+		problems(g.out, q.Warnings)
+	}
+	return verdict(q.Verdict)
+}
+
+// sentence is the verdict in words.
+func sentence(q statuspage.Quote) string {
+	where := "."
+	if q.PersistentResource != "" {
+		where = " on " + short(q.PersistentResource) + "."
+	}
+	switch {
+	case q.Type == message.Refused:
+		return "REFUSE: the message cannot be taken."
+	case q.Verdict == string(admission.Admit) && q.ScaleUp:
+		return "ADMIT: the job would be submitted now, and start when the autoscaler has added machines" + where
+	case q.Verdict == string(admission.Admit):
+		return "ADMIT: the job would start now" + where
+	case q.Verdict == string(admission.Wait):
+		return "WAIT: the job would wait in line" + where
+	}
+	return "REFUSE: the job would be refused" + where
+}
+
+// reasons writes all that an outcome says about why.
+func reasons(w io.Writer, o message.Outcome) {
+	if len(o.Problems) > 0 {
+		problems(w, o.Problems)
+		return
+	}
+	if o.Reason != nil && o.Reason.Mend != "" && !edited(o) {
+		say(w, "  %s", o.Reason.Mend)
+	}
+	fit(w, o.Fit)
+}
+
+// edited says whether the arithmetic lists the edits that the mend repeats.
+func edited(o message.Outcome) bool {
+	for _, f := range o.Fit {
+		if len(f.Edits) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// verdict turns a verdict into an exit code.
+func verdict(v string) error {
+	switch admission.Verdict(v) {
+	case admission.Admit:
+		return nil
+	case admission.Wait:
+		return &quit{code: exitWaits}
+	}
+	return &quit{code: exitRefused}
+}

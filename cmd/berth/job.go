@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/message"
+)
+
+// A job is the file of submit and explain, and the options that go with it. The
+// options travel as attributes of the message, so that the file is sent as it
+// is.
+type job struct {
+	File string `arg:"" optional:"" default:"-" help:"CustomJob, CustomJobSpec, worker pool specs or envelope, in JSON or YAML; - for standard input."`
+
+	ID                 string            `name:"id" group:"Options:" placeholder:"ID" help:"Request id, under which a job is taken once."`
+	PersistentResource string            `group:"Options:" placeholder:"NAME" help:"Persistent resource: id or full name."`
+	DisplayName        string            `group:"Options:" placeholder:"TEXT" help:"Display name of the job."`
+	Label              map[string]string `mapsep:"none" group:"Options:" placeholder:"KEY=VALUE" help:"Label of the job; may be repeated."`
+	Priority           *int              `group:"Options:" placeholder:"N" help:"-1000 to 1000, higher goes first."`
+	OnFull             string            `enum:"queue,reject," default:"" group:"Options:" placeholder:"queue|reject" help:"What to do when the job cannot start at once."`
+	MaxWait            time.Duration     `group:"Options:" placeholder:"DURATION" help:"Longest wait in line, for example 3600s."`
+	DryRun             bool              `group:"Options:" help:"Have the deployment decide and answer, and start nothing."`
+}
+
+// attributes are the options as message attributes.
+func (j *job) attributes() (map[string]string, error) {
+	a := map[string]string{}
+	set := func(name, value string) {
+		if value != "" {
+			a["berth-"+name] = value
+		}
+	}
+	set("request-id", j.ID)
+	set("persistent-resource", j.PersistentResource)
+	set("display-name", j.DisplayName)
+	set("on-full", j.OnFull)
+	if j.Priority != nil {
+		set("priority", strconv.Itoa(*j.Priority))
+	}
+	if j.MaxWait != 0 {
+		set("max-wait", strconv.FormatFloat(j.MaxWait.Seconds(), 'f', -1, 64)+"s")
+	}
+	if j.DryRun {
+		set("dry-run", "true")
+	}
+	var labels []string
+	for _, key := range sortedKeys(j.Label) {
+		if strings.Contains(key+j.Label[key], ",") {
+			return nil, usage("--label %s: a label has no comma", key)
+		}
+		labels = append(labels, key+"="+j.Label[key])
+	}
+	set("labels", strings.Join(labels, ","))
+	return a, nil
+}
+
+// read reads the file, to one byte more than a message can have.
+func (j *job) read(g *globals) (data []byte, err error) {
+	in, name := g.in, "standard input"
+	if j.File != "-" {
+		f, err := os.Open(j.File)
+		if err != nil {
+			return nil, usage("read the job: %w", err)
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		in, name = f, j.File
+	} else if f, ok := in.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			fmt.Fprintln(g.err, "Reading the job from standard input.") //nolint:errcheck // a hint
+		}
+	}
+	if data, err = io.ReadAll(io.LimitReader(in, message.MaxData+1)); err != nil {
+		return nil, usage("read the job from %s: %w", name, err)
+	}
+	return data, nil
+}
+
+// check decodes the message as the deployment will.
+func check(data []byte, attributes map[string]string) (*message.Request, *message.Refusal, error) {
+	m, err := message.Decode(message.Delivery{ID: "checked", Data: data, Attributes: attributes})
+	if r := (*message.Refusal)(nil); errors.As(err, &r) {
+		return nil, r, nil
+	} else if err != nil {
+		return nil, nil, fmt.Errorf("check the job: %w", err)
+	}
+	if m.Cancel != nil {
+		return nil, nil, usage("this is a cancel, not a job; use berth cancel ID")
+	}
+	return m.Request, nil, nil
+}

@@ -1,0 +1,108 @@
+// Berth is the operator's tool: it submits jobs, shows what became of them and
+// why, and shows the pools and the queue.
+//
+// It reads through the Status door and writes by publishing to the request
+// topic, so it works the same against the local stack and a deployment, and who
+// may do what is decided in one place. It keeps nothing.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes. They are part of the tool's interface.
+const (
+	exitError       = 1   // something went wrong; nothing is said about the job
+	exitUsage       = 2   // the command line, or nothing to talk to
+	exitRefused     = 3   // the job was refused, or can never fit
+	exitWaits       = 4   // explain: it would have to wait
+	exitEndedBadly  = 5   // submit --follow: failed, cancelled or expired
+	exitInterrupted = 130 // Ctrl-C
+)
+
+const description = `Submit training jobs to a Berth deployment and see what becomes of them.
+
+Without --project and --status-url it talks to the local stack that runs on this machine.
+
+Exit codes: 0 success, 1 error, 2 usage, 3 refused or never fits, 4 would have to wait (explain), ` +
+	`5 ended badly (submit --follow: failed, cancelled, expired), 130 interrupted.`
+
+type cli struct {
+	globals
+
+	Submit  submitCmd  `cmd:"" help:"Check a job and publish it to the request topic."`
+	Show    showCmd    `cmd:"" help:"Show one request: its state, the reason, its history."`
+	Explain explainCmd `cmd:"" help:"Say what would happen to a job now, without sending it."`
+	Pools   poolsCmd   `cmd:"" help:"Show the pools of the persistent resources and what is free."`
+	Queue   queueCmd   `cmd:"" help:"Show the waiting requests in order, each with its reason."`
+	Cancel  cancelCmd  `cmd:"" help:"Ask for the end of a request."`
+}
+
+// globals are the flags of every verb, and the world that they run in.
+type globals struct {
+	target
+	JSON bool `name:"json" help:"Write JSON instead of text."`
+
+	ctx      context.Context
+	in       io.Reader
+	out, err io.Writer
+}
+
+// A quit ends the tool with a code. Its text, if any, is an error message.
+type quit struct {
+	code int
+	err  error
+}
+
+func (q *quit) Error() string {
+	if q.err == nil {
+		return ""
+	}
+	return q.err.Error()
+}
+
+func (q *quit) Unwrap() error { return q.err }
+
+func usage(format string, args ...any) error { return &quit{exitUsage, fmt.Errorf(format, args...)} }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is the tool. The answer is its exit code.
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	c := &cli{globals: globals{ctx: ctx, in: in, out: out, err: errOut}}
+	parser, err := kong.New(c, kong.Name("berth"), kong.Description(description), kong.Writers(out, errOut))
+	if err == nil {
+		if len(args) == 0 {
+			args = []string{"--help"}
+		}
+		var parsed *kong.Context
+		if parsed, err = parser.Parse(args); err != nil {
+			err = usage("%w; see berth --help", err)
+		} else {
+			err = parsed.Run(&c.globals)
+		}
+	}
+	q := (*quit)(nil)
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil && !errors.As(err, &q):
+		q = &quit{exitInterrupted, errors.New("interrupted")}
+	case !errors.As(err, &q):
+		q = &quit{exitError, err}
+	}
+	if text := q.Error(); text != "" {
+		fmt.Fprintln(errOut, "berth:", line(text)) //nolint:errcheck // nobody is left to be told
+	}
+	return q.code
+}

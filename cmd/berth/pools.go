@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"example.com/berth/internal/statuspage"
+)
+
+type poolsCmd struct {
+	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; all by default."`
+	Limit    int    `default:"200" help:"Show at most so many persistent resources."`
+}
+
+func (c *poolsCmd) Run(g *globals) error {
+	d, err := g.open()
+	if err != nil {
+		return err
+	}
+	all := statuspage.Pools{Resources: []statuspage.Resource{}}
+	all.Next, err = pages(g, d, "pools", c.Resource, c.Limit, func(p statuspage.Pools) (int, string) {
+		all.AsOf = p.AsOf
+		all.Resources = append(all.Resources, p.Resources...)
+		return len(all.Resources), p.Next
+	})
+	if err != nil {
+		return err
+	}
+	if g.JSON {
+		return pretty(g.out, all)
+	}
+	if len(all.Resources) == 0 {
+		say(g.out, "No persistent resource has been seen yet; one is looked at when a request names it.")
+	}
+	for i, r := range all.Resources {
+		if i > 0 {
+			say(g.out, "")
+		}
+		resource(g.out, all, r)
+	}
+	return g.more(all.Next)
+}
+
+// pages asks a list page by page until limit entries are there. add takes a
+// page in, and returns how many entries there are and the next cursor.
+func pages[P any](g *globals, d *door, route, resource string, limit int, add func(P) (int, string)) (next string, err error) {
+	if limit < 1 {
+		return "", usage("--limit %d: want 1 or more", limit)
+	}
+	for have := 0; ; {
+		query := url.Values{"limit": {strconv.Itoa(min(limit-have, 200))}}
+		if next != "" {
+			query.Set("after", next)
+		}
+		if resource != "" {
+			query.Set("resource", resource)
+		}
+		var p P
+		if _, err := d.get(g.ctx, &p, query, route); err != nil {
+			return "", err
+		}
+		if have, next = add(p); next == "" || have >= limit {
+			return next, nil
+		}
+	}
+}
+
+// more says that not everything was shown.
+func (g *globals) more(next string) error {
+	if next != "" {
+		say(g.err, "There are more; raise --limit.")
+	}
+	return nil
+}
+
+func pretty(w io.Writer, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode output: %w", err)
+	}
+	return indent(w, text)
+}
+
+func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
+	say(w, "%s", r.Name)
+	seen := "never looked at"
+	if !r.SeenAt.IsZero() {
+		seen = "looked at " + spanOf(r.ViewAge) + " ago"
+	}
+	if r.Stale {
+		seen += " (too long: nothing is admitted)"
+	}
+	facts := []string{r.State, seen, plural(r.Holds, "job") + " of Berth's"}
+	if n := len(r.Foreign); n > 0 {
+		facts = append(facts, plural(n, "foreign job"))
+	}
+	if r.NotBefore.After(p.AsOf) {
+		facts = append(facts, "backing off for "+span(r.NotBefore.Sub(p.AsOf)))
+	}
+	say(w, "  %s", strings.Join(facts, ", "))
+	say(w, "")
+	t := newTable(w, "  POOL", "MACHINES", "MAX", "USED", "SHAPE")
+	for _, pool := range r.Pools {
+		most := "-"
+		if pool.Max > 0 {
+			most = fmt.Sprint(pool.Max)
+		}
+		t.row("  "+pool.ID, pool.Count, most, pool.Used, pool.Shape)
+	}
+	t.end()
+	if len(r.Shapes) == 0 {
+		return
+	}
+	say(w, "")
+	t = newTable(w, "  SHAPE", "LIMIT", "HELD", "FOREIGN", "UNEXPLAINED", "FREE", "OVERDRAWN", "WAITING")
+	for _, s := range r.Shapes {
+		t.row("  "+s.Shape.String(), s.Limit, s.Held, s.Foreign, s.Unexplained, s.Free, s.Overdrawn, s.Waiting)
+	}
+	t.end()
+	if len(r.Foreign) == 0 {
+		return
+	}
+	say(w, "")
+	t = newTable(w, "  FOREIGN JOB", "HAS")
+	for _, f := range r.Foreign {
+		t.row("  "+f.Job, asked(f.Ask))
+	}
+	t.end()
+}

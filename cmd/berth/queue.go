@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/statuspage"
+)
+
+type queueCmd struct {
+	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; all by default."`
+	Limit    int    `default:"200" help:"Show at most so many requests."`
+}
+
+func (c *queueCmd) Run(g *globals) error {
+	d, err := g.open()
+	if err != nil {
+		return err
+	}
+	all := statuspage.Queue{Waiting: []statuspage.Waiter{}}
+	all.Next, err = pages(g, d, "queue", c.Resource, c.Limit, func(q statuspage.Queue) (int, string) {
+		all.AsOf = q.AsOf
+		all.Waiting = append(all.Waiting, q.Waiting...)
+		return len(all.Waiting), q.Next
+	})
+	if err != nil {
+		return err
+	}
+	if g.JSON {
+		return pretty(g.out, all)
+	}
+	if len(all.Waiting) == 0 {
+		say(g.out, "Nothing waits.")
+	}
+	var t table
+	for i, w := range all.Waiting {
+		if i == 0 || w.Resource != all.Waiting[i-1].Resource {
+			if i > 0 {
+				t.end()
+				say(g.out, "")
+			}
+			say(g.out, "%s", w.Resource)
+			t = newTable(g.out, "  #", "REQUEST", "PRIORITY", "ASKED", "WAITED", "REASON")
+		}
+		t.row(fmt.Sprint("  ", w.Position), w.ID, w.Priority, asked(w.Ask), spanOf(w.Waited), why(w))
+	}
+	if len(all.Waiting) > 0 {
+		t.end()
+	}
+	return g.more(all.Next)
+}
+
+func why(w statuspage.Waiter) string {
+	switch {
+	case w.Verdict == admission.Admit:
+		return "it fits now, and starts at the next look"
+	case !w.ContradictedSince.IsZero():
+		return problem(w.Reason) + " It is refused if that lasts."
+	}
+	return problem(w.Reason)
+}

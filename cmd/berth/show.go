@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/statuspage"
+)
+
+type showCmd struct {
+	ID   string `arg:"" help:"Request id, or the id of the message where the request has none."`
+	Kind string `enum:"request,message,answer," default:"" placeholder:"request|message|answer" help:"What kind of id it is; by default the first of these that is known."`
+}
+
+func (c *showCmd) Run(g *globals) error {
+	d, err := g.open()
+	if err != nil {
+		return err
+	}
+	r, text, err := d.request(g, c.ID, c.Kind)
+	if err != nil {
+		return err
+	}
+	if g.JSON {
+		return indent(g.out, text)
+	}
+	head(g.out, r)
+	if r.State == lifecycle.Waiting || r.State == lifecycle.Rejected {
+		fit(g.out, r.Fit)
+	}
+	history(g.out, r.Events)
+	if len(r.Warnings) > 0 {
+		say(g.out, "")
+		say(g.out, "Remarks:")
+		problems(g.out, r.Warnings)
+	}
+	return nil
+}
+
+// request asks for one request; an empty kind means any.
+func (d *door) request(g *globals, id, kind string) (r statuspage.Request, text []byte, err error) {
+	query := url.Values{"tenant": {g.Tenant}}
+	if kind != "" {
+		query.Set("kind", kind)
+	}
+	if id == "" {
+		return r, nil, usage("the id is empty")
+	}
+	text, err = d.get(g.ctx, &r, query, "requests", id)
+	return r, text, err
+}
+
+func head(w io.Writer, r statuspage.Request) {
+	t := newTable(w)
+	row := func(name string, value any) {
+		if s := fmt.Sprint(value); s != "" && s != "-" {
+			t.row(name, s)
+		}
+	}
+	if r.Kind == message.KindAnswer {
+		row("Message", r.ID)
+	} else {
+		row("Request", r.ID)
+	}
+	if r.Kind == message.KindMessage {
+		row("Kind", "message (the request has no id of its own)")
+	}
+	row("Tenant", r.Tenant)
+	row("State", state(r))
+	row("Reason", problem(r.Reason))
+	if r.Reason != nil {
+		row("Mend", r.Reason.Mend)
+	}
+	if r.JobError != nil {
+		row("Error", fmt.Sprintf("%s (code %d)", r.JobError.Message, r.JobError.Code))
+	}
+	row("Resource", r.Resource)
+	row("Name", r.DisplayName)
+	row("Asked", asked(r.Ask))
+	if r.Priority != 0 {
+		row("Priority", r.Priority)
+	}
+	if r.State == lifecycle.Waiting {
+		if r.Ahead != nil {
+			row("Ahead", *r.Ahead)
+		}
+		row("Waits until", clock(r.WakeAt))
+		row("Pools seen", clock(r.ViewTime))
+	}
+	row("Job", r.Job)
+	row("Job state", r.JobState)
+	if r.State == lifecycle.Submitting {
+		row("Attempt", fmt.Sprintf("%d, may act until %s", r.Attempt, clock(r.ActUntil)))
+	}
+	times(row, r)
+	t.end()
+}
+
+// state adds to the state what a word cannot say.
+func state(r statuspage.Request) string {
+	switch {
+	case r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type == message.Quoted:
+		return "QUOTED (a dry run): " + r.Events[0].Outcome.Verdict
+	case r.Kind == message.KindAnswer:
+		return "REFUSED (the message made no request)"
+	case r.State == lifecycle.Waiting && r.Verdict == admission.Admit:
+		return "WAITING (it fits now, and starts at the next look)"
+	case r.State == lifecycle.Waiting && r.Verdict == admission.Refuse:
+		return "WAITING (it can never fit, and is refused at the next look)"
+	}
+	return string(r.State)
+}
+
+func times(row func(string, any), r statuspage.Request) {
+	t := r.Times
+	row("Published", clock(t.Published))
+	row("Received", clock(t.Received))
+	row("Queued", clock(t.Queued))
+	row("Reserved", clock(t.Reserved))
+	row("Submitted", clock(t.Submitted))
+	row("Started", clock(t.Started))
+	row("Ended", clock(t.Ended))
+	after := func(name string, from, to time.Time) {
+		if !from.IsZero() && to.After(from) {
+			row(name, span(to.Sub(from)))
+		}
+	}
+	if r.State == lifecycle.Waiting {
+		after("Waited", t.Received, r.AsOf)
+	} else {
+		after("Waited", t.Received, t.Reserved)
+	}
+	if r.State.Terminal() {
+		after("Ran", t.Started, t.Ended)
+	} else {
+		after("Ran", t.Started, r.AsOf)
+	}
+}
+
+// history writes one row per event.
+func history(w io.Writer, events []statuspage.Event) {
+	if len(events) == 0 {
+		return
+	}
+	say(w, "")
+	t := newTable(w, "#", "TIME", "EVENT", "SENT", "DETAIL")
+	for _, e := range events {
+		sent := "yes"
+		if !e.Sent {
+			sent = "not yet"
+		}
+		t.row(e.Sequence, clock(e.Time), word(e.Type), sent, strings.TrimSpace(detail(e)))
+	}
+	t.end()
+	for _, e := range events {
+		problems(w, e.Outcome.Problems)
+	}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/oauth2"
+	"google.golang.org/api/idtoken"
+
+	"example.com/berth/internal/statuspage"
+)
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 64 << 20
+
+// A door asks the Status door.
+type door struct {
+	base   *url.URL
+	target *target
+	tokens oauth2.TokenSource // nil where no token is sent
+}
+
+// open returns the Status door of the target.
+func (g *globals) open() (*door, error) {
+	if err := g.readable(); err != nil {
+		return nil, err
+	}
+	base, err := url.Parse(strings.TrimRight(g.StatusURL, "/"))
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, usage("--status-url %q: want http(s)://host/path", g.StatusURL)
+	}
+	d := &door{base: base, target: &g.target}
+	switch {
+	case g.Token != "" && base.Scheme == "http" && !loopback(base.Hostname()):
+		return nil, usage("--status-url %s: a token is sent by https only", base)
+	case g.Token != "":
+		d.tokens = oauth2.StaticTokenSource(&oauth2.Token{AccessToken: strings.TrimSpace(g.Token)})
+	case base.Scheme == "https":
+		origin := base.Scheme + "://" + base.Host
+		if d.tokens, err = idtoken.NewTokenSource(g.ctx, origin); err != nil {
+			return nil, noToken(origin, err)
+		}
+	}
+	return d, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func noToken(origin string, err error) error {
+	return fmt.Errorf("no identity token for %s: %w. Application default credentials of a user cannot make one; "+
+		`give one with --token "$(gcloud auth print-identity-token)" or in BERTH_TOKEN`, origin, err)
+}
+
+// get asks a route and decodes its answer into out. It returns the answer as it
+// came.
+func (d *door) get(ctx context.Context, out any, query url.Values, path ...string) ([]byte, error) {
+	return d.call(ctx, http.MethodGet, nil, out, query, path...)
+}
+
+// post sends a body to a route.
+func (d *door) post(ctx context.Context, body, out any, query url.Values, path ...string) ([]byte, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("encode the body for /%s: %w", path[0], err)
+	}
+	return d.call(ctx, http.MethodPost, text, out, query, path...)
+}
+
+func (d *door) call(ctx context.Context, method string, body []byte, out any, query url.Values, path ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.target.Timeout)
+	defer cancel()
+	for i := range path {
+		path[i] = url.PathEscape(path[i])
+	}
+	u := d.base.JoinPath(path...)
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", u, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if d.tokens != nil {
+		token, err := d.tokens.Token()
+		if err != nil {
+			return nil, noToken(d.base.Scheme+"://"+d.base.Host, err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token.AccessToken)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the Status door of %s: %w", d.target, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", u, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, failure(u, resp.StatusCode, text)
+	}
+	if err := json.Unmarshal(text, out); err != nil {
+		return nil, fmt.Errorf("%s did not answer as a Status door does: %w", u, err)
+	}
+	return text, nil
+}
+
+// A refusal is an answer of the Status door, or of what stands before it, that
+// says no.
+type refusal struct {
+	url    *url.URL
+	status int
+	door   *statuspage.Error // nil when it was not the door that answered
+}
+
+func (r *refusal) Error() string {
+	if r.door != nil {
+		return r.door.Error()
+	}
+	s := fmt.Sprintf("%s answered %d %s", r.url, r.status, http.StatusText(r.status))
+	switch r.status {
+	case http.StatusUnauthorized:
+		s += `; the identity token is missing, for another audience, or has expired: try --token "$(gcloud auth print-identity-token)"`
+	case http.StatusForbidden:
+		s += "; the caller needs the role roles/run.invoker on the Status service"
+	case http.StatusNotFound:
+		s += "; is it the URL of a Status door?"
+	}
+	return s
+}
+
+// passing says whether asking again may help.
+func passing(err error) bool {
+	r := (*refusal)(nil)
+	return !errors.As(err, &r) || r.status >= 500 || r.status == http.StatusTooManyRequests
+}
+
+// notFound says whether the door answered that there is nothing under an id.
+func notFound(err error) bool {
+	r := (*refusal)(nil)
+	return errors.As(err, &r) && r.door != nil && r.door.Code == statuspage.NotFound
+}
+
+func failure(u *url.URL, status int, text []byte) error {
+	var f statuspage.Failure
+	if err := json.Unmarshal(text, &f); err != nil || f.Error == nil || f.Error.Code == "" {
+		return &refusal{url: u, status: status}
+	}
+	return &refusal{u, status, f.Error}
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"example.com/berth/internal/message"
+)
+
+type submitCmd struct {
+	job
+	NoCheck bool          `help:"Publish the file without checking it here."`
+	Follow  bool          `help:"Wait for the end and print each event. Ctrl-C stops the waiting, not the job."`
+	Every   time.Duration `default:"1s" help:"With --follow, how often to ask."`
+}
+
+// Help is shown below the flags.
+func (submitCmd) Help() string {
+	return `Prints the request id, which is drawn at random unless the file or --id gives one.
+
+With --json it prints one line {"id", "kind", "messageId", "topic"}, and with --follow a line for each event after it.`
+}
+
+// A submission is what was sent.
+type submission struct {
+	ID        string       `json:"id"`   // to be shown and cancelled by
+	Kind      message.Kind `json:"kind"` // of id
+	MessageID string       `json:"messageId"`
+	Topic     string       `json:"topic"`
+}
+
+func (c *submitCmd) Run(g *globals) error {
+	if err := g.writable(); err != nil {
+		return err
+	}
+	if c.Every <= 0 {
+		return usage("--every %s: want more than 0", c.Every)
+	}
+	var d *door
+	if c.Follow { // before anything is sent: a job that cannot be watched is a surprise
+		var err error
+		if d, err = g.open(); err != nil {
+			return err
+		}
+	}
+	data, err := c.read(g)
+	if err != nil {
+		return err
+	}
+	attributes, err := c.attributes()
+	if err != nil {
+		return err
+	}
+	req, refused, err := check(data, attributes)
+	if err != nil && !c.NoCheck {
+		return err
+	}
+	if refused != nil && !c.NoCheck {
+		return c.bad(g, refused)
+	}
+	s := submission{Kind: message.KindRequest, Topic: g.topicName()}
+	dry := c.DryRun
+	switch {
+	case req != nil:
+		s.ID, dry = req.RequestID, req.DryRun
+		remarks(g, req.Warnings)
+	case refused != nil:
+		s.ID = refused.ClaimedID
+	}
+	if s.ID == "" {
+		s.ID = newID()
+		attributes["berth-request-id"] = s.ID
+	}
+	if s.MessageID, err = g.publish(data, attributes); err != nil {
+		return err
+	}
+	if dry { // it makes no request; its answer is kept under the message
+		s.ID, s.Kind = s.MessageID, message.KindAnswer
+	}
+	if g.JSON {
+		if err := printJSON(g.out, s); err != nil {
+			return err
+		}
+	} else {
+		say(g.out, "%s", s.ID)
+	}
+	if !c.Follow {
+		return nil
+	}
+	return (&follower{globals: g, door: d, every: c.Every, sent: s}).run()
+}
+
+// bad reports a job that the deployment would refuse.
+func (c *submitCmd) bad(g *globals, r *message.Refusal) error {
+	if g.JSON {
+		if err := printJSON(g.out, map[string]any{"problems": r.Problems}); err != nil {
+			return err
+		}
+		return &quit{code: exitRefused}
+	}
+	name := c.File
+	if name == "-" {
+		name = "standard input"
+	}
+	say(g.err, "%s was not sent; it would be refused:", name)
+	problems(g.err, r.Problems)
+	return &quit{code: exitRefused}
+}
+
+// remarks shows warnings beside the output.
+func remarks(g *globals, warnings []message.Problem) {
+	if len(warnings) > 0 && !g.JSON {
+		say(g.err, "Remarks:")
+		problems(g.err, warnings)
+	}
+}
+
+// newID draws a request id.
+func newID() string {
+	var b [10]byte
+	rand.Read(b[:]) //nolint:errcheck // it never fails
+	return "cli-" + hex.EncodeToString(b[:])
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/statuspage"
+)
+
+// line makes one harmless line of any text: what others wrote must not steer a
+// terminal.
+func line(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, s)
+}
+
+// say writes one line of text.
+func say(w io.Writer, format string, args ...any) {
+	fmt.Fprintln(w, line(fmt.Sprintf(format, args...))) //nolint:errcheck // a reader that left wants no more
+}
+
+// A table aligns rows of cells.
+type table struct{ w *tabwriter.Writer }
+
+func newTable(out io.Writer, heads ...string) table {
+	t := table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	if len(heads) > 0 {
+		heads = slices.Clone(heads)
+		t.row(anys(heads)...)
+	}
+	return t
+}
+
+func (t table) row(cells ...any) {
+	for i, c := range cells {
+		if i > 0 {
+			fmt.Fprint(t.w, "\t") //nolint:errcheck // as say
+		}
+		fmt.Fprint(t.w, line(fmt.Sprint(c))) //nolint:errcheck // as say
+	}
+	fmt.Fprintln(t.w) //nolint:errcheck // as say
+}
+
+func (t table) end() { t.w.Flush() } //nolint:errcheck // as say
+
+func anys(s []string) (a []any) {
+	for _, v := range s {
+		a = append(a, v)
+	}
+	return a
+}
+
+// printJSON writes a value as one line, for programs that read by lines.
+func printJSON(w io.Writer, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode output: %w", err)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// indent writes JSON for people.
+func indent(w io.Writer, text []byte) error {
+	var b bytes.Buffer
+	if err := json.Indent(&b, bytes.TrimSpace(text), "", "  "); err != nil {
+		return fmt.Errorf("indent output: %w", err)
+	}
+	b.WriteByte('\n')
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// span writes a duration to the second: 3m12s.
+func span(d time.Duration) string { return d.Round(time.Second).String() }
+
+func spanOf(d statuspage.Duration) string { return span(time.Duration(d)) }
+
+// clock writes a moment in the reader's time zone.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
+
+// asked writes what a job needs: 2 x n1-standard-4/pd-ssd:100.
+func asked(a capacity.Ask) string {
+	var parts []string
+	for _, n := range a {
+		parts = append(parts, fmt.Sprintf("%d x %s", n.Replicas, n.Shape))
+	}
+	return strings.Join(parts, " + ")
+}
+
+// problem writes a problem without its mend.
+func problem(p *message.Problem) string {
+	if p == nil {
+		return ""
+	}
+	s := string(p.Code) + ": "
+	if p.Path != "" {
+		s += p.Path + ": "
+	}
+	return s + p.Detail
+}
+
+// problems lists problems, each with how to mend it.
+func problems(w io.Writer, list []message.Problem) {
+	for _, p := range list {
+		say(w, "  %s", problem(&p))
+		if p.Mend != "" {
+			say(w, "    %s", p.Mend)
+		}
+	}
+}
+
+// word is the short name of an event type: "queued".
+func word(t message.Type) string {
+	parts := strings.Split(string(t), ".")
+	if len(parts) < 2 {
+		return string(t)
+	}
+	return parts[len(parts)-2]
+}
+
+// short is the last segment of a full name.
+func short(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+// plural writes a count with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,250 @@
+// Package admission decides. A [Snapshot] of one persistent resource, an
+// [Ask], a [Policy] and the time go in; a [Decision] with its reasons comes
+// out. There is no other place where a request is admitted, put in line or
+// refused, and nothing here reads a clock or the world.
+//
+// # Order
+//
+// A request names the shapes of machine that it needs. All waiting requests
+// that need one shape form a line, ordered by priority and then age, and nobody
+// passes anybody in a line: a request starts only when it is at the head of
+// every line it stands in. So a wide job cannot be starved by narrow ones, and
+// requests that share no shape never wait for each other. What that costs in
+// idle machines is the price of a bound that can be stated.
+//
+// # Never and not now
+//
+// A refusal as "can never fit" is final, so it is given only by a resource that
+// is RUNNING and was looked at a moment ago. Persistent resources are deleted
+// and made anew under their old name all the time; whatever might be different
+// after that is waited for.
+package admission
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
+)
+
+// States of a persistent resource that mean something here: RUNNING is the only
+// one in which jobs start; ABSENT is the ledger's word for one that Vertex AI
+// does not know.
+const (
+	running = "RUNNING"
+	absent  = "ABSENT"
+)
+
+// Unknown is the reason to refuse a request for a persistent resource that
+// Vertex AI does not know and that was never seen.
+func Unknown() *message.Problem {
+	return &message.Problem{Code: message.UnknownResource, Path: "persistentResource",
+		Detail: "Vertex AI knows no persistent resource of this name, and it never was seen here.",
+		Mend:   "Check the name, the project and the region."}
+}
+
+// A Snapshot is what one ledger update read of a persistent resource.
+type Snapshot struct {
+	Now    time.Time
+	State  string    // "RUNNING", "REBOOTING", ...; "ABSENT" when it was deleted
+	SeenAt time.Time // when Vertex AI was asked
+	Known  bool      // it has been seen in being, now or earlier
+
+	Pools         []capacity.Pool
+	Network       string
+	EncryptionKey string
+	CustomAccount bool // jobs must bring a service account, else they must not
+
+	Use       capacity.Use // holds, foreign use, unexplained use
+	Holds     int
+	NotBefore time.Time // after a decline by Vertex AI
+	Ahead     int       // waiting requests that come before this one in a line of its
+}
+
+// An Ask is one request as far as the decision goes.
+type Ask struct {
+	Needs          capacity.Ask
+	Network        string
+	EncryptionKey  string
+	ServiceAccount string
+	OnFull         message.OnFull
+	// Waiting says that the request is in line already. ContradictedSince is
+	// since when it can, as it looks, never fit; zero if it can.
+	Waiting           bool
+	ContradictedSince time.Time
+}
+
+// A Policy is what the deployment decides about decisions.
+type Policy struct {
+	MaxAge   time.Duration // a view older than this admits nothing
+	MaxHolds int           // holds per persistent resource
+	Regret   time.Duration // how long a waiting request must be contradicted before it is refused
+}
+
+// A Verdict is what happens to the request.
+type Verdict string
+
+const (
+	Admit  Verdict = "ADMIT"
+	Wait   Verdict = "WAIT"
+	Refuse Verdict = "REFUSE"
+)
+
+// A Decision is the answer, with everything that explains it.
+type Decision struct {
+	Verdict Verdict
+	// Reason says why not; nil for Admit.
+	Reason *message.Problem
+	// Fit shows the arithmetic per shape, whatever the verdict.
+	Fit     []capacity.Finding
+	ScaleUp bool // the autoscaler has to add machines first
+	Ahead   int
+	// Contradicted says that a RUNNING resource shows that the request can never
+	// fit. A waiting request is told so and refused after the policy's regret.
+	Contradicted bool
+}
+
+// Decide decides.
+func Decide(s Snapshot, a Ask, p Policy) Decision {
+	fit := capacity.Check(s.Pools, s.Use, a.Needs)
+	d := Decision{Verdict: Admit, Fit: fit.Findings, ScaleUp: fit.ScaleUp, Ahead: s.Ahead}
+	fresh := !s.SeenAt.Before(s.Now.Add(-p.MaxAge))
+
+	if s.State == absent && !s.Known {
+		d.Verdict, d.Reason = Refuse, Unknown()
+		return d
+	}
+	if s.State == running && fresh {
+		if never := contradiction(s, a, fit); never != nil {
+			d.Contradicted, d.Reason = true, never
+			if a.Waiting && (a.ContradictedSince.IsZero() || s.Now.Before(a.ContradictedSince.Add(p.Regret))) {
+				d.Verdict = Wait
+			} else {
+				d.Verdict = Refuse
+			}
+			return d
+		}
+	}
+	if d.Reason = obstacle(s, a, p, fit, fresh); d.Reason != nil {
+		d.Verdict = Wait
+		if a.OnFull == message.Reject && !a.Waiting {
+			d.Verdict = Refuse
+		}
+	}
+	return d
+}
+
+// contradiction says why the request can never run on the resource as it is.
+func contradiction(s Snapshot, a Ask, fit capacity.Result) *message.Problem {
+	switch {
+	case !sameName(a.Network, s.Network):
+		return mismatch(message.NetworkMismatch, "jobSpec.network", "network", s.Network)
+	case a.EncryptionKey != s.EncryptionKey:
+		return mismatch(message.KeyMismatch, "encryptionSpec.kmsKeyName", "encryption key", s.EncryptionKey)
+	case s.CustomAccount && a.ServiceAccount == "":
+		return &message.Problem{Code: message.AccountMismatch, Path: "jobSpec.serviceAccount",
+			Detail: "The persistent resource runs jobs only under a service account of their own.",
+			Mend:   "Set jobSpec.serviceAccount."}
+	case !s.CustomAccount && a.ServiceAccount != "":
+		return &message.Problem{Code: message.AccountMismatch, Path: "jobSpec.serviceAccount",
+			Detail: "The persistent resource was made without enableCustomServiceAccount, so the job would not run under the account it names.",
+			Mend:   "Leave out jobSpec.serviceAccount, or make the persistent resource with enableCustomServiceAccount."}
+	case fit.Verdict != capacity.Never:
+		return nil
+	}
+	p := &message.Problem{Code: message.TooManyReplicas}
+	var edits []string
+	for _, f := range fit.Findings {
+		if f.Verdict != capacity.Never {
+			continue
+		}
+		if p.Path == "" {
+			p.Path = fmt.Sprintf("jobSpec.workerPoolSpecs[%d]", f.WorkerPools[0])
+			if len(f.Pools) == 0 {
+				p.Code = message.SpecMismatch
+				p.Detail = fmt.Sprintf("No pool has the machine and disk spec %s.", f.Shape)
+			} else {
+				p.Detail = fmt.Sprintf("%d replicas of %s are asked for; pool %s has room for %d when nothing else runs.",
+					f.Asked, f.Shape, strings.Join(f.Pools, ", "), f.Limit)
+			}
+		}
+		for _, e := range f.Edits {
+			edits = append(edits, e.String())
+		}
+	}
+	if len(edits) > 0 {
+		p.Mend = "To fit: " + strings.Join(edits, "; ") + "."
+	}
+	return p
+}
+
+func mismatch(code message.Code, path, what, want string) *message.Problem {
+	p := &message.Problem{Code: code, Path: path,
+		Detail: fmt.Sprintf("The job's %s is not the persistent resource's, and Vertex AI rejects such a job.", what)}
+	if want == "" {
+		p.Mend = fmt.Sprintf("Leave out %s; the persistent resource has none.", path)
+	} else {
+		p.Mend = fmt.Sprintf("Set %s to %q.", path, want)
+	}
+	return p
+}
+
+// sameName compares two VPC names. Vertex AI writes a project's number where
+// people write its id, and only a look-up could tell whether they are one; so
+// names that differ in nothing but number against id count as the same, and
+// Vertex AI has the last word.
+func sameName(a, b string) bool {
+	if a == b {
+		return true
+	}
+	p, q := strings.Split(a, "/"), strings.Split(b, "/")
+	if len(p) != 5 || len(q) != 5 || p[0] != "projects" || q[0] != "projects" || isNumber(p[1]) == isNumber(q[1]) {
+		return false
+	}
+	return slices.Equal(p[2:], q[2:])
+}
+
+func isNumber(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// obstacle says why the request cannot start now, the most lasting reason
+// first.
+func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *message.Problem {
+	wait := func(code message.Code, format string, args ...any) *message.Problem {
+		return &message.Problem{Code: code, Detail: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case s.State == absent:
+		return wait(message.ResourceGone, "The persistent resource has been deleted; the request waits for one of the same name.")
+	case s.State != running:
+		return wait(message.ResourceNotReady, "The persistent resource is %s; jobs start only while it is RUNNING.", s.State)
+	case !fresh:
+		return wait(message.ViewTooOld, "Vertex AI was last asked about the persistent resource %s ago; the limit is %s.",
+			s.Now.Sub(s.SeenAt).Round(time.Second), p.MaxAge)
+	case s.Ahead > 0:
+		return wait(message.Behind, "%d waiting requests for the same machines come first.", s.Ahead)
+	case s.Now.Before(s.NotBefore):
+		return wait(message.BackingOff, "Vertex AI declined a job here; nothing is submitted before %s.", s.NotBefore.UTC().Format(time.RFC3339))
+	case s.Holds >= p.MaxHolds:
+		return wait(message.HoldLimit, "%d jobs hold machines of this persistent resource, as many as Berth keeps track of.", s.Holds)
+	case fit.Verdict == capacity.Fits:
+		return nil
+	}
+	over := capacity.Overdrawn(s.Pools, s.Use)
+	for _, f := range fit.Findings {
+		if n := over[f.Shape]; n > 0 && f.Verdict == capacity.Full {
+			return wait(message.Overdrawn, "%d more replicas of %s are in use than its pools have.", n, f.Shape)
+		}
+	}
+	for _, f := range fit.Findings {
+		if f.Verdict == capacity.Full {
+			return wait(message.Full, "%d replicas of %s are asked for; of %d, %d are in use, and %d of those have to end first.",
+				f.Asked, f.Shape, f.Limit, f.Taken, f.Short)
+		}
+	}
+	return wait(message.SpecMismatch, "The pools as they are do not have what is asked for.")
+}

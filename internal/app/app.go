@@ -1,0 +1,152 @@
+// Package app opens the doors: it reads the configuration, makes the clients
+// once, and turns HTTP requests into calls of the controller.
+//
+// Everything is made on the first request, not at start: a cold start should
+// cost what that request needs, and a process that cannot reach its
+// configuration should say so in an answer, where somebody looks.
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"example.com/berth/internal/controller"
+	"example.com/berth/internal/gcp"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/statuspage"
+)
+
+// An App is a configured controller with its doors.
+type App struct {
+	cfg        Config
+	log        *slog.Logger
+	controller *controller.Controller
+	status     http.Handler
+	now        func() time.Time
+	large      chan struct{} // held while a large body is read
+}
+
+var (
+	mu     sync.Mutex
+	opened *App
+)
+
+// open returns the process's App, made from the environment on first use. A
+// failure is answered, logged, and tried again on the next request.
+func open(w http.ResponseWriter) (*App, bool) {
+	mu.Lock()
+	defer mu.Unlock()
+	if opened != nil {
+		return opened, true
+	}
+	a, err := FromEnvironment(context.Background())
+	if err != nil {
+		newLogger(os.Stdout, slog.LevelInfo).Error("cannot start", "event", "start_failed", "error", err)
+		refuse(w, http.StatusServiceUnavailable, message.Problem{Code: "UNAVAILABLE", Detail: "The service is not configured; its log says why."})
+		return nil, false
+	}
+	opened = a
+	return a, true
+}
+
+// FromEnvironment makes an App as the environment describes it.
+func FromEnvironment(ctx context.Context) (*App, error) {
+	cfg, err := LoadConfig(ctx, envconfig.OsLookuper())
+	if err != nil {
+		return nil, err
+	}
+	return New(ctx, cfg)
+}
+
+// New makes an App. It fails on a configuration that cannot work; it makes no
+// call to any service.
+func New(ctx context.Context, cfg Config) (*App, error) {
+	log := newLogger(os.Stdout, cfg.LogLevel)
+	var l ledger.Ledger = ledger.NewMem(time.Now)
+	if cfg.Ledger == "firestore" {
+		f, err := gcp.OpenLedger(ctx, gcp.LedgerOptions{Project: cfg.Project, Database: cfg.Database, AllowEmulator: cfg.Emulators})
+		if err != nil {
+			return nil, fmt.Errorf("open ledger: %w", err)
+		}
+		l = f
+	}
+	vo := gcp.VertexOptions{CreateDeadline: cfg.CreateWithin}
+	if cfg.VertexEndpoint != "" {
+		vo.Insecure, vo.Endpoint = true, func(string) string { return cfg.VertexEndpoint }
+	}
+	v, err := gcp.NewVertex(vo)
+	if err != nil {
+		return nil, fmt.Errorf("make Vertex AI client: %w", err)
+	}
+	p, err := gcp.NewPublisher(ctx, gcp.PublisherOptions{Project: cfg.Project, Topic: cfg.OutcomeTopic, AllowEmulator: cfg.Emulators})
+	if err != nil {
+		return nil, fmt.Errorf("make publisher: %w", err)
+	}
+	return assemble(cfg, log, controller.New(cfg.controller(), l, v, p, log, controller.RealEnv()), l), nil
+}
+
+// assemble puts the doors before a controller.
+func assemble(cfg Config, log *slog.Logger, c *controller.Controller, l ledger.Ledger) *App {
+	return &App{
+		cfg: cfg, log: log, controller: c, now: time.Now, large: make(chan struct{}, 1),
+		status: statuspage.New(c, l, statuspage.Info{
+			Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: version(),
+			DefaultResource: cfg.DefaultResource, Policy: cfg.controller().Policy,
+		}),
+	}
+}
+
+// budget is how long one reconcile may take: it has to end before the next
+// tick, and before its own request's deadline.
+func (a *App) budget() time.Duration {
+	return min(a.cfg.Tick-a.cfg.Tick/10, a.cfg.Timeout-a.cfg.Timeout/5)
+}
+
+// version is the module's version, or the commit it was built from; "unknown"
+// where the build had neither, as in a cloud build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	return "unknown"
+}
+
+// newLogger writes one JSON line per record, with the key names that Cloud
+// Logging understands.
+func newLogger(w interface{ Write([]byte) (int, error) }, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{
+		Level: level,
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) > 0 {
+				return a
+			}
+			switch a.Key {
+			case slog.MessageKey:
+				a.Key = "message"
+			case slog.LevelKey:
+				a.Key = "severity"
+				a.Value = slog.StringValue(strings.Replace(a.Value.String(), "WARN", "WARNING", 1))
+			}
+			return a
+		},
+	}))
+}

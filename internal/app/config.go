@@ -1,0 +1,169 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"example.com/berth/internal/controller"
+)
+
+// Config is everything a deployment can set, by environment variables. The
+// comments are the manual.
+type Config struct {
+	// Project is the project id (not the number) that everything lives in: the
+	// persistent resources, the ledger and the topics.
+	Project string `env:"BERTH_PROJECT, required"`
+	// Regions are the Vertex AI regions served, comma-separated. A persistent
+	// resource that is named by its bare id is looked for in the first.
+	Regions []string `env:"BERTH_REGIONS, required"`
+	// DefaultResource is the persistent resource of requests that name none: id
+	// or full name. Without it they are refused.
+	DefaultResource string `env:"BERTH_DEFAULT_RESOURCE"`
+	// Deployment names this installation in the label berth-deployment of its
+	// jobs: lowercase letters, digits and dashes.
+	Deployment string `env:"BERTH_DEPLOYMENT, default=default"`
+
+	// Database is the Firestore database (Standard edition, Native mode).
+	Database string `env:"BERTH_DATABASE, default=berth"`
+	// OutcomeTopic is the id of the topic that outcome events go to.
+	OutcomeTopic string `env:"BERTH_OUTCOME_TOPIC, default=berth-outcomes"`
+	// Tenants maps subscriptions to tenants: "subscription-id:tenant,...". A
+	// request that comes by a subscription which is not listed belongs to the
+	// tenant "default". A tenant named in a message is never believed.
+	Tenants map[string]string `env:"BERTH_TENANTS"`
+
+	// Tick is how often the tick topic is published to. A view of a persistent
+	// resource older than two ticks admits nothing. 1s to 10m.
+	Tick time.Duration `env:"BERTH_TICK, default=1m"`
+	// Poll is how long to rest between two looks within one tick, while requests
+	// wait. 100ms to 1m.
+	Poll time.Duration `env:"BERTH_POLL, default=3s"`
+	// Timeout is the service's own request timeout; a door gives up a little
+	// earlier. It has to be below the ack deadline of its subscription.
+	Timeout time.Duration `env:"BERTH_TIMEOUT, default=120s"`
+	// MaxWait is how long a request waits that does not say so itself. At most 30 days.
+	MaxWait time.Duration `env:"BERTH_MAX_WAIT, default=168h"`
+	// StartWithin is how long a submitted job may take to be RUNNING before it is
+	// cancelled. Autoscaling takes tens of minutes.
+	StartWithin time.Duration `env:"BERTH_START_WITHIN, default=1h"`
+	// Regret is how long a RUNNING resource must contradict a waiting request
+	// before it is refused as never fitting.
+	Regret time.Duration `env:"BERTH_REGRET, default=24h"`
+	// CreateWithin is how long one submission attempt may take. 10s to 5m.
+	CreateWithin time.Duration `env:"BERTH_CREATE_WITHIN, default=1m"`
+	// Relook is the pause between an attempt whose answer was lost and the next
+	// create: long enough for a job to appear in a list.
+	Relook time.Duration `env:"BERTH_RELOOK, default=30s"`
+	// Settle is how long no job must have been found, after an attempt whose
+	// answer was lost, until it is held that there is none. Longer than
+	// CreateWithin and Relook together.
+	Settle time.Duration `env:"BERTH_SETTLE, default=15m"`
+	// PostGrace is how long a written outcome is left to the instance that wrote
+	// it before another one publishes it.
+	PostGrace time.Duration `env:"BERTH_POST_GRACE, default=15s"`
+
+	// LogLevel is debug, info, warn or error.
+	LogLevel slog.Level `env:"BERTH_LOG_LEVEL, default=info"`
+
+	// Ledger is "firestore", or "memory" for a local stack without an emulator:
+	// everything is lost with the process.
+	Ledger string `env:"BERTH_LEDGER, default=firestore"`
+	// Emulators allows FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST to
+	// redirect the clients. Without it, finding either set is an error: in
+	// production it would silently send the truth elsewhere.
+	Emulators bool `env:"BERTH_EMULATORS"`
+	// VertexEndpoint replaces the regional endpoints by one host:port without
+	// TLS or credentials: a fake.
+	VertexEndpoint string `env:"BERTH_VERTEX_ENDPOINT"`
+}
+
+var (
+	projectID = regexp.MustCompile(`^[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
+	labelText = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,61}$`)
+	regionID  = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`)
+)
+
+// LoadConfig reads the configuration from a lookup (the environment, or a
+// test's map) and validates it.
+func LoadConfig(ctx context.Context, lookup envconfig.Lookuper) (Config, error) {
+	var c Config
+	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: lookup}); err != nil {
+		return c, fmt.Errorf("read configuration: %w", err)
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("configuration: %w", err)
+	}
+	return c, nil
+}
+
+// Validate reports everything that is wrong at once, each with the name of its
+// variable.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	between := func(name string, d, least, most time.Duration) {
+		bad(d >= least && d <= most, "%s is %s; want %s to %s", name, d, least, most)
+	}
+	bad(projectID.MatchString(c.Project), "BERTH_PROJECT %q is not a project id (its number does not do)", c.Project)
+	bad(len(c.Regions) > 0, "BERTH_REGIONS is empty")
+	for _, r := range c.Regions {
+		bad(regionID.MatchString(r), "BERTH_REGIONS: %q is not a region", r)
+	}
+	bad(labelText.MatchString(c.Deployment), "BERTH_DEPLOYMENT %q: want lowercase letters, digits and dashes, at most 62", c.Deployment)
+	bad(c.Ledger == "firestore" || c.Ledger == "memory", "BERTH_LEDGER %q: want firestore or memory", c.Ledger)
+	for sub, tenant := range c.Tenants {
+		bad(labelText.MatchString(tenant), "BERTH_TENANTS: tenant %q of %q: want lowercase letters, digits and dashes", tenant, sub)
+	}
+	between("BERTH_TICK", c.Tick, time.Second, 10*time.Minute)
+	between("BERTH_POLL", c.Poll, 100*time.Millisecond, time.Minute)
+	between("BERTH_TIMEOUT", c.Timeout, 5*time.Second, 9*time.Minute)
+	between("BERTH_MAX_WAIT", c.MaxWait, time.Second, 30*24*time.Hour)
+	between("BERTH_START_WITHIN", c.StartWithin, time.Second, 7*24*time.Hour)
+	between("BERTH_REGRET", c.Regret, 0, 30*24*time.Hour)
+	between("BERTH_CREATE_WITHIN", c.CreateWithin, 2*time.Second, 5*time.Minute)
+	between("BERTH_RELOOK", c.Relook, 0, 10*time.Minute)
+	between("BERTH_POST_GRACE", c.PostGrace, 0, 10*time.Minute)
+	bad(c.Settle > c.CreateWithin+c.Relook, "BERTH_SETTLE %s has to be longer than BERTH_CREATE_WITHIN and BERTH_RELOOK together", c.Settle)
+	if c.DefaultResource != "" && strings.Contains(c.DefaultResource, "/") {
+		part := strings.Split(c.DefaultResource, "/")
+		bad(len(part) == 6 && part[0] == "projects" && part[2] == "locations" && part[4] == "persistentResources",
+			"BERTH_DEFAULT_RESOURCE %q: want an id or projects/P/locations/L/persistentResources/ID", c.DefaultResource)
+	}
+	if c.VertexEndpoint != "" {
+		u, err := url.Parse("//" + c.VertexEndpoint)
+		bad(err == nil && u.Port() != "", "BERTH_VERTEX_ENDPOINT %q: want host:port", c.VertexEndpoint)
+	}
+	return errors.Join(errs...)
+}
+
+// controller returns the part of the configuration that the controller decides
+// by.
+func (c Config) controller() controller.Config {
+	cc := controller.DefaultConfig()
+	cc.Project, cc.Regions, cc.DefaultResource, cc.Deployment = c.Project, c.Regions, c.DefaultResource, c.Deployment
+	cc.Tick, cc.Poll, cc.MaxWait, cc.StartWithin = c.Tick, c.Poll, c.MaxWait, c.StartWithin
+	cc.CreateWithin, cc.Relook, cc.Settle, cc.PostGrace = c.CreateWithin, c.Relook, c.Settle, c.PostGrace
+	cc.Margin = min(cc.Margin, c.CreateWithin/4)
+	cc.Policy.MaxAge, cc.Policy.Regret = 2*c.Tick, c.Regret
+	return cc
+}
+
+// tenant returns the tenant of a subscription, given by its full name.
+func (c Config) tenant(subscription string) string {
+	if t, ok := c.Tenants[subscription[strings.LastIndexByte(subscription, '/')+1:]]; ok {
+		return t
+	}
+	return "default"
+}

@@ -1,0 +1,173 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"example.com/berth/internal/message"
+)
+
+// Admit is the door for requests and cancels. It answers 200 when the request,
+// or the refusal of it, is durable; 400 to what is no Pub/Sub delivery at all;
+// 503 to be delivered again.
+func Admit(w http.ResponseWriter, r *http.Request) {
+	if a, ok := open(w); ok {
+		a.admit(w, r)
+	}
+}
+
+// Reconcile is the door for ticks and hints. It answers 200 even after a
+// failure: the next tick comes anyway, and a nack would only slow Pub/Sub down.
+func Reconcile(w http.ResponseWriter, r *http.Request) {
+	if a, ok := open(w); ok {
+		a.reconcile(w, r)
+	}
+}
+
+// Status is the door for questions.
+func Status(w http.ResponseWriter, r *http.Request) {
+	if a, ok := open(w); ok {
+		a.status.ServeHTTP(w, r)
+	}
+}
+
+func (a *App) admit(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, func(ctx context.Context, d message.Delivery, refusal *message.Refusal) (any, error) {
+		if refusal != nil { // a message, but not one that can be taken
+			return nil, a.controller.Refuse(ctx, a.cfg.tenant(d.Subscription), d, refusal)
+		}
+		return nil, a.controller.Handle(ctx, a.cfg.tenant(d.Subscription), d)
+	})
+}
+
+func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, func(ctx context.Context, d message.Delivery, _ *message.Refusal) (any, error) {
+		if job := a.hinted(d.Data); job != "" {
+			if err := a.controller.Hint(ctx, job); err != nil {
+				a.log.Warn("hint failed", "event", "hint_failed", "job", job, "error", err)
+			}
+			return nil, nil
+		}
+		if age := a.now().Sub(d.PublishTime); age > a.cfg.Tick {
+			// Ticks pile up while nothing runs. Only the newest is worth a pass.
+			a.log.Debug("old tick dropped", "event", "tick_dropped", "age_seconds", age.Seconds())
+			return nil, nil
+		}
+		report, err := a.controller.Reconcile(ctx, d.ID, a.budget())
+		level := slog.LevelDebug
+		if err != nil {
+			level = slog.LevelError
+		} else if report.Learned+report.Woken+report.Started+report.Strays+report.Letters > 0 {
+			level = slog.LevelInfo
+		}
+		a.log.Log(ctx, level, "reconciled", "event", "reconcile", "report", report, "error", err)
+		return report, nil
+	})
+}
+
+// large is the size in bytes from which bodies are read one at a time: twenty
+// of the largest at once would not fit into memory. Ordinary ones stay below.
+const large = message.MaxData * 2
+
+// serve decodes a delivery, hands it on with a deadline, and answers. handle
+// also gets deliveries that have an id and yet cannot be read, with the refusal.
+func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.Context, message.Delivery, *message.Refusal) (any, error)) {
+	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout-a.cfg.Timeout/20)
+	defer cancel()
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		refuse(w, http.StatusMethodNotAllowed, message.Problem{Code: message.Malformed,
+			Detail: "This door takes Pub/Sub deliveries.", Mend: "POST one, or publish to the topic."})
+		return
+	}
+	if r.ContentLength > large || r.ContentLength < 0 {
+		select {
+		case a.large <- struct{}{}:
+			defer func() { <-a.large }()
+		case <-ctx.Done():
+			refuse(w, http.StatusServiceUnavailable, message.Problem{Code: message.TooLarge, Detail: "Too many large bodies at once."})
+			return
+		}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, message.MaxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		refuse(w, http.StatusRequestEntityTooLarge, message.Problem{Code: message.TooLarge,
+			Detail: "The body is larger than any that Pub/Sub sends."})
+		return
+	} else if err != nil {
+		refuse(w, http.StatusServiceUnavailable, message.Problem{Code: message.Malformed, Detail: "The body broke off."})
+		return
+	}
+	d, err := message.DecodeDelivery(r.Header.Get, body)
+	refusal := (*message.Refusal)(nil)
+	switch {
+	case errors.As(err, &refusal) && d.ID == "":
+		// Not from a wrapped push subscription. There is no message id to answer
+		// under, so a nack it is: the dead-letter topic shows it to the operator.
+		a.log.Error("not a Pub/Sub delivery", "event", "bad_delivery", "code", string(refusal.Problems[0].Code), "bytes", len(body))
+		refuse(w, http.StatusBadRequest, refusal.Problems[0])
+		return
+	case err != nil && refusal == nil:
+		refuse(w, http.StatusBadRequest, message.Problem{Code: message.Malformed, Detail: "The body cannot be read."})
+		return
+	}
+	answer, err := handle(ctx, d, refusal)
+	if err != nil {
+		a.log.Error("delivery failed and will come again", "event", "delivery_failed", "message_id", d.ID, "attempt", d.Attempt, "error", err)
+		refuse(w, http.StatusServiceUnavailable, message.Problem{Code: "UNAVAILABLE", Detail: "Nothing was promised; deliver again."})
+		return
+	}
+	if answer == nil {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	reply(w, http.StatusOK, answer)
+}
+
+func refuse(w http.ResponseWriter, status int, p message.Problem) {
+	reply(w, status, map[string]message.Problem{"error": p})
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client has gone; there is nobody to tell
+}
+
+// hinted returns the full name of the job that a log entry of a training job is
+// about, "" for anything else. The entry is a hint and nothing is believed of it
+// but the number.
+func (a *App) hinted(data []byte) string {
+	if len(data) == 0 || len(data) > message.MaxData {
+		return ""
+	}
+	var entry struct {
+		Resource struct {
+			Type   string `json:"type"`
+			Labels struct {
+				JobID    string `json:"job_id"`
+				Location string `json:"location"`
+				Region   string `json:"region"`
+			} `json:"labels"`
+		} `json:"resource"`
+	}
+	if json.Unmarshal(data, &entry) != nil || entry.Resource.Type != "ml_job" {
+		return ""
+	}
+	id := entry.Resource.Labels.JobID
+	if id == "" || strings.Trim(id, "0123456789") != "" || len(id) > 24 {
+		return ""
+	}
+	region := a.cfg.Regions[0]
+	for _, r := range a.cfg.Regions {
+		if r == entry.Resource.Labels.Location || r == entry.Resource.Labels.Region {
+			region = r
+		}
+	}
+	return "projects/" + a.cfg.Project + "/locations/" + region + "/customJobs/" + id
+}

@@ -1,0 +1,281 @@
+package app_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A room is a package of this module and what it may import beyond the standard
+// library. Patterns end in "/..." for everything below.
+type room struct {
+	path    string // below the module path; "." is the module's root
+	rooms   []string
+	outside []string
+	why     string
+}
+
+// rooms lists all packages, each below those it may import: arrows point up this
+// list only. A new package has to be placed here, which is the moment to ask
+// whether it is a room of its own.
+var rooms = []room{
+	{"internal/capacity", nil, nil,
+		"planner, memory twins and invariants share one Fit, so it depends on nobody"},
+	{"internal/message", list("internal/capacity"),
+		list(wireTypes, "google.golang.org/protobuf/...", "go.yaml.in/yaml/...", "github.com/cloudevents/sdk-go/..."),
+		"the public words: users send jobs in Vertex AI's own form, so its wire types are the vocabulary"},
+	{"internal/lifecycle", list("internal/capacity"), nil,
+		"the table of states is to be read, drawn and tested without knowing what a request looks like"},
+	{"internal/admission", list("internal/capacity", "internal/message"), nil,
+		"a reason for waiting has the same code here and in the event; moves are made by whoever asked, so not lifecycle"},
+	{"internal/ledger", list("internal/capacity", "internal/lifecycle", "internal/message"), nil,
+		"the port and its memory twin; what stores it is gcp's"},
+	{"internal/ledger/ledgertest", list("internal/capacity", "internal/ledger", "internal/lifecycle", "internal/message"), list("github.com/google/go-cmp/..."),
+		"the suite runs over any ledger, so it knows none of them"},
+	{"internal/vertex", list("internal/capacity", "internal/message"), list(wireTypes, "google.golang.org/protobuf/..."),
+		"the port takes the job as it will be sent; translating it back and forth would lose fields that Google adds"},
+	{"internal/vertex/fakevertex", nil, list(wireTypes, "cloud.google.com/go/longrunning/autogen/longrunningpb", "google.golang.org/...", "connectrpc.com/vanguard/..."),
+		"its own idea of fit has to be able to disagree with ours, so it shares no code with us"},
+	{"internal/controller", list("internal/admission", "internal/capacity", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"),
+		list(wireTypes, "google.golang.org/protobuf/...", "golang.org/x/sync/..."),
+		"it passes jobs through from ledger to port, adding id and labels, and looks at nothing else in them"},
+	{"internal/invariant", list("internal/admission", "internal/capacity", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"), nil,
+		"the promises are checked over what is stored, never over how it came to be"},
+	{"internal/gcp", list("internal/capacity", "internal/controller", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"),
+		list(wireTypes, "cloud.google.com/go/...", "google.golang.org/...", "github.com/googleapis/gax-go/..."),
+		"the only deployed room with cloud clients: nobody else has to think about their errors, retries and connections"},
+	{"internal/statuspage", list("internal/admission", "internal/capacity", "internal/controller", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"), nil,
+		"it reads and explains, and does not write"},
+	{"internal/app", list("internal/controller", "internal/gcp", "internal/invariant", "internal/ledger", "internal/message", "internal/statuspage", "internal/vertex"),
+		list("github.com/sethvargo/go-envconfig"),
+		"wiring: it knows every port's implementation, and no rule"},
+	{".", list("internal/app"), list("github.com/GoogleCloudPlatform/functions-framework-go/functions"),
+		"registration only; what stands here is compiled by a cloud build that no test sees"},
+	{"internal/sim", list("internal/admission", "internal/capacity", "internal/controller", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"), nil,
+		"the real controller under virtual time, so nothing that waits for a network"},
+	{"internal/localstack/statefile", nil, nil,
+		"the command line reads it to find a running stack, and must not bring the stack along"},
+	{"internal/localstack/emulator", nil, nil,
+		"processes and jars; what talks to them is elsewhere"},
+	{"internal/localstack/emulatortest", list("internal/localstack/emulator"), nil,
+		"for the tests of any room, so it knows none"},
+	{"internal/localstack", list(".", "internal/app", "internal/localstack/emulator", "internal/localstack/statefile", "internal/message", "internal/vertex", "internal/vertex/fakevertex"),
+		list(wireTypes, "cloud.google.com/go/pubsub/v2/...", "google.golang.org/...", "connectrpc.com/vanguard/...", "go.yaml.in/yaml/...",
+			"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"),
+		"the surroundings of the function, which it runs as it would be deployed"},
+	{"cmd/berth", list("internal/admission", "internal/capacity", "internal/gcp", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/localstack/statefile", "internal/message", "internal/sim", "internal/statuspage"),
+		list("cloud.google.com/go/pubsub/v2/...", "google.golang.org/api/option", "google.golang.org/api/idtoken", "google.golang.org/grpc/...", "github.com/alecthomas/kong", "go.yaml.in/yaml/...", "golang.org/x/..."),
+		"it asks the Status door and publishes; only repair verbs open the ledger"},
+	{"deploy", nil, nil,
+		"tests only: they hold the script together with the code"},
+	{"cmd/localstack", list("internal/localstack", "internal/localstack/statefile"), nil,
+		"a main around the library"},
+}
+
+const wireTypes = "cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+
+// pure names the rooms whose results follow from their arguments alone: they are
+// run twice by updates, by the simulator under virtual time, and by /explain
+// without a request. Any of these would make two runs differ, or a run wait.
+var pure = list("internal/capacity", "internal/message", "internal/lifecycle", "internal/admission")
+
+var impure = map[string]string{
+	"context":      "there is nothing to wait for or to cancel",
+	"os":           "files, environment and arguments belong to the edge",
+	"os/...":       "as os",
+	"io/ioutil":    "as os",
+	"syscall":      "as os",
+	"net":          "no I/O",
+	"net/http":     "no I/O",
+	"net/http/...": "no I/O",
+	"math/rand":    "chance is an argument",
+	"math/rand/v2": "chance is an argument",
+	"crypto/rand":  "chance is an argument",
+	"testing":      "only tests test",
+	"testing/...":  "only tests test",
+}
+
+// clock is what of package time reads the clock or waits for it.
+var clock = list("Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer")
+
+// neverDeployed must not be in the binary that runs in the cloud, by any path.
+var neverDeployed = map[string]string{
+	modulePath + "/internal/localstack/...":        "the local stack starts processes",
+	modulePath + "/internal/vertex/fakevertex":     "a fake that answers in production loses every job",
+	modulePath + "/internal/ledger/ledgertest":     "only tests test",
+	modulePath + "/internal/sim":                   "it makes up requests",
+	modulePath + "/cmd/...":                        "operators' tools",
+	"cloud.google.com/go/pubsub/v2/pstest":         "a fake",
+	"cloud.google.com/go/spanner/spannertest":      "a fake",
+	"connectrpc.com/vanguard/...":                  "only fakes translate REST",
+	"testing":                                      "it registers flags, and pulls fakes in its train",
+	"testing/...":                                  "as testing",
+	"pgregory.net/rapid":                           "only tests test",
+	"github.com/google/go-cmp/...":                 "it panics where it cannot compare",
+	"github.com/alecthomas/kong":                   "operators' tools",
+	"github.com/rogpeppe/go-internal/...":          "only tests test",
+	"github.com/santhosh-tekuri/jsonschema/v6/...": "only tests test",
+}
+
+// unnamed are names that say what is in a package: anything.
+var unnamed = list("base", "common", "helper", "helpers", "lib", "misc", "shared", "type", "types", "util", "utils")
+
+func TestImports(t *testing.T) {
+	t.Parallel()
+	placed := map[string]int{}
+	for i, r := range rooms {
+		if _, twice := placed[r.path]; twice {
+			t.Errorf("%s is in the table twice", r.path)
+		}
+		placed[r.path] = i
+		for _, below := range r.rooms {
+			if j, ok := placed[below]; !ok || j == i {
+				t.Errorf("the table lets %s import %s, which is not above it: arrows would make a circle", r.path, below)
+			}
+		}
+	}
+	for _, p := range modulePackages(t) {
+		where := "."
+		if p.ImportPath != modulePath {
+			where = strings.TrimPrefix(p.ImportPath, modulePath+"/")
+		}
+		if slices.Contains(unnamed, path.Base(where)) {
+			t.Errorf("%s: the name says nothing of what is in there", where)
+		}
+		i, ok := placed[where]
+		if !ok {
+			t.Errorf("%s has no place in the table: say what it may import, and why it is a room", where)
+			continue
+		}
+		r := rooms[i]
+		for _, imported := range p.Imports {
+			if !r.allows(imported) {
+				t.Errorf("%s imports %s: not foreseen for it (%s)", where, imported, r.why)
+			}
+			if slices.Contains(pure, where) {
+				if why, match := find(impure, imported); match {
+					t.Errorf("%s imports %s: it is a pure room, and %s", where, imported, why)
+				}
+			}
+		}
+		if slices.Contains(pure, where) {
+			checkClock(t, p)
+		}
+	}
+}
+
+func TestDeployedBuildHasNoFakes(t *testing.T) {
+	t.Parallel()
+	deps := strings.Fields(output(t, goTool(moduleRoot, "list", "-deps", ".")))
+	if !slices.Contains(deps, modulePath+"/internal/gcp") {
+		t.Fatal("the deployed build has no cloud clients; this test looks at the wrong package")
+	}
+	checkDeployed(t, deps)
+}
+
+func checkDeployed(t *testing.T, deps []string) {
+	t.Helper()
+	for _, d := range deps {
+		if why, match := find(neverDeployed, d); match {
+			t.Errorf("%s would be deployed: %s", d, why)
+		}
+	}
+}
+
+// checkClock finds reads of the clock. The import of package time says nothing,
+// since moments and durations are values like others.
+func checkClock(t *testing.T, p listed) {
+	t.Helper()
+	for _, f := range p.GoFiles {
+		files := token.NewFileSet()
+		parsed, err := parser.ParseFile(files, filepath.Join(p.Dir, f), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		name := ""
+		for _, i := range parsed.Imports {
+			if i.Path.Value == `"time"` {
+				if name = "time"; i.Name != nil {
+					name = i.Name.Name
+				}
+			}
+		}
+		if name == "." {
+			t.Errorf("%s imports time by a dot", f)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if x, ok := s.X.(*ast.Ident); ok && name != "" && x.Name == name && slices.Contains(clock, s.Sel.Name) {
+				t.Errorf("%s: time.%s in a pure room: time is an argument", files.Position(s.Pos()), s.Sel.Name)
+			}
+			return true
+		})
+	}
+}
+
+func (r room) allows(imported string) bool {
+	if imported == "C" || imported == "unsafe" {
+		return false
+	}
+	if imported == modulePath {
+		return slices.Contains(r.rooms, ".")
+	}
+	if inner, ok := strings.CutPrefix(imported, modulePath+"/"); ok {
+		return slices.Contains(r.rooms, inner)
+	}
+	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
+		return true // standard library
+	}
+	return slices.ContainsFunc(r.outside, func(pattern string) bool { return matches(pattern, imported) })
+}
+
+func matches(pattern, imported string) bool {
+	if above, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return imported == above || strings.HasPrefix(imported, above+"/")
+	}
+	return imported == pattern
+}
+
+func find(rules map[string]string, imported string) (why string, ok bool) {
+	for pattern, why := range rules {
+		if matches(pattern, imported) {
+			return why, true
+		}
+	}
+	return "", false
+}
+
+func list(s ...string) []string { return s }
+
+type listed struct {
+	ImportPath, Dir  string
+	GoFiles, Imports []string
+	Error            *struct{ Err string }
+}
+
+func modulePackages(t *testing.T) []listed {
+	t.Helper()
+	out := output(t, goTool(moduleRoot, "list", "-e", "-json=ImportPath,Dir,GoFiles,Imports,Error", "./..."))
+	var all []listed
+	for d := json.NewDecoder(strings.NewReader(out)); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}

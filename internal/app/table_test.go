@@ -1,0 +1,300 @@
+package app
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"github.com/sethvargo/go-envconfig"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/controller"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/sim"
+	"example.com/berth/internal/vertex"
+)
+
+// behindDoors is a world whose messages and ticks come in as Pub/Sub pushes
+// them.
+func behindDoors(t *testing.T) *sim.World {
+	t.Helper()
+	w := sim.New(t)
+	cfg, err := LoadConfig(t.Context(), envconfig.MapLookuper(map[string]string{
+		"BERTH_PROJECT": "test-project", "BERTH_REGIONS": "us-central1", "BERTH_DEFAULT_RESOURCE": "pool",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reopen := func(c *controller.Controller) *App {
+		a := assemble(cfg, slog.New(slog.DiscardHandler), c, w.Ledger)
+		a.now = func() time.Time { return w.Now }
+		return a
+	}
+	w.Deliver = func(d message.Delivery) error { return push(reopen(w.Controller).admit, d) }
+	w.Tick = func() error {
+		return push(reopen(w.Controller).reconcile, message.Delivery{ID: "tick", PublishTime: w.Now, Data: []byte("{}")})
+	}
+	return w
+}
+
+func push(door http.HandlerFunc, d message.Delivery) error {
+	body, err := json.Marshal(map[string]any{
+		"subscription": "projects/test-project/subscriptions/sub",
+		"message": map[string]any{
+			"data": d.Data, "attributes": d.Attributes, "messageId": d.ID, "publishTime": d.PublishTime,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	rec := httptest.NewRecorder()
+	door(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
+	if rec.Code != http.StatusOK {
+		return fmt.Errorf("the door answered %d: %s", rec.Code, rec.Body)
+	}
+	return nil
+}
+
+// fail makes the next n calls of an operation at Vertex AI go wrong.
+func fail(w *sim.World, op string, n int, f vertex.Fault) {
+	w.Vertex.Fault = func(called, _ string) vertex.Fault {
+		if called == op && n > 0 {
+			n--
+			return f
+		}
+		return vertex.NoFault
+	}
+}
+
+// decline makes Vertex AI refuse the next create.
+func decline(w *sim.World, kind vertex.Kind) {
+	n := 1
+	w.Vertex.Admit = refuseJobs(func() error {
+		if n--; n < 0 {
+			return nil
+		}
+		return &vertex.Error{Op: "create", Kind: kind, Code: 9, Message: "refused by test"}
+	})
+}
+
+// refuseJobs lets a function decide on creates.
+func refuseJobs(err func() error) func(string, *aiplatformpb.CustomJob) error {
+	return func(string, *aiplatformpb.CustomJob) error { return err() }
+}
+
+// crash makes the instance die before its next create: the attempt's time is
+// over before it gets there.
+func crash(w *sim.World) { fail(w, "create", 1, vertex.FailBefore) }
+
+var (
+	oneCPU = sim.Job{ID: "a", CPU: 1}
+	allCPU = sim.Job{ID: "first", CPU: 4}
+)
+
+// TestTable reaches every row of the state table through the doors. The stories
+// are named by row; a row without a story fails.
+func TestTable(t *testing.T) {
+	submitted := func(w *sim.World) { w.Ask(oneCPU) }
+	running := func(w *sim.World) {
+		submitted(w)
+		w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
+		w.After(time.Minute)
+	}
+	cancelling := func(w *sim.World) {
+		submitted(w)
+		w.Cancel("a")
+	}
+	waiting := func(w *sim.World) {
+		w.Ask(allCPU)
+		w.Ask(oneCPU)
+	}
+	reserved := func(w *sim.World) { // a rate refusal leaves it reserved
+		fail(w, "create", 1, vertex.FailRate)
+		w.Ask(oneCPU)
+	}
+	submitting := func(w *sim.World) { // the answer is lost, nothing was done
+		crash(w)
+		w.Ask(oneCPU)
+	}
+	lookingToCancel := func(w *sim.World) {
+		submitting(w)
+		w.Cancel("a")
+	}
+	ends := func(s vertex.JobState) func(*sim.World) {
+		return func(w *sim.World) {
+			w.Vertex.SetJob(w.JobOf("a"), s)
+			w.After(time.Minute)
+		}
+	}
+	gone := func(w *sim.World) {
+		w.Vertex.Delete(w.JobOf("a"))
+		w.After(time.Minute)
+	}
+	pass := func(d time.Duration) func(*sim.World) { return func(w *sim.World) { w.After(d) } }
+	do := func(steps ...func(*sim.World)) func(*sim.World) {
+		return func(w *sim.World) {
+			for _, s := range steps {
+				s(w)
+			}
+		}
+	}
+	cancel := func(w *sim.World) { w.Cancel("a") }
+	noCPU := func(w *sim.World) { w.SetPools(vertex.Running, capacity.Pool{ID: "gpu", Shape: sim.GPU, Count: 2}) }
+	// unclearThen: the first attempt is unclear, the second is refused.
+	unclearThen := func(w *sim.World) {
+		submitting(w)
+		decline(w, vertex.Permanent)
+		w.After(2 * time.Minute)
+	}
+	const day = 24 * time.Hour
+
+	stories := map[string]struct {
+		tell   func(*sim.World)
+		state  lifecycle.State
+		events []string
+	}{
+		"/ADMITTED":     {do(submitted), lifecycle.Submitted, []string{"reserved", "submitted"}},
+		"/DEFERRED":     {do(waiting), lifecycle.Waiting, []string{"queued"}},
+		"/REFUSED":      {func(w *sim.World) { w.Ask(sim.Job{ID: "a", CPU: 5}) }, lifecycle.Rejected, []string{"rejected"}},
+		"/CANCEL_ASKED": {do(cancel, submitted), lifecycle.Cancelled, []string{"cancelled"}},
+
+		"WAITING/ADMITTED": {do(waiting, func(w *sim.World) {
+			w.Vertex.SetJob(w.JobOf("first"), vertex.JobSucceeded)
+			w.After(time.Minute)
+		}), lifecycle.Submitted, []string{"queued", "reserved", "submitted"}},
+		"WAITING/REFUSED": {do(waiting, noCPU, pass(time.Minute), pass(23*time.Hour), func(w *sim.World) {
+			if w.State("a") != lifecycle.Waiting {
+				w.Errorf("refused after 23 hours of contradiction; the regret is 24")
+			}
+		}, pass(time.Hour)), lifecycle.Rejected, []string{"queued", "rejected"}},
+		"WAITING/TIMED_OUT":    {do(waiting, pass(7*day+time.Hour)), lifecycle.Expired, []string{"queued", "expired"}},
+		"WAITING/CANCEL_ASKED": {do(waiting, cancel), lifecycle.Cancelled, []string{"queued", "cancelled"}},
+
+		"RESERVED/LEASED":       {do(reserved, pass(time.Minute)), lifecycle.Submitted, []string{"reserved", "submitted"}},
+		"RESERVED/CANCEL_ASKED": {do(reserved, cancel), lifecycle.Cancelled, []string{"reserved", "cancelled"}},
+		"RESERVED/WITHDRAWN": {do(reserved, func(w *sim.World) { w.SetPools("STOPPING") }, pass(time.Minute)),
+			lifecycle.Waiting, []string{"reserved", "queued"}},
+
+		"SUBMITTING/ACCEPTED": {do(submitted), lifecycle.Submitted, []string{"reserved", "submitted"}},
+		"SUBMITTING/RETAKEN":  {do(submitting, pass(2*time.Minute)), lifecycle.Submitted, []string{"reserved", "submitted"}},
+		"SUBMITTING/DECLINED/RATE": {do(reserved, func(w *sim.World) {
+			if w.State("a") != lifecycle.Reserved {
+				w.Errorf("after a rate refusal it is %s", w.State("a"))
+			}
+		}, pass(time.Minute)), lifecycle.Submitted, []string{"reserved", "submitted"}},
+		"SUBMITTING/DECLINED/PASSING": {func(w *sim.World) {
+			decline(w, vertex.Passing)
+			w.Ask(oneCPU)
+		}, lifecycle.Waiting, []string{"reserved", "queued"}},
+		"SUBMITTING/DECLINED/PERMANENT": {func(w *sim.World) {
+			decline(w, vertex.Permanent)
+			w.Ask(oneCPU)
+		}, lifecycle.Failed, []string{"reserved", "failed"}},
+		"SUBMITTING/DECLINED/UNCLEAR": {do(unclearThen), lifecycle.Submitting, []string{"reserved"}},
+		"SUBMITTING/GIVEN_UP":         {do(unclearThen, pass(20*time.Minute), pass(20*time.Minute)), lifecycle.Failed, []string{"reserved", "failed"}},
+		"SUBMITTING/CANCEL_ASKED":     {do(lookingToCancel), lifecycle.Cancelling, []string{"reserved", "cancelling"}},
+		"SUBMITTING/OVERDUE": {func(w *sim.World) {
+			// Every look fails for as long as a job may take to start.
+			w.Vertex.Fault = func(op, _ string) vertex.Fault {
+				if op == "create" || op == "find" {
+					return vertex.FailBefore
+				}
+				return vertex.NoFault
+			}
+			w.Ask(oneCPU)
+			for range 40 {
+				w.After(2 * time.Minute)
+			}
+		}, lifecycle.Cancelling, []string{"reserved", "cancelling"}},
+
+		"SUBMITTED/CANCEL_ASKED": {do(cancelling), lifecycle.Cancelling, []string{"reserved", "submitted", "cancelling"}},
+		"SUBMITTED/OVERDUE":      {do(submitted, pass(61*time.Minute)), lifecycle.Cancelling, []string{"reserved", "submitted", "cancelling"}},
+		"SUBMITTED/STARTED":      {do(running), lifecycle.Running, []string{"reserved", "submitted", "started"}},
+		"SUBMITTED/GONE":         {do(submitted, gone), lifecycle.Failed, []string{"reserved", "submitted", "failed"}},
+
+		"RUNNING/CANCEL_ASKED": {do(running, cancel), lifecycle.Cancelling, []string{"reserved", "submitted", "started", "cancelling"}},
+		"RUNNING/GONE":         {do(running, gone), lifecycle.Failed, []string{"reserved", "submitted", "started", "failed"}},
+
+		"CANCELLING/ACCEPTED": {func(w *sim.World) {
+			fail(w, "create", 1, vertex.FailAfter)
+			w.Ask(oneCPU)
+			w.Cancel("a")
+			w.After(2 * time.Minute)
+			if w.Vertex.Jobs()[0].State != vertex.JobCancelling {
+				w.Errorf("the job was found and not cancelled")
+			}
+		}, lifecycle.Cancelling, []string{"reserved", "cancelling"}},
+		"CANCELLING/RETAKEN": {do(lookingToCancel, pass(2*time.Minute), func(w *sim.World) {
+			if n := w.Record("a").Attempt; n != 2 || len(w.Vertex.Jobs()) != 0 {
+				w.Errorf("attempt %d and %d jobs, want the second attempt to look and create nothing", n, len(w.Vertex.Jobs()))
+			}
+		}), lifecycle.Cancelling, []string{"reserved", "cancelling"}},
+		"CANCELLING/DECLINED": {func(w *sim.World) {
+			// The cancel arrives while the create is under way, which is then refused.
+			w.Vertex.Admit = refuseJobs(func() error {
+				w.Cancel("a")
+				return &vertex.Error{Op: "create", Kind: vertex.Permanent, Code: 3}
+			})
+			w.Ask(oneCPU)
+		}, lifecycle.Cancelled, []string{"reserved", "cancelling", "cancelled"}},
+		"CANCELLING/DECLINED/UNCLEAR": {func(w *sim.World) {
+			submitting(w)
+			w.Vertex.Admit = refuseJobs(func() error {
+				w.Cancel("a")
+				return &vertex.Error{Op: "create", Kind: vertex.Permanent, Code: 3}
+			})
+			w.After(2 * time.Minute)
+		}, lifecycle.Cancelling, []string{"reserved", "cancelling"}},
+		"CANCELLING/GIVEN_UP": {do(lookingToCancel, pass(20*time.Minute), pass(20*time.Minute)), lifecycle.Cancelled, []string{"reserved", "cancelling", "cancelled"}},
+		"CANCELLING/GONE":     {do(cancelling, gone), lifecycle.Cancelled, []string{"reserved", "submitted", "cancelling", "cancelled"}},
+	}
+	for state, word := range map[vertex.JobState]lifecycle.State{
+		vertex.JobSucceeded: lifecycle.Succeeded, vertex.JobFailed: lifecycle.Failed,
+		vertex.JobCancelled: lifecycle.Cancelled, vertex.JobExpired: lifecycle.Expired,
+	} {
+		for from, before := range map[lifecycle.State]struct {
+			tell   func(*sim.World)
+			events []string
+		}{
+			lifecycle.Submitted:  {submitted, []string{"reserved", "submitted"}},
+			lifecycle.Running:    {running, []string{"reserved", "submitted", "started"}},
+			lifecycle.Cancelling: {cancelling, []string{"reserved", "submitted", "cancelling"}},
+		} {
+			row, _ := lifecycle.Find(from, lifecycle.Ended, string(word))
+			s := stories[""]
+			s.tell, s.state, s.events = do(before.tell, ends(state)), word, append(slices.Clone(before.events), row.Letter)
+			stories[rowName(row)] = s
+		}
+	}
+	for _, row := range lifecycle.Table {
+		story, ok := stories[rowName(row)]
+		if !ok {
+			t.Errorf("no story reaches row %s", rowName(row))
+			continue
+		}
+		t.Run(rowName(row), func(t *testing.T) {
+			w := behindDoors(t)
+			story.tell(w)
+			w.Expect("a", story.state, story.events...)
+			if w.Rows[row] == 0 {
+				t.Errorf("the story did not take its row; it took %v", w.Rows)
+			}
+		})
+	}
+}
+
+func rowName(r lifecycle.Row) string {
+	name := string(r.From) + "/" + string(r.Event)
+	if r.Case != "" {
+		name += "/" + r.Case
+	}
+	return name
+}

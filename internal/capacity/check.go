@@ -1,0 +1,236 @@
+package capacity
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// A Verdict is the answer of [Check]. Words, because they are stored and sent.
+type Verdict string
+
+const (
+	Fits  Verdict = "FITS"
+	Full  Verdict = "FULL"  // would fit if less were in use
+	Never Verdict = "NEVER" // does not fit even when nothing is in use
+)
+
+// A Result says whether an ask fits, and for every shape it asks for, why.
+type Result struct {
+	Verdict  Verdict
+	ScaleUp  bool      // fits within the autoscaling maximum, but not on the machines there now
+	Findings []Finding // one per distinct shape, in order of first worker pool
+}
+
+// A Finding is the result for one shape: the worker pools that ask for it, the
+// pools that have it, and what is short.
+type Finding struct {
+	Verdict     Verdict    `json:"verdict"`
+	Shape       Shape      `json:"shape"`
+	WorkerPools []int      `json:"workerPools"`       // indices in workerPoolSpecs
+	Asked       Replicas   `json:"asked"`             // replicas of those worker pools together
+	Pools       []string   `json:"pools,omitempty"`   // ids of the pools of this shape
+	Limit       Replicas   `json:"limit"`             // what those pools can have
+	Taken       Replicas   `json:"taken"`             // what is in use of it: holds and foreign use
+	Short       Replicas   `json:"short,omitempty"`   // how many of the taken have to be freed first
+	ScaleUp     bool       `json:"scaleUp,omitempty"` // the autoscaler has to add machines
+	Nearest     []PoolDiff `json:"nearest,omitempty"` // when no pool has the shape: every pool, nearest first
+	Edits       []Edit     `json:"edits,omitempty"`   // the smallest change that would fit an empty resource
+}
+
+// A PoolDiff says how a shape differs from a pool's.
+type PoolDiff struct {
+	Pool   string      `json:"pool"`
+	Fields []FieldDiff `json:"fields"`
+}
+
+// An Edit is a change of one field of a job.
+type Edit struct {
+	Path string `json:"path"` // for example "workerPoolSpecs[0].machineSpec.machineType"
+	From string `json:"from"` // "" when the field is not set
+	To   string `json:"to"`   // "" to leave it out
+}
+
+func (e Edit) String() string {
+	if e.To == "" {
+		return fmt.Sprintf("leave out %s", e.Path)
+	}
+	return fmt.Sprintf("set %s to %s", e.Path, e.To)
+}
+
+// Check decides whether the ask fits on the pools beside what is in use: every
+// shape exact, all worker pools or none, several worker pools on one pool
+// summed, and under every way in which the use may be split among equal pools.
+// An empty ask fits. Check never modifies its arguments.
+func Check(pools []Pool, use Use, ask Ask) Result {
+	result := Result{Verdict: Fits}
+	for _, n := range ask {
+		s := n.Shape.Normal()
+		if !slices.ContainsFunc(result.Findings, func(f Finding) bool { return f.Shape == s }) {
+			result.Findings = append(result.Findings, find(pools, use[s], ask, s))
+		}
+	}
+	for _, f := range result.Findings {
+		result.ScaleUp = result.ScaleUp || f.ScaleUp
+		switch {
+		case f.Verdict == Never:
+			result.Verdict = Never
+		case f.Verdict == Full && result.Verdict == Fits:
+			result.Verdict = Full
+		}
+	}
+	if result.Verdict == Never {
+		suggest(pools, ask, result.Findings)
+	}
+	return result
+}
+
+func find(pools []Pool, used Replicas, ask Ask, shape Shape) Finding {
+	f := Finding{Verdict: Fits, Shape: shape, Taken: used}
+	var items, limits []Replicas
+	for _, n := range ask {
+		if n.Shape.Normal() == shape {
+			f.WorkerPools = append(f.WorkerPools, n.WorkerPool)
+			f.Asked = f.Asked.Plus(n.Replicas)
+			items = append(items, n.Replicas)
+		}
+	}
+	var there Replicas
+	for _, p := range pools {
+		if p.Shape.Normal() == shape {
+			f.Pools = append(f.Pools, p.ID)
+			f.Limit = f.Limit.Plus(p.Limit())
+			there = there.Plus(p.Count)
+			limits = append(limits, p.Limit())
+		}
+	}
+	switch {
+	case !placeable(limits, 0, items):
+		f.Verdict = Never
+		if len(limits) == 0 {
+			f.Nearest = nearest(pools, shape)
+		}
+	case !placeable(limits, used, items):
+		f.Verdict = Full
+		f.Short = short(limits, used, items)
+	default:
+		f.ScaleUp = used.Plus(f.Asked) > there
+	}
+	return f
+}
+
+// short is the least number of replicas that have to be freed. It is at most
+// used, because the items fit when nothing is in use.
+func short(limits []Replicas, used Replicas, items []Replicas) Replicas {
+	fits, not := Replicas(0), used // placeable is monotone in used
+	for not-fits > 1 {
+		if mid := fits + (not-fits)/2; placeable(limits, mid, items) {
+			fits = mid
+		} else {
+			not = mid
+		}
+	}
+	return used - fits
+}
+
+func nearest(pools []Pool, shape Shape) []PoolDiff {
+	var diffs []PoolDiff
+	for _, p := range pools {
+		diffs = append(diffs, PoolDiff{Pool: p.ID, Fields: Diff(shape, p.Shape)})
+	}
+	// Of two pools that differ in as many fields, the one with the right machine
+	// is nearer: another disk changes less about a job.
+	slices.SortStableFunc(diffs, func(a, b PoolDiff) int {
+		return cmp.Or(len(a.Fields)-len(b.Fields), machineFields(a)-machineFields(b))
+	})
+	return diffs
+}
+
+func machineFields(d PoolDiff) (n int) {
+	for _, f := range d.Fields {
+		if strings.HasPrefix(f.Field, "machineSpec.") {
+			n++
+		}
+	}
+	return n
+}
+
+// suggest fills in the edits of the findings that never fit. It goes through
+// the worker pools in order; each that has to change takes the shape of the
+// pool that needs the fewest edits and still has room for it beside the worker
+// pools already settled, and if none has, as many replicas as the roomiest
+// nearest pool has left. What all edits together ask for fits the empty pools.
+func suggest(pools []Pool, ask Ask, findings []Finding) {
+	settled := Ask{}
+	bad := func(s Shape) *Finding {
+		for i := range findings {
+			if findings[i].Shape == s && findings[i].Verdict == Never {
+				return &findings[i]
+			}
+		}
+		return nil
+	}
+	fits := func(n Need) bool {
+		next := append(slices.Clone(settled), n)
+		for _, m := range next {
+			if f := find(pools, 0, next, m.Shape.Normal()); f.Verdict != Fits {
+				return false
+			}
+		}
+		return true
+	}
+	for _, n := range ask { // what stays as it is comes first, so that edits make room around it
+		if bad(n.Shape.Normal()) == nil {
+			settled = append(settled, n)
+		}
+	}
+	for _, n := range ask {
+		f := bad(n.Shape.Normal())
+		if f == nil {
+			continue
+		}
+		edited, ok := edit(nearest(pools, n.Shape), pools, n, fits)
+		if !ok {
+			for i := range findings { // even one replica has no place beside the others
+				findings[i].Edits = nil
+			}
+			return
+		}
+		settled = append(settled, edited)
+		path := "workerPoolSpecs[" + strconv.Itoa(n.WorkerPool) + "]."
+		for _, d := range Diff(n.Shape, edited.Shape) {
+			f.Edits = append(f.Edits, Edit{path + d.Field, d.Asked, d.Pool})
+		}
+		if edited.Replicas != n.Replicas {
+			f.Edits = append(f.Edits, Edit{path + "replicaCount",
+				strconv.FormatInt(int64(n.Replicas), 10), strconv.FormatInt(int64(edited.Replicas), 10)})
+		}
+	}
+}
+
+// edit returns the need with the fewest fields changed that fits.
+func edit(order []PoolDiff, pools []Pool, n Need, fits func(Need) bool) (Need, bool) {
+	best, cost := n, -1
+	for _, d := range order {
+		i := slices.IndexFunc(pools, func(p Pool) bool { return p.ID == d.Pool })
+		try := Need{n.WorkerPool, pools[i].Shape.Normal(), n.Replicas}
+		c := len(d.Fields)
+		if !fits(try) {
+			most := sort.Search(int(min(n.Replicas, pools[i].Limit())), func(r int) bool {
+				return !fits(Need{n.WorkerPool, try.Shape, Replicas(r + 1)})
+			})
+			if most == 0 {
+				continue
+			}
+			try.Replicas = Replicas(most)
+			c++
+		}
+		if cost < 0 || c < cost {
+			best, cost = try, c
+		}
+	}
+	return best, cost >= 0
+}

@@ -1,0 +1,169 @@
+// Package capacity knows machines: what shape they have, how many a pool
+// holds, and whether an ask fits in what is left.
+//
+// # Words
+//
+//   - A [Shape] is a machine spec and a disk spec with the server's defaults
+//     filled in. Shapes are compared with ==; Vertex AI requires that a job's
+//     spec matches its pool's exactly.
+//   - A [Pool] is one resource pool of a persistent resource: a shape and a
+//     number of machines. A machine runs one replica.
+//   - A [Need] is what one worker pool of a job asks for: a shape and replicas.
+//     An [Ask] is the whole job, one need per worker pool, placed all or nothing.
+//   - [Use] counts machines in use per shape. It is kept per shape, not per
+//     pool, because a job never names a pool: where two pools have one shape,
+//     nobody outside Vertex AI knows which of them a replica went to.
+//
+// [Check] is the only judge of fit. The planner, the memory twins and the
+// invariants all ask it.
+package capacity
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The values that the server stores for an unset disk spec, on jobs and on
+// pools alike (recorded API traffic and the field comments of DiskSpec; the
+// pages that say pd-standard are wrong).
+const (
+	DefaultDiskType   = "pd-ssd"
+	DefaultDiskSizeGB = 100
+	// a3UltraDiskType is the default for A3 Ultra machines, which take no
+	// persistent disk (field comment of DiskSpec.boot_disk_type).
+	a3UltraDiskType = "hyperdisk-balanced"
+)
+
+// A Shape is everything about a machine that has to match exactly. The zero
+// value of a field means that it is not set.
+type Shape struct {
+	MachineType      string // for example "n1-standard-4"
+	Accelerator      string // enum name, for example "NVIDIA_TESLA_T4"
+	AcceleratorCount int32  // per machine
+	TPUTopology      string // for example "2x2x1"
+	GPUPartition     string // MIG partition size, for example "1g.10gb"
+	DiskType         string // "pd-ssd", "pd-standard" or "hyperdisk-balanced"
+	DiskSizeGB       int32
+}
+
+// Normal returns the shape as the server stores it: unset disk fields get
+// their defaults, each on its own, and an accelerator with a count of zero (or
+// a count with no accelerator) is no accelerator. Normal is idempotent.
+func (s Shape) Normal() Shape {
+	if s.DiskType == "" {
+		s.DiskType = DefaultDiskType
+		if strings.HasPrefix(s.MachineType, "a3-ultragpu-") {
+			s.DiskType = a3UltraDiskType
+		}
+	}
+	if s.DiskSizeGB == 0 {
+		s.DiskSizeGB = DefaultDiskSizeGB
+	}
+	if s.Accelerator == "" || s.AcceleratorCount == 0 {
+		s.Accelerator, s.AcceleratorCount = "", 0
+	}
+	return s
+}
+
+// String is the shape's key in stored documents and its name in messages to
+// people: machine type, accelerator, topology and disk, divided by slashes,
+// parts that are not set left out. [ParseShape] is its inverse for normal
+// shapes.
+//
+//	n1-standard-4/NVIDIA_TESLA_T4:1/pd-ssd:100
+func (s Shape) String() string {
+	var b strings.Builder
+	b.WriteString(s.MachineType)
+	if s.Accelerator != "" {
+		fmt.Fprintf(&b, "/%s:%d", s.Accelerator, s.AcceleratorCount)
+	}
+	if s.TPUTopology != "" {
+		b.WriteString("/tpu=" + s.TPUTopology)
+	}
+	if s.GPUPartition != "" {
+		b.WriteString("/gpu=" + s.GPUPartition)
+	}
+	fmt.Fprintf(&b, "/%s:%d", s.DiskType, s.DiskSizeGB)
+	return b.String()
+}
+
+// MarshalText lets a shape be a key of a JSON object.
+func (s Shape) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (s *Shape) UnmarshalText(text []byte) error {
+	p, err := ParseShape(string(text))
+	if err == nil {
+		*s = p
+	}
+	return err
+}
+
+// ParseShape reads what [Shape.String] wrote.
+func ParseShape(text string) (Shape, error) {
+	parts := strings.Split(text, "/")
+	if len(parts) < 2 {
+		return Shape{}, fmt.Errorf("capacity: %q is not a shape: want machine/disk:size", text)
+	}
+	s := Shape{MachineType: parts[0]}
+	disk := len(parts) - 1
+	for _, part := range parts[1:disk] {
+		var ok bool
+		if v, found := strings.CutPrefix(part, "tpu="); found {
+			s.TPUTopology, ok = v, true
+		} else if v, found := strings.CutPrefix(part, "gpu="); found {
+			s.GPUPartition, ok = v, true
+		} else {
+			s.Accelerator, s.AcceleratorCount, ok = cutCount(part)
+		}
+		if !ok {
+			return Shape{}, fmt.Errorf("capacity: %q is not a shape: part %q is not name:count", text, part)
+		}
+	}
+	var ok bool
+	if s.DiskType, s.DiskSizeGB, ok = cutCount(parts[disk]); !ok {
+		return Shape{}, fmt.Errorf("capacity: %q is not a shape: disk %q is not type:size", text, parts[disk])
+	}
+	return s, nil
+}
+
+func cutCount(part string) (string, int32, bool) {
+	name, count, ok := strings.Cut(part, ":")
+	n, err := strconv.ParseInt(count, 10, 32)
+	return name, int32(n), ok && err == nil
+}
+
+// Compare orders shapes by their fields, for stable output.
+func (s Shape) Compare(t Shape) int { return cmp.Compare(s.String(), t.String()) }
+
+// A FieldDiff is one field in which an ask and a pool differ.
+type FieldDiff struct {
+	Field string `json:"field"` // JSON path in a worker pool spec, for example "machineSpec.machineType"
+	Asked string `json:"asked"` // "" means not set
+	Pool  string `json:"pool"`  // what would match
+}
+
+// Diff lists the fields in which the normal forms of asked and pool differ, in
+// a fixed order. It is empty exactly when the shapes match.
+func Diff(asked, pool Shape) []FieldDiff {
+	a, p := asked.Normal(), pool.Normal()
+	num := func(n int32) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.Itoa(int(n))
+	}
+	fields := []FieldDiff{
+		{"machineSpec.machineType", a.MachineType, p.MachineType},
+		{"machineSpec.acceleratorType", a.Accelerator, p.Accelerator},
+		{"machineSpec.acceleratorCount", num(a.AcceleratorCount), num(p.AcceleratorCount)},
+		{"machineSpec.tpuTopology", a.TPUTopology, p.TPUTopology},
+		{"machineSpec.gpuPartitionSize", a.GPUPartition, p.GPUPartition},
+		{"diskSpec.bootDiskType", a.DiskType, p.DiskType},
+		{"diskSpec.bootDiskSizeGb", num(a.DiskSizeGB), num(p.DiskSizeGB)},
+	}
+	return slices.DeleteFunc(fields, func(d FieldDiff) bool { return d.Asked == d.Pool })
+}

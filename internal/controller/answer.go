@@ -1,0 +1,138 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// answer writes down and publishes an outcome that belongs to no reservation.
+// Its document is keyed by the message, so a second delivery finds it and says
+// nothing. The id that the message claims is data in it and nothing more: a
+// refused message must not touch the request of that name.
+func (c *Controller) answer(ctx context.Context, tenant string, d message.Delivery, o message.Outcome) error {
+	key := message.KeyOf(tenant, message.KindAnswer, d.ID)
+	var rec *ledger.Record
+	err := c.ledger.Update(ctx, ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) error {
+		if rec = nil; tx.Record(key) != nil {
+			return nil
+		}
+		rec = &ledger.Record{Key: key, Kind: message.KindAnswer, Tenant: tenant, ID: d.ID, MessageID: d.ID, Why: o.Reason}
+		rec.Times.Published, rec.Times.Received = d.PublishTime, tx.Now()
+		o.Tenant, o.MessageID, o.Times = tenant, d.ID, rec.Times
+		rec.Write(o, tx.Now())
+		tx.PutRecord(rec)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("write the answer to message %s: %w", d.ID, err)
+	}
+	if rec == nil {
+		return nil
+	}
+	c.log.Info("answered", "event", "answer", "message_id", d.ID, "type", string(o.Type), "reason", code(o.Reason))
+	c.carryOn(ctx, rec, c.env.Monotonic())
+	return nil
+}
+
+// Refuse answers a delivery that cannot be decoded. The delivery needs its id
+// and nothing else. nil means that the answer is durable.
+func (c *Controller) Refuse(ctx context.Context, tenant string, d message.Delivery, r *message.Refusal) error {
+	return c.answer(ctx, tenant, d, message.Outcome{
+		Type: message.Refused, ClaimedRequestID: r.ClaimedID, Reason: &r.Problems[0], Problems: r.Problems,
+	})
+}
+
+// answerReuse refuses a message that carries the id of another request.
+func (c *Controller) answerReuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
+	p := message.Problem{Code: message.IDReused, Path: "requestId",
+		Detail: "There is another request under this id, with other content.",
+		Mend:   "Choose a new id for a new job; send a job again only as it was."}
+	return c.answer(ctx, draft.Tenant, d, message.Outcome{
+		Type: message.Refused, ClaimedRequestID: draft.ID, Reason: &p, Problems: []message.Problem{p},
+	})
+}
+
+// Quote says what would happen to a delivery now, and writes nothing. What
+// cannot be decoded, and an id in use, are quoted as the refusal they would
+// get. The error is the ledger's; Vertex AI is asked only if the ledger does
+// not know the resource.
+func (c *Controller) Quote(ctx context.Context, tenant string, d message.Delivery) (message.Outcome, error) {
+	m, err := message.Decode(d)
+	if refusal := (*message.Refusal)(nil); errors.As(err, &refusal) {
+		return message.Outcome{Type: message.Refused, Tenant: tenant, MessageID: d.ID, ClaimedRequestID: refusal.ClaimedID,
+			Verdict: string(admission.Refuse), Reason: &refusal.Problems[0], Problems: refusal.Problems}, nil
+	} else if err != nil {
+		return message.Outcome{}, fmt.Errorf("decode message %s: %w", d.ID, err)
+	}
+	if m.Cancel != nil {
+		p := message.Problem{Code: message.Unsupported, Detail: "Only a request for a job can be explained; this is a cancel."}
+		return message.Outcome{Type: message.Refused, Tenant: tenant, MessageID: d.ID,
+			Verdict: string(admission.Refuse), Reason: &p, Problems: []message.Problem{p}}, nil
+	}
+	return c.quote(ctx, tenant, d, m)
+}
+
+func (c *Controller) quote(ctx context.Context, tenant string, d message.Delivery, m message.Message) (message.Outcome, error) {
+	draft := c.draft(tenant, d, m)
+	o := message.Outcome{Type: message.Quoted, Tenant: tenant, MessageID: d.ID, RequestID: m.Request.RequestID,
+		PersistentResource: draft.Resource, DisplayName: draft.DisplayName, Labels: draft.Labels, Warnings: draft.Warnings}
+	refuse := func(p *message.Problem) (message.Outcome, error) {
+		o.Verdict, o.Reason = string(admission.Refuse), p
+		return o, nil
+	}
+	if draft.Resource == "" {
+		return refuse(draft.Why)
+	}
+	var res *ledger.Resource
+	var now time.Time
+	var v verdict
+	read := func() error {
+		names := ledger.Names{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
+		return ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
+			res, now, v = tx.Resource(draft.Resource), tx.Now(), entered
+			if old := tx.Record(draft.Key); old != nil {
+				v = known(old, draft)
+			}
+		})
+	}
+	if err := read(); err != nil {
+		return o, fmt.Errorf("quote message %s: %w", d.ID, err)
+	}
+	switch v {
+	case reused:
+		return refuse(&message.Problem{Code: message.IDReused, Path: "requestId",
+			Detail: "There is another request under this id, with other content.", Mend: "Choose a new id for a new job."})
+	case duplicate:
+		return refuse(&message.Problem{Code: message.IDReused, Path: "requestId",
+			Detail: "This very request is known already; sending it again changes nothing."})
+	}
+	if res == nil || now.Sub(res.SeenAt) > c.cfg.Policy.MaxAge {
+		seen, absent, err := c.see(ctx, draft.Resource, now)
+		switch {
+		case absent && res == nil:
+			return refuse(admission.Unknown())
+		case err == nil:
+			if res == nil {
+				res = &ledger.Resource{Name: draft.Resource}
+			}
+			seen.onto(res)
+		case res == nil:
+			res = &ledger.Resource{Name: draft.Resource}
+		}
+	}
+	draft.Order = ledger.OrderKey(draft.Priority, now, draft.Key)
+	ahead := res.Ahead(draft)
+	decision := admission.Decide(Snapshot(now, res, ahead), Ask(draft), c.cfg.Policy)
+	o.Verdict, o.Reason, o.Fit, o.ScaleUp, o.Ahead = string(decision.Verdict), decision.Reason, decision.Fit, decision.ScaleUp, &ahead
+	if !res.SeenAt.IsZero() {
+		seenAt := res.SeenAt
+		o.ViewTime = &seenAt
+	}
+	return o, nil
+}

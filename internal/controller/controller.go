@@ -1,0 +1,202 @@
+// Package controller is the shell around the decision: it reads, decides,
+// writes, submits and publishes in the one order that survives a crash at any
+// line. It owns no rule of its own. What may follow what is
+// [lifecycle.Next]'s; who goes first and what fits is [admission.Decide]'s.
+//
+// # The walk of one message
+//
+//  1. Decode. What cannot be read is answered, not retried: the same bytes will
+//     never decode.
+//  2. One ledger update reads the request's record and the resource, decides,
+//     and writes record, hold and outcome letter together. Here responsibility
+//     changes hands: before this commit Pub/Sub delivers again; after it the
+//     door says yes whatever follows, and [Controller.Reconcile] goes on.
+//  3. If the update admitted, the record says SUBMITTING, with the run's label,
+//     an attempt number and a moment until which this attempt may act. Create
+//     the job, or learn that it was not created, or learn nothing.
+//  4. A guarded update records the job's name and the next letter. A crash
+//     before it leaves a job that is found by its label.
+//  5. Publish the unsent letters, wait for the server's word, mark them sent. A
+//     crash before the mark publishes them again under the same event ids.
+//
+// Reconcile repairs whatever a crash left between these steps, and learns what
+// Vertex AI never announces: jobs started, ended, gone, started by others.
+//
+// # Time
+//
+// Moments that instances compare with each other come from the ledger
+// ([ledger.Tx].Now). What an instance may still do in its own attempt is
+// measured on its own monotonic clock from before the read that granted it, so
+// a wrong wall clock can only make it give up early.
+package controller
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// A Publisher sends outcome events. It returns nil only when the server has all
+// of them; after an error it may have some.
+type Publisher interface {
+	Publish(ctx context.Context, events ...message.Outcome) error
+}
+
+// Config is what the deployment decides. [DefaultConfig] gives the values that
+// the state table's text names.
+type Config struct {
+	Project         string   // project id
+	Regions         []string // regions served; the first is that of a bare persistent resource id
+	DefaultResource string   // for requests that name none: id or full name; "" refuses them
+	Deployment      string   // value of the deployment label on our jobs
+
+	Policy admission.Policy
+
+	Tick         time.Duration // period of the reconcile tick
+	Poll         time.Duration // between two looks within one tick, while something waits
+	CreateWithin time.Duration // how long one attempt may act
+	Margin       time.Duration // an attempt ends itself this much earlier
+	Relook       time.Duration // between an attempt's end and the next create
+	Settle       time.Duration // nothing found for so long after an unclear attempt: there is no job
+	MaxAttempts  int           // creates per run; later attempts only look
+	StartWithin  time.Duration // from submitted to running
+	MaxWait      time.Duration // longest wait of a request that does not say
+	RateRetry    time.Duration // from a rate refusal to the next attempt
+	BackOff      time.Duration // first pause of a resource after a passing refusal; doubles
+	MaxBackOff   time.Duration
+	Keep         time.Duration // how long an ended request stays in the ledger
+	PostGrace    time.Duration // a letter younger than this is left to the instance that wrote it
+}
+
+// DefaultConfig returns the defaults for a one-minute tick.
+func DefaultConfig() Config {
+	return Config{
+		Deployment:   "default",
+		Policy:       admission.Policy{MaxAge: 2 * time.Minute, MaxHolds: ledger.MaxHolds, Regret: 24 * time.Hour},
+		Tick:         time.Minute,
+		Poll:         3 * time.Second,
+		CreateWithin: time.Minute,
+		Margin:       5 * time.Second,
+		Relook:       30 * time.Second,
+		Settle:       15 * time.Minute,
+		MaxAttempts:  4,
+		StartWithin:  time.Hour,
+		MaxWait:      7 * 24 * time.Hour,
+		RateRetry:    20 * time.Second,
+		BackOff:      15 * time.Second,
+		MaxBackOff:   5 * time.Minute,
+		// Beyond 31 days in the topic, 31 in the subscription and 31 in the dead
+		// letters, so that no late delivery finds its id forgotten.
+		Keep:      100 * 24 * time.Hour,
+		PostGrace: 15 * time.Second,
+	}
+}
+
+// A Controller is safe for concurrent use, in one process and across many.
+type Controller struct {
+	cfg    Config
+	ledger ledger.Ledger
+	vertex vertex.Client
+	out    Publisher
+	log    *slog.Logger
+	env    Env
+	looks  singleflight.Group
+}
+
+// Env is the part of the world that a test replaces.
+type Env struct {
+	// Monotonic is read for differences only.
+	Monotonic func() time.Time
+	// Sleep waits, or returns early with the context's error.
+	Sleep func(context.Context, time.Duration) error
+	// NewRun draws a run label: 1 to 63 lowercase letters and digits, never the
+	// same twice.
+	NewRun func() string
+	// Moved, if set, hears of every row of the state table that an update takes,
+	// before it is committed and once per run of its closure.
+	Moved func(lifecycle.Row)
+}
+
+// RealEnv is the world.
+func RealEnv() Env {
+	return Env{
+		Monotonic: time.Now,
+		Sleep: func(ctx context.Context, d time.Duration) error {
+			t := time.NewTimer(d)
+			defer t.Stop()
+			select {
+			case <-t.C:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+		NewRun: func() string {
+			var b [16]byte
+			rand.Read(b[:])
+			return "r" + hex.EncodeToString(b[:])
+		},
+	}
+}
+
+// New returns a controller. The logger must not be nil.
+func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
+	return &Controller{cfg: cfg, ledger: l, vertex: v, out: out, log: log, env: env}
+}
+
+// resolve makes the full name of the persistent resource that a request means.
+func (c *Controller) resolve(named string) (string, *message.Problem) {
+	if named == "" {
+		named = c.cfg.DefaultResource
+	}
+	if named == "" {
+		return "", &message.Problem{Code: message.NoResource,
+			Detail: "The request names no persistent resource, and the deployment has no default.",
+			Mend:   "Set persistentResource, or the attribute berth-persistent-resource."}
+	}
+	if !strings.Contains(named, "/") {
+		return ResourceName(c.cfg.Project, c.cfg.Regions[0], named), nil
+	}
+	part := strings.Split(named, "/")
+	if len(part) != 6 || part[1] != c.cfg.Project || !contains(c.cfg.Regions, part[3]) {
+		return "", &message.Problem{Code: message.ForeignResource,
+			Detail: fmt.Sprintf("This deployment serves project %s in %s only.", c.cfg.Project, strings.Join(c.cfg.Regions, ", ")),
+			Mend:   "Name a persistent resource there, by its id or with that project and region."}
+	}
+	return named, nil
+}
+
+// ResourceName is the full name of a persistent resource.
+func ResourceName(project, region, id string) string {
+	return "projects/" + project + "/locations/" + region + "/persistentResources/" + id
+}
+
+// parentOf returns projects/P/locations/L of a full name.
+func parentOf(name string) string {
+	part := strings.SplitN(name, "/", 5)
+	return strings.Join(part[:4], "/")
+}
+
+// idOf returns the last segment of a full name.
+func idOf(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}

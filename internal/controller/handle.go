@@ -1,0 +1,268 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// Handle takes in one delivery of a tenant's topic. When it returns nil, the
+// request or the answer to it is durable and the message may be acknowledged.
+// An error means that nothing is promised and Pub/Sub should deliver again.
+func (c *Controller) Handle(ctx context.Context, tenant string, d message.Delivery) error {
+	started := c.env.Monotonic()
+	m, err := message.Decode(d)
+	if refusal := (*message.Refusal)(nil); errors.As(err, &refusal) {
+		return c.Refuse(ctx, tenant, d, refusal)
+	} else if err != nil {
+		return fmt.Errorf("decode message %s: %w", d.ID, err)
+	}
+	if m.Cancel != nil {
+		return c.cancel(ctx, tenant, d, *m.Cancel)
+	}
+	if m.Request.DryRun {
+		q, err := c.quote(ctx, tenant, d, m)
+		if err != nil {
+			return err
+		}
+		return c.answer(ctx, tenant, d, q)
+	}
+	rec := c.draft(tenant, d, m)
+	if rec.Resource == "" {
+		return c.refuse(ctx, d, rec)
+	}
+	return c.enter(ctx, d, rec, started)
+}
+
+// draft makes the record that a request starts with. Its Resource is empty,
+// and Why set, if it names none that is served here.
+func (c *Controller) draft(tenant string, d message.Delivery, m message.Message) *ledger.Record {
+	r := m.Request
+	rec := &ledger.Record{
+		Kind: message.KindRequest, Tenant: tenant, ID: r.RequestID, MessageID: d.ID, Fingerprint: m.Fingerprint,
+		DisplayName: r.Job.GetDisplayName(), Labels: r.Job.GetLabels(), Ask: r.Ask,
+		Network: r.Job.GetJobSpec().GetNetwork(), EncryptionKey: r.Job.GetEncryptionSpec().GetKmsKeyName(),
+		ServiceAccount: r.Job.GetJobSpec().GetServiceAccount(),
+		Priority:       r.Priority, OnFull: r.OnFull, MaxWait: r.MaxWait,
+		Timeout: defaultTimeout, Warnings: r.Warnings,
+	}
+	if rec.ID == "" {
+		rec.Kind, rec.ID = message.KindMessage, d.ID
+	}
+	rec.Key = message.KeyOf(tenant, rec.Kind, rec.ID)
+	rec.Times.Published = d.PublishTime
+	if rec.MaxWait == 0 {
+		rec.MaxWait = c.cfg.MaxWait
+	}
+	if t := r.Job.GetJobSpec().GetScheduling().GetTimeout(); t.AsDuration() > 0 {
+		rec.Timeout = t.AsDuration()
+	}
+	if rec.DisplayName == "" {
+		rec.DisplayName = rec.ID
+	}
+	rec.Resource, rec.Why = c.resolve(r.PersistentResource)
+	spec, err := r.JobJSON()
+	if err != nil { // cannot happen: Decode made it
+		panic(fmt.Sprintf("controller: decoded job does not encode: %v", err))
+	}
+	rec.Spec = string(spec)
+	return rec
+}
+
+// defaultTimeout is Vertex AI's for a job that sets none (field comment of
+// Scheduling.timeout).
+const defaultTimeout = 7 * 24 * time.Hour
+
+// verdict of an entry, for what comes after its commit.
+type verdict int
+
+const (
+	entered   verdict = iota
+	duplicate         // the same request again: nothing to do
+	reused            // its id belongs to another request
+	unseen            // nothing is known of the resource, or it was not looked at lately
+)
+
+// enter decides a new request and, if it was admitted, submits it.
+func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledger.Record, started time.Time) error {
+	v, rec, err := c.decide(ctx, draft, false)
+	if err == nil && v == unseen {
+		// Ask Vertex AI outside the update, then decide on what was written. If it
+		// cannot be asked, the request waits for a view.
+		absent, lookErr := c.look(ctx, draft.Resource)
+		if absent {
+			draft.Why = admission.Unknown()
+			return c.refuse(ctx, d, draft)
+		}
+		if lookErr != nil {
+			c.log.Warn("cannot look at persistent resource", "event", "look_failed", "resource", draft.Resource, "error", lookErr)
+		}
+		started = c.env.Monotonic()
+		v, rec, err = c.decide(ctx, draft, true)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("decide message %s: %w", d.ID, err)
+	case v == duplicate:
+		return nil
+	case v == reused:
+		return c.answerReuse(ctx, d, draft)
+	}
+	c.log.Info("decided", "event", "decision", "message_id", d.ID, "request_key", string(rec.Key),
+		"resource", rec.Resource, "state", string(rec.State), "reason", code(rec.Why), "replicas", int64(rec.Ask.Replicas()))
+	c.carryOn(ctx, rec, started)
+	return nil
+}
+
+// decide is the one atomic update of a new request. With blind it decides even
+// on an old view, or on none: the request then waits.
+func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind bool) (v verdict, rec *ledger.Record, err error) {
+	names := ledger.Names{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
+	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
+		v, rec = entered, nil
+		if old := tx.Record(draft.Key); old != nil {
+			v = known(old, draft)
+			return nil
+		}
+		res := tx.Resource(draft.Resource)
+		if !blind && (res == nil || tx.Now().Sub(res.SeenAt) > c.cfg.Policy.MaxAge) {
+			v = unseen
+			return nil
+		}
+		if res == nil {
+			res = &ledger.Resource{Name: draft.Resource}
+		}
+		rec = draft.Clone()
+		rec.Times.Received = tx.Now()
+		rec.Order = ledger.OrderKey(rec.Priority, tx.Now(), rec.Key)
+		if c.place(tx, res, rec) {
+			tx.PutResource(res)
+		}
+		tx.PutRecord(rec)
+		return nil
+	})
+	return v, rec, err
+}
+
+// known says what a request is whose id is taken.
+func known(old, draft *ledger.Record) verdict {
+	// A tombstone has no fingerprint: the cancel came first, and the request it
+	// was for is answered already.
+	if old.Fingerprint == "" || old.Fingerprint == draft.Fingerprint {
+		return duplicate
+	}
+	return reused
+}
+
+// place decides a record that is new or waiting and moves it accordingly. It
+// reports whether the resource document has to be put.
+func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	version := res.Version
+	rec.Ahead = res.Ahead(rec)
+	d := admission.Decide(Snapshot(tx.Now(), res, rec.Ahead), Ask(rec), c.cfg.Policy)
+	rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp
+	switch d.Verdict {
+	case admission.Admit:
+		// Admission and the right to submit in one commit: the usual case costs
+		// no second one.
+		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Admitted, Run: c.env.NewRun()}, nil)
+		c.move(tx, res, rec, c.lease(tx, rec), nil)
+		rec.ContradictedSince = time.Time{}
+	case admission.Refuse:
+		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Refused}, d.Reason)
+	case admission.Wait:
+		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Deferred}, d.Reason)
+		switch was := !rec.ContradictedSince.IsZero(); {
+		case d.Contradicted && !was: // out of line
+			res.Leave(rec)
+			rec.ContradictedSince, rec.Why = tx.Now(), d.Reason
+		case !d.Contradicted && was: // back in, at its old place
+			rec.ContradictedSince, rec.Why = time.Time{}, d.Reason
+			res.Join(rec)
+		}
+		rec.WakeAt = c.wakeAt(rec, tx.Now())
+	}
+	return res.Version != version
+}
+
+// lease is the event that gives a new attempt its time.
+func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.What {
+	return lifecycle.What{Event: lifecycle.Leased, Run: rec.Run, Now: tx.Now(), Until: tx.Now().Add(c.cfg.CreateWithin)}
+}
+
+// Snapshot is a resource document as the decision sees it.
+func Snapshot(now time.Time, res *ledger.Resource, ahead int) admission.Snapshot {
+	return admission.Snapshot{
+		Now: now, State: res.State, SeenAt: res.SeenAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
+		Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount,
+		Use: res.Use(), Holds: len(res.Holds), NotBefore: res.NotBefore, Ahead: ahead,
+	}
+}
+
+// Ask is a record as the decision sees it.
+func Ask(rec *ledger.Record) admission.Ask {
+	return admission.Ask{
+		Needs: rec.Ask, Network: rec.Network, EncryptionKey: rec.EncryptionKey, ServiceAccount: rec.ServiceAccount,
+		OnFull: rec.OnFull, Waiting: rec.State == lifecycle.Waiting, ContradictedSince: rec.ContradictedSince,
+	}
+}
+
+// refuse writes a request down as rejected, without a resource: it names none
+// that could be asked. draft.Why says why.
+func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
+	var v verdict
+	var rec *ledger.Record
+	err := c.ledger.Update(ctx, ledger.Names{Records: []message.Key{draft.Key}}, func(tx ledger.Tx) error {
+		v, rec = entered, nil
+		if old := tx.Record(draft.Key); old != nil {
+			v = known(old, draft)
+			return nil
+		}
+		rec = draft.Clone()
+		rec.Times.Received = tx.Now()
+		c.move(tx, nil, rec, lifecycle.What{Event: lifecycle.Refused}, draft.Why)
+		tx.PutRecord(rec)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("refuse message %s: %w", d.ID, err)
+	case v == duplicate:
+		return nil
+	case v == reused:
+		return c.answerReuse(ctx, d, draft)
+	}
+	c.carryOn(ctx, rec, c.env.Monotonic())
+	return nil
+}
+
+// carryOn does what comes after a record's commit, as far as this instance
+// gets: nothing here can fail the message any more. started is when the update
+// that wrote the record began, on the monotonic clock.
+func (c *Controller) carryOn(ctx context.Context, rec *ledger.Record, started time.Time) {
+	if rec.State == lifecycle.Submitting {
+		after, err := c.submit(ctx, rec, started)
+		if err != nil {
+			c.log.Warn("submission left to reconcile", "event", "submit_failed", "request_key", string(rec.Key), "error", err)
+		}
+		if after != nil {
+			rec = after
+		}
+	}
+	if err := c.post(ctx, rec); err != nil {
+		c.log.Warn("outcome left to reconcile", "event", "post_failed", "request_key", string(rec.Key), "error", err)
+	}
+}
+
+func code(p *message.Problem) string {
+	if p == nil {
+		return ""
+	}
+	return string(p.Code)
+}

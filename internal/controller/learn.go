@@ -1,0 +1,239 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// perUpdate bounds the records that one update reads, and so its size: a
+// record can have 256 KiB, a commit 10 MiB.
+const perUpdate = 20
+
+// learn makes the moves that a sighting calls for: jobs that run, jobs that
+// were created but never recorded, jobs that are over, strays.
+func (c *Controller) learn(ctx context.Context, s sighting, r *Report) error {
+	var errs []error
+	for _, job := range s.strays {
+		c.log.Warn("cancelling a job that its reservation does not name", "event", "stray", "request_key", string(job.Request), "job", job.Name)
+		if err := c.vertex.Cancel(ctx, job.Name); err != nil && vertex.KindOf(err) != vertex.NotFound {
+			errs = append(errs, fmt.Errorf("cancel stray %s: %w", job.Name, err))
+			continue
+		}
+		r.Strays++
+	}
+	if len(s.res.Holds) == 0 {
+		return errors.Join(errs...)
+	}
+	unsettled, err := c.unsettled(ctx, s.res.Name)
+	errs = append(errs, err)
+	var news, missing []message.Key
+	for _, key := range slices.Sorted(maps.Keys(s.res.Holds)) {
+		job, live := s.ours[key]
+		rec := unsettled[key]
+		switch {
+		case !live:
+			missing = append(missing, key) // not in the list proves nothing: ask
+		case rec != nil && (rec.Reservation.Job == "" || rec.State == lifecycle.Submitted && job.State.Ran()):
+			news = append(news, key)
+		}
+	}
+	errs = append(errs, c.note(ctx, s, news, s.ours, r), c.lookUp(ctx, s, missing, r))
+	return errors.Join(errs...)
+}
+
+// unsettled returns the records of a resource that hold replicas and are not
+// known to run. A job that runs needs no look as long as it is listed, so the
+// cost of a pass does not grow with the jobs that run.
+func (c *Controller) unsettled(ctx context.Context, resource string) (map[message.Key]*ledger.Record, error) {
+	const page = 100
+	recs := map[message.Key]*ledger.Record{}
+	for _, state := range []lifecycle.State{lifecycle.Submitting, lifecycle.Submitted, lifecycle.Cancelling} {
+		for after, more := "", true; more; {
+			found, err := c.ledger.InState(ctx, resource, state, after, page)
+			if err != nil {
+				return recs, fmt.Errorf("list %s requests of %s: %w", state, resource, err)
+			}
+			for _, rec := range found {
+				recs[rec.Key], after = rec, rec.Order
+			}
+			more = len(found) == page
+		}
+	}
+	return recs, nil
+}
+
+// lookUp asks about jobs that are not among the live ones.
+func (c *Controller) lookUp(ctx context.Context, s sighting, keys []message.Key, r *Report) error {
+	var errs []error
+	for part := range slices.Chunk(keys, perUpdate) {
+		var recs []*ledger.Record
+		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: part}, func(tx ledger.Tx) {
+			recs = nil
+			for _, key := range part {
+				recs = append(recs, tx.Record(key))
+			}
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read %d records of %s: %w", len(part), s.res.Name, err))
+			continue
+		}
+		jobs := map[message.Key]vertex.Job{}
+		var found []message.Key
+		for i, rec := range recs {
+			if rec == nil || rec.Run != s.res.Holds[part[i]].Run || !rec.State.Holds() {
+				errs = append(errs, c.orphan(ctx, s.res.Name, part[i]))
+				continue
+			}
+			if rec.Reservation.Job == "" {
+				continue // being submitted
+			}
+			job, err := c.vertex.Get(ctx, rec.Reservation.Job)
+			switch {
+			case vertex.KindOf(err) == vertex.NotFound && err != nil:
+				job = vertex.Job{Name: rec.Reservation.Job, Run: rec.Run, Request: rec.Key}
+			case err != nil:
+				errs = append(errs, fmt.Errorf("get %s: %w", rec.Reservation.Job, err))
+				continue
+			}
+			jobs[rec.Key] = job
+			found = append(found, rec.Key)
+		}
+		errs = append(errs, c.note(ctx, s, found, jobs, r))
+	}
+	return errors.Join(errs...)
+}
+
+// note writes down what was seen of some jobs, in as few updates as the size
+// of a commit allows, and sends the letters.
+func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, jobs map[message.Key]vertex.Job, r *Report) error {
+	var errs []error
+	for part := range slices.Chunk(keys, perUpdate) {
+		var moved []*ledger.Record
+		names := ledger.Names{Resources: []string{s.res.Name}, Records: part}
+		err := c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
+			moved = nil
+			res := tx.Resource(s.res.Name)
+			version := res.Version
+			for _, key := range part {
+				if rec := tx.Record(key); rec != nil && c.hear(tx, res, rec, jobs[key]) {
+					tx.PutRecord(rec)
+					moved = append(moved, rec)
+				}
+			}
+			if res.Version != version {
+				tx.PutResource(res)
+			}
+			return nil
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("note the state of %d jobs of %s: %w", len(part), s.res.Name, err))
+			continue
+		}
+		r.Learned += len(moved)
+		for _, rec := range moved {
+			c.sendCancel(ctx, rec)
+			if err := c.post(ctx, rec); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// hear makes the moves that a job's state calls for. A job without a state is
+// gone. It reports whether anything changed.
+func (c *Controller) hear(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, job vertex.Job) bool {
+	changed := false
+	do := func(w lifecycle.What, why *message.Problem) {
+		w.Job, w.Run = job.Name, job.Run
+		if c.move(tx, res, rec, w, why) == lifecycle.Moved {
+			changed = true
+		}
+	}
+	if rec.Reservation.Job == "" && job.Name != "" && job.Run == rec.Run {
+		rec.JobState = string(job.State)
+		do(lifecycle.What{Event: lifecycle.Accepted}, rec.Why)
+	}
+	if rec.Reservation.Job != job.Name {
+		return changed
+	}
+	switch {
+	case job.State == "":
+		why := &message.Problem{Code: message.JobGone, Detail: "The job was deleted at Vertex AI; how it ended is not known."}
+		do(lifecycle.What{Event: lifecycle.Gone}, why)
+	case job.State.Ended():
+		rec.JobState, rec.JobError = string(job.State), job.Error
+		rec.Times.JobStarted, rec.Times.JobEnded = job.StartTime, job.EndTime
+		do(lifecycle.What{Event: lifecycle.Ended, JobState: endOf(job.State)}, whyEnded(rec, job))
+	case job.State.Ran():
+		rec.JobState, rec.Times.JobStarted = string(job.State), job.StartTime
+		do(lifecycle.What{Event: lifecycle.Started}, nil)
+	}
+	return changed
+}
+
+// endOf says what a terminal job state means for the request.
+func endOf(s vertex.JobState) lifecycle.State {
+	switch s {
+	case vertex.JobSucceeded, vertex.JobPartiallySucceeded:
+		return lifecycle.Succeeded
+	case vertex.JobCancelled:
+		return lifecycle.Cancelled
+	case vertex.JobExpired:
+		return lifecycle.Expired
+	}
+	return lifecycle.Failed
+}
+
+func whyEnded(rec *ledger.Record, job vertex.Job) *message.Problem {
+	switch {
+	case job.State == vertex.JobSucceeded && rec.State != lifecycle.Cancelling:
+		return nil
+	case job.State == vertex.JobSucceeded:
+		return &message.Problem{Code: message.JobEnded, Detail: "The job succeeded before the cancel reached it."}
+	case job.State == vertex.JobPartiallySucceeded:
+		return &message.Problem{Code: message.JobEnded, Detail: "The job ended as PARTIALLY_SUCCEEDED: some results may be missing."}
+	case job.State == vertex.JobCancelled && rec.State == lifecycle.Cancelling:
+		return rec.Why
+	case job.State == vertex.JobCancelled:
+		return &message.Problem{Code: message.JobEnded, Detail: "The job was cancelled at Vertex AI by somebody else."}
+	}
+	return &message.Problem{Code: message.JobEnded, Detail: "The job ended as " + string(job.State) + "; Vertex AI's error is in the event."}
+}
+
+// orphan gives back a hold whose request does not hold it. No move leaves one;
+// this mends what a bug or a hand in the database has left.
+func (c *Controller) orphan(ctx context.Context, resource string, key message.Key) error {
+	freed := false
+	err := c.ledger.Update(ctx, ledger.Names{Resources: []string{resource}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
+		freed = false
+		res, rec := tx.Resource(resource), tx.Record(key)
+		if res == nil {
+			return nil
+		}
+		h, held := res.Holds[key]
+		if !held || rec != nil && rec.State.Holds() && rec.Run == h.Run {
+			return nil
+		}
+		res.Release(key)
+		tx.PutResource(res)
+		freed = true
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("free orphaned hold %s on %s: %w", key, resource, err)
+	}
+	if freed {
+		c.log.Error("freed a hold that no request holds: this is a bug, please report it",
+			"event", "orphan", "request_key", string(key), "resource", resource)
+	}
+	return nil
+}

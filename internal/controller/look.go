@@ -1,0 +1,238 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// A view is what Vertex AI says of one persistent resource and the live jobs
+// on it.
+type view struct {
+	res    vertex.Resource
+	absent bool
+	live   []vertex.Job // on this resource, ours and others'
+	at     time.Time    // ledger time before the first question
+}
+
+// onto writes the view into the resource document, but for the jobs.
+func (v view) onto(res *ledger.Resource) {
+	res.SeenAt = v.at
+	if v.absent {
+		// Pools and create time stay, to be shown and to tell a resource made
+		// anew from this one.
+		res.State = ledger.Absent
+		return
+	}
+	res.State, res.CreateTime, res.Pools = v.res.State, v.res.CreateTime, v.res.Pools
+	res.Network, res.EncryptionKey, res.CustomAccount = v.res.Network, v.res.EncryptionKey, v.res.CustomAccount
+}
+
+// see asks Vertex AI about one resource: two calls. at is the ledger's time of
+// a moment ago.
+func (c *Controller) see(ctx context.Context, name string, at time.Time) (v view, absent bool, err error) {
+	live, err := c.vertex.Live(ctx, parentOf(name))
+	if err != nil {
+		return v, false, fmt.Errorf("list live jobs beside %s: %w", name, err)
+	}
+	v, err = c.seeWith(ctx, name, at, live)
+	return v, v.absent, err
+}
+
+// seeWith is see with the list of live jobs at hand. The list has to be the
+// older of the two: a job that ends in between then looks foreign or used
+// although it is not, never the other way round.
+func (c *Controller) seeWith(ctx context.Context, name string, at time.Time, live []vertex.Job) (view, error) {
+	v := view{at: at}
+	res, err := c.vertex.Resource(ctx, name)
+	switch {
+	case err != nil && vertex.KindOf(err) == vertex.NotFound:
+		v.absent = true
+	case err != nil:
+		return v, fmt.Errorf("look at %s: %w", name, err)
+	}
+	v.res = res
+	for _, j := range live {
+		if j.PersistentResource == idOf(name) {
+			v.live = append(v.live, j)
+		}
+	}
+	return v, nil
+}
+
+// look brings the ledger's view of a resource up to date, for a request that
+// cannot be decided without. Requests that arrive together share one look. It
+// reports whether Vertex AI knows no such resource and never did here.
+func (c *Controller) look(ctx context.Context, name string) (unknown bool, err error) {
+	result, err, _ := c.looks.Do(name, func() (any, error) {
+		var now time.Time
+		var known bool
+		err := ledger.Read(ctx, c.ledger, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) {
+			now, known = tx.Now(), tx.Resource(name) != nil
+		})
+		if err != nil {
+			return false, err
+		}
+		v, absent, err := c.see(ctx, name, now)
+		if err != nil {
+			return false, err
+		}
+		if absent && !known {
+			return true, nil // no document: names that never were must not pile up
+		}
+		_, err = c.record(ctx, name, v)
+		return false, err
+	})
+	if err != nil {
+		return false, err
+	}
+	return result.(bool), nil
+}
+
+// A sighting is a view as the ledger understood it.
+type sighting struct {
+	res    *ledger.Resource
+	strays []vertex.Job               // ours, live, and named by no reservation
+	ours   map[message.Key]vertex.Job // live jobs by the hold that names their run
+}
+
+// record writes a view down: the resource as it is, and which of its live jobs
+// are foreign. A commit here only learns, so it may leave a resource
+// overdrawn.
+func (c *Controller) record(ctx context.Context, name string, v view) (s sighting, err error) {
+	var named []message.Key // records read, to tell strays from strangers
+	for {
+		var needed []message.Key // records to be read as well
+		names := ledger.Names{Resources: []string{name}, Records: named}
+		err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
+			s, needed = sighting{ours: map[message.Key]vertex.Job{}}, nil
+			res := tx.Resource(name)
+			if res == nil {
+				res = &ledger.Resource{Name: name}
+			}
+			if v.at.Before(res.SeenAt) {
+				s.res = res // somebody has looked since
+				return nil
+			}
+			before := res.Clone()
+			res.Foreign = nil
+			for _, job := range v.live {
+				if h, held := res.Holds[job.Request]; held && h.Run == job.Run {
+					if _, twice := s.ours[job.Request]; !twice && !slices.Contains(named, job.Request) {
+						s.ours[job.Request] = job
+						continue
+					}
+					// Two live jobs of one run: only the record can say which is named.
+				}
+				if job.Request == "" || job.Run == "" {
+					res.Foreign = append(res.Foreign, ledger.Foreign{Job: job.Name, Ask: job.Ask})
+					continue
+				}
+				if !slices.Contains(named, job.Request) {
+					needed = append(needed, job.Request)
+					continue
+				}
+				s.sort(tx, res, job)
+			}
+			if needed != nil {
+				return nil // once more, with the records at hand
+			}
+			v.onto(res)
+			suspect(res, v)
+			res.Settle()
+			if !maps.Equal(before.Use(), res.Use()) {
+				res.Version++
+			}
+			s.res = res
+			tx.PutResource(res)
+			return nil
+		})
+		if err != nil {
+			return s, fmt.Errorf("record the view of %s: %w", name, err)
+		}
+		if needed == nil {
+			return s, nil
+		}
+		slices.Sort(needed)
+		named = append(named, slices.Compact(needed)...)
+	}
+}
+
+// sort places a live job that carries our labels, with its record at hand:
+// named by its reservation; ended since the list was made; ours but not named,
+// a stray; or a stranger with borrowed labels. All but the first two count as
+// foreign use until they have ended.
+func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job) {
+	foreign := func(j vertex.Job) { res.Foreign = append(res.Foreign, ledger.Foreign{Job: j.Name, Ask: j.Ask}) }
+	rec := tx.Record(job.Request)
+	if rec == nil {
+		foreign(job)
+		return
+	}
+	h, held := res.Holds[job.Request]
+	present := held && h.Run == job.Run
+	named := rec.Reservation.Job
+	switch {
+	case named == job.Name && present:
+		s.ours[job.Request] = job
+	case named == job.Name:
+		// It has ended; the list is older than the record.
+	case named == "" && present:
+		// Nobody is named yet: the oldest is to be recorded, the others are strays.
+		first, other := job, s.ours[job.Request]
+		if other.Name != "" {
+			if olderThan(other, first) {
+				first, other = other, first
+			}
+			s.strays = append(s.strays, other)
+			foreign(other)
+		}
+		s.ours[job.Request] = first
+	case job.Run == rec.Run || slices.Contains(rec.PastRuns, job.Run):
+		s.strays = append(s.strays, job)
+		foreign(job)
+	default:
+		foreign(job)
+	}
+}
+
+// olderThan orders two jobs of a run.
+func olderThan(a, b vertex.Job) bool {
+	return a.CreateTime.Before(b.CreateTime) || a.CreateTime.Equal(b.CreateTime) && a.Name < b.Name
+}
+
+// suspect compares what Vertex AI says is used with the jobs that were listed.
+// An excess is believed when it was there at the last look as well and nothing
+// moved in between: used counts lag behind jobs that have just ended.
+func suspect(res *ledger.Resource, v view) {
+	listed, used := capacity.Use{}, capacity.Use{}
+	for _, j := range v.live {
+		listed.Add(j.Ask)
+	}
+	for _, p := range res.Pools {
+		s := p.Shape.Normal()
+		used[s] = used[s].Plus(p.Used)
+	}
+	excess, believed := capacity.Use{}, capacity.Use{}
+	for s, n := range used {
+		if more := n - listed[s]; more > 0 {
+			excess[s] = more
+			if res.SuspectedFor == res.Version {
+				believed[s] = max(min(more, res.Suspected[s]), min(more, res.Unexplained[s]))
+			} else {
+				believed[s] = min(more, res.Unexplained[s])
+			}
+			if believed[s] == 0 {
+				delete(believed, s)
+			}
+		}
+	}
+	res.Suspected, res.SuspectedFor, res.Unexplained = excess, res.Version, believed
+}

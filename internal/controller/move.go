@@ -1,0 +1,208 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// words maps the letters of the state table to event types. A letter that is
+// missing here is a bug that TestEveryLetterHasAType finds.
+var words = map[string]message.Type{
+	"queued": message.Queued, "reserved": message.Reserved, "submitted": message.Submitted,
+	"started": message.Started, "cancelling": message.Cancelling, "rejected": message.Rejected,
+	"succeeded": message.Succeeded, "failed": message.Failed, "cancelled": message.Cancelled,
+	"expired": message.Expired,
+}
+
+// move applies an event to a record within an update, and does everything that
+// the table says goes with it: the hold, the place in line, the letter, the
+// times, the next look. It is the only writer of a reservation.
+//
+// res is the record's resource; it may be nil for a move that neither takes,
+// gives, queues nor unqueues. The caller puts both documents if it reports
+// Moved. why becomes the record's reason.
+func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, w lifecycle.What, why *message.Problem) lifecycle.Effect {
+	before, now := rec.Reservation, tx.Now()
+	next, row, effect := lifecycle.Next(before, w)
+	switch effect {
+	case lifecycle.Illegal:
+		c.log.Error("illegal move: this is a bug, please report it",
+			"event", "illegal_move", "request_key", string(rec.Key), "state", string(before.State), "move", string(w.Event))
+		return effect
+	case lifecycle.AlreadySo:
+		return effect
+	}
+	if c.env.Moved != nil {
+		c.env.Moved(row)
+	}
+	inLine := before.State == lifecycle.Waiting || next.State == lifecycle.Waiting
+	if res == nil && (row.Capacity != lifecycle.Keep || inLine && before.State != next.State) {
+		panic(fmt.Sprintf("controller: %s in %q needs the resource document", w.Event, before.State))
+	}
+	if before.State == lifecycle.Waiting {
+		res.Leave(rec)
+	}
+	if before.Run != "" && next.Run != before.Run {
+		rec.PastRuns = append(rec.PastRuns, before.Run)
+		rec.PastRuns = rec.PastRuns[max(0, len(rec.PastRuns)-8):]
+	}
+	rec.Reservation, rec.Why = next, why
+	switch row.Capacity {
+	case lifecycle.Take:
+		res.Hold(rec, now.Add(c.cfg.StartWithin+rec.Timeout))
+	case lifecycle.Give:
+		res.Release(rec.Key)
+	}
+	if next.State == lifecycle.Waiting {
+		res.Join(rec)
+	}
+	stamp(rec, now)
+	rec.WakeAt = c.wakeAt(rec, now)
+	if row.Letter != "" {
+		rec.Write(outcome(rec, words[row.Letter], res), now)
+	}
+	return effect
+}
+
+// stamp notes when a state was reached.
+func stamp(rec *ledger.Record, now time.Time) {
+	switch t := &rec.Times; {
+	case rec.State == lifecycle.Waiting:
+		t.Queued = now
+	case rec.State == lifecycle.Reserved:
+		t.Reserved = now
+	case rec.State == lifecycle.Submitted && t.Submitted.IsZero():
+		t.Submitted = now
+	case rec.State == lifecycle.Running:
+		t.Started = now
+	case rec.State.Terminal():
+		t.Ended = now
+	}
+}
+
+// wakeAt says when somebody has to look at the record again even if nothing is
+// heard of it.
+func (c *Controller) wakeAt(rec *ledger.Record, now time.Time) time.Time {
+	switch rec.State {
+	case lifecycle.Waiting:
+		end := rec.Times.Received.Add(rec.MaxWait)
+		if rec.ContradictedSince.IsZero() {
+			return end
+		}
+		for _, t := range []time.Time{now.Add(5 * c.cfg.Tick), rec.ContradictedSince.Add(c.cfg.Policy.Regret)} {
+			if t.After(now) && t.Before(end) {
+				end = t // it stands in no line, so nobody else comes by
+			}
+		}
+		return end
+	case lifecycle.Reserved:
+		return now.Add(c.cfg.RateRetry)
+	case lifecycle.Submitting:
+		// The next attempt may create, so it must not come before a job of this
+		// one has had time to appear in a list.
+		return rec.ActUntil.Add(c.cfg.Relook)
+	case lifecycle.Submitted:
+		return rec.Times.Submitted.Add(c.cfg.StartWithin)
+	case lifecycle.Cancelling:
+		if rec.Job != "" {
+			return now.Add(c.cfg.Tick) // send the cancel again
+		}
+		return rec.ActUntil
+	}
+	return time.Time{}
+}
+
+// outcome builds the event that tells of the record as it is now.
+func outcome(rec *ledger.Record, t message.Type, res *ledger.Resource) message.Outcome {
+	o := message.Outcome{
+		Type: t, Tenant: rec.Tenant, MessageID: rec.MessageID, State: string(rec.State),
+		PersistentResource: rec.Resource, DisplayName: rec.DisplayName, Labels: rec.Labels,
+		Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
+		Reason: rec.Why, Times: rec.Times,
+	}
+	if rec.Kind == message.KindRequest {
+		o.RequestID = rec.ID
+	}
+	switch t {
+	case message.Queued, message.Rejected, message.Reserved:
+		o.Fit, o.ScaleUp, o.Warnings = rec.Fit, rec.ScaleUp, rec.Warnings
+		if res != nil && !res.SeenAt.IsZero() {
+			seen := res.SeenAt
+			o.ViewTime = &seen
+		}
+	}
+	if t == message.Queued {
+		ahead := rec.Ahead
+		o.Ahead = &ahead
+	}
+	return o
+}
+
+// update changes one record and, where needed, its resource. change returns
+// whether it changed anything; record and resource are then put. A record that
+// does not exist is not an error: change is not called.
+func (c *Controller) update(ctx context.Context, key message.Key, resource string, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
+	names := ledger.Names{Records: []message.Key{key}}
+	if resource != "" {
+		names.Resources = []string{resource}
+	}
+	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
+		var res *ledger.Resource
+		if resource != "" {
+			res = tx.Resource(resource)
+		}
+		if after = tx.Record(key); after == nil {
+			return nil
+		}
+		var version int64
+		if res != nil {
+			version = res.Version
+		}
+		if change(tx, res, after) {
+			tx.PutRecord(after)
+			// A move that keeps the replicas leaves the resource alone: that
+			// document is the one everybody writes.
+			if res != nil && res.Version != version {
+				tx.PutResource(res)
+			}
+		}
+		return nil
+	})
+	return after, err
+}
+
+// post publishes the record's unsent letters and marks them sent. It does
+// nothing for a record without any. An error leaves them to the next pass.
+func (c *Controller) post(ctx context.Context, rec *ledger.Record) error {
+	letters := rec.Unsent()
+	if len(letters) == 0 {
+		return nil
+	}
+	var events []message.Outcome
+	var ids []string
+	for _, l := range letters {
+		events = append(events, l.Event())
+		ids = append(ids, l.ID)
+	}
+	if err := c.out.Publish(ctx, events...); err != nil {
+		return fmt.Errorf("publish %d outcome events of %s: %w", len(events), rec.Key, err)
+	}
+	// A crash here publishes them once more, under the same ids.
+	_, err := c.update(ctx, rec.Key, "", func(tx ledger.Tx, _ *ledger.Resource, rec *ledger.Record) bool {
+		if !slices.ContainsFunc(rec.Unsent(), func(l ledger.Letter) bool { return slices.Contains(ids, l.ID) }) {
+			return false
+		}
+		rec.MarkSent(ids, tx.Now(), c.cfg.Keep)
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("mark %d outcome events of %s as sent: %w", len(events), rec.Key, err)
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// reconcileLease names the lease that keeps two instances from making the same
+// pass. Every pass is right when two run.
+const reconcileLease = "reconcile"
+
+// A Report says what one reconcile did. Counts, for logs and tests.
+type Report struct {
+	Passes    int  `json:"passes"`
+	Resources int  `json:"resources"`
+	Learned   int  `json:"learned"` // moves made because of what Vertex AI said
+	Woken     int  `json:"woken"`   // records looked at because it was time
+	Started   int  `json:"started"` // waiting requests admitted
+	Strays    int  `json:"strays"`  // jobs of ours cancelled because no reservation names them
+	Letters   int  `json:"letters"` // records whose outcomes were sent
+	Waiting   int  `json:"waiting"` // requests in line at the end
+	Skipped   bool `json:"skipped"` // another instance holds the lease
+}
+
+// Reconcile makes passes until nothing waits or the time is over: at least
+// one, and while requests wait, one every poll interval, so that freed machines
+// are handed on in seconds. holder names this call in the lease. budget is how
+// long it may take; the last pass begins early enough to end within it. Errors of
+// single steps do not stop the others; they are joined.
+func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.Duration) (Report, error) {
+	started := c.env.Monotonic()
+	var r Report
+	now, ours, err := c.takeLease(ctx, holder, budget)
+	if err != nil {
+		return r, err
+	}
+	if r.Skipped = !ours; r.Skipped {
+		return r, nil
+	}
+	leased := c.env.Monotonic() // later than now, so that the clock is never ahead of the ledger's
+	clock := func() time.Time { return now.Add(c.env.Monotonic().Sub(leased)) }
+	var errs []error
+	for {
+		err := c.pass(ctx, clock, &r)
+		errs = append(errs, err)
+		took := c.env.Monotonic().Sub(started)
+		if r.Waiting == 0 || err != nil || took+2*c.cfg.Poll > budget {
+			break
+		}
+		if err := c.env.Sleep(ctx, c.cfg.Poll); err != nil {
+			break
+		}
+	}
+	errs = append(errs, c.dropLease(ctx, holder))
+	return r, errors.Join(errs...)
+}
+
+// pass does every kind of work once.
+func (c *Controller) pass(ctx context.Context, clock func() time.Time, r *Report) error {
+	r.Passes++
+	r.Waiting, r.Resources = 0, 0
+	var errs []error
+	lists := map[string][]vertex.Job{} // one list of live jobs per parent serves all its resources
+	after := ""
+	for {
+		page, err := c.ledger.Resources(ctx, after, 50)
+		if err != nil {
+			return errors.Join(append(errs, fmt.Errorf("list resources: %w", err))...)
+		}
+		for _, res := range page {
+			after = res.Name
+			if res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Lines) == 0 {
+				continue // deleted, and nobody asks for it: a request will look again
+			}
+			r.Resources++
+			errs = append(errs, c.tend(ctx, res.Name, clock, lists, r))
+		}
+		if len(page) < 50 {
+			break
+		}
+	}
+	errs = append(errs, c.wake(ctx, clock(), r), c.sendLetters(ctx, clock(), r))
+	return errors.Join(errs...)
+}
+
+// tend looks after one resource: see, learn, hand on.
+func (c *Controller) tend(ctx context.Context, name string, clock func() time.Time, lists map[string][]vertex.Job, r *Report) error {
+	var errs []error
+	at := clock()
+	live, listed := lists[parentOf(name)]
+	if !listed {
+		var err error
+		if live, err = c.vertex.Live(ctx, parentOf(name)); err != nil {
+			errs = append(errs, fmt.Errorf("list live jobs beside %s: %w", name, err))
+		} else {
+			lists[parentOf(name)] = live
+			listed = true
+		}
+	}
+	if listed {
+		v, err := c.seeWith(ctx, name, at, live)
+		if err == nil {
+			var s sighting
+			if s, err = c.record(ctx, name, v); err == nil {
+				errs = append(errs, c.learn(ctx, s, r))
+			}
+		}
+		errs = append(errs, err)
+	}
+	waiting, err := c.handOn(ctx, name, r)
+	r.Waiting += waiting
+	return errors.Join(append(errs, err)...)
+}
+
+// sendLetters publishes letters that whoever wrote them has not sent.
+func (c *Controller) sendLetters(ctx context.Context, now time.Time, r *Report) error {
+	const most = 200
+	keys, err := c.ledger.Unsent(ctx, most)
+	if err != nil {
+		return fmt.Errorf("list unsent letters: %w", err)
+	}
+	var errs []error
+	for _, key := range keys {
+		rec, err := c.read(ctx, key)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if rec == nil {
+			continue
+		}
+		if unsent := rec.Unsent(); len(unsent) == 0 || now.Sub(unsent[0].Time) < c.cfg.PostGrace {
+			continue // sent meanwhile, or about to be by the instance that wrote it
+		}
+		if err := c.post(ctx, rec); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		r.Letters++
+	}
+	return errors.Join(errs...)
+}
+
+// read returns a record, nil when there is none.
+func (c *Controller) read(ctx context.Context, key message.Key) (rec *ledger.Record, err error) {
+	err = ledger.Read(ctx, c.ledger, ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) { rec = tx.Record(key) })
+	return rec, err
+}
+
+func (c *Controller) takeLease(ctx context.Context, holder string, d time.Duration) (now time.Time, ours bool, err error) {
+	err = c.ledger.Update(ctx, ledger.Names{Leases: []string{reconcileLease}}, func(tx ledger.Tx) error {
+		now = tx.Now()
+		l := tx.Lease(reconcileLease)
+		if ours = l == nil || l.Holder == holder || !now.Before(l.Until); ours {
+			tx.PutLease(&ledger.Lease{Name: reconcileLease, Holder: holder, Until: now.Add(d)})
+		}
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("take the reconcile lease: %w", err)
+	}
+	return now, ours, err
+}
+
+func (c *Controller) dropLease(ctx context.Context, holder string) error {
+	err := c.ledger.Update(ctx, ledger.Names{Leases: []string{reconcileLease}}, func(tx ledger.Tx) error {
+		if l := tx.Lease(reconcileLease); l != nil && l.Holder == holder {
+			l.Until = tx.Now()
+			tx.PutLease(l)
+		}
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("give the reconcile lease back: %w", err)
+	}
+	return err
+}

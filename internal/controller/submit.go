@@ -1,0 +1,186 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// submit acts for a record's present attempt, within its time: looks for a job
+// of an earlier attempt, and if there is none creates one, and records what
+// came of it. started is when the update that granted the attempt began, on
+// the monotonic clock. It returns the record as it is after that, nil if
+// nothing was recorded.
+//
+// At every return the ledger tells the truth or less than the truth: a job may
+// exist that it does not name, never the other way round.
+func (c *Controller) submit(ctx context.Context, rec *ledger.Record, started time.Time) (*ledger.Record, error) {
+	end := started.Add(c.cfg.CreateWithin - c.cfg.Margin)
+	if !rec.UnclearUntil.IsZero() || rec.LookOnly {
+		after, err := c.search(ctx, rec)
+		if err != nil || after != nil || rec.LookOnly {
+			return after, err
+		}
+	}
+	left := end.Sub(c.env.Monotonic())
+	if left <= 0 {
+		// Another instance may have taken over; creating now could double the job.
+		return nil, fmt.Errorf("attempt %d of %s ran out of time before create", rec.Attempt, rec.Key)
+	}
+	job, err := c.jobOf(rec)
+	if err != nil {
+		return c.declined(ctx, rec, lifecycle.Permanent, &vertex.Error{Op: "create", Kind: vertex.Permanent, Message: "stored job does not decode"})
+	}
+	create, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	created, err := c.vertex.Create(create, parentOf(rec.Resource), job)
+	if err == nil {
+		return c.accepted(ctx, rec, created)
+	}
+	var e *vertex.Error
+	if !errors.As(err, &e) {
+		e = &vertex.Error{Op: "create", Kind: vertex.Unclear, Err: err}
+	}
+	switch e.Kind {
+	case vertex.RateLimited:
+		return c.declined(ctx, rec, lifecycle.Rate, e)
+	case vertex.Passing, vertex.NotFound:
+		return c.declined(ctx, rec, lifecycle.Passing, e)
+	case vertex.Permanent:
+		return c.declined(ctx, rec, lifecycle.Permanent, e)
+	}
+	// Unclear: there may be a job now, or in a while. The record stays as it is;
+	// whoever takes over looks before it creates.
+	return nil, err
+}
+
+// jobOf is the job to create for a record's present run.
+func (c *Controller) jobOf(rec *ledger.Record) (*aiplatformpb.CustomJob, error) {
+	job, err := message.ParseJob([]byte(rec.Spec))
+	if err != nil {
+		return nil, err
+	}
+	job.DisplayName = rec.DisplayName
+	job.JobSpec.PersistentResourceId = idOf(rec.Resource)
+	if job.Labels == nil {
+		job.Labels = map[string]string{}
+	}
+	job.Labels[vertex.LabelRun] = rec.Run
+	job.Labels[vertex.LabelRequest] = string(rec.Key)
+	job.Labels[vertex.LabelDeployment] = c.cfg.Deployment
+	return job, nil
+}
+
+// search looks for a job of the record's run and records it. If there is none
+// and none can appear any more, the run is given up. It returns the record if
+// either settled it.
+func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Record, error) {
+	var lookedAt time.Time // before the look, so that "nothing for so long" is not overstated
+	err := ledger.Read(ctx, c.ledger, ledger.Names{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) { lookedAt = tx.Now() })
+	if err != nil {
+		return nil, fmt.Errorf("read the time to look for a job of %s: %w", rec.Key, err)
+	}
+	jobs, err := c.vertex.Find(ctx, parentOf(rec.Resource), rec.Run)
+	if err != nil {
+		return nil, fmt.Errorf("look for a job of %s: %w", rec.Key, err)
+	}
+	if len(jobs) > 0 {
+		return c.accepted(ctx, rec, jobs[0])
+	}
+	why := &message.Problem{Code: message.SubmissionUnclear,
+		Detail: fmt.Sprintf("Vertex AI did not say whether it created the job, and none has been found for %s.", c.cfg.Settle)}
+	run, attempt, settled := rec.Run, rec.Attempt, false
+	after, err := c.update(ctx, rec.Key, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+		reason := why
+		if rec.State == lifecycle.Cancelling {
+			reason = rec.Why
+		}
+		settled = c.move(tx, res, rec, lifecycle.What{Event: lifecycle.GivenUp, Run: run, Attempt: attempt,
+			Now: lookedAt, Settle: c.cfg.Settle}, reason) == lifecycle.Moved
+		return settled
+	})
+	if err != nil || !settled {
+		return nil, err
+	}
+	return after, nil
+}
+
+// accepted records the job of a run, whichever attempt created it.
+func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job vertex.Job) (*ledger.Record, error) {
+	run := rec.Run
+	after, err := c.update(ctx, rec.Key, "", func(tx ledger.Tx, _ *ledger.Resource, rec *ledger.Record) bool {
+		w := lifecycle.What{Event: lifecycle.Accepted, Run: run, Job: job.Name}
+		rec.JobState = string(job.State)
+		return c.move(tx, nil, rec, w, rec.Why) == lifecycle.Moved
+	})
+	if err != nil {
+		return nil, fmt.Errorf("record job %s of %s: %w", job.Name, rec.Key, err)
+	}
+	if after == nil || after.Reservation.Job != job.Name {
+		// The run is over, or has another job. This one is ours and nobody's.
+		c.log.Warn("cancelling a job that its reservation does not name", "event", "stray", "request_key", string(rec.Key), "job", job.Name)
+		if err := c.vertex.Cancel(ctx, job.Name); err != nil {
+			c.log.Warn("stray left to reconcile", "event", "cancel_failed", "job", job.Name, "error", err)
+		}
+		return after, nil
+	}
+	c.log.Info("submitted", "event", "submitted", "request_key", string(rec.Key), "job", job.Name, "attempt", after.Attempt)
+	c.sendCancel(ctx, after) // a cancel came while the job was being created
+	return after, nil
+}
+
+// declined records that the present attempt certainly created nothing.
+func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecycle.Decline, e *vertex.Error) (*ledger.Record, error) {
+	run, attempt := rec.Run, rec.Attempt
+	why := &message.Problem{Code: message.VertexDeclined, Detail: "Vertex AI refused the job."}
+	if d == lifecycle.Passing {
+		why.Detail = "Vertex AI refused the job for now; the request keeps its place by age."
+	}
+	after, err := c.update(ctx, rec.Key, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+		w := lifecycle.What{Event: lifecycle.Declined, Run: run, Attempt: attempt, Decline: d, Now: tx.Now()}
+		reason := why
+		if rec.State == lifecycle.Cancelling || d == lifecycle.Rate {
+			reason = rec.Why // the cancel is what ends it
+		}
+		if d != lifecycle.Rate {
+			rec.JobError = &message.JobError{Code: e.Code, Message: e.Message}
+		}
+		before := rec.State
+		if c.move(tx, res, rec, w, reason) != lifecycle.Moved {
+			return false
+		}
+		if before == lifecycle.Submitting && d == lifecycle.Passing {
+			backOff(tx.Now(), res, c.cfg)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("record that %s was declined: %w", rec.Key, err)
+	}
+	c.log.Info("declined", "event", "declined", "request_key", string(rec.Key), "kind", string(d), "code", e.Code, "attempt", attempt)
+	return after, nil
+}
+
+// backOff pauses admissions after Vertex AI found a resource full that the
+// ledger holds to have room: doubling, so that a lasting difference does not
+// turn into a loop of submissions.
+func backOff(now time.Time, res *ledger.Resource, cfg Config) {
+	if now.Sub(res.NotBefore) > cfg.MaxBackOff {
+		res.Declines = 0 // the last pause is long over: a new story
+	}
+	pause := cfg.BackOff << min(res.Declines, 16)
+	if pause > cfg.MaxBackOff || pause <= 0 {
+		pause = cfg.MaxBackOff
+	}
+	res.Declines++
+	res.NotBefore = now.Add(pause)
+	res.Version++
+}

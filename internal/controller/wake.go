@@ -1,0 +1,186 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// wake looks at the records whose time has come, a bounded number per pass,
+// longest due first.
+func (c *Controller) wake(ctx context.Context, now time.Time, r *Report) error {
+	const most = 200
+	keys, err := c.ledger.Due(ctx, now, most)
+	if err != nil {
+		return fmt.Errorf("list due records: %w", err)
+	}
+	var errs []error
+	for _, key := range keys {
+		if err := c.rouse(ctx, key); err != nil {
+			errs = append(errs, fmt.Errorf("look after %s: %w", key, err))
+			continue
+		}
+		r.Woken++
+	}
+	return errors.Join(errs...)
+}
+
+// rouse does what is due for one record.
+func (c *Controller) rouse(ctx context.Context, key message.Key) error {
+	rec, err := c.read(ctx, key)
+	if err != nil || rec == nil {
+		return err
+	}
+	began := c.env.Monotonic()
+	moved := false
+	after, err := c.update(ctx, key, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+		moved = false
+		if rec.WakeAt.IsZero() || tx.Now().Before(rec.WakeAt) {
+			return false // somebody else was here
+		}
+		moved = c.due(tx, res, rec)
+		return true
+	})
+	if err != nil || after == nil {
+		return err
+	}
+	if !moved {
+		c.sendCancel(ctx, after)
+		return nil
+	}
+	switch after.State {
+	case lifecycle.Cancelling:
+		if after.Reservation.Job == "" {
+			c.carryOnLooking(ctx, after)
+			return nil
+		}
+		c.sendCancel(ctx, after)
+	}
+	c.carryOn(ctx, after, began)
+	return nil
+}
+
+// due makes the move that a record's state calls for when its time has come.
+// It reports whether it moved; if not, it has set the next time to look.
+func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	now := tx.Now()
+	var w lifecycle.What
+	why := rec.Why
+	switch rec.State {
+	case lifecycle.Waiting:
+		if now.Before(rec.Times.Received.Add(rec.MaxWait)) {
+			c.place(tx, res, rec)
+			return rec.State != lifecycle.Waiting
+		}
+		w = lifecycle.What{Event: lifecycle.TimedOut}
+		why = &message.Problem{Code: message.WaitedTooLong,
+			Detail: fmt.Sprintf("It waited %s, the longest it was to wait.", rec.MaxWait), Mend: "Send it again under a new id, with a longer maxWait or at a better time."}
+	case lifecycle.Reserved:
+		// Machines that are no longer there must not be submitted to: Vertex AI
+		// would refuse, and the replicas be held for nothing.
+		if p := lost(now, res, rec, c.cfg.Policy); p != nil {
+			w, why = lifecycle.What{Event: lifecycle.Withdrawn}, p
+		} else {
+			w = c.lease(tx, rec)
+		}
+	case lifecycle.Submitting:
+		if !now.Before(rec.Times.Reserved.Add(c.cfg.StartWithin)) {
+			w = lifecycle.What{Event: lifecycle.Overdue}
+			why = &message.Problem{Code: message.StartOverdue,
+				Detail: fmt.Sprintf("For %s Vertex AI did not say whether it has the job.", c.cfg.StartWithin)}
+			break
+		}
+		w = lifecycle.What{Event: lifecycle.Retaken, Run: rec.Run, Now: now, Until: now.Add(c.cfg.CreateWithin),
+			LookOnly: rec.Attempt >= c.cfg.MaxAttempts}
+	case lifecycle.Submitted:
+		w = lifecycle.What{Event: lifecycle.Overdue}
+		why = &message.Problem{Code: message.StartOverdue,
+			Detail: fmt.Sprintf("Vertex AI has had the job for %s and has not started it.", c.cfg.StartWithin)}
+	case lifecycle.Cancelling:
+		if rec.Reservation.Job != "" {
+			rec.WakeAt = now.Add(c.cfg.Tick)
+			return false
+		}
+		w = lifecycle.What{Event: lifecycle.Retaken, Run: rec.Run, Now: now, Until: now.Add(c.cfg.CreateWithin), LookOnly: true}
+	default:
+		rec.WakeAt = time.Time{}
+		return false
+	}
+	if c.move(tx, res, rec, w, why) == lifecycle.Moved {
+		return true
+	}
+	rec.WakeAt = now.Add(c.cfg.Tick)
+	return false
+}
+
+// lost says why a reservation that is not submitted yet has lost its pool; nil
+// if it has not.
+func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.Policy) *message.Problem {
+	ask := Ask(rec)
+	ask.Waiting, ask.OnFull = true, message.Queue
+	s := Snapshot(now, res, 0)
+	// Its own replicas are held already: what has to be true is that the machines
+	// are there, not that as many again are free.
+	s.Use, s.Holds, s.NotBefore = nil, 0, time.Time{}
+	d := admission.Decide(s, ask, p)
+	if d.Verdict == admission.Admit || d.Reason.Code == message.ViewTooOld {
+		return nil
+	}
+	return d.Reason
+}
+
+// carryOnLooking looks for the job of a request that is being cancelled.
+func (c *Controller) carryOnLooking(ctx context.Context, rec *ledger.Record) {
+	after, err := c.search(ctx, rec)
+	if err != nil {
+		c.log.Warn("search left to reconcile", "event", "search_failed", "request_key", string(rec.Key), "error", err)
+	}
+	if after == nil {
+		after = rec
+	}
+	if err := c.post(ctx, after); err != nil {
+		c.log.Warn("outcome left to reconcile", "event", "post_failed", "request_key", string(rec.Key), "error", err)
+	}
+}
+
+// Hint tells of a job that may have changed: one Get, and if it has ended its
+// replicas are handed on. It never starts a pass, so a flood of hints costs no
+// more than as many Gets.
+func (c *Controller) Hint(ctx context.Context, job string) error {
+	j, err := c.vertex.Get(ctx, job)
+	switch {
+	case err != nil && vertex.KindOf(err) == vertex.NotFound:
+		return nil // the tick asks for those that a reservation names
+	case err != nil:
+		return fmt.Errorf("hint: get %s: %w", job, err)
+	case j.Request == "" || j.Run == "":
+		return nil
+	}
+	rec, err := c.read(ctx, j.Request)
+	if err != nil || rec == nil || rec.Run != j.Run || rec.Resource == "" {
+		return err
+	}
+	moved := false
+	after, err := c.update(ctx, rec.Key, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+		moved = c.hear(tx, res, rec, j)
+		return moved
+	})
+	if err != nil || !moved {
+		return err
+	}
+	c.sendCancel(ctx, after)
+	if err := c.post(ctx, after); err != nil {
+		c.log.Warn("outcome left to reconcile", "event", "post_failed", "request_key", string(rec.Key), "error", err)
+	}
+	if after.State.Terminal() {
+		_, err = c.handOn(ctx, rec.Resource, &Report{})
+	}
+	return err
+}

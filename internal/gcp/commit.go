@@ -1,0 +1,182 @@
+package gcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// A snapshot is what one read found.
+type snapshot struct {
+	at   time.Time
+	docs map[id]version
+}
+
+// A version is one document as it was read; doc and update are nil when there
+// was none.
+type version struct {
+	doc    any
+	update *timestamppb.Timestamp // exactly as the server gave it: it is a condition of the commit
+}
+
+// read gets the named documents as of one moment.
+func (l *Ledger) read(ctx context.Context, named []id) (snapshot, error) {
+	var answers []*firestorepb.BatchGetDocumentsResponse
+	err := repeat(ctx, readTries, readDeadline, func(ctx context.Context) error {
+		answers = nil
+		return l.batchGet(ctx, named, nil, func(r *firestorepb.BatchGetDocumentsResponse) { answers = append(answers, r) })
+	})
+	if err != nil {
+		return snapshot{}, err
+	}
+	byPath := make(map[string]id, len(named))
+	for _, i := range named {
+		byPath[i.path(l.database)] = i
+	}
+	snap := snapshot{docs: make(map[id]version, len(named))}
+	for _, r := range answers {
+		// Documents answered earlier did not change up to the read time of later
+		// ones, so the latest is the snapshot's.
+		if at := r.GetReadTime(); at != nil && at.AsTime().After(snap.at) {
+			snap.at = at.AsTime().Truncate(time.Microsecond)
+		}
+		if path := r.GetMissing(); path != "" {
+			snap.docs[byPath[path]] = version{}
+		}
+		if d := r.GetFound(); d != nil {
+			i := byPath[d.GetName()]
+			doc, err := unpack(i.collection, d)
+			if err != nil {
+				return snapshot{}, err
+			}
+			snap.docs[i] = version{doc, d.GetUpdateTime()}
+		}
+	}
+	if len(snap.docs) != len(named) || snap.at.IsZero() {
+		return snapshot{}, fmt.Errorf("%d of %d documents answered, read time %v", len(snap.docs), len(named), snap.at)
+	}
+	return snap, nil
+}
+
+// batchGet calls BatchGetDocuments, for only the fields in mask unless it is
+// nil, and hands out the answers.
+func (l *Ledger) batchGet(ctx context.Context, named []id, mask []string, each func(*firestorepb.BatchGetDocumentsResponse)) error {
+	req := &firestorepb.BatchGetDocumentsRequest{Database: l.database}
+	for _, i := range named {
+		req.Documents = append(req.Documents, i.path(l.database))
+	}
+	if mask != nil {
+		req.Mask = &firestorepb.DocumentMask{FieldPaths: mask}
+	}
+	stream, err := l.client.BatchGetDocuments(l.headers(ctx), req)
+	if err != nil {
+		return err
+	}
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		each(r)
+	}
+}
+
+// writes makes every document of the snapshot a condition of the commit. The
+// order follows nothing; a commit is atomic.
+func (l *Ledger) writes(snap snapshot, puts map[id]any, token string) ([]*firestorepb.Write, error) {
+	var writes []*firestorepb.Write
+	for i, v := range snap.docs {
+		path := i.path(l.database)
+		w := &firestorepb.Write{CurrentDocument: unchanged(v)}
+		put, written := puts[i]
+		switch {
+		case written:
+			fields, err := pack(put, token)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", i, err)
+			}
+			w.Operation = &firestorepb.Write_Update{Update: &firestorepb.Document{Name: path, Fields: fields}}
+		case v.update == nil:
+			w.Operation = &firestorepb.Write_Delete{Delete: path}
+		default:
+			w.Operation = &firestorepb.Write_Update{Update: &firestorepb.Document{Name: path}}
+			w.UpdateMask = &firestorepb.DocumentMask{}
+		}
+		writes = append(writes, w)
+	}
+	return writes, nil
+}
+
+func unchanged(v version) *firestorepb.Precondition {
+	if v.update == nil {
+		return &firestorepb.Precondition{ConditionType: &firestorepb.Precondition_Exists{Exists: false}}
+	}
+	return &firestorepb.Precondition{ConditionType: &firestorepb.Precondition_UpdateTime{UpdateTime: v.update}}
+}
+
+// An answer is what a commit's error code allows to conclude.
+type answer int
+
+const (
+	unknown   answer = iota // it may have landed: look for the token
+	committed               // it has landed
+	stale                   // it has not: a document changed, or a lock was lost. Run the closure again
+	refused                 // it has not, and would not if sent again. Tell the caller
+)
+
+// commitRules is the map from codes to answers. A code that is not listed is
+// unknown, which is always safe: it costs one more read.
+var commitRules = map[codes.Code]answer{
+	codes.OK: committed,
+
+	codes.FailedPrecondition: stale, // a document has another update time
+	codes.AlreadyExists:      stale, // a document that was absent is there
+	codes.NotFound:           stale, // a document that was there is gone (it expired)
+	codes.Aborted:            stale, // contention: another write held the locks too long
+
+	codes.InvalidArgument:   refused, // too large, most likely: 1 MiB a document, 10 MiB a commit
+	codes.PermissionDenied:  refused,
+	codes.Unauthenticated:   refused,
+	codes.ResourceExhausted: refused, // over quota, or a message larger than gRPC lets through
+	codes.OutOfRange:        refused,
+	codes.Unimplemented:     refused,
+}
+
+// commit sends a commit, once.
+func (l *Ledger) commit(ctx context.Context, writes []*firestorepb.Write) (answer, error) {
+	err := once(ctx, commitDeadline, func(ctx context.Context) error {
+		_, err := l.client.Commit(l.headers(ctx), &firestorepb.CommitRequest{Database: l.database, Writes: writes})
+		return err
+	})
+	return commitRules[status.Code(err)], err
+}
+
+// landed looks whether any of the documents bears the commit's token. All were
+// written together, so one is enough, and all of them together would have to be
+// written over by others to hide it. It looks even if the caller's context is
+// over, for a little while.
+func (l *Ledger) landed(ctx context.Context, puts map[id]any, token string) (bool, error) {
+	var named []id
+	for i := range puts {
+		named = append(named, i)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkDeadline)
+	defer cancel()
+	found := false
+	err := repeat(ctx, readTries, checkDeadline, func(ctx context.Context) error {
+		return l.batchGet(ctx, named, []string{"token"}, func(r *firestorepb.BatchGetDocumentsResponse) {
+			found = found || r.GetFound().GetFields()["token"].GetStringValue() == token
+		})
+	})
+	return found, err
+}

@@ -1,0 +1,50 @@
+// Package gcp is the deployed room with cloud clients: the ledger in Firestore
+// ([Ledger]), training jobs at Vertex AI ([Vertex]) and outcome events on
+// Pub/Sub ([Publisher]). Each implements a port; what its words mean is said
+// there. Nothing here decides anything, and nothing runs on after a call has
+// returned.
+//
+// # Documents
+//
+// There are three collections. A document's id is the resource's or lease's
+// name with "/" written as "~", or the record's key.
+//
+//	resources   name          string      what [Ledger.Resources] orders by
+//	requests    resource      string      the rest of what queries look at, each
+//	            state         string      there only while it is needed: resource,
+//	            order         string      state and order in records with a
+//	            lines         []string    reservation, lines while one waits,
+//	            wakeAt        timestamp   outbox while a letter is unsent (the time
+//	            outbox        timestamp   of the oldest such)
+//	            expireAt      timestamp   when Firestore may delete it
+//	leases
+//	all         doc           map         the document itself, as its JSON form in
+//	                                      native values; never indexed
+//	            token         string      drawn at random by the commit that wrote it
+//	            layout        integer     1, this layout; another is refused
+//
+// Nothing is kept outside doc that does not follow from doc, but token. The
+// indexes that the queries need are in [Indexes]; all others are to be off,
+// since each index that a write changes costs time, money and, for indexed
+// times, throughput.
+//
+// # Updates
+//
+// An update is two calls: one BatchGetDocuments, one Commit. The documents of a
+// BatchGetDocuments are one snapshot, as of the latest read time in its answers;
+// that is the transaction's Now. The commit makes each document that was read a
+// condition: a written one must have the update time that was read, or not
+// exist; one only read is written with an empty field mask under the same
+// condition, which changes nothing, or deleted on condition that it does not
+// exist. Firestore's own transactions are not used: their read locks make
+// updates of one hot document wait for each other's answers.
+//
+// A commit is sent once. What its answer allows to conclude is the table
+// commitRules; where it is nothing, the token on the documents tells.
+//
+// # Errors of Vertex AI
+//
+// Vertex AI takes no idempotency key, so the one thing that matters about a
+// failed create is whether it certainly did nothing. The table createRules says
+// so, answer by answer; whatever it does not list is unclear.
+package gcp

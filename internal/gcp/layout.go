@@ -1,0 +1,169 @@
+package gcp
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// Collections. [ExpireField] of Requests is to have a TTL policy.
+const (
+	Resources = "resources"
+	Requests  = "requests"
+	Leases    = "leases"
+
+	ExpireField = "expireAt"
+)
+
+// An Index is one that a query here needs. Fields are in order, all ascending;
+// one that is named like "lines[]" indexes the elements of an array.
+type Index struct {
+	Collection string
+	Fields     []string
+}
+
+// Indexes are all indexes that the queries need. The default of every collection
+// is to index nothing (a single-field exemption for "*").
+var Indexes = []Index{
+	{Requests, []string{"resource", "lines[]", "order"}}, // Line
+	{Requests, []string{"resource", "state", "order"}},   // InState
+	{Requests, []string{"wakeAt"}},                       // Due
+	{Requests, []string{"outbox"}},                       // Unsent
+	{Resources, []string{"name"}},                        // Resources
+}
+
+// layout is the layout of documents described in the package comment.
+const layout = 1
+
+// An id is a document's place: its collection and the name or key by which the
+// ledger knows it.
+type id struct{ collection, name string }
+
+func (i id) String() string { return i.collection + "/" + i.name }
+
+// path is the document's full name under a database. A name that holds the mark
+// of a slash could be taken for another; no resource, key or lease of ours does.
+func (i id) path(database string) string {
+	return database + "/documents/" + i.collection + "/" + strings.ReplaceAll(i.name, "/", "~")
+}
+
+// ids returns the distinct documents that are named, and an error if there are
+// none or one cannot be stored.
+func ids(n ledger.Names) ([]id, error) {
+	var list []id
+	add := func(i id) error {
+		if i.name == "" || strings.Contains(i.name, "~") {
+			return fmt.Errorf("gcp: %s cannot name a document", i)
+		}
+		for _, known := range list {
+			if known == i {
+				return nil
+			}
+		}
+		list = append(list, i)
+		return nil
+	}
+	for _, name := range n.Resources {
+		if err := add(id{Resources, name}); err != nil {
+			return nil, err
+		}
+	}
+	for _, key := range n.Records {
+		if err := add(id{Requests, string(key)}); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range n.Leases {
+		if err := add(id{Leases, name}); err != nil {
+			return nil, err
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("gcp: an update has to name documents")
+	}
+	return list, nil
+}
+
+// pack makes the fields of a document in normal form.
+func pack(doc any, token string) (map[string]*firestorepb.Value, error) {
+	body, err := encode(doc)
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]*firestorepb.Value{
+		"doc": body, "token": stringValue(token), "layout": integerValue(layout),
+	}
+	switch doc := doc.(type) {
+	case *ledger.Resource:
+		fields["name"] = stringValue(doc.Name)
+	case *ledger.Record:
+		queryFields(doc, fields)
+	}
+	return fields, nil
+}
+
+// queryFields adds what queries look at.
+func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
+	if r.State != lifecycle.None {
+		fields["resource"] = stringValue(r.Resource)
+		fields["state"] = stringValue(string(r.State))
+		fields["order"] = stringValue(r.Order)
+	}
+	if lines := r.Lines(); len(lines) > 0 {
+		list := &firestorepb.ArrayValue{}
+		for _, l := range lines {
+			list.Values = append(list.Values, stringValue(l))
+		}
+		fields["lines"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: list}}
+	}
+	if !r.WakeAt.IsZero() {
+		fields["wakeAt"] = timeValue(r.WakeAt)
+	}
+	if unsent := r.Unsent(); len(unsent) > 0 {
+		fields["outbox"] = timeValue(unsent[0].Time)
+	}
+	if !r.ExpireAt.IsZero() {
+		fields[ExpireField] = timeValue(r.ExpireAt)
+	}
+}
+
+// unpack returns the *ledger.Resource, *ledger.Record or *ledger.Lease of a
+// stored document.
+func unpack(collection string, stored *firestorepb.Document) (any, error) {
+	if n := stored.GetFields()["layout"].GetIntegerValue(); n != layout {
+		return nil, fmt.Errorf("gcp: %s has layout %d, this release knows %d", shortName(stored), n, layout)
+	}
+	var doc any
+	switch collection {
+	case Resources:
+		doc = &ledger.Resource{}
+	case Requests:
+		doc = &ledger.Record{}
+	case Leases:
+		doc = &ledger.Lease{}
+	}
+	if err := decode(stored.GetFields()["doc"], doc); err != nil {
+		return nil, fmt.Errorf("gcp: %s cannot be read: %w", shortName(stored), err)
+	}
+	return doc, nil
+}
+
+func shortName(stored *firestorepb.Document) string {
+	_, short, _ := strings.Cut(stored.GetName(), "/documents/")
+	return short
+}
+
+func keyOf(stored *firestorepb.Document) message.Key {
+	return message.Key(stored.GetName()[strings.LastIndexByte(stored.GetName(), '/')+1:])
+}
+
+func timeValue(t time.Time) *firestorepb.Value {
+	return &firestorepb.Value{ValueType: &firestorepb.Value_TimestampValue{TimestampValue: timestamppb.New(t)}}
+}

@@ -1,0 +1,292 @@
+package gcp
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/ledger/ledgertest"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+func TestEncodeDecode(t *testing.T) {
+	type doc struct {
+		Int    int64             `json:"int"`
+		Null   *int              `json:"null"`
+		List   []string          `json:"list"`
+		Nested []map[string]bool `json:"nested"`
+		Keys   map[string]string `json:"keys"`
+		Text   string            `json:"text"`
+	}
+	want := doc{
+		Int: math.MaxInt64, List: []string{}, Nested: []map[string]bool{{"a": true}, {}},
+		Keys: map[string]string{"": "", "__a__": "1", "~": "2", "~__a__": "3", "___": "4", "é": "5"},
+		Text: "a\"b\\c\n\x00\u2028é<&>\x7f",
+	}
+	v, err := encode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := v.GetMapValue().GetFields()
+	if _, there := fields["null"]; there {
+		t.Error("a null field is stored")
+	}
+	for key := range fields["keys"].GetMapValue().GetFields() {
+		if key == "" || strings.HasPrefix(key, "__") && strings.HasSuffix(key, "__") {
+			t.Errorf("key %q is one that Firestore refuses", key)
+		}
+	}
+	// As it comes from the wire.
+	wire, err := proto.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := new(firestorepb.Value)
+	if err := proto.Unmarshal(wire, back); err != nil {
+		t.Fatal(err)
+	}
+	var got doc
+	if err := decode(back, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEncodeRefuses(t *testing.T) {
+	for _, doc := range []any{1.5, math.MaxFloat64, time.Unix(math.MaxInt32*1000, 0)} {
+		if v, err := encode(doc); err == nil {
+			t.Errorf("%v is stored as %v", doc, v)
+		}
+	}
+	if err := decode(timeValue(time.Unix(0, 0)), new(string)); err == nil {
+		t.Error("a value of a type that is never written was read")
+	}
+}
+
+// The fields that queries look at are there exactly while they are needed.
+func TestQueryFields(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	shape := capacity.Shape{MachineType: "n1-standard-4"}.Normal()
+	r := &ledger.Record{
+		Key: "k", Resource: "pool", Order: "o", WakeAt: at, ExpireAt: at.Add(2),
+		Ask:     capacity.Ask{{Shape: shape, Replicas: 1}},
+		Letters: []ledger.Letter{{ID: "1", Time: at, Sent: true}, {ID: "2", Time: at.Add(time.Second)}, {ID: "3", Time: at.Add(time.Minute)}},
+	}
+	r.State = lifecycle.Waiting
+	for _, test := range []struct {
+		name   string
+		change func()
+		want   map[string]string
+	}{
+		{"waiting", func() {}, map[string]string{
+			"resource": "pool", "state": "WAITING", "order": "o", "lines": shape.String(),
+			"wakeAt": at.String(), "outbox": at.Add(time.Second).String(), "expireAt": at.Add(2).String(),
+		}},
+		{"running", func() { r.State, r.WakeAt, r.ExpireAt = lifecycle.Running, time.Time{}, time.Time{} }, map[string]string{
+			"resource": "pool", "state": "RUNNING", "order": "o", "outbox": at.Add(time.Second).String(),
+		}},
+		{"ended", func() { r.State, r.Letters[1].Sent, r.Letters[2].Sent = lifecycle.Failed, true, true }, map[string]string{
+			"resource": "pool", "state": "FAILED", "order": "o",
+		}},
+		{"answer", func() { r.State = lifecycle.None }, map[string]string{}},
+	} {
+		test.change()
+		fields, err := pack(r, "token")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for name, v := range fields {
+			switch x := v.GetValueType().(type) {
+			case *firestorepb.Value_StringValue:
+				got[name] = x.StringValue
+			case *firestorepb.Value_TimestampValue:
+				got[name] = x.TimestampValue.AsTime().String()
+			case *firestorepb.Value_ArrayValue:
+				got[name] = x.ArrayValue.Values[0].GetStringValue()
+			}
+		}
+		test.want["token"] = "token"
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: want -, got +:\n%s", test.name, diff)
+		}
+	}
+}
+
+// Every query has its index, and every index its query: Firestore refuses a
+// query without one, and the emulator does not.
+func TestIndexes(t *testing.T) {
+	needed := map[string]bool{}
+	for _, q := range []query{
+		lineQuery("r", "s", "a"), lineQuery("r", "s", ""), stateQuery("r", "S", "a"), stateQuery("r", "S", ""),
+		dueQuery(time.Now()), unsentQuery(), resourcesQuery("a"), resourcesQuery(""),
+	} {
+		index := Index{Collection: q.from}
+		for _, f := range q.filters {
+			field := f.GetFieldFilter()
+			switch name := field.GetField().GetFieldPath(); field.GetOp() {
+			case firestorepb.StructuredQuery_FieldFilter_EQUAL:
+				index.Fields = append(index.Fields, name)
+			case firestorepb.StructuredQuery_FieldFilter_ARRAY_CONTAINS:
+				index.Fields = append(index.Fields, name+"[]")
+			default: // a range has to be on the field of the order
+				if name != q.order {
+					t.Errorf("a range over %s, ordered by %s", name, q.order)
+				}
+			}
+		}
+		index.Fields = append(index.Fields, q.order)
+		needed[fmt.Sprint(index)] = true
+	}
+	var have []string
+	for _, index := range Indexes {
+		have = append(have, fmt.Sprint(index))
+	}
+	slices.Sort(have)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(needed)), have); diff != "" {
+		t.Errorf("needed -, listed +:\n%s", diff)
+	}
+}
+
+// The largest documents stay below Firestore's 1 MiB.
+func TestSizes(t *testing.T) {
+	const limit = 1 << 20
+	for name, doc := range map[string]any{
+		"record with the largest job":               ledgertest.BigRecord(),
+		"resource full of holds of one worker pool": ledgertest.BigResource(1),
+		"resource full of holds of two":             ledgertest.BigResource(2),
+		"resource full of holds of three":           ledgertest.BigResource(3),
+	} {
+		fields, err := pack(doc, strings.Repeat("t", 26))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored := 100 + mapSize(fields) // its name
+		t.Logf("%s: %d bytes, %.0f %% of the limit", name, stored, 100*float64(stored)/limit)
+		if stored >= limit {
+			t.Errorf("%s takes %d bytes, the limit is %d", name, stored, limit)
+		}
+	}
+}
+
+// mapSize counts bytes as Firestore does for its limit
+// (firebase.google.com/docs/firestore/storage-size).
+func mapSize(fields map[string]*firestorepb.Value) (n int) {
+	for name, v := range fields {
+		n += len(name) + 1 + valueSize(v)
+	}
+	return n + 32
+}
+
+func valueSize(v *firestorepb.Value) (n int) {
+	switch v := v.GetValueType().(type) {
+	case *firestorepb.Value_StringValue:
+		return len(v.StringValue) + 1
+	case *firestorepb.Value_BooleanValue:
+		return 1
+	case *firestorepb.Value_MapValue:
+		return mapSize(v.MapValue.GetFields())
+	case *firestorepb.Value_ArrayValue:
+		for _, e := range v.ArrayValue.GetValues() {
+			n += valueSize(e)
+		}
+		return n
+	}
+	return 8
+}
+
+func TestUnpackRefuses(t *testing.T) {
+	fields, err := pack(&ledger.Lease{Name: "l"}, "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "projects/p/databases/d/documents/leases/l"
+	doc, err := unpack(Leases, &firestorepb.Document{Name: name, Fields: fields})
+	if err != nil || doc.(*ledger.Lease).Name != "l" {
+		t.Fatalf("%v, %v", doc, err)
+	}
+	fields["layout"] = integerValue(layout + 1)
+	if _, err := unpack(Leases, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {
+		t.Errorf("layout of a later release: error %v", err)
+	}
+	fields["layout"], fields["doc"] = integerValue(layout), stringValue("torn")
+	if _, err := unpack(Leases, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {
+		t.Errorf("document that is no map: error %v", err)
+	}
+}
+
+func TestIDs(t *testing.T) {
+	got, err := ids(ledger.Names{Resources: []string{"a/b", "a/b"}, Records: []message.Key{"k"}, Leases: []string{"k"}})
+	if want := []id{{Resources, "a/b"}, {Requests, "k"}, {Leases, "k"}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("ids = %v, %v; want %v", got, err, want)
+	}
+	if p := got[0].path("projects/p/databases/d"); p != "projects/p/databases/d/documents/resources/a~b" {
+		t.Errorf("path = %s", p)
+	}
+	if _, err := ids(ledger.Names{Resources: []string{"a~b"}}); err == nil {
+		t.Error("a name that would be taken for another is accepted")
+	}
+}
+
+func TestOpenLedgerRefuses(t *testing.T) {
+	t.Setenv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")
+	if _, err := OpenLedger(t.Context(), LedgerOptions{Project: "p"}); err == nil || !strings.Contains(err.Error(), "FIRESTORE_EMULATOR_HOST") {
+		t.Errorf("error %v, want one that names the variable", err)
+	}
+	l, err := OpenLedger(t.Context(), LedgerOptions{Project: "p", AllowEmulator: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.database != "projects/p/databases/(default)" {
+		t.Errorf("database %s", l.database)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := OpenLedger(t.Context(), LedgerOptions{AllowEmulator: true}); err == nil {
+		t.Error("no project, no error")
+	}
+}
+
+func BenchmarkPack(b *testing.B)   { benchmark(b, func(doc any) { _, _ = pack(doc, "t") }) }
+func BenchmarkNormal(b *testing.B) { benchmark(b, func(doc any) { doc.(*ledger.Resource).Normal() }) }
+func BenchmarkUnpack(b *testing.B) {
+	stored := map[any]*firestorepb.Document{}
+	benchmark(b, func(doc any) {
+		if stored[doc] == nil {
+			fields, _ := pack(doc, "t")
+			stored[doc] = &firestorepb.Document{Fields: fields}
+		}
+		_, _ = unpack(Resources, stored[doc])
+	})
+}
+
+func benchmark(b *testing.B, do func(doc any)) {
+	full := ledgertest.BigResource(2)
+	some := full.Clone()
+	for key := range some.Holds {
+		if len(some.Holds) > 50 {
+			delete(some.Holds, key)
+		}
+	}
+	for name, doc := range map[string]any{"50 holds": some, "2000 holds": full} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				do(doc)
+			}
+		})
+	}
+}

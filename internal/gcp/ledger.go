@@ -1,0 +1,141 @@
+package gcp
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	firestore "cloud.google.com/go/firestore/apiv1"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc/metadata"
+
+	"example.com/berth/internal/ledger"
+)
+
+// Bounds of one update. An update that loses every try has waited some two
+// seconds in all.
+const (
+	updateTries    = 12
+	readTries      = 3
+	readDeadline   = 5 * time.Second
+	commitDeadline = 10 * time.Second
+	checkDeadline  = 5 * time.Second // of the look whether a commit landed; runs on after the caller's context
+)
+
+// LedgerOptions say which database.
+type LedgerOptions struct {
+	Project  string // id
+	Database string // id, "" for "(default)"
+	// AllowEmulator lets FIRESTORE_EMULATOR_HOST take the place of Firestore.
+	// Without it the variable is an error.
+	AllowEmulator bool
+	ClientOptions []option.ClientOption
+}
+
+// A Ledger is a [ledger.Ledger] in Firestore. It is safe for concurrent use.
+type Ledger struct {
+	rpcs
+	client   *firestore.Client
+	database string // projects/P/databases/D
+}
+
+var _ ledger.Ledger = (*Ledger)(nil)
+
+// OpenLedger makes the client. It looks for credentials, but does not connect:
+// the first call does.
+func OpenLedger(ctx context.Context, o LedgerOptions) (*Ledger, error) {
+	if o.Project == "" {
+		return nil, fmt.Errorf("open ledger: no project")
+	}
+	if o.Database == "" {
+		o.Database = "(default)"
+	}
+	l := &Ledger{database: "projects/" + o.Project + "/databases/" + o.Database}
+	options, err := emulator("FIRESTORE_EMULATOR_HOST", o.AllowEmulator)
+	if err != nil {
+		return nil, fmt.Errorf("open ledger %s: %w", l.database, err)
+	}
+	options = append(append(l.option(), options...), o.ClientOptions...)
+	if l.client, err = firestore.NewClient(ctx, options...); err != nil {
+		return nil, fmt.Errorf("open ledger %s: %w", l.database, err)
+	}
+	// The library's defaults would repeat a commit whose answer was lost.
+	l.client.CallOptions = &firestore.CallOptions{}
+	return l, nil
+}
+
+// Close ends the connections.
+func (l *Ledger) Close() error { return l.client.Close() }
+
+// headers names the database to the server's front end, as named databases need.
+func (l *Ledger) headers(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "google-cloud-resource-prefix", l.database)
+}
+
+// Update implements [ledger.Ledger].
+func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(ledger.Tx) error) error {
+	named, err := ids(names)
+	if err != nil {
+		return err
+	}
+	about := named[0].String()
+	if len(named) > 1 {
+		about = fmt.Sprintf("%s and %d more", about, len(named)-1)
+	}
+	var unclear error // of a commit that may have landed, or may yet land
+	for try := range updateTries {
+		if try > 0 {
+			if err := pause(ctx, try-1); err != nil {
+				return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
+		}
+		snap, err := l.read(ctx, named)
+		if err != nil {
+			return unsettled(about, unclear, failed(ctx, "read "+about, err))
+		}
+		tx := newTx(snap)
+		if err := closure(tx); err != nil {
+			return err
+		}
+		if len(tx.puts) == 0 {
+			return nil
+		}
+		token := rand.Text()
+		writes, err := l.writes(snap, tx.puts, token)
+		if err != nil {
+			return unsettled(about, unclear, fmt.Errorf("commit of %s: %w", about, err))
+		}
+		answer, err := l.commit(ctx, writes)
+		switch answer {
+		case committed:
+			return nil
+		case refused:
+			return unsettled(about, unclear, failed(ctx, "commit of "+about, err))
+		case unknown:
+			// At this point the documents may bear our token now, later, or never.
+			landed, checkErr := l.landed(ctx, tx.puts, token)
+			if landed {
+				return nil
+			}
+			unclear = failed(ctx, "commit of "+about, err)
+			if checkErr != nil {
+				return unsettled(about, unclear, checkErr)
+			}
+		}
+	}
+	return unsettled(about, unclear, ledger.ErrBusy)
+}
+
+// unsettled is the error of an update that ends with err, after a commit that
+// may have landed or not. It must not look like one after which nothing was
+// written.
+func unsettled(about string, unclear, err error) error {
+	if unclear == nil {
+		return err
+	}
+	return fmt.Errorf("whether an update of %s landed is not known: %w; then: %v", about, unclear, err)
+}

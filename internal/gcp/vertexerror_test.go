@@ -1,0 +1,115 @@
+package gcp
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"example.com/berth/internal/vertex"
+	"example.com/berth/internal/vertex/fakevertex"
+)
+
+// Every code, and every wording that makes a difference: what is concluded from
+// it after a create and after any other call. A code that has no line here has
+// not been thought about.
+func TestVertexErrors(t *testing.T) {
+	type line struct {
+		code          codes.Code
+		message       string
+		create, other vertex.Kind
+	}
+	lines := []line{
+		{codes.Canceled, "", vertex.Unclear, vertex.Unclear},
+		{codes.Unknown, "", vertex.Unclear, vertex.Unclear},
+		{codes.InvalidArgument, "List of found errors:\t1.Field: job_spec; Message: no.\t", vertex.Permanent, vertex.Permanent},
+		{codes.InvalidArgument, "You do not have permission to act as service_account: a", vertex.Permanent, vertex.Permanent},
+		{codes.DeadlineExceeded, "", vertex.Unclear, vertex.Unclear},
+		{codes.NotFound, "The PersistentResource does not exist.", vertex.Passing, vertex.NotFound},
+		{codes.AlreadyExists, "", vertex.Permanent, vertex.Unclear},
+		{codes.PermissionDenied, "", vertex.Permanent, vertex.Permanent},
+		{codes.ResourceExhausted, "The following quota metrics exceed quota limits: aiplatform.googleapis.com/custom_model_training_nvidia_l4_gpus", vertex.Permanent, vertex.RateLimited},
+		{codes.ResourceExhausted, "Quota exceeded for quota metric 'Custom_Model_Training_cpus'", vertex.Permanent, vertex.RateLimited},
+		{codes.ResourceExhausted, "These quota metrics exceed their limits", vertex.Permanent, vertex.RateLimited},
+		{codes.ResourceExhausted, "Quota exceeded for quota metric 'Submissions' and limit 'Submissions per minute per region'", vertex.RateLimited, vertex.RateLimited},
+		{codes.ResourceExhausted, "Rate limit reached", vertex.RateLimited, vertex.RateLimited},
+		{codes.ResourceExhausted, "Too Many Requests", vertex.RateLimited, vertex.RateLimited},
+		{codes.ResourceExhausted, "No free replica in the resource pool", vertex.Passing, vertex.RateLimited},
+		{codes.FailedPrecondition, "The PersistentResource is not RUNNING", vertex.Passing, vertex.Passing},
+		{codes.Aborted, "", vertex.Unclear, vertex.Unclear},
+		{codes.OutOfRange, "", vertex.Permanent, vertex.Permanent},
+		{codes.Unimplemented, "", vertex.Permanent, vertex.Permanent},
+		{codes.Internal, "", vertex.Unclear, vertex.Unclear},
+		{codes.Unavailable, "", vertex.Unclear, vertex.Unclear},
+		{codes.DataLoss, "", vertex.Unclear, vertex.Unclear},
+		{codes.Unauthenticated, "", vertex.Permanent, vertex.Permanent},
+		{codes.Code(99), "a code of the future", vertex.Unclear, vertex.Unclear},
+	}
+	seen := map[codes.Code]bool{}
+	for _, l := range lines {
+		seen[l.code] = true
+		for op, want := range map[string]vertex.Kind{"create": l.create, "get": l.other} {
+			err := vertexError(op, "name", status.Error(l.code, l.message))
+			e := (*vertex.Error)(nil)
+			if !errors.As(err, &e) || e.Kind != want || e.Code != int32(l.code) || e.Message != l.message || e.Op != op || e.Name != "name" {
+				t.Errorf("%s, %v %q: %+v, want %s", op, l.code, l.message, e, want)
+			}
+		}
+	}
+	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+		if !seen[code] {
+			t.Errorf("%v is not tested", code)
+		}
+	}
+
+	// The reason that the server attaches counts, whatever the words.
+	st, err := status.New(codes.ResourceExhausted, "no").WithDetails(&errdetails.ErrorInfo{Reason: "RATE_LIMIT_EXCEEDED"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := vertex.KindOf(vertexError("create", "name", st.Err())); got != vertex.RateLimited {
+		t.Errorf("rate limit by reason only: %s", got)
+	}
+	for _, err := range []error{errors.New("broken"), context.DeadlineExceeded} {
+		if got := vertex.KindOf(vertexError("create", "name", err)); got != vertex.Unclear {
+			t.Errorf("%v: %s", err, got)
+		}
+	}
+	if vertexError("create", "name", nil) != nil {
+		t.Error("an error of nothing")
+	}
+}
+
+// The same through the wire, in the words that the fake has for each.
+func TestVertexCreateErrors(t *testing.T) {
+	for name, test := range map[string]struct {
+		change   func(*fakevertex.Behaviour)
+		replicas int64
+		want     vertex.Kind
+	}{
+		"full, precondition": {func(b *fakevertex.Behaviour) { b.FullPool = fakevertex.FullFailedPrecondition }, 1, vertex.Passing},
+		"full, exhausted":    {func(b *fakevertex.Behaviour) { b.FullPool = fakevertex.FullResourceExhausted }, 1, vertex.Passing},
+		"too many replicas":  {nil, 4, vertex.Permanent},
+		"rate":               {func(b *fakevertex.Behaviour) { b.SubmitPerMinute = 1 }, 1, vertex.RateLimited},
+		"machine quota": {func(b *fakevertex.Behaviour) {
+			b.MachineQuota, b.MachineQuotaOnResources = "custom_model_training_nvidia_l4_gpus", true
+		}, 1, vertex.Permanent},
+	} {
+		w := newWorld(t, VertexOptions{}, nil)
+		w.create(t, "first", 3)
+		if test.change != nil {
+			w.SetBehaviour(test.change)
+		}
+		_, err := w.Create(t.Context(), parent, job("second", test.replicas))
+		e := (*vertex.Error)(nil)
+		if !errors.As(err, &e) || e.Kind != test.want || e.Message == "" {
+			t.Errorf("%s: %v, want %s with Vertex AI's words", name, err, test.want)
+		}
+		if n := len(w.Jobs()); n != 1 {
+			t.Errorf("%s: %d jobs", name, n)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package gcp
+
+import (
+	"strings"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// jobOf keeps of a job what the port knows.
+func jobOf(j *aiplatformpb.CustomJob) vertex.Job {
+	if j == nil {
+		return vertex.Job{}
+	}
+	job := vertex.Job{
+		Name:               j.GetName(),
+		State:              vertex.JobUnspecified,
+		Run:                j.GetLabels()[vertex.LabelRun],
+		Request:            message.Key(j.GetLabels()[vertex.LabelRequest]),
+		Deployment:         j.GetLabels()[vertex.LabelDeployment],
+		PersistentResource: j.GetJobSpec().GetPersistentResourceId(),
+		Ask:                message.AskOf(j),
+		CreateTime:         timeOf(j.GetCreateTime()),
+		StartTime:          timeOf(j.GetStartTime()),
+		EndTime:            timeOf(j.GetEndTime()),
+	}
+	if j.GetState() != aiplatformpb.JobState_JOB_STATE_UNSPECIFIED {
+		job.State = vertex.JobState(strings.TrimPrefix(j.GetState().String(), "JOB_STATE_"))
+	}
+	// An empty error is a way of Vertex AI to say that there is none.
+	if e := j.GetError(); e.GetCode() != 0 || e.GetMessage() != "" {
+		job.Error = &message.JobError{Code: e.GetCode(), Message: e.GetMessage()}
+	}
+	return job
+}
+
+// resourceOf keeps of a persistent resource what the port knows.
+func resourceOf(r *aiplatformpb.PersistentResource) vertex.Resource {
+	if r == nil {
+		return vertex.Resource{}
+	}
+	resource := vertex.Resource{
+		State:         r.GetState().String(),
+		CreateTime:    timeOf(r.GetCreateTime()),
+		Network:       r.GetNetwork(),
+		EncryptionKey: r.GetEncryptionSpec().GetKmsKeyName(),
+		CustomAccount: r.GetResourceRuntimeSpec().GetServiceAccountSpec().GetEnableCustomServiceAccount(),
+	}
+	for _, p := range r.GetResourcePools() {
+		pool := capacity.Pool{
+			ID:    p.GetId(),
+			Count: capacity.Replicas(p.GetReplicaCount()),
+			Used:  capacity.Replicas(p.GetUsedReplicaCount()),
+			Max:   capacity.Replicas(p.GetAutoscalingSpec().GetMaxReplicaCount()),
+		}
+		if p.ReplicaCount == nil { // may be left out where the pool autoscales
+			pool.Count = capacity.Replicas(p.GetAutoscalingSpec().GetMinReplicaCount())
+		}
+		// A pool's shape is written as a job's is.
+		for _, need := range message.AskOf(&aiplatformpb.CustomJob{JobSpec: &aiplatformpb.CustomJobSpec{
+			WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{{MachineSpec: p.GetMachineSpec(), DiskSpec: p.GetDiskSpec(), ReplicaCount: 1}},
+		}}) {
+			pool.Shape = need.Shape
+		}
+		resource.Pools = append(resource.Pools, pool)
+	}
+	return resource
+}
+
+func timeOf(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}

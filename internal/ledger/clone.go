@@ -1,0 +1,189 @@
+package ledger
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
+)
+
+// Clone returns a copy that shares no memory with the original.
+func (r *Resource) Clone() *Resource { return copier{}.resource(r) }
+
+// Clone returns a copy that shares no memory with the original.
+func (r *Record) Clone() *Record { return copier{}.record(r) }
+
+// Clone returns a copy that shares no memory with the original.
+func (l *Lease) Clone() *Lease { return copier{}.lease(l) }
+
+// Normal returns a copy as it reads back from any ledger: times in UTC and cut
+// to microseconds, an empty list or map nil, and the parts of a letter's
+// outcome that the letter itself carries (event id, type, time) zero. Ledgers
+// put documents through it, so that none of them keeps what another would lose.
+func (r *Resource) Normal() *Resource { return copier{normal: true}.resource(r) }
+
+// Normal is described at [Resource.Normal].
+func (r *Record) Normal() *Record { return copier{normal: true}.record(r) }
+
+// Normal is described at [Resource.Normal].
+func (l *Lease) Normal() *Lease { return copier{normal: true}.lease(l) }
+
+// A copier copies documents deeply, and brings them into their normal form on
+// the way if asked to. Written by hand because it runs for every document read;
+// tests hold it complete by reflection.
+type copier struct{ normal bool }
+
+func (c copier) resource(r *Resource) *Resource {
+	if r == nil {
+		return nil
+	}
+	n := *r
+	n.CreateTime = c.time(r.CreateTime)
+	n.Pools = list(c, r.Pools, nil)
+	n.SeenAt = c.time(r.SeenAt)
+	n.Holds = dict(c, r.Holds, func(h Hold) Hold {
+		h.Ask = list(c, h.Ask, nil)
+		h.LatestEnd = c.time(h.LatestEnd)
+		return h
+	})
+	n.Foreign = list(c, r.Foreign, func(f Foreign) Foreign {
+		f.Ask = list(c, f.Ask, nil)
+		return f
+	})
+	n.Unexplained = dict(c, r.Unexplained, nil)
+	n.Suspected = dict(c, r.Suspected, nil)
+	n.Overdrawn = dict(c, r.Overdrawn, nil)
+	n.NotBefore = c.time(r.NotBefore)
+	n.Lines = dict(c, r.Lines, func(l Line) Line {
+		l.Heads = list(c, l.Heads, nil)
+		return l
+	})
+	return &n
+}
+
+func (c copier) record(r *Record) *Record {
+	if r == nil {
+		return nil
+	}
+	n := *r
+	n.Labels = dict(c, r.Labels, nil)
+	n.Ask = list(c, r.Ask, nil)
+	n.Warnings = list(c, r.Warnings, nil)
+	n.ActUntil = c.time(r.ActUntil)
+	n.UnclearUntil = c.time(r.UnclearUntil)
+	n.PastRuns = list(c, r.PastRuns, nil)
+	n.Cancels = list(c, r.Cancels, nil)
+	n.Why = pointer(r.Why, nil)
+	n.Fit = list(c, r.Fit, c.finding)
+	n.ContradictedSince = c.time(r.ContradictedSince)
+	n.JobError = pointer(r.JobError, nil)
+	n.Times = c.times(r.Times)
+	n.WakeAt = c.time(r.WakeAt)
+	n.Letters = list(c, r.Letters, func(l Letter) Letter {
+		l.Time = c.time(l.Time)
+		l.Outcome = c.outcome(l.Outcome)
+		return l
+	})
+	n.ExpireAt = c.time(r.ExpireAt)
+	return &n
+}
+
+func (c copier) lease(l *Lease) *Lease {
+	if l == nil {
+		return nil
+	}
+	n := *l
+	n.Until = c.time(l.Until)
+	return &n
+}
+
+func (c copier) outcome(o message.Outcome) message.Outcome {
+	if c.normal {
+		o.EventID, o.Type, o.Time = "", "", time.Time{}
+	}
+	o.Labels = dict(c, o.Labels, nil)
+	o.Reason = pointer(o.Reason, nil)
+	o.Problems = list(c, o.Problems, nil)
+	o.Warnings = list(c, o.Warnings, nil)
+	o.Fit = list(c, o.Fit, c.finding)
+	o.Ahead = pointer(o.Ahead, nil)
+	o.ViewTime = pointer(o.ViewTime, c.time)
+	o.JobError = pointer(o.JobError, nil)
+	o.Times = c.times(o.Times)
+	return o
+}
+
+func (c copier) finding(f capacity.Finding) capacity.Finding {
+	f.WorkerPools = list(c, f.WorkerPools, nil)
+	f.Pools = list(c, f.Pools, nil)
+	f.Nearest = list(c, f.Nearest, func(d capacity.PoolDiff) capacity.PoolDiff {
+		d.Fields = list(c, d.Fields, nil)
+		return d
+	})
+	f.Edits = list(c, f.Edits, nil)
+	return f
+}
+
+func (c copier) times(t message.Times) message.Times {
+	t.Published = c.time(t.Published)
+	t.Received = c.time(t.Received)
+	t.Queued = c.time(t.Queued)
+	t.Reserved = c.time(t.Reserved)
+	t.Submitted = c.time(t.Submitted)
+	t.Started = c.time(t.Started)
+	t.Ended = c.time(t.Ended)
+	t.JobStarted = c.time(t.JobStarted)
+	t.JobEnded = c.time(t.JobEnded)
+	return t
+}
+
+func (c copier) time(t time.Time) time.Time {
+	switch {
+	case !c.normal:
+		return t
+	case t.IsZero():
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+// list copies a slice; element copies what an element points to, nil for
+// nothing.
+func list[S ~[]E, E any](c copier, s S, element func(E) E) S {
+	if c.normal && len(s) == 0 {
+		return nil
+	}
+	n := slices.Clone(s)
+	if element != nil {
+		for i := range n {
+			n[i] = element(n[i])
+		}
+	}
+	return n
+}
+
+func dict[M ~map[K]V, K comparable, V any](c copier, m M, value func(V) V) M {
+	if c.normal && len(m) == 0 {
+		return nil
+	}
+	n := maps.Clone(m)
+	if value != nil {
+		for k, v := range n {
+			n[k] = value(v)
+		}
+	}
+	return n
+}
+
+func pointer[T any](p *T, value func(T) T) *T {
+	if p == nil {
+		return nil
+	}
+	n := *p
+	if value != nil {
+		n = value(n)
+	}
+	return &n
+}

@@ -1,0 +1,108 @@
+// Package ledger is the port for durable truth: what was asked, what is held,
+// and which outcome events have still to be sent.
+//
+// # Documents
+//
+//   - A [Resource] is one persistent resource: its pools as last seen, every
+//     hold on them, foreign use, and the heads of its lines. It is the unit of
+//     consistency: whatever takes or gives replicas writes it.
+//   - A [Record] is one request, or the answer to a message that made none. It
+//     carries the reservation and all letters.
+//   - A [Letter] is an outcome event that was written down together with the
+//     change it tells of. It is unsent until somebody marks it sent.
+//   - A [Lease] keeps two instances from doing the same work. It never makes
+//     anything safe.
+//
+// # Contract
+//
+// [Ledger.Update] is the only way to write. It reads the named documents as of
+// one moment, calls the closure, and commits what the closure put, if and only
+// if none of the documents read has changed since; otherwise it starts again.
+// So every decision rests on exactly what it read: two updates that touch one
+// document behave as if one came after the other, even if the first only read
+// it. An update whose closure puts nothing writes nothing and checks nothing.
+//
+// The closure may run any number of times. It must set everything it hands out
+// anew in each run, and do nothing outside. It runs at least once per call, and
+// what it set in its last run is what was committed when Update returns nil.
+//
+// When a commit's answer is lost, Update reads again: if a document it wrote
+// bears its own commit token, the commit landed and Update returns nil without
+// running the closure again. If none does (because it did not land, or because
+// others have since written over every one of them), the closure runs again on
+// what is there now; so closures must recognise their own finished work, as
+// they must for a redelivered message anyway.
+//
+// Queries ([Ledger.Line], [Ledger.Due], ...) are sources of candidates. What
+// they return may be out of date by the time it is read; whoever acts on it
+// reads it again by key inside an update.
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// ErrBusy means that an update lost against others as often as it was willing
+// to try. Nothing was written. It passes; try later.
+var ErrBusy = errors.New("ledger: too many others wrote the same documents")
+
+// Names says which documents an update reads. An update may put only what it
+// names.
+type Names struct {
+	Resources []string // full names, projects/P/locations/L/persistentResources/ID
+	Records   []message.Key
+	Leases    []string
+}
+
+// A Tx is one run of an update's closure. The documents it returns are the
+// closure's own to change; a change counts once it is put.
+type Tx interface {
+	// Now is when the documents were read, by the ledger's one clock. Instances'
+	// own clocks disagree; whatever is compared across instances uses this one.
+	Now() time.Time
+	// Resource, Record and Lease return the document, nil when there is none.
+	// They panic for a document that the update did not name.
+	Resource(name string) *Resource
+	Record(key message.Key) *Record
+	Lease(name string) *Lease
+
+	PutResource(*Resource)
+	PutRecord(*Record)
+	PutLease(*Lease)
+}
+
+// A Ledger keeps the documents. Implementations are safe for concurrent use by
+// any number of processes.
+type Ledger interface {
+	// Update is described in the package comment. It returns the closure's error
+	// as it is, [ErrBusy], or the error of a read or commit that could not be
+	// settled; in the last case the update may have landed.
+	Update(ctx context.Context, names Names, closure func(Tx) error) error
+
+	// Line returns waiting requests of one line in order, those after the given
+	// order key ("" for the head).
+	Line(ctx context.Context, resource, shape, after string, limit int) ([]Head, error)
+	// Due returns records whose WakeAt is at or before now, earliest first.
+	Due(ctx context.Context, now time.Time, limit int) ([]message.Key, error)
+	// Unsent returns records with an unsent letter, longest unsent first.
+	Unsent(ctx context.Context, limit int) ([]message.Key, error)
+	// InState returns records of a resource in a state, in order of their order
+	// key, those after the given one ("" for the first).
+	InState(ctx context.Context, resource string, state lifecycle.State, after string, limit int) ([]*Record, error)
+	// Resources returns the resource documents with a name after the given one,
+	// in order of their names.
+	Resources(ctx context.Context, after string, limit int) ([]*Resource, error)
+}
+
+// Read is an update that only reads.
+func Read(ctx context.Context, l Ledger, names Names, use func(Tx)) error {
+	return l.Update(ctx, names, func(tx Tx) error {
+		use(tx)
+		return nil
+	})
+}

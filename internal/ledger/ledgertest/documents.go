@@ -1,0 +1,181 @@
+package ledgertest
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+func testAbsent(t *testing.T, l ledger.Ledger) {
+	found := read(t, l, &ledger.Resource{Name: pool}, &ledger.Record{Key: "k"}, &ledger.Lease{Name: "a/b"})
+	same(t, []any{(*ledger.Resource)(nil), (*ledger.Record)(nil), (*ledger.Lease)(nil)}, found)
+}
+
+// A field that is added to a document and forgotten by a ledger fails here.
+func testEveryField(t *testing.T, l ledger.Ledger) {
+	docs := []any{&ledger.Resource{}, &ledger.Record{}, &ledger.Lease{}}
+	var f filler
+	for _, d := range docs {
+		f.fill(reflect.ValueOf(d).Elem())
+	}
+	write(t, l, docs...)
+	same(t, docs, read(t, l, docs...))
+
+	// A document replaces the one before as a whole.
+	bare := []any{
+		&ledger.Resource{Name: docs[0].(*ledger.Resource).Name},
+		&ledger.Record{Key: docs[1].(*ledger.Record).Key},
+		&ledger.Lease{Name: docs[2].(*ledger.Lease).Name},
+	}
+	write(t, l, bare...)
+	same(t, bare, read(t, l, bare...))
+}
+
+// A filler sets everything to something else each time, times and empty
+// collections apart in normal form: integers beyond what a float keeps, two
+// entries in every collection.
+type filler struct{ n int }
+
+func (f *filler) fill(v reflect.Value) {
+	f.n++
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(at(f.n).Add(time.Duration(f.n) * time.Microsecond)))
+			return
+		}
+		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("json") != "-" {
+				f.fill(v.Field(i))
+			}
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		f.fill(v.Index(0))
+		f.fill(v.Index(1))
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for range 2 {
+			key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+			f.fill(key)
+			f.fill(value)
+			v.SetMapIndex(key, value)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		f.fill(v.Elem())
+	case reflect.String:
+		v.SetString(fmt.Sprintf("text%d", f.n))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(1<<60 + int64(f.n))
+	case reflect.Int32:
+		v.SetInt(1<<30 + int64(f.n))
+	default:
+		panic("fill: a kind not thought of: " + v.Type().String())
+	}
+}
+
+// Whatever text users send, as a value and as a key.
+func testOddText(t *testing.T, l ledger.Ledger) {
+	r := &ledger.Record{Key: "k", Labels: map[string]string{}}
+	for _, text := range []string{"", "__name__", "__", "~", "~~__x__", "a.b", "a`b", "*", "/", "<&>\u2028", "ключ", "\n\x00", "1", "null"} {
+		r.Labels[text] = text
+		r.PastRuns = append(r.PastRuns, text)
+	}
+	write(t, l, r)
+	same(t, r, record(t, l, "k"))
+
+	lease := &ledger.Lease{Name: "pass/of.some-kind:1"}
+	write(t, l, lease)
+	same(t, []any{lease}, read(t, l, lease))
+}
+
+func testNormal(t *testing.T, l ledger.Ledger) {
+	zero, view := 0, at(1).Add(999).In(time.FixedZone("east", 3600))
+	r := &ledger.Record{
+		Key: "k", Labels: map[string]string{}, Fit: []capacity.Finding{}, WakeAt: view, ExpireAt: time.Unix(0, 0),
+		Letters: []ledger.Letter{{ID: "k-1", Type: message.Queued, Time: view, Outcome: message.Outcome{
+			EventID: "k-1", Type: message.Queued, Time: view, Ahead: &zero, ViewTime: &view,
+		}}},
+	}
+	write(t, l, r)
+	got := record(t, l, "k")
+	same(t, r.Normal(), got)
+	if got.WakeAt != at(1) {
+		t.Errorf("WakeAt = %v, want %v: UTC, cut to microseconds", got.WakeAt, at(1))
+	}
+	if got.Letters[0].Outcome.Ahead == nil {
+		t.Error("a pointer to zero came back nil")
+	}
+	if e := got.Letters[0].Event(); e.EventID != "k-1" || e.Type != message.Queued || e.Time != at(1) {
+		t.Errorf("event of the letter = %+v", e)
+	}
+
+	res := &ledger.Resource{Name: pool, Pools: []capacity.Pool{}, Holds: map[message.Key]ledger.Hold{}, Overdrawn: capacity.Use{}}
+	write(t, l, res)
+	same(t, []any{&ledger.Resource{Name: pool}}, read(t, l, res))
+}
+
+// What a closure was given, has put, or got from a query is its own.
+func testIsolation(t *testing.T, l ledger.Ledger) {
+	r := &ledger.Record{Key: "k", Resource: pool, Order: "o", Labels: map[string]string{"a": "1"}}
+	r.State = "S"
+	want := r.Clone()
+	update(t, l, named(r), func(tx ledger.Tx) error {
+		r.Labels["a"] = "1"
+		tx.PutRecord(r)
+		r.Labels["a"] = "changed after it was put"
+		return nil
+	})
+	r.Labels["a"] = "changed after the update"
+	same(t, want, record(t, l, "k"))
+
+	update(t, l, named(r), func(tx ledger.Tx) error {
+		tx.Record("k").Labels["a"] = "changed and not put"
+		return nil
+	})
+	found, err := l.InState(t.Context(), pool, "S", "", 1)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("InState = %v, %v", found, err)
+	}
+	found[0].Labels["a"] = "changed in a query's result"
+	same(t, want, record(t, l, "k"))
+}
+
+// The largest documents that there can be: a job of 256 KiB, and a resource
+// with as many holds as are allowed, each of a job with two worker pools.
+func testBig(t *testing.T, l ledger.Ledger) {
+	docs := []any{BigRecord(), BigResource(2)}
+	write(t, l, docs...)
+	same(t, docs, read(t, l, docs...))
+}
+
+// BigRecord returns a record with a job of the largest size, for measurements.
+func BigRecord() *ledger.Record {
+	return &ledger.Record{Key: "big", Kind: message.KindRequest, Spec: strings.Repeat(`{"é":"\n"}`, message.MaxData/11)}
+}
+
+// BigResource returns a resource with as many holds as there can be, each of a
+// job with the given number of worker pools.
+func BigResource(workerPools int) *ledger.Resource {
+	shape := capacity.Shape{MachineType: "n1-highmem-16", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 4}.Normal()
+	r := &ledger.Resource{Name: pool, State: "RUNNING", Holds: map[message.Key]ledger.Hold{}}
+	r.Pools = []capacity.Pool{{ID: "pool-0", Shape: shape, Count: 4000, Used: 4000}}
+	for i := range ledger.MaxHolds {
+		id := fmt.Sprint("request-", i)
+		h := ledger.Hold{Tenant: "some-team", Run: string(message.KeyOf("", "", id)), LatestEnd: at(i).Add(time.Microsecond)}
+		for w := range workerPools {
+			h.Ask = append(h.Ask, capacity.Need{WorkerPool: w, Shape: shape, Replicas: 1})
+		}
+		r.Holds[message.KeyOf("some-team", message.KindRequest, id)] = h
+	}
+	return r
+}

@@ -1,0 +1,192 @@
+// Package ledgertest is the suite that any ledger must pass: the contract of
+// package ledger as tests.
+//
+// Nothing here waits for time to pass. Where two updates have to meet, one runs
+// inside the first run of the other's closure; since closures may run any
+// number of times, everything in them counts runs itself or happens once.
+package ledgertest
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// Run tests a ledger. open returns an empty one that no other test has; it is
+// called once per test, from several goroutines. The tests named in except are
+// skipped; the caller says why.
+func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) {
+	for name, test := range map[string]func(*testing.T, ledger.Ledger){
+		"Absent":             testAbsent,
+		"EveryField":         testEveryField,
+		"OddText":            testOddText,
+		"Normal":             testNormal,
+		"Isolation":          testIsolation,
+		"Big":                testBig,
+		"PutTwice":           testPutTwice,
+		"ReadsOwnPuts":       testReadsOwnPuts,
+		"ClosureError":       testClosureError,
+		"Unnamed":            testUnnamed,
+		"NothingNamed":       testNothingNamed,
+		"Cancelled":          testCancelled,
+		"Now":                testNow,
+		"ReadOnly":           testReadOnly,
+		"ReadIsVerified":     testReadIsVerified,
+		"AbsenceIsVerified":  testAbsenceIsVerified,
+		"TwoCreators":        testTwoCreators,
+		"WriteSkew":          testWriteSkew,
+		"Busy":               testBusy,
+		"NoLostUpdate":       testNoLostUpdate,
+		"Snapshot":           testSnapshot,
+		"SnapshotOfReader":   testSnapshotOfReader,
+		"Line":               testLine,
+		"Due":                testDue,
+		"Unsent":             testUnsent,
+		"InState":            testInState,
+		"Resources":          testResources,
+		"QueryFollowsChange": testQueryFollowsChange,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if slices.Contains(except, name) {
+				t.Skip("not promised by this ledger")
+			}
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
+}
+
+const (
+	pool  = "projects/p/locations/l/persistentResources/pool"
+	other = "projects/p/locations/l/persistentResources/other"
+)
+
+// named lists documents by their own names.
+func named(docs ...any) ledger.Names {
+	var n ledger.Names
+	for _, d := range docs {
+		switch d := d.(type) {
+		case *ledger.Resource:
+			n.Resources = append(n.Resources, d.Name)
+		case *ledger.Record:
+			n.Records = append(n.Records, d.Key)
+		case *ledger.Lease:
+			n.Leases = append(n.Leases, d.Name)
+		}
+	}
+	return n
+}
+
+// write puts documents in one update.
+func write(t *testing.T, l ledger.Ledger, docs ...any) {
+	t.Helper()
+	err := l.Update(t.Context(), named(docs...), func(tx ledger.Tx) error {
+		for _, d := range docs {
+			put(tx, d)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("write: %v", err)
+	}
+}
+
+func put(tx ledger.Tx, doc any) {
+	switch doc := doc.(type) {
+	case *ledger.Resource:
+		tx.PutResource(doc)
+	case *ledger.Record:
+		tx.PutRecord(doc)
+	case *ledger.Lease:
+		tx.PutLease(doc)
+	}
+}
+
+// read returns what is stored under the names of documents, each as nil of its
+// type when it is absent.
+func read(t *testing.T, l ledger.Ledger, like ...any) []any {
+	t.Helper()
+	var found []any
+	err := ledger.Read(t.Context(), l, named(like...), func(tx ledger.Tx) {
+		found = nil
+		for _, d := range like {
+			switch d := d.(type) {
+			case *ledger.Resource:
+				found = append(found, tx.Resource(d.Name))
+			case *ledger.Record:
+				found = append(found, tx.Record(d.Key))
+			case *ledger.Lease:
+				found = append(found, tx.Lease(d.Name))
+			}
+		}
+	})
+	if err != nil {
+		t.Fatalf("read: %v", err)
+	}
+	return found
+}
+
+func record(t *testing.T, l ledger.Ledger, key message.Key) *ledger.Record {
+	t.Helper()
+	return read(t, l, &ledger.Record{Key: key})[0].(*ledger.Record)
+}
+
+func same(t *testing.T, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+// set makes a closure that stores a record with the given sequence number.
+func set(key message.Key, sequence int64) func(ledger.Tx) error {
+	return func(tx ledger.Tx) error {
+		tx.PutRecord(&ledger.Record{Key: key, Sequence: sequence})
+		return nil
+	}
+}
+
+// once makes a function that does something the first time it is called.
+func once(do func()) func() {
+	return func() {
+		if f := do; f != nil {
+			do = nil
+			f()
+		}
+	}
+}
+
+// update is an update that has to succeed and may be called inside a closure.
+func update(t *testing.T, l ledger.Ledger, names ledger.Names, closure func(ledger.Tx) error) {
+	t.Helper()
+	if err := l.Update(t.Context(), names, closure); err != nil {
+		t.Errorf("update: %v", err)
+	}
+}
+
+// persist repeats an update for as long as others are in the way.
+func persist(t *testing.T, l ledger.Ledger, names ledger.Names, closure func(ledger.Tx) error) {
+	for {
+		err := l.Update(t.Context(), names, closure)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, ledger.ErrBusy) {
+			t.Errorf("update: %v", err)
+			return
+		}
+	}
+}
+
+func records(keys ...message.Key) ledger.Names { return ledger.Names{Records: keys} }
+
+// at is a moment, seconds after a fixed one.
+func at(seconds int) time.Time {
+	return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(seconds) * time.Second)
+}

@@ -1,0 +1,213 @@
+package ledgertest
+
+import (
+	"fmt"
+	"testing"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+var (
+	cpu = capacity.Shape{MachineType: "n1-standard-4"}.Normal()
+	gpu = capacity.Shape{MachineType: "n1-standard-4", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}.Normal()
+)
+
+// waiting makes a record in line for the shapes. Keys run against the order, so
+// that the one cannot be taken for the other.
+func waiting(resource string, n int, shapes ...capacity.Shape) *ledger.Record {
+	key := message.Key(fmt.Sprintf("k%02d", 50-n))
+	r := &ledger.Record{Key: key, Resource: resource, Order: ledger.OrderKey(0, at(n), key)}
+	r.State = lifecycle.Waiting
+	for i, s := range shapes {
+		r.Ask = append(r.Ask, capacity.Need{WorkerPool: i, Shape: s, Replicas: 1})
+	}
+	return r
+}
+
+func headsOf(records ...*ledger.Record) []ledger.Head {
+	var heads []ledger.Head
+	for _, r := range records {
+		heads = append(heads, ledger.Head{Order: r.Order, Key: r.Key})
+	}
+	return heads
+}
+
+func testLine(t *testing.T, l ledger.Ledger) {
+	a, b, c := waiting(pool, 3, cpu), waiting(pool, 1, gpu, cpu), waiting(pool, 2, cpu)
+	elsewhere, onlyGPU, running := waiting(other, 0, cpu), waiting(pool, 4, gpu), waiting(pool, 5, cpu)
+	running.State = lifecycle.Running
+	write(t, l, a, b, c, elsewhere, onlyGPU, running)
+	for _, test := range []struct {
+		resource, after string
+		shape           capacity.Shape
+		limit           int
+		want            []ledger.Head
+	}{
+		{pool, "", cpu, 10, headsOf(b, c, a)},
+		{pool, "", cpu, 2, headsOf(b, c)},
+		{pool, c.Order, cpu, 10, headsOf(a)},
+		{pool, a.Order, cpu, 10, nil},
+		{pool, "", gpu, 10, headsOf(b, onlyGPU)},
+		{other, "", cpu, 10, headsOf(elsewhere)},
+		{pool, "", capacity.Shape{MachineType: "m"}.Normal(), 10, nil},
+		{pool, "", cpu, 0, nil},
+	} {
+		got, err := l.Line(t.Context(), test.resource, test.shape.String(), test.after, test.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 0 || len(test.want) != 0 {
+			same(t, test.want, got)
+		}
+	}
+}
+
+func keysOf(records ...*ledger.Record) []message.Key {
+	var keys []message.Key
+	for _, r := range records {
+		keys = append(keys, r.Key)
+	}
+	return keys
+}
+
+func sameKeys(t *testing.T, want, got []message.Key, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 0 || len(want) != 0 {
+		same(t, want, got)
+	}
+}
+
+func testDue(t *testing.T, l ledger.Ledger) {
+	a, b, c := &ledger.Record{Key: "a", WakeAt: at(3)}, &ledger.Record{Key: "b", WakeAt: at(1)}, &ledger.Record{Key: "c", WakeAt: at(2)}
+	never := &ledger.Record{Key: "never"}
+	write(t, l, a, b, c, never)
+	for _, test := range []struct {
+		now, limit int
+		want       []message.Key
+	}{
+		{0, 10, nil},
+		{1, 10, keysOf(b)}, // at the moment itself
+		{9, 10, keysOf(b, c, a)},
+		{9, 2, keysOf(b, c)},
+		{9, 0, nil},
+	} {
+		got, err := l.Due(t.Context(), at(test.now), test.limit)
+		sameKeys(t, test.want, got, err)
+	}
+}
+
+// letters makes a record with letters written at the given moments. Those of
+// negative time are sent.
+func letters(key message.Key, times ...int) *ledger.Record {
+	r := &ledger.Record{Key: key}
+	for i, s := range times {
+		r.Letters = append(r.Letters, ledger.Letter{ID: fmt.Sprintf("%s-%d", key, i+1), Time: at(max(s, -s)), Sent: s < 0})
+	}
+	return r
+}
+
+func testUnsent(t *testing.T, l ledger.Ledger) {
+	// The oldest unsent letter counts, not the oldest, nor the newest.
+	a, b, c := letters("a", 5), letters("b", -1, 4, 9), letters("c", -1, 3)
+	write(t, l, a, b, c, letters("sent", -1, -2), letters("none"))
+	for limit, want := range map[int][]message.Key{10: keysOf(c, b, a), 2: keysOf(c, b), 0: nil} {
+		got, err := l.Unsent(t.Context(), limit)
+		sameKeys(t, want, got, err)
+	}
+}
+
+func testInState(t *testing.T, l ledger.Ledger) {
+	a, b, c := waiting(pool, 3, cpu), waiting(pool, 1, cpu), waiting(pool, 2, cpu)
+	running, elsewhere, answer := waiting(pool, 0, cpu), waiting(other, 0, gpu), &ledger.Record{Key: "answer", Resource: pool}
+	running.State, elsewhere.Key = lifecycle.Running, "elsewhere"
+	write(t, l, a, b, c, running, elsewhere, answer)
+	for _, test := range []struct {
+		resource string
+		state    lifecycle.State
+		after    string
+		limit    int
+		want     []*ledger.Record
+	}{
+		{pool, lifecycle.Waiting, "", 10, []*ledger.Record{b, c, a}},
+		{pool, lifecycle.Waiting, "", 2, []*ledger.Record{b, c}},
+		{pool, lifecycle.Waiting, b.Order, 10, []*ledger.Record{c, a}},
+		{pool, lifecycle.Waiting, a.Order, 10, nil},
+		{pool, lifecycle.Running, "", 10, []*ledger.Record{running}},
+		{other, lifecycle.Waiting, "", 10, []*ledger.Record{elsewhere}},
+		{pool, lifecycle.Reserved, "", 10, nil},
+		{pool, lifecycle.None, "", 10, nil}, // an answer is in no state
+		{pool, lifecycle.Waiting, "", 0, nil},
+	} {
+		got, err := l.InState(t.Context(), test.resource, test.state, test.after, test.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 0 || len(test.want) != 0 {
+			same(t, test.want, got)
+		}
+	}
+}
+
+func testResources(t *testing.T, l ledger.Ledger) {
+	var all []*ledger.Resource
+	// In the order of names, in which a slash comes before a digit or letter and
+	// after a dash.
+	for _, name := range []string{
+		"projects/p/locations/l-1/persistentResources/a", "projects/p/locations/l/persistentResources/a",
+		"projects/p/locations/l/persistentResources/a-b", "projects/p/locations/l/persistentResources/ab",
+		"projects/p/locations/l1/persistentResources/a",
+	} {
+		r := &ledger.Resource{Name: name, Version: 1}
+		all = append(all, r)
+		write(t, l, r)
+	}
+	for _, test := range []struct {
+		after string
+		limit int
+		want  []*ledger.Resource
+	}{
+		{"", 10, all},
+		{"", 2, all[:2]},
+		{all[1].Name, 10, all[2:]},
+		{all[1].Name + "!", 1, all[2:3]}, // the cursor need not exist
+		{all[4].Name, 10, nil},
+		{"", 0, nil},
+	} {
+		got, err := l.Resources(t.Context(), test.after, test.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 0 || len(test.want) != 0 {
+			same(t, test.want, got)
+		}
+	}
+}
+
+// A record leaves the results of queries when it leaves what they ask for.
+func testQueryFollowsChange(t *testing.T, l ledger.Ledger) {
+	r := waiting(pool, 1, cpu)
+	r.WakeAt, r.Letters = at(1), letters("", 1).Letters
+	write(t, l, r)
+	count := func() (n [4]int) {
+		line, err1 := l.Line(t.Context(), pool, cpu.String(), "", 10)
+		due, err2 := l.Due(t.Context(), at(9), 10)
+		unsent, err3 := l.Unsent(t.Context(), 10)
+		state, err4 := l.InState(t.Context(), pool, lifecycle.Waiting, "", 10)
+		for _, err := range []error{err1, err2, err3, err4} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return [4]int{len(line), len(due), len(unsent), len(state)}
+	}
+	same(t, [4]int{1, 1, 1, 1}, count())
+	r.State, r.WakeAt, r.Letters[0].Sent = lifecycle.Reserved, at(10), true
+	write(t, l, r)
+	same(t, [4]int{}, count())
+}

@@ -1,0 +1,415 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// A Fault is something that goes wrong in a [Mem].
+type Fault int
+
+const (
+	// None: nothing goes wrong.
+	None Fault = iota
+	// FailRead: the read, or query, fails. Nothing is done and the call returns
+	// an error.
+	FailRead
+	// FailCommit: the commit is refused. Nothing is done and Update returns an
+	// error.
+	FailCommit
+	// LoseAnswer: the commit lands, its answer is lost. Update looks again and
+	// returns nil if it finds its own writes.
+	LoseAnswer
+	// LoseAnswerAndCheck: the commit lands, its answer is lost, and the look
+	// fails too. Update returns an error although everything was written.
+	LoseAnswerAndCheck
+	// Stale: somebody else was first. The closure runs again.
+	Stale
+)
+
+// The operations that a [Mem] asks its fault hook about.
+const (
+	OpRead   = "read"   // the read of an update: None or FailRead
+	OpCommit = "commit" // its commit: anything but FailRead
+	OpQuery  = "query"  // None or FailRead
+)
+
+// ErrInjected is in every error that a [Fault] causes.
+var ErrInjected = errors.New("injected fault")
+
+// memTries is how often an update of a [Mem] tries before it gives up with
+// [ErrBusy].
+const memTries = 12
+
+// Mem is a [Ledger] in memory: the reference for the contract, and its police.
+// It runs every closure twice, on copies of its own, and keeps the second run;
+// it copies whatever goes in or comes out and brings it into normal form; it
+// takes no lock while a closure runs, so updates interleave as they would
+// between processes. It never sleeps.
+//
+// The hooks are set before the Mem is used.
+type Mem struct {
+	// Fault, if set, is asked before every operation what goes wrong with it. A
+	// fault that the operation cannot have does nothing.
+	Fault func(op string) Fault
+	// Between, if set, runs after a closure has put something and before the
+	// commit, so that a test can let another update through in between. It is
+	// not called for updates that are made while it runs.
+	Between func()
+	// AfterLost, if set, runs after a commit whose answer is lost and before the
+	// look whether it landed.
+	AfterLost func()
+
+	now     func() time.Time
+	between atomic.Bool
+
+	mu    sync.Mutex
+	slots map[string]slot // by path
+	count int64           // commits so far
+	stats Stats
+}
+
+// Stats counts what a [Mem] was asked to do. A stale commit counts as a commit.
+type Stats struct {
+	Reads, DocsRead      int // reads of updates, and the documents named in them
+	Commits, DocsWritten int // commits tried, and the documents written by those that landed
+	Stale                int // commits that found a document changed
+	Queries              int
+}
+
+// A slot holds one document: a *Resource, *Record or *Lease in normal form that
+// is never changed in place.
+type slot struct {
+	doc    any
+	commit int64 // number of the commit that wrote it, 0 for an absent document
+}
+
+// NewMem returns an empty ledger. now is its clock, nil for the system's.
+func NewMem(now func() time.Time) *Mem {
+	if now == nil {
+		now = time.Now
+	}
+	return &Mem{now: now, slots: map[string]slot{}}
+}
+
+// Update implements [Ledger].
+func (m *Mem) Update(ctx context.Context, names Names, closure func(Tx) error) error {
+	paths, err := names.paths()
+	if err != nil {
+		return err
+	}
+	lost := false
+	for range memTries {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("ledger: update of %s: %w", paths[0], err)
+		}
+		now, read, err := m.read(paths)
+		if err != nil {
+			return fmt.Errorf("ledger: read of %s: %w", paths[0], err)
+		}
+		_ = closure(newMemTx(now, read)) // a closure may run again
+		tx := newMemTx(now, read)
+		if err := closure(tx); err != nil {
+			return err
+		}
+		if len(tx.puts) == 0 {
+			return nil
+		}
+		m.callBetween()
+		fault := m.fault(OpCommit)
+		if fault == FailCommit {
+			return fmt.Errorf("ledger: commit of %s: %w", paths[0], ErrInjected)
+		}
+		number, ok := m.commit(read, tx.puts, fault == Stale)
+		if !ok {
+			runtime.Gosched()
+			continue
+		}
+		if fault != LoseAnswer && fault != LoseAnswerAndCheck {
+			return nil
+		}
+		if m.AfterLost != nil {
+			m.AfterLost()
+		}
+		if fault == LoseAnswerAndCheck {
+			return fmt.Errorf("ledger: whether the commit of %s landed is not known: %w", paths[0], ErrInjected)
+		}
+		if m.landed(number, tx.puts) {
+			return nil
+		}
+		lost = true
+	}
+	if lost {
+		return fmt.Errorf("ledger: whether a commit of %s landed is not known, and later ones found it changed", paths[0])
+	}
+	return ErrBusy
+}
+
+func (m *Mem) read(paths []string) (time.Time, map[string]slot, error) {
+	if m.fault(OpRead) == FailRead {
+		return time.Time{}, nil, ErrInjected
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stats.Reads++
+	m.stats.DocsRead += len(paths)
+	read := make(map[string]slot, len(paths))
+	for _, p := range paths {
+		read[p] = m.slots[p]
+	}
+	return m.now().UTC().Truncate(time.Microsecond), read, nil
+}
+
+// commit writes the puts if nothing read has changed, and returns the commit's
+// number.
+func (m *Mem) commit(read map[string]slot, puts map[string]any, stale bool) (int64, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stats.Commits++
+	for path, s := range read {
+		stale = stale || m.slots[path].commit != s.commit
+	}
+	if stale {
+		m.stats.Stale++
+		return 0, false
+	}
+	m.count++
+	for path, doc := range puts {
+		m.slots[path] = slot{doc, m.count}
+	}
+	m.stats.DocsWritten += len(puts)
+	return m.count, true
+}
+
+func (m *Mem) landed(number int64, puts map[string]any) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for path := range puts {
+		if m.slots[path].commit == number {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Mem) fault(op string) Fault {
+	if m.Fault == nil {
+		return None
+	}
+	return m.Fault(op)
+}
+
+func (m *Mem) callBetween() {
+	if m.Between != nil && m.between.CompareAndSwap(false, true) {
+		defer m.between.Store(false)
+		m.Between()
+	}
+}
+
+// Line implements [Ledger].
+func (m *Mem) Line(ctx context.Context, resource, shape, after string, limit int) ([]Head, error) {
+	records, err := m.query(ctx, "line", limit, func(r *Record) bool {
+		return r.Resource == resource && slices.Contains(r.Lines(), shape) && r.Order > after
+	}, byOrder)
+	var heads []Head
+	for _, r := range records {
+		heads = append(heads, Head{r.Order, r.Key})
+	}
+	return heads, err
+}
+
+// Due implements [Ledger].
+func (m *Mem) Due(ctx context.Context, now time.Time, limit int) ([]message.Key, error) {
+	records, err := m.query(ctx, "due", limit, func(r *Record) bool {
+		return !r.WakeAt.IsZero() && !r.WakeAt.After(now)
+	}, func(a, b *Record) int { return a.WakeAt.Compare(b.WakeAt) })
+	return keys(records), err
+}
+
+// Unsent implements [Ledger].
+func (m *Mem) Unsent(ctx context.Context, limit int) ([]message.Key, error) {
+	records, err := m.query(ctx, "unsent", limit, func(r *Record) bool {
+		return len(r.Unsent()) > 0
+	}, func(a, b *Record) int { return a.Unsent()[0].Time.Compare(b.Unsent()[0].Time) })
+	return keys(records), err
+}
+
+// InState implements [Ledger].
+func (m *Mem) InState(ctx context.Context, resource string, state lifecycle.State, after string, limit int) ([]*Record, error) {
+	records, err := m.query(ctx, "state", limit, func(r *Record) bool {
+		return r.Resource == resource && r.State == state && state != lifecycle.None && (after == "" || r.Order > after)
+	}, byOrder)
+	for i, r := range records {
+		records[i] = r.Clone()
+	}
+	return records, err
+}
+
+// Resources implements [Ledger].
+func (m *Mem) Resources(ctx context.Context, after string, limit int) ([]*Resource, error) {
+	if err := m.startQuery(ctx, "resources"); err != nil {
+		return nil, err
+	}
+	all := m.Dump().Resources
+	i, found := slices.BinarySearchFunc(all, after, func(r *Resource, name string) int { return cmp.Compare(r.Name, name) })
+	if found {
+		i++
+	}
+	return all[i:][:min(max(0, limit), len(all)-i)], nil
+}
+
+// query returns the first records, by order and then by key, not copied.
+func (m *Mem) query(ctx context.Context, name string, limit int, want func(*Record) bool, order func(a, b *Record) int) ([]*Record, error) {
+	if err := m.startQuery(ctx, name); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []*Record
+	for _, s := range m.slots {
+		if r, ok := s.doc.(*Record); ok && want(r) {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, func(a, b *Record) int { return cmp.Or(order(a, b), cmp.Compare(a.Key, b.Key)) })
+	return found[:min(max(0, limit), len(found))], nil
+}
+
+func (m *Mem) startQuery(ctx context.Context, name string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("ledger: query %s: %w", name, err)
+	}
+	if m.fault(OpQuery) == FailRead {
+		return fmt.Errorf("ledger: query %s: %w", name, ErrInjected)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stats.Queries++
+	return nil
+}
+
+func byOrder(a, b *Record) int { return cmp.Compare(a.Order, b.Order) }
+
+func keys(records []*Record) []message.Key {
+	var keys []message.Key
+	for _, r := range records {
+		keys = append(keys, r.Key)
+	}
+	return keys
+}
+
+// A Dump is everything in a [Mem], each list in order of names or keys.
+type Dump struct {
+	Resources []*Resource
+	Records   []*Record
+	Leases    []*Lease
+}
+
+// Dump returns copies of all documents as of one moment.
+func (m *Mem) Dump() Dump {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var d Dump
+	for _, path := range slices.Sorted(maps.Keys(m.slots)) {
+		switch doc := m.slots[path].doc.(type) {
+		case *Resource:
+			d.Resources = append(d.Resources, doc.Clone())
+		case *Record:
+			d.Records = append(d.Records, doc.Clone())
+		case *Lease:
+			d.Leases = append(d.Leases, doc.Clone())
+		}
+	}
+	return d
+}
+
+// Records returns copies of all records, in order of their keys.
+func (m *Mem) Records() []*Record { return m.Dump().Records }
+
+// Stats returns the counters.
+func (m *Mem) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stats
+}
+
+// paths returns the distinct documents named, and an error for an update that
+// names none or one without a name.
+func (n Names) paths() ([]string, error) {
+	var paths []string
+	for _, name := range n.Resources {
+		paths = append(paths, resourcePath(name))
+	}
+	for _, key := range n.Records {
+		paths = append(paths, recordPath(key))
+	}
+	for _, name := range n.Leases {
+		paths = append(paths, leasePath(name))
+	}
+	if len(paths) == 0 || slices.Contains(n.Resources, "") || slices.Contains(n.Records, "") || slices.Contains(n.Leases, "") {
+		return nil, errors.New("ledger: an update has to name documents, each by a name that is not empty")
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths), nil
+}
+
+func resourcePath(name string) string   { return "resources/" + name }
+func recordPath(key message.Key) string { return "records/" + string(key) }
+func leasePath(name string) string      { return "leases/" + name }
+
+// A memTx is one run of a closure.
+type memTx struct {
+	now  time.Time
+	read map[string]slot
+	own  map[string]any // what the closure was given, or has put
+	puts map[string]any // as it was when it was put
+}
+
+func newMemTx(now time.Time, read map[string]slot) *memTx {
+	return &memTx{now: now, read: read, own: map[string]any{}, puts: map[string]any{}}
+}
+
+func (t *memTx) Now() time.Time { return t.now }
+
+func (t *memTx) Resource(name string) *Resource {
+	return memGet(t, resourcePath(name), (*Resource).Clone)
+}
+func (t *memTx) Record(key message.Key) *Record { return memGet(t, recordPath(key), (*Record).Clone) }
+func (t *memTx) Lease(name string) *Lease       { return memGet(t, leasePath(name), (*Lease).Clone) }
+func (t *memTx) PutResource(r *Resource)        { t.put(resourcePath(r.Name), r, r.Normal()) }
+func (t *memTx) PutRecord(r *Record)            { t.put(recordPath(r.Key), r, r.Normal()) }
+func (t *memTx) PutLease(l *Lease)              { t.put(leasePath(l.Name), l, l.Normal()) }
+
+func memGet[T any](t *memTx, path string, clone func(*T) *T) *T {
+	s, named := t.read[path]
+	if !named {
+		panic("ledger: update reads " + path + ", which it does not name")
+	}
+	if own, ok := t.own[path]; ok {
+		return own.(*T)
+	}
+	if s.doc == nil {
+		return nil
+	}
+	own := clone(s.doc.(*T))
+	t.own[path] = own
+	return own
+}
+
+func (t *memTx) put(path string, doc, normal any) {
+	if _, named := t.read[path]; !named {
+		panic("ledger: update puts " + path + ", which it does not name")
+	}
+	t.own[path], t.puts[path] = doc, normal
+}

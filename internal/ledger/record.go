@@ -1,0 +1,169 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// A Record is the document of one request, or of the answer to one message
+// that owns no reservation (its Kind is [message.KindAnswer], its reservation
+// the zero value).
+type Record struct {
+	Key         message.Key  `json:"key"`
+	Kind        message.Kind `json:"kind"`
+	Tenant      string       `json:"tenant"`
+	ID          string       `json:"id"`        // the id that Key hashes: request id or message id
+	MessageID   string       `json:"messageId"` // message that made the record
+	Fingerprint string       `json:"fingerprint,omitempty"`
+
+	Resource       string            `json:"resource,omitempty"` // full name
+	DisplayName    string            `json:"displayName,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
+	Spec           string            `json:"spec,omitempty"` // what to submit: JSON of a CustomJob without id of the persistent resource and our labels
+	Ask            capacity.Ask      `json:"ask,omitempty"`
+	Network        string            `json:"network,omitempty"`
+	EncryptionKey  string            `json:"encryptionKey,omitempty"`
+	ServiceAccount string            `json:"serviceAccount,omitempty"`
+	Priority       int               `json:"priority,omitempty"`
+	OnFull         message.OnFull    `json:"onFull,omitempty"`
+	MaxWait        time.Duration     `json:"maxWait,omitempty"`
+	Timeout        time.Duration     `json:"timeout,omitempty"` // the job's own time limit; Vertex AI's default where it sets none
+	Warnings       []message.Problem `json:"warnings,omitempty"`
+
+	// Order is where the request stands among all of its resource: lower comes
+	// first. It is set by the first decision and never changes, so a request
+	// that goes back into line keeps its age.
+	Order string `json:"order,omitempty"`
+
+	lifecycle.Reservation `json:"reservation"`
+	// PastRuns are the labels of earlier runs. A live job under one of them is
+	// ours and a stray.
+	PastRuns []string `json:"pastRuns,omitempty"`
+	// Cancels are the messages that asked for the end, the first few. A second
+	// delivery of one is a duplicate, whatever has become of the request.
+	Cancels []string `json:"cancels,omitempty"`
+	// Why is the reason for the present state; it goes into the next events.
+	Why *message.Problem `json:"why,omitempty"`
+	// Fit, ScaleUp and Ahead are what the last decision found.
+	Fit     []capacity.Finding `json:"fit,omitempty"`
+	ScaleUp bool               `json:"scaleUp,omitempty"`
+	Ahead   int                `json:"ahead,omitempty"`
+	// ContradictedSince is since when a RUNNING resource says that a waiting
+	// request can never fit. Meanwhile it stands in no line.
+	ContradictedSince time.Time         `json:"contradictedSince,omitzero"`
+	JobState          string            `json:"jobState,omitempty"`
+	JobError          *message.JobError `json:"jobError,omitempty"`
+	Times             message.Times     `json:"times"`
+
+	// WakeAt is when somebody should look at the record again; zero for never.
+	WakeAt time.Time `json:"wakeAt,omitzero"`
+	// Sequence is the number of the last letter written.
+	Sequence int64    `json:"sequence"`
+	Letters  []Letter `json:"letters,omitempty"` // oldest first; see keepLetters
+	// ExpireAt is when the document may be deleted. It is set by the write that
+	// marks the terminal letter sent, and by no other.
+	ExpireAt time.Time `json:"expireAt,omitzero"`
+}
+
+// A Letter is an outcome event and whether the outcome topic has it.
+type Letter struct {
+	ID      string          `json:"id"`
+	Type    message.Type    `json:"type"`
+	Time    time.Time       `json:"time"`
+	Sent    bool            `json:"sent,omitempty"`
+	Outcome message.Outcome `json:"outcome"`
+}
+
+// Event returns the letter as the event to publish.
+func (l Letter) Event() message.Outcome {
+	o := l.Outcome
+	o.EventID, o.Type, o.Time = l.ID, l.Type, l.Time
+	return o
+}
+
+// keepLetters is how many sent letters a record keeps for its history. A job
+// that Vertex AI declines again and again must not grow its document without
+// bound. Unsent letters are always kept.
+const keepLetters = 40
+
+// Write adds an unsent letter, numbered after the last.
+func (r *Record) Write(o message.Outcome, now time.Time) {
+	r.Sequence++
+	o.Sequence = r.Sequence
+	r.Letters = append(r.Letters, Letter{
+		ID: fmt.Sprintf("%s-%d", r.Key, r.Sequence), Type: o.Type, Time: now, Outcome: o,
+	})
+	for i := 0; i < len(r.Letters) && len(r.Letters) > keepLetters; {
+		if !r.Letters[i].Sent {
+			i++
+			continue
+		}
+		r.Letters = slices.Delete(r.Letters, i, i+1)
+	}
+}
+
+// Unsent returns the letters to send, oldest first.
+func (r *Record) Unsent() []Letter {
+	var unsent []Letter
+	for _, l := range r.Letters {
+		if !l.Sent {
+			unsent = append(unsent, l)
+		}
+	}
+	return unsent
+}
+
+// MarkSent marks letters as sent. When the last letter of an ended request (or
+// an answer) is among the sent, the record may expire after keep.
+func (r *Record) MarkSent(ids []string, now time.Time, keep time.Duration) {
+	for i := range r.Letters {
+		if slices.Contains(ids, r.Letters[i].ID) {
+			r.Letters[i].Sent = true
+		}
+	}
+	done := r.Kind == message.KindAnswer || r.State.Terminal()
+	if done && len(r.Unsent()) == 0 && r.ExpireAt.IsZero() {
+		r.ExpireAt = now.Add(keep)
+	}
+}
+
+// Lines names the lines that a waiting record stands in: one per shape it asks
+// for. It is empty for every other record, and for one that cannot fit as it
+// looks: that may change, but until then nobody should wait behind it.
+func (r *Record) Lines() []string {
+	if r.State != lifecycle.Waiting || !r.ContradictedSince.IsZero() {
+		return nil
+	}
+	var lines []string
+	for _, s := range r.Ask.Shapes() {
+		lines = append(lines, s.String())
+	}
+	return lines
+}
+
+// OrderKey makes a record's static order: higher priority first, then older,
+// then by key. Priorities are -1000 to 1000.
+func OrderKey(priority int, since time.Time, key message.Key) string {
+	return fmt.Sprintf("%04d-%s-%s", 1000-priority, since.UTC().Format("20060102T150405.000000000"), key)
+}
+
+// KeyInOrder returns the key at the end of an order key.
+func KeyInOrder(order string) message.Key {
+	return message.Key(order[strings.LastIndexByte(order, '-')+1:])
+}
+
+// A Lease is a right to do some work alone, until a moment.
+type Lease struct {
+	Name   string    `json:"name"`
+	Holder string    `json:"holder"`
+	Until  time.Time `json:"until"`
+}
+
+// CompareOrder compares two order keys.
+func CompareOrder(a, b string) int { return strings.Compare(a, b) }

@@ -1,0 +1,200 @@
+package ledger
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// A Resource is the document of one persistent resource.
+type Resource struct {
+	Name string `json:"name"` // projects/P/locations/L/persistentResources/ID, with the configured project id
+
+	// What Vertex AI said when it was last looked at.
+	State         string          `json:"state"`               // PersistentResource.State in words; Absent when Vertex AI does not know it
+	CreateTime    time.Time       `json:"createTime,omitzero"` // with the name, the resource's identity: a resource made anew has another
+	Pools         []capacity.Pool `json:"pools"`
+	Network       string          `json:"network,omitempty"`
+	EncryptionKey string          `json:"encryptionKey,omitempty"`
+	CustomAccount bool            `json:"customAccount,omitempty"` // jobs must bring a service account
+	SeenAt        time.Time       `json:"seenAt"`                  // no later than the look; by the ledger's clock
+
+	// Holds are the replicas of our reservations, by request. A hold is there
+	// exactly while its reservation is in a state that holds. It does not say
+	// which, so that moves that keep the replicas need not touch this document.
+	Holds map[message.Key]Hold `json:"holds,omitempty"`
+	// Foreign are live jobs on the resource that no reservation names.
+	Foreign []Foreign `json:"foreign,omitempty"`
+	// Unexplained are machines that Vertex AI reports as used beyond all listed
+	// jobs; Suspected are those seen once, to be believed when seen again with
+	// no move between.
+	Unexplained  capacity.Use `json:"unexplained,omitempty"`
+	Suspected    capacity.Use `json:"suspected,omitempty"`
+	SuspectedFor int64        `json:"suspectedFor,omitempty"` // Version at which Suspected was seen
+	// Overdrawn is by how much use exceeds the pools, for people; decisions
+	// compute it.
+	Overdrawn capacity.Use `json:"overdrawn,omitempty"`
+
+	// NotBefore stops admissions for a while after Vertex AI declined a job.
+	NotBefore time.Time `json:"notBefore,omitzero"`
+	Declines  int       `json:"declines,omitempty"` // in a row
+
+	// Lines are the waiting requests per shape.
+	Lines map[string]Line `json:"lines,omitempty"`
+
+	// Version counts the moves that queue, unqueue, take or give. A query result
+	// is complete only if the version read before it still stands.
+	Version int64 `json:"version"`
+}
+
+// Absent is the State of a resource that Vertex AI does not know (any more).
+const Absent = "ABSENT"
+
+// MaxHolds is how many holds one resource can have: the document is limited to
+// 1 MiB, and a hold takes up to about 400 bytes.
+const MaxHolds = 2000
+
+// A Hold is what one reservation has taken.
+type Hold struct {
+	Ask       capacity.Ask `json:"ask"`
+	Tenant    string       `json:"tenant"`
+	Run       string       `json:"run"`                // label of the job at Vertex AI
+	LatestEnd time.Time    `json:"latestEnd,omitzero"` // start at the latest plus the job's own time limit; zero when it has none
+}
+
+// A Foreign is a live job that no reservation of ours names.
+type Foreign struct {
+	Job string       `json:"job"` // full name
+	Ask capacity.Ask `json:"ask"`
+}
+
+// A Line is the waiting requests that want one shape.
+type Line struct {
+	Count int `json:"count"`
+	// Heads are the first of them, in order: always an exact beginning of the
+	// line, perhaps an empty one.
+	Heads []Head `json:"heads,omitempty"`
+}
+
+// A Head is a waiting request's place.
+type Head struct {
+	Order string      `json:"order"`
+	Key   message.Key `json:"key"`
+}
+
+// MaxHeads bounds the heads kept per line.
+const MaxHeads = 16
+
+// Use is everything that is taken: holds, foreign use and what is unexplained.
+func (r *Resource) Use() capacity.Use {
+	use := capacity.Use{}
+	for _, h := range r.Holds {
+		use.Add(h.Ask)
+	}
+	for _, f := range r.Foreign {
+		use.Add(f.Ask)
+	}
+	for s, n := range r.Unexplained {
+		use[s] = use[s].Plus(n)
+	}
+	return use
+}
+
+// Settle recomputes what follows from the rest. Call it after any change to
+// pools, holds or foreign use.
+func (r *Resource) Settle() {
+	r.Overdrawn = capacity.Overdrawn(r.Pools, r.Use())
+}
+
+// Join puts a record into its lines. The record has to be Waiting.
+func (r *Resource) Join(rec *Record) {
+	if r.Lines == nil {
+		r.Lines = map[string]Line{}
+	}
+	for _, shape := range rec.Lines() {
+		line := r.Lines[shape]
+		i, _ := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
+		// Beyond the known heads there may be others between them and it.
+		if i < len(line.Heads) || len(line.Heads) == line.Count {
+			line.Heads = slices.Insert(slices.Clone(line.Heads), i, Head{rec.Order, rec.Key})
+			line.Heads = line.Heads[:min(len(line.Heads), MaxHeads)]
+		}
+		line.Count++
+		r.Lines[shape] = line
+	}
+	r.Version++
+}
+
+// Leave takes a record out of its lines. Call it while the record is still
+// Waiting.
+func (r *Resource) Leave(rec *Record) {
+	for _, shape := range rec.Lines() {
+		line, ok := r.Lines[shape]
+		if !ok {
+			continue
+		}
+		if i, found := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after); found {
+			line.Heads = slices.Delete(slices.Clone(line.Heads), i, i+1)
+		}
+		if line.Count--; line.Count <= 0 {
+			delete(r.Lines, shape)
+			continue
+		}
+		r.Lines[shape] = line
+	}
+	r.Version++
+}
+
+// Refill replaces the heads of a line by the result of a query that was
+// complete at version.
+func (r *Resource) Refill(shape string, heads []Head, version int64) bool {
+	line, ok := r.Lines[shape]
+	if !ok || r.Version != version {
+		return false
+	}
+	line.Heads = slices.Clone(heads[:min(len(heads), MaxHeads)])
+	r.Lines[shape] = line
+	return true
+}
+
+func (h Head) after(order string) int { return strings.Compare(h.Order, order) }
+
+// Ahead is how many waiting requests may come before a record in one of the
+// lines that it stands in, or would join. Those beyond the known heads count,
+// because they may be ahead.
+func (r *Resource) Ahead(rec *Record) int {
+	most := 0
+	for _, s := range rec.Ask.Shapes() {
+		line := r.Lines[s.String()]
+		i, known := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
+		if i == len(line.Heads) && !known {
+			i = line.Count
+			if rec.State == lifecycle.Waiting {
+				i-- // it is one of the rest itself
+			}
+		}
+		most = max(most, i)
+	}
+	return most
+}
+
+// Hold takes the replicas of a record whose reservation now holds them.
+func (r *Resource) Hold(rec *Record, latestEnd time.Time) {
+	if r.Holds == nil {
+		r.Holds = map[message.Key]Hold{}
+	}
+	r.Holds[rec.Key] = Hold{Ask: rec.Ask, Tenant: rec.Tenant, Run: rec.Run, LatestEnd: latestEnd}
+	r.Version++
+	r.Settle()
+}
+
+// Release gives the replicas of a request back.
+func (r *Resource) Release(key message.Key) {
+	delete(r.Holds, key)
+	r.Version++
+	r.Settle()
+}

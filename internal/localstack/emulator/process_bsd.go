@@ -1,0 +1,9 @@
+//go:build unix && !linux
+
+package emulator
+
+import "syscall"
+
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func guard(pid int) (release func()) { return watch(pid) }

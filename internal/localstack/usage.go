@@ -1,0 +1,43 @@
+package localstack
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"example.com/berth/internal/localstack/statefile"
+)
+
+// State is what the CLI has to know to find this stack.
+func (s *Stack) State() statefile.State {
+	return statefile.State{
+		PID: os.Getpid(), Project: s.Project, PubSub: s.PubSub, Topic: RequestTopic, OutcomeTopic: OutcomeTopic,
+		Status: s.Function.URL("Status"), Vertex: s.Vertex, Firestore: s.Firestore,
+	}
+}
+
+// Usage says how to use a running stack by hand.
+func (s *Stack) Usage() string {
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	p("The stack is up. Ctrl-C stops all of it.")
+	p("")
+	p("With the CLI, from this folder:")
+	p("  go run ./cmd/berth pools")
+	p("  go run ./cmd/berth submit --follow job.json")
+	p("")
+	p("With gcloud:")
+	p("  export CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://%s/", s.PubSub)
+	p("  export CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM=http://%s/", s.Vertex)
+	p("  export CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true CLOUDSDK_CORE_PROJECT=%s", s.Project)
+	p("  gcloud pubsub topics publish %s --message=\"$(cat job.json)\" --attribute=berth-request-id=my-job", RequestTopic)
+	p("  gcloud pubsub subscriptions pull %s --auto-ack --limit=50", OutcomePull)
+	p("  gcloud ai custom-jobs list --region=%s", Region)
+	p("")
+	p("Status:    %s", s.Function.URL("Status"))
+	p("Function:  process %d; kill -9 it if you like", s.Function.PID())
+	if s.Firestore != "" {
+		p("Firestore: http://%s/v1/projects/%s/databases/berth/documents/resources", s.Firestore, s.Project)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}

@@ -1,0 +1,216 @@
+package message
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"example.com/berth/internal/capacity"
+)
+
+var (
+	// words of a machine or disk spec; they become part of a shape's key
+	specWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$`)
+	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,255}$`)
+)
+
+// checkResource settles which persistent resource is meant, from the options
+// and from the job's own field.
+func checkResource(s jobShape, opts options, req *Request, r *report) {
+	own := s.spec.field("persistent_resource_id")
+	if own == nil || own.bad {
+		return
+	}
+	switch {
+	case !resourceID.MatchString(own.str()):
+		r.at(own, InvalidValue, "Want the id of a persistent resource: lowercase letters, digits and dashes.",
+			"Leave it out for the default; a full name goes into the option persistentResource.")
+	case !opts.resource.given:
+		req.PersistentResource = own.str()
+	default:
+		if id, _ := resourceOf(opts.resource.value); id != own.str() {
+			r.at(own, Conflict, fmt.Sprintf("This contradicts %s.", opts.resource.at.path), "Keep one of them.")
+		}
+	}
+}
+
+func checkName(s jobShape, opts options, r *report) string {
+	own := s.job.field("display_name")
+	switch {
+	case own == nil || own.bad || own.str() == "":
+		return opts.displayName.value
+	case !validName(own.str()):
+		r.at(own, InvalidValue, nameRule, "")
+	case opts.displayName.given && opts.displayName.value != own.str():
+		r.at(own, Conflict, fmt.Sprintf("This contradicts %s.", opts.displayName.at.path), "Keep one of them.")
+	}
+	return own.str()
+}
+
+// checkSpec looks at the fields beside the worker pools.
+func checkSpec(s jobShape, r *report) {
+	scheduling := s.spec.field("scheduling")
+	timeout, wait := scheduling.field("timeout"), scheduling.field("max_wait_duration")
+	for _, n := range []*node{timeout, wait} {
+		if d, _ := seconds(n.str()); d < 0 || strings.HasPrefix(n.str(), "-") {
+			r.at(n, InvalidValue, "A duration cannot be negative.", "")
+		}
+	}
+	strategy := scheduling.field("strategy")
+	switch strategy.str() {
+	case "SPOT", "FLEX_START":
+		r.at(strategy, Unsupported, "A persistent resource is made of machines already paid for; "+strategy.str()+" asks for other ones.", "Leave the strategy out.")
+	case "ON_DEMAND", "LOW_COST":
+		r.warn(strategy.place(), "The strategy "+strategy.str()+" is deprecated.", "Leave it out, or write STANDARD.")
+	}
+	if d, _ := seconds(wait.str()); d > 0 && strategy.str() != "FLEX_START" {
+		r.warn(wait.place(), "Vertex AI reads this duration with FLEX_START only.", "The option maxWait says how long to wait in line; it is at most "+fmt.Sprintf("%.0fs.", LongestWait.Seconds()))
+	}
+}
+
+// checkPools looks at the worker pools.
+func checkPools(s jobShape, r *report) {
+	if len(s.pools) == 0 {
+		switch {
+		case s.list != nil && !s.list.bad:
+			r.at(s.list, MissingField, "The job has no worker pool.", "")
+		case s.list == nil && s.spec != nil && s.spec.kind == object:
+			r.lacks(s.spec, "worker_pool_specs", "The job has no worker pool.", "")
+		}
+		return
+	}
+	for i, pool := range s.pools {
+		switch {
+		case pool.kind != object || pool.bad:
+		case len(pool.fields) == 0 && len(pool.members) == nulls(pool):
+			if i == 0 {
+				r.at(pool, MissingField, "The first worker pool is empty.", "The first one is the primary and cannot be left out.")
+			}
+		default:
+			checkMachine(pool, r)
+			checkReplicas(i, pool, r)
+			checkTask(pool, r)
+		}
+	}
+}
+
+func nulls(n *node) (count int) {
+	for _, m := range n.members {
+		if m.kind == null {
+			count++
+		}
+	}
+	return count
+}
+
+func checkReplicas(i int, pool *node, r *report) {
+	n := pool.field("replica_count")
+	count := capacity.Replicas(n.int())
+	switch {
+	case n == nil:
+		r.lacks(pool, "replica_count", "The worker pool does not say how many replicas it has.", "Write 1 or more.")
+	case n.bad:
+	case count < 1 || count > capacity.MaxReplicas:
+		r.at(n, InvalidValue, fmt.Sprintf("Want 1 to %d replicas.", capacity.MaxReplicas), "Write {} for a worker pool that is not used.")
+	case i == 0 && count > 1:
+		r.warn(n.place(), "Worker pool 0 is the primary and usually has one replica.", "Put the others into worker pool 1.")
+	}
+}
+
+func checkMachine(pool *node, r *report) {
+	machine, disk := pool.field("machine_spec"), pool.field("disk_spec")
+	checkWord(disk.field("boot_disk_type"), r)
+	if n := disk.field("boot_disk_size_gb"); n.int() < 0 {
+		r.at(n, InvalidValue, "A disk size cannot be negative.", "")
+	}
+	if machine == nil {
+		r.lacks(pool, "machine_spec", "The worker pool has no machine spec.", "Write the machine spec of a pool of the persistent resource.")
+		return
+	}
+	if machine.kind != object {
+		return
+	}
+	checkWord(machine.field("machine_type"), r)
+	checkWord(machine.field("tpu_topology"), r)
+	checkWord(machine.field("gpu_partition_size"), r)
+	if n := machine.field("machine_type"); n == nil || n.value == "" {
+		r.lacks(machine, "machine_type", "The machine spec has no machine type.", "")
+	}
+	kind, count := machine.field("accelerator_type"), machine.field("accelerator_count")
+	named := kind != nil && (kind.bad || kind.str() != "ACCELERATOR_TYPE_UNSPECIFIED")
+	counted := count != nil && (count.bad || count.int() != 0)
+	switch {
+	case count.int() < 0:
+		r.at(count, InvalidValue, "A number of accelerators cannot be negative.", "")
+	case named && !counted:
+		r.lacks(machine, "accelerator_count", "The accelerator has no count.", "Write how many each machine has.")
+	case counted && !named:
+		r.lacks(machine, "accelerator_type", "The accelerators have no type.", "Write the type, or leave the count out.")
+	}
+	checkAffinity(machine, r)
+}
+
+func checkAffinity(machine *node, r *report) {
+	affinity := machine.field("reservation_affinity")
+	if affinity == nil || affinity.bad || affinity.kind != object {
+		return
+	}
+	kind := affinity.field("reservation_affinity_type")
+	switch kind.str() {
+	case "", "RESERVATION_AFFINITY_TYPE_UNSPECIFIED", "NO_RESERVATION":
+		if affinity.field("key").str() == "" && len(affinity.field("values").list()) == 0 {
+			return
+		}
+	}
+	if kind == nil || !kind.bad {
+		r.at(affinity, Unsupported, "A persistent resource takes no reservation affinity.", "Leave it out.")
+	}
+}
+
+// checkWord looks at a part of a machine or disk spec.
+func checkWord(n *node, r *report) {
+	if n.str() != "" && !specWord.MatchString(n.str()) {
+		r.at(n, InvalidValue, "Want a short word of letters, digits and . + _ -.", "")
+	}
+}
+
+func checkTask(pool *node, r *report) {
+	container, python := pool.field("container_spec"), pool.field("python_package_spec")
+	switch {
+	case container == nil && python == nil:
+		r.lacks(pool, "container_spec", "The worker pool has nothing to run.", "Add a containerSpec or a pythonPackageSpec.")
+	case container != nil && container.kind == object:
+		needText(container, "image_uri", r)
+	case python != nil && python.kind == object:
+		needText(python, "executor_image_uri", r)
+		needText(python, "python_module", r)
+		if n := python.field("package_uris"); n == nil || n.kind == list && len(n.items) == 0 {
+			r.lacks(python, "package_uris", "The Python package has no URI.", "")
+		}
+	}
+	for _, task := range []*node{container, python} {
+		for _, v := range task.field("env").list() {
+			if v.kind == object && needText(v, "name", r) && !envName.MatchString(v.field("name").str()) {
+				r.at(v.field("name"), InvalidValue, "A variable's name has letters, digits and underscores, no digit first.", "")
+			}
+		}
+	}
+}
+
+// needText checks that a field is there, not empty and without white space; it
+// says whether there is a value to look at further.
+func needText(n *node, name string, r *report) bool {
+	f := n.field(name)
+	switch {
+	case f != nil && f.bad:
+		return false
+	case f.str() == "":
+		r.lacks(n, name, "This field is needed.", "")
+		return false
+	case strings.ContainsFunc(f.str(), unicode.IsSpace):
+		r.at(f, InvalidValue, "The text has white space.", "")
+		return false
+	}
+	return true
+}

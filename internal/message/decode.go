@@ -1,0 +1,153 @@
+package message
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// Decode reads what a delivery says. An error is a *Refusal that lists what is
+// wrong, each at its path in the message as it was sent.
+func Decode(d Delivery) (Message, error) {
+	r := &report{claimed: d.Attributes[attributeName("request_id")]}
+	if len(d.Data) > MaxData {
+		r.add(place{}, TooLarge, fmt.Sprintf("The data is larger than %d bytes.", MaxData), "")
+	}
+	if len(d.Attributes) > MaxAttributes {
+		r.add(place{path: "attributes"}, TooLarge, fmt.Sprintf("The message has more than %d attributes.", MaxAttributes), "")
+	}
+	if !r.ok() {
+		return Message{}, r.refusal()
+	}
+	attrs := berthAttributes(d.Attributes, r)
+	var m Message
+	var root *node
+	if c := attrs.member(cancelAttribute); c != nil && c.kind == boolean && c.text == "true" {
+		m.Cancel = cancelByAttributes(d.Data, attrs, r)
+	} else if root = parse(d.Data, r); root != nil {
+		m = decodeData(root, attrs, r)
+	} else {
+		readAttributes(attrs, r)
+	}
+	if err := r.refusal(); err != nil {
+		return Message{}, err
+	}
+	m.Fingerprint = fingerprint(root, d.Attributes)
+	return m, nil
+}
+
+func decodeData(root, attrs *node, r *report) Message {
+	cancel, job := root.member("cancel"), root.member("job")
+	switch {
+	case cancel != nil && job != nil:
+		r.at(cancel, Conflict, "A message has a job or a cancel, not both.", "Send two messages.")
+		return Message{}
+	case cancel != nil:
+		return Message{Cancel: cancelByData(root, cancel, attrs, r)}
+	case job != nil:
+		job, opts := readEnvelope(root, r)
+		opts.add(readAttributes(attrs, r), r)
+		if job == nil {
+			return Message{}
+		}
+		return Message{Request: request(job, opts, r)}
+	}
+	return Message{Request: request(root, readAttributes(attrs, r), r)}
+}
+
+// readAttributes reads the options that ride in attributes.
+func readAttributes(attrs *node, r *report) (opts options) {
+	for _, m := range attrs.members {
+		switch name := optionNames[m.key]; {
+		case name != "":
+			opts.read(name, m, r)
+		case cancelNames[m.key] != "":
+			r.at(m, Conflict, "This attribute belongs to a cancel.", "Leave it out, or set berth-cancel to true and send no data.")
+		}
+	}
+	return opts
+}
+
+func cancelByAttributes(data []byte, attrs *node, r *report) *Cancel {
+	if len(data) > 0 {
+		r.add(place{}, Conflict, "The message has data, and berth-cancel says that it is a cancel.", "Send a cancel without data.")
+	}
+	c, rest := readCancel(attrs, r)
+	for _, m := range rest {
+		if m.key != cancelAttribute && optionNames[m.key] != "" {
+			r.at(m, Conflict, "A cancel takes no option of a job.", "Leave it out.")
+		}
+	}
+	return &c
+}
+
+func cancelByData(root, cancel, attrs *node, r *report) *Cancel {
+	c, rest := readCancel(cancel, r)
+	for _, m := range rest {
+		r.at(m, UnknownField, "A cancel has no field of this name.", "A cancel has requestId or messageId, and reason.")
+	}
+	for _, m := range root.members {
+		if m != cancel {
+			r.at(m, Conflict, "A cancel takes nothing beside it.", "Leave it out.")
+		}
+	}
+	for _, m := range attrs.members {
+		if !m.bad && m.key != cancelAttribute {
+			r.at(m, Conflict, "The data is a cancel, which takes no attributes.", "Leave it out.")
+		}
+	}
+	return &c
+}
+
+// request walks and checks a job, and puts the options to it.
+func request(n *node, opts options, r *report) *Request {
+	s := walkJob(n, r)
+	req := &Request{
+		RequestID:          opts.requestID.value,
+		PersistentResource: opts.resource.value,
+		Priority:           opts.priority.value,
+		OnFull:             opts.onFull.value,
+		MaxWait:            opts.maxWait.value,
+		DryRun:             opts.dryRun.value,
+	}
+	if req.OnFull == "" {
+		req.OnFull = Queue
+	}
+	if opts.maxWait.given && req.OnFull == Reject {
+		r.warn(opts.maxWait.at, "A job that is rejected when it does not fit never waits.", "")
+	}
+	checkResource(s, opts, req, r)
+	displayName := checkName(s, opts, r)
+	labels := checkLabels(s, opts, r)
+	checkSpec(s, r)
+	checkPools(s, r)
+	if !r.ok() {
+		return nil
+	}
+	job, err := build(s)
+	if err != nil {
+		r.add(n.place(), Malformed, "The job cannot be read: "+excerptError(err)+".", "")
+		return nil
+	}
+	job.DisplayName, job.Labels = displayName, labels
+	job.JobSpec.PersistentResourceId = ""
+	for _, pool := range job.JobSpec.WorkerPoolSpecs {
+		if m := pool.GetMachineSpec(); m != nil {
+			m.ReservationAffinity = nil // what is left of it says that there is none
+		}
+	}
+	req.Job, req.Ask = job, AskOf(job)
+	req.Warnings = inOrder(r.warnings)
+	return req
+}
+
+func build(s jobShape) (*aiplatformpb.CustomJob, error) {
+	data, err := json.Marshal(s.value)
+	if err != nil {
+		return nil, err
+	}
+	job := &aiplatformpb.CustomJob{}
+	return job, protojson.Unmarshal(data, job)
+}

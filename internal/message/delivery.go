@@ -1,0 +1,222 @@
+package message
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const publishedType = "google.cloud.pubsub.topic.v1.messagePublished"
+
+const useWrapped = "Use a push subscription with the wrapped payload, or a function trigger on the topic."
+
+// DecodeDelivery reads the HTTP request that carries one Pub/Sub message: the
+// envelope of a wrapped push, or a CloudEvent of type messagePublished, binary
+// or structured, whose data is that same envelope. header returns the first
+// value of a request header, whatever the case of its name.
+//
+// An error is a *Refusal. What could be read is returned beside it: with an ID
+// there is somebody to answer, without one there is not.
+func DecodeDelivery(header func(name string) string, body []byte) (Delivery, error) {
+	r := &report{}
+	if len(body) > MaxBody {
+		r.add(place{}, TooLarge, fmt.Sprintf("The request body is larger than %d bytes.", MaxBody), "")
+		return Delivery{}, r.refusal()
+	}
+	mediaType, _, _ := strings.Cut(header("Content-Type"), ";")
+	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	if mediaType == "application/cloudevents-batch+json" {
+		r.add(place{}, Malformed, "This is a batch of CloudEvents.", "Send one event per request.")
+		return Delivery{}, r.refusal()
+	}
+	root := parseJSON(body, r)
+	if root == nil {
+		if header("x-goog-pubsub-message-id") != "" {
+			r.add(place{}, Malformed, "This is a push without its wrapper.", useWrapped)
+		}
+		return Delivery{}, r.refusal()
+	}
+	if root.kind == list {
+		r.add(place{}, Malformed, "The body is a list; a CloudEvents batch is not read.", "Send one event per request.")
+		return Delivery{}, r.refusal()
+	}
+	switch {
+	case strings.HasPrefix(mediaType, "application/cloudevents"):
+		if mediaType != "application/cloudevents+json" {
+			r.add(place{}, Malformed, "This CloudEvent is not in the JSON format.", "Send application/cloudevents+json.")
+			break
+		}
+		root = structured(root, r)
+	case header("ce-type") != "" || header("ce-id") != "" || header("ce-specversion") != "":
+		eventHead(place{path: "ce-specversion"}, header("ce-specversion"), place{path: "ce-type"}, header("ce-type"), r)
+	}
+	d := Delivery{}
+	if root != nil {
+		d = unwrap(root, r)
+	}
+	return d, r.refusal()
+}
+
+func eventHead(versionAt place, version string, typeAt place, ceType string, r *report) {
+	if version != "1.0" {
+		r.add(versionAt, InvalidValue, "The CloudEvents version is not 1.0.", "")
+	}
+	if ceType != publishedType {
+		r.add(typeAt, InvalidValue, "The CloudEvent is not a Pub/Sub message.", "Use a trigger of type "+publishedType+".")
+	}
+}
+
+// structured returns the data of a CloudEvent in the JSON format.
+func structured(event *node, r *report) *node {
+	in := fieldReader{event, r}
+	version, ceType := in.str("specversion"), in.str("type")
+	eventHead(place{path: "specversion"}, version, place{path: "type"}, ceType, r)
+	data, coded := in.get("data"), in.get("data_base64")
+	switch {
+	case data != nil && coded != nil:
+		r.at(coded, Conflict, "The event has data and data_base64.", "Send one of them.")
+	case coded != nil:
+		text, err := base64.StdEncoding.DecodeString(in.str("data_base64"))
+		if err != nil {
+			r.at(coded, InvalidValue, "The text is not base64.", "")
+			return nil
+		}
+		return parseJSON(text, r)
+	case data == nil:
+		r.add(place{path: "data"}, MissingField, "The event has no data.", "")
+	}
+	return data
+}
+
+// unwrap reads the envelope. Fields that it does not know are let pass: Google
+// adds some now and then.
+func unwrap(envelope *node, r *report) Delivery {
+	if envelope.kind != object {
+		r.at(envelope, Malformed, "The push envelope is not an object.", useWrapped)
+		return Delivery{}
+	}
+	outer := fieldReader{envelope, r}
+	d := Delivery{
+		Subscription: outer.name("subscription"),
+		Attempt:      outer.count("deliveryAttempt"),
+	}
+	m := outer.get("message")
+	if m == nil || m.kind != object {
+		r.add(envelope.missing("message"), MissingField, "The body has no wrapped Pub/Sub message.", useWrapped)
+		return d
+	}
+	inner := fieldReader{m, r}
+	id := inner.either("messageId", "message_id")
+	switch {
+	case id != nil && id.kind == text && requestID.MatchString(id.text):
+		d.ID = id.text
+	case id != nil:
+		r.at(id, InvalidValue, "The message id is not an id.", "")
+	default:
+		r.add(m.missing("message_id"), MissingField, "The message has no id.", useWrapped)
+	}
+	if t := inner.either("publishTime", "publish_time"); t != nil {
+		var err error
+		if d.PublishTime, err = time.Parse(time.RFC3339Nano, t.text); err != nil || t.kind != text {
+			d.PublishTime = time.Time{}
+			r.at(t, InvalidValue, "The publish time is not an RFC 3339 time.", "")
+		}
+	}
+	if k := inner.either("orderingKey", "ordering_key"); k != nil {
+		if d.OrderingKey = k.text; k.kind != text {
+			r.at(k, InvalidValue, "The ordering key is not text.", "")
+		}
+	}
+	if a := inner.get("attributes"); a != nil {
+		d.Attributes = attributes(a, r)
+	}
+	if c := inner.get("data"); c != nil {
+		data, err := base64.StdEncoding.Strict().DecodeString(c.text)
+		if d.Data = data; err != nil || c.kind != text {
+			d.Data = nil
+			r.at(c, InvalidValue, "The data is not base64 text.", useWrapped)
+		}
+	}
+	return d
+}
+
+func attributes(n *node, r *report) map[string]string {
+	if n.kind != object {
+		r.at(n, InvalidValue, "The attributes are not an object.", "")
+		return nil
+	}
+	all := map[string]string{}
+	for _, m := range n.members {
+		if m.kind != text {
+			r.at(m, InvalidValue, "The attribute is not text.", "")
+			continue
+		}
+		all[m.key] = m.text
+	}
+	return all
+}
+
+// A fieldReader takes typed fields out of an object that may have others.
+type fieldReader struct {
+	n *node
+	r *report
+}
+
+// get returns a field that is there and not null.
+func (f fieldReader) get(key string) *node {
+	if m := f.n.member(key); m != nil && m.kind != null {
+		return m
+	}
+	return nil
+}
+
+// either returns the field under one of two spellings. Pub/Sub sends both, with
+// one value.
+func (f fieldReader) either(a, b string) *node {
+	x, y := f.get(a), f.get(b)
+	switch {
+	case x == nil:
+		return y
+	case y != nil && (x.kind != y.kind || x.text != y.text):
+		f.r.at(y, Conflict, "The two spellings of this field have different values.", "")
+	}
+	return x
+}
+
+func (f fieldReader) str(key string) string {
+	m := f.get(key)
+	if m == nil {
+		return ""
+	}
+	if m.kind != text {
+		f.r.at(m, InvalidValue, "Want text, found "+m.kind.String()+".", "")
+		return ""
+	}
+	return m.text
+}
+
+// name reads text that may be stored or shown.
+func (f fieldReader) name(key string) string {
+	s := f.str(key)
+	if len(s) > 512 || bytes.ContainsFunc([]byte(s), control) {
+		f.r.at(f.get(key), InvalidValue, "The name is too long or has control characters.", "")
+		return ""
+	}
+	return s
+}
+
+func (f fieldReader) count(key string) int {
+	m := f.get(key)
+	if m == nil {
+		return 0
+	}
+	i, err := strconv.Atoi(m.text)
+	if err != nil || m.kind != number || i < 0 {
+		f.r.at(m, InvalidValue, "Want a whole number, not negative.", "")
+		return 0
+	}
+	return i
+}

@@ -1,0 +1,120 @@
+package message
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds on an outcome's lists, so that an event stays small whatever a
+// message or a persistent resource holds.
+const (
+	maxNearest   = 8
+	maxAttribute = 1024    // bytes of a Pub/Sub attribute value
+	maxEventData = MaxData // bytes
+)
+
+// Types lists every type of outcome.
+func Types() []Type {
+	return []Type{Queued, Reserved, Submitted, Started, Cancelling, Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted}
+}
+
+// Source is the CloudEvent source of a tenant's outcomes.
+func Source(tenant string) string { return "//berth.example.com/tenants/" + tenant }
+
+// PubSub encodes the outcome as a message of the outcome topic: a CloudEvent in
+// the binary mode of the Pub/Sub protocol binding. Beside the attributes that
+// every CloudEvent has, it carries what a subscription may filter by:
+//
+//	ce-tenant, ce-sequence (ten digits, so that it sorts as text), and where
+//	the outcome has them ce-requestid, ce-state, ce-persistentresource (the id)
+//
+// for example with the filter attributes.ce-state = "SUCCEEDED". An outcome
+// that lacks what a CloudEvent needs, or is too large, is an error.
+func (o Outcome) PubSub() (data []byte, attributes map[string]string, err error) {
+	fail := func(what string) ([]byte, map[string]string, error) {
+		return nil, nil, fmt.Errorf("encode outcome %s %s: %s", excerpt(string(o.Type)), excerpt(o.EventID), what)
+	}
+	switch {
+	case !slices.Contains(Types(), o.Type):
+		return fail("unknown type")
+	case o.EventID == "" || o.Tenant == "" || o.Time.IsZero() || o.Sequence < 1:
+		return fail("event id, tenant, time and sequence are needed")
+	case o.RequestID == "" && o.MessageID == "":
+		return fail("it is about no request and no message")
+	}
+	o.bound()
+	if data, err = json.Marshal(o); err != nil {
+		return fail(err.Error())
+	}
+	if len(data) > maxEventData {
+		return fail(fmt.Sprintf("%d bytes of data", len(data)))
+	}
+	subject := o.RequestID
+	if subject == "" {
+		subject = o.MessageID
+	}
+	attributes = map[string]string{
+		"ce-specversion":        "1.0",
+		"ce-id":                 o.EventID,
+		"ce-source":             Source(o.Tenant),
+		"ce-type":               string(o.Type),
+		"ce-time":               o.Time.UTC().Format(time.RFC3339Nano),
+		"ce-subject":            subject,
+		"ce-datacontenttype":    "application/json",
+		"content-type":          "application/json",
+		"ce-tenant":             o.Tenant,
+		"ce-sequence":           fmt.Sprintf("%010d", o.Sequence),
+		"ce-requestid":          o.RequestID,
+		"ce-state":              o.State,
+		"ce-persistentresource": o.PersistentResource[strings.LastIndex(o.PersistentResource, "/")+1:],
+	}
+	for key, value := range attributes {
+		if len(value) > maxAttribute {
+			return fail("attribute " + key + " is too long")
+		}
+		if value == "" {
+			delete(attributes, key)
+		}
+	}
+	return data, attributes, nil
+}
+
+// bound cuts the lists of the outcome, in copies.
+func (o *Outcome) bound() {
+	o.Problems = o.Problems[:min(len(o.Problems), maxProblems)]
+	o.Warnings = o.Warnings[:min(len(o.Warnings), maxProblems)]
+	o.Fit = slices.Clone(o.Fit)
+	for i := range o.Fit {
+		near := o.Fit[i].Nearest
+		o.Fit[i].Nearest = near[:min(len(near), maxNearest)]
+	}
+}
+
+// DecodeOutcome reads what PubSub wrote. It is for consumers: fields and types
+// that it does not know are let pass, since a newer Berth may send them.
+func DecodeOutcome(attributes map[string]string, data []byte) (Outcome, error) {
+	var o Outcome
+	if attributes["ce-specversion"] != "1.0" || !strings.HasPrefix(attributes["ce-type"], typePrefix) {
+		return o, errors.New("decode outcome: not an event of Berth")
+	}
+	if err := json.Unmarshal(data, &o); err != nil {
+		return o, fmt.Errorf("decode outcome %s: %w", excerpt(attributes["ce-id"]), err)
+	}
+	o.EventID, o.Type = attributes["ce-id"], Type(attributes["ce-type"])
+	at, err := time.Parse(time.RFC3339Nano, attributes["ce-time"])
+	if err != nil {
+		return o, fmt.Errorf("decode outcome %s: time: %w", excerpt(o.EventID), err)
+	}
+	o.Time = at
+	if s := attributes["ce-sequence"]; s != "" && o.Sequence == 0 {
+		if o.Sequence, err = strconv.ParseInt(s, 10, 64); err != nil {
+			return o, fmt.Errorf("decode outcome %s: sequence: %w", excerpt(o.EventID), err)
+		}
+	}
+	return o, nil
+}

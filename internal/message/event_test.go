@@ -1,0 +1,227 @@
+package message
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"example.com/berth/internal/capacity"
+)
+
+// sampleOutcomes has one outcome of every type, with the fields that go with it.
+func sampleOutcomes() []Outcome {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
+	view := at.Add(-time.Minute)
+	ahead := 2
+	shape := capacity.Shape{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 2}.Normal()
+	pool := capacity.Pool{ID: "t4", Shape: shape, Count: 4}
+	ask := capacity.Ask{{WorkerPool: 0, Shape: shape, Replicas: 3}}
+	wrong := shape
+	wrong.DiskType = "pd-standard"
+	full := capacity.Check([]capacity.Pool{pool}, capacity.Use{shape: 2}, ask)
+	never := capacity.Check([]capacity.Pool{pool}, nil, capacity.Ask{{WorkerPool: 0, Shape: wrong, Replicas: 9}})
+	const job = "projects/1/locations/us-central1/customJobs/5"
+	words := map[Type]string{Queued: "WAITING", Started: "RUNNING"} // the other states are named as the types
+	var all []Outcome
+	for i, typ := range Types() {
+		o := Outcome{
+			EventID: fmt.Sprintf("0123456789abcdef0123456789abcdef-%d", i+1), Type: typ, Time: at,
+			Tenant: "default", RequestID: "train-7", MessageID: "2070443601311540", Sequence: int64(i + 1),
+			State:              cmp.Or(words[typ], strings.ToUpper(strings.Split(string(typ), ".")[4])),
+			PersistentResource: "projects/p/locations/us-central1/persistentResources/gpu-pool",
+			DisplayName:        "train", Labels: map[string]string{"team": "vision"},
+			Times: Times{Published: at.Add(-2 * time.Second), Received: at.Add(-time.Second)},
+		}
+		switch typ {
+		case Queued:
+			o.Reason = &Problem{Code: Full, Detail: "Too few machines are free."}
+			o.Fit, o.Ahead, o.ViewTime = full.Findings, &ahead, &view
+			o.Times.Queued = at
+		case Reserved:
+			o.ScaleUp = true
+			o.Times.Reserved = at
+			o.Warnings = []Problem{{Code: Remark, Path: "workerPoolSpecs[0].replicaCount", Detail: "Worker pool 0 is the primary."}}
+		case Submitted, Started, Succeeded:
+			o.Job, o.Times.Submitted = job, at
+			o.JobState = map[Type]string{Submitted: "JOB_STATE_PENDING", Started: "JOB_STATE_RUNNING", Succeeded: "JOB_STATE_SUCCEEDED"}[typ]
+		case Cancelling, Cancelled:
+			o.Job, o.Reason = job, &Problem{Code: CancelRequested, Detail: "Somebody asked."}
+		case Rejected:
+			o.Reason = &Problem{Code: SpecMismatch, Detail: "No pool has this machine and disk spec."}
+			o.Fit, o.ViewTime = never.Findings, &view
+		case Failed:
+			o.Job, o.Reason = job, &Problem{Code: JobEnded, Detail: "The job ended."}
+			o.JobError = &JobError{Code: 3, Message: "The replica workerpool0-0 exited with a non-zero status of 1."}
+			o.Times.Ended = at
+		case Expired:
+			o.Reason = &Problem{Code: WaitedTooLong, Detail: "The longest wait is over."}
+		case Refused:
+			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "", 1
+			o.PersistentResource, o.DisplayName, o.Labels = "", "", nil
+			o.Reason = &Problem{Code: UnknownField, Path: "jobSpec.workerPoolSpec", Detail: "No field has this name here.", Mend: "Write workerPoolSpecs."}
+			o.Problems = []Problem{*o.Reason}
+		case Quoted:
+			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "", 1
+			o.Reason = &Problem{Code: Full, Detail: "Too few machines are free."}
+			o.Fit = full.Findings
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+func TestPubSubGolden(t *testing.T) {
+	for _, o := range sampleOutcomes() {
+		name := strings.Split(string(o.Type), ".")[4]
+		t.Run(name, func(t *testing.T) {
+			data, attributes, err := o.PubSub()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			enc := json.NewEncoder(&got)
+			enc.SetIndent("", "  ")
+			if err := enc.Encode(map[string]any{"attributes": attributes, "data": json.RawMessage(data)}); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join("testdata", "outcomes", name+".json")
+			if *update {
+				if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(string(want), got.String()); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			back, err := DecodeOutcome(attributes, data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(o, back); diff != "" {
+				t.Errorf("read back (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestPubSubIsCloudEvent hands the attributes to the CloudEvents SDK, which has
+// rules of its own about names and values.
+func TestPubSubIsCloudEvent(t *testing.T) {
+	for _, o := range sampleOutcomes() {
+		data, attributes, err := o.PubSub()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields := map[string]any{"data": json.RawMessage(data)}
+		for key, value := range attributes {
+			if name, ok := strings.CutPrefix(key, "ce-"); ok {
+				fields[name] = value
+			} else if key != "content-type" {
+				t.Errorf("%s: attribute %s is not of the binding", o.Type, key)
+			}
+		}
+		text, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e event.Event
+		if err := json.Unmarshal(text, &e); err != nil {
+			t.Fatalf("%s: %v", o.Type, err)
+		}
+		if err := e.Validate(); err != nil {
+			t.Errorf("%s: %v", o.Type, err)
+		}
+		if e.DataContentType() != attributes["content-type"] {
+			t.Errorf("%s: content types %q and %q", o.Type, e.DataContentType(), attributes["content-type"])
+		}
+		answer := o.Type == Refused || o.Type == Quoted
+		if _, has := attributes["ce-requestid"]; has == answer {
+			t.Errorf("%s: ce-requestid is %q", o.Type, attributes["ce-requestid"])
+		}
+	}
+}
+
+func TestPubSubRefuses(t *testing.T) {
+	good := sampleOutcomes()[0]
+	for name, spoil := range map[string]func(*Outcome){
+		"type":             func(o *Outcome) { o.Type = typePrefix + "request.lost.v1" },
+		"id":               func(o *Outcome) { o.EventID = "" },
+		"tenant":           func(o *Outcome) { o.Tenant = "" },
+		"time":             func(o *Outcome) { o.Time = time.Time{} },
+		"sequence":         func(o *Outcome) { o.Sequence = 0 },
+		"subject":          func(o *Outcome) { o.RequestID, o.MessageID = "", "" },
+		"long attribute":   func(o *Outcome) { o.RequestID = strings.Repeat("a", 1025) },
+		"too large a text": func(o *Outcome) { o.DisplayName = strings.Repeat("a", maxEventData) },
+	} {
+		o := good
+		spoil(&o)
+		if _, _, err := o.PubSub(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestPubSubBounds(t *testing.T) {
+	o := sampleOutcomes()[0]
+	for i := range 100 {
+		o.Problems = append(o.Problems, Problem{Code: Malformed, Detail: fmt.Sprint(i)})
+		o.Fit[0].Nearest = append(o.Fit[0].Nearest, capacity.PoolDiff{Pool: fmt.Sprint(i)})
+	}
+	data, attributes, err := o.PubSub()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := DecodeOutcome(attributes, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(back.Problems) != maxProblems || len(back.Fit[0].Nearest) != maxNearest {
+		t.Errorf("sent %d problems and %d pools", len(back.Problems), len(back.Fit[0].Nearest))
+	}
+	if len(o.Problems) != 100 || len(o.Fit[0].Nearest) != 100 {
+		t.Error("PubSub changed the outcome")
+	}
+}
+
+func TestDecodeOutcome(t *testing.T) {
+	data, attributes, err := sampleOutcomes()[0].PubSub()
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := map[string]string{}
+	for key, value := range attributes {
+		newer[key] = value
+	}
+	newer["ce-type"] = typePrefix + "request.moved.v2"
+	newer["ce-shard"] = "3"
+	o, err := DecodeOutcome(newer, bytes.Replace(data, []byte("{"), []byte(`{"added": [1], `), 1))
+	if err != nil || o.Type != typePrefix+"request.moved.v2" || o.RequestID != "train-7" {
+		t.Errorf("a newer event: %+v, %v", o, err)
+	}
+	for key, value := range map[string]string{"ce-type": "com.example.other", "ce-time": "noon", "ce-specversion": "0.3"} {
+		spoiled := map[string]string{}
+		for k, v := range attributes {
+			spoiled[k] = v
+		}
+		spoiled[key] = value
+		if _, err := DecodeOutcome(spoiled, data); err == nil {
+			t.Errorf("%s %s: no error", key, value)
+		}
+	}
+	if _, err := DecodeOutcome(attributes, []byte("[")); err == nil {
+		t.Error("broken data: no error")
+	}
+}

@@ -1,0 +1,100 @@
+package message
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+var (
+	jobType  = (&aiplatformpb.CustomJob{}).ProtoReflect().Descriptor()
+	specType = (&aiplatformpb.CustomJobSpec{}).ProtoReflect().Descriptor()
+	poolType = (&aiplatformpb.WorkerPoolSpec{}).ProtoReflect().Descriptor()
+)
+
+// outputOnly are the fields of a CustomJob that only the server sets. They come
+// with what "describe" prints, and are dropped.
+var outputOnly = map[string]bool{
+	"name": true, "state": true, "create_time": true, "start_time": true, "end_time": true, "update_time": true,
+	"error": true, "web_access_uris": true, "satisfies_pzs": true, "satisfies_pzi": true,
+}
+
+// fieldOf finds a field by its camelCase or snake_case name.
+func fieldOf(md protoreflect.MessageDescriptor, key string) protoreflect.FieldDescriptor {
+	if fd := md.Fields().ByJSONName(key); fd != nil {
+		return fd
+	}
+	return md.Fields().ByName(protoreflect.Name(key))
+}
+
+// mendUnknown says what an unknown name may have been meant to be: a field of
+// this object in another spelling, one of another object, or a typing error.
+func mendUnknown(md protoreflect.MessageDescriptor, m *node) string {
+	var names []string
+	for i := range md.Fields().Len() {
+		names = append(names, md.Fields().Get(i).JSONName())
+	}
+	i := slices.IndexFunc(names, func(name string) bool { return squeeze(name) == squeeze(m.key) })
+	homes := jobFields()[squeeze(m.key)]
+	near := nearest(m.key, names)
+	switch {
+	case i >= 0:
+		return fmt.Sprintf("Write %s.", names[i])
+	case md == jobType && optionNames[m.key] != "":
+		return fmt.Sprintf("Put the job beside it: {%q: ..., \"job\": {...}}.", m.key)
+	case md == specType && fieldOf(jobType, m.key) != nil:
+		return fmt.Sprintf("Send {%q: ..., \"jobSpec\": {...}}.", m.key)
+	case len(homes) > 0:
+		return fmt.Sprintf("The field belongs at %s.", strings.Join(homes, " or "))
+	case near != "":
+		return fmt.Sprintf("Did you mean %s?", near)
+	}
+	return "Leave it out."
+}
+
+// jobFields maps the squeezed name of every field of a CustomJob to the paths
+// where it can stand.
+var jobFields = sync.OnceValue(func() map[string][]string {
+	homes := map[string][]string{}
+	var visit func(md protoreflect.MessageDescriptor, prefix string)
+	visit = func(md protoreflect.MessageDescriptor, prefix string) {
+		for i := range md.Fields().Len() {
+			fd := md.Fields().Get(i)
+			if md == jobType && outputOnly[string(fd.Name())] {
+				continue
+			}
+			path := prefix + fd.JSONName()
+			key := squeeze(fd.JSONName())
+			homes[key] = append(homes[key], path)
+			if sub := fd.Message(); sub != nil && !fd.IsMap() && sub.ParentFile().Package() == jobType.ParentFile().Package() {
+				if fd.IsList() {
+					path += "[]"
+				}
+				visit(sub, path+".")
+			}
+		}
+	}
+	visit(jobType, "")
+	for key, paths := range homes { // names such as "name" or "value" stand in too many places to help
+		if len(paths) > 2 {
+			delete(homes, key)
+		}
+	}
+	return homes
+})
+
+// fieldList names the fields of a small message.
+func fieldList(md protoreflect.MessageDescriptor) string {
+	if md.Fields().Len() > 4 {
+		return ""
+	}
+	var names []string
+	for i := range md.Fields().Len() {
+		names = append(names, md.Fields().Get(i).JSONName())
+	}
+	return " {" + strings.Join(names, ", ") + "}"
+}

@@ -1,0 +1,173 @@
+package message
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// maxNodes bounds the values of one document. A job with four worker pools of
+// a hundred variables and a thousand arguments each has half as many.
+const maxNodes = 20_000
+
+// parseJSON reads strict JSON. It returns nil, and has reported why, when the
+// text cannot be read as a whole; a key that comes twice is reported, and the
+// first one kept.
+func parseJSON(data []byte, r *report) *node {
+	if !utf8.Valid(data) {
+		r.add(place{}, Malformed, "The text is not UTF-8.", "Send JSON as UTF-8.")
+		return nil
+	}
+	if !shallow(data) {
+		r.add(place{}, TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), "")
+		return nil
+	}
+	var raw json.RawMessage
+	if err := json.Unmarshal(data, &raw); err != nil {
+		r.add(place{}, Malformed, "The text is not JSON: "+syntax(data, err)+".", "Send strict JSON: double quotes, no comments, no trailing comma.")
+		return nil
+	}
+	if at := loneSurrogate(data); at >= 0 {
+		r.add(place{}, Malformed, "A \\u escape is half of a surrogate pair, at "+position(data, at)+".", "Send JSON as UTF-8.")
+		return nil
+	}
+	p := jsonParser{dec: json.NewDecoder(bytes.NewReader(data)), r: r}
+	p.dec.UseNumber()
+	root := p.value(&node{})
+	if p.count > maxNodes {
+		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), "")
+		return nil
+	}
+	return root
+}
+
+type jsonParser struct {
+	dec   *json.Decoder
+	r     *report
+	count int
+}
+
+// value reads the next value into n, which knows its place already. The text is
+// known to be valid.
+func (p *jsonParser) value(n *node) *node {
+	p.count++
+	n.pos = p.count
+	token, err := p.dec.Token()
+	if err != nil || p.count > maxNodes {
+		return n
+	}
+	switch t := token.(type) {
+	case json.Delim:
+		if t == '[' {
+			n.kind = list
+			for p.dec.More() && p.count <= maxNodes {
+				n.items = append(n.items, p.value(&node{parent: n, index: len(n.items)}))
+			}
+		} else {
+			n.kind = object
+			p.members(n)
+		}
+		p.dec.Token() // the closing one
+	case string:
+		n.kind, n.text = text, t
+	case json.Number:
+		n.kind, n.text = number, t.String()
+	case bool:
+		n.kind, n.text = boolean, strconv.FormatBool(t)
+	}
+	return n
+}
+
+func (p *jsonParser) members(n *node) {
+	seen := map[string]bool{}
+	for p.dec.More() && p.count <= maxNodes {
+		token, _ := p.dec.Token()
+		key, _ := token.(string)
+		m := p.value(&node{parent: n, key: key})
+		if seen[key] {
+			p.r.at(m, DuplicateField, "This key comes twice in one object.", "Keep one of them.")
+			continue
+		}
+		seen[key] = true
+		n.members = append(n.members, m)
+	}
+}
+
+// shallow says whether no bracket is nested deeper than MaxDepth.
+func shallow(data []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > MaxDepth {
+				return false
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return true
+}
+
+// loneSurrogate finds a \u escape that no character belongs to, in valid JSON;
+// the standard decoder would put another character in its place.
+func loneSurrogate(data []byte) int {
+	high := -2 // where a high surrogate ended
+	start := 0
+	for i := 0; i+1 < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		if data[i+1] != 'u' {
+			i++
+			continue
+		}
+		unit, _ := strconv.ParseUint(string(data[i+2:i+6]), 16, 32)
+		switch {
+		case high == i && unit&0xfc00 == 0xdc00:
+			high = -2
+		case high >= 0:
+			return start
+		case unit&0xfc00 == 0xdc00:
+			return i
+		case unit&0xfc00 == 0xd800:
+			start, high = i, i+6
+		}
+		i += 5
+	}
+	if high >= 0 {
+		return start
+	}
+	return -1
+}
+
+func syntax(data []byte, err error) string {
+	var bad *json.SyntaxError
+	if !errors.As(err, &bad) {
+		return "it cannot be read"
+	}
+	at := max(0, int(bad.Offset)-1)
+	hint := ""
+	switch rest := data[min(at, len(data)):]; {
+	case at >= len(data):
+	case bytes.HasPrefix(rest, []byte("NaN")), bytes.HasPrefix(rest, []byte("Infinity")):
+		hint = " (NaN and Infinity are no JSON numbers)"
+	case rest[0] == '\'', rest[0] == 'T', rest[0] == 'F', rest[0] == 'N', at > 0 && data[at-1] == 'N':
+		hint = " (a Python value is written with json.dumps)"
+	}
+	return bad.Error() + hint + " at " + position(data, at)
+}
+
+func position(data []byte, at int) string {
+	at = min(at, len(data))
+	line := 1 + bytes.Count(data[:at], []byte("\n"))
+	return fmt.Sprintf("line %d, column %d", line, at-bytes.LastIndexByte(data[:at], '\n'))
+}

@@ -1,0 +1,107 @@
+package message
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+
+	"example.com/berth/internal/capacity"
+)
+
+// Limits on what is read from a message. Each is checked before the part that
+// it bounds is parsed.
+const (
+	// MaxBody bounds an HTTP body that carries one message, in bytes: 10 MB of
+	// data, the most that Pub/Sub takes, in base64, and room for the rest. A
+	// message far over MaxData has to be read all the same, or nobody could be
+	// told that it was refused.
+	MaxBody       = 15 << 20
+	MaxData       = 1 << 18 // bytes of decoded message data
+	MaxAttributes = 20      // attributes read; a message with more is refused
+	MaxDepth      = 32      // nesting of JSON or YAML
+)
+
+// A Delivery is one Pub/Sub message as a door received it.
+type Delivery struct {
+	ID           string // message id, given by Pub/Sub; never empty
+	Subscription string // full name of the subscription; empty where the sender does not say. It selects the tenant.
+	PublishTime  time.Time
+	Attempt      int // delivery attempt, 0 when the sender does not count
+	OrderingKey  string
+	Attributes   map[string]string
+	Data         []byte
+}
+
+// OnFull says what to do with a job that cannot start now.
+type OnFull string
+
+const (
+	Queue  OnFull = "queue"  // wait in line (the default)
+	Reject OnFull = "reject" // refuse at once
+)
+
+// A Request asks for one training job.
+type Request struct {
+	RequestID          string // the idempotency key; empty when the message's own id is to serve
+	PersistentResource string // id or full name; empty for the configured default
+	Priority           int    // -1000 to 1000, higher first; 0 by default
+	OnFull             OnFull
+	MaxWait            time.Duration // longest wait in line; 0 for the configured default
+	DryRun             bool          // decide and answer, write and start nothing
+
+	// Job is what to submit: display name and labels merged in, output-only
+	// fields and empty reservation affinities removed, persistentResourceId
+	// cleared (the controller sets it). Its display name is empty when the
+	// message gives none.
+	Job *aiplatformpb.CustomJob
+	// Ask is what Job needs, one entry per worker pool that is not an empty
+	// placeholder. Never empty.
+	Ask capacity.Ask
+	// Warnings are remarks that do not stop the job, for example more than one
+	// replica in worker pool 0. Their code is Remark.
+	Warnings []Problem
+}
+
+// A Cancel asks for the end of one request of the same tenant. Exactly one of
+// the ids is set.
+type Cancel struct {
+	RequestID string // the request's own id
+	MessageID string // for a request that had none: the id of its message
+	Reason    string // for people; at most 256 characters
+}
+
+// A Message is what a delivery says: exactly one of Request and Cancel is set.
+type Message struct {
+	Request *Request
+	Cancel  *Cancel
+	// Fingerprint is the hex SHA-256 of what was received, before any default
+	// was applied: data as JSON with sorted keys, and Berth's attributes. Two
+	// deliveries with one id and one fingerprint are one request.
+	Fingerprint string
+}
+
+// A Key names a request's document, and an answer's. It is a hash, so that ids
+// of any form make no hot spot and no path trick.
+type Key string
+
+// A Kind keeps ids of different origin apart, so that a chosen request id can
+// never collide with a message id.
+type Kind string
+
+const (
+	KindRequest Kind = "request" // id chosen by the producer
+	KindMessage Kind = "message" // id of the message, where the producer chose none
+	KindAnswer  Kind = "answer"  // id of a message that owns no reservation
+)
+
+// KeyOf hashes tenant, kind and id to a key: 32 hex digits.
+func KeyOf(tenant string, kind Kind, id string) Key {
+	h := sha256.New()
+	for _, part := range []string{tenant, string(kind), id} {
+		fmt.Fprintf(h, "%d:%s,", len(part), part) // lengths keep ("a","bc") and ("ab","c") apart
+	}
+	return Key(hex.EncodeToString(h.Sum(nil)[:16]))
+}

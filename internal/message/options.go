@@ -1,0 +1,155 @@
+package message
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds of the options.
+const (
+	MaxPriority = 1000                // priorities go from -MaxPriority to MaxPriority
+	LongestWait = 30 * 24 * time.Hour // most that maxWait may be
+	maxName     = 128                 // characters of a display name
+	maxReason   = 256                 // characters of a cancel's reason
+)
+
+// optionNames maps every spelling of an option, in an envelope and as a message
+// attribute, to the option.
+var optionNames = spellings("request_id", "persistent_resource", "display_name", "labels", "priority", "on_full", "max_wait", "dry_run")
+
+// cancelNames does so for the fields of a cancel.
+var cancelNames = spellings("request_id", "message_id", "reason")
+
+func spellings(names ...string) map[string]string {
+	all := map[string]string{}
+	for _, name := range names {
+		all[name] = name
+		all[camel(name)] = name
+		all[attributeName(name)] = name
+	}
+	return all
+}
+
+// A setting is an option that may be given, and where.
+type setting[T comparable] struct {
+	given bool
+	at    place
+	value T
+}
+
+type options struct {
+	requestID, resource, displayName setting[string]
+	priority                         setting[int]
+	onFull                           setting[OnFull]
+	maxWait                          setting[time.Duration]
+	dryRun                           setting[bool]
+	labels                           []*node // members of a labels object
+}
+
+// read takes one option from a node.
+func (o *options) read(name string, n *node, r *report) {
+	if n.kind == null || n.kind == broken {
+		return
+	}
+	switch name {
+	case "request_id":
+		if s, ok := textOption(n, r); ok {
+			r.claimed = s
+			set(&o.requestID, n, s, requestID.MatchString(s), "Want 1 to 128 letters, digits and . _ : ~ -, a letter or digit first.", r)
+		}
+	case "persistent_resource":
+		if s, ok := textOption(n, r); ok {
+			_, known := resourceOf(s)
+			set(&o.resource, n, s, known, "Want the id of a persistent resource, or projects/P/locations/L/persistentResources/ID.", r)
+		}
+	case "display_name":
+		if s, ok := textOption(n, r); ok {
+			set(&o.displayName, n, s, s != "" && validName(s), nameRule, r)
+		}
+	case "labels":
+		walker{r}.texts(n)
+		if n.kind == object && !n.bad {
+			o.labels = n.members
+		}
+	case "priority":
+		i, ok := wholeNumber(n, 32)
+		set(&o.priority, n, int(i), ok && n.kind == number && -MaxPriority <= i && i <= MaxPriority, "Want a whole number from -1000 to 1000.", r)
+	case "on_full":
+		if s, ok := textOption(n, r); ok {
+			set(&o.onFull, n, OnFull(s), OnFull(s) == Queue || OnFull(s) == Reject, `Want "queue" or "reject".`, r)
+		}
+	case "max_wait":
+		d, ok := seconds(n.text)
+		switch {
+		case !ok || n.kind != text:
+			walker{r}.duration(n)
+		case d == 0:
+			r.at(n, InvalidValue, "A wait of no time is no wait.", `Set onFull to "reject" instead.`)
+		default:
+			set(&o.maxWait, n, d, 0 < d && d <= LongestWait, "Want more than 0s and at most 30 days, 2592000s.", r)
+		}
+	case "dry_run":
+		set(&o.dryRun, n, n.text == "true", n.kind == boolean, "Want true or false.", r)
+	}
+}
+
+func set[T comparable](s *setting[T], n *node, value T, ok bool, rule string, r *report) {
+	if !ok {
+		r.at(n, InvalidValue, rule, "")
+		return
+	}
+	*s = setting[T]{true, n.place(), value}
+}
+
+func textOption(n *node, r *report) (string, bool) {
+	if n.kind != text {
+		walker{r}.mistyped(n, "text")
+		return "", false
+	}
+	return n.text, true
+}
+
+// add takes over what the other options give. An option given twice must have
+// one value.
+func (o *options) add(p options, r *report) {
+	both(&o.requestID, p.requestID, r)
+	if sameResource(o.resource, p.resource) {
+		if strings.Contains(p.resource.value, "/") {
+			o.resource.value = p.resource.value // the full name says more than the id
+		}
+	} else {
+		both(&o.resource, p.resource, r)
+	}
+	both(&o.displayName, p.displayName, r)
+	both(&o.priority, p.priority, r)
+	both(&o.onFull, p.onFull, r)
+	both(&o.maxWait, p.maxWait, r)
+	both(&o.dryRun, p.dryRun, r)
+	o.labels = append(o.labels, p.labels...)
+}
+
+func both[T comparable](a *setting[T], b setting[T], r *report) {
+	switch {
+	case !b.given:
+	case !a.given:
+		*a = b
+	case a.value != b.value:
+		r.add(b.at, Conflict, fmt.Sprintf("This contradicts %s.", a.at.path), "Keep one of them.")
+	}
+}
+
+// sameResource says whether two settings, at least one of them an id alone, can
+// mean one persistent resource.
+func sameResource(a, b setting[string]) bool {
+	idA, _ := resourceOf(a.value)
+	idB, _ := resourceOf(b.value)
+	return a.given && b.given && idA == idB && (idA == a.value || idB == b.value)
+}
+
+const nameRule = "A name has 1 to 128 characters, none of them a control character."
+
+func validName(s string) bool {
+	return utf8.RuneCountInString(s) <= maxName && !strings.ContainsFunc(s, control)
+}

@@ -1,0 +1,115 @@
+package message
+
+import (
+	"time"
+
+	"example.com/berth/internal/capacity"
+)
+
+// An Outcome is one event of the outcome topic: the data of a CloudEvent, and
+// what its attributes are made of. Consumers sort by Sequence within one
+// request and drop event ids they have seen; both are fixed when the change
+// they tell of is written down, so a second publication is the same event.
+type Outcome struct {
+	// EventID is the CloudEvent id: the request's key and the sequence number.
+	EventID string    `json:"-"`
+	Type    Type      `json:"-"`
+	Time    time.Time `json:"-"` // when the change was written down
+
+	Tenant string `json:"tenant"`
+	// RequestID is the producer's id; empty when the message's id serves.
+	RequestID string `json:"requestId,omitempty"`
+	// ClaimedRequestID is the request id that a message carries which owns no
+	// reservation. It is a claim, so it is only here and never in RequestID.
+	ClaimedRequestID string `json:"claimedRequestId,omitempty"`
+	// MessageID is the Pub/Sub message that made the request, or that the
+	// answer is for.
+	MessageID string `json:"messageId,omitempty"`
+	// Verdict is the answer to a dry run: ADMIT, WAIT or REFUSE.
+	Verdict string `json:"verdict,omitempty"`
+	// Sequence counts the events of one request from 1, without a gap. An
+	// answer is its message's only event and has number 1.
+	Sequence int64 `json:"sequence"`
+	// State is the reservation's new state, a word of the state table; empty
+	// in an answer.
+	State string `json:"state,omitempty"`
+
+	PersistentResource string            `json:"persistentResource,omitempty"` // full name
+	DisplayName        string            `json:"displayName,omitempty"`
+	Job                string            `json:"job,omitempty"`      // full name of the CustomJob, once recorded
+	JobState           string            `json:"jobState,omitempty"` // Vertex AI's word, when the event is about it
+	Labels             map[string]string `json:"labels,omitempty"`   // the job's own labels
+
+	// Reason says why, always there for queued, rejected, failed, cancelled,
+	// expired, cancelling and answers.
+	Reason *Problem `json:"reason,omitempty"`
+	// Problems lists everything wrong with a message that was refused.
+	Problems []Problem `json:"problems,omitempty"`
+	// Warnings are remarks about a job that was taken.
+	Warnings []Problem `json:"warnings,omitempty"`
+	// Fit shows per shape what was asked, what is taken and what is short.
+	Fit     []capacity.Finding `json:"fit,omitempty"`
+	ScaleUp bool               `json:"scaleUp,omitempty"` // the autoscaler has to add machines first
+	// Ahead is the number of requests in line before this one that want the
+	// same pools; set in queued events.
+	Ahead *int `json:"ahead,omitempty"`
+	// ViewTime is when the persistent resource was last looked at.
+	ViewTime *time.Time `json:"viewTime,omitempty"`
+	// JobError is Vertex AI's error of the job, or of the refused call.
+	JobError *JobError `json:"error,omitempty"`
+	Times    Times     `json:"times"`
+}
+
+// A JobError is a google.rpc.Status in short.
+type JobError struct {
+	Code    int32  `json:"code"` // a google.rpc.Code
+	Message string `json:"message"`
+}
+
+// Times are the moments of a request's life so far, by the ledger's clock but
+// for Published (Pub/Sub's), JobStarted and JobEnded (Vertex AI's).
+type Times struct {
+	Published  time.Time `json:"published,omitzero"`
+	Received   time.Time `json:"received,omitzero"`
+	Queued     time.Time `json:"queued,omitzero"` // last time it was put in line
+	Reserved   time.Time `json:"reserved,omitzero"`
+	Submitted  time.Time `json:"submitted,omitzero"`
+	Started    time.Time `json:"started,omitzero"`
+	Ended      time.Time `json:"ended,omitzero"`
+	JobStarted time.Time `json:"jobStarted,omitzero"`
+	JobEnded   time.Time `json:"jobEnded,omitzero"`
+}
+
+// A Type is a CloudEvent type.
+type Type string
+
+// The types of requests are named after the state that the event announces.
+const (
+	typePrefix = "com.example.berth."
+
+	Queued     Type = typePrefix + "request.queued.v1"
+	Reserved   Type = typePrefix + "request.reserved.v1"
+	Submitted  Type = typePrefix + "request.submitted.v1"
+	Started    Type = typePrefix + "request.started.v1"
+	Cancelling Type = typePrefix + "request.cancelling.v1"
+	Rejected   Type = typePrefix + "request.rejected.v1"
+	Succeeded  Type = typePrefix + "request.succeeded.v1"
+	Failed     Type = typePrefix + "request.failed.v1"
+	Cancelled  Type = typePrefix + "request.cancelled.v1"
+	Expired    Type = typePrefix + "request.expired.v1"
+
+	// Refused answers a message that owns no reservation: malformed, an id
+	// reused, a cancel of something that has ended.
+	Refused Type = typePrefix + "message.refused.v1"
+	// Quoted answers a dry run.
+	Quoted Type = typePrefix + "message.quoted.v1"
+)
+
+// Terminal reports whether the event is the last of its request.
+func (t Type) Terminal() bool {
+	switch t {
+	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,90 @@
+package message
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Code says in one word why something was refused or has to wait. Programs
+// branch on codes; they may be added to but never change meaning.
+type Code string
+
+const (
+	// What was sent cannot be read or is not allowed.
+	Malformed         Code = "MALFORMED"          // not JSON or YAML of a known shape
+	TooLarge          Code = "TOO_LARGE"          // a limit on size, count or depth
+	UnknownField      Code = "UNKNOWN_FIELD"      // a field that nothing has
+	DuplicateField    Code = "DUPLICATE_FIELD"    // one field twice, in one or in two spellings
+	InvalidValue      Code = "INVALID_VALUE"      // a value of the wrong type, form or range
+	MissingField      Code = "MISSING_FIELD"      // a field that is needed
+	ReservedLabel     Code = "RESERVED_LABEL"     // a label key that belongs to Berth
+	Conflict          Code = "CONFLICT"           // two parts of a message contradict each other
+	Unsupported       Code = "UNSUPPORTED"        // not possible on a persistent resource (spot, flex-start, reservation affinity)
+	NoResource        Code = "NO_RESOURCE"        // names no persistent resource, and none is configured
+	ForeignResource   Code = "FOREIGN_RESOURCE"   // names one of another project or region
+	UnknownResource   Code = "UNKNOWN_RESOURCE"   // Vertex AI does not know it and never did
+	IDReused          Code = "ID_REUSED"          // the id of another, different request
+	SpecMismatch      Code = "SPEC_MISMATCH"      // no pool has this machine and disk spec
+	TooManyReplicas   Code = "TOO_MANY_REPLICAS"  // more than the pools have when empty
+	NetworkMismatch   Code = "NETWORK_MISMATCH"   // network differs from the persistent resource's
+	KeyMismatch       Code = "KEY_MISMATCH"       // encryption key differs
+	AccountMismatch   Code = "ACCOUNT_MISMATCH"   // service account missing, or given where it cannot be
+	Full              Code = "FULL"               // not now: too few machines are free
+	Behind            Code = "BEHIND"             // not now: others of the same pool are ahead
+	Overdrawn         Code = "OVERDRAWN"          // not now: more is in use than there is
+	ResourceNotReady  Code = "RESOURCE_NOT_READY" // not now: the persistent resource is not RUNNING
+	ResourceGone      Code = "RESOURCE_GONE"      // not now: deleted, perhaps to be made anew
+	ViewTooOld        Code = "VIEW_TOO_OLD"       // not now: Vertex AI has not been looked at lately
+	HoldLimit         Code = "HOLD_LIMIT"         // not now: too many jobs on one persistent resource
+	BackingOff        Code = "BACKING_OFF"        // not now: Vertex AI declined a job here a moment ago
+	VertexDeclined    Code = "VERTEX_DECLINED"    // Vertex AI refused the job
+	SubmissionUnclear Code = "SUBMISSION_UNCLEAR" // whether the job was created could not be found out in time
+	JobGone           Code = "JOB_GONE"           // the job was deleted at Vertex AI
+	JobEnded          Code = "JOB_ENDED"          // the job ended; the state and error are Vertex AI's
+	WaitedTooLong     Code = "WAITED_TOO_LONG"    // longest wait is over
+	StartOverdue      Code = "START_OVERDUE"      // submitted, but not running in time
+	CancelRequested   Code = "CANCEL_REQUESTED"   // somebody asked
+	AlreadyEnded      Code = "ALREADY_ENDED"      // a cancel of something that has ended
+	Remark            Code = "REMARK"             // nothing is wrong: only in warnings
+)
+
+// A Problem is one thing that is wrong: what, where, and how to mend it. It
+// never carries a value from the message beyond a short, cleaned excerpt.
+type Problem struct {
+	Code   Code   `json:"code"`
+	Path   string `json:"path,omitempty"` // JSON path in the message as it was sent, for example "jobSpec.workerPoolSpecs[0].replicaCount", or "attributes.berth-priority"
+	Detail string `json:"detail"`         // what is wrong, one sentence
+	Mend   string `json:"mend,omitempty"` // what to do about it, one sentence
+}
+
+func (p Problem) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: ", p.Code)
+	if p.Path != "" {
+		fmt.Fprintf(&b, "%s: ", p.Path)
+	}
+	b.WriteString(p.Detail)
+	if p.Mend != "" {
+		b.WriteString(" " + p.Mend)
+	}
+	return b.String()
+}
+
+// A Refusal is the error of every decoder here: everything that is wrong with
+// a message, in document order, at most maxProblems of it. It is final; the
+// same bytes can never decode.
+type Refusal struct {
+	// ClaimedID is the request id that the message carries, when it could be
+	// read. It is data, never a key: a refused message must not touch the
+	// request of that name.
+	ClaimedID string
+	Problems  []Problem // never empty
+}
+
+func (r *Refusal) Error() string {
+	s := "message refused: " + r.Problems[0].String()
+	if n := len(r.Problems) - 1; n > 0 {
+		s += fmt.Sprintf(" (and %d more)", n)
+	}
+	return s
+}

@@ -1,0 +1,86 @@
+package message
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+const (
+	maxProblems = 20              // told in one refusal
+	maxFound    = 8 * maxProblems // collected before the search stops
+	afterData   = 1 << 30         // positions of attributes, which follow the data
+)
+
+// A report collects what is wrong with one message, and remarks about it.
+type report struct {
+	problems, warnings []finding
+	claimed            string // request id, as far as it was read
+}
+
+type finding struct {
+	pos     int
+	problem Problem
+}
+
+func (r *report) add(at place, code Code, detail, mend string) {
+	if !r.full() {
+		r.problems = append(r.problems, found(at, code, detail, mend))
+	}
+}
+
+// at reports a problem of a node and marks it.
+func (r *report) at(n *node, code Code, detail, mend string) {
+	n.bad = true
+	r.add(n.place(), code, detail, mend)
+}
+
+// lacks reports a field that is needed and not there. It is silent when an
+// unknown member of the object was told to be that field, or a part of it.
+func (r *report) lacks(n *node, name, detail, mend string) {
+	for _, stray := range n.strays {
+		if squeeze(stray.key) == squeeze(name) {
+			return
+		}
+		for _, home := range jobFields()[squeeze(stray.key)] {
+			if strings.Contains(strings.ReplaceAll(home, "[]", "")+".", camel(name)+".") {
+				return
+			}
+		}
+	}
+	r.add(n.missing(name), MissingField, detail, mend)
+}
+
+func (r *report) warn(at place, detail, mend string) {
+	if len(r.warnings) < maxProblems {
+		r.warnings = append(r.warnings, found(at, Remark, detail, mend))
+	}
+}
+
+func found(at place, code Code, detail, mend string) finding {
+	return finding{at.pos, Problem{
+		Code: code, Path: clean(at.path, maxText), Detail: clean(detail, maxText), Mend: clean(mend, maxText),
+	}}
+}
+
+// full says that enough has been found: looking on would only take time.
+func (r *report) full() bool { return len(r.problems) >= maxFound }
+
+func (r *report) ok() bool { return len(r.problems) == 0 }
+
+// refusal is the error of everything found, or nil.
+func (r *report) refusal() error {
+	if r.ok() {
+		return nil
+	}
+	return &Refusal{ClaimedID: clean(r.claimed, maxID+len("...")), Problems: inOrder(r.problems)}
+}
+
+func inOrder(found []finding) []Problem {
+	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(a.pos, b.pos) })
+	var problems []Problem
+	for _, f := range found[:min(len(found), maxProblems)] {
+		problems = append(problems, f.problem)
+	}
+	return problems
+}

@@ -1,0 +1,120 @@
+package message
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+const maxID = 128
+
+var (
+	requestID    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}$`)
+	resourceID   = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	resourceName = regexp.MustCompile(`^projects/[a-z0-9][a-z0-9.:-]{0,127}/locations/[a-z0-9][a-z0-9-]{0,62}/persistentResources/([a-z]([a-z0-9-]{0,61}[a-z0-9])?)$`)
+	protoSeconds = regexp.MustCompile(`^-?[0-9]{1,12}(\.[0-9]{1,9})?s$`)
+)
+
+func control(c rune) bool { return unicode.IsControl(c) }
+
+// wholeNumber reads an integer as protojson does: 3, "3", 3.0 and 3e0.
+func wholeNumber(n *node, bits int) (int64, bool) {
+	if n.kind != number && n.kind != text || len(n.text) > 32 || !jsonNumber.MatchString(n.text) {
+		return 0, false
+	}
+	if i, err := strconv.ParseInt(n.text, 10, bits); err == nil {
+		return i, true
+	}
+	f, err := strconv.ParseFloat(n.text, 64)
+	limit := min(float64(1<<53), float64(uint64(1)<<(bits-1)))
+	if err != nil || f != float64(int64(f)) || f >= limit || f < -limit {
+		return 0, false
+	}
+	return int64(f), true
+}
+
+// seconds reads a duration in the JSON form of protobuf, such as "3600s".
+func seconds(s string) (time.Duration, bool) {
+	if !protoSeconds.MatchString(s) {
+		return 0, false
+	}
+	d, err := time.ParseDuration(s)
+	return d, err == nil
+}
+
+// mendSeconds says how to write what was meant as a duration.
+func mendSeconds(n *node) string {
+	example := "3600s"
+	if n.kind == number && jsonNumber.MatchString(n.text) && !strings.ContainsAny(n.text, "eE-") && len(n.text) < 12 {
+		example = n.text + "s"
+	} else if d, err := time.ParseDuration(n.text); err == nil && n.kind == text {
+		example = strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
+	}
+	return fmt.Sprintf("Write seconds as text with an s: %q.", example)
+}
+
+// resourceOf is the id in a persistent resource's id or full name; ok is false
+// when it is neither.
+func resourceOf(s string) (id string, ok bool) {
+	if m := resourceName.FindStringSubmatch(s); m != nil {
+		return m[1], true
+	}
+	return s, resourceID.MatchString(s)
+}
+
+// nearest picks the candidate that is most like what was written, or "".
+// Likeness ignores case, dashes and underscores; beyond that it is the number
+// of single letters to change, a third of the word at most.
+func nearest(written string, candidates []string) string {
+	plain := squeeze(written)
+	if plain == "" || len(plain) > 64 {
+		return ""
+	}
+	best, cost := "", len(plain)/3+1
+	tails := 0
+	for _, c := range candidates {
+		p := squeeze(c)
+		if p == plain {
+			return c
+		}
+		if strings.HasSuffix(c, "_"+strings.ToUpper(written)) { // T4 for NVIDIA_TESLA_T4
+			best, cost = c, 0
+			tails++
+		} else if d := distance(plain, p); d < cost {
+			best, cost = c, d
+		}
+	}
+	if tails > 1 {
+		return ""
+	}
+	return best
+}
+
+func squeeze(s string) string {
+	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s))
+}
+
+// distance is the edit distance of two short words.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			next := min(row[j], row[j+1]) + 1
+			if a[i] == b[j] {
+				next = min(next, diagonal)
+			} else {
+				next = min(next, diagonal+1)
+			}
+			diagonal, row[j+1] = row[j+1], next
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,274 @@
+package message
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// A walker goes through a document along a proto descriptor. It reports every
+// place that protojson would refuse, as the author wrote it, and leaves in each
+// node the value to give protojson, which then has nothing to refuse.
+type walker struct{ r *report }
+
+// Bounds on lists, by field name; other lists have at most maxList.
+var maxItems = map[protoreflect.Name]int{
+	"worker_pool_specs": 4,
+	"env":               100,
+	"package_uris":      100,
+	"args":              1000,
+	"command":           1000,
+	"labels":            64,
+}
+
+const maxList = 100
+
+// message walks an object as a message. Fields in skip are passed over.
+func (w walker) message(n *node, md protoreflect.MessageDescriptor, skip map[string]bool) {
+	if n.kind != object {
+		w.mistyped(n, "an object"+fieldList(md))
+		return
+	}
+	n.fields = fieldSet{}
+	value := map[string]any{}
+	oneofs := map[protoreflect.Name]*node{}
+	for _, m := range n.members {
+		if w.r.full() {
+			return
+		}
+		fd := fieldOf(md, m.key)
+		if fd == nil {
+			n.strays = append(n.strays, m)
+			if !m.bad {
+				w.r.at(m, UnknownField, "No field has this name here.", mendUnknown(md, m))
+			}
+			continue
+		}
+		name := string(fd.Name())
+		if twin := n.fields[name]; twin != nil {
+			w.r.at(m, DuplicateField, fmt.Sprintf("This is another spelling of %s.", twin.key), "Keep one of them.")
+			continue
+		}
+		n.fields[name] = m
+		if skip[name] {
+			continue
+		}
+		if m.kind == null {
+			continue // as good as not set, which is settled below
+		}
+		if o := fd.ContainingOneof(); o != nil && !o.IsSynthetic() {
+			if first := oneofs[o.Name()]; first != nil {
+				w.r.at(m, Conflict, fmt.Sprintf("A worker pool has %s or %s, not both.", first.key, m.key), "Leave one of them out.")
+				continue
+			}
+			oneofs[o.Name()] = m
+		}
+		w.field(m, fd)
+		value[fd.JSONName()] = m.value
+	}
+	for name, m := range n.fields {
+		if m.kind == null {
+			delete(n.fields, name)
+		}
+	}
+	n.value = value
+}
+
+func (w walker) field(n *node, fd protoreflect.FieldDescriptor) {
+	switch {
+	case fd.IsMap():
+		w.texts(n)
+	case fd.IsList():
+		w.list(n, fd)
+	default:
+		w.single(n, fd)
+	}
+}
+
+func (w walker) list(n *node, fd protoreflect.FieldDescriptor) {
+	if n.kind == object && fd.Name() == "worker_pool_specs" { // gcloud wraps a single one
+		w.single(n, fd)
+		n.value = []any{n.value}
+		return
+	}
+	if n.kind != list {
+		want := "a list"
+		if md := fd.Message(); md != nil && n.kind == object && md.Fields().ByName("value") != nil {
+			want = "a list of {name, value}"
+		}
+		w.mistyped(n, want)
+		return
+	}
+	limit := maxList
+	if l, ok := maxItems[fd.Name()]; ok {
+		limit = l
+	}
+	if len(n.items) > limit {
+		w.r.at(n, TooLarge, fmt.Sprintf("The list has %d entries; at most %d are allowed.", len(n.items), limit), "")
+		return
+	}
+	values := []any{}
+	for _, item := range n.items {
+		if item.kind == null {
+			mend := "Leave the entry out."
+			if fd.Name() == "worker_pool_specs" {
+				mend = "Write {} for a worker pool that is not used."
+			}
+			w.r.at(item, InvalidValue, "A list entry is null.", mend)
+			continue
+		}
+		w.single(item, fd)
+		values = append(values, item.value)
+	}
+	n.value = values
+}
+
+// texts walks a map of text to text.
+func (w walker) texts(n *node) {
+	if n.kind != object {
+		w.mistyped(n, "an object of text values")
+		return
+	}
+	if limit := maxItems["labels"]; len(n.members) > limit {
+		w.r.at(n, TooLarge, fmt.Sprintf("The object has %d entries; at most %d are allowed.", len(n.members), limit), "")
+		return
+	}
+	values := map[string]any{}
+	for _, m := range n.members {
+		if m.kind != text {
+			w.mistyped(m, "text")
+			continue
+		}
+		m.value = m.text
+		values[m.key] = m.text
+	}
+	n.value = values
+}
+
+func (w walker) single(n *node, fd protoreflect.FieldDescriptor) {
+	switch fd.Kind() {
+	case protoreflect.MessageKind:
+		if fd.Message().FullName() == "google.protobuf.Duration" {
+			w.duration(n)
+		} else {
+			w.message(n, fd.Message(), nil)
+		}
+	case protoreflect.StringKind:
+		w.text(n, fd)
+	case protoreflect.BoolKind:
+		if n.kind != boolean {
+			w.mistyped(n, "true or false")
+			return
+		}
+		n.value = n.text == "true"
+	case protoreflect.EnumKind:
+		w.enum(n, fd.Enum())
+	case protoreflect.Int32Kind, protoreflect.Int64Kind:
+		bits := 64
+		if fd.Kind() == protoreflect.Int32Kind {
+			bits = 32
+		}
+		i, ok := wholeNumber(n, bits)
+		switch {
+		case ok:
+			n.value = i
+		case n.kind == number:
+			w.r.at(n, InvalidValue, fmt.Sprintf("Want a whole number of %d bits.", bits), "")
+		default:
+			w.mistyped(n, "a whole number")
+		}
+	default: // no other kind is in a CustomJob; a newer one is refused, not guessed at
+		w.r.at(n, Unsupported, "A field of this type is not supported.", "")
+	}
+}
+
+// freeText are the fields that programs read, where line breaks are usual.
+var freeText = map[protoreflect.Name]bool{"args": true, "command": true, "value": true}
+
+func (w walker) text(n *node, fd protoreflect.FieldDescriptor) {
+	if n.kind != text {
+		w.mistyped(n, "text")
+		return
+	}
+	bad := control
+	if freeText[fd.Name()] {
+		bad = func(c rune) bool { return c == 0 }
+	}
+	if strings.ContainsFunc(n.text, bad) {
+		w.r.at(n, InvalidValue, "The text has control characters.", "")
+		return
+	}
+	n.value = n.text
+}
+
+func (w walker) duration(n *node) {
+	if n.kind == unclear || n.kind == broken {
+		w.mistyped(n, "a duration")
+		return
+	}
+	if _, ok := seconds(n.text); !ok || n.kind != text {
+		w.r.at(n, InvalidValue, "Want a duration in seconds.", mendSeconds(n))
+		return
+	}
+	n.value = n.text
+}
+
+// enum takes a name, or the number of a name that is known.
+func (w walker) enum(n *node, ed protoreflect.EnumDescriptor) {
+	if i, ok := wholeNumber(n, 32); ok && n.kind == number {
+		if v := ed.Values().ByNumber(protoreflect.EnumNumber(i)); v != nil {
+			n.value = string(v.Name())
+			return
+		}
+		w.r.at(n, InvalidValue, "No value has this number.", "Write the name.")
+		return
+	}
+	if n.kind != text {
+		w.mistyped(n, "a name")
+		return
+	}
+	if v := ed.Values().ByName(protoreflect.Name(n.text)); v != nil {
+		n.value = n.text
+		return
+	}
+	var names []string
+	for i := range ed.Values().Len() {
+		names = append(names, string(ed.Values().Get(i).Name()))
+	}
+	mend := "Write one of the names of " + string(ed.Name()) + "."
+	if name := nearest(n.text, names); name != "" {
+		mend = "Write " + name + "."
+	} else if len(names) <= 8 {
+		mend = "Write one of " + strings.Join(names[1:], ", ") + "."
+	}
+	w.r.at(n, InvalidValue, fmt.Sprintf("No %s has the name %q.", ed.Name(), excerpt(n.text)), mend)
+}
+
+// mistyped reports a value of the wrong kind.
+func (w walker) mistyped(n *node, want string) {
+	switch n.kind {
+	case broken:
+	case unclear:
+		w.r.at(n, InvalidValue, "This YAML value has a tag, or is read differently by YAML 1.1 and 1.2.", mendUnclear(want))
+	default:
+		mend := ""
+		switch {
+		case want == "text" && (n.kind == number || n.kind == boolean):
+			mend = fmt.Sprintf("Quote it: %q.", excerpt(n.text))
+		case strings.HasPrefix(want, "a list of {name"):
+			mend = "Write [{\"name\": ..., \"value\": ...}]."
+		}
+		w.r.at(n, InvalidValue, fmt.Sprintf("Want %s, found %s.", want, n.kind), mend)
+	}
+}
+
+func mendUnclear(want string) string {
+	switch want {
+	case "text":
+		return "Quote it."
+	case "true or false":
+		return "Write true or false."
+	}
+	return "Write it in plain decimals, or quote it if it is text."
+}

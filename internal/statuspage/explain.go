@@ -1,0 +1,58 @@
+package statuspage
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"example.com/berth/internal/message"
+)
+
+// explained stands for the id of a message that was never published. Pub/Sub
+// gives numbers, so it is nobody's.
+const explained = "explained"
+
+// A Message is the body of /explain: a Pub/Sub message as its REST API takes it.
+type Message struct {
+	Data       []byte            `json:"data"` // base64
+	Attributes map[string]string `json:"attributes,omitempty"`
+}
+
+func (d *door) explain(r *http.Request) (any, error) {
+	m, err := readMessage(r)
+	if err != nil {
+		return nil, err
+	}
+	o, err := d.quoter.Quote(r.Context(), tenantOf(r), message.Delivery{ID: explained, Data: m.Data, Attributes: m.Attributes})
+	if err != nil {
+		return nil, fmt.Errorf("explain: %w", err)
+	}
+	o.MessageID = ""
+	if o.DisplayName == explained {
+		o.DisplayName = ""
+	}
+	return Quote{o.Type, o}, nil
+}
+
+func readMessage(r *http.Request) (m Message, err error) {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, message.MaxBody))
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		return m, &Error{http.StatusRequestEntityTooLarge, string(message.TooLarge),
+			fmt.Sprintf("The body is larger than %d bytes.", message.MaxBody), "A message has no room for more."}
+	} else if err != nil {
+		return m, &Error{http.StatusBadRequest, string(message.Malformed), "The body could not be read to its end.", ""}
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err = dec.Decode(&m); err == nil && dec.More() {
+		err = errors.New("something follows the message")
+	}
+	if err != nil {
+		return m, &Error{http.StatusBadRequest, string(message.Malformed), "The body is no message: " + excerpt(err.Error()) + ".",
+			`Send {"data": base64, "attributes": {"name": "value"}}.`}
+	}
+	return m, nil
+}

@@ -1,0 +1,91 @@
+package statuspage
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"example.com/berth/internal/controller"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+	// maxQueries bounds the queries made for one page: states without requests
+	// and resources without lines cost one each and show nothing.
+	maxQueries = 64
+	maxCursor  = 8 << 10 // bytes
+)
+
+// A cursor is where the next page begins. It is given out as opaque text and
+// believed only as a place to go on from.
+type cursor struct {
+	Resource string          `json:"r,omitempty"` // in it, or with Done after it
+	State    lifecycle.State `json:"s,omitempty"`
+	Order    string          `json:"o,omitempty"` // after this one
+	Done     bool            `json:"d,omitempty"` // the resource (and state) is finished
+	Position int             `json:"p,omitempty"` // of the last one shown
+	Lines    map[string]int  `json:"l,omitempty"` // requests shown per shape
+}
+
+func (c cursor) text() string {
+	b, _ := json.Marshal(c) // strings and numbers always encode
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// page reads after= and limit=.
+func page(r *http.Request) (c cursor, limit int, err error) {
+	q := r.URL.Query()
+	limit = defaultLimit
+	if s := q.Get("limit"); s != "" {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 {
+			return c, 0, invalid("limit", fmt.Sprintf("Want a number from 1 to %d.", maxLimit))
+		}
+		limit = min(limit, maxLimit)
+	}
+	s := q.Get("after")
+	if s == "" {
+		return c, limit, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || len(b) > maxCursor || json.Unmarshal(b, &c) != nil {
+		return c, 0, invalid("after", "This is no cursor that was given out here; leave it out to begin at the beginning.")
+	}
+	return c, limit, nil
+}
+
+func invalid(parameter, mend string) *Error {
+	return &Error{http.StatusBadRequest, string(message.InvalidValue), "The parameter " + parameter + " does not read.", mend}
+}
+
+// resources returns the full names that the parameter resource= may mean: the
+// one that is given, or a bare id in every region served. It is empty when the
+// parameter is not there.
+func (d *door) resources(r *http.Request) ([]string, error) {
+	named := r.URL.Query().Get("resource")
+	switch part := strings.Split(named, "/"); {
+	case named == "":
+		return nil, nil
+	case len(part) == 6 && part[0] == "projects" && part[2] == "locations" && part[4] == "persistentResources":
+		return []string{named}, nil
+	case len(part) != 1 || len(named) > 256:
+		return nil, invalid("resource", "Want an id, or projects/P/locations/L/persistentResources/ID.")
+	}
+	var names []string
+	for _, region := range d.info.Regions {
+		names = append(names, controller.ResourceName(d.info.Project, region, named))
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+func unknownResource(named string) *Error {
+	return &Error{http.StatusNotFound, NotFound, "No persistent resource " + excerpt(named) + " has been seen here.",
+		"GET /pools lists those that have; a resource is first looked at when a request names it."}
+}

@@ -1,0 +1,181 @@
+package statuspage
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+)
+
+// maxForeign bounds the foreign jobs shown per resource.
+const maxForeign = 100
+
+// reconcileLease is the controller's lease on its passes. It is read for the
+// ledger's clock too: no other document is as small and as sure to be named.
+const reconcileLease = "reconcile"
+
+// now reads the ledger's clock, and who reconciles.
+func (d *door) now(ctx context.Context) (now time.Time, lease *ledger.Lease, err error) {
+	err = ledger.Read(ctx, d.ledger, ledger.Names{Leases: []string{reconcileLease}}, func(tx ledger.Tx) {
+		now, lease = tx.Now(), tx.Lease(reconcileLease)
+	})
+	if err != nil {
+		err = fmt.Errorf("read the reconcile lease: %w", err)
+	}
+	return now, lease, err
+}
+
+func (d *door) index(*http.Request) (any, error) {
+	return Index{
+		Service: "berth", Version: d.info.Version, Project: d.info.Project, Regions: d.info.Regions,
+		Deployment: d.info.Deployment, DefaultResource: d.info.DefaultResource,
+		RequestTopic: d.info.RequestTopic, OutcomeTopic: d.info.OutcomeTopic,
+		MaxAge: Duration(d.info.Policy.MaxAge), Routes: routes,
+	}, nil
+}
+
+func (d *door) health(r *http.Request) (any, error) {
+	page, err := d.ledger.Resources(r.Context(), "", maxLimit)
+	if err != nil {
+		return nil, fmt.Errorf("list resources: %w", err)
+	}
+	now, lease, err := d.now(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	h := Health{OK: true, AsOf: now, Reconcile: lease}
+	var oldest *ledger.Resource
+	for _, res := range page {
+		if res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Lines) == 0 {
+			continue // deleted, and nobody asks for it: it is not looked at
+		}
+		h.Resources++
+		if oldest == nil || res.SeenAt.Before(oldest.SeenAt) {
+			oldest = res
+		}
+	}
+	if oldest != nil {
+		h.Oldest, h.OldestAge, h.Stale = oldest.Name, since(oldest.SeenAt, now), d.stale(oldest, now)
+	}
+	return h, nil
+}
+
+// since is how long ago a moment was; 0 for one that never was.
+func since(t, now time.Time) Duration {
+	if t.IsZero() {
+		return 0
+	}
+	return Duration(max(0, now.Sub(t)))
+}
+
+func (d *door) stale(res *ledger.Resource, now time.Time) bool {
+	return now.Sub(res.SeenAt) > d.info.Policy.MaxAge
+}
+
+func (d *door) pools(r *http.Request) (any, error) {
+	from, limit, err := page(r)
+	if err != nil {
+		return nil, err
+	}
+	names, err := d.resources(r)
+	if err != nil {
+		return nil, err
+	}
+	p := Pools{Resources: []Resource{}}
+	var found []*ledger.Resource
+	if names != nil {
+		if found, p.AsOf, err = d.readResources(r.Context(), names); err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, unknownResource(r.URL.Query().Get("resource"))
+		}
+	} else {
+		if found, err = d.ledger.Resources(r.Context(), from.Resource, limit+1); err != nil {
+			return nil, fmt.Errorf("list resources: %w", err)
+		}
+		if len(found) > limit {
+			found = found[:limit]
+			p.Next = cursor{Resource: found[limit-1].Name, Done: true}.text()
+		}
+		if p.AsOf, _, err = d.now(r.Context()); err != nil {
+			return nil, err
+		}
+	}
+	for _, res := range found {
+		p.Resources = append(p.Resources, d.show(res, p.AsOf))
+	}
+	return p, nil
+}
+
+// readResources returns those of the named resources that there are.
+func (d *door) readResources(ctx context.Context, names []string) (found []*ledger.Resource, now time.Time, err error) {
+	err = ledger.Read(ctx, d.ledger, ledger.Names{Resources: names}, func(tx ledger.Tx) {
+		found, now = nil, tx.Now()
+		for _, name := range names {
+			if res := tx.Resource(name); res != nil {
+				found = append(found, res)
+			}
+		}
+	})
+	if err != nil {
+		err = fmt.Errorf("read resources: %w", err)
+	}
+	return found, now, err
+}
+
+// show makes the entry of a resource.
+func (d *door) show(res *ledger.Resource, now time.Time) Resource {
+	s := Resource{
+		Name: res.Name, State: res.State, CreateTime: res.CreateTime, SeenAt: res.SeenAt,
+		ViewAge: since(res.SeenAt, now), Stale: d.stale(res, now), Network: res.Network,
+		Pools: []Pool{}, Shapes: shapes(res), Holds: len(res.Holds), Foreign: res.Foreign[:min(maxForeign, len(res.Foreign))],
+		Declines: res.Declines,
+	}
+	if now.Before(res.NotBefore) {
+		s.NotBefore = res.NotBefore
+	}
+	for _, p := range res.Pools {
+		s.Pools = append(s.Pools, Pool{p, p.Limit()})
+	}
+	return s
+}
+
+// shapes does the arithmetic per shape: those of the pools, and those that are
+// held or waited for although no pool has them (any more).
+func shapes(res *ledger.Resource) []Shape {
+	held, foreign := capacity.Use{}, capacity.Use{}
+	for _, h := range res.Holds {
+		held.Add(h.Ask)
+	}
+	for _, f := range res.Foreign {
+		foreign.Add(f.Ask)
+	}
+	limits, use := capacity.Limits(res.Pools), res.Use()
+	over := capacity.Overdrawn(res.Pools, use)
+	all := map[capacity.Shape]bool{}
+	for s := range limits {
+		all[s] = true
+	}
+	for s := range use {
+		all[s] = true
+	}
+	for text := range res.Lines {
+		if s, err := capacity.ParseShape(text); err == nil {
+			all[s] = true
+		}
+	}
+	list := []Shape{}
+	for _, s := range slices.SortedFunc(maps.Keys(all), capacity.Shape.Compare) {
+		list = append(list, Shape{
+			Shape: s, Limit: limits[s], Held: held[s], Foreign: foreign[s], Unexplained: res.Unexplained[s],
+			Taken: use[s], Free: max(0, limits[s]-use[s]), Overdrawn: over[s], Waiting: res.Lines[s.String()].Count,
+		})
+	}
+	return list
+}

@@ -1,0 +1,107 @@
+package statuspage
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+)
+
+// seek returns the resource documents to go through from a cursor on: those
+// that the parameter resource= means, or all. more says that others come after
+// them.
+func (d *door) seek(r *http.Request, from cursor) (docs []*ledger.Resource, now time.Time, more bool, err error) {
+	names, err := d.resources(r)
+	if err != nil {
+		return nil, now, false, err
+	}
+	if names != nil {
+		if docs, now, err = d.readResources(r.Context(), names); err != nil {
+			return nil, now, false, err
+		}
+		if len(docs) == 0 {
+			return nil, now, false, unknownResource(r.URL.Query().Get("resource"))
+		}
+		return slices.DeleteFunc(docs, func(res *ledger.Resource) bool {
+			return res.Name < from.Resource || from.Done && res.Name == from.Resource
+		}), now, false, nil
+	}
+	if from.Resource != "" && !from.Done {
+		if docs, _, err = d.readResources(r.Context(), []string{from.Resource}); err != nil {
+			return nil, now, false, err
+		}
+	}
+	rest, err := d.ledger.Resources(r.Context(), from.Resource, maxQueries)
+	if err != nil {
+		return nil, now, false, fmt.Errorf("list resources: %w", err)
+	}
+	now, _, err = d.now(r.Context())
+	return append(docs, rest...), now, len(rest) == maxQueries, err
+}
+
+func (d *door) queue(r *http.Request) (any, error) {
+	from, limit, err := page(r)
+	if err != nil {
+		return nil, err
+	}
+	docs, now, more, err := d.seek(r, from)
+	if err != nil {
+		return nil, err
+	}
+	q := Queue{AsOf: now, Waiting: []Waiter{}}
+	for _, res := range docs {
+		if len(res.Lines) == 0 {
+			continue
+		}
+		c := cursor{Resource: res.Name}
+		if res.Name == from.Resource {
+			c = from
+		}
+		room := limit - len(q.Waiting)
+		if room == 0 {
+			q.Next = c.text()
+			return q, nil
+		}
+		recs, err := d.ledger.InState(r.Context(), res.Name, lifecycle.Waiting, c.Order, room+1)
+		if err != nil {
+			return nil, fmt.Errorf("list waiting requests of %s: %w", res.Name, err)
+		}
+		for _, rec := range recs[:min(room, len(recs))] {
+			q.add(d, &c, res, rec)
+		}
+		if len(recs) > room {
+			q.Next = c.text()
+			return q, nil
+		}
+	}
+	if more {
+		q.Next = cursor{Resource: docs[len(docs)-1].Name, Done: true}.text()
+	}
+	return q, nil
+}
+
+// add shows the next waiting request and moves the cursor past it.
+func (q *Queue) add(d *door, c *cursor, res *ledger.Resource, rec *ledger.Record) {
+	c.Order = rec.Order
+	if _, held := res.Holds[rec.Key]; held {
+		return // admitted between the query and the read of its resource
+	}
+	c.Position++
+	if c.Lines == nil {
+		c.Lines = map[string]int{}
+	}
+	ahead := 0
+	for _, shape := range rec.Lines() {
+		ahead = max(ahead, c.Lines[shape])
+		c.Lines[shape]++
+	}
+	q.Waiting = append(q.Waiting, Waiter{
+		Position: c.Position, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Resource: res.Name,
+		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask,
+		Since: rec.Times.Queued, Waited: since(rec.Times.Queued, q.AsOf), Until: rec.WakeAt,
+		Live: d.live(q.AsOf, res, rec, ahead),
+	})
+}

@@ -1,0 +1,210 @@
+package statuspage
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// states reads the parameter state=: one state, or all live ones.
+func states(r *http.Request) ([]lifecycle.State, error) {
+	named := lifecycle.State(strings.ToUpper(r.URL.Query().Get("state")))
+	var live []lifecycle.State
+	var words []string
+	for _, s := range lifecycle.States {
+		words = append(words, string(s))
+		if s == named {
+			return []lifecycle.State{s}, nil
+		}
+		if !s.Terminal() {
+			live = append(live, s)
+		}
+	}
+	if named != "" {
+		return nil, invalid("state", "Want one of "+strings.Join(words, ", ")+".")
+	}
+	return live, nil
+}
+
+func (d *door) requests(r *http.Request) (any, error) {
+	from, limit, err := page(r)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := states(r)
+	if err != nil {
+		return nil, err
+	}
+	names, now, more, err := d.homes(r, from)
+	if err != nil {
+		return nil, err
+	}
+	list := Requests{AsOf: now, Requests: []Summary{}}
+	queries := 0
+	for _, name := range names {
+		for i, state := range wanted {
+			if name == "" && state != lifecycle.Rejected && state != lifecycle.Cancelled {
+				continue // nothing else is without a resource
+			}
+			c := cursor{Resource: name, State: state}
+			if name == from.Resource && from.State != "" {
+				if i < slices.Index(wanted, from.State) {
+					continue
+				}
+				if state == from.State {
+					c = from
+				}
+			}
+			room := limit - len(list.Requests)
+			if queries++; room == 0 || queries > maxQueries {
+				list.Next = c.text()
+				return list, nil
+			}
+			recs, err := d.ledger.InState(r.Context(), name, state, c.Order, room+1)
+			if err != nil {
+				return nil, fmt.Errorf("list requests of %q in %s: %w", name, state, err)
+			}
+			for _, rec := range recs[:min(room, len(recs))] {
+				list.Requests = append(list.Requests, summary(rec))
+				// A record that was never decided has no order key; "0" is before
+				// every key and after none, so no page begins with them again.
+				if c.Order = rec.Order; c.Order == "" {
+					c.Order = "0"
+				}
+			}
+			if len(recs) > room {
+				list.Next = c.text()
+				return list, nil
+			}
+		}
+	}
+	if more {
+		list.Next = cursor{Resource: names[len(names)-1], Done: true}.text()
+	}
+	return list, nil
+}
+
+// homes names the resources whose requests are to be listed from a cursor on;
+// "" stands for requests that name no resource that is served here. A resource
+// given by the client may be unknown: requests for one are rejected, and listed
+// under its name.
+func (d *door) homes(r *http.Request, from cursor) (names []string, now time.Time, more bool, err error) {
+	if names, err = d.resources(r); err != nil {
+		return nil, now, false, err
+	}
+	if names != nil {
+		names = slices.DeleteFunc(names, func(name string) bool { return name < from.Resource })
+		now, _, err = d.now(r.Context())
+		return names, now, false, err
+	}
+	if from.Resource == "" {
+		names = append(names, "")
+	}
+	docs, now, more, err := d.seek(r, from)
+	for _, res := range docs {
+		names = append(names, res.Name)
+	}
+	return names, now, more, err
+}
+
+func summary(rec *ledger.Record) Summary {
+	return Summary{
+		ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, State: rec.State, Resource: rec.Resource,
+		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask, Reason: rec.Why,
+		Job: rec.Reservation.Job, JobState: rec.JobState, Times: rec.Times,
+	}
+}
+
+func (d *door) request(r *http.Request) (any, error) {
+	id, kind := r.PathValue("id"), message.Kind(r.URL.Query().Get("kind"))
+	tenant := tenantOf(r)
+	kinds := []message.Kind{message.KindRequest, message.KindMessage, message.KindAnswer}
+	if kind != "" {
+		if !slices.Contains(kinds, kind) {
+			return nil, invalid("kind", "Want request, message or answer.")
+		}
+		kinds = []message.Kind{kind}
+	}
+	rec, res, now, err := d.find(r.Context(), tenant, id, kinds)
+	if err != nil {
+		return nil, err
+	}
+	if rec == nil {
+		return nil, &Error{http.StatusNotFound, NotFound,
+			fmt.Sprintf("Nothing is known under the id %q of tenant %q.", excerpt(id), excerpt(tenant)),
+			"A message may still be on its way. A request that came without an id has that of its message."}
+	}
+	return d.tell(r.Context(), rec, res, now)
+}
+
+// find looks a request up under each kind of id, and reads it together with its
+// resource.
+func (d *door) find(ctx context.Context, tenant, id string, kinds []message.Kind) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
+	names := ledger.Names{}
+	for _, kind := range kinds {
+		names.Records = append(names.Records, message.KeyOf(tenant, kind, id))
+	}
+	read := func() error {
+		return ledger.Read(ctx, d.ledger, names, func(tx ledger.Tx) {
+			rec, res, now = nil, nil, tx.Now()
+			for _, key := range names.Records {
+				if rec = tx.Record(key); rec != nil {
+					break
+				}
+			}
+			if names.Resources != nil {
+				res = tx.Resource(names.Resources[0])
+			}
+		})
+	}
+	if err = read(); err == nil && rec != nil && rec.Resource != "" {
+		names = ledger.Names{Resources: []string{rec.Resource}, Records: []message.Key{rec.Key}}
+		err = read()
+	}
+	if err != nil {
+		err = fmt.Errorf("read request: %w", err)
+	}
+	return rec, res, now, err
+}
+
+// tell makes the full entry of a record.
+func (d *door) tell(ctx context.Context, rec *ledger.Record, res *ledger.Resource, now time.Time) (Request, error) {
+	q := Request{
+		AsOf: now, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Key: rec.Key, MessageID: rec.MessageID,
+		State: rec.State, Terminal: rec.State.Terminal() || rec.Kind == message.KindAnswer,
+		Resource: rec.Resource, DisplayName: rec.DisplayName, Labels: rec.Labels,
+		Priority: rec.Priority, OnFull: rec.OnFull, MaxWait: Duration(rec.MaxWait), Timeout: Duration(rec.Timeout), Ask: rec.Ask,
+		Run: rec.Run, Attempt: rec.Attempt, Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
+		Times: rec.Times, WakeAt: rec.WakeAt, Warnings: rec.Warnings, Events: []Event{},
+	}
+	if rec.State == lifecycle.Submitting || rec.State == lifecycle.Cancelling && rec.Reservation.Job == "" {
+		q.ActUntil = rec.ActUntil
+	}
+	if res != nil {
+		if h, held := res.Holds[rec.Key]; held {
+			q.Hold = &Hold{h.Ask, h.LatestEnd}
+		}
+	}
+	var err error
+	if q.Live, err = d.reasons(ctx, rec, res, now); err != nil {
+		return q, err
+	}
+	for _, l := range rec.Letters {
+		q.Events = append(q.Events, Event{l.ID, l.Type, l.Time, l.Outcome.Sequence, l.Sent, l.Event()})
+	}
+	return q, nil
+}
+
+func tenantOf(r *http.Request) string {
+	if t := r.URL.Query().Get("tenant"); t != "" {
+		return t
+	}
+	return defaultTenant
+}

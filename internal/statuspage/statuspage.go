@@ -1,0 +1,144 @@
+package statuspage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// A Quoter says what would happen to a delivery now, and writes nothing. The
+// controller is one.
+type Quoter interface {
+	Quote(ctx context.Context, tenant string, d message.Delivery) (message.Outcome, error)
+}
+
+// Info is what the door says about its deployment, and decides live reasons by.
+type Info struct {
+	Project         string
+	Regions         []string // a persistent resource given by its bare id is looked for in each
+	Deployment      string
+	Version         string
+	Policy          admission.Policy
+	DefaultResource string
+	RequestTopic    string
+	OutcomeTopic    string
+}
+
+// defaultTenant is the tenant of requests that do not say.
+const defaultTenant = "default"
+
+// prefix may come before every path.
+const prefix = "/Status"
+
+// routes lists the paths, in the order in which they are shown.
+var routes = []Route{
+	{"GET", "/", "what this deployment is, and its routes"},
+	{"GET", "/health", "whether the ledger can be read, and how old its views are"},
+	{"GET", "/pools", "persistent resources: pools, use per shape, foreign jobs (resource, after, limit)"},
+	{"GET", "/queue", "waiting requests in order, each with its reason as of now (resource, after, limit)"},
+	{"GET", "/requests", "requests in a state, all live ones without (resource, state, after, limit)"},
+	{"GET", "/requests/{id}", "one request and its history (kind, tenant)"},
+	{"POST", "/explain", `what would happen to a message {"data": base64, "attributes": {}} now (tenant)`},
+}
+
+// door answers the requests.
+type door struct {
+	quoter Quoter
+	ledger ledger.Ledger
+	info   Info
+}
+
+// New returns the handler of the door.
+func New(q Quoter, l ledger.Ledger, info Info) http.Handler {
+	d := &door{quoter: q, ledger: l, info: info}
+	answers := map[string]func(*http.Request) (any, error){
+		"/": d.index, "/health": d.health, "/pools": d.pools, "/queue": d.queue,
+		"/requests": d.requests, "/requests/{id}": d.request, "/explain": d.explain,
+	}
+	mux := http.NewServeMux()
+	for _, r := range routes {
+		pattern := r.Path
+		if pattern == "/" {
+			pattern = "/{$}"
+		}
+		mux.Handle(pattern, only(r.Method, answers[r.Path]))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, nil, &Error{http.StatusNotFound, NotFound, "There is no route " + excerpt(r.URL.Path) + ".", "GET / lists the routes."})
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, trim(r))
+	})
+}
+
+// trim removes the optional prefix and a slash at the end from the path.
+func trim(r *http.Request) *http.Request {
+	cut := func(path string) string {
+		if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
+			path = rest
+		}
+		return "/" + strings.Trim(path, "/")
+	}
+	u := *r.URL
+	u.Path = cut(u.Path)
+	if u.RawPath != "" {
+		u.RawPath = cut(u.RawPath)
+	}
+	trimmed := *r
+	trimmed.URL = &u
+	return &trimmed
+}
+
+// only answers requests of one method. A HEAD is a GET.
+func only(method string, answer func(*http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != method && (r.Method != http.MethodHead || method != http.MethodGet) {
+			w.Header().Set("Allow", method)
+			reply(w, nil, &Error{http.StatusMethodNotAllowed, MethodNotAllowed, "This route does not take " + excerpt(r.Method) + ".", "Use " + method + "."})
+			return
+		}
+		body, err := answer(r)
+		reply(w, body, err)
+	})
+}
+
+// reply writes an answer or an error. An error that is not an *Error is the
+// ledger's or Vertex AI's: it passes.
+func reply(w http.ResponseWriter, body any, err error) {
+	status := http.StatusOK
+	if err != nil {
+		e := (*Error)(nil)
+		if !errors.As(err, &e) {
+			e = &Error{http.StatusServiceUnavailable, Unavailable, err.Error(), "Try again in a moment."}
+		}
+		status, body = e.Status, Failure{e}
+	}
+	write(w, status, body)
+}
+
+func write(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		status, text = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL","detail":"The answer does not encode."}}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	w.Write(append(text, '\n')) //nolint:errcheck // nobody is left to be told
+}
+
+// excerpt shortens what a client sent, to be quoted back.
+func excerpt(s string) string {
+	if len(s) > 80 {
+		s = s[:80] + "..."
+	}
+	return strings.ToValidUTF8(s, "?")
+}

@@ -1,0 +1,182 @@
+package fakevertex
+
+import (
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// FullPool says what becomes of a job whose shapes exist on the resource but
+// whose replicas do not fit beside the jobs that are there. The empty word means
+// FullQueueForEver.
+type FullPool string
+
+// What a full pool answers.
+const (
+	FullQueueForEver       FullPool = "queue-for-ever"      // accepted; waits, starts when room appears
+	FullQueueThenFail      FullPool = "queue-then-fail"     // the same, but FAILED after QueueFailAfter
+	FullFailedPrecondition FullPool = "failed-precondition" // the call fails with FAILED_PRECONDITION
+	FullResourceExhausted  FullPool = "resource-exhausted"  // the call fails with RESOURCE_EXHAUSTED
+	FullAcceptThenFail     FullPool = "accept-then-fail"    // accepted; FAILED after AcceptFailAfter
+)
+
+// Refusal says how a job is refused that this resource can never run. The empty
+// word means the first value for which the field that holds it says so.
+type Refusal string
+
+// How a job is refused.
+const (
+	RefuseInvalidArgument    Refusal = "invalid-argument"    // the call fails with INVALID_ARGUMENT
+	RefuseFailedPrecondition Refusal = "failed-precondition" // the call fails with FAILED_PRECONDITION
+	RefuseNotFound           Refusal = "not-found"           // the call fails with NOT_FOUND
+	RefuseByFailing          Refusal = "accept-then-fail"    // accepted; FAILED after AcceptFailAfter
+)
+
+// WaitState is the state a waiting job shows.
+type WaitState string
+
+// States of a waiting job. The empty word means WaitPending.
+const (
+	WaitPending WaitState = "pending" // QUEUED and back to PENDING, like any job
+	WaitQueued  WaitState = "queued"  // stays QUEUED until it holds machines
+)
+
+// CreateAnswer is what a caller of CreateCustomJob sees after the job exists.
+type CreateAnswer string
+
+// Answers to a create that was done. The empty word means CreateAnswered.
+const (
+	CreateAnswered         CreateAnswer = "answered"          // the job
+	CreateUnavailable      CreateAnswer = "unavailable"       // UNAVAILABLE, as from a proxy that lost the answer
+	CreateDeadlineExceeded CreateAnswer = "deadline-exceeded" // DEADLINE_EXCEEDED
+	CreateDropped          CreateAnswer = "dropped"           // the connection closes without an answer
+)
+
+// A Behaviour is the set of knobs. Start from [DefaultBehaviour]: in a zero
+// Behaviour all delays are zero and all rates unlimited. Change it at any time
+// with [Server.SetBehaviour]; it then holds for what happens from that moment
+// on, while events that are already due at a set time keep it.
+//
+// Durations must not be negative; zero means at once (that is, seen by the next
+// call), unless the field says otherwise.
+type Behaviour struct {
+	// Life of a job, counted from its creation. The order of the first three is
+	// that of the real service; a job that had to wait becomes RUNNING as long
+	// after it got its machines as RunningAfter exceeds PendingAfter.
+	StartTimeAfter time.Duration // start_time is set
+	QueuedAfter    time.Duration // PENDING becomes QUEUED
+	PendingAfter   time.Duration // QUEUED becomes PENDING again
+	RunningAfter   time.Duration // PENDING becomes RUNNING
+	RunFor         time.Duration // RUNNING lasts, without a label fake-run; negative means for ever
+	CancelAfter    time.Duration // from cancelling to CANCELLED
+
+	// Full pools and jobs that can never run.
+	FullPool           FullPool
+	QueueState         WaitState
+	QueueFailAfter     time.Duration // of FullQueueThenFail
+	AcceptFailAfter    time.Duration // of FullAcceptThenFail and RefuseByFailing
+	Mismatch           Refusal       // no pool of the shape, more than its limit, or another network, key or account; empty: INVALID_ARGUMENT
+	ResourceNotRunning Refusal       // empty: FAILED_PRECONDITION
+	ResourceAbsent     Refusal       // empty: NOT_FOUND
+
+	// Fit.
+	FirstPool        bool // take the first pool that fits, not the tightest
+	IgnoreDiskSize   bool // compare the type of the disk only
+	RejectSharedPool bool // no two worker pools of a job on one pool
+	RejectManyChiefs bool // refuse more than one replica in worker pool 0
+	AllowK80         bool // accept NVIDIA_TESLA_K80
+
+	// Capacity over time.
+	ReleaseLag     time.Duration // from a job's end until its machines can be given again
+	UsedCountLag   time.Duration // used_replica_count is that much behind
+	ScaleUpAfter   time.Duration // a pool grows that much after a job needs it
+	ScaleUpDenied  bool          // no pool grows; its limit is what it has
+	ScaleDownAfter time.Duration // a pool shrinks that much after machines fall idle; zero: never
+
+	// Life of a resource.
+	ProvisionAfter time.Duration // PROVISIONING to RUNNING
+	ProvisionFails bool          // PROVISIONING to ERROR instead
+	RebootAfter    time.Duration // REBOOTING to RUNNING
+	RebootKills    bool          // a reboot fails the jobs on the resource
+	StopAfter      time.Duration // STOPPING lasts that much at least, and until its jobs have ended
+
+	// Listing and creating.
+	ListLag      time.Duration // ListCustomJobs leaves out younger jobs
+	CreateAnswer CreateAnswer
+
+	// Endings.
+	TimeoutFails    bool // a job over its scheduling.timeout is FAILED, not CANCELLED
+	CancelIsIgnored bool // a cancelled job ends SUCCEEDED
+
+	// Rates per project and location; zero means unlimited. A breach fails with
+	// RESOURCE_EXHAUSTED.
+	SubmitPerMinute int // creates and deletes, and reboots
+	OtherPerMinute  int // everything else
+
+	// MachineQuota, if not empty, is a metric such as
+	// "custom_model_training_nvidia_l4_gpus" whose quota is used up: creating a
+	// job fails with RESOURCE_EXHAUSTED, naming it. It holds for jobs on machines
+	// of their own and, with MachineQuotaOnResources, for jobs on a resource.
+	MachineQuota            string
+	MachineQuotaOnResources bool
+}
+
+// DefaultBehaviour is what is recorded or documented of the real service, and
+// where nothing is, the gentlest choice.
+func DefaultBehaviour() Behaviour {
+	return Behaviour{
+		StartTimeAfter:     150 * time.Millisecond,
+		QueuedAfter:        300 * time.Millisecond,
+		PendingAfter:       2500 * time.Millisecond,
+		RunningAfter:       4 * time.Second,
+		RunFor:             2 * time.Second,
+		CancelAfter:        2500 * time.Millisecond,
+		FullPool:           FullQueueForEver,
+		QueueState:         WaitPending,
+		QueueFailAfter:     10 * time.Minute,
+		AcceptFailAfter:    time.Second,
+		Mismatch:           RefuseInvalidArgument,
+		ResourceNotRunning: RefuseFailedPrecondition,
+		ResourceAbsent:     RefuseNotFound,
+		ScaleUpAfter:       2 * time.Minute,
+		ScaleDownAfter:     10 * time.Minute,
+		ProvisionAfter:     5 * time.Minute,
+		RebootAfter:        2 * time.Minute,
+		CreateAnswer:       CreateAnswered,
+		SubmitPerMinute:    60,
+		OtherPerMinute:     600,
+	}
+}
+
+// fault is the lie that the knob asks for after a create that was done.
+func (a CreateAnswer) fault() Fault {
+	switch a {
+	case CreateUnavailable:
+		return FailAfter(codes.Unavailable, "The service is currently unavailable.")
+	case CreateDeadlineExceeded:
+		return FailAfter(codes.DeadlineExceeded, "Deadline expired before operation could complete.")
+	case CreateDropped:
+		return DropAfter()
+	}
+	return Fault{}
+}
+
+// SetBehaviour plays what is due under the old knobs and then lets change edit
+// them; change must not call the server. Jobs that wait get another chance at
+// once.
+func (s *Server) SetBehaviour(change func(*Behaviour)) {
+	_ = s.touch(func() error {
+		change(&s.knobs)
+		for _, r := range s.byAge() {
+			s.pump(r)
+		}
+		return nil
+	})
+}
+
+// Behaviour is a copy of the knobs as they are.
+func (s *Server) Behaviour() Behaviour {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.knobs
+}

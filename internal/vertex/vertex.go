@@ -1,0 +1,166 @@
+// Package vertex is the port for training jobs and the persistent resources
+// they run on.
+//
+// # What Vertex AI promises
+//
+// Very little, and the contract of [Client] says no more than that: a create
+// takes no idempotency key and returns at once; created is not running; states
+// go forth and back between pending and queued; a cancel is a wish; a list may
+// lag behind a create; and the answer to any call may be lost.
+//
+// A job of ours carries three labels: [LabelRun] names one run of one request,
+// [LabelRequest] the request's key, [LabelDeployment] who submitted it. A label
+// proves nothing by itself, since anybody can set it; it is a way to find jobs
+// that the ledger then confirms.
+package vertex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
+)
+
+// Label keys on the jobs that we submit. Users may not set them
+// (message.LabelPrefix).
+const (
+	LabelRun        = "berth-run"
+	LabelRequest    = "berth-request"
+	LabelDeployment = "berth-deployment"
+)
+
+// A Client talks to Vertex AI. All errors are [*Error]. Implementations set a
+// deadline of their own on every call, unless the context has an earlier one,
+// and repeat nothing.
+type Client interface {
+	// Create submits a job under a parent, projects/P/locations/L. Of its errors
+	// only those of kind [RateLimited], [Passing] and [Permanent] mean that no
+	// job was created. After [Unclear] there may be one, now or in a while.
+	Create(ctx context.Context, parent string, job *aiplatformpb.CustomJob) (Job, error)
+	// Get returns one job; [NotFound] when there is none of that name.
+	Get(ctx context.Context, name string) (Job, error)
+	// Find returns the jobs, live or ended, that carry a run's label, oldest
+	// first. A job created a moment ago may be missing.
+	Find(ctx context.Context, parent, run string) ([]Job, error)
+	// Live returns all jobs under a parent that are in no terminal state, ours
+	// and others'. A job created a moment ago may be missing; absence proves
+	// nothing.
+	Live(ctx context.Context, parent string) ([]Job, error)
+	// Cancel asks for the end of a job. It returns before the job has ended, and
+	// the job may still succeed. Cancelling an ended job is no error;
+	// [NotFound] when there is none of that name.
+	Cancel(ctx context.Context, name string) error
+	// Resource returns a persistent resource by its full name; [NotFound] when
+	// there is none.
+	Resource(ctx context.Context, name string) (Resource, error)
+}
+
+// A Job is a CustomJob as far as we care.
+type Job struct {
+	Name               string // projects/NUMBER/locations/L/customJobs/ID, as Vertex AI wrote it
+	State              JobState
+	Run                string // value of LabelRun, "" without one
+	Request            message.Key
+	Deployment         string
+	PersistentResource string // id, "" for a job that runs elsewhere
+	Ask                capacity.Ask
+	CreateTime         time.Time
+	StartTime          time.Time // set long before RUNNING; says nothing about it
+	EndTime            time.Time
+	Error              *message.JobError // of ended jobs
+}
+
+// A JobState is the name of a google.cloud.aiplatform.v1.JobState without its
+// prefix.
+type JobState string
+
+const (
+	JobUnspecified        JobState = "STATE_UNSPECIFIED"
+	JobQueued             JobState = "QUEUED"
+	JobPending            JobState = "PENDING"
+	JobRunning            JobState = "RUNNING"
+	JobSucceeded          JobState = "SUCCEEDED"
+	JobFailed             JobState = "FAILED"
+	JobCancelling         JobState = "CANCELLING"
+	JobCancelled          JobState = "CANCELLED"
+	JobPaused             JobState = "PAUSED"
+	JobExpired            JobState = "EXPIRED"
+	JobUpdating           JobState = "UPDATING"
+	JobPartiallySucceeded JobState = "PARTIALLY_SUCCEEDED"
+)
+
+// Ended reports whether the state is terminal.
+func (s JobState) Ended() bool {
+	switch s {
+	case JobSucceeded, JobFailed, JobCancelled, JobExpired, JobPartiallySucceeded:
+		return true
+	}
+	return false
+}
+
+// Ran reports whether a job in this state runs or has run. UPDATING is reached
+// only from RUNNING.
+func (s JobState) Ran() bool {
+	return s == JobRunning || s == JobUpdating || s == JobPaused
+}
+
+// A Resource is a persistent resource as far as we care.
+type Resource struct {
+	State         string // PersistentResource.State without prefix, for example "RUNNING"
+	CreateTime    time.Time
+	Pools         []capacity.Pool // shapes normal
+	Network       string
+	EncryptionKey string
+	CustomAccount bool // enable_custom_service_account
+}
+
+// Running is the one State in which jobs are accepted.
+const Running = "RUNNING"
+
+// A Kind sorts errors by what they allow to conclude.
+type Kind string
+
+const (
+	// Unclear: the call may have had its effect. Everything not known to be one
+	// of the others is unclear: lost connections, deadlines, Internal, Unknown.
+	Unclear Kind = "UNCLEAR"
+	// RateLimited: too many calls a minute, nothing done.
+	RateLimited Kind = "RATE_LIMITED"
+	// Passing: refused because of how things are right now: no free replica,
+	// persistent resource not ready. Nothing done.
+	Passing Kind = "PASSING"
+	// Permanent: refused because of what was asked, or of who asks. Nothing done.
+	Permanent Kind = "PERMANENT"
+	// NotFound: there is nothing of that name. For Create it is Passing instead:
+	// what is missing is the persistent resource, and those come back.
+	NotFound Kind = "NOT_FOUND"
+)
+
+// An Error is a failed call.
+type Error struct {
+	Op      string // "create", "get", ...
+	Name    string // what it was about
+	Kind    Kind
+	Code    int32  // google.rpc.Code; 0 when there was no answer
+	Message string // Vertex AI's words. It may quote the job, so it goes into events, not into logs.
+	Err     error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("vertex: %s %s: %s (code %d)", e.Op, e.Name, e.Kind, e.Code)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf returns the kind of an error of a [Client], Unclear for any other.
+func KindOf(err error) Kind {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.Kind
+	}
+	return Unclear
+}
