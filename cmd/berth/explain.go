@@ -46,7 +46,8 @@ func (c *explainCmd) Run(g *globals) error {
 	}
 	reasons(g.out, q.Outcome)
 	if len(q.Warnings) > 0 {
-		say(g.out, "\nRemarks:")
+		say(g.out, "")
+		say(g.out, "Remarks:")
 		problems(g.out, q.Warnings)
 	}
 	return verdict(q.Verdict)

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"time"
 
@@ -41,12 +41,14 @@ func (f *follower) run() error {
 		switch {
 		case f.ctx.Err() != nil:
 			return f.stopped()
-		case err != nil && passing(err) && f.failures < maxFailures:
-			if f.failures++; f.failures == 1 {
-				say(f.err, "asking again: %v", err)
-			}
-		case done || err != nil:
+		case done:
 			return err
+		case err != nil && (!passing(err) || f.failures == maxFailures):
+			return fmt.Errorf("%w. The job is left alone; show it with: berth show %s", err, f.sent.ID)
+		case err != nil:
+			if f.failures++; f.failures == 1 {
+				say(f.err, "Asking again: %v", err)
+			}
 		default:
 			f.failures = 0
 		}
@@ -97,7 +99,7 @@ func (f *follower) poll() (done bool, err error) {
 // ask returns what is known under an id, nil for nothing.
 func (f *follower) ask(kind message.Kind, id string) (*statuspage.Request, error) {
 	var r statuspage.Request
-	_, err := f.door.get(context.WithoutCancel(f.ctx), &r, url.Values{"kind": {string(kind)}, "tenant": {f.Tenant}}, "requests", id)
+	_, err := f.door.get(f.ctx, &r, url.Values{"kind": {string(kind)}, "tenant": {f.Tenant}}, "requests", id)
 	switch {
 	case notFound(err):
 		return nil, nil

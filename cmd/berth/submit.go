@@ -53,7 +53,7 @@ func (c *submitCmd) Run(g *globals) error {
 		return err
 	}
 	req, refused, err := check(data, attributes)
-	if err != nil && !c.NoCheck {
+	if err != nil {
 		return err
 	}
 	if refused != nil && !c.NoCheck {

@@ -11,12 +11,12 @@ import (
 
 // A target is what the tool talks to.
 type target struct {
-	Project   string        `env:"BERTH_PROJECT" group:"Target:" placeholder:"ID" help:"Project of the deployment, to publish in ($$BERTH_PROJECT)."`
-	Topic     string        `env:"BERTH_REQUEST_TOPIC" group:"Target:" default:"berth-requests" placeholder:"ID" help:"Request topic: id or full name ($$BERTH_REQUEST_TOPIC, by default ${default})."`
-	StatusURL string        `name:"status-url" env:"BERTH_STATUS_URL" group:"Target:" placeholder:"URL" help:"URL of the Status door, to read from ($$BERTH_STATUS_URL)."`
-	Token     string        `env:"BERTH_TOKEN" group:"Target:" placeholder:"JWT" help:"Identity token for the Status door ($$BERTH_TOKEN). Without one, that of the application default credentials is used for https."`
+	Project   string        `env:"BERTH_PROJECT" group:"Target:" placeholder:"ID" help:"Project of the deployment, to publish in."`
+	Topic     string        `env:"BERTH_REQUEST_TOPIC" group:"Target:" default:"berth-requests" placeholder:"ID" help:"Request topic: id or full name, by default ${default}."`
+	StatusURL string        `name:"status-url" env:"BERTH_STATUS_URL" group:"Target:" placeholder:"URL" help:"URL of the Status door, to read from."`
+	Token     string        `env:"BERTH_TOKEN" group:"Target:" placeholder:"JWT" help:"Identity token for the Status door. For https, by default that of the application default credentials."`
 	Local     bool          `group:"Target:" help:"Talk to the local stack whatever the environment says."`
-	Tenant    string        `env:"BERTH_TENANT" group:"Target:" default:"default" placeholder:"NAME" help:"Tenant whose requests are meant ($$BERTH_TENANT). Publishing does not choose it: the subscription does."`
+	Tenant    string        `env:"BERTH_TENANT" group:"Target:" default:"default" placeholder:"NAME" help:"Tenant whose requests are meant. Publishing does not choose it: the subscription does."`
 	Timeout   time.Duration `group:"Target:" default:"30s" help:"Limit on each call."`
 
 	pubsub string // host:port without TLS; "" for Google's, or $PUBSUB_EMULATOR_HOST's

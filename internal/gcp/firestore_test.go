@@ -23,7 +23,7 @@ import (
 
 // openEmulator returns an empty ledger in the official emulator, whose calls go
 // through the given interceptors.
-func openEmulator(t *testing.T, p *proxy) *Ledger {
+func openEmulator(t testing.TB, p *proxy) *Ledger {
 	t.Helper()
 	options := append(local(emulatortest.Firestore(t)),
 		option.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(p.unary)),

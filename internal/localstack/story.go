@@ -122,7 +122,7 @@ func (st *Story) Tell(ctx context.Context) error {
 				return fmt.Errorf("%s waits for %s of %s: %w", s.Name, s.After.Event, s.After.Sample, err)
 			}
 		}
-		for range max(1, s.Copies) {
+		for range s.copies() {
 			id, err := publisher.Publish(ctx, &pubsub.Message{Data: []byte(s.Message.Data), Attributes: s.Message.Attributes}).Get(ctx)
 			if err != nil {
 				return fmt.Errorf("publish %s: %w", s.Name, err)
@@ -368,4 +368,13 @@ func (st *Story) leftovers(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// copies is how often a sample is published; a negative number means that
+// somebody else does it.
+func (s Sample) copies() int {
+	if s.Copies == 0 {
+		return 1
+	}
+	return max(0, s.Copies)
 }

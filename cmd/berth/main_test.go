@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"cloud.google.com/go/pubsub/v2/pstest"
+	"github.com/rogpeppe/go-internal/testscript"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/controller"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/localstack/statefile"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/statuspage"
+	"example.com/berth/internal/vertex"
+)
+
+var update = flag.Bool("update", false, "rewrite what the scripts expect")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"berth": main})
+}
+
+// TestScripts runs each script of testdata against a stack of its own. Beside
+// the usual commands there are:
+//
+//	exits N args...   run berth and want its exit code
+//	await ID STATE    wait until the ledger says so
+//	job ID STATE      put the request's job into a state, and reconcile
+//	nofile            take the local stack's file away
+//	deadfile          leave one of a process that has ended
+//	deployment        be a deployment: named by environment variables
+func TestScripts(t *testing.T) {
+	stacks := map[string]*stack{} // by work folder
+	var mu sync.Mutex
+	of := func(ts *testscript.TestScript) *stack {
+		mu.Lock()
+		defer mu.Unlock()
+		return stacks[ts.Getenv("WORK")]
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			s, err := startStack(env)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			stacks[env.WorkDir] = s
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":      exits,
+			"await":      func(ts *testscript.TestScript, _ bool, args []string) { of(ts).await(ts, args[0], args[1]) },
+			"job":        func(ts *testscript.TestScript, _ bool, args []string) { of(ts).job(ts, args[0], args[1]) },
+			"nofile":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(os.Remove(of(ts).file)) },
+			"deadfile":   func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).deadfile(ts) },
+			"deployment": func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).deployment(ts) },
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got, exit := 0, (*exec.ExitError)(nil)
+	if err := ts.Exec("berth", args[1:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("run berth: %v", err)
+	}
+	if got != want {
+		ts.Fatalf("berth %s ended with %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// A stack is all that the tool talks to, in this process: a topic that is
+// pulled into a real controller over the memory twins, and the real Status door.
+type stack struct {
+	ledger *ledger.Mem
+	vertex *vertex.Mem
+	c      *controller.Controller
+	pubsub string // host:port
+	door   string // URL
+	locked string // URL that wants the token "letmein"
+	file   string
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when something has been handled
+}
+
+type nowhere struct{}
+
+func (nowhere) Publish(context.Context, ...message.Outcome) error { return nil }
+
+const (
+	project  = "test-project"
+	poolName = "projects/" + project + "/locations/us-central1/persistentResources/pool"
+)
+
+func startStack(env *testscript.Env) (*stack, error) {
+	cpu := capacity.Shape{MachineType: "n1-standard-4"}.Normal()
+	l4 := capacity.Shape{MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1, DiskType: "pd-standard", DiskSizeGB: 200}
+	s := &stack{ledger: ledger.NewMem(nil), vertex: vertex.NewMem(time.Now), changed: make(chan struct{}), file: env.WorkDir + "/.stack.json"}
+	s.vertex.SetResource(poolName, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{
+		{ID: "cpu", Shape: cpu, Count: 4}, {ID: "gpu", Shape: l4, Count: 1, Max: 2},
+	}})
+	s.vertex.AddForeign("projects/"+project+"/locations/us-central1", "pool", capacity.Ask{{Shape: l4, Replicas: 1}})
+	cfg := controller.DefaultConfig()
+	cfg.Project, cfg.Regions, cfg.DefaultResource = project, []string{"us-central1"}, "pool"
+	s.c = controller.New(cfg, s.ledger, s.vertex, nowhere{}, slog.New(slog.DiscardHandler), controller.RealEnv())
+	door := statuspage.New(s.c, s.ledger, statuspage.Info{Project: project, Regions: cfg.Regions, Deployment: cfg.Deployment, Policy: cfg.Policy})
+	if err := s.pull(env); err != nil {
+		return nil, err
+	}
+	serve := func(h http.HandlerFunc) string {
+		srv := httptest.NewServer(h)
+		env.Defer(srv.Close)
+		return srv.URL
+	}
+	s.door = serve(door.ServeHTTP) + "/Status"
+	s.locked = serve(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer letmein" {
+			http.Error(w, "<html>no</html>", http.StatusUnauthorized)
+			return
+		}
+		door.ServeHTTP(w, r)
+	})
+	env.Setenv("BERTH_LOCALSTACK_FILE", s.file)
+	env.Setenv("TZ", "UTC")
+	return s, s.write(os.Getpid())
+}
+
+func (s *stack) write(pid int) error {
+	text, err := json.Marshal(statefile.State{PID: pid, Project: project, PubSub: s.pubsub, Topic: "berth-requests", Status: s.door})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.file, text, 0o600)
+}
+
+// pull starts Pub/Sub and hands every message of the topic to the controller.
+func (s *stack) pull(env *testscript.Env) error {
+	srv := pstest.NewServer()
+	s.pubsub = srv.Addr
+	conn, err := grpc.NewClient(srv.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	client, err := pubsub.NewClient(ctx, project, option.WithGRPCConn(conn))
+	if err != nil {
+		cancel()
+		return err
+	}
+	topic, sub := "projects/"+project+"/topics/berth-requests", "projects/"+project+"/subscriptions/berth-requests"
+	_, err = client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: topic})
+	if err == nil {
+		_, err = client.SubscriptionAdminClient.CreateSubscription(ctx, &pubsubpb.Subscription{Name: sub, Topic: topic})
+	}
+	done := make(chan error, 1)
+	env.Defer(func() {
+		cancel()
+		err := <-done
+		if err := errors.Join(err, client.Close(), srv.Close()); err != nil && !errors.Is(err, io.EOF) {
+			env.T().Log("stop the stack:", err)
+		}
+	})
+	go func() {
+		done <- client.Subscriber(sub).Receive(ctx, func(ctx context.Context, m *pubsub.Message) {
+			d := message.Delivery{ID: m.ID, PublishTime: m.PublishTime, Attributes: m.Attributes, Data: m.Data}
+			if err := s.c.Handle(ctx, "default", d); err != nil {
+				m.Nack()
+				return
+			}
+			m.Ack()
+			s.tell()
+		})
+	}()
+	return err
+}
+
+// tell wakes those who wait for a change.
+func (s *stack) tell() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *stack) find(id string) *ledger.Record {
+	for _, r := range s.ledger.Records() {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+// await waits until a request, or the request that a job belongs to, is in a
+// state. ANSWERED means that there is an answer, whatever the id.
+func (s *stack) await(ts *testscript.TestScript, id, state string) {
+	limit := time.After(20 * time.Second)
+	for {
+		s.mu.Lock()
+		changed := s.changed
+		s.mu.Unlock()
+		if state == "ANSWERED" {
+			for _, r := range s.ledger.Records() {
+				if r.Kind == message.KindAnswer {
+					return
+				}
+			}
+		} else if r := s.find(id); r != nil && string(r.State) == state {
+			return
+		}
+		select {
+		case <-changed:
+		case <-limit:
+			ts.Fatalf("%s is not %s in time: %+v", id, state, s.find(id))
+		}
+	}
+}
+
+func (s *stack) job(ts *testscript.TestScript, id, state string) {
+	r := s.find(id)
+	if r == nil || r.Reservation.Job == "" {
+		ts.Fatalf("%s has no job", id)
+	}
+	s.vertex.SetJob(r.Reservation.Job, vertex.JobState(state))
+	// A budget of less than a poll makes one pass.
+	if _, err := s.c.Reconcile(context.Background(), fmt.Sprint("test-", id), time.Millisecond); err != nil {
+		ts.Fatalf("reconcile: %v", err)
+	}
+	s.tell()
+}
+
+func (s *stack) deadfile(ts *testscript.TestScript) {
+	child := exec.Command(os.Args[0], "-test.run=^$")
+	ts.Check(child.Run())
+	ts.Check(s.write(child.Process.Pid))
+}
+
+func (s *stack) deployment(ts *testscript.TestScript) {
+	ts.Check(os.Remove(s.file))
+	ts.Setenv("BERTH_PROJECT", project)
+	ts.Setenv("BERTH_STATUS_URL", s.locked)
+	ts.Setenv("BERTH_TOKEN", "letmein")
+	ts.Setenv("PUBSUB_EMULATOR_HOST", s.pubsub)
+}

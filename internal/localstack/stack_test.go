@@ -1,0 +1,215 @@
+package localstack
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/localstack/emulator"
+	"example.com/berth/internal/localstack/emulatortest"
+)
+
+func TestMain(m *testing.M) {
+	if FunctionMain() {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// start starts a stack for a test, on shared official emulators or embedded.
+func start(t *testing.T, embedded bool) *Stack {
+	t.Helper()
+	o := Options{Embedded: embedded, Project: emulatortest.Project(t), Log: &logs{t: t}}
+	if !embedded {
+		t.Setenv(emulator.FirestoreHostEnv, emulatortest.Firestore(t))
+		t.Setenv(emulator.PubSubHostEnv, emulatortest.PubSub(t))
+	}
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatalf("start the stack: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Errorf("stop the stack: %v", err)
+		}
+	})
+	return s
+}
+
+// logs keeps what the processes write and shows it if the test fails.
+type logs struct {
+	t    *testing.T
+	mu   sync.Mutex
+	text bytes.Buffer
+	once sync.Once
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.once.Do(func() {
+		l.t.Cleanup(func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.t.Failed() {
+				l.t.Logf("logs:\n%s", l.text.String())
+			}
+		})
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func samples(t *testing.T) []Sample {
+	t.Helper()
+	root, err := Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := LoadSamples(filepath.Join(root, "testdata", "requests"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func tell(t *testing.T, s *Stack, samples []Sample, meanwhile func(context.Context)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	story := NewStory(s, samples, t.Logf)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if meanwhile != nil {
+			meanwhile(ctx)
+		}
+	}()
+	if err := story.Tell(ctx); err != nil {
+		t.Errorf("the story did not end: %v", err)
+	}
+	cancel()
+	<-done
+	var table strings.Builder
+	if err := story.Check(t.Context(), &table); err != nil {
+		t.Errorf("%v\n%s", err, table.String())
+	}
+}
+
+// TestStory runs every sample request from publication to its last event, under
+// the real functions framework.
+func TestStory(t *testing.T) {
+	t.Run("official emulators", func(t *testing.T) { tell(t, start(t, false), samples(t), nil) })
+	t.Run("embedded", func(t *testing.T) { tell(t, start(t, true), samples(t), nil) })
+}
+
+// TestStoryUnderKills kills the function process again and again while the
+// story is told. Whatever it was doing, each request must come out as if
+// nothing had happened.
+func TestStoryUnderKills(t *testing.T) {
+	s := start(t, false)
+	var calm []Sample
+	for _, sample := range samples(t) {
+		// What ends as REJECTED or waits depends on moments that kills shift.
+		if sample.After.Sample == "" || sample.Expect.Silent {
+			calm = append(calm, sample)
+		}
+	}
+	for i := range calm {
+		// A job can be over before anybody looks, and anything may have to wait.
+		for j, e := range calm[i].Expect.Events {
+			if e == "started" && calm[i].Name != "12-runs-too-long" {
+				calm[i].Expect.Events[j] = "started?"
+			}
+		}
+		if e := calm[i].Expect.Events; len(e) > 0 && e[0] == "reserved" {
+			calm[i].Expect.Events = append([]string{"queued?"}, e...)
+		}
+	}
+	kills := 0
+	tell(t, s, calm, func(ctx context.Context) {
+		tick := time.NewTicker(700 * time.Millisecond)
+		defer tick.Stop()
+		for kills < 12 {
+			select {
+			case <-tick.C:
+				if err := s.Function.Kill(); err == nil {
+					kills++
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	t.Logf("%d kills, %d starts of the function", kills, s.Function.Starts())
+	if s.Function.Starts() < 3 {
+		t.Errorf("the function was started %d times; it was to be killed", s.Function.Starts())
+	}
+}
+
+// TestFiftyAtOnce delivers one message fifty times at the same moment, straight
+// to the door.
+func TestFiftyAtOnce(t *testing.T) {
+	s := start(t, false)
+	body := `{"subscription":"projects/p/subscriptions/berth-admit","message":{"messageId":"77001","publishTime":"` +
+		time.Now().UTC().Format(time.RFC3339Nano) + `","attributes":{"berth-request-id":"fifty"},"data":"` +
+		`W3sibWFjaGluZV9zcGVjIjp7Im1hY2hpbmVfdHlwZSI6Im4xLXN0YW5kYXJkLTQifSwicmVwbGljYV9jb3VudCI6MSwiY29udGFpbmVyX3NwZWMiOnsiaW1hZ2VfdXJpIjoieCJ9fV0="}}`
+	var wg sync.WaitGroup
+	codes := make(chan int, 50)
+	for range 50 {
+		wg.Go(func() {
+			resp, err := http.Post(s.Function.URL("Admit"), "application/json", strings.NewReader(body))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			codes <- resp.StatusCode
+		})
+	}
+	wg.Wait()
+	close(codes)
+	for code := range codes {
+		if code != http.StatusOK {
+			t.Errorf("the door answered %d", code)
+		}
+	}
+	var fifty Sample
+	fifty.Name, fifty.ID, fifty.Expect.Jobs = "fifty", "fifty", 1
+	fifty.Expect.Events = []string{"queued?", "reserved", "submitted", "started?", "succeeded"}
+	fifty.Message.Data, fifty.Message.Attributes = "[", map[string]string{"berth-request-id": "other"} // one more message, to follow the topic
+	other := fifty
+	other.Name, other.ID, other.Expect.Jobs, other.Expect.Events = "other", "", 0, []string{"refused"}
+	fifty.Copies = -1
+	tell(t, s, []Sample{fifty, other}, nil)
+	if n := len(s.Fake.Jobs()); n != 1 {
+		t.Errorf("%d jobs at Vertex AI, want 1", n)
+	}
+}
+
+// TestStopLeavesNothing looks for what a stopped stack may have left behind.
+func TestStopLeavesNothing(t *testing.T) {
+	s, err := Start(t.Context(), Options{Embedded: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, url := s.Function.PID(), s.Function.URL("Status")
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
+		t.Errorf("function process %d is still there", pid)
+	}
+	if resp, err := http.Get(url); err == nil {
+		_ = resp.Body.Close()
+		t.Errorf("the function still answers at %s", url)
+	}
+}
