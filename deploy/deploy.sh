@@ -16,8 +16,7 @@ if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 403)); then
 fi
 
 usage() {
-  cat <<'HELP'
-usage: deploy.sh --project=ID --region=REGION [flags]
+  printf '%s\n' 'usage: deploy.sh --project=ID --region=REGION [flags]
 
 Creates, or updates, everything that Berth needs in a project: identities, the
 Firestore database, topics, the functions Admit, Reconcile and Status, their
@@ -41,8 +40,7 @@ subscriptions, and the tick.
   --runtime=ID              functions runtime (default go126)
   --prefix=NAME             of everything created here (default berth)
   --dry-run                 print the commands, run none; needs no credentials
-  --help                    print this
-HELP
+  --help                    print this'
 }
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -173,7 +171,9 @@ role=${prefix//-/_}_jobs
 deployment=default
 [[ $prefix == berth ]] || deployment=$prefix
 
-source_dir=$(cd -- "${BASH_SOURCE[0]%/*}/.." && pwd)
+source_dir=./${BASH_SOURCE[0]}
+[[ ${BASH_SOURCE[0]} == /* ]] && source_dir=${BASH_SOURCE[0]}
+source_dir=$(cd -- "${source_dir%/*}/.." && pwd)
 
 # --- running, or printing ---------------------------------------------------
 

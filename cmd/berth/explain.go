@@ -63,7 +63,7 @@ func sentence(q statuspage.Quote) string {
 	case q.Type == message.Refused:
 		return "REFUSE: the message cannot be taken."
 	case q.Verdict == string(admission.Admit) && q.ScaleUp:
-		return "ADMIT: the job would be submitted now, and start when the autoscaler has added machines" + where
+		return "ADMIT: the job would be submitted now; the autoscaler has to add machines first" + where
 	case q.Verdict == string(admission.Admit):
 		return "ADMIT: the job would start now" + where
 	case q.Verdict == string(admission.Wait):

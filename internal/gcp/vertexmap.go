@@ -2,10 +2,10 @@ package gcp
 
 import (
 	"strings"
+	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
-	"time"
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
