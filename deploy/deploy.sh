@@ -303,7 +303,7 @@ if $dry_run; then
   echo 'set -euo pipefail'
 else
   command -v gcloud >/dev/null || fail 'gcloud is not installed (or not on the PATH); --dry-run works without'
-  trap 'printf "deploy.sh: stopped at line %s; mend the cause and run it again\n" "$LINENO" >&2' ERR
+  trap '(($? == 0)) || echo "deploy.sh: stopped; mend the cause and run it again" >&2' EXIT
 fi
 
 # --- project ----------------------------------------------------------------

@@ -25,7 +25,7 @@ func fit(w io.Writer, findings []capacity.Finding) {
 	t.end()
 	for _, f := range findings {
 		for _, n := range f.Nearest {
-			if n.Pool != f.Nearest[0].Pool && len(n.Fields) > len(f.Nearest[0].Fields) {
+			if len(n.Fields) > len(f.Nearest[0].Fields) {
 				continue // only the nearest pools help
 			}
 			say(w, "")

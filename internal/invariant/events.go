@@ -1,0 +1,119 @@
+package invariant
+
+import (
+	"fmt"
+	"strings"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// events checks that a record's letters tell a story that the table allows.
+func (c *checker) events(r *ledger.Record) {
+	if len(r.Letters) == 0 {
+		c.add(EventPath, r, nil, "it is known", "no event tells of it")
+		return
+	}
+	first := r.Letters[0].Outcome.Sequence
+	state := lifecycle.None
+	if first > 1 {
+		state = "" // the beginning is no longer kept; see below
+	}
+	for i, l := range r.Letters {
+		o := l.Outcome
+		if i > 0 && o.Sequence <= r.Letters[i-1].Outcome.Sequence {
+			c.add(EventPath, r, nil, fmt.Sprintf("event %d comes before event %d", r.Letters[i-1].Outcome.Sequence, o.Sequence), "they are not in order")
+		}
+		gap := i > 0 && o.Sequence != r.Letters[i-1].Outcome.Sequence+1
+		if gap && !l.Sent {
+			c.add(EventPath, r, nil, fmt.Sprintf("event %d is kept", o.Sequence), "the one before it is gone")
+		}
+		if l.ID != fmt.Sprintf("%s-%d", r.Key, o.Sequence) {
+			c.add(EventPath, r, nil, "event has id "+l.ID, "its number is %d", o.Sequence)
+		}
+		if r.Kind == message.KindAnswer {
+			continue
+		}
+		next := lifecycle.State(o.State)
+		if !gap && (i > 0 || first == 1) && !reachable(state, next, word(l.Type)) {
+			c.add(EventPath, r, nil, fmt.Sprintf("event %d says %s", o.Sequence, next), "the table does not lead there from %q", state)
+		}
+		if i > 0 && state.Terminal() {
+			c.add(EventPath, r, nil, fmt.Sprintf("it ended with event %d", r.Letters[i-1].Outcome.Sequence), "event %d follows", o.Sequence)
+		}
+		state = next
+	}
+	last := r.Letters[len(r.Letters)-1].Outcome
+	if last.Sequence != r.Sequence {
+		c.add(EventPath, r, nil, fmt.Sprintf("the last event is %d", last.Sequence), "the record has counted to %d", r.Sequence)
+	}
+	if r.Kind != message.KindAnswer && state != r.State && !silently(state, r.State) {
+		c.add(EventPath, r, nil, "the last event says "+string(state), "it is %s", r.State)
+	}
+}
+
+// reachable says whether the table leads from one state to another by rows of
+// which only the last has a letter, which is word.
+func reachable(from, to lifecycle.State, word string) bool {
+	seen := map[lifecycle.State]bool{}
+	var walk func(lifecycle.State) bool
+	walk = func(s lifecycle.State) bool {
+		if seen[s] {
+			return false
+		}
+		seen[s] = true
+		for _, row := range lifecycle.Table {
+			if row.From != s {
+				continue
+			}
+			if row.Letter == word && row.To == to || row.Letter == "" && walk(row.To) {
+				return true
+			}
+		}
+		return false
+	}
+	return walk(from)
+}
+
+// silently says whether rows without a letter lead from one state to another.
+func silently(from, to lifecycle.State) bool {
+	seen := map[lifecycle.State]bool{from: true}
+	queue := []lifecycle.State{from}
+	for len(queue) > 0 {
+		s := queue[0]
+		queue = queue[1:]
+		for _, row := range lifecycle.Table {
+			if row.From == s && row.Letter == "" && !seen[row.To] {
+				seen[row.To] = true
+				queue = append(queue, row.To)
+			}
+		}
+	}
+	return seen[to]
+}
+
+// letters checks that each is published or still to be sent.
+func (c *checker) letters(r *ledger.Record) {
+	done := r.Kind == message.KindAnswer || r.State.Terminal()
+	if !r.ExpireAt.IsZero() && (!done || len(r.Unsent()) > 0) {
+		c.add(LetterKept, r, nil, "it may be deleted", "it is %s with %d unsent events", r.State, len(r.Unsent()))
+	}
+	if c.Published == nil {
+		return
+	}
+	for _, l := range r.Letters {
+		if l.Sent && !c.Published[l.ID] {
+			c.add(LetterKept, r, nil, "event "+l.ID+" is marked as sent", "the outcome topic does not have it")
+		}
+	}
+}
+
+// word is the word of an event type: queued, reserved, ...
+func word(t message.Type) string {
+	part := strings.Split(string(t), ".")
+	if len(part) < 2 {
+		return string(t)
+	}
+	return part[len(part)-2]
+}

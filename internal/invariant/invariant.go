@@ -1,0 +1,320 @@
+// Package invariant is Berth's promises as checks over what can be seen: the
+// ledger's documents, the jobs at Vertex AI, the events that were published.
+// The simulator checks them after every step, the chaos run and the doctor at
+// the end, and production a sample of them.
+//
+// There are three kinds:
+//
+//   - [Check] judges one moment. What it forbids may never be seen, not even
+//     between two calls of one instance.
+//   - [Commit] judges one commit by what it read and what it wrote. Whether too
+//     much was taken can only be said there: a pool may shrink afterwards.
+//   - [Settled] judges a moment at which everything has come to rest: nothing in
+//     flight, nothing failing, several passes made. It finds what leaked, was
+//     lost, or waits for ever.
+//
+// Nothing here is shared with the code it judges but the table of moves, the
+// rules of fit and the decision, each of which has a test against a model of
+// its own.
+package invariant
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// A Violation names a broken promise, whom it concerns, and the two facts that
+// disagree.
+type Violation struct {
+	Rule     Rule        `json:"rule"`
+	Request  message.Key `json:"request,omitempty"`
+	Resource string      `json:"resource,omitempty"`
+	This     string      `json:"this"`
+	That     string      `json:"that"`
+}
+
+func (v Violation) String() string {
+	who := string(v.Request)
+	if v.Resource != "" {
+		who += " on " + v.Resource
+	}
+	return fmt.Sprintf("%s: %s: %s, but %s", v.Rule, who, v.This, v.That)
+}
+
+// A Rule is the name of an invariant.
+type Rule string
+
+const (
+	OverCommit   Rule = "over-commit"   // a taking commit leaves more in use than there is
+	HoldMatches  Rule = "hold-matches"  // a hold exactly where a reservation holds
+	OneJob       Rule = "one-job"       // at most one live job per run is named; others of ours end
+	TerminalStay Rule = "terminal-stay" // a terminal state never changes
+	EventPath    Rule = "event-path"    // a request's events are a path in the table, numbered without a gap, ending once
+	LetterKept   Rule = "letter-kept"   // every letter is published or unsent
+	LineMatches  Rule = "line-matches"  // the lines are exactly the waiting requests
+	NoStarvation Rule = "no-starvation" // nobody who fits for good waits for ever
+	NothingLeft  Rule = "nothing-left"  // at rest nothing is unsent, in flight or stray
+	WakeIsSet    Rule = "wake-is-set"   // whoever is not at the end has a moment at which somebody looks
+)
+
+// Rules lists every rule, for those that have to prove that each can fail.
+var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, LetterKept, LineMatches, NoStarvation, NothingLeft, WakeIsSet}
+
+// A Picture is what can be seen at one moment.
+type Picture struct {
+	Now       time.Time
+	Records   []*ledger.Record
+	Resources []*ledger.Resource
+	// Jobs are the jobs at Vertex AI, live and ended; nil if they were not asked
+	// for.
+	Jobs []vertex.Job
+	// Published are the ids of the events that the outcome topic has; nil if that
+	// is not known.
+	Published map[string]bool
+	// Complete says that Records are all there are. A sample is not.
+	Complete bool
+}
+
+// Check returns what no moment may show, in a stable order.
+func Check(p Picture) []Violation {
+	c := checker{Picture: p, records: map[message.Key]*ledger.Record{}}
+	for _, r := range p.Records {
+		c.records[r.Key] = r
+	}
+	for _, r := range p.Records {
+		c.record(r)
+	}
+	for _, res := range p.Resources {
+		c.resource(res)
+	}
+	c.jobs()
+	return c.sorted()
+}
+
+type checker struct {
+	Picture
+	records map[message.Key]*ledger.Record
+	found   []Violation
+}
+
+func (c *checker) sorted() []Violation {
+	slices.SortFunc(c.found, func(a, b Violation) int { return cmp.Compare(a.String(), b.String()) })
+	return c.found
+}
+
+func (c *checker) add(rule Rule, r *ledger.Record, res *ledger.Resource, this, that string, args ...any) {
+	v := Violation{Rule: rule, This: this, That: fmt.Sprintf(that, args...)}
+	if r != nil {
+		v.Request, v.Resource = r.Key, r.Resource
+	}
+	if res != nil {
+		v.Resource = res.Name
+	}
+	c.found = append(c.found, v)
+}
+
+func (c *checker) record(r *ledger.Record) {
+	if r.State == lifecycle.None {
+		if r.Kind != message.KindAnswer {
+			c.add(EventPath, r, nil, "the record is that of a request", "it has no state")
+		}
+	} else if !r.State.Terminal() && r.State != lifecycle.Running && r.WakeAt.IsZero() {
+		c.add(WakeIsSet, r, nil, "it is "+string(r.State), "nobody is to look at it again")
+	}
+	c.events(r)
+	c.letters(r)
+}
+
+// resource checks holds and lines against the records.
+func (c *checker) resource(res *ledger.Resource) {
+	held := func(r *ledger.Record) bool { return r.Resource == res.Name && r.State.Holds() }
+	for _, key := range slices.Sorted(maps.Keys(res.Holds)) {
+		h, r := res.Holds[key], c.records[key]
+		switch {
+		case r == nil && c.Complete:
+			c.add(HoldMatches, &ledger.Record{Key: key}, res, "there is a hold of it", "there is no such request")
+		case r == nil:
+		case !held(r):
+			c.add(HoldMatches, r, res, "there is a hold of it", "it is %s", r.State)
+		case h.Run != r.Run:
+			c.add(HoldMatches, r, res, "its hold is for run "+h.Run, "its run is %s", r.Run)
+		case !slices.Equal(h.Ask, r.Ask):
+			c.add(HoldMatches, r, res, fmt.Sprintf("its hold is for %v", h.Ask), "it asks for %v", r.Ask)
+		}
+	}
+	want := map[string][]ledger.Head{}
+	for _, r := range c.Records {
+		if held(r) {
+			if _, ok := res.Holds[r.Key]; !ok {
+				c.add(HoldMatches, r, res, "it is "+string(r.State), "it has no hold")
+			}
+		}
+		if r.Resource == res.Name {
+			for _, line := range r.Lines() {
+				want[line] = append(want[line], ledger.Head{Order: r.Order, Key: r.Key})
+			}
+		}
+	}
+	if !c.Complete {
+		return
+	}
+	for _, line := range slices.Sorted(maps.Keys(res.Lines)) {
+		got, exact := res.Lines[line], want[line]
+		slices.SortFunc(exact, func(a, b ledger.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
+		if got.Count != len(exact) {
+			c.add(LineMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(exact), line), "its line counts %d", got.Count)
+		} else if !slices.Equal(got.Heads, exact[:min(len(got.Heads), len(exact))]) {
+			c.add(LineMatches, nil, res, fmt.Sprintf("the line for %s begins %v", line, exact), "its heads are %v", got.Heads)
+		}
+		delete(want, line)
+	}
+	for _, line := range slices.Sorted(maps.Keys(want)) {
+		c.add(LineMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(want[line]), line), "there is no such line")
+	}
+}
+
+// jobs checks that no run has two jobs that both count as the run's.
+func (c *checker) jobs() {
+	named := map[string]*ledger.Record{}
+	for _, r := range c.Records {
+		if r.Reservation.Job == "" {
+			continue
+		}
+		if other := named[r.Reservation.Job]; other != nil {
+			c.add(OneJob, r, nil, "it names job "+r.Reservation.Job, "so does request %s", other.Key)
+		}
+		named[r.Reservation.Job] = r
+	}
+	for _, j := range c.Jobs {
+		r := named[j.Name]
+		if r == nil {
+			continue
+		}
+		switch {
+		case j.Request != r.Key || j.Run != r.Run && !slices.Contains(r.PastRuns, j.Run):
+			c.add(OneJob, r, nil, "it names job "+j.Name, "that job carries request %s and run %s", j.Request, j.Run)
+		case r.State.Terminal() && !j.State.Ended():
+			c.add(OneJob, r, nil, "it is "+string(r.State), "its job %s is %s", j.Name, j.State)
+		case !slices.Equal(j.Ask, r.Ask):
+			c.add(OneJob, r, nil, fmt.Sprintf("it asks for %v", r.Ask), "its job %s uses %v", j.Name, j.Ask)
+		}
+	}
+}
+
+// Commit judges one commit on a resource: before is what it read, nil if there
+// was nothing; after is what it wrote.
+func Commit(before, after *ledger.Resource) []Violation {
+	c := checker{}
+	if before == nil {
+		before = &ledger.Resource{Name: after.Name}
+	}
+	use := before.Use()
+	for _, key := range slices.Sorted(maps.Keys(before.Holds)) {
+		if h, stays := after.Holds[key]; !stays || h.Run != before.Holds[key].Run {
+			for _, n := range before.Holds[key].Ask { // given back by this very commit
+				use[n.Shape.Normal()] -= n.Replicas
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(after.Holds)) {
+		h := after.Holds[key]
+		if was, had := before.Holds[key]; had && was.Run == h.Run {
+			continue
+		}
+		r := &ledger.Record{Key: key}
+		if after.State != vertex.Running {
+			c.add(OverCommit, r, after, "it was admitted", "the resource is %s", after.State)
+		}
+		if fit := capacity.Check(after.Pools, use, h.Ask); fit.Verdict != capacity.Fits {
+			c.add(OverCommit, r, after, fmt.Sprintf("it took %v", h.Ask), "of %v with %v in use it is %s", after.Pools, use, fit.Verdict)
+		}
+		use.Add(h.Ask)
+	}
+	return c.sorted()
+}
+
+// Step judges what changed between two moments.
+func Step(before, after Picture) []Violation {
+	c := checker{}
+	was := map[message.Key]*ledger.Record{}
+	for _, r := range before.Records {
+		was[r.Key] = r
+	}
+	for _, r := range after.Records {
+		old := was[r.Key]
+		if old == nil {
+			continue
+		}
+		if old.State.Terminal() && old.State != r.State {
+			c.add(TerminalStay, r, nil, "it was "+string(old.State), "it is %s", r.State)
+		}
+		if r.Sequence < old.Sequence {
+			c.add(EventPath, r, nil, fmt.Sprintf("it had %d events", old.Sequence), "it has %d", r.Sequence)
+		}
+	}
+	return c.sorted()
+}
+
+// Settled judges a moment of rest. policy is the deployment's.
+func Settled(p Picture, policy admission.Policy) []Violation {
+	c := checker{Picture: p, records: map[message.Key]*ledger.Record{}}
+	holdsRun := map[string]string{} // run to the job that its reservation names
+	for _, r := range p.Records {
+		c.records[r.Key] = r
+		if r.State.Holds() {
+			holdsRun[r.Run] = r.Reservation.Job
+		}
+		if len(r.Unsent()) > 0 {
+			c.add(NothingLeft, r, nil, "everything is at rest", "it has %d unsent events", len(r.Unsent()))
+		}
+		switch r.State {
+		case lifecycle.Reserved, lifecycle.Submitting:
+			c.add(NothingLeft, r, nil, "everything is at rest", "it is %s", r.State)
+		case lifecycle.Cancelling:
+			c.add(NothingLeft, r, nil, "everything is at rest", "it is still CANCELLING")
+		}
+	}
+	for _, j := range p.Jobs {
+		if j.State.Ended() || j.Request == "" {
+			continue
+		}
+		r := c.records[j.Request]
+		if r == nil || j.Run != r.Run && !slices.Contains(r.PastRuns, j.Run) {
+			continue // not ours
+		}
+		if name, holds := holdsRun[j.Run]; !holds || name != j.Name {
+			c.add(NothingLeft, r, nil, "its job is "+name, "job %s of its run %s is %s as well", j.Name, j.Run, j.State)
+		}
+	}
+	for _, r := range p.Records {
+		if r.State != lifecycle.Waiting {
+			continue
+		}
+		i := slices.IndexFunc(p.Resources, func(res *ledger.Resource) bool { return res.Name == r.Resource })
+		if i < 0 {
+			c.add(NoStarvation, r, nil, "it waits", "nobody knows its resource")
+			continue
+		}
+		res := p.Resources[i]
+		d := admission.Decide(admission.Snapshot{
+			Now: p.Now, State: res.State, SeenAt: res.SeenAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
+			Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount,
+			Use: res.Use(), Holds: len(res.Holds), NotBefore: res.NotBefore, Ahead: res.Ahead(r),
+		}, admission.Ask{Needs: r.Ask, Network: r.Network, EncryptionKey: r.EncryptionKey, ServiceAccount: r.ServiceAccount,
+			OnFull: message.Queue, Waiting: true}, policy)
+		if d.Verdict == admission.Admit {
+			c.add(NoStarvation, r, nil, "it waits", "it fits: %v", d.Fit)
+		}
+	}
+	return c.sorted()
+}
