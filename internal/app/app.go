@@ -101,7 +101,7 @@ func assemble(cfg Config, log *slog.Logger, c *controller.Controller, l ledger.L
 		cfg: cfg, log: log, controller: c, now: time.Now, large: make(chan struct{}, 1),
 		status: statuspage.New(c, l, statuspage.Info{
 			Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: version(),
-			DefaultResource: cfg.DefaultResource, Policy: cfg.controller().Policy,
+			DefaultResource: cfg.DefaultResource, Policy: cfg.controller().Policy, OutcomeTopic: cfg.OutcomeTopic,
 		}),
 	}
 }

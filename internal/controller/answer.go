@@ -122,6 +122,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 				res = &ledger.Resource{Name: draft.Resource}
 			}
 			seen.onto(res)
+			seen.strangers(res)
 		case res == nil:
 			res = &ledger.Resource{Name: draft.Resource}
 		}

@@ -36,6 +36,7 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 			if rec = tx.Record(key); rec == nil {
 				rec = &ledger.Record{Key: key, Kind: kind, Tenant: tenant, ID: id, MessageID: d.ID, DisplayName: id}
 				rec.Times.Published, rec.Times.Received = d.PublishTime, tx.Now()
+				rec.Order = ledger.OrderKey(0, tx.Now(), key)
 			}
 			if slices.Contains(rec.Cancels, d.ID) {
 				rec = nil // this delivery has been here before

@@ -77,6 +77,7 @@ type Config struct {
 	BackOff      time.Duration // first pause of a resource after a passing refusal; doubles
 	MaxBackOff   time.Duration
 	Keep         time.Duration // how long an ended request stays in the ledger
+	Submitters   int           // submissions that one instance has under way
 	PostGrace    time.Duration // a letter younger than this is left to the instance that wrote it
 }
 
@@ -97,6 +98,7 @@ func DefaultConfig() Config {
 		RateRetry:    20 * time.Second,
 		BackOff:      15 * time.Second,
 		MaxBackOff:   5 * time.Minute,
+		Submitters:   8,
 		// Beyond 31 days in the topic, 31 in the subscription and 31 in the dead
 		// letters, so that no late delivery finds its id forgotten.
 		Keep:      100 * 24 * time.Hour,

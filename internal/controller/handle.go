@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.com/berth/internal/admission"
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -167,24 +169,32 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	rec.Ahead = res.Ahead(rec)
 	d := admission.Decide(Snapshot(tx.Now(), res, rec.Ahead), Ask(rec), c.cfg.Policy)
 	rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp
+	aside := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
 	switch d.Verdict {
 	case admission.Admit:
 		// Admission and the right to submit in one commit: the usual case costs
 		// no second one.
 		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Admitted, Run: c.env.NewRun()}, nil)
 		c.move(tx, res, rec, c.lease(tx, rec), nil)
-		rec.ContradictedSince = time.Time{}
+		rec.ContradictedSince, rec.Aside = time.Time{}, false
 	case admission.Refuse:
 		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Refused}, d.Reason)
 	case admission.Wait:
-		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Deferred}, d.Reason)
-		switch was := !rec.ContradictedSince.IsZero(); {
-		case d.Contradicted && !was: // out of line
+		switch {
+		case rec.State != lifecycle.Waiting:
+			rec.Aside = aside
+			c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Deferred}, d.Reason)
+		case aside && !rec.Aside:
 			res.Leave(rec)
-			rec.ContradictedSince, rec.Why = tx.Now(), d.Reason
-		case !d.Contradicted && was: // back in, at its old place
-			rec.ContradictedSince, rec.Why = time.Time{}, d.Reason
+			rec.Aside, rec.Why = true, d.Reason
+		case !aside && rec.Aside: // back in line, at its old place
+			rec.Aside, rec.Why = false, d.Reason
 			res.Join(rec)
+		}
+		if !d.Contradicted {
+			rec.ContradictedSince = time.Time{}
+		} else if rec.ContradictedSince.IsZero() {
+			rec.ContradictedSince = tx.Now()
 		}
 		rec.WakeAt = c.wakeAt(rec, tx.Now())
 	}
@@ -226,6 +236,7 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 		}
 		rec = draft.Clone()
 		rec.Times.Received = tx.Now()
+		rec.Order = ledger.OrderKey(rec.Priority, tx.Now(), rec.Key)
 		c.move(tx, nil, rec, lifecycle.What{Event: lifecycle.Refused}, draft.Why)
 		tx.PutRecord(rec)
 		return nil

@@ -14,9 +14,6 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// submitters bounds the submissions that one instance has under way.
-const submitters = 8
-
 // handOn decides the waiting requests of a resource again, from the heads of
 // its lines, until the head of every line has to wait. It returns how many wait
 // then.
@@ -70,12 +67,12 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, k
 			if rec == nil || rec.State != lifecycle.Waiting {
 				continue
 			}
-			before := rec.ContradictedSince
+			before := *rec
 			c.place(tx, res, rec)
 			if rec.State != lifecycle.Waiting {
 				moved = append(moved, rec)
 			}
-			if rec.State != lifecycle.Waiting || !rec.ContradictedSince.Equal(before) {
+			if rec.State != lifecycle.Waiting || rec.Aside != before.Aside || !rec.ContradictedSince.Equal(before.ContradictedSince) {
 				tx.PutRecord(rec)
 			}
 		}
@@ -95,7 +92,7 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, k
 // a time.
 func (c *Controller) carryOnAll(ctx context.Context, moved []*ledger.Record, began time.Time, r *Report) {
 	var g errgroup.Group
-	g.SetLimit(submitters)
+	g.SetLimit(c.cfg.Submitters)
 	for _, rec := range moved {
 		if rec.State.Holds() {
 			r.Started++

@@ -35,6 +35,18 @@ func (v view) onto(res *ledger.Resource) {
 	res.Network, res.EncryptionKey, res.CustomAccount = v.res.Network, v.res.EncryptionKey, v.res.CustomAccount
 }
 
+// strangers takes the live jobs that no hold names for foreign use: what
+// [Controller.record] does, for a question that writes nothing and so may be
+// over-careful about jobs of ours that have just ended.
+func (v view) strangers(res *ledger.Resource) {
+	res.Foreign = nil
+	for _, job := range v.live {
+		if h, held := res.Holds[job.Request]; !held || h.Run != job.Run {
+			res.Foreign = append(res.Foreign, ledger.Foreign{Job: job.Name, Ask: job.Ask})
+		}
+	}
+}
+
 // see asks Vertex AI about one resource: two calls. at is the ledger's time of
 // a moment ago.
 func (c *Controller) see(ctx context.Context, name string, at time.Time) (v view, absent bool, err error) {

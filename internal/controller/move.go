@@ -92,12 +92,12 @@ func (c *Controller) wakeAt(rec *ledger.Record, now time.Time) time.Time {
 	switch rec.State {
 	case lifecycle.Waiting:
 		end := rec.Times.Received.Add(rec.MaxWait)
-		if rec.ContradictedSince.IsZero() {
+		if !rec.Aside {
 			return end
 		}
 		for _, t := range []time.Time{now.Add(5 * c.cfg.Tick), rec.ContradictedSince.Add(c.cfg.Policy.Regret)} {
 			if t.After(now) && t.Before(end) {
-				end = t // it stands in no line, so nobody else comes by
+				end = t // it stands in no line, so nobody comes by
 			}
 		}
 		return end

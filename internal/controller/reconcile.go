@@ -11,9 +11,9 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// reconcileLease names the lease that keeps two instances from making the same
+// ReconcileLease names the lease that keeps two instances from making the same
 // pass. Every pass is right when two run.
-const reconcileLease = "reconcile"
+const ReconcileLease = "reconcile"
 
 // A Report says what one reconcile did. Counts, for logs and tests.
 type Report struct {
@@ -154,11 +154,11 @@ func (c *Controller) read(ctx context.Context, key message.Key) (rec *ledger.Rec
 }
 
 func (c *Controller) takeLease(ctx context.Context, holder string, d time.Duration) (now time.Time, ours bool, err error) {
-	err = c.ledger.Update(ctx, ledger.Names{Leases: []string{reconcileLease}}, func(tx ledger.Tx) error {
+	err = c.ledger.Update(ctx, ledger.Names{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
 		now = tx.Now()
-		l := tx.Lease(reconcileLease)
+		l := tx.Lease(ReconcileLease)
 		if ours = l == nil || l.Holder == holder || !now.Before(l.Until); ours {
-			tx.PutLease(&ledger.Lease{Name: reconcileLease, Holder: holder, Until: now.Add(d)})
+			tx.PutLease(&ledger.Lease{Name: ReconcileLease, Holder: holder, Until: now.Add(d)})
 		}
 		return nil
 	})
@@ -169,8 +169,8 @@ func (c *Controller) takeLease(ctx context.Context, holder string, d time.Durati
 }
 
 func (c *Controller) dropLease(ctx context.Context, holder string) error {
-	err := c.ledger.Update(ctx, ledger.Names{Leases: []string{reconcileLease}}, func(tx ledger.Tx) error {
-		if l := tx.Lease(reconcileLease); l != nil && l.Holder == holder {
+	err := c.ledger.Update(ctx, ledger.Names{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
+		if l := tx.Lease(ReconcileLease); l != nil && l.Holder == holder {
 			l.Until = tx.Now()
 			tx.PutLease(l)
 		}

@@ -67,6 +67,9 @@ type Mem struct {
 	// commit, so that a test can let another update through in between. It is
 	// not called for updates that are made while it runs.
 	Between func()
+	// Saw, if set, hears of every document that an update reads, as [Mem.Each]
+	// shows it. It must not call the Mem.
+	Saw func(path string, doc any, writes int)
 	// AfterLost, if set, runs after a commit whose answer is lost and before the
 	// look whether it landed.
 	AfterLost func()
@@ -93,6 +96,7 @@ type Stats struct {
 type slot struct {
 	doc    any
 	commit int64 // number of the commit that wrote it, 0 for an absent document
+	writes int   // commits that wrote it so far
 }
 
 // NewMem returns an empty ledger. now is its clock, nil for the system's.
@@ -167,6 +171,9 @@ func (m *Mem) read(paths []string) (time.Time, map[string]slot, error) {
 	read := make(map[string]slot, len(paths))
 	for _, p := range paths {
 		read[p] = m.slots[p]
+		if m.Saw != nil {
+			m.Saw(p, m.slots[p].doc, m.slots[p].writes)
+		}
 	}
 	return m.now().UTC().Truncate(time.Microsecond), read, nil
 }
@@ -186,7 +193,7 @@ func (m *Mem) commit(read map[string]slot, puts map[string]any, stale bool) (int
 	}
 	m.count++
 	for path, doc := range puts {
-		m.slots[path] = slot{doc, m.count}
+		m.slots[path] = slot{doc, m.count, m.slots[path].writes + 1}
 	}
 	m.stats.DocsWritten += len(puts)
 	return m.count, true
@@ -332,6 +339,17 @@ func (m *Mem) Dump() Dump {
 		}
 	}
 	return d
+}
+
+// Each shows every document as it is stored, in order of paths, and how often it
+// has been written. The documents are shared: they must not be changed, and
+// never change; the same pointer is the same content.
+func (m *Mem) Each(show func(path string, doc any, writes int)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, path := range slices.Sorted(maps.Keys(m.slots)) {
+		show(path, m.slots[path].doc, m.slots[path].writes)
+	}
 }
 
 // Records returns copies of all records, in order of their keys.

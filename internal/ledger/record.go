@@ -55,11 +55,16 @@ type Record struct {
 	ScaleUp bool               `json:"scaleUp,omitempty"`
 	Ahead   int                `json:"ahead,omitempty"`
 	// ContradictedSince is since when a RUNNING resource says that a waiting
-	// request can never fit. Meanwhile it stands in no line.
-	ContradictedSince time.Time         `json:"contradictedSince,omitzero"`
-	JobState          string            `json:"jobState,omitempty"`
-	JobError          *message.JobError `json:"jobError,omitempty"`
-	Times             message.Times     `json:"times"`
+	// request can never fit.
+	ContradictedSince time.Time `json:"contradictedSince,omitzero"`
+	// Aside says that a waiting request stands in no line, because the pools as
+	// they were last seen can never take it. That may change, since resources are
+	// made anew; but until then nobody should wait behind it, and shapes that no
+	// pool has must not make lines without end.
+	Aside    bool              `json:"aside,omitempty"`
+	JobState string            `json:"jobState,omitempty"`
+	JobError *message.JobError `json:"jobError,omitempty"`
+	Times    message.Times     `json:"times"`
 
 	// WakeAt is when somebody should look at the record again; zero for never.
 	WakeAt time.Time `json:"wakeAt,omitzero"`
@@ -134,10 +139,9 @@ func (r *Record) MarkSent(ids []string, now time.Time, keep time.Duration) {
 }
 
 // Lines names the lines that a waiting record stands in: one per shape it asks
-// for. It is empty for every other record, and for one that cannot fit as it
-// looks: that may change, but until then nobody should wait behind it.
+// for. It is empty for every other record, and for one that stands aside.
 func (r *Record) Lines() []string {
-	if r.State != lifecycle.Waiting || !r.ContradictedSince.IsZero() {
+	if r.State != lifecycle.Waiting || r.Aside {
 		return nil
 	}
 	var lines []string

@@ -55,8 +55,9 @@ type Resource struct {
 const Absent = "ABSENT"
 
 // MaxHolds is how many holds one resource can have: the document is limited to
-// 1 MiB, and a hold takes up to about 400 bytes.
-const MaxHolds = 2000
+// 1 MiB, of which as many holds of four worker pools each take about 90 % by
+// Firestore's own rule of counting.
+const MaxHolds = 1500
 
 // A Hold is what one reservation has taken.
 type Hold struct {

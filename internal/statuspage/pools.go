@@ -9,20 +9,17 @@ import (
 	"time"
 
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/controller"
 	"example.com/berth/internal/ledger"
 )
 
 // maxForeign bounds the foreign jobs shown per resource.
 const maxForeign = 100
 
-// reconcileLease is the controller's lease on its passes. It is read for the
-// ledger's clock too: no other document is as small and as sure to be named.
-const reconcileLease = "reconcile"
-
 // now reads the ledger's clock, and who reconciles.
 func (d *door) now(ctx context.Context) (now time.Time, lease *ledger.Lease, err error) {
-	err = ledger.Read(ctx, d.ledger, ledger.Names{Leases: []string{reconcileLease}}, func(tx ledger.Tx) {
-		now, lease = tx.Now(), tx.Lease(reconcileLease)
+	err = ledger.Read(ctx, d.ledger, ledger.Names{Leases: []string{controller.ReconcileLease}}, func(tx ledger.Tx) {
+		now, lease = tx.Now(), tx.Lease(controller.ReconcileLease)
 	})
 	if err != nil {
 		err = fmt.Errorf("read the reconcile lease: %w", err)

@@ -236,6 +236,18 @@ func (m *Mem) Jobs() []Job {
 	return jobs
 }
 
+// Lists returns how often each job was left out of or put into a list so far,
+// in order of creation: with [Mem.Lag], what later lists will show.
+func (m *Mem) Lists() []int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var lists []int
+	for _, j := range m.jobs {
+		lists = append(lists, min(j.lists, m.Lag+1))
+	}
+	return lists
+}
+
 // Calls returns how often each operation was called.
 func (m *Mem) Calls() map[string]int {
 	m.mu.Lock()

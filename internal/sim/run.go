@@ -1,0 +1,386 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/controller"
+	"example.com/berth/internal/invariant"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// An Instance is one process: a controller of its own.
+type Instance struct {
+	*controller.Controller
+}
+
+// A decision is one point at which the scheduler could deviate.
+type decision struct {
+	op    string
+	alone bool // nobody else could go first
+}
+
+// A run is one execution of a scenario under a schedule.
+type run struct {
+	w        *World
+	schedule Schedule
+	choose   func(decision) Action // in place of a schedule
+	known    func(uint64) bool     // cuts the run off
+	seed     maphash.Seed
+	hashes   map[any]uint64
+
+	queue   []*process
+	current *process
+	events  chan event
+	calm    bool
+	again   []*process // deliveries that were not acknowledged as often as is tried
+
+	ops        []decision
+	cut        bool
+	published  map[string]bool
+	before     invariant.Picture
+	violations []invariant.Violation
+	trace      []string
+}
+
+// A process is an actor under way.
+type process struct {
+	Actor
+	index, tries int
+	started      bool
+	dead         bool
+	op           string // the call it is about to make
+	asked        time.Time
+	resume       chan Action
+	told         *maphash.Hash
+}
+
+// An event is a process that stops before a call, or has ended.
+type event struct {
+	op    string
+	ended bool
+	err   error
+}
+
+// maxTries is how often a message is delivered again within the schedule; after
+// that it is delivered when all is calm.
+const maxTries = 2
+
+func newRun(s Scenario, schedule Schedule, seed maphash.Seed) *run {
+	r := &run{schedule: schedule, seed: seed, hashes: map[any]uint64{}, events: make(chan event), published: map[string]bool{}}
+	r.w = New(quiet{r})
+	r.w.Config.Submitters = 1 // one call at a time per instance, so that a schedule is a list
+	if s.Setup != nil {
+		s.Setup(r.w)
+	}
+	r.w.Ledger.Fault = func(op string) ledger.Fault { return ledgerFault(r.yield(op), op) }
+	r.w.Ledger.Saw = func(path string, doc any, writes int) {
+		if p := r.current; p != nil {
+			fmt.Fprint(p.told, path, writes, r.hashOf(doc))
+		}
+	}
+	r.w.Vertex.Fault = func(op, _ string) vertex.Fault { return vertexFault(r.yield(op)) }
+	r.w.Out.Fail = func() (before, after bool) {
+		a := r.yield(opPublish)
+		return a == DoNothing || a == Crash, a == DoAndFail
+	}
+	for i, a := range s.Actors {
+		r.queue = append(r.queue, r.process(a, i, 0))
+	}
+	return r
+}
+
+func (r *run) process(a Actor, index, tries int) *process {
+	told := &maphash.Hash{}
+	told.SetSeed(r.seed)
+	return &process{Actor: a, index: index, tries: tries, op: opStart, resume: make(chan Action), told: told}
+}
+
+// quiet is a TB that turns a bug reported by the controller into a violation.
+type quiet struct{ r *run }
+
+func (quiet) Helper()             {}
+func (quiet) Logf(string, ...any) {}
+func (q quiet) Errorf(format string, args ...any) {
+	q.r.violations = append(q.r.violations, invariant.Violation{Rule: "bug", This: fmt.Sprintf(format, args...), That: "it was reported by the controller"})
+}
+func (q quiet) Fatalf(format string, args ...any) { q.Errorf(format, args...) }
+
+func ledgerFault(a Action, op string) ledger.Fault {
+	switch {
+	case a == Go:
+		return ledger.None
+	case op != ledger.OpCommit:
+		return ledger.FailRead
+	case a == DoAndFail:
+		return ledger.LoseAnswerAndCheck
+	case a == DoAndRecheck:
+		return ledger.LoseAnswer
+	}
+	return ledger.FailCommit
+}
+
+func vertexFault(a Action) vertex.Fault {
+	switch a {
+	case Go:
+		return vertex.NoFault
+	case DoAndFail:
+		return vertex.FailAfter
+	case RateLimit:
+		return vertex.FailRate
+	}
+	return vertex.FailBefore
+}
+
+// yield is called by whoever runs, before a call that leaves the instance. It
+// returns when the scheduler says so, with what becomes of the call.
+func (r *run) yield(op string) Action {
+	p := r.current
+	switch {
+	case r.calm || p == nil:
+		return Go
+	case p.dead:
+		return Crash // a dead process does nothing any more
+	}
+	r.events <- event{op: op}
+	a := <-p.resume
+	if a == Go && op == "create" && r.w.Now.Sub(p.asked) > r.w.Config.CreateWithin-r.w.Config.Margin {
+		a = DoAndFail // its deadline passed while it was under way
+	}
+	fmt.Fprint(p.told, op, a)
+	switch op {
+	case ledger.OpQuery:
+		r.w.Ledger.Each(func(path string, doc any, writes int) { fmt.Fprint(p.told, path, writes, r.hashOf(doc)) })
+	case ledger.OpRead, ledger.OpCommit, opPublish:
+	default:
+		for _, j := range r.w.Vertex.Jobs() {
+			fmt.Fprint(p.told, j.Name, j.State)
+		}
+		fmt.Fprint(p.told, r.w.Vertex.Lists())
+	}
+	return a
+}
+
+// play runs the schedule to its end, then calms down and checks what is left.
+func (r *run) play() {
+	last := -1
+	if len(r.schedule) > 0 {
+		last = r.schedule[len(r.schedule)-1].At
+	}
+	for len(r.queue) > 0 && len(r.violations) == 0 {
+		p := r.queue[0]
+		d := decision{p.op, len(r.queue) == 1}
+		at := len(r.ops)
+		if at > last && r.known != nil && r.known(r.situation()) {
+			r.cut = true
+			break
+		}
+		r.ops = append(r.ops, d)
+		action := Go
+		if r.choose != nil {
+			if action = r.choose(d); action != Go {
+				r.schedule = append(r.schedule, Deviation{at, action})
+			}
+		} else {
+			for _, dev := range r.schedule {
+				if dev.At == at && slices.Contains(actionsFor(p.op), dev.Action) {
+					action = dev.Action
+				}
+			}
+		}
+		r.trace = append(r.trace, fmt.Sprintf("%3d %-12s %-8s %s", at, p.Name, p.op, action))
+		if action == Delay {
+			r.queue = append(r.queue[1:], p)
+			continue
+		}
+		r.step(p, action)
+		r.check()
+	}
+	r.stop()
+	if !r.cut && len(r.violations) == 0 {
+		r.settle()
+	}
+}
+
+// step lets one process make its next call, up to the one after.
+func (r *run) step(p *process, a Action) {
+	if p.Happen != nil {
+		p.Happen(r.w)
+		r.queue = r.queue[1:]
+		return
+	}
+	r.current = p
+	switch {
+	case !p.started:
+		p.started = true
+		instance := &Instance{r.w.Instance(r.w.Config)}
+		go func() {
+			err := p.Run(context.Background(), r.w, instance)
+			r.events <- event{ended: true, err: err}
+		}()
+	default:
+		p.dead = p.dead || a == Crash
+		p.resume <- a
+	}
+	e := <-r.events
+	r.current = nil
+	if !e.ended {
+		p.op, p.asked = e.op, r.w.Now
+		return
+	}
+	r.queue = r.queue[1:]
+	if e.err == nil && !p.dead {
+		return
+	}
+	// Not acknowledged: it comes again, behind the others.
+	next := r.process(p.Actor, p.index, p.tries+1)
+	if next.tries <= maxTries {
+		r.queue = append(r.queue, next)
+	} else {
+		r.again = append(r.again, next)
+	}
+}
+
+// stop ends whoever is still under way, as a crash does.
+func (r *run) stop() {
+	for _, p := range r.queue {
+		if p.Happen == nil && p.started {
+			p.dead = true
+			r.current = p
+			p.resume <- Crash
+			for e := <-r.events; !e.ended; e = <-r.events {
+				p.resume <- Crash
+			}
+			r.current = nil
+		}
+		if p.Happen == nil && (p.started || r.violations == nil && !r.cut) {
+			r.again = append(r.again, p)
+		}
+	}
+	r.queue = nil
+}
+
+// look takes a picture without copying: stored documents never change.
+func (r *run) look() invariant.Picture {
+	p := invariant.Picture{Now: r.w.Now, Jobs: r.w.Vertex.Jobs(), Complete: true}
+	r.w.Ledger.Each(func(_ string, doc any, _ int) {
+		switch d := doc.(type) {
+		case *ledger.Record:
+			p.Records = append(p.Records, d)
+		case *ledger.Resource:
+			p.Resources = append(p.Resources, d)
+		}
+	})
+	for _, e := range r.w.Out.All()[len(r.published):] {
+		r.published[e.EventID] = true
+	}
+	r.published = map[string]bool{}
+	for _, e := range r.w.Out.All() {
+		r.published[e.EventID] = true
+	}
+	p.Published = r.published
+	return p
+}
+
+// check judges the moment after a step, and the commit if there was one.
+func (r *run) check() {
+	now := r.look()
+	was := map[string]*ledger.Resource{}
+	for _, res := range r.before.Resources {
+		was[res.Name] = res
+	}
+	for _, res := range now.Resources {
+		if was[res.Name] != res {
+			r.violations = append(r.violations, invariant.Commit(was[res.Name], res)...)
+		}
+	}
+	r.violations = append(r.violations, invariant.Check(now)...)
+	r.violations = append(r.violations, invariant.Step(r.before, now)...)
+	r.before = now
+}
+
+// settle ends all faults, delivers what is undelivered, lets jobs run to their
+// ends and time pass until everything is at rest, and checks that nothing was
+// lost, leaked or left waiting.
+func (r *run) settle() {
+	r.calm = true
+	w := r.w
+	c := w.Instance(w.Config)
+	ctx := context.Background()
+	for round := range calmRounds {
+		w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 4}, capacity.Pool{ID: "gpu", Shape: GPU, Count: 2, Max: 4})
+		undelivered := r.again
+		r.again = nil
+		for _, p := range undelivered {
+			if err := p.Run(ctx, w, &Instance{c}); err != nil {
+				r.again = append(r.again, p)
+			}
+		}
+		if round > 0 {
+			for _, j := range w.Vertex.Jobs() {
+				switch j.State {
+				case vertex.JobCancelling:
+					w.Vertex.SetJob(j.Name, vertex.JobCancelled)
+				case vertex.JobRunning:
+					w.Vertex.SetJob(j.Name, vertex.JobSucceeded)
+				case vertex.JobPending, vertex.JobQueued:
+					w.Vertex.SetJob(j.Name, vertex.JobRunning)
+				}
+			}
+		}
+		w.Now = w.Now.Add(calmStep)
+		if _, err := c.Reconcile(ctx, "calm", 0); err != nil {
+			r.violations = append(r.violations, invariant.Violation{Rule: invariant.NothingLeft, This: "nothing fails any more", That: err.Error()})
+			return
+		}
+		r.check()
+		if len(r.violations) > 0 || r.atRest() {
+			break
+		}
+	}
+	r.violations = append(r.violations, invariant.Settled(r.before, w.Config.Policy)...)
+	for _, rec := range r.before.Records {
+		if rec.Kind != message.KindAnswer && !rec.State.Terminal() {
+			r.violations = append(r.violations, invariant.Violation{Rule: invariant.NothingLeft, Request: rec.Key, Resource: rec.Resource,
+				This: "every job has ended and two hours have passed", That: "it is " + string(rec.State)})
+		}
+		for _, l := range rec.Letters {
+			if !r.published[l.ID] {
+				r.violations = append(r.violations, invariant.Violation{Rule: invariant.LetterKept, Request: rec.Key,
+					This: "event " + l.ID + " was written", That: "it was never published"})
+			}
+		}
+	}
+	for _, res := range r.before.Resources {
+		if len(res.Holds) > 0 {
+			r.violations = append(r.violations, invariant.Violation{Rule: invariant.HoldMatches, Resource: res.Name,
+				This: "every request has ended", That: fmt.Sprintf("%d holds are left", len(res.Holds))})
+		}
+	}
+}
+
+// atRest says whether nothing is to come any more.
+func (r *run) atRest() bool {
+	if len(r.again) > 0 || slices.ContainsFunc(r.w.Vertex.Jobs(), func(j vertex.Job) bool { return !j.State.Ended() }) {
+		return false
+	}
+	return !slices.ContainsFunc(r.before.Records, func(rec *ledger.Record) bool {
+		return len(rec.Unsent()) > 0 || rec.Kind != message.KindAnswer && rec.State != lifecycle.None && !rec.State.Terminal()
+	})
+}
+
+func encode(doc any) []byte {
+	data, err := json.Marshal(doc)
+	if err != nil {
+		panic(err) // a document that cannot be stored
+	}
+	return data
+}
