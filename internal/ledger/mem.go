@@ -70,6 +70,9 @@ type Mem struct {
 	// Saw, if set, hears of every document that an update reads, as [Mem.Each]
 	// shows it. It must not call the Mem.
 	Saw func(path string, doc any, writes int)
+	// Wrote, if set, hears of every document that a commit writes: what it was
+	// (nil if it was not there) and what it becomes. It must not call the Mem.
+	Wrote func(path string, before, after any)
 	// AfterLost, if set, runs after a commit whose answer is lost and before the
 	// look whether it landed.
 	AfterLost func()
@@ -193,6 +196,9 @@ func (m *Mem) commit(read map[string]slot, puts map[string]any, stale bool) (int
 	}
 	m.count++
 	for path, doc := range puts {
+		if m.Wrote != nil {
+			m.Wrote(path, m.slots[path].doc, doc)
+		}
 		m.slots[path] = slot{doc, m.count, m.slots[path].writes + 1}
 	}
 	m.stats.DocsWritten += len(puts)

@@ -30,11 +30,15 @@ type Mem struct {
 	// Admit, if set, is asked whether a create is accepted; its error is
 	// returned as it is.
 	Admit func(parent string, job *aiplatformpb.CustomJob) error
+	// IgnoreCancel lets cancelled jobs go on as if nothing had been said, until a
+	// test ends them.
+	IgnoreCancel bool
 
 	mu        sync.Mutex
 	resources map[string]Resource
 	jobs      []*memJob
 	calls     map[string]int
+	created   int
 }
 
 type memJob struct {
@@ -100,7 +104,7 @@ func (m *Mem) Create(ctx context.Context, parent string, job *aiplatformpb.Custo
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	j := &memJob{parent: parent, spec: proto.CloneOf(job), Job: Job{
-		Name: fmt.Sprintf("%s/customJobs/%d", parent, 1000+len(m.jobs)), State: JobPending, CreateTime: m.now(),
+		Name: m.name(parent), State: JobPending, CreateTime: m.now(),
 		Run: job.GetLabels()[LabelRun], Request: message.Key(job.GetLabels()[LabelRequest]), Deployment: job.GetLabels()[LabelDeployment],
 		PersistentResource: job.GetJobSpec().GetPersistentResourceId(), Ask: message.AskOf(job),
 	}}
@@ -166,7 +170,7 @@ func (m *Mem) Cancel(ctx context.Context, name string) error {
 	if j == nil {
 		return &Error{Op: "cancel", Name: name, Kind: NotFound, Code: 5, Message: "The CustomJob does not exist."}
 	}
-	if !j.State.Ended() {
+	if !j.State.Ended() && !m.IgnoreCancel {
 		j.State = JobCancelling
 	}
 	return end(f, "cancel", name)
@@ -198,6 +202,14 @@ func (m *Mem) SetResource(name string, r Resource) {
 	m.resources[name] = r
 }
 
+// Peek returns a persistent resource without a call.
+func (m *Mem) Peek(name string) (Resource, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.resources[name]
+	return r, ok
+}
+
 // SetJob changes the state of a job. It panics for an unknown one.
 func (m *Mem) SetJob(name string, s JobState) {
 	m.mu.Lock()
@@ -219,7 +231,7 @@ func (m *Mem) Delete(name string) {
 func (m *Mem) AddForeign(parent, resource string, ask capacity.Ask) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	j := &memJob{parent: parent, Job: Job{Name: fmt.Sprintf("%s/customJobs/%d", parent, 1000+len(m.jobs)),
+	j := &memJob{parent: parent, Job: Job{Name: m.name(parent),
 		State: JobRunning, PersistentResource: resource, Ask: ask, CreateTime: m.now()}}
 	m.jobs = append(m.jobs, j)
 	return j.Name
@@ -257,6 +269,12 @@ func (m *Mem) Calls() map[string]int {
 		calls[op] = n
 	}
 	return calls
+}
+
+// name draws a job's name. No name is given twice, deleted or not.
+func (m *Mem) name(parent string) string {
+	m.created++
+	return fmt.Sprintf("%s/customJobs/%d", parent, 999+m.created)
 }
 
 func (m *Mem) find(name string) *memJob {

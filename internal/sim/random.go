@@ -1,0 +1,189 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// Rates say how often a random run goes wrong, per decision.
+type Rates struct {
+	Delay float64 // of all decisions
+	Fault float64 // of calls
+}
+
+// DefaultRates make a run of a hundred messages see some dozens of faults.
+var DefaultRates = Rates{Delay: 0.15, Fault: 0.03}
+
+// RandomScenario draws a workload: requests of all sorts with duplicates,
+// reorderings and cancels, ticks, and a restless outside world, with every
+// switch of what is unknown about Vertex AI thrown one way or the other.
+func RandomScenario(seed uint64, messages int) Scenario {
+	rnd := rand.New(rand.NewPCG(seed, 1)) // #nosec G404 -- a seed makes a run again
+	var list []Actor
+	var ids []string
+	for i := range messages {
+		switch n := rnd.IntN(100); {
+		case n < 50 || len(ids) == 0:
+			j := Job{ID: fmt.Sprintf("r%d", i), Priority: rnd.IntN(3) - 1}
+			switch rnd.IntN(5) {
+			case 0:
+				j.CPU, j.GPU = 1+rnd.IntN(2), 1+rnd.IntN(2)
+			case 1:
+				j.GPU = 1 + rnd.IntN(4)
+			default:
+				j.CPU = 1 + rnd.IntN(4)
+			}
+			if rnd.IntN(10) == 0 {
+				j.CPU = 5 // never
+			}
+			if rnd.IntN(10) == 0 {
+				j.OnFull = "reject"
+			}
+			if rnd.IntN(10) == 0 {
+				j.MaxWait = fmt.Sprintf("%ds", 60+rnd.IntN(600))
+			}
+			ids = append(ids, j.ID)
+			list = append(list, Request(j))
+			for range rnd.IntN(3) {
+				list = append(list, Twice(j))
+			}
+		case n < 62:
+			list = append(list, CancelOf(ids[rnd.IntN(len(ids))]))
+		case n < 65:
+			list = append(list, Message("reuse", fmt.Sprintf("x%d", i), Tenant, Job{ID: ids[rnd.IntN(len(ids))], CPU: 3, GPU: 2}.Body()))
+		case n < 68:
+			list = append(list, CancelOf(fmt.Sprintf("r%d", i+1+rnd.IntN(3)))) // perhaps before its request
+		case n < 70:
+			list = append(list, Message("malformed", fmt.Sprintf("x%d", i), Tenant, []byte(`{"requestId":"`+ids[rnd.IntN(len(ids))]+`","job":{}}`)))
+		case n < 74:
+			list = append(list, Stranger(capacity.Replicas(1+rnd.IntN(2))))
+		case n < 76:
+			list = append(list, Pools(vertex.Running, capacity.Replicas(2+rnd.IntN(4)), capacity.Replicas(1+rnd.IntN(4))))
+		case n < 77:
+			list = append(list, Recreate())
+		case n < 78:
+			list = append(list, Pools([]string{"REBOOTING", "STOPPING", "ERROR", "UPDATING"}[rnd.IntN(4)], 4, 2))
+		case n < 80:
+			list = append(list, deleteOne(rnd.IntN(10)))
+		default:
+			list = append(list, Jobs(vertex.JobPending, []vertex.JobState{vertex.JobRunning, vertex.JobQueued, vertex.JobRunning}[rnd.IntN(3)]),
+				someEnd(rnd.Uint64()))
+		}
+		if rnd.IntN(3) == 0 {
+			list = append(list, TickAfter(time.Duration(1+rnd.IntN(240))*time.Second)...)
+		}
+	}
+	lag, full, ignores := rnd.IntN(4), rnd.IntN(4), rnd.IntN(2) == 0
+	return Scenario{Name: fmt.Sprintf("seed %d", seed), Actors: list, Setup: func(w *World) {
+		w.Vertex.Lag = lag
+		w.Vertex.Admit = w.fullAnswer(full)
+		w.Vertex.IgnoreCancel = ignores
+	}}
+}
+
+// fullAnswer is what Vertex AI says to a job that does not fit beside the live
+// ones, which happens when strangers and we start at the same time: take it and
+// let it wait, refuse it in either of two ways, or take it and have it fail.
+func (w *World) fullAnswer(kind int) func(string, *aiplatformpb.CustomJob) error {
+	return func(_ string, job *aiplatformpb.CustomJob) error {
+		if kind == 0 {
+			return nil
+		}
+		use := capacity.Use{}
+		for _, j := range w.Vertex.Jobs() {
+			if !j.State.Ended() {
+				use.Add(j.Ask)
+			}
+		}
+		res, ok := w.Vertex.Peek(Resource)
+		if ok && capacity.Check(res.Pools, use, message.AskOf(job)).Verdict == capacity.Fits {
+			return nil
+		}
+		switch kind {
+		case 1:
+			return &vertex.Error{Op: "create", Kind: vertex.Passing, Code: 9, Message: "full"}
+		case 2:
+			return &vertex.Error{Op: "create", Kind: vertex.Permanent, Code: 3, Message: "does not fit"}
+		}
+		return nil // kind 3: accepted, and fails at once
+	}
+}
+
+// deleteOne deletes a job at Vertex AI.
+func deleteOne(n int) Actor {
+	return Actor{Name: "delete job", Happen: func(w *World) {
+		if jobs := w.Vertex.Jobs(); len(jobs) > 0 {
+			w.Vertex.Delete(jobs[n%len(jobs)].Name)
+		}
+	}}
+}
+
+// someEnd ends about half of the running jobs, one way or the other.
+func someEnd(seed uint64) Actor {
+	return Actor{Name: "some jobs end", Happen: func(w *World) {
+		rnd := rand.New(rand.NewPCG(seed, 2)) // #nosec G404 -- a seed makes a run again
+		for _, j := range w.Vertex.Jobs() {
+			end := []vertex.JobState{vertex.JobSucceeded, vertex.JobFailed, vertex.JobExpired, vertex.JobPartiallySucceeded}[rnd.IntN(4)]
+			switch {
+			case j.State == vertex.JobCancelling && rnd.IntN(2) == 0:
+				w.Vertex.SetJob(j.Name, vertex.JobCancelled)
+			case j.State == vertex.JobRunning && rnd.IntN(2) == 0:
+				w.Vertex.SetJob(j.Name, end)
+			}
+		}
+	}}
+}
+
+// Random makes one random run of a scenario. The schedule that it drew is in
+// the finding, if there is one: [Replay] makes it again, [Shrink] shortens it.
+func Random(s Scenario, seed uint64, rates Rates) (Counts, *Finding) {
+	rnd := rand.New(rand.NewPCG(seed, 3)) // #nosec G404 -- a seed makes a run again
+	counts := Counts{Schedules: 1, Faults: map[Action]int{}}
+	r := newRun(s, nil, maphash.MakeSeed())
+	r.choose = func(d decision) Action {
+		if !d.alone && rnd.Float64() < rates.Delay {
+			return Delay
+		}
+		if d.op == opStart || rnd.Float64() >= rates.Fault {
+			return Go
+		}
+		actions := slices.DeleteFunc(actionsFor(d.op), func(a Action) bool { return a == Delay })
+		return actions[rnd.IntN(len(actions))]
+	}
+	r.play()
+	counts.Steps = len(r.ops)
+	for _, d := range r.schedule {
+		counts.Faults[d.Action]++
+	}
+	if len(r.violations) == 0 {
+		return counts, nil
+	}
+	return counts, &Finding{s.Name, r.schedule, r.violations, r.trace}
+}
+
+// Storm makes random runs with consecutive seeds until ctx ends or one breaks a
+// promise. report, if set, hears the counts now and then.
+func Storm(ctx context.Context, from, step uint64, messages int, rates Rates, report func(Counts)) (counts Counts, seed uint64, f *Finding) {
+	counts.Faults = map[Action]int{}
+	for seed = from; ctx.Err() == nil; seed += step {
+		c, finding := Random(RandomScenario(seed, messages), seed, rates)
+		counts.Add(c)
+		if report != nil {
+			report(c)
+		}
+		if finding != nil {
+			return counts, seed, finding
+		}
+	}
+	return counts, seed, nil
+}
