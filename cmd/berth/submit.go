@@ -119,6 +119,6 @@ func remarks(g *globals, warnings []message.Problem) {
 // newID draws a request id.
 func newID() string {
 	var b [10]byte
-	rand.Read(b[:]) //nolint:errcheck // it never fails
+	rand.Read(b[:])
 	return "cli-" + hex.EncodeToString(b[:])
 }

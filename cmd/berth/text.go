@@ -48,14 +48,14 @@ func newTable(out io.Writer, heads ...string) table {
 func (t table) row(cells ...any) {
 	for i, c := range cells {
 		if i > 0 {
-			fmt.Fprint(t.w, "\t") //nolint:errcheck // as say
+			fmt.Fprint(t.w, "\t")
 		}
-		fmt.Fprint(t.w, line(fmt.Sprint(c))) //nolint:errcheck // as say
+		fmt.Fprint(t.w, line(fmt.Sprint(c)))
 	}
-	fmt.Fprintln(t.w) //nolint:errcheck // as say
+	fmt.Fprintln(t.w)
 }
 
-func (t table) end() { t.w.Flush() } //nolint:errcheck // as say
+func (t table) end() { t.w.Flush() }
 
 func anys(s []string) (a []any) {
 	for _, v := range s {

@@ -210,7 +210,7 @@ func TestPublishEmulator(t *testing.T) {
 	if _, err := admin.CreateTopic(t.Context(), &pubsubpb.Topic{Name: p.topic}); err != nil {
 		t.Fatal(err)
 	}
-	conn := admin.Connection()
+	conn := admin.Connection() //nolint:staticcheck // deprecated for pools; this client has one connection
 	subscriber := pubsubpb.NewSubscriberClient(conn)
 	subscription := "projects/" + project + "/subscriptions/all"
 	if _, err := subscriber.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: subscription, Topic: p.topic}); err != nil {

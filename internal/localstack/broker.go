@@ -167,7 +167,7 @@ func (b *Broker) route(rest http.Handler) http.Handler {
 		case r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
 			b.grpc.ServeHTTP(w, r)
 		case r.URL.Path == "/" && r.Method == http.MethodGet:
-			io.WriteString(w, "Ok\n")
+			_, _ = io.WriteString(w, "Ok\n")
 		default:
 			rest.ServeHTTP(w, r)
 		}

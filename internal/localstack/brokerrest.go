@@ -100,7 +100,7 @@ func (e *errorEnvelope) finish() {
 	e.Header().Set("Content-Type", "application/json")
 	e.Header().Del("Content-Length")
 	e.ResponseWriter.WriteHeader(e.status)
-	json.NewEncoder(e.ResponseWriter).Encode(map[string]any{"error": map[string]any{
+	_ = json.NewEncoder(e.ResponseWriter).Encode(map[string]any{"error": map[string]any{
 		"code": e.status, "message": bare.Message, "status": code.Code(bare.Code).String(),
 	}})
 }

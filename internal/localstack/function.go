@@ -1,7 +1,6 @@
 package localstack
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -190,34 +189,4 @@ func (f *Function) Stop() error {
 	f.mu.Unlock()
 	<-f.done
 	return nil
-}
-
-// A lineWriter hands on whole lines, so that the logs of several processes do
-// not mix within one.
-type lineWriter struct {
-	pipe *io.PipeWriter
-	done chan struct{}
-}
-
-func newLineWriter(line func(string)) *lineWriter {
-	r, w := io.Pipe()
-	l := &lineWriter{pipe: w, done: make(chan struct{})}
-	go func() {
-		defer close(l.done)
-		s := bufio.NewScanner(r)
-		s.Buffer(make([]byte, 64<<10), 4<<20)
-		for s.Scan() {
-			line(s.Text())
-		}
-		_, _ = io.Copy(io.Discard, r) // a line beyond the buffer must not block the writer
-	}()
-	return l
-}
-
-func (l *lineWriter) Write(p []byte) (int, error) { return l.pipe.Write(p) }
-
-func (l *lineWriter) Close() error {
-	err := l.pipe.Close()
-	<-l.done
-	return err
 }

@@ -100,7 +100,8 @@ func (p *pump) run(ctx context.Context) {
 func (p *pump) pull(ctx context.Context) (more bool) {
 	name := p.sub.Load().Name
 	resp, err := p.b.fake.GServer.Pull(ctx, &pb.PullRequest{
-		Subscription: name, MaxMessages: pullBatch, ReturnImmediately: true,
+		Subscription: name, MaxMessages: pullBatch,
+		ReturnImmediately: true, //nolint:staticcheck // a deprecated field, but the pump must not block here and hold up its nacks
 	})
 	if err != nil || len(resp.ReceivedMessages) == 0 {
 		return false // the subscription is gone, or has nothing to give
@@ -179,21 +180,23 @@ func (p *pump) deliver(ctx context.Context, l lease) {
 	}
 }
 
-// ack removes a message for good and looks for the next one of its key.
+// ack removes a message for good and looks for the next one of its key. It fails
+// only when the subscription is gone.
 func (p *pump) ack(l lease) {
-	p.b.fake.GServer.Acknowledge(context.Background(), &pb.AcknowledgeRequest{
+	_, _ = p.b.fake.GServer.Acknowledge(context.Background(), &pb.AcknowledgeRequest{
 		Subscription: p.sub.Load().Name, AckIds: []string{l.ackID},
-	}) //nolint:errcheck // fails only when the subscription is gone
+	})
 	if l.msg.OrderingKey != "" {
 		p.rouse()
 	}
 }
 
 // modify sets how long the fake keeps the message from others; 0 gives it back.
+// It fails only when the subscription is gone.
 func (p *pump) modify(l lease, seconds int32) {
-	p.b.fake.GServer.ModifyAckDeadline(context.Background(), &pb.ModifyAckDeadlineRequest{
+	_, _ = p.b.fake.GServer.ModifyAckDeadline(context.Background(), &pb.ModifyAckDeadlineRequest{
 		Subscription: p.sub.Load().Name, AckIds: []string{l.ackID}, AckDeadlineSeconds: seconds,
-	}) //nolint:errcheck // fails only when the subscription is gone
+	})
 }
 
 // bury publishes a message to the dead-letter topic with the attributes that

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 
 	"example.com/berth/internal/capacity"
@@ -14,6 +15,10 @@ var (
 	specWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$`)
 	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,255}$`)
 )
+
+// longestTime bounds durations of a job, so that they can be added to each other
+// and to a date without a thought.
+const longestTime = 100 * 365 * 24 * time.Hour
 
 // checkResource settles which persistent resource is meant, from the options
 // and from the job's own field.
@@ -53,8 +58,11 @@ func checkSpec(s jobShape, r *report) {
 	scheduling := s.spec.field("scheduling")
 	timeout, wait := scheduling.field("timeout"), scheduling.field("max_wait_duration")
 	for _, n := range []*node{timeout, wait} {
-		if d, _ := seconds(n.str()); d < 0 || strings.HasPrefix(n.str(), "-") {
+		switch d, _ := seconds(n.str()); {
+		case d < 0 || strings.HasPrefix(n.str(), "-"):
 			r.at(n, InvalidValue, "A duration cannot be negative.", "")
+		case d > longestTime:
+			r.at(n, InvalidValue, fmt.Sprintf("The duration is longer than a hundred years, %.0fs.", longestTime.Seconds()), "")
 		}
 	}
 	strategy := scheduling.field("strategy")

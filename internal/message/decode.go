@@ -86,10 +86,12 @@ func cancelByAttributes(data []byte, attrs *node, r *report) *Cancel {
 func cancelByData(root, cancel, attrs *node, r *report) *Cancel {
 	c, rest := readCancel(cancel, r)
 	for _, m := range rest {
-		r.at(m, UnknownField, "A cancel has no field of this name.", "A cancel has requestId or messageId, and reason.")
+		if !m.bad {
+			r.at(m, UnknownField, "A cancel has no field of this name.", "A cancel has requestId or messageId, and reason.")
+		}
 	}
 	for _, m := range root.members {
-		if m != cancel {
+		if m != cancel && !m.bad {
 			r.at(m, Conflict, "A cancel takes nothing beside it.", "Leave it out.")
 		}
 	}

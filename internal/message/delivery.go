@@ -119,8 +119,9 @@ func unwrap(envelope *node, r *report) Delivery {
 		r.add(m.missing("message_id"), MissingField, "The message has no id.", useWrapped)
 	}
 	if t := inner.either("publishTime", "publish_time"); t != nil {
-		var err error
-		if d.PublishTime, err = time.Parse(time.RFC3339Nano, t.text); err != nil || t.kind != text {
+		// In UTC and of four digits, or it could not be written as JSON again.
+		at, err := time.Parse(time.RFC3339Nano, t.text)
+		if d.PublishTime = at.UTC(); err != nil || t.kind != text || d.PublishTime.Year() < 1 || d.PublishTime.Year() > 9999 {
 			d.PublishTime = time.Time{}
 			r.at(t, InvalidValue, "The publish time is not an RFC 3339 time.", "")
 		}

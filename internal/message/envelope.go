@@ -18,7 +18,7 @@ func readEnvelope(n *node, r *report) (*node, options) {
 		}
 		name := optionNames[m.key]
 		switch {
-		case m.key == "job":
+		case m.key == "job", m.bad && name == "":
 			continue
 		case name == "" || strings.HasPrefix(m.key, attributePrefix):
 			r.at(m, UnknownField, "No option has this name.", mendOption(m.key))

@@ -14,6 +14,7 @@ import (
 // message or a persistent resource holds.
 const (
 	maxNearest   = 8
+	maxJobError  = 1 << 13 // bytes of Vertex AI's message, which may quote the job
 	maxAttribute = 1024    // bytes of a Pub/Sub attribute value
 	maxEventData = MaxData // bytes
 )
@@ -84,8 +85,13 @@ func (o Outcome) PubSub() (data []byte, attributes map[string]string, err error)
 	return data, attributes, nil
 }
 
-// bound cuts the lists of the outcome, in copies.
+// bound cuts the lists and the one long text of the outcome, in copies.
 func (o *Outcome) bound() {
+	if o.JobError != nil && len(o.JobError.Message) > maxJobError {
+		e := *o.JobError
+		e.Message = strings.ToValidUTF8(e.Message[:maxJobError], "") + "..."
+		o.JobError = &e
+	}
 	o.Problems = o.Problems[:min(len(o.Problems), maxProblems)]
 	o.Warnings = o.Warnings[:min(len(o.Warnings), maxProblems)]
 	o.Fit = slices.Clone(o.Fit)

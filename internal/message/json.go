@@ -70,7 +70,7 @@ func (p *jsonParser) value(n *node) *node {
 			n.kind = object
 			p.members(n)
 		}
-		p.dec.Token() // the closing one
+		_, _ = p.dec.Token() // the closing one; if it is missing, so the next read says
 	case string:
 		n.kind, n.text = text, t
 	case json.Number:

@@ -20,20 +20,37 @@ var (
 
 func control(c rune) bool { return unicode.IsControl(c) }
 
-// wholeNumber reads an integer as protojson does: 3, "3", 3.0 and 3e0.
+// wholeNumber reads an integer as protojson does: 3, "3", 3.0 and 3e0. It moves
+// the point and never rounds: 0.99999999999999999999 is not 1.
 func wholeNumber(n *node, bits int) (int64, bool) {
 	if n.kind != number && n.kind != text || len(n.text) > 32 || !jsonNumber.MatchString(n.text) {
 		return 0, false
 	}
-	if i, err := strconv.ParseInt(n.text, 10, bits); err == nil {
-		return i, true
+	mantissa, exponent := n.text, 0
+	if i := strings.IndexAny(mantissa, "eE"); i >= 0 {
+		var err error
+		if exponent, err = strconv.Atoi(mantissa[i+1:]); err != nil {
+			return 0, false
+		}
+		mantissa = mantissa[:i]
 	}
-	f, err := strconv.ParseFloat(n.text, 64)
-	limit := min(float64(1<<53), float64(uint64(1)<<(bits-1)))
-	if err != nil || f != float64(int64(f)) || f >= limit || f < -limit {
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits, negative := strings.CutPrefix(whole+fraction, "-")
+	digits, exponent = strings.TrimLeft(digits, "0"), exponent-len(fraction)
+	bare := strings.TrimRight(digits, "0")
+	switch places := len(digits) + exponent; {
+	case digits == "":
+		return 0, true
+	case places < len(bare) || places > 19:
 		return 0, false
+	default:
+		digits = bare + strings.Repeat("0", places-len(bare))
 	}
-	return int64(f), true
+	if negative {
+		digits = "-" + digits
+	}
+	i, err := strconv.ParseInt(digits, 10, bits)
+	return i, err == nil
 }
 
 // seconds reads a duration in the JSON form of protobuf, such as "3600s".

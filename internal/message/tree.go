@@ -117,7 +117,7 @@ func (n *node) path() string {
 	switch {
 	case n.parent == nil:
 		return ""
-	case n.parent.kind == list:
+	case n.parent.kind == list || len(n.parent.items) > 0: // a refused list is a broken value, and had entries
 		return n.parent.path() + "[" + strconv.Itoa(n.index) + "]"
 	}
 	return join(n.parent.path(), n.key)

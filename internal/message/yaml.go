@@ -13,13 +13,18 @@ import (
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
+const byteOrderMark = "\ufeff"
+
 // parse reads the data of a message: JSON when it begins like JSON, else YAML.
 // It returns nil, and has reported why, when it cannot be read.
 func parse(data []byte, r *report) *node {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
 	start := bytes.TrimLeft(data, " \t\r\n")
 	var root *node
 	switch {
+	case bytes.HasPrefix(start, []byte(byteOrderMark)):
+		r.add(place{}, Malformed, "The data has more than one byte order mark.", "Send JSON or YAML as UTF-8, without any.")
+		return nil
 	case len(start) == 0:
 		r.add(place{}, MissingField, "The message has no data.", "Publish a job as the data.")
 		return nil
@@ -87,8 +92,11 @@ func parseYAML(data []byte, r *report) *node {
 
 // aliases reports the aliases, which could make a small document endless.
 func (p *yamlParser) aliases(n *node) {
-	if n.kind == broken && !n.bad {
-		p.r.at(n, Malformed, "YAML aliases are not read.", "Write the value out.")
+	if n.kind == broken {
+		if !n.bad {
+			p.r.at(n, Malformed, "YAML aliases are not read.", "Write the value out.")
+		}
+		return
 	}
 	for _, m := range n.members {
 		p.aliases(m)
@@ -148,6 +156,9 @@ func (p *yamlParser) members(y *yaml.Node, n *node, depth int) {
 		k := y.Content[i]
 		key := p.value(k, &node{parent: n, key: k.Value}, depth+1)
 		m := p.value(y.Content[i+1], &node{parent: n, key: k.Value}, depth+1)
+		if p.deep || p.count > maxNodes {
+			return // told for the document as a whole
+		}
 		if key.kind == object || key.kind == list || key.kind == broken {
 			p.r.at(n, InvalidValue, "A key is not text.", "")
 			continue

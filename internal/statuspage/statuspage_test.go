@@ -61,12 +61,12 @@ func TestBadRequests(t *testing.T) {
 		"/requests?state=DREAMING": 400, "/requests/wide?kind=dream": 400,
 		"/requests/wide?tenant=other": 404, "/requests/wide?kind=message": 404, "/requests/x": 404,
 	} {
-		w.fails("GET", path, "", status)
+		_ = w.fails("GET", path, "", status)
 	}
 	for _, method := range []string{"POST", "DELETE"} {
-		w.fails(method, "/pools", "", http.StatusMethodNotAllowed)
+		_ = w.fails(method, "/pools", "", http.StatusMethodNotAllowed)
 	}
-	w.fails("GET", "/explain", "", http.StatusMethodNotAllowed)
+	_ = w.fails("GET", "/explain", "", http.StatusMethodNotAllowed)
 }
 
 func TestPools(t *testing.T) {
@@ -321,7 +321,7 @@ func TestExplain(t *testing.T) {
 		`{`: 400, `{"data":"%"}`: 400, `{"dta":""}`: 400, `{} {}`: 400, `[]`: 400,
 		`{"data":"` + strings.Repeat("A", message.MaxBody) + `"}`: 413,
 	} {
-		w.fails("POST", "/explain", body, status)
+		_ = w.fails("POST", "/explain", body, status)
 	}
 }
 

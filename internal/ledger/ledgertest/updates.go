@@ -50,7 +50,7 @@ func testClosureError(t *testing.T, l ledger.Ledger) {
 		tx.PutRecord(&ledger.Record{Key: "k"})
 		return sorry
 	})
-	if err != sorry {
+	if err != sorry { //nolint:errorlint // the very same error, not one that wraps it
 		t.Errorf("error %v, want the closure's own", err)
 	}
 	if r := record(t, l, "k"); r != nil {

@@ -121,7 +121,7 @@ func (s sandbox) sdk(class byte) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	f.Write([]byte{0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, class})
+	_, _ = f.Write([]byte{0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, class})
 	if err := z.Close(); err != nil {
 		s.t.Fatal(err)
 	}

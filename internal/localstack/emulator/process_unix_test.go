@@ -135,7 +135,7 @@ func TestProcessDiesWithItsParent(t *testing.T) {
 func TestTail(t *testing.T) {
 	var tl tail
 	for i := range 3000 {
-		fmt.Fprintf(&tl, "line %d\n", i)
+		_, _ = fmt.Fprintf(&tl, "line %d\n", i)
 	}
 	if len(tl.buf) > tailBytes {
 		t.Errorf("keeps %d bytes", len(tl.buf))

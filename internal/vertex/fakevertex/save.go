@@ -200,7 +200,7 @@ func (s *Server) writeStateFile() error {
 	if err != nil {
 		return fail(err)
 	}
-	defer os.Remove(f.Name()) // fails once it has been renamed
+	defer func() { _ = os.Remove(f.Name()) }() // fails once it has been renamed
 	_, err = f.Write(data)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fail(err)
