@@ -52,10 +52,10 @@ func (t table) row(cells ...any) {
 		}
 		fmt.Fprint(t.w, line(fmt.Sprint(c)))
 	}
-	fmt.Fprintln(t.w)
+	_, _ = fmt.Fprintln(t.w) // as say
 }
 
-func (t table) end() { t.w.Flush() }
+func (t table) end() { _ = t.w.Flush() } // as say
 
 func anys(s []string) (a []any) {
 	for _, v := range s {
