@@ -4,6 +4,10 @@
 // It reads through the Status door and writes by publishing to the request
 // topic, so it works the same against the local stack and a deployment, and who
 // may do what is decided in one place. It keeps nothing.
+//
+// Two verbs are for when it still goes wrong, and reach behind the doors: doctor
+// and repair open the ledger, Vertex AI and Pub/Sub themselves, and need the
+// rights to do so.
 package main
 
 import (
@@ -25,6 +29,7 @@ const (
 	exitRefused     = 3   // the job was refused, or can never fit
 	exitWaits       = 4   // explain: it would have to wait
 	exitEndedBadly  = 5   // submit --follow: failed, cancelled or expired
+	exitProblems    = 6   // doctor found a problem; repair left something as it is
 	exitInterrupted = 130 // Ctrl-C
 )
 
@@ -33,7 +38,8 @@ const description = `Submit training jobs to a Berth deployment and see what bec
 Without --project and --status-url it talks to the local stack that runs on this machine.
 
 Exit codes: 0 success, 1 error, 2 usage, 3 refused or never fits, 4 would have to wait (explain), ` +
-	`5 ended badly (submit --follow: failed, cancelled, expired), 130 interrupted.`
+	`5 ended badly (submit --follow: failed, cancelled, expired), ` +
+	`6 problems (doctor: at least one FAIL, while 1 means that something could not be checked; repair: something asked for was not done), 130 interrupted.`
 
 type cli struct {
 	globals
@@ -44,6 +50,8 @@ type cli struct {
 	Pools   poolsCmd   `cmd:"" help:"Show the pools of the persistent resources and what is free."`
 	Queue   queueCmd   `cmd:"" help:"Show the waiting requests in order, each with its reason."`
 	Cancel  cancelCmd  `cmd:"" help:"Ask for the end of a request."`
+	Doctor  doctorCmd  `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
+	Repair  repairCmd  `cmd:"" help:"Mend what doctor found. Shows what it would do; does it with --yes."`
 }
 
 // globals are the flags of every verb, and the world that they run in.
@@ -54,6 +62,7 @@ type globals struct {
 	ctx      context.Context
 	in       io.Reader
 	out, err io.Writer
+	reach    reach // how doctor and repair get behind the doors
 }
 
 // A quit ends the tool with a code. Its text, if any, is an error message.
@@ -77,9 +86,13 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // run is the tool. The answer is its exit code.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	return runOn(openSite, args, in, out, errOut)
+}
+
+func runOn(behind reach, args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c := &cli{globals: globals{ctx: ctx, in: in, out: out, err: errOut}}
+	c := &cli{globals: globals{ctx: ctx, in: in, out: out, err: errOut, reach: behind}}
 	parser, err := kong.New(c, kong.Name("berth"), kong.Description(description), kong.Writers(out, errOut))
 	if err == nil {
 		if len(args) == 0 {

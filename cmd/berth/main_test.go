@@ -50,6 +50,11 @@ func TestMain(m *testing.M) {
 //	nofile            take the local stack's file away
 //	deadfile          leave one of a process that has ended
 //	deployment        be a deployment: named by environment variables
+//	operate N args... run berth in this process, behind the doors of the stack,
+//	                  and want its exit code
+//	break WHAT ID     break the ledger by hand: see site_test.go
+//	plumb             make the topics and subscriptions of a deployment
+//	bury ID FILE      leave a message in the dead letters; ID "-" for none
 func TestScripts(t *testing.T) {
 	stacks := map[string]*stack{} // by work folder
 	var mu sync.Mutex
@@ -80,6 +85,10 @@ func TestScripts(t *testing.T) {
 			"nofile":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(os.Remove(of(ts).file)) },
 			"deadfile":   func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).deadfile(ts) },
 			"deployment": func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).deployment(ts) },
+			"operate":    func(ts *testscript.TestScript, _ bool, args []string) { of(ts).operate(ts, args[0], args[1:]) },
+			"break":      func(ts *testscript.TestScript, _ bool, args []string) { of(ts).breakBy(ts, args[0], args[1]) },
+			"plumb":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).plumb(ts) },
+			"bury":       func(ts *testscript.TestScript, _ bool, args []string) { of(ts).bury(ts, args[0], args[1]) },
 		},
 	})
 }
@@ -105,6 +114,7 @@ type stack struct {
 	vertex *vertex.Mem
 	c      *controller.Controller
 	pubsub string // host:port
+	admin  *pubsub.Client
 	door   string // URL
 	locked string // URL that wants the token "letmein"
 	file   string
@@ -177,6 +187,7 @@ func (s *stack) pull(env *testscript.Env) error {
 		cancel()
 		return err
 	}
+	s.admin = client
 	topic, sub := "projects/"+project+"/topics/berth-requests", "projects/"+project+"/subscriptions/berth-requests"
 	_, err = client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: topic})
 	if err == nil {

@@ -49,7 +49,7 @@ func Unknown() *message.Problem {
 // A Snapshot is what one ledger update read of a persistent resource.
 type Snapshot struct {
 	Now    time.Time
-	State  string    // "RUNNING", "REBOOTING", ...; "ABSENT" when it was deleted
+	State  string    // "RUNNING", "REBOOTING", ...; "ABSENT" when it was deleted; empty before the first look
 	SeenAt time.Time // when Vertex AI was asked
 	Known  bool      // it has been seen in being, now or earlier
 
@@ -163,10 +163,14 @@ func contradiction(s Snapshot, a Ask, fit capacity.Result) *message.Problem {
 		}
 		if p.Path == "" {
 			p.Path = fmt.Sprintf("jobSpec.workerPoolSpecs[%d]", f.WorkerPools[0])
-			if len(f.Pools) == 0 {
+			switch {
+			case len(f.Pools) == 0:
 				p.Code = message.SpecMismatch
 				p.Detail = fmt.Sprintf("No pool has the machine and disk spec %s.", f.Shape)
-			} else {
+			case f.Asked <= f.Limit: // there are enough, but not together
+				p.Detail = fmt.Sprintf("%d replicas of %s are asked for, and those of one worker pool have to fit into one pool; pools %s have room for %d only together, when nothing else runs.",
+					f.Asked, f.Shape, strings.Join(f.Pools, ", "), f.Limit)
+			default:
 				p.Detail = fmt.Sprintf("%d replicas of %s are asked for; pool %s has room for %d when nothing else runs.",
 					f.Asked, f.Shape, strings.Join(f.Pools, ", "), f.Limit)
 			}
@@ -220,6 +224,8 @@ func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *mes
 	switch {
 	case s.State == absent:
 		return wait(message.ResourceGone, "The persistent resource has been deleted; the request waits for one of the same name.")
+	case s.State == "":
+		return wait(message.ViewTooOld, "Vertex AI could not be asked about the persistent resource yet.")
 	case s.State != running:
 		return wait(message.ResourceNotReady, "The persistent resource is %s; jobs start only while it is RUNNING.", s.State)
 	case !fresh:

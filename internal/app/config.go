@@ -160,10 +160,11 @@ func (c Config) controller() controller.Config {
 	return cc
 }
 
-// tenant returns the tenant of a subscription, given by its full name.
+// tenant returns the tenant of a subscription, given by its full name. One of
+// another project is nobody's here, whatever its id.
 func (c Config) tenant(subscription string) string {
-	if t, ok := c.Tenants[subscription[strings.LastIndexByte(subscription, '/')+1:]]; ok {
-		return t
+	if id, ours := strings.CutPrefix(subscription, "projects/"+c.Project+"/subscriptions/"); ours && c.Tenants[id] != "" {
+		return c.Tenants[id]
 	}
 	return "default"
 }

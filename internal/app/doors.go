@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"example.com/berth/internal/message"
 )
@@ -74,6 +76,9 @@ func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
 // of the largest at once would not fit into memory. Ordinary ones stay below.
 const large = message.MaxData * 2
 
+// bodyWithin is how long the reading of a large body may take.
+const bodyWithin = 20 * time.Second
+
 // serve decodes a delivery, hands it on with a deadline, and answers. handle
 // also gets deliveries that have an id and yet cannot be read, with the refusal.
 func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.Context, message.Delivery, *message.Refusal) (any, error)) {
@@ -85,10 +90,14 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 			Detail: "This door takes Pub/Sub deliveries.", Mend: "POST one, or publish to the topic."})
 		return
 	}
+	free := func() {}
 	if r.ContentLength > large || r.ContentLength < 0 {
 		select {
 		case a.large <- struct{}{}:
-			defer func() { <-a.large }()
+			free = sync.OnceFunc(func() { <-a.large })
+			defer free()
+			// Whoever sends slowly must not keep the others waiting for good.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWithin))
 		case <-ctx.Done():
 			refuse(w, http.StatusServiceUnavailable, message.Problem{Code: message.TooLarge, Detail: "Too many large bodies at once."})
 			return
@@ -104,6 +113,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 		return
 	}
 	d, err := message.DecodeDelivery(r.Header.Get, body)
+	free()
 	refusal := (*message.Refusal)(nil)
 	switch {
 	case errors.As(err, &refusal) && d.ID == "":

@@ -227,7 +227,7 @@ func TestEditsFit(t *testing.T) {
 	}
 }
 
-func apply(t *rapid.T, ask Ask, e Edit) {
+func apply(t failer, ask Ask, e Edit) {
 	index, field, ok := strings.Cut(strings.TrimPrefix(e.Path, "workerPoolSpecs["), "].")
 	i, err := strconv.Atoi(index)
 	if !ok || err != nil {

@@ -28,7 +28,7 @@ func placeable(limits []Replicas, used Replicas, items []Replicas) bool {
 	case len(limits) == 0:
 		return false
 	case len(limits) == 1:
-		return used.Plus(sum) <= limits[0]
+		return used <= limits[0] && sum <= limits[0]-used
 	case roomForOne(limits, used, sum):
 		return true // all items fit side by side on one pool
 	case len(items) == 1:

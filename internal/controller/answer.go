@@ -80,7 +80,7 @@ func (c *Controller) Quote(ctx context.Context, tenant string, d message.Deliver
 
 func (c *Controller) quote(ctx context.Context, tenant string, d message.Delivery, m message.Message) (message.Outcome, error) {
 	draft := c.draft(tenant, d, m)
-	o := message.Outcome{Type: message.Quoted, Tenant: tenant, MessageID: d.ID, RequestID: m.Request.RequestID,
+	o := message.Outcome{Type: message.Quoted, Tenant: tenant, MessageID: d.ID, ClaimedRequestID: m.Request.RequestID,
 		PersistentResource: draft.Resource, DisplayName: draft.DisplayName, Labels: draft.Labels, Warnings: draft.Warnings}
 	refuse := func(p *message.Problem) (message.Outcome, error) {
 		o.Verdict, o.Reason = string(admission.Refuse), p

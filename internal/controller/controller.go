@@ -164,7 +164,7 @@ func (c *Controller) resolve(named string) (string, *message.Problem) {
 		named = c.cfg.DefaultResource
 	}
 	if named == "" {
-		return "", &message.Problem{Code: message.NoResource,
+		return "", &message.Problem{Code: message.NoResource, Path: "persistentResource",
 			Detail: "The request names no persistent resource, and the deployment has no default.",
 			Mend:   "Set persistentResource, or the attribute berth-persistent-resource."}
 	}
@@ -173,7 +173,7 @@ func (c *Controller) resolve(named string) (string, *message.Problem) {
 	}
 	part := strings.Split(named, "/")
 	if len(part) != 6 || part[1] != c.cfg.Project || !contains(c.cfg.Regions, part[3]) {
-		return "", &message.Problem{Code: message.ForeignResource,
+		return "", &message.Problem{Code: message.ForeignResource, Path: "persistentResource",
 			Detail: fmt.Sprintf("This deployment serves project %s in %s only.", c.cfg.Project, strings.Join(c.cfg.Regions, ", ")),
 			Mend:   "Name a persistent resource there, by its id or with that project and region."}
 	}

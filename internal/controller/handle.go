@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,7 +107,11 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 			c.log.Warn("cannot look at persistent resource", "event", "look_failed", "resource", draft.Resource, "error", lookErr)
 		}
 		started = c.env.Monotonic()
-		v, rec, err = c.decide(ctx, draft, true)
+		if v, rec, err = c.decide(ctx, draft, true); err == nil && v == unseen {
+			// Not even its name is known to be one. A document for every name that
+			// somebody makes up while Vertex AI cannot be asked would stay for good.
+			return fmt.Errorf("message %s names a resource that nobody has seen: %w", d.ID, cmp.Or(lookErr, errors.New("its document is gone")))
+		}
 	}
 	switch {
 	case err != nil:
@@ -123,7 +128,7 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 }
 
 // decide is the one atomic update of a new request. With blind it decides even
-// on an old view, or on none: the request then waits.
+// on an old view: the request then waits.
 func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind bool) (v verdict, rec *ledger.Record, err error) {
 	names := ledger.Names{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
@@ -133,12 +138,9 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 			return nil
 		}
 		res := tx.Resource(draft.Resource)
-		if !blind && (res == nil || tx.Now().Sub(res.SeenAt) > c.cfg.Policy.MaxAge) {
+		if res == nil || !blind && tx.Now().Sub(res.SeenAt) > c.cfg.Policy.MaxAge {
 			v = unseen
 			return nil
-		}
-		if res == nil {
-			res = &ledger.Resource{Name: draft.Resource}
 		}
 		rec = draft.Clone()
 		rec.Times.Received = tx.Now()
@@ -166,6 +168,9 @@ func known(old, draft *ledger.Record) verdict {
 // reports whether the resource document has to be put.
 func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	version := res.Version
+	if len(rec.Unsent()) > maxUnsent {
+		return false // nothing is heard of it; its story must not outgrow its document
+	}
 	rec.Ahead = res.Ahead(rec)
 	d := admission.Decide(Snapshot(tx.Now(), res, rec.Ahead), Ask(rec), c.cfg.Policy)
 	rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp
@@ -200,6 +205,11 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	}
 	return res.Version != version
 }
+
+// maxUnsent is how many unsent letters a waiting request may have and still be
+// submitted: while the outcome topic is out of reach, one that Vertex AI declines
+// again and again would gather letters without bound.
+const maxUnsent = 20
 
 // lease is the event that gives a new attempt its time.
 func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.What {

@@ -64,7 +64,10 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, k
 		}
 		for _, key := range keys {
 			rec := tx.Record(key)
-			if rec == nil || rec.State != lifecycle.Waiting {
+			if rec == nil || len(rec.Lines()) == 0 {
+				res.Strike(key)
+				c.log.Error("somebody stood in line who does not wait: this is a bug, please report it",
+					"event", "line_broken", "request_key", string(key), "resource", res.Name)
 				continue
 			}
 			before := *rec

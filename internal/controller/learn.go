@@ -170,7 +170,9 @@ func (c *Controller) hear(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 		why := &message.Problem{Code: message.JobGone, Detail: "The job was deleted at Vertex AI; how it ended is not known."}
 		do(lifecycle.What{Event: lifecycle.Gone}, why)
 	case job.State.Ended():
-		rec.JobState, rec.JobError = string(job.State), job.Error
+		if rec.JobState = string(job.State); job.Error != nil {
+			rec.JobError = &message.JobError{Code: job.Error.Code, Message: clip(job.Error.Message)}
+		}
 		rec.Times.JobStarted, rec.Times.JobEnded = job.StartTime, job.EndTime
 		do(lifecycle.What{Event: lifecycle.Ended, JobState: endOf(job.State)}, whyEnded(rec, job))
 	case job.State.Ran():

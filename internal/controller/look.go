@@ -194,7 +194,7 @@ func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job) {
 	switch {
 	case named == job.Name && present:
 		s.ours[job.Request] = job
-	case named == job.Name:
+	case named == job.Name && rec.State.Terminal():
 		// It has ended; the list is older than the record.
 	case named == "" && present:
 		// Nobody is named yet: the oldest is to be recorded, the others are strays.

@@ -122,8 +122,8 @@ func (c *Controller) wakeAt(rec *ledger.Record, now time.Time) time.Time {
 func outcome(rec *ledger.Record, t message.Type, res *ledger.Resource) message.Outcome {
 	o := message.Outcome{
 		Type: t, Tenant: rec.Tenant, MessageID: rec.MessageID, State: string(rec.State),
-		PersistentResource: rec.Resource, DisplayName: rec.DisplayName, Labels: rec.Labels,
-		Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
+		PersistentResource: rec.Resource,
+		Job:                rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
 		Reason: rec.Why, Times: rec.Times,
 	}
 	if rec.Kind == message.KindRequest {
@@ -187,7 +187,7 @@ func (c *Controller) post(ctx context.Context, rec *ledger.Record) error {
 	var events []message.Outcome
 	var ids []string
 	for _, l := range letters {
-		events = append(events, l.Event())
+		events = append(events, rec.Event(l))
 		ids = append(ids, l.ID)
 	}
 	if err := c.out.Publish(ctx, events...); err != nil {

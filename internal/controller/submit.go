@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
@@ -151,7 +152,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 			reason = rec.Why // the cancel is what ends it
 		}
 		if d != lifecycle.Rate {
-			rec.JobError = &message.JobError{Code: e.Code, Message: e.Message}
+			rec.JobError = &message.JobError{Code: e.Code, Message: clip(e.Message)}
 		}
 		before := rec.State
 		if c.move(tx, res, rec, w, reason) != lifecycle.Moved {
@@ -167,6 +168,17 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	}
 	c.log.Info("declined", "event", "declined", "request_key", string(rec.Key), "kind", string(d), "code", e.Code, "attempt", attempt)
 	return after, nil
+}
+
+// maxError is how much of an error's text is kept, in bytes. It is in every
+// later event, and the record has to fit into one document.
+const maxError = 2 << 10
+
+func clip(text string) string {
+	if len(text) <= maxError {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxError], "") + "..."
 }
 
 // backOff pauses admissions after Vertex AI found a resource full that the

@@ -100,6 +100,10 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 		w = lifecycle.What{Event: lifecycle.Retaken, Run: rec.Run, Now: now, Until: now.Add(c.cfg.CreateWithin),
 			LookOnly: rec.Attempt >= c.cfg.MaxAttempts}
 	case lifecycle.Submitted:
+		if end := rec.Times.Submitted.Add(c.cfg.StartWithin); now.Before(end) {
+			rec.WakeAt = end // whoever set it earlier, a healthy job is not cancelled
+			return false
+		}
 		w = lifecycle.What{Event: lifecycle.Overdue}
 		why = &message.Problem{Code: message.StartOverdue,
 			Detail: fmt.Sprintf("Vertex AI has had the job for %s and has not started it.", c.cfg.StartWithin)}

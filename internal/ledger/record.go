@@ -85,10 +85,14 @@ type Letter struct {
 	Outcome message.Outcome `json:"outcome"`
 }
 
-// Event returns the letter as the event to publish.
-func (l Letter) Event() message.Outcome {
+// Event returns a letter as the event to publish. What never changes about the
+// request is kept once, in the record, and not in each of its letters.
+func (r *Record) Event(l Letter) message.Outcome {
 	o := l.Outcome
 	o.EventID, o.Type, o.Time = l.ID, l.Type, l.Time
+	if r.Kind != message.KindAnswer {
+		o.DisplayName, o.Labels = r.DisplayName, r.Labels
+	}
 	return o
 }
 

@@ -150,6 +150,21 @@ func (r *Resource) Leave(rec *Record) {
 	r.Version++
 }
 
+// Strike takes a key out of every line it is known to head, whatever its record
+// says: the mend for a line that disagrees with the records.
+func (r *Resource) Strike(key message.Key) {
+	for shape, line := range r.Lines {
+		kept := slices.DeleteFunc(slices.Clone(line.Heads), func(h Head) bool { return h.Key == key })
+		line.Count -= len(line.Heads) - len(kept)
+		if line.Heads = kept; line.Count <= 0 {
+			delete(r.Lines, shape)
+			continue
+		}
+		r.Lines[shape] = line
+	}
+	r.Version++
+}
+
 // Refill replaces the heads of a line by the result of a query that was
 // complete at version.
 func (r *Resource) Refill(shape string, heads []Head, version int64) bool {

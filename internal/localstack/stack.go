@@ -24,19 +24,21 @@ import (
 
 // What the stack calls things. Topics are named as a deployment names them.
 const (
-	Region        = "us-central1"
-	ResourceID    = "pool"
-	RequestTopic  = "berth-requests"
-	TickTopic     = "berth-ticks"
-	OutcomeTopic  = "berth-outcomes"
-	DeadTopic     = "berth-dead-letters"
-	OutcomePull   = "localstack-outcomes" // subscription that the story follows
-	DeadPull      = "berth-dead-letters"
-	defaultTick   = 2 * time.Second
-	defaultPoll   = 300 * time.Millisecond
-	stopWithin    = 10 * time.Second
-	ackDeadline   = 60 * time.Second
-	functionLimit = "45s"
+	Region       = "us-central1"
+	ResourceID   = "pool"
+	RequestTopic = "berth-requests"
+	TickTopic    = "berth-ticks"
+	OutcomeTopic = "berth-outcomes"
+	DeadTopic    = "berth-dead-letters"
+	OutcomePull  = "localstack-outcomes" // subscription that the story follows
+	DeadPull     = "berth-dead-letters"
+	defaultTick  = 2 * time.Second
+	defaultPoll  = 300 * time.Millisecond
+	stopWithin   = 10 * time.Second
+	// A push that was cut off by a kill counts as out until its deadline, and the
+	// official emulator has two out at a time.
+	ackDeadline   = 10 * time.Second
+	functionLimit = "9s"
 )
 
 // Options say how to start a stack. The zero value is usable.
@@ -226,7 +228,7 @@ func (s *Stack) environment(o Options) []string {
 		"BERTH_VERTEX_ENDPOINT=" + s.Vertex, "BERTH_EMULATORS=true",
 		"PUBSUB_EMULATOR_HOST=" + s.PubSub, "FUNCTION_TARGET=",
 		// An answer that was lost is settled in seconds here, not in minutes.
-		"BERTH_CREATE_WITHIN=8s", "BERTH_RELOOK=2s", "BERTH_SETTLE=20s", "BERTH_POST_GRACE=2s",
+		"BERTH_CREATE_WITHIN=6s", "BERTH_RELOOK=2s", "BERTH_SETTLE=20s", "BERTH_POST_GRACE=2s",
 	}
 	if s.Firestore == "" {
 		return append(env, "BERTH_LEDGER=memory", "FIRESTORE_EMULATOR_HOST=")
@@ -236,13 +238,17 @@ func (s *Stack) environment(o Options) []string {
 
 func (s *Stack) topology() Topology {
 	push := func(id, topic, door string) PushSubscription {
-		return PushSubscription{ID: id, Topic: topic, Endpoint: s.Function.URL(door), AckDeadline: ackDeadline,
-			MinBackoff: time.Second, MaxBackoff: 10 * time.Second, DeadLetter: DeadTopic, MaxAttempts: 20}
+		// No retry policy, unlike a deployment: under one, the official emulator does
+		// not try again for minutes once the endpoint was down for a few seconds.
+		return PushSubscription{ID: id, Topic: topic, Endpoint: s.Function.URL(door), AckDeadline: ackDeadline}
 	}
+	admit := push("berth-admit", RequestTopic, "Admit")
+	// Of ticks, none is missed: the dead letters are requests and cancels only.
+	admit.DeadLetter, admit.MaxAttempts = DeadTopic, 100
 	return Topology{
 		Project: s.Project,
 		Topics:  []string{RequestTopic, TickTopic, OutcomeTopic, DeadTopic},
-		Push:    []PushSubscription{push("berth-admit", RequestTopic, "Admit"), push("berth-reconcile", TickTopic, "Reconcile")},
+		Push:    []PushSubscription{admit, push("berth-reconcile", TickTopic, "Reconcile")},
 		Pull: []PullSubscription{
 			{ID: OutcomePull, Topic: OutcomeTopic, AckDeadline: ackDeadline},
 			{ID: DeadPull, Topic: DeadTopic, AckDeadline: ackDeadline},

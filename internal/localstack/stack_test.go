@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/pubsub/v2"
+
 	"example.com/berth/internal/localstack/emulator"
 	"example.com/berth/internal/localstack/emulatortest"
 )
@@ -149,6 +151,14 @@ func TestStoryUnderKills(t *testing.T) {
 		}
 	})
 	t.Logf("%d kills, %d starts of the function", kills, s.Function.Starts())
+	if t.Failed() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = s.Client.Subscriber(DeadPull).Receive(ctx, func(_ context.Context, m *pubsub.Message) {
+			t.Logf("dead letter %s: %v", m.ID, m.Attributes)
+			m.Ack()
+		})
+	}
 	if s.Function.Starts() < 3 {
 		t.Errorf("the function was started %d times; it was to be killed", s.Function.Starts())
 	}

@@ -101,6 +101,8 @@ func TestDecodeDeliveryRefuses(t *testing.T) {
 		{"data not text", headers(), `{"message": {"messageId": "1", "data": {"jobSpec": {}}}}`, "INVALID_VALUE message.data", "1"},
 		{"wrong types", headers(), `{"message": {"messageId": "1", "attributes": {"a": 1}, "publishTime": 5, "orderingKey": []}, "subscription": 1, "deliveryAttempt": "5"}`,
 			"INVALID_VALUE message.attributes.a, INVALID_VALUE message.publishTime, INVALID_VALUE message.orderingKey, INVALID_VALUE subscription, INVALID_VALUE deliveryAttempt", "1"},
+		{"time that is no JSON", headers(), `{"message": {"messageId": "1", "publishTime": "9999-12-31T23:59:59-23:59"}}`, "INVALID_VALUE message.publishTime", "1"},
+		{"time before all years", headers(), `{"message": {"messageId": "1", "publishTime": "0000-12-31T23:59:59Z"}}`, "INVALID_VALUE message.publishTime", "1"},
 		{"attributes not an object", headers(), `{"message": {"messageId": "1", "attributes": []}}`, "INVALID_VALUE message.attributes", "1"},
 		{"control characters", headers(), `{"message": {"messageId": "1"}, "subscription": "a\nb"}`, "INVALID_VALUE subscription", "1"},
 		{"repeated key", headers(), `{"message": {"messageId": "1", "data": "W10=", "data": "e30="}}`, "DUPLICATE_FIELD message.data", "1"},

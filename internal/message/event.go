@@ -45,6 +45,8 @@ func (o Outcome) PubSub() (data []byte, attributes map[string]string, err error)
 		return fail("unknown type")
 	case o.EventID == "" || o.Tenant == "" || o.Time.IsZero() || o.Sequence < 1:
 		return fail("event id, tenant, time and sequence are needed")
+	case o.Time.UTC().Year() < 1 || o.Time.UTC().Year() > 9999:
+		return fail("its time has no form of text")
 	case o.RequestID == "" && o.MessageID == "":
 		return fail("it is about no request and no message")
 	}

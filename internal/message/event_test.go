@@ -161,6 +161,7 @@ func TestPubSubRefuses(t *testing.T) {
 		"id":               func(o *Outcome) { o.EventID = "" },
 		"tenant":           func(o *Outcome) { o.Tenant = "" },
 		"time":             func(o *Outcome) { o.Time = time.Time{} },
+		"time of no form":  func(o *Outcome) { o.Time = o.Time.AddDate(8000, 0, 0) },
 		"sequence":         func(o *Outcome) { o.Sequence = 0 },
 		"subject":          func(o *Outcome) { o.RequestID, o.MessageID = "", "" },
 		"long attribute":   func(o *Outcome) { o.RequestID = strings.Repeat("a", 1025) },
@@ -180,6 +181,8 @@ func TestPubSubBounds(t *testing.T) {
 		o.Problems = append(o.Problems, Problem{Code: Malformed, Detail: fmt.Sprint(i)})
 		o.Fit[0].Nearest = append(o.Fit[0].Nearest, capacity.PoolDiff{Pool: fmt.Sprint(i)})
 	}
+	quoted := strings.Repeat("é", maxEventData)
+	o.JobError = &JobError{Code: 3, Message: quoted}
 	data, attributes, err := o.PubSub()
 	if err != nil {
 		t.Fatal(err)
@@ -187,6 +190,9 @@ func TestPubSubBounds(t *testing.T) {
 	back, err := DecodeOutcome(attributes, data)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n := len(back.JobError.Message); n > maxJobError+3 || n < maxJobError || o.JobError.Message != quoted {
+		t.Errorf("an error of %d bytes has %d", len(quoted), n)
 	}
 	if len(back.Problems) != maxProblems || len(back.Fit[0].Nearest) != maxNearest {
 		t.Errorf("sent %d problems and %d pools", len(back.Problems), len(back.Fit[0].Nearest))

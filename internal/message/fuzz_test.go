@@ -1,15 +1,42 @@
 package message
 
 import (
+	"encoding/json"
 	"errors"
+	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/proto"
 )
+
+// hostile returns the hostile messages of the module's corpus, as they stand in
+// files of the given beginning.
+func hostile(t testing.TB, part string) (all [][]byte) {
+	t.Helper()
+	files, err := filepath.Glob("../../testdata/hostile/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no corpus: %v", err)
+	}
+	pool := plainJob[1 : len(plainJob)-1]
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range archive.Files {
+			if _, name, _ := strings.Cut(f.Name, "/"); strings.HasPrefix(name, part) {
+				all = append(all, []byte(strings.NewReplacer("@POOL@", pool, "@TYPE@", publishedType, "@GOOD@", "e30=").Replace(string(f.Data))))
+			}
+		}
+	}
+	return all
+}
 
 // checkRefusal holds what every refusal promises.
 func checkRefusal(t *testing.T, err error) {
@@ -38,6 +65,11 @@ func FuzzDecodeDelivery(f *testing.F) {
 	f.Add("application/cloudevents+json", "", "", []byte(`{"specversion":"1.0","type":"`+publishedType+`","data":`+pushEnvelope+`}`))
 	f.Add("application/cloudevents+json", "", "", []byte(`{"specversion":"1.0","type":"`+publishedType+`","data_base64":"e30="}`))
 	f.Add("", "", "", []byte(`{"message":{"messageId":"1","data":"!"}}`))
+	for _, body := range hostile(f, "body.") {
+		for _, contentType := range []string{"application/json", "application/cloudevents+json"} {
+			f.Add(contentType, "", "", body)
+		}
+	}
 	f.Fuzz(func(t *testing.T, contentType, version, typ string, body []byte) {
 		header := func(name string) string {
 			return map[string]string{"content-type": contentType, "ce-specversion": version, "ce-type": typ}[strings.ToLower(name)]
@@ -47,6 +79,12 @@ func FuzzDecodeDelivery(f *testing.F) {
 			checkRefusal(t, err)
 		} else if d.ID == "" {
 			t.Error("no id and no error")
+		}
+		if d.ID != "" && !requestID.MatchString(d.ID) {
+			t.Errorf("id %q", d.ID)
+		}
+		if _, err := json.Marshal(d.PublishTime); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -65,6 +103,9 @@ func FuzzDecode(f *testing.F) {
 				}
 			}
 		}
+	}
+	for _, data := range hostile(f, "data.") {
+		f.Add(data, "", "")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, key, value string) {
 		d := Delivery{ID: "1", Data: data}
@@ -123,6 +164,83 @@ func checkRequest(t *testing.T, q *Request) {
 	if again, err := q.JobJSON(); err != nil || string(again) != string(text) {
 		t.Errorf("encoded twice: %s and %s, error %v", text, again, err)
 	}
+}
+
+// FuzzDecodeOutcome reads events that nobody here wrote. What can be read and
+// written again has then found its form.
+func FuzzDecodeOutcome(f *testing.F) {
+	files, err := filepath.Glob("testdata/outcomes/*.json")
+	if err != nil || len(files) == 0 {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var event struct {
+			Attributes map[string]string
+			Data       json.RawMessage
+		}
+		if err := json.Unmarshal(text, &event); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(event.Attributes["ce-type"], event.Attributes["ce-id"], event.Attributes["ce-time"], event.Attributes["ce-sequence"], []byte(event.Data))
+	}
+	f.Add(string(Queued), "a", "9999-12-31T23:59:59-23:59", "0000000001", []byte(`{"tenant":"t","messageId":"1","sequence":1}`))
+	f.Add(string(Queued), "a", "2026-01-01T00:00:00Z", "99999999999999999999", []byte(`{"tenant":"t","messageId":"1"}`))
+	f.Add(string(Failed), "a", "2026-01-01T00:00:00Z", "1", []byte(`{"tenant":"t","messageId":"1","error":{"code":3,"message":"`+strings.Repeat("é", 2*maxJobError)+`"}}`))
+	f.Fuzz(func(t *testing.T, typ, id, at, sequence string, data []byte) {
+		o, err := DecodeOutcome(map[string]string{"ce-specversion": "1.0", "ce-type": typ, "ce-id": id, "ce-time": at, "ce-sequence": sequence}, data)
+		if err != nil {
+			return
+		}
+		written, attributes, err := o.PubSub()
+		if err != nil {
+			return
+		}
+		again, err := DecodeOutcome(attributes, written)
+		if err != nil {
+			t.Fatalf("%s cannot be read: %v", written, err)
+		}
+		rewritten, same, err := again.PubSub()
+		if err != nil || string(rewritten) != string(written) || !maps.Equal(same, attributes) {
+			t.Errorf("%v %s becomes %v %s, error %v", attributes, written, same, rewritten, err)
+		}
+	})
+}
+
+// FuzzParseJob reads stored jobs that a newer build, or a hand, may have
+// written.
+func FuzzParseJob(f *testing.F) {
+	f.Add([]byte(`{}`))
+	f.Add([]byte(`{"displayName":"a","labels":{"b":"c"},"jobSpec":{"workerPoolSpecs":[{},{"machineSpec":{"machineType":"m","acceleratorType":99}}]}}`))
+	f.Add([]byte(`{"jobSpec":{"scheduling":{"timeout":"315576000000.999999999s"}},"error":{"details":[{"@type":"type.googleapis.com/google.protobuf.Duration","value":"1s"}]}}`))
+	for _, data := range hostile(f, "data.json") {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		job, err := ParseJob(data)
+		if err != nil {
+			if s := err.Error(); len(s) > maxText+20 || strings.ContainsFunc(s, unicode.IsControl) {
+				t.Errorf("error of %d bytes: %q", len(s), s)
+			}
+			return
+		}
+		text, err := (&Request{Job: job}).JobJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := ParseJob(text)
+		if err != nil || !proto.Equal(back, job) {
+			t.Errorf("%s reads back as %v, error %v", text, back, err)
+		}
+		for _, n := range AskOf(job) {
+			if n.Replicas < 1 {
+				t.Errorf("need %+v", n)
+			}
+		}
+	})
 }
 
 func TestParseJobRefuses(t *testing.T) {

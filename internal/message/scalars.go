@@ -50,7 +50,10 @@ func wholeNumber(n *node, bits int) (int64, bool) {
 		digits = "-" + digits
 	}
 	i, err := strconv.ParseInt(digits, 10, bits)
-	return i, err == nil
+	if err != nil {
+		return 0, false
+	}
+	return i, true
 }
 
 // seconds reads a duration in the JSON form of protobuf, such as "3600s".

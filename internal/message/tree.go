@@ -81,9 +81,10 @@ func (n *node) int() int64 {
 	return i
 }
 
-// list is the value of a list field that was walked.
+// list is the value of a list field that was walked; nothing of one that was
+// refused as a whole, since its entries were not walked.
 func (n *node) list() []*node {
-	if n == nil {
+	if n == nil || n.bad {
 		return nil
 	}
 	if _, wrapped := n.value.([]any); wrapped && n.kind == object { // a single one standing for a list of one

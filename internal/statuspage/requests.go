@@ -197,7 +197,7 @@ func (d *door) tell(ctx context.Context, rec *ledger.Record, res *ledger.Resourc
 		return q, err
 	}
 	for _, l := range rec.Letters {
-		q.Events = append(q.Events, Event{l.ID, l.Type, l.Time, l.Outcome.Sequence, l.Sent, l.Event()})
+		q.Events = append(q.Events, Event{l.ID, l.Type, l.Time, l.Outcome.Sequence, l.Sent, rec.Event(l)})
 	}
 	return q, nil
 }

@@ -305,7 +305,7 @@ func TestExplain(t *testing.T) {
 	if q := ask(job("new", gpu, 1, 0), `{}`); q.Type != message.Quoted || q.Verdict != "ADMIT" || len(q.Fit) != 1 {
 		t.Errorf("free machines: %+v", q)
 	}
-	if q := ask(job("", cpu, 1, 0), `{"berth-request-id":"new"}`); q.Verdict != "WAIT" || q.RequestID != "new" || *q.Ahead != 2 {
+	if q := ask(job("", cpu, 1, 0), `{"berth-request-id":"new"}`); q.Verdict != "WAIT" || q.ClaimedRequestID != "new" || *q.Ahead != 2 {
 		t.Errorf("behind others: %+v", q)
 	}
 	if q := ask(job("", cpu, 9, 0), `null`); q.Verdict != "REFUSE" || len(q.Fit[0].Edits) != 1 {

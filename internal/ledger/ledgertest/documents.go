@@ -115,7 +115,7 @@ func testNormal(t *testing.T, l ledger.Ledger) {
 	if got.Letters[0].Outcome.Ahead == nil {
 		t.Error("a pointer to zero came back nil")
 	}
-	if e := got.Letters[0].Event(); e.EventID != "k-1" || e.Type != message.Queued || e.Time != at(1) {
+	if e := got.Event(got.Letters[0]); e.EventID != "k-1" || e.Type != message.Queued || e.Time != at(1) {
 		t.Errorf("event of the letter = %+v", e)
 	}
 

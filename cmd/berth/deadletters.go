@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/repair"
+)
+
+type deadLettersCmd struct {
+	ID    []string `arg:"" optional:"" help:"Message ids of the dead letters that are meant; all that come from a subscription of the request topic by default."`
+	Limit int      `default:"100" help:"Pull at most so many."`
+}
+
+// Help is shown by berth repair dead-letters --help.
+func (*deadLettersCmd) Help() string {
+	return `With --yes each is published to the request topic, with its data and its own attributes as they were, and then removed. ` +
+		`The new message has a new id: a request without an id of its own is known by that.`
+}
+
+// Run needs no ledger, so it works whatever the stack's is.
+func (v *deadLettersCmd) Run(g *globals, c *repairCmd) error {
+	if v.Limit < 1 {
+		return usage("--limit %d: want 1 or more", v.Limit)
+	}
+	s, err := g.reach(g, c.siteFlags)
+	if err != nil {
+		return err
+	}
+	defer s.close() //nolint:errcheck // everything has been answered
+	letters, err := repair.Kit{Do: c.Yes}.DeadLetters(g.ctx, s.pubsub, time.Now(), v.Limit, v.ID)
+	if len(v.ID) > 0 { // the others are nobody's question
+		letters = slices.DeleteFunc(letters, func(d repair.DeadLetter) bool { return !slices.Contains(v.ID, d.ID) })
+	}
+	left := 0
+	for _, d := range letters {
+		if d.Left != "" {
+			left++
+		}
+	}
+	if g.JSON {
+		if letters == nil {
+			letters = []repair.DeadLetter{}
+		}
+		err = errors.Join(err, pretty(g.out, map[string]any{"dryRun": !c.Yes, "deadLetters": letters}))
+	} else {
+		err = c.list(g.out, letters, left, err)
+	}
+	if err == nil && left > 0 {
+		err = &quit{code: exitProblems}
+	}
+	return err
+}
+
+// list prints dead letters. err is what ended the work, if anything did.
+func (c *repairCmd) list(w io.Writer, letters []repair.DeadLetter, left int, err error) error {
+	sent := 0
+	if len(letters) > 0 {
+		t := newTable(w, "DEAD LETTER", "AGE", "ATTEMPTS", "FROM", "BYTES", "WHAT", "ID", "NOW")
+		for _, d := range letters {
+			now := "to be published"
+			switch {
+			case d.Left != "":
+				now = "left: " + d.Left
+			case d.NewID != "":
+				now, sent = "published as "+d.NewID, sent+1
+			case c.Yes:
+				now = "not reached"
+			default:
+				sent++
+			}
+			t.row(d.ID, span(d.Age), d.Attempts, orDash(d.Source), d.Bytes, d.What, orDash(d.RequestID), now)
+		}
+		t.end()
+		for _, d := range letters {
+			if d.Note != "" && d.Left == "" {
+				say(w, "%s: %s", d.ID, d.Note)
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("after %s: %w", plural(sent, "dead letter"), err)
+	}
+	c.sum(w, sent, left, "publication")
+	return nil
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/repair"
+)
+
+type doctorCmd struct {
+	siteFlags
+}
+
+// Help is shown by berth doctor --help.
+func (*doctorCmd) Help() string {
+	return `Reads the whole ledger, lists the live jobs, and looks at topics and subscriptions.
+It changes nothing, but takes dead letters out of their subscription for a moment to count them.
+
+Ends with 0 if no check says FAIL, with 6 if one does, and with 1 if nothing worse was found than that something could not be checked.`
+}
+
+// A diagnosis is what doctor prints with --json.
+type diagnosis struct {
+	Target    string           `json:"target"`
+	AsOf      time.Time        `json:"asOf"`
+	Problems  int              `json:"problems"`
+	Unchecked int              `json:"unchecked"`
+	Findings  []repair.Finding `json:"findings"`
+}
+
+// Run makes every check, however many of them fail.
+func (c *doctorCmd) Run(g *globals) error {
+	s, err := g.reach(g, c.siteFlags)
+	if err != nil {
+		return err
+	}
+	defer s.close() //nolint:errcheck // everything has been read
+	now := time.Now()
+	d := diagnosis{Target: g.target.String(), AsOf: now.UTC()}
+	d.Findings = append(d.Findings, s.configuration(g), s.statusDoor())
+	p, found := s.examine(g)
+	d.Findings = append(d.Findings, found...)
+	d.Findings = append(d.Findings, s.pubsub.check(g.ctx, now)...)
+	d.Findings = append(d.Findings, s.rights(p, d.Findings))
+	for _, f := range d.Findings {
+		switch {
+		case f.Unchecked:
+			d.Unchecked++
+		case f.Level == repair.Fail:
+			d.Problems++
+		}
+	}
+	if g.JSON {
+		err = pretty(g.out, d)
+	} else {
+		d.print(g.out)
+	}
+	switch {
+	case err != nil:
+		return err
+	case g.ctx.Err() != nil:
+		return g.ctx.Err()
+	case d.Problems > 0:
+		return &quit{code: exitProblems}
+	case d.Unchecked > 0:
+		return &quit{exitError, fmt.Errorf("%s could not be made", plural(d.Unchecked, "check"))}
+	}
+	return nil
+}
+
+func (d diagnosis) print(w io.Writer) {
+	for _, f := range d.Findings {
+		say(w, "%-4s  %s: %s", f.Level, f.Check, f.Text)
+		if f.Means != "" {
+			say(w, "      %s", f.Means)
+		}
+		if f.Do != "" {
+			say(w, "      -> %s", f.Do)
+		}
+	}
+	say(w, "")
+	warnings := 0
+	for _, f := range d.Findings {
+		if f.Level == repair.Warn {
+			warnings++
+		}
+	}
+	if d.Problems+d.Unchecked+warnings == 0 {
+		say(w, "All is well with %s.", d.Target)
+		return
+	}
+	say(w, "%s, %s, and %s could not be made.", plural(d.Problems, "problem"), plural(warnings, "warning"), plural(d.Unchecked, "check"))
+}
+
+// configuration says what was looked at, so that nobody takes another deployment
+// for this one.
+func (s *site) configuration(g *globals) repair.Finding {
+	var regions []string
+	for _, p := range s.parents {
+		regions = append(regions, short(p))
+	}
+	f := repair.Finding{Check: "configuration", Level: repair.OK,
+		Text: fmt.Sprintf("%s: project %s, regions %s, tick %s", &g.target, g.Project, strings.Join(regions, ", "), s.settings.Tick)}
+	switch {
+	case s.door != nil && s.door.Project != g.Project:
+		f.Level, f.Text = repair.Fail, fmt.Sprintf("--project is %s, but the Status door is that of project %s", g.Project, s.door.Project)
+		f.Means, f.Do = "What follows is about one of the two only.", "Give --project and --status-url of the same deployment."
+	case len(regions) == 0:
+		f.Level, f.Text = repair.Warn, fmt.Sprintf("%s: project %s, regions not known, tick %s", &g.target, g.Project, s.settings.Tick)
+		f.Means, f.Do = "Jobs are looked for only where the ledger has a persistent resource.", "Give --region, or --status-url."
+	}
+	return f
+}
+
+func (s *site) statusDoor() repair.Finding {
+	const check = "status-door"
+	switch {
+	case s.doorErr != nil:
+		return repair.Unchecked(check, s.doorErr, "Check --status-url and --token; the log of Status says whether it is configured.")
+	case s.door == nil:
+		return repair.Finding{Check: check, Level: repair.None, Text: "not checked: no --status-url"}
+	}
+	return repair.Finding{Check: check, Level: repair.OK, Text: fmt.Sprintf("it answers; version %s, deployment %s", s.door.Version, s.door.Deployment)}
+}
+
+// examine checks ledger, jobs and indexes.
+func (s *site) examine(g *globals) (repair.Picture, []repair.Finding) {
+	if s.ledger == nil {
+		return repair.Picture{}, []repair.Finding{repair.Unchecked(repair.CheckLedger, s.ledgerErr, "")}
+	}
+	src := repair.Source{Ledger: s.ledger, Vertex: s.vertex, Parents: s.parents, Clock: time.Now}
+	p, found, err := repair.Examine(g.ctx, src, s.settings)
+	if err != nil {
+		return p, []repair.Finding{repair.Unchecked(repair.CheckLedger, err,
+			"Check --project and --database, that Firestore answers, and that the caller may read it (roles/datastore.viewer).")}
+	}
+	if s.emulated {
+		return p, append(found, repair.Finding{Check: repair.CheckIndexes, Level: repair.None, Text: "not checked on an emulator, which needs none"})
+	}
+	return p, append(found, repair.Indexes(g.ctx, s.ledger))
+}
+
+// rights says which rights are known to be there, because something was done that
+// needs them. There is no other way to know those of the functions.
+func (s *site) rights(p repair.Picture, found []repair.Finding) repair.Finding {
+	const check = "permissions"
+	if s.emulated {
+		return repair.Finding{Check: check, Level: repair.None, Text: "not checked: an emulator has none"}
+	}
+	good := func(checks ...string) bool {
+		for _, c := range checks {
+			if !slices.ContainsFunc(found, func(f repair.Finding) bool { return f.Check == c }) ||
+				slices.ContainsFunc(found, func(f repair.Finding) bool { return f.Check == c && f.Level != repair.OK }) {
+				return false
+			}
+		}
+		return true
+	}
+	told := slices.ContainsFunc(p.Records, func(r *ledger.Record) bool { return len(r.Letters) > 0 })
+	shown, not := []string{}, []string{}
+	for _, r := range []struct {
+		right string
+		shown bool
+	}{
+		{"the caller reads the ledger", good(repair.CheckIndexes)},
+		{"the caller lists jobs", len(p.Listed) > 0 && len(p.Unlisted) == 0},
+		{"the caller reads persistent resources", len(p.Seen) > 0 && good(repair.CheckViews)},
+		{"the caller reads topics and subscriptions", good(checkTopics)},
+		{"the functions write the ledger (a fresh lease)", good(repair.CheckTick)},
+		{"the functions list jobs and read persistent resources (fresh views)", len(p.Seen) > 0 && good(repair.CheckTick, repair.CheckViews)},
+		{"the functions publish outcomes (none is left)", told && good(repair.CheckTick, repair.CheckLetter)},
+	} {
+		if r.shown {
+			shown = append(shown, r.right)
+		} else {
+			not = append(not, r.right)
+		}
+	}
+	f := repair.Finding{Check: check, Level: repair.OK, Text: "shown by what was done: " + strings.Join(shown, ", "),
+		Means: "Whether the functions may create and cancel jobs shows only when they do."}
+	if len(not) > 0 {
+		f.Level, f.Text = repair.Warn, "not shown by anything that was done: "+strings.Join(not, ", ")
+		f.Do = "Compare with the roles that deploy/deploy.sh grants, where a check above fails for no other reason."
+	}
+	return f
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"example.com/berth/internal/repair"
+)
+
+// Names of the checks of Pub/Sub.
+const (
+	checkTopics = "topics"
+	checkSubs   = "subscriptions"
+	checkDead   = "dead-letters"
+)
+
+// mostDead is how many dead letters the doctor counts.
+const mostDead = 100
+
+// check looks at topics and subscriptions. What matters is what hangs on a topic,
+// whatever its name: a deployment with tenants has several subscriptions.
+func (b *broker) check(ctx context.Context, now time.Time) []repair.Finding {
+	var found []repair.Finding
+	subs := map[string][]*pubsubpb.Subscription{}
+	missing := 0
+	topics := []string{b.requestTopic, b.tickTopic(), b.topic(b.outcomes()), b.deadTopic()}
+	for _, topic := range topics {
+		list, err := b.look(ctx, topic)
+		switch {
+		case status.Code(err) == codes.NotFound:
+			missing++
+			found = append(found, repair.Finding{Check: checkTopics, Level: repair.Fail, Text: "there is no topic " + topic,
+				Means: "What is published to it is lost, or cannot be published.", Do: "Run deploy/deploy.sh again, or give --topic and --prefix as they were deployed."})
+		case err != nil:
+			missing++
+			found = append(found, repair.Unchecked(checkTopics, err, "Check that the caller may get topics and subscriptions (roles/pubsub.viewer)."))
+		default:
+			subs[topic] = list
+		}
+	}
+	if missing == 0 {
+		found = append(found, repair.Finding{Check: checkTopics, Level: repair.OK, Text: "requests, ticks, outcomes and dead letters each have their topic"})
+	}
+	before := len(found)
+	for _, topic := range topics {
+		if list, known := subs[topic]; known {
+			found = append(found, b.plumbing(topic, list)...)
+		}
+	}
+	if len(found) == before && missing == 0 {
+		found = append(found, repair.Finding{Check: checkSubs, Level: repair.OK, Text: fmt.Sprintf("%s and %s push, %s; none expires",
+			plural(len(subs[b.requestTopic]), "subscription of requests"), plural(len(subs[b.tickTopic()]), "of ticks"), "dead letters are kept")})
+	}
+	if _, known := subs[b.deadTopic()]; known {
+		found = append(found, b.backlog(ctx, now))
+	}
+	return found
+}
+
+// look gets a topic, for the error if there is none, and its subscriptions.
+func (b *broker) look(ctx context.Context, topic string) ([]*pubsubpb.Subscription, error) {
+	call, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	if _, err := b.topics.GetTopic(call, &pubsubpb.GetTopicRequest{Topic: topic}); err != nil {
+		return nil, err
+	}
+	return b.subscriptions(ctx, topic)
+}
+
+// plumbing judges the subscriptions of one topic.
+func (b *broker) plumbing(topic string, subs []*pubsubpb.Subscription) (found []repair.Finding) {
+	bad := func(level repair.Level, text, means string) {
+		found = append(found, repair.Finding{Check: checkSubs, Level: level, Text: text, Means: means,
+			Do: "Run deploy/deploy.sh again: it sets every subscription as it should be."})
+	}
+	pushes := 0
+	for _, s := range subs {
+		name := "subscription " + short(s.GetName())
+		push := s.GetPushConfig()
+		if push.GetPushEndpoint() != "" {
+			pushes++
+		}
+		if e := s.GetExpirationPolicy(); topic != b.topic(b.outcomes()) && (e == nil && !b.emulated || e.GetTtl().AsDuration() > 0) {
+			bad(repair.Fail, name+" expires when it is quiet", "After that many days without a message it is deleted, and what comes then is lost.")
+		}
+		if s.GetDetached() {
+			bad(repair.Fail, name+" is detached from its topic", "It gets nothing.")
+		}
+		if topic != b.requestTopic && topic != b.tickTopic() {
+			continue
+		}
+		if push.GetPushEndpoint() == "" {
+			bad(repair.Warn, name+" is on a topic of Berth's and does not push", "Whatever pulls from it gets a copy of every message; Berth has no use for it.")
+			found[len(found)-1].Do = "If nobody needs it: gcloud pubsub subscriptions delete " + short(s.GetName())
+			continue
+		}
+		if push.GetNoWrapper() != nil {
+			bad(repair.Fail, name+" pushes without the wrapper", "Message ids are missing in the body, so every delivery is refused.")
+		}
+		if !b.emulated && (!strings.HasPrefix(push.GetPushEndpoint(), "https://") || push.GetOidcToken() == nil) {
+			bad(repair.Fail, name+" pushes without an identity", "The functions let nobody in who has none.")
+		}
+		if d := time.Duration(s.GetAckDeadlineSeconds()) * time.Second; d < b.functionTimeout {
+			bad(repair.Fail, fmt.Sprintf("%s has an acknowledgement deadline of %s; the functions may take %s", name, d, b.functionTimeout),
+				"A message is delivered again while its first delivery is still being worked on.")
+		}
+		if topic != b.requestTopic {
+			continue
+		}
+		switch policy := s.GetDeadLetterPolicy(); {
+		case policy == nil:
+			bad(repair.Fail, name+" has no dead-letter policy", "A message that always fails is delivered until it is too old, and then lost without a word.")
+		case policy.GetDeadLetterTopic() != b.deadTopic():
+			bad(repair.Fail, fmt.Sprintf("%s sends dead letters to %s, not to %s", name, policy.GetDeadLetterTopic(), b.deadTopic()), "Nobody looks for them there.")
+		}
+	}
+	switch {
+	case (topic == b.requestTopic || topic == b.tickTopic()) && pushes == 0:
+		bad(repair.Fail, "topic "+short(topic)+" has no subscription that pushes", "What is published to it reaches no function.")
+	case topic == b.deadTopic() && len(subs) == pushes:
+		bad(repair.Fail, "topic "+short(topic)+" has no subscription to pull from", "Dead letters are lost.")
+	case topic == b.topic(b.outcomes()) && len(subs) == 0:
+		found = append(found, repair.Finding{Check: checkSubs, Level: repair.Warn, Text: "topic " + short(topic) + " has no subscription",
+			Means: "Outcome events go to nobody, and those published now are never seen.", Do: "Make one for whoever wants to know: gcloud pubsub subscriptions create."})
+	}
+	return found
+}
+
+// backlog counts the dead letters and puts them back.
+func (b *broker) backlog(ctx context.Context, now time.Time) repair.Finding {
+	letters, err := repair.Kit{}.DeadLetters(ctx, b, now, mostDead, nil)
+	if err != nil {
+		return repair.Unchecked(checkDead, err, "Check that the caller may pull from it (roles/pubsub.subscriber).")
+	}
+	if len(letters) == 0 {
+		return repair.Finding{Check: checkDead, Level: repair.OK, Text: "there are none"}
+	}
+	var oldest time.Duration
+	lost := 0
+	for _, l := range letters {
+		oldest = max(oldest, l.Age)
+		if l.Left == "" {
+			lost++
+		}
+	}
+	count := plural(len(letters), "dead letter")
+	if len(letters) == mostDead {
+		count = fmt.Sprintf("%d dead letters or more", mostDead)
+	}
+	text := fmt.Sprintf("%s, the oldest published %s ago", count, span(oldest))
+	if lost == 0 {
+		return repair.Finding{Check: checkDead, Level: repair.Warn, Text: text, Means: "None is known to be a request: dead ticks are worth nothing.",
+			Do: "berth repair dead-letters lists them. To be rid of them: gcloud pubsub subscriptions pull --auto-ack " + short(b.dead)}
+	}
+	return repair.Finding{Check: checkDead, Level: repair.Fail, Text: text,
+		Means: "Each is a message that was never answered; its sender still waits.",
+		Do:    "The log of Admit says why they failed. When that is mended: berth repair dead-letters"}
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"io"
+
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/repair"
+)
+
+// repairCmd groups the mends. Each is a dry run unless --yes is given.
+type repairCmd struct {
+	siteFlags
+	Yes bool `help:"Do it. Without, only show what would be done."`
+
+	Orphans     orphansCmd     `cmd:"" help:"Free holds whose request does not hold; take again those that are missing."`
+	Lines       linesCmd       `cmd:"" help:"Count the lines of the persistent resources anew."`
+	Adopt       adoptCmd       `cmd:"" help:"Record a job at Vertex AI for a request that names none."`
+	Letters     lettersCmd     `cmd:"" help:"Have outcome events of a request sent again, or send now what is unsent everywhere."`
+	DeadLetters deadLettersCmd `cmd:"" name:"dead-letters" help:"List dead letters; with --yes, publish them as requests again."`
+	Wake        wakeCmd        `cmd:"" help:"Let reconcile look at a request."`
+}
+
+// Help is shown by berth repair --help.
+func (*repairCmd) Help() string {
+	return `Every change is one atomic update that reads its documents again and does nothing if they are in order by then.
+Ends with 6 if something that is wrong, or was asked for, was not done, with the reason.`
+}
+
+type (
+	orphansCmd struct{}
+	linesCmd   struct{}
+	adoptCmd   struct {
+		Request string `arg:"" help:"Request id, or its key."`
+		Job     string `arg:"" help:"Full name of the custom job, or its number."`
+	}
+	lettersCmd struct {
+		Request  string  `arg:"" optional:"" help:"Request id, or its key. Its events are marked as not sent, and reconcile sends them, under the same event ids. Without: publish from here what has been unsent for longer than a tick."`
+		Sequence []int64 `placeholder:"N" help:"Only the events of these numbers."`
+	}
+	wakeCmd struct {
+		Request string `arg:"" help:"Request id, or its key."`
+	}
+)
+
+// mend opens the site and makes one mend.
+func (c *repairCmd) mend(g *globals, do func(context.Context, *site, repair.Kit) ([]repair.Change, error)) error {
+	s, err := g.reach(g, c.siteFlags)
+	if err != nil {
+		return err
+	}
+	defer s.close() //nolint:errcheck // everything has been answered
+	l, err := s.needLedger()
+	if err != nil {
+		return err
+	}
+	changes, err := do(g.ctx, s, repair.Kit{Ledger: l, Vertex: s.vertex, Settings: s.settings, Do: c.Yes})
+	if err != nil && len(changes) == 0 {
+		return err
+	}
+	return cmp.Or(err, c.report(g, changes)) // what was done before an error has been done
+}
+
+// on is mend for one request, by what the operator calls it.
+func (c *repairCmd) on(g *globals, called string, do func(context.Context, repair.Kit, message.Key) ([]repair.Change, error)) error {
+	return c.mend(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) {
+		key, err := repair.Find(ctx, k.Ledger, g.Tenant, called)
+		if err != nil {
+			return nil, err
+		}
+		return do(ctx, k, key)
+	})
+}
+
+func (*orphansCmd) Run(g *globals, c *repairCmd) error {
+	return c.mend(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) { return k.Orphans(ctx) })
+}
+
+func (*linesCmd) Run(g *globals, c *repairCmd) error {
+	return c.mend(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) { return k.Lines(ctx) })
+}
+
+func (v *adoptCmd) Run(g *globals, c *repairCmd) error {
+	return c.on(g, v.Request, func(ctx context.Context, k repair.Kit, key message.Key) ([]repair.Change, error) {
+		return k.Adopt(ctx, key, v.Job)
+	})
+}
+
+func (v *lettersCmd) Run(g *globals, c *repairCmd) error {
+	if v.Request == "" && len(v.Sequence) > 0 {
+		return usage("--sequence needs a request")
+	}
+	if v.Request == "" {
+		return c.mend(g, func(ctx context.Context, s *site, k repair.Kit) ([]repair.Change, error) { return k.Send(ctx, s.out) })
+	}
+	return c.on(g, v.Request, func(ctx context.Context, k repair.Kit, key message.Key) ([]repair.Change, error) {
+		return k.Resend(ctx, key, v.Sequence)
+	})
+}
+
+func (v *wakeCmd) Run(g *globals, c *repairCmd) error {
+	return c.on(g, v.Request, func(ctx context.Context, k repair.Kit, key message.Key) ([]repair.Change, error) {
+		return k.Wake(ctx, key)
+	})
+}
+
+// report prints changes, and what was left.
+func (c *repairCmd) report(g *globals, changes []repair.Change) error {
+	left, done := 0, 0
+	for _, ch := range changes {
+		switch {
+		case ch.Left != "":
+			left++
+		default:
+			done++
+		}
+	}
+	if g.JSON {
+		if changes == nil {
+			changes = []repair.Change{}
+		}
+		err := pretty(g.out, map[string]any{"dryRun": !c.Yes, "changes": changes})
+		if err != nil {
+			return err
+		}
+	} else {
+		for _, ch := range changes {
+			change(g.out, ch)
+		}
+		c.sum(g.out, done, left, "change")
+	}
+	if left > 0 {
+		return &quit{code: exitProblems}
+	}
+	return nil
+}
+
+func (c *repairCmd) sum(w io.Writer, done, left int, noun string) {
+	switch {
+	case done+left == 0:
+		say(w, "There is nothing to do.")
+		return
+	case done == 0:
+	case c.Yes:
+		say(w, "%s made.", plural(done, noun))
+	default:
+		say(w, "Nothing was done. With --yes: %s.", plural(done, noun))
+	}
+	if left > 0 {
+		say(w, "%d left as it is.", left)
+	}
+}
+
+func change(w io.Writer, ch repair.Change) {
+	of := ""
+	if ch.RequestID != "" {
+		of = " (" + ch.RequestID + ")"
+	}
+	say(w, "%s%s: %s", ch.Document, of, ch.What)
+	say(w, "  from  %s", ch.From)
+	say(w, "  to    %s", ch.To)
+	if ch.Note != "" {
+		say(w, "  note  %s", ch.Note)
+	}
+	if ch.Left != "" {
+		say(w, "  LEFT  %s", ch.Left)
+	}
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"example.com/berth/internal/controller"
+	"example.com/berth/internal/gcp"
+	"example.com/berth/internal/localstack/statefile"
+	"example.com/berth/internal/repair"
+	"example.com/berth/internal/statuspage"
+	"example.com/berth/internal/vertex"
+)
+
+// siteFlags say where a deployment's insides are. The local stack's are known.
+type siteFlags struct {
+	Database        string        `env:"BERTH_DATABASE" group:"Deployment:" placeholder:"ID" help:"Firestore database; by default named as --prefix."`
+	Region          []string      `env:"BERTH_REGIONS" group:"Deployment:" placeholder:"REGION" help:"Vertex AI regions that are served; by default those of the Status door, and of the persistent resources in the ledger."`
+	Prefix          string        `env:"BERTH_PREFIX" default:"berth" group:"Deployment:" placeholder:"NAME" help:"Beginning of the names of topics, by default ${default}."`
+	Tick            time.Duration `env:"BERTH_TICK" group:"Deployment:" help:"Period of the reconcile tick; by default that of the Status door, or 1m."`
+	StartWithin     time.Duration `env:"BERTH_START_WITHIN" group:"Deployment:" help:"How long a submitted job may take to run; 1h by default."`
+	FunctionTimeout time.Duration `env:"BERTH_TIMEOUT" group:"Deployment:" help:"Request timeout of the functions; 120s by default."`
+	VertexEndpoint  string        `env:"BERTH_VERTEX_ENDPOINT" group:"Deployment:" placeholder:"HOST:PORT" help:"A fake Vertex AI, without TLS."`
+	Emulators       bool          `env:"BERTH_EMULATORS" group:"Deployment:" help:"Let FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST take the place of the services."`
+}
+
+// A site is a deployment from behind its doors.
+type site struct {
+	ledger   repair.Ledger // nil if there is no way to it; ledgerErr says why
+	vertex   vertex.Client
+	out      repair.Publisher
+	pubsub   *broker
+	settings repair.Settings
+	parents  []string // projects/P/locations/L
+	emulated bool     // no part of it is Google's
+
+	ledgerErr error
+	doorErr   error // nil also where there is no door to ask; then door is nil
+	door      *statuspage.Index
+	closers   []func() error
+}
+
+// A reach opens a site. It is a field so that tests can be one.
+type reach func(*globals, siteFlags) (*site, error)
+
+func (s *site) close() error {
+	var errs []error
+	for _, c := range s.closers {
+		errs = append(errs, c())
+	}
+	return errors.Join(errs...)
+}
+
+// needLedger is for verbs that are nothing without it.
+func (s *site) needLedger() (repair.Ledger, error) {
+	if s.ledger == nil {
+		return nil, s.ledgerErr
+	}
+	return s.ledger, nil
+}
+
+// inProcess is why the ledger of a stack without a Firestore emulator is out of
+// reach.
+func inProcess(pid int) error {
+	return fmt.Errorf("the ledger of the local stack (process %d) lives in the memory of its function process: nobody outside can read or mend it, "+
+		"and it is gone when that ends. Install the official Firestore emulator and start the stack again, or use --project", pid)
+}
+
+// openSite opens the local stack or the deployment that the flags name.
+func openSite(g *globals, f siteFlags) (*site, error) {
+	if err := g.writable(); err != nil {
+		return nil, err
+	}
+	s := &site{}
+	var stack statefile.State
+	local := g.pubsub != ""
+	if local {
+		var err error
+		if stack, err = statefile.Read(); err != nil {
+			return nil, fmt.Errorf("find the local stack: %w", err)
+		}
+		f.VertexEndpoint = stack.Vertex
+	}
+	s.emulated = local || f.Emulators && os.Getenv("FIRESTORE_EMULATOR_HOST") != ""
+	s.askDoor(g)
+	s.configure(g, f)
+	ledgerOptions := gcp.LedgerOptions{Project: g.Project, Database: cmp.Or(f.Database, f.Prefix), AllowEmulator: f.Emulators || local}
+	publisherOptions := gcp.PublisherOptions{Project: g.Project, Topic: s.pubsub.outcomes(), AllowEmulator: f.Emulators || local}
+	if local {
+		ledgerOptions.ClientOptions, publisherOptions.ClientOptions = insecureAt(stack.Firestore), insecureAt(stack.PubSub)
+	}
+	if local && stack.Firestore == "" {
+		s.ledgerErr = inProcess(stack.PID)
+	} else if l, err := gcp.OpenLedger(g.ctx, ledgerOptions); err != nil {
+		s.ledgerErr = err
+	} else {
+		s.ledger = l
+		s.closers = append(s.closers, l.Close)
+	}
+	vo := gcp.VertexOptions{CallDeadline: g.Timeout}
+	if f.VertexEndpoint != "" {
+		vo.Insecure, vo.Endpoint = true, func(string) string { return f.VertexEndpoint }
+	}
+	v, err := gcp.NewVertex(vo)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make Vertex AI client: %w", err), s.close())
+	}
+	s.vertex, s.closers = v, append(s.closers, v.Close)
+	out, err := gcp.NewPublisher(g.ctx, publisherOptions)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make publisher: %w", err), s.close())
+	}
+	s.out, s.closers = out, append(s.closers, out.Close)
+	if err := s.pubsub.connect(g); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.closers = append(s.closers, s.pubsub.close)
+	return s, nil
+}
+
+// askDoor asks the Status door, if there is one, how the deployment is
+// configured.
+func (s *site) askDoor(g *globals) {
+	if g.StatusURL == "" {
+		return
+	}
+	d, err := g.open()
+	if err == nil {
+		var index statuspage.Index
+		if _, err = d.get(g.ctx, &index, nil); err == nil {
+			s.door = &index
+		}
+	}
+	s.doorErr = err
+}
+
+// configure settles what flags, the Status door and defaults say, in this order.
+func (s *site) configure(g *globals, f siteFlags) {
+	c := controller.DefaultConfig()
+	regions, tick := f.Region, f.Tick
+	if s.door != nil {
+		if len(regions) == 0 {
+			regions = s.door.Regions
+		}
+		// A view may be two ticks old: that is how the policy is made.
+		tick = cmp.Or(tick, time.Duration(s.door.MaxAge)/2)
+	}
+	s.settings = repair.Settings{
+		Tick: cmp.Or(tick, c.Tick), StartWithin: cmp.Or(f.StartWithin, c.StartWithin),
+		Relook: c.Relook, Keep: c.Keep, Lease: controller.ReconcileLease,
+	}
+	for _, r := range regions {
+		s.parents = append(s.parents, "projects/"+g.Project+"/locations/"+r)
+	}
+	timeout := f.FunctionTimeout
+	if timeout == 0 && !s.emulated {
+		timeout = 2 * time.Minute
+	}
+	s.pubsub = newBroker(g, f.Prefix, s.emulated, timeout)
+	if s.door != nil && s.door.OutcomeTopic != "" {
+		s.pubsub.outcomeTopic = s.door.OutcomeTopic
+	}
+}
+
+func insecureAt(address string) []option.ClientOption {
+	return []option.ClientOption{option.WithEndpoint(address), option.WithoutAuthentication(), option.WithTelemetryDisabled(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials()))}
+}

@@ -1,0 +1,81 @@
+package message
+
+import (
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestWholeNumberIsExact asks an arithmetic that does not round.
+func TestWholeNumberIsExact(t *testing.T) {
+	literal := rapid.StringMatching(`-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,12})?([eE][-+]?[0-9]{1,2})?`)
+	rapid.Check(t, func(t *rapid.T) {
+		text := literal.Draw(t, "number")
+		exact, ok := new(big.Rat).SetString(text)
+		if !ok {
+			t.Fatalf("%s is no number", text)
+		}
+		for _, bits := range []int{32, 64} {
+			want := exact.IsInt() && new(big.Int).Add(exact.Num(), bit(bits-1)).Sign() >= 0 && exact.Num().Cmp(bit(bits-1)) < 0
+			got, ok := wholeNumber(&node{kind: number, text: text}, bits)
+			if ok != want || ok && exact.Num().Cmp(big.NewInt(got)) != 0 {
+				t.Fatalf("%s in %d bits: %d, %v; want %v", text, bits, got, ok, want)
+			}
+		}
+	})
+}
+
+func bit(n int) *big.Int { return new(big.Int).Lsh(big.NewInt(1), uint(n)) }
+
+func TestWholeNumberAtTheEdges(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want int64
+		ok   bool
+	}{
+		{"0.99999999999999999999", 0, false}, {"1.00000000000000000001", 0, false}, {"1.0000000000000000000", 1, true},
+		{"9007199254740993.0", 9007199254740993, true}, {"9223372036854775807", 1<<63 - 1, true}, {"9223372036854775808", 0, false},
+		{"-9223372036854775808", -1 << 63, true}, {"-0", 0, true}, {"0e99", 0, true}, {"10e-1", 1, true}, {"1e-1", 0, false},
+		{"1e999999999", 0, false}, {"1e9223372036854775807", 0, false}, {"1.1e-9223372036854775808", 0, false}, {"1e99999999999999999999", 0, false},
+		{strings.Repeat("1", 33), 0, false}, {"01", 0, false}, {"+1", 0, false}, {"1.", 0, false}, {"", 0, false},
+	} {
+		if got, ok := wholeNumber(&node{kind: number, text: c.text}, 64); got != c.want || ok != c.ok {
+			t.Errorf("%s: %d, %v; want %d, %v", c.text, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+// TestNothingIsSaidTwice is about messages with one thing wrong.
+func TestNothingIsSaidTwice(t *testing.T) {
+	container := func(text string) string {
+		return `[{"machineSpec":{"machineType":"m"},"replicaCount":1,"containerSpec":{"imageUri":"i",` + text + `}}]`
+	}
+	for name, c := range map[string]struct{ data, want string }{
+		"too many variables": {container(`"env":[` + strings.TrimSuffix(strings.Repeat(`{"name":"A"},`, 101), ",") + `]`), "TOO_LARGE [0].containerSpec.env"},
+		"merge key":          {"<<: {a: 1}\njob: " + plainJob, `MALFORMED ["<<"]`},
+		"aliases in a merge": {"job: " + plainJob + "\nx: &x {}\n<<: [*x, *x]", `UNKNOWN_FIELD x, MALFORMED ["<<"]`},
+		"key of no text":     {"1: a\njob: " + plainJob, "INVALID_VALUE 1"},
+		"key in a cancel":    {"cancel: {requestId: a, 1: b}", "INVALID_VALUE cancel.1"},
+		"key by a cancel":    {"cancel: {requestId: a}\n1: b", "INVALID_VALUE 1"},
+		"deep keys":          {strings.Repeat("? ", 40) + "a", "TOO_LARGE "},
+		"two marks":          {"\ufeff\ufeff{}", "MALFORMED "},
+		"centuries":          {`{"scheduling":{"timeout":"3153600000.000000001s"},"workerPoolSpecs":` + plainJob + `}`, "INVALID_VALUE scheduling.timeout"},
+	} {
+		_, err := Decode(Delivery{ID: "1", Data: []byte(c.data)})
+		var refusal *Refusal
+		if !errors.As(err, &refusal) {
+			t.Errorf("%s: error %v", name, err)
+			continue
+		}
+		var got []string
+		for _, p := range refusal.Problems {
+			got = append(got, string(p.Code)+" "+p.Path)
+		}
+		if s := strings.Join(got, ", "); s != c.want {
+			t.Errorf("%s: %s; want %s", name, s, c.want)
+		}
+	}
+}

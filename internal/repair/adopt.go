@@ -1,0 +1,125 @@
+package repair
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// Adopt records a job at Vertex AI for a reservation that names none, as the
+// submission would have. The job has to carry the labels of the request and of
+// its present run, and be on its persistent resource: a job of an earlier run is
+// a stray, whatever it does. job is a full name, or the last part of one.
+func (k Kit) Adopt(ctx context.Context, key message.Key, job string) ([]Change, error) {
+	var rec *ledger.Record
+	err := ledger.Read(ctx, k.Ledger, ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) { rec = tx.Record(key) })
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read record %s: %w", key, err)
+	case rec == nil:
+		return nil, fmt.Errorf("record %s: %w", key, ErrNotFound)
+	}
+	if !strings.Contains(job, "/") {
+		job = parentOf(rec.Resource) + "/customJobs/" + job
+	}
+	found, err := k.Vertex.Get(ctx, job)
+	if err != nil {
+		return nil, fmt.Errorf("get job %s, to be adopted by %s: %w", job, key, err)
+	}
+	changes, err := k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change { return k.adopt(tx, rec, found) })
+	if err != nil {
+		return nil, fmt.Errorf("record job %s of %s: %w", found.Name, key, err)
+	}
+	return changes, nil
+}
+
+func (k Kit) adopt(tx ledger.Tx, rec *ledger.Record, job vertex.Job) Change {
+	c := onRecord(rec, "job")
+	c.From, c.To = reservationText(rec.Reservation), job.Name
+	switch {
+	case rec.Reservation.Job == job.Name:
+		c.Left = "the request names this job already"
+	case rec.Reservation.Job != "":
+		c.Left = "the request names another job: " + rec.Reservation.Job
+	case job.Request != rec.Key:
+		c.Left = fmt.Sprintf("the job's label %s is %q, which is not this request", vertex.LabelRequest, job.Request)
+	case slices.Contains(rec.PastRuns, job.Run):
+		c.Left = fmt.Sprintf("the job is of run %s, which is over; the present one is %q. Reconcile cancels it", job.Run, rec.Run)
+	case job.Run != rec.Run || rec.Run == "":
+		c.Left = fmt.Sprintf("the job's label %s is %q; the run of the request is %q", vertex.LabelRun, job.Run, rec.Run)
+	case job.PersistentResource != idOf(rec.Resource):
+		c.Left = fmt.Sprintf("the job is on persistent resource %q, the request on %q", job.PersistentResource, idOf(rec.Resource))
+	case !slices.Equal(job.Ask, rec.Ask):
+		c.Left = fmt.Sprintf("the job uses %s, the request asks for %s", asked(job.Ask), asked(rec.Ask))
+	}
+	if c.Left != "" {
+		return c
+	}
+	next, row, effect := lifecycle.Next(rec.Reservation, lifecycle.What{Event: lifecycle.Accepted, Run: job.Run, Job: job.Name, Now: tx.Now()})
+	if effect != lifecycle.Moved {
+		c.Left = fmt.Sprintf("a request that is %s takes no job", rec.State)
+		return c
+	}
+	rec.Reservation, rec.JobState = next, string(job.State)
+	if rec.State == lifecycle.Submitted && rec.Times.Submitted.IsZero() {
+		rec.Times.Submitted = tx.Now()
+	}
+	rec.WakeAt = k.wakeAt(rec, tx.Now())
+	if row.Letter != "" {
+		rec.Write(submitted(rec), tx.Now())
+		c.Note = "with the outcome event " + row.Letter
+	}
+	c.To = reservationText(next)
+	tx.PutRecord(rec)
+	return c
+}
+
+// submitted is the one outcome event that a mend writes: the only letter in the
+// rows of the table that [lifecycle.Accepted] takes.
+func submitted(rec *ledger.Record) message.Outcome {
+	o := message.Outcome{
+		Type: message.Submitted, Tenant: rec.Tenant, MessageID: rec.MessageID, State: string(rec.State),
+		PersistentResource: rec.Resource, DisplayName: rec.DisplayName, Labels: rec.Labels,
+		Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError, Reason: rec.Why, Times: rec.Times,
+	}
+	if rec.Kind == message.KindRequest {
+		o.RequestID = rec.ID
+	}
+	return o
+}
+
+func reservationText(r lifecycle.Reservation) string {
+	s := string(r.State)
+	if r.State == lifecycle.None {
+		s = "no state"
+	}
+	if r.Job == "" {
+		return s + " without a job"
+	}
+	return s + " with job " + r.Job
+}
+
+// wakeAt is the earliest moment at which a look at the record does no harm. A
+// look at a submission that may still be acted on, or whose job may not be in
+// lists yet, could create a second job; a look at a submitted one takes it for
+// overdue.
+func (k Kit) wakeAt(rec *ledger.Record, now time.Time) time.Time {
+	at := now
+	switch rec.State {
+	case lifecycle.Submitting:
+		at = rec.ActUntil.Add(k.Settings.Relook)
+	case lifecycle.Submitted:
+		at = rec.Times.Submitted.Add(k.Settings.StartWithin)
+	}
+	if at.Before(now) {
+		return now
+	}
+	return at
+}

@@ -1,0 +1,139 @@
+package repair_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/repair"
+)
+
+// A box is a dead-letter subscription in memory.
+type box struct {
+	lies    []repair.Parcel
+	pulled  map[string]bool
+	sent    []map[string]string
+	data    []string
+	noAck   bool
+	refuses bool
+}
+
+func (b *box) Pull(_ context.Context, most int) ([]repair.Parcel, error) {
+	var out []repair.Parcel
+	for _, p := range b.lies {
+		if !b.pulled[p.AckID] && len(out) < min(most, 2) { // fewer than asked for, as Pub/Sub may
+			b.pulled[p.AckID] = true
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+func (b *box) Return(_ context.Context, ackIDs []string) error {
+	for _, id := range ackIDs {
+		delete(b.pulled, id)
+	}
+	return nil
+}
+
+func (b *box) FromRequests(_ context.Context, sub string) (bool, error) {
+	return strings.Contains(sub, "admit"), nil
+}
+
+func (b *box) Send(_ context.Context, data []byte, attributes map[string]string) (string, error) {
+	if b.refuses {
+		return "", errors.New("refused")
+	}
+	b.data, b.sent = append(b.data, string(data)), append(b.sent, attributes)
+	return fmt.Sprintf("new-%d", len(b.sent)), nil
+}
+
+func (b *box) Ack(_ context.Context, ackID string) error {
+	if b.noAck {
+		return errors.New("lost")
+	}
+	delete(b.pulled, ackID)
+	b.lies = slices.DeleteFunc(b.lies, func(p repair.Parcel) bool { return p.AckID == ackID })
+	return nil
+}
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func parcel(id, source, data string) repair.Parcel {
+	return repair.Parcel{ID: id, AckID: "ack-" + id, PublishTime: noon.Add(-time.Minute), Data: []byte(data), Attributes: map[string]string{
+		"team": "vision", "CloudPubSubDeadLetterSourceSubscription": source, "CloudPubSubDeadLetterSourceDeliveryCount": "20",
+		"CloudPubSubDeadLetterSourceTopicPublishTime": "2026-03-01T11:00:00.000Z", "CloudPubSubDeadLetterSourceSubscriptionProject": "p",
+	}}
+}
+
+const jobText = `{"displayName":"train","jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":1,"containerSpec":{"imageUri":"gcr.io/p/image"}}]}}`
+
+func newBox() *box {
+	return &box{pulled: map[string]bool{}, lies: []repair.Parcel{
+		parcel("1", "berth-admit", `{"requestId":"mine","job":`+jobText+`}`),
+		parcel("2", "berth-admit", jobText),
+		parcel("3", "berth-reconcile", `tick`),
+		parcel("4", "berth-admit", `not a request`),
+		{ID: "5", AckID: "ack-5", Data: []byte(jobText)},
+	}}
+}
+
+func TestDeadLetters(t *testing.T) {
+	b := newBox()
+	letters, err := repair.Kit{}.DeadLetters(t.Context(), b, noon, 100, nil)
+	if err != nil || len(letters) != 5 || len(b.sent) != 0 || len(b.pulled) != 0 || len(b.lies) != 5 {
+		t.Fatalf("dry run: %+v, %v; box %+v", letters, err, b)
+	}
+	if l := letters[0]; l.Source != "berth-admit" || l.Attempts != 20 || l.Age != time.Hour || l.What != "request" || l.RequestID != "mine" || l.Note != "" || l.Left != "" {
+		t.Errorf("a request: %+v", l)
+	}
+	if l := letters[1]; l.RequestID != "" || !strings.Contains(l.Note, "new message's id becomes that of the request") {
+		t.Errorf("a request without an id: %+v", l)
+	}
+	if l := letters[2]; !strings.Contains(l.Left, "berth-reconcile") {
+		t.Errorf("a tick: %+v", l)
+	}
+	if l := letters[3]; l.What != "unreadable" || l.Left != "" {
+		t.Errorf("nonsense: %+v", l)
+	}
+	if l := letters[4]; l.Left == "" {
+		t.Errorf("one of unknown origin: %+v", l)
+	}
+	letters, err = repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, nil)
+	if err != nil || letters[0].NewID != "new-1" || letters[1].NewID != "new-2" || letters[3].NewID != "new-3" {
+		t.Fatalf("letters %+v, %v", letters, err)
+	}
+	if len(b.lies) != 2 || len(b.pulled) != 0 {
+		t.Errorf("the box has %+v, of which %v are kept from others", b.lies, b.pulled)
+	}
+	if b.data[1] != jobText || len(b.sent[0]) != 1 || b.sent[0]["team"] != "vision" {
+		t.Errorf("sent %q with %v", b.data, b.sent)
+	}
+	letters, err = repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, []string{"5"})
+	if err != nil || len(letters) != 2 || letters[0].Left == "" || letters[1].NewID == "" || len(b.lies) != 1 {
+		t.Errorf("by name: %+v, %v", letters, err)
+	}
+	if _, err = (repair.Kit{Do: true}).DeadLetters(t.Context(), b, noon, 100, []string{"9"}); err == nil {
+		t.Error("no error for a dead letter that is not there")
+	}
+}
+
+// Whatever fails, nothing is lost: what was not sent stays, and so does what was
+// sent and could not be removed.
+func TestDeadLettersThatFail(t *testing.T) {
+	b := newBox()
+	b.refuses = true
+	if _, err := (repair.Kit{Do: true}).DeadLetters(t.Context(), b, noon, 100, nil); err == nil || len(b.lies) != 5 || len(b.pulled) != 0 {
+		t.Errorf("a refused publication: %v, box %+v", err, b)
+	}
+	b = newBox()
+	b.noAck = true
+	letters, err := repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, nil)
+	if err == nil || !strings.Contains(err.Error(), "published again as new-1") || len(b.lies) != 5 || letters[0].NewID != "new-1" {
+		t.Errorf("a lost ack: %+v, %v", letters, err)
+	}
+}

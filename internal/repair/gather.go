@@ -1,0 +1,206 @@
+package repair
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/invariant"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// A Source is what is examined.
+type Source struct {
+	Ledger Ledger
+	Vertex vertex.Client
+	// Parents are the places to list jobs at, projects/P/locations/L, beside those
+	// of the resources in the ledger.
+	Parents []string
+	Clock   func() time.Time // this machine's
+}
+
+// A Picture is everything that was read.
+type Picture struct {
+	invariant.Picture
+	Skew  time.Duration // this machine's clock less the ledger's
+	Lease *ledger.Lease // reconcile's, nil if there never was one
+	// Listed are the parents whose live jobs are among Jobs; Unlisted those whose
+	// are not, with the error.
+	Listed   []string
+	Unlisted map[string]error
+	// Seen are the resources that Vertex AI was asked about; the error is nil for
+	// one that it knows.
+	Seen map[string]error
+	// Missing are jobs that a reservation which holds names and that are not live:
+	// as they ended, or without a state if there is none of that name.
+	Missing map[message.Key]vertex.Job
+}
+
+const (
+	page = 100 // documents per query
+	// Questions to Vertex AI beyond the lists. Its quota belongs to the functions.
+	mostGets = 50
+)
+
+// Gather reads everything. Jobs are listed after the records: a job that is
+// over by then is no job without a request, while one that began since is
+// nobody's here. Errors of Vertex AI are part of the picture, those of the
+// ledger are returned.
+func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
+	p := Picture{Unlisted: map[string]error{}, Seen: map[string]error{}, Missing: map[message.Key]vertex.Job{}}
+	p.Complete = true
+	before := src.Clock()
+	err := ledger.Read(ctx, src.Ledger, ledger.Names{Leases: []string{lease}}, func(tx ledger.Tx) {
+		p.Now, p.Lease = tx.Now(), tx.Lease(lease)
+	})
+	if err != nil {
+		return p, fmt.Errorf("read lease %s: %w", lease, err)
+	}
+	p.Skew = before.Add(src.Clock().Sub(before) / 2).Sub(p.Now)
+	if p.Resources, err = resources(ctx, src.Ledger); err != nil {
+		return p, err
+	}
+	if p.Records, err = records(ctx, src.Ledger); err != nil {
+		return p, err
+	}
+	p.ask(ctx, src)
+	return p, nil
+}
+
+// resources reads all resource documents.
+func resources(ctx context.Context, l Ledger) ([]*ledger.Resource, error) {
+	var all []*ledger.Resource
+	for after, more := "", true; more; {
+		found, err := l.Resources(ctx, after, page)
+		if err != nil {
+			return nil, fmt.Errorf("list resources after %q: %w", after, err)
+		}
+		all = append(all, found...)
+		if more = len(found) == page; more {
+			after = found[page-1].Name
+		}
+	}
+	return all, nil
+}
+
+// records reads all records, without what is the users' own and large.
+func records(ctx context.Context, l Ledger) ([]*ledger.Record, error) {
+	var all []*ledger.Record
+	for after, more := message.Key(""), true; more; {
+		found, err := l.Scan(ctx, after, page)
+		if err != nil {
+			return nil, fmt.Errorf("list records after %q: %w", after, err)
+		}
+		for _, r := range found {
+			r.Spec, r.Labels, r.Warnings, r.Fit = "", nil, nil, nil
+			all = append(all, r)
+		}
+		if more = len(found) == page; more {
+			after = found[page-1].Key
+		}
+	}
+	return all, nil
+}
+
+// ask asks Vertex AI.
+func (p *Picture) ask(ctx context.Context, src Source) {
+	parents := slices.Clone(src.Parents)
+	for _, res := range p.Resources {
+		parents = append(parents, parentOf(res.Name))
+	}
+	slices.Sort(parents)
+	live := map[string]bool{}
+	p.Jobs = []vertex.Job{}
+	for _, parent := range slices.Compact(parents) {
+		jobs, err := src.Vertex.Live(ctx, parent)
+		if err != nil {
+			p.Unlisted[parent] = err
+			continue
+		}
+		p.Listed = append(p.Listed, parent)
+		for _, j := range jobs {
+			live[j.Name] = true
+			p.Jobs = append(p.Jobs, j)
+		}
+	}
+	for _, res := range p.Resources {
+		if tended(res) && len(p.Seen) < mostGets {
+			_, err := src.Vertex.Resource(ctx, res.Name)
+			p.Seen[res.Name] = err
+		}
+	}
+	for _, r := range p.Records {
+		if !r.State.Holds() || r.Reservation.Job == "" || live[r.Reservation.Job] || len(p.Missing) >= mostGets ||
+			!slices.Contains(p.Listed, parentOf(r.Resource)) {
+			continue
+		}
+		job, err := src.Vertex.Get(ctx, r.Reservation.Job)
+		switch {
+		case err == nil && job.State.Ended():
+			p.Missing[r.Key] = job
+		case err != nil && vertex.KindOf(err) == vertex.NotFound:
+			p.Missing[r.Key] = vertex.Job{Name: r.Reservation.Job}
+		}
+	}
+}
+
+// tended says whether reconcile looks after a resource: one that was deleted,
+// and that nobody asks for, is left alone.
+func tended(res *ledger.Resource) bool {
+	return res.State != ledger.Absent || len(res.Holds) > 0 || len(res.Lines) > 0
+}
+
+// Examine gathers and judges, twice if there is something to report: what is
+// found in both is reported, as it was found last.
+func Examine(ctx context.Context, src Source, s Settings) (Picture, []Finding, error) {
+	p, err := Gather(ctx, src, s.Lease)
+	if err != nil {
+		return p, nil, err
+	}
+	first := Judge(p, s)
+	if !slices.ContainsFunc(first, wrong) {
+		return p, first, nil
+	}
+	if p, err = Gather(ctx, src, s.Lease); err != nil {
+		return p, nil, err
+	}
+	return p, confirmed(first, Judge(p, s)), nil
+}
+
+// confirmed keeps of the second findings those that the first have too. A check
+// that is left without any is in order.
+func confirmed(first, second []Finding) []Finding {
+	known := map[string]bool{}
+	for _, f := range first {
+		known[f.same()] = true
+	}
+	var kept []Finding
+	for i, f := range second {
+		if !wrong(f) || known[f.same()] {
+			kept = append(kept, f)
+			continue
+		}
+		last := i+1 == len(second) || second[i+1].Check != f.Check
+		if last && !slices.ContainsFunc(kept, func(k Finding) bool { return k.Check == f.Check }) {
+			kept = append(kept, Finding{Check: f.Check, Level: OK, Text: "nothing that lasts (some of it was just moving)"})
+		}
+	}
+	return kept
+}
+
+func wrong(f Finding) bool { return f.Level == Warn || f.Level == Fail }
+
+// holding says whether a record holds replicas of a resource.
+func holding(r *ledger.Record, resource string) bool {
+	return r != nil && r.Resource == resource && r.State.Holds()
+}
+
+// waitsForNothing says whether a record needs no look at a set time: it has
+// ended, it is an answer, or reconcile asks about its job in every pass.
+func waitsForNothing(r *ledger.Record) bool {
+	return r.Kind == message.KindAnswer || r.State.Terminal() || r.State == lifecycle.Running
+}

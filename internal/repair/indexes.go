@@ -1,0 +1,41 @@
+package repair
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/lifecycle"
+)
+
+// CheckIndexes is the name of the check of indexes.
+const CheckIndexes = "indexes"
+
+// Indexes makes every query that the functions make. A missing index fails its
+// query and nothing else.
+func Indexes(ctx context.Context, l Ledger) Finding {
+	const nobody = "projects/p/locations/l/persistentResources/none"
+	queries := []struct {
+		name string
+		ask  func() error
+	}{
+		{"resources by name", func() error { _, err := l.Resources(ctx, "", 1); return err }},
+		{"requests by line", func() error { _, err := l.Line(ctx, nobody, "none", "", 1); return err }},
+		{"requests by state", func() error { _, err := l.InState(ctx, nobody, lifecycle.Waiting, "", 1); return err }},
+		{"requests by wakeAt", func() error { _, err := l.Due(ctx, time.Unix(0, 0), 1); return err }},
+		{"requests by outbox", func() error { _, err := l.Unsent(ctx, 1); return err }},
+	}
+	var failed []string
+	for _, q := range queries {
+		if err := q.ask(); err != nil {
+			failed = append(failed, fmt.Sprintf("%s: %v", q.name, err))
+		}
+	}
+	if len(failed) > 0 {
+		return Finding{Check: CheckIndexes, Level: Fail, Text: "queries fail: " + strings.Join(failed, "; "),
+			Means: "Whatever the functions find by these queries they never find.",
+			Do:    "Run deploy/deploy.sh again; it makes the indexes. Building one takes minutes."}
+	}
+	return Finding{Check: CheckIndexes, Level: OK, Text: fmt.Sprintf("all %d queries that the functions make are answered", len(queries))}
+}

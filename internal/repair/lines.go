@@ -1,0 +1,127 @@
+package repair
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+)
+
+// rounds is how often a count of the lines starts again because they moved.
+const rounds = 8
+
+// Lines counts the lines of every resource anew from its waiting requests. A
+// resource's Version is read before the requests are, and checked in the update:
+// every move that changes a line changes it, so the count is complete. Nothing
+// but the resource document is written.
+func (k Kit) Lines(ctx context.Context) ([]Change, error) {
+	left, err := resources(ctx, k.Ledger)
+	if err != nil {
+		return nil, err
+	}
+	var all []Change
+	for range rounds {
+		recs, err := records(ctx, k.Ledger)
+		if err != nil {
+			return all, err
+		}
+		var moved []*ledger.Resource
+		for _, seen := range left {
+			want := lines(seen.Name, recs)
+			var now *ledger.Resource
+			changes, err := k.update(ctx, ledger.Names{Resources: []string{seen.Name}}, func(tx ledger.Tx) []Change {
+				if now = tx.Resource(seen.Name); now == nil || now.Version != seen.Version {
+					return nil
+				}
+				return mendLines(tx, now, want)
+			})
+			if err != nil {
+				return all, fmt.Errorf("mend the lines of %s: %w", seen.Name, err)
+			}
+			// After a mend the version is another, but then it was ours.
+			if len(changes) == 0 && now != nil && now.Version != seen.Version {
+				moved = append(moved, now)
+			}
+			all = append(all, changes...)
+		}
+		if left = moved; len(left) == 0 {
+			return all, nil
+		}
+	}
+	for _, res := range left {
+		all = append(all, Change{Document: "resources/" + res.Name, What: "lines", Left: "they move faster than they can be counted; try again"})
+	}
+	return all, nil
+}
+
+// lines are the lines of a resource as the records say, whole.
+func lines(resource string, recs []*ledger.Record) map[string][]ledger.Head {
+	want := map[string][]ledger.Head{}
+	for _, r := range recs {
+		if r.Resource != resource || r.State != lifecycle.Waiting {
+			continue
+		}
+		for _, shape := range r.Lines() {
+			want[shape] = append(want[shape], ledger.Head{Order: r.Order, Key: r.Key})
+		}
+	}
+	for _, heads := range want {
+		slices.SortFunc(heads, func(a, b ledger.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
+	}
+	return want
+}
+
+// mendLines replaces the lines that are wrong. One with fewer heads than it could
+// have is right: the controller reads the others when it needs them.
+func mendLines(tx ledger.Tx, res *ledger.Resource, want map[string][]ledger.Head) []Change {
+	shapes := map[string]bool{}
+	for s := range res.Lines {
+		shapes[s] = true
+	}
+	for s := range want {
+		shapes[s] = true
+	}
+	var changes []Change
+	for _, shape := range slices.Sorted(maps.Keys(shapes)) {
+		got, exact := res.Lines[shape], want[shape]
+		right := got.Count == len(exact) && len(got.Heads) <= len(exact) && slices.Equal(got.Heads, exact[:len(got.Heads)])
+		if right {
+			continue
+		}
+		to := ledger.Line{Count: len(exact), Heads: exact[:min(len(exact), ledger.MaxHeads)]}
+		changes = append(changes, Change{Document: "resources/" + res.Name, What: "line " + shape, From: lineText(got), To: lineText(to)})
+		if res.Lines == nil {
+			res.Lines = map[string]ledger.Line{}
+		}
+		if res.Lines[shape] = to; len(exact) == 0 {
+			delete(res.Lines, shape)
+		}
+	}
+	if len(changes) > 0 {
+		res.Version++ // whoever decides on the old lines has to begin again
+		tx.PutResource(res)
+	}
+	return changes
+}
+
+func lineText(l ledger.Line) string {
+	if l.Count == 0 && len(l.Heads) == 0 {
+		return "none"
+	}
+	s := fmt.Sprintf("%d waiting", l.Count)
+	for i, h := range l.Heads {
+		if i == 0 {
+			s += ", first "
+		} else {
+			s += ", "
+		}
+		if i == 4 {
+			return s + "..."
+		}
+		s += string(h.Key)
+	}
+	return s
+}

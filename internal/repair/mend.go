@@ -1,0 +1,115 @@
+package repair
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// A Kit mends. The zero value of Do makes every mend a dry run.
+type Kit struct {
+	Ledger   Ledger
+	Vertex   vertex.Client
+	Settings Settings
+	Do       bool
+}
+
+// A Change is what a mend did, or would do, to one document; or what it leaves.
+type Change struct {
+	Document  string      `json:"document"`
+	Request   message.Key `json:"request,omitempty"`
+	RequestID string      `json:"requestId,omitempty"`
+	What      string      `json:"what"` // which part of the document
+	From      string      `json:"from,omitempty"`
+	To        string      `json:"to,omitempty"`
+	Note      string      `json:"note,omitempty"`
+	// Left says why nothing is done about something that is wrong, or asked for.
+	Left string `json:"left,omitempty"`
+	Done bool   `json:"done"`
+}
+
+// onRecord starts a change of a record.
+func onRecord(r *ledger.Record, what string) Change {
+	return Change{Document: "requests/" + string(r.Key), Request: r.Key, RequestID: r.ID, What: what}
+}
+
+// update makes one mend. plan reads what it is about from the transaction and
+// puts what it changes; in a dry run the puts are dropped.
+func (k Kit) update(ctx context.Context, names ledger.Names, plan func(ledger.Tx) []Change) ([]Change, error) {
+	var changes []Change
+	err := k.Ledger.Update(ctx, names, func(tx ledger.Tx) error {
+		if !k.Do {
+			tx = dry{tx}
+		}
+		changes = plan(tx)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range changes {
+		changes[i].Done = k.Do && changes[i].Left == ""
+	}
+	return changes, nil
+}
+
+// dry is a transaction that writes nothing.
+type dry struct{ ledger.Tx }
+
+func (dry) PutResource(*ledger.Resource) {}
+func (dry) PutRecord(*ledger.Record)     {}
+func (dry) PutLease(*ledger.Lease)       {}
+
+// onOne is an update of one record, which has to be there.
+func (k Kit) onOne(ctx context.Context, key message.Key, plan func(ledger.Tx, *ledger.Record) Change) ([]Change, error) {
+	gone := false
+	changes, err := k.update(ctx, ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) []Change {
+		rec := tx.Record(key)
+		if gone = rec == nil; gone {
+			return nil
+		}
+		return []Change{plan(tx, rec)}
+	})
+	if err == nil && gone {
+		err = fmt.Errorf("record %s: %w", key, ErrNotFound)
+	}
+	return changes, err
+}
+
+// ErrNotFound means that the ledger has no such request.
+var ErrNotFound = fmt.Errorf("there is no such request in the ledger")
+
+var keyText = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// Find returns the key of a request by what an operator calls it: its id, the id
+// of its message, the id of a message that was answered, or its key.
+func Find(ctx context.Context, l ledger.Ledger, tenant, called string) (message.Key, error) {
+	var keys []message.Key
+	for _, kind := range []message.Kind{message.KindRequest, message.KindMessage, message.KindAnswer} {
+		keys = append(keys, message.KeyOf(tenant, kind, called))
+	}
+	if keyText.MatchString(called) {
+		keys = append(keys, message.Key(called))
+	}
+	var found message.Key
+	err := ledger.Read(ctx, l, ledger.Names{Records: keys}, func(tx ledger.Tx) {
+		found = ""
+		for _, key := range keys {
+			if tx.Record(key) != nil {
+				found = key
+				return
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("look for %q of tenant %q: %w", called, tenant, err)
+	case found == "":
+		return "", fmt.Errorf("look for %q of tenant %q: %w", called, tenant, ErrNotFound)
+	}
+	return found, nil
+}

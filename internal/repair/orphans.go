@@ -1,0 +1,144 @@
+package repair
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// perUpdate bounds the records that one update reads. None of them is written.
+const perUpdate = 100
+
+// Orphans frees holds whose request does not hold, and takes the replicas again
+// of a request that holds and has no hold, or one of another run or size. Where
+// these do not fit beside what others have, it leaves the request as it is:
+// taking them would make the resource overdrawn by a hand.
+func (k Kit) Orphans(ctx context.Context) ([]Change, error) {
+	res, err := resources(ctx, k.Ledger)
+	if err != nil {
+		return nil, err
+	}
+	recs, err := records(ctx, k.Ledger)
+	if err != nil {
+		return nil, err
+	}
+	var all []Change
+	for _, r := range res {
+		for keys := range slices.Chunk(suspects(r, recs), perUpdate) {
+			changes, err := k.update(ctx, ledger.Names{Resources: []string{r.Name}, Records: keys}, func(tx ledger.Tx) []Change {
+				return k.mendHolds(tx, r.Name, keys)
+			})
+			if err != nil {
+				return all, fmt.Errorf("mend %s of %s: %w", plural(len(keys), "hold"), r.Name, err)
+			}
+			all = append(all, changes...)
+		}
+	}
+	return all, nil
+}
+
+// suspects are the requests whose hold looked wrong, those to be freed first, so
+// that what they give may be taken again.
+func suspects(res *ledger.Resource, recs []*ledger.Record) []message.Key {
+	var free, take []message.Key
+	known := map[message.Key]*ledger.Record{}
+	for _, r := range recs {
+		known[r.Key] = r
+		if h, held := res.Holds[r.Key]; holding(r, res.Name) && (!held || !matches(h, r)) {
+			take = append(take, r.Key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(res.Holds)) {
+		if !holding(known[key], res.Name) {
+			free = append(free, key)
+		}
+	}
+	return append(free, take...)
+}
+
+func matches(h ledger.Hold, r *ledger.Record) bool {
+	return h.Run == r.Run && slices.Equal(h.Ask, r.Ask)
+}
+
+func (k Kit) mendHolds(tx ledger.Tx, resource string, keys []message.Key) []Change {
+	res := tx.Resource(resource)
+	if res == nil {
+		return nil
+	}
+	var changes []Change
+	version := res.Version
+	for _, key := range keys {
+		rec := tx.Record(key)
+		h, held := res.Holds[key]
+		c := Change{Document: "resources/" + resource, Request: key, What: "hold of " + string(key), From: "none", To: "none"}
+		if rec != nil {
+			c.RequestID, c.What = rec.ID, "hold of "+who(rec)
+		}
+		if held {
+			c.From = holdText(h)
+		}
+		switch {
+		case held && !holding(rec, resource):
+			c.Note = "there is no such request"
+			if rec != nil {
+				c.Note = "the request is " + string(rec.State) + " on " + rec.Resource
+			}
+			res.Release(key)
+		case holding(rec, resource) && (!held || !matches(h, rec)):
+			c.Note = "the request is " + string(rec.State)
+			k.take(tx, res, rec, &c)
+		default:
+			continue // in order by now
+		}
+		changes = append(changes, c)
+	}
+	if res.Version != version {
+		tx.PutResource(res)
+	}
+	return changes
+}
+
+// take gives a record the hold that it should have, if that fits.
+func (k Kit) take(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, c *Change) {
+	// What was taken for its own job by mistake must not stand in its way.
+	others := res.Clone()
+	delete(others.Holds, rec.Key)
+	named := func(f ledger.Foreign) bool { return rec.Reservation.Job != "" && f.Job == rec.Reservation.Job }
+	others.Foreign = slices.DeleteFunc(others.Foreign, named)
+	fit := capacity.Check(res.Pools, others.Use(), rec.Ask)
+	c.To = holdText(ledger.Hold{Ask: rec.Ask, Run: rec.Run})
+	switch {
+	case fit.Verdict != capacity.Fits:
+		c.Left = unfit(fit)
+		return
+	case len(others.Holds) >= ledger.MaxHolds:
+		c.Left = fmt.Sprintf("the resource has %d holds, as many as it can have", len(others.Holds))
+		return
+	}
+	since := rec.Times.Reserved
+	if since.IsZero() {
+		since = tx.Now()
+	}
+	res.Foreign = others.Foreign
+	res.Hold(rec, since.Add(k.Settings.StartWithin+rec.Timeout))
+}
+
+func unfit(fit capacity.Result) string {
+	for _, f := range fit.Findings {
+		switch f.Verdict {
+		case capacity.Full:
+			return fmt.Sprintf("it does not fit: %d replicas of %s are asked for; of %d, %d are in use, and %d of those have to end first. "+
+				"Wait for that and try again, or cancel the request", f.Asked, f.Shape, f.Limit, f.Taken, f.Short)
+		case capacity.Never:
+			return fmt.Sprintf("it does not fit: the pools as they are cannot have %d replicas of %s. Cancel the request", f.Asked, f.Shape)
+		}
+	}
+	return "it does not fit"
+}
+
+func holdText(h ledger.Hold) string { return fmt.Sprintf("%s for run %s", asked(h.Ask), h.Run) }

@@ -1,0 +1,399 @@
+package repair_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/repair"
+)
+
+// A mend is called with the kit of a dry run, then with one that does it.
+type mend func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error)
+
+func orphans(ctx context.Context, k repair.Kit, _ *world) ([]repair.Change, error) {
+	return k.Orphans(ctx)
+}
+func lines(ctx context.Context, k repair.Kit, _ *world) ([]repair.Change, error) { return k.Lines(ctx) }
+
+// breaks are ledgers broken in one place: what the doctor says of it, and what
+// mends it.
+var breaks = []struct {
+	name       string
+	by         func(w *world)
+	check      string
+	request    string // "" where the finding names none
+	this, that string // the two facts, in part
+	mend       mend
+	from, to   string // of the one change, in part
+}{
+	{"a hold of nobody", func(w *world) {
+		w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) {
+			res.Holds[w.key("nobody")] = ledger.Hold{Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Run: "rx"}
+			res.Settle()
+		})
+	}, "hold-matches", "nobody", "there is a hold of it", "there is no such request", orphans, "1 x n1-standard-4/pd-ssd:100 for run rx", "none"},
+	{"a hold of a waiting request", func(w *world) {
+		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
+			res.Holds[r.Key] = ledger.Hold{Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Run: "rx"}
+			res.Settle()
+		})
+	}, "hold-matches", "next", "there is a hold of it", "it is WAITING", orphans, "1 x n1", "none"},
+	{"a request without its hold", func(w *world) {
+		w.hand("runs", func(res *ledger.Resource, r *ledger.Record) { delete(res.Holds, r.Key) })
+	}, "hold-matches", "runs", "it is SUBMITTED", "it has no hold", orphans, "none", "3 x n1-standard-4/pd-ssd:100 for run r"},
+	{"a hold of another run", func(w *world) {
+		w.hand("runs", func(res *ledger.Resource, r *ledger.Record) {
+			h := res.Holds[r.Key]
+			h.Run = "rx"
+			res.Holds[r.Key] = h
+		})
+	}, "hold-matches", "runs", "its hold is for run rx", "its run is r", orphans, "run rx", "for run r"},
+	{"a hold that is too small", func(w *world) {
+		w.hand("runs", func(res *ledger.Resource, r *ledger.Record) {
+			h := res.Holds[r.Key]
+			h.Ask = capacity.Ask{{Shape: cpu, Replicas: 1}}
+			res.Holds[r.Key] = h
+		})
+	}, "hold-matches", "runs", "its hold is for", "it asks for", orphans, "1 x n1", "3 x n1"},
+	{"a line that counts one too many", func(w *world) {
+		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) {
+			l := res.Lines[cpu.String()]
+			l.Count++
+			res.Lines[cpu.String()] = l
+		})
+	}, "line-matches", "", "2 requests wait for n1-standard-4/pd-ssd:100", "its line counts 3", lines, "3 waiting", "2 waiting"},
+	{"a line in the wrong order", func(w *world) {
+		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) {
+			slices.Reverse(res.Lines[cpu.String()].Heads)
+		})
+	}, "line-matches", "", "begins", "its heads are", lines, "2 waiting", "2 waiting"},
+	{"no line", func(w *world) {
+		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) { res.Lines = nil })
+	}, "line-matches", "", "2 requests wait for", "there is no such line", lines, "none", "2 waiting"},
+	{"a line of nobody", func(w *world) {
+		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
+			res.Lines["ghost/pd-ssd:100"] = ledger.Line{Count: 1, Heads: []ledger.Head{{Order: r.Order, Key: r.Key}}}
+		})
+	}, "line-matches", "", "0 requests wait for ghost/pd-ssd:100", "its line counts 1", lines, "1 waiting", "none"},
+	{"a request that nobody looks at", func(w *world) {
+		w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.WakeAt = time.Time{} })
+	}, "wake-is-set", "next", "it is WAITING", "nobody is to look at it again", func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error) {
+		return k.Wake(ctx, w.key("next"))
+	}, "never", "20"},
+	{"a live request that may be deleted", func(w *world) {
+		w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.ExpireAt = w.clock().Add(time.Hour) })
+	}, "letter-kept", "next", "it may be deleted", "it is WAITING with 0 unsent", func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error) {
+		return k.Resend(ctx, w.key("next"), nil)
+	}, "may be deleted from", "1 kept (1 to 1), 1 unsent"},
+}
+
+// TestBreaks breaks a ledger, finds it, looks at what would mend it, mends it,
+// and finds nothing any more.
+func TestBreaks(t *testing.T) {
+	for _, where := range []struct {
+		name string
+		real bool
+	}{{"memory", false}, {"Firestore emulator", true}} {
+		t.Run(where.name, func(t *testing.T) {
+			t.Parallel()
+			for i, b := range breaks {
+				if where.real && i%3 != 2 {
+					continue // a few are enough to show that both are read and written alike
+				}
+				t.Run(b.name, func(t *testing.T) {
+					t.Parallel()
+					w := newWorld(t, where.real)
+					if bad := w.doctor(); len(bad) > 0 {
+						t.Fatalf("before it is broken: %+v", bad)
+					}
+					b.by(w)
+					found := w.doctor()
+					if len(found) != 1 {
+						t.Fatalf("found %+v, want one thing", found)
+					}
+					f := found[0]
+					if f.Check != b.check || f.Level != repair.Fail || !strings.Contains(f.This, b.this) || !strings.Contains(f.That, b.that) ||
+						f.Resource != pool || f.Means == "" || !strings.HasPrefix(f.Do, "berth repair") {
+						t.Errorf("found %+v", f)
+					}
+					if b.request != "" && f.Request != w.key(b.request) {
+						t.Errorf("it names request %s, want %s (%s)", f.Request, w.key(b.request), b.request)
+					}
+					before := w.contents()
+					for _, do := range []bool{false, true} {
+						changes, err := b.mend(t.Context(), w.kit(do), w)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if len(changes) != 1 {
+							t.Fatalf("do %v: changes %+v, want one", do, changes)
+						}
+						c := changes[0]
+						if c.Left != "" || c.Done != do || !strings.Contains(c.From, b.from) || !strings.Contains(c.To, b.to) || !strings.Contains(c.Document, "/") {
+							t.Errorf("do %v: change %+v", do, c)
+						}
+						if !do {
+							w.unchangedSince(before)
+						}
+					}
+					if bad := w.doctor(); len(bad) > 0 {
+						t.Errorf("after it was mended: %+v", bad)
+					}
+					if changes, err := b.mend(t.Context(), w.kit(true), w); err != nil || slices.ContainsFunc(changes, func(c repair.Change) bool { return c.Done }) {
+						t.Errorf("mending it again: %+v, %v", changes, err)
+					}
+					w.pass() // which finds a ledger that it can work with
+				})
+			}
+		})
+	}
+}
+
+// A hold that does not fit is not taken: first what stands there without right
+// is freed, and if that is not enough the request is left as it is.
+func TestOrphansThatDoNotFit(t *testing.T) {
+	w := newWorld(t, false)
+	w.hand("runs", func(res *ledger.Resource, r *ledger.Record) {
+		delete(res.Holds, r.Key)
+		res.Holds[w.key("nobody")] = ledger.Hold{Ask: r.Ask, Run: "rx"}
+		res.Foreign = []ledger.Foreign{{Job: parent + "/customJobs/7", Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}}}
+	})
+	for _, do := range []bool{false, true} {
+		changes, err := w.kit(do).Orphans(t.Context())
+		if err != nil || len(changes) != 2 {
+			t.Fatalf("changes %+v, %v", changes, err)
+		}
+		if changes[0].Left != "" || changes[0].To != "none" {
+			t.Errorf("the hold of nobody: %+v", changes[0])
+		}
+		if want := "of 4, 2 are in use, and 1 of those have to end first"; !strings.Contains(changes[1].Left, want) || changes[1].Done {
+			t.Errorf("the hold of runs: %+v, want %q", changes[1], want)
+		}
+	}
+	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) { res.Foreign = nil })
+	if changes, err := w.kit(true).Orphans(t.Context()); err != nil || len(changes) != 1 || !changes[0].Done {
+		t.Fatalf("with room: %+v, %v", changes, err)
+	}
+	if bad := w.doctor(); len(bad) > 0 {
+		t.Errorf("in the end: %+v", bad)
+	}
+}
+
+// unnamed makes request runs as it is after a crash between the creation of its
+// job and the record of it, and lets it lie for hours.
+func unnamed(t *testing.T) (w *world, job string) {
+	w = newWorld(t, false)
+	job = w.read(w.key("runs")).Reservation.Job
+	w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) {
+		r.State, r.Job, r.Open, r.Times.Submitted = lifecycle.Submitting, "", true, time.Time{}
+		r.Letters, r.Sequence = r.Letters[:1], 1
+		r.WakeAt = r.ActUntil.Add(w.cfg.Relook)
+	})
+	w.now = w.now.Add(time.Hour)
+	return w, job
+}
+
+func TestAdopt(t *testing.T) {
+	w, job := unnamed(t)
+	i := slices.IndexFunc(w.doctor(), func(f repair.Finding) bool { return f.Check == repair.CheckJobs })
+	if i < 0 {
+		t.Fatalf("nothing is found: %+v", w.doctor())
+	}
+	if f := w.doctor()[i]; f.Request != w.key("runs") || f.Resource != pool || f.Job != job || f.Do != "berth repair adopt runs "+job {
+		t.Errorf("found %+v", f)
+	}
+	before := w.contents()
+	changes, err := w.kit(false).Adopt(t.Context(), w.key("runs"), job[strings.LastIndexByte(job, '/')+1:])
+	if err != nil || len(changes) != 1 || changes[0].Left != "" || changes[0].From != "SUBMITTING without a job" || changes[0].To != "SUBMITTED with job "+job {
+		t.Fatalf("changes %+v, %v", changes, err)
+	}
+	w.unchangedSince(before)
+	if _, err := w.kit(true).Adopt(t.Context(), w.key("runs"), job); err != nil {
+		t.Fatal(err)
+	}
+	w.want("runs", lifecycle.Submitted)
+	if again, err := w.kit(true).Adopt(t.Context(), w.key("runs"), job); err != nil || again[0].Left == "" {
+		t.Errorf("adopting it again: %+v, %v", again, err)
+	}
+	w.pass() // sends the letter
+	if bad := w.doctor(); len(bad) > 0 {
+		t.Errorf("in the end: %+v", bad)
+	}
+	if want := string(w.key("runs")) + "-2"; !slices.Contains(w.post.ids, want) {
+		t.Errorf("event %s was not published: %v", want, w.post.ids)
+	}
+}
+
+func TestAdoptRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		by   func(w *world, job string) string // returns the job to adopt
+		why  string
+	}{
+		{"somebody's job", func(w *world, _ string) string {
+			return w.vertex.AddForeign(parent, "pool", capacity.Ask{{Shape: cpu, Replicas: 3}})
+		}, "which is not this request"},
+		{"another run", func(w *world, job string) string {
+			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.Run = "rx" })
+			return job
+		}, `the run of the request is "rx"`},
+		{"an earlier run", func(w *world, job string) string {
+			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.PastRuns, r.Run = []string{r.Run}, "rx" })
+			return job
+		}, "is of run r"},
+		{"another size", func(w *world, job string) string {
+			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.Ask[0].Replicas = 1 })
+			return job
+		}, "the request asks for 1 x"},
+		{"another job is named", func(w *world, job string) string {
+			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.Job = parent + "/customJobs/9" })
+			return job
+		}, "names another job"},
+		{"it has ended", func(w *world, job string) string {
+			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.State = lifecycle.Failed })
+			return job
+		}, "FAILED takes no job"},
+		{"it was not submitted", func(w *world, job string) string {
+			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.State = lifecycle.Reserved })
+			return job
+		}, "RESERVED takes no job"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, job := unnamed(t)
+			job = c.by(w, job)
+			before := w.contents()
+			changes, err := w.kit(true).Adopt(t.Context(), w.key("runs"), job)
+			if err != nil || len(changes) != 1 || !strings.Contains(changes[0].Left, c.why) || changes[0].Done {
+				t.Errorf("changes %+v, %v; want %q", changes, err, c.why)
+			}
+			w.unchangedSince(before)
+		})
+	}
+	w, _ := unnamed(t)
+	if _, err := w.kit(true).Adopt(t.Context(), w.key("runs"), "404"); err == nil || !strings.Contains(err.Error(), parent+"/customJobs/404") {
+		t.Errorf("a job that is not there: %v", err)
+	}
+}
+
+func TestLetters(t *testing.T) {
+	w := newWorld(t, false)
+	w.post.down = true
+	w.request("told", 1) // waits behind the others, and nobody hears of it
+	w.now = w.now.Add(10 * time.Minute)
+	found := w.doctor()
+	i := slices.IndexFunc(found, func(f repair.Finding) bool { return f.Check == repair.CheckLetter })
+	if i < 0 || found[i].Request != w.key("told") || !strings.Contains(found[i].Text, "1 unsent outcome event, the oldest for 10m0s") {
+		t.Fatalf("found %+v", found)
+	}
+	before := w.contents()
+	if changes, err := w.kit(false).Send(t.Context(), w.post); err != nil || len(changes) != 1 || !strings.Contains(changes[0].To, "0 unsent") {
+		t.Errorf("dry run: %+v, %v", changes, err)
+	}
+	if _, err := w.kit(true).Send(t.Context(), w.post); err == nil {
+		t.Error("no error from a topic that is down")
+	}
+	w.unchangedSince(before)
+	w.post.down = false
+	if changes, err := w.kit(true).Send(t.Context(), w.post); err != nil || len(changes) != 1 || !changes[0].Done {
+		t.Errorf("changes %+v, %v", changes, err)
+	}
+	id := string(w.key("told")) + "-1"
+	if !slices.Contains(w.post.ids, id) {
+		t.Errorf("event %s was not published: %v", id, w.post.ids)
+	}
+	// Once more, under the same id, by reconcile.
+	if _, err := w.kit(true).Resend(t.Context(), w.key("told"), []int64{1}); err != nil {
+		t.Fatal(err)
+	}
+	w.pass()
+	w.pass()
+	if n := len(slices.DeleteFunc(slices.Clone(w.post.ids), func(s string) bool { return s != id })); n != 2 {
+		t.Errorf("event %s was published %d times, want 2", id, n)
+	}
+	if changes, err := w.kit(true).Resend(t.Context(), w.key("told"), []int64{5}); err != nil || changes[0].Left == "" || !strings.Contains(changes[0].Note, "event 5 is not kept") {
+		t.Errorf("a letter that is not there: %+v, %v", changes, err)
+	}
+	if bad := w.doctor(); len(bad) > 0 {
+		t.Errorf("in the end: %+v", bad)
+	}
+}
+
+// A letter after a gap must not be the first that is missing.
+func TestLettersAfterAGap(t *testing.T) {
+	w := newWorld(t, false)
+	w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) {
+		third := r.Letters[1]
+		third.Outcome.Sequence, third.ID = 3, string(r.Key)+"-3"
+		r.Letters, r.Sequence = []ledger.Letter{r.Letters[0], third}, 3
+	})
+	changes, err := w.kit(true).Resend(t.Context(), w.key("runs"), nil)
+	if err != nil || !strings.Contains(changes[0].Note, "event 3 stays as it is") || len(w.read(w.key("runs")).Unsent()) != 1 {
+		t.Errorf("changes %+v, %v", changes, err)
+	}
+}
+
+// A wake must not come before it is safe: a look at a submission that may still
+// be acted on could create a second job, one at a submitted job cancels it.
+func TestWake(t *testing.T) {
+	w := newWorld(t, false)
+	asleep := func(id string) { w.hand(id, func(_ *ledger.Resource, r *ledger.Record) { r.WakeAt = time.Time{} }) }
+	wake := func(id string) repair.Change {
+		t.Helper()
+		changes, err := w.kit(true).Wake(t.Context(), w.key(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return changes[0]
+	}
+	asleep("runs")
+	if c := wake("runs"); c.Left != "" || !w.read(w.key("runs")).WakeAt.Equal(w.read(w.key("runs")).Times.Submitted.Add(w.cfg.StartWithin)) {
+		t.Errorf("submitted: %+v", c)
+	}
+	w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) {
+		r.State, r.Job, r.Open, r.ActUntil, r.WakeAt = lifecycle.Submitting, "", true, w.now.Add(time.Minute), time.Time{}
+	})
+	if c := wake("runs"); !w.read(w.key("runs")).WakeAt.Equal(w.now.Add(time.Minute + w.cfg.Relook)) {
+		t.Errorf("submitting: %+v", c)
+	}
+	asleep("next")
+	if c := wake("next"); c.Left != "" || !w.read(w.key("next")).WakeAt.Equal(w.now) {
+		t.Errorf("waiting: %+v", c)
+	}
+	if c := wake("next"); !strings.Contains(c.Left, "already") {
+		t.Errorf("again: %+v", c)
+	}
+	w.pass()
+	w.want("next", lifecycle.Waiting)
+	if at := w.read(w.key("next")).WakeAt; !at.After(w.now) {
+		t.Errorf("after a pass it is to be looked at %s", at)
+	}
+	w.hand("last", func(_ *ledger.Resource, r *ledger.Record) { r.State = lifecycle.Running })
+	if c := wake("last"); c.Left == "" {
+		t.Errorf("running: %+v", c)
+	}
+	w.hand("last", func(_ *ledger.Resource, r *ledger.Record) { r.State = lifecycle.Expired })
+	if c := wake("last"); !strings.Contains(c.Left, "EXPIRED") {
+		t.Errorf("ended: %+v", c)
+	}
+	if _, err := w.kit(true).Wake(t.Context(), "nobody"); err == nil || !strings.Contains(err.Error(), "nobody") {
+		t.Errorf("nobody: %v", err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	w := newWorld(t, false)
+	for _, called := range []string{"runs", string(w.key("runs"))} {
+		if key, err := repair.Find(t.Context(), w.ledger, "default", called); err != nil || key != w.key("runs") {
+			t.Errorf("%q is %q, %v", called, key, err)
+		}
+	}
+	if _, err := repair.Find(t.Context(), w.ledger, "other", "runs"); err == nil {
+		t.Error("found in another tenant")
+	}
+}

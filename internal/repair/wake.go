@@ -1,0 +1,60 @@
+package repair
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// Wake sets the time at which reconcile looks at a record: now, or as soon as a
+// look does no harm (see wakeAt).
+func (k Kit) Wake(ctx context.Context, key message.Key) ([]Change, error) {
+	changes, err := k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change {
+		now := tx.Now()
+		at := k.wakeAt(rec, now)
+		c := onRecord(rec, "wakeAt")
+		c.From, c.To = moment(rec.WakeAt), moment(at)
+		switch {
+		case rec.Kind == message.KindAnswer || rec.State.Terminal():
+			c.Left = fmt.Sprintf("nobody has to look at it: it is %s", ended(rec))
+		case rec.State == lifecycle.Running:
+			c.Left = "reconcile asks about running jobs in every pass; it needs no time"
+		case !rec.WakeAt.IsZero() && !rec.WakeAt.After(at):
+			c.Left = "it is to be looked at by then already. If that time is past, the tick does not run: see berth doctor"
+		}
+		if c.Left != "" {
+			return c
+		}
+		switch {
+		case at.After(now):
+			c.Note = fmt.Sprintf("not earlier, because it is %s: a look before that could start or end something twice", rec.State)
+		case rec.State == lifecycle.Submitted:
+			c.Note = fmt.Sprintf("it has been submitted for more than %s without running, and will be cancelled as overdue", k.Settings.StartWithin)
+		}
+		rec.WakeAt = at
+		tx.PutRecord(rec)
+		return c
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wake %s: %w", key, err)
+	}
+	return changes, nil
+}
+
+func ended(rec *ledger.Record) string {
+	if rec.Kind == message.KindAnswer {
+		return "an answer"
+	}
+	return string(rec.State)
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
