@@ -79,8 +79,26 @@ func New(t TB) *World {
 
 // Instance is another controller on the same ledger and Vertex AI.
 func (w *World) Instance(cfg controller.Config) *controller.Controller {
+	return w.instance(cfg, func() time.Time { return w.Now })
+}
+
+// Skewed is an instance whose own clock is ahead.
+func (w *World) Skewed(ahead time.Duration) *controller.Controller {
+	return w.instance(w.Config, func() time.Time { return w.Now.Add(ahead) })
+}
+
+// Paused is an instance that stops whenever it looks at its clock and pause,
+// which may let time pass, says so.
+func (w *World) Paused(pause func() bool) *controller.Controller {
+	return w.instance(w.Config, func() time.Time {
+		pause()
+		return w.Now
+	})
+}
+
+func (w *World) instance(cfg controller.Config, clock func() time.Time) *controller.Controller {
 	return controller.New(cfg, w.Ledger, w.Vertex, w.Out, slog.New(slog.NewTextHandler(logTo{w}, nil)), controller.Env{
-		Monotonic: func() time.Time { return w.Now },
+		Monotonic: clock,
 		Sleep: func(_ context.Context, d time.Duration) error {
 			w.Now = w.Now.Add(d)
 			return nil

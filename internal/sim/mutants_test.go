@@ -1,0 +1,117 @@
+package sim
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"example.com/berth/internal/invariant"
+)
+
+// A mutant is a bug put into the source on purpose. The quick tests must catch
+// it; one that they let live is a promise that nobody checks.
+type mutant struct {
+	name     string
+	file     string // from the module's root
+	old, new string
+	run      string         // tests of which at least one has to fail
+	rule     invariant.Rule // the invariant that has to say so; "" for a test of its own
+}
+
+var mutants = []mutant{
+	{"takes without room", "internal/admission/admission.go", "case fit.Verdict == capacity.Fits:\n\t\treturn nil", "case fit.Verdict != capacity.Never:\n\t\treturn nil", "TestExplore", invariant.OverCommit},
+	{"forgets foreign use", "internal/ledger/resource.go", "for _, f := range r.Foreign {", "for _, f := range r.Foreign[:0] {", "TestRaceStranger", ""},
+	{"keeps the hold of what has ended", "internal/controller/move.go", "case lifecycle.Give:\n\t\tres.Release(rec.Key)", "case lifecycle.Give:\n\t\tres.Version++", "TestExplore", invariant.HoldMatches},
+	{"gives back while submitting", "internal/lifecycle/table.go", "{Submitting, CancelAsked, \"\", Cancelling, Keep, \"cancelling\"}", "{Submitting, CancelAsked, \"\", Cancelled, Give, \"cancelled\"}", "TestExplore|TestRaceCancel", ""},
+	{"creates before it looks", "internal/controller/submit.go", "if !rec.UnclearUntil.IsZero() || rec.LookOnly {", "if rec.LookOnly {", "TestRaceEndedBeforeItWasFound", ""},
+	{"takes a second attempt's refusal for the run's", "internal/lifecycle/next.go", "if !r.UnclearUntil.IsZero() {\n\t\t\treturn CaseUnclear, Moved\n\t\t}", "", "TestRaceRefusedAfterUnclear", ""},
+	{"believes any attempt's refusal", "internal/lifecycle/next.go", "if r.Job != \"\" || w.Attempt != r.Attempt || !r.Open {\n\t\t\treturn \"\", AlreadySo // void", "if r.Job != \"\" {\n\t\t\treturn \"\", AlreadySo // void", "TestExplore|TestLateAnswers", ""},
+	{"leaves a stray running", "internal/controller/submit.go", "if err := c.vertex.Cancel(ctx, job.Name); err != nil {", "if err := error(nil); err != nil {", "TestRaceLateAnswer", ""},
+	{"sweeps no strays", "internal/controller/learn.go", "for _, job := range s.strays {", "for _, job := range s.strays[:0] {", "TestRaceSweepMeetsTwoJobs", ""},
+	{"records the younger job", "internal/controller/look.go", "if olderThan(other, first) {", "if olderThan(first, other) {", "TestRaceSweepMeetsTwoJobs", ""},
+	{"acts after its time", "internal/controller/submit.go", "left := end.Sub(c.env.Monotonic())", "left := end.Sub(started)", "TestRacePausedInstance", ""},
+	{"goes by its own clock", "internal/controller/handle.go", "Until: tx.Now().Add(c.cfg.CreateWithin)", "Until: c.env.Monotonic().Add(c.cfg.CreateWithin)", "TestRaceClock", ""},
+	{"ends twice", "internal/controller/move.go", "case lifecycle.AlreadySo:\n\t\treturn effect", "case lifecycle.AlreadySo:\n\t\tif rec.State == lifecycle.Succeeded {\n\t\t\trec.State = lifecycle.Failed\n\t\t\ttx.PutRecord(rec)\n\t\t}\n\t\treturn effect", "TestExplore|TestStorm", invariant.TerminalStay},
+	{"skips a number", "internal/ledger/record.go", "r.Sequence++\n\to.Sequence", "r.Sequence += 1 + int64(len(r.Letters)%2)\n\to.Sequence", "TestExplore", invariant.EventPath},
+	{"marks before it sends", "internal/controller/move.go", "if err := c.out.Publish(ctx, events...); err != nil {", "if err := c.out.Publish(ctx, events...); err != nil && len(events) > 9 {", "TestExplore", invariant.LetterKept},
+	{"forgets to publish after a crash", "internal/controller/reconcile.go", "c.sendLetters(ctx, clock(), r))", "nil)", "TestExplore", invariant.NothingLeft},
+	{"loses its place in line", "internal/controller/move.go", "if before.State == lifecycle.Waiting {\n\t\tres.Leave(rec)\n\t}", "if before.State == lifecycle.Waiting {\n\t\tres.Version++\n\t}", "TestExplore", invariant.LineMatches},
+	{"keeps no exact heads", "internal/ledger/resource.go", "if i < len(line.Heads) || len(line.Heads) == line.Count {", "if i < len(line.Heads) || len(line.Heads) == 0 {", "TestExplore|TestStorm", invariant.LineMatches},
+	{"hands nothing on", "internal/controller/handon.go", "for keys := range slices.Chunk(heads(res), perUpdate) {", "for keys := range slices.Chunk(heads(res)[:0], perUpdate) {", "TestExplore", invariant.NoStarvation},
+	{"sets no time to look again", "internal/controller/move.go", "rec.WakeAt = c.wakeAt(rec, now)", "rec.WakeAt = rec.WakeAt", "TestExplore", invariant.WakeIsSet},
+	{"answers a lost commit as done", "internal/controller/handle.go", "case err != nil:\n\t\treturn fmt.Errorf(\"decide message %s: %w\", d.ID, err)", "case err != nil:\n\t\treturn nil", "TestRaceCommitLanded|TestExplore", ""},
+	{"commits on what has changed", "internal/ledger/mem.go", "stale = stale || m.slots[path].commit != s.commit", "stale = stale || m.slots[path].commit > s.commit+99", "TestExplore|TestRace", ""},
+	{"no token after a lost answer", "internal/ledger/mem.go", "if m.slots[path].commit == number {", "if m.slots[path].commit == number+1 {", "TestRaceCommitLanded", ""},
+	{"lets a live request expire", "internal/ledger/record.go", "if done && len(r.Unsent()) == 0", "if (done || true) && len(r.Unsent()) == 0", "TestRaceIDReused", ""},
+	{"forgets the id too soon", "internal/controller/controller.go", "Keep:      100 * 24 * time.Hour,", "Keep:      30 * 24 * time.Hour,", "TestRaceIDReused", ""},
+	{"tenants share ids", "internal/message/message.go", "for _, part := range []string{tenant, string(kind), id} {", "for _, part := range []string{string(kind), id} {", "TestRaceOneIDTwoTenants", ""},
+	{"no tombstone", "internal/controller/cancel.go", "if effect = c.move(", "if rec.State == lifecycle.None {\n\t\t\t\treturn nil\n\t\t\t}\n\t\t\tif effect = c.move(", "TestRaceCancelBeforeRequest", ""},
+	{"a refused message speaks for the request", "internal/controller/answer.go", "key := message.KeyOf(tenant, message.KindAnswer, d.ID)", "key := message.KeyOf(tenant, message.KindRequest, o.ClaimedRequestID)", "TestRaceRefusalUnderRunningID", ""},
+	{"a cancel under way is not sent", "internal/controller/submit.go", "c.sendCancel(ctx, after) // a cancel came", "_ = after // a cancel came", "TestRaceCancelDuringCreate", ""},
+	{"takes silence for an end", "internal/controller/learn.go", "case vertex.KindOf(err) == vertex.NotFound && err != nil:", "case err != nil && job.Name == \"\":", "TestExplore", invariant.OneJob},
+	{"holds vanish with their resource", "internal/controller/look.go", "res.State = ledger.Absent\n", "res.State, res.Holds = ledger.Absent, nil\n", "TestRaceResourceMadeAnew", ""},
+	{"admits where it is not running", "internal/admission/admission.go", "case s.State != running:", "case s.State == \"ERROR\":", "TestStorm|TestRace", ""},
+	{"passes the line", "internal/admission/admission.go", "case s.Ahead > 0:", "case s.Ahead > 99:", "TestExplore|TestRaceCancelledWaiter", ""},
+	{"accepts a job for an ended run", "internal/lifecycle/next.go", "if r.State != None && w.Run != r.Run {", "if r.State == Submitted && w.Run != r.Run {", "TestLateAnswers|TestBackInLine|TestExplore", ""},
+}
+
+// TestMutants puts each mutant into the source, by an overlay, and runs the
+// quick tests. It takes minutes of compiling, so it runs where it is asked for.
+func TestMutants(t *testing.T) {
+	if os.Getenv("BERTH_MUTANTS") == "" {
+		t.Skip("set BERTH_MUTANTS=1 to see every seeded bug caught")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proved := map[invariant.Rule]bool{}
+	for _, m := range mutants {
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			path := filepath.Join(root, m.file)
+			source, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(source), m.old); n != 1 {
+				t.Fatalf("the source has %d places like %q, want 1: bring the mutant up to date", n, m.old)
+			}
+			dir := t.TempDir()
+			bad := filepath.Join(dir, "mutant.go")
+			if err := os.WriteFile(bad, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{path: bad}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			list := filepath.Join(dir, "overlay.json")
+			if err := os.WriteFile(list, overlay, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("go", "test", "-vet=off", "-failfast", "-count=1", "-timeout=120s", "-overlay", list, "-run", m.run,
+				"./internal/sim", "./internal/lifecycle")
+			cmd.Dir = root
+			out, err := cmd.CombinedOutput()
+			text := string(out)
+			switch {
+			case strings.Contains(text, "[build failed]"):
+				t.Fatalf("the mutant does not compile:\n%s", text)
+			case err == nil:
+				t.Errorf("it lives: %s passed", m.run)
+			case m.rule != "" && !strings.Contains(text, string(m.rule)+":"):
+				t.Errorf("it was caught, but not by %s:\n%s", m.rule, text[:min(len(text), 2000)])
+			case m.rule != "":
+				proved[m.rule] = true
+			}
+		})
+	}
+	for _, r := range invariant.Rules {
+		if !proved[r] {
+			t.Errorf("no mutant proves that %s can fail", r)
+		}
+	}
+}
