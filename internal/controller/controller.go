@@ -37,6 +37,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -78,6 +79,7 @@ type Config struct {
 	MaxBackOff   time.Duration
 	Keep         time.Duration // how long an ended request stays in the ledger
 	Submitters   int           // submissions that one instance has under way
+	SampleEvery  int           // one pass in so many holds a few requests against the promises; 0 for none
 	PostGrace    time.Duration // a letter younger than this is left to the instance that wrote it
 }
 
@@ -99,6 +101,7 @@ func DefaultConfig() Config {
 		BackOff:      15 * time.Second,
 		MaxBackOff:   5 * time.Minute,
 		Submitters:   8,
+		SampleEvery:  10,
 		// Beyond 31 days in the topic, 31 in the subscription and 31 in the dead
 		// letters, so that no late delivery finds its id forgotten.
 		Keep:      100 * 24 * time.Hour,
@@ -115,6 +118,7 @@ type Controller struct {
 	log    *slog.Logger
 	env    Env
 	looks  singleflight.Group
+	passes atomic.Int64 // of this instance
 }
 
 // Env is the part of the world that a test replaces.

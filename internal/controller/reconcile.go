@@ -64,6 +64,7 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 // pass does every kind of work once.
 func (c *Controller) pass(ctx context.Context, clock func() time.Time, r *Report) error {
 	r.Passes++
+	c.passes.Add(1)
 	r.Waiting, r.Resources = 0, 0
 	var errs []error
 	lists := map[string][]vertex.Job{} // one list of live jobs per parent serves all its resources
@@ -108,7 +109,7 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 		if err == nil {
 			var s sighting
 			if s, err = c.record(ctx, name, v); err == nil {
-				errs = append(errs, c.learn(ctx, s, r))
+				errs = append(errs, c.learn(ctx, s, r), c.sample(ctx, s.res, int(c.passes.Load())))
 			}
 		}
 		errs = append(errs, err)

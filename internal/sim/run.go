@@ -79,6 +79,7 @@ func newRun(s Scenario, schedule Schedule, seed maphash.Seed) *run {
 	r.w = New(quiet{r})
 	r.w.Config.Policy.Regret = 30 * time.Minute // so that a settling of two hours sees its end
 	r.w.Config.Submitters = 1                   // one call at a time per instance, so that a schedule is a list
+	r.w.Config.SampleEvery = 0                  // everything is judged after every step
 	if s.Setup != nil {
 		s.Setup(r.w)
 	}
