@@ -1,0 +1,144 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+
+	"example.com/berth/internal/localstack"
+	"example.com/berth/internal/message"
+)
+
+// A sent message: a posting and the id that Pub/Sub gave it.
+type sent struct {
+	id string
+	posting
+}
+
+// about is the key of the request that the message makes or cancels.
+func (s sent) about(first map[*order]string) message.Key {
+	if s.order.NoID {
+		return message.KeyOf(tenant, message.KindMessage, first[s.order])
+	}
+	return message.KeyOf(tenant, message.KindRequest, s.order.Name)
+}
+
+// tenant is whose all messages are.
+const tenant = "default"
+
+// A post office publishes and keeps what it has published.
+type postOffice struct {
+	client *pubsub.Client
+
+	mu    sync.Mutex
+	sent  []sent
+	first map[*order]string // message id of the first message of an order
+}
+
+// publish publishes postings at their times, counted from now.
+func (o *postOffice) publish(ctx context.Context, posts []posting) error {
+	requests := o.client.Publisher(localstack.RequestTopic)
+	requests.PublishSettings.DelayThreshold = time.Millisecond
+	defer requests.Stop()
+	began := time.Now()
+	for _, p := range posts {
+		rest(ctx, p.at-time.Since(began))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		data, attributes := p.data, p.attributes
+		if p.cancels {
+			o.mu.Lock()
+			attributes = map[string]string{"berth-cancel": "true", "berth-message-id": o.first[p.order]}
+			o.mu.Unlock()
+		}
+		id, err := requests.Publish(ctx, &pubsub.Message{Data: data, Attributes: attributes}).Get(ctx)
+		if err != nil {
+			return fmt.Errorf("publish a %s: %w", p.purpose, err)
+		}
+		o.mu.Lock()
+		o.sent = append(o.sent, sent{id, p})
+		if p.purpose == forJob && o.first[p.order] == "" {
+			o.first[p.order] = id
+		}
+		o.mu.Unlock()
+	}
+	return nil
+}
+
+// all returns what has been published.
+func (o *postOffice) all() ([]sent, []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var ids []string
+	for _, s := range o.sent {
+		ids = append(ids, s.id)
+	}
+	return append([]sent(nil), o.sent...), ids
+}
+
+// tickTock publishes a tick every period until ctx ends, as Cloud Scheduler
+// does.
+func (o *postOffice) tickTock(ctx context.Context) {
+	ticks := o.client.Publisher(localstack.TickTopic)
+	defer ticks.Stop()
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			ticks.Publish(ctx, &pubsub.Message{Data: []byte("{}")})
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// An ear collects what a subscription gets: outcome events, or dead letters.
+type ear struct {
+	mu   sync.Mutex
+	got  []heard
+	ids  map[string]bool // event ids
+	news chan struct{}   // closed and replaced when something comes
+}
+
+// A heard message, as it came.
+type heard struct {
+	id         string // message id
+	data       string
+	attributes map[string]string
+}
+
+func newEar() *ear { return &ear{ids: map[string]bool{}, news: make(chan struct{})} }
+
+// listen receives until ctx ends.
+func (e *ear) listen(ctx context.Context, sub *pubsub.Subscriber) error {
+	err := sub.Receive(ctx, func(_ context.Context, m *pubsub.Message) {
+		e.mu.Lock()
+		e.got = append(e.got, heard{m.ID, string(m.Data), m.Attributes})
+		e.ids[m.Attributes["ce-id"]] = true
+		close(e.news)
+		e.news = make(chan struct{})
+		e.mu.Unlock()
+		m.Ack()
+	})
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("receive from %s: %w", sub.ID(), err)
+	}
+	return nil
+}
+
+func (e *ear) all() []heard {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]heard(nil), e.got...)
+}
+
+func (e *ear) has(event string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ids[event]
+}

@@ -1,0 +1,288 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"google.golang.org/api/iterator"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/invariant"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/localstack"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// Options say what to run.
+type Options struct {
+	Seed      uint64
+	Requests  int           // in one wave
+	For       time.Duration // publish waves until this is over; 0 for one wave
+	Instances int           // function processes
+	KillEvery time.Duration // mean time between kills
+	FaultRate float64       // share of calls that go wrong
+
+	Log  io.Writer                        // logs of all processes; nil drops them
+	Say  func(format string, args ...any) // progress; nil for none
+	Tell func(format string, args ...any) // every single kill; nil for none
+}
+
+const (
+	perRequest   = 100 * time.Millisecond // of publishing, on average
+	mayGoOn      = 45 * time.Second       // of harm after the last request is published
+	restWithin   = 2 * time.Minute        // after the last harm
+	passesAtRest = 3                      // reconciles that must find nothing to do
+)
+
+// Run starts everything, does harm, waits for rest and judges. The error is one
+// of the run itself: then nothing has been judged.
+func Run(ctx context.Context, o Options) (report Report, err error) {
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	if o.Say == nil {
+		o.Say = func(string, ...any) {}
+	}
+	if o.Tell == nil {
+		o.Tell = func(string, ...any) {}
+	}
+	began := time.Now()
+	w, err := startWorld(ctx, o, o.Log)
+	if err != nil {
+		return report, fmt.Errorf("start: %w", err)
+	}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	o.Say("Running: %d functions, the fake Vertex AI, both emulators. %.1fs", len(w.functions), time.Since(began).Seconds())
+
+	r := newRun(w, o)
+	defer r.stop()
+	r.start(ctx)
+	if err := r.harm(ctx); err != nil {
+		return report, err
+	}
+	unrest, err := r.calm(ctx)
+	if err != nil {
+		return report, err
+	}
+	return r.close(ctx, unrest)
+}
+
+// A run is the parts of one run while it lasts.
+type run struct {
+	world    *world
+	o        Options
+	began    time.Time
+	pump     *pump
+	monkey   *monkey
+	office   *postOffice
+	outcomes *ear
+	dead     *ear
+
+	cancel context.CancelFunc
+	parts  sync.WaitGroup
+	failed chan error // of a part that should have gone on
+}
+
+func newRun(w *world, o Options) *run {
+	return &run{world: w, o: o, began: time.Now(), pump: newPump(w, o.Seed), monkey: newMonkey(w, o.Seed, o.KillEvery, o.Tell),
+		office:   &postOffice{client: w.client, first: map[*order]string{}},
+		outcomes: newEar(), dead: newEar(), failed: make(chan error, 8)}
+}
+
+// start sets the parts going that last to the end.
+func (r *run) start(ctx context.Context) {
+	ctx, r.cancel = context.WithCancel(ctx)
+	part := func(f func(context.Context) error) {
+		r.parts.Go(func() {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				r.failed <- err
+			}
+		})
+	}
+	part(r.pump.run)
+	part(func(ctx context.Context) error {
+		return r.outcomes.listen(ctx, r.world.client.Subscriber(localstack.OutcomePull))
+	})
+	part(func(ctx context.Context) error {
+		return r.dead.listen(ctx, r.world.client.Subscriber(localstack.DeadPull))
+	})
+	part(func(ctx context.Context) error { r.office.tickTock(ctx); return nil })
+	part(func(ctx context.Context) error { r.progress(ctx); return nil })
+}
+
+func (r *run) stop() {
+	r.cancel()
+	r.parts.Wait()
+}
+
+// progress tells how it stands every few seconds.
+func (r *run) progress(ctx context.Context) {
+	t := time.NewTicker(3 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			s := r.standing()
+			o := r.report(s)
+			r.o.Say("%5.1fs  %4d published  %4d deliveries  %4d of %4d at their end  %3d kills  %4d faults  %4d events",
+				time.Since(r.began).Seconds(), o.Messages, o.Deliveries.Total, s.ended, s.known, o.killed(), o.injected(), o.Events)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// harm publishes all waves while the monkey is about, and lets it go on until
+// most of the work is done.
+func (r *run) harm(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var harm sync.WaitGroup
+	defer harm.Wait()
+	defer cancel()
+	harm.Go(func() { r.monkey.run(ctx) })
+	c := &crowd{rng: rand.New(rand.NewPCG(r.o.Seed, 0xc404d))} // #nosec G404 -- a game, not a secret
+	for first := true; first || time.Since(r.began) < r.o.For; first = false {
+		if err := r.office.publish(ctx, c.wave(r.o.Requests, time.Duration(r.o.Requests)*perRequest)); err != nil {
+			return err
+		}
+	}
+	most := time.NewTimer(mayGoOn)
+	defer most.Stop()
+	for {
+		s := r.standing()
+		if s.ended*5 > s.known*4 {
+			return nil
+		}
+		select {
+		case <-s.changed:
+		case <-most.C:
+			return nil
+		case err := <-r.failed:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// A standing is how far the ledger is, as the witness has it.
+type standing struct {
+	known, ended int // requests and answers; those at their end
+	quiet        bool
+	picture      invariant.Picture
+	changed      <-chan struct{}
+}
+
+// standing says whether the ledger is quiet: nothing to do, nothing to send,
+// everything that was sent arrived.
+func (r *run) standing() (s standing) {
+	s.picture, s.changed = r.world.witness.now()
+	s.known, s.quiet = len(s.picture.Records), true
+	for _, rec := range s.picture.Records {
+		if rec.Kind != message.KindAnswer && !rec.State.Terminal() {
+			s.quiet = false
+			continue
+		}
+		s.ended++
+		for _, l := range rec.Letters {
+			s.quiet = s.quiet && l.Sent && r.outcomes.has(l.ID)
+		}
+	}
+	for _, res := range s.picture.Resources {
+		s.quiet = s.quiet && len(res.Holds)+len(res.Lines)+len(res.Foreign) == 0
+	}
+	return s
+}
+
+// calm ends all harm and waits for rest. It returns what is restless, "" if
+// nothing is.
+func (r *run) calm(ctx context.Context) (unrest string, err error) {
+	r.world.dice.calm()
+	r.pump.calm()
+	r.o.Say("%5.1fs  no more harm: waiting for rest", time.Since(r.began).Seconds())
+	ctx, cancel := context.WithTimeoutCause(ctx, restWithin, errRestless)
+	defer cancel()
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	var before invariant.Picture
+	due := 0 // passes at which it has been quiet for long enough; 0 while it is not quiet
+	for {
+		s := r.standing()
+		_, ids := r.office.all()
+		_, acked, passes := r.pump.tally(ids)
+		switch {
+		case !s.quiet || acked < len(ids) || r.world.proxies.vertex.pending.Load() > 0:
+			unrest, due = fmt.Sprintf("%d of %d requests and answers at their end, %d of %d messages acknowledged", s.ended, s.known, acked, len(ids)), 0
+		case due == 0:
+			unrest, due, before = "at rest, but not for long enough", passes+passesAtRest, s.picture
+		case passes >= due && invariant.Step(before, s.picture) == nil && len(before.Records) == len(s.picture.Records):
+			r.o.Say("%5.1fs  at rest", time.Since(r.began).Seconds())
+			return "", nil
+		}
+		select {
+		case <-look.C:
+		case err := <-r.failed:
+			return unrest, err
+		case <-ctx.Done():
+			if context.Cause(ctx) == errRestless {
+				return unrest, nil // that is for the judge
+			}
+			return unrest, ctx.Err()
+		}
+	}
+}
+
+var errRestless = errors.New("no rest")
+
+// close stops the functions, reads everything from outside, and judges.
+func (r *run) close(ctx context.Context, unrest string) (Report, error) {
+	if err := r.world.silence(); err != nil {
+		return Report{}, fmt.Errorf("stop the functions: %w", err)
+	}
+	docs, err := r.world.store.all(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	e := evidence{picture: pictureOf(docs), events: r.outcomes.all(), dead: r.dead.all(), strangers: map[string]bool{},
+		policy: admission.Policy{MaxAge: 2 * tick, MaxHolds: ledger.MaxHolds, Regret: regret}}
+	if e.picture.Jobs, err = r.world.allJobs(ctx, e.strangers); err != nil {
+		return Report{}, err
+	}
+	e.sent, _ = r.office.all()
+	e.first = r.office.first
+	_, _, e.late = r.monkey.tally()
+	report := r.report(r.standing())
+	report.Jobs = countJobs(e)
+	found := append(judge(e), r.world.witness.testimony(docs)...)
+	found = append(found, r.world.logs.confessed()...)
+	if unrest != "" {
+		found = append(found, invariant.Violation{Rule: Unrest, This: fmt.Sprintf("everything comes to rest within %s", restWithin), That: unrest})
+	}
+	report.conclude(found)
+	return report, nil
+}
+
+// allJobs returns all jobs at the fake, and notes those of strangers.
+func (w *world) allJobs(ctx context.Context, strangers map[string]bool) ([]vertex.Job, error) {
+	jobs := []vertex.Job{}
+	it := w.jobs.ListCustomJobs(ctx, &aiplatformpb.ListCustomJobsRequest{
+		Parent: "projects/" + w.project + "/locations/" + localstack.Region, PageSize: 500})
+	for {
+		job, err := it.Next()
+		if errors.Is(err, iterator.Done) {
+			return jobs, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list all jobs: %w", err)
+		}
+		jobs = append(jobs, readJob(job))
+		strangers[job.GetName()] = job.GetLabels()[foreignLabel] != ""
+	}
+}

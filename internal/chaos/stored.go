@@ -1,0 +1,136 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	firestore "cloud.google.com/go/firestore/apiv1"
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"example.com/berth/internal/gcp"
+	"example.com/berth/internal/ledger"
+)
+
+// database is the Firestore database that the functions use.
+const database = "berth"
+
+// A stored document as Firestore has it: what a *ledger.Resource, *ledger.Record
+// or *ledger.Lease was written as, read by other code than the one that wrote
+// it.
+type stored struct {
+	path   string // collection/id
+	doc    any
+	update time.Time
+}
+
+// readStored reads a document of the ledger.
+func readStored(d *firestorepb.Document, update *timestamppb.Timestamp) (stored, error) {
+	_, short, ok := strings.Cut(d.GetName(), "/documents/")
+	collection, _, ok2 := strings.Cut(short, "/")
+	if !ok || !ok2 {
+		return stored{}, fmt.Errorf("%q is not the name of a document", d.GetName())
+	}
+	s := stored{path: short, update: update.AsTime()}
+	switch collection {
+	case gcp.Resources:
+		s.doc = &ledger.Resource{}
+	case gcp.Requests:
+		s.doc = &ledger.Record{}
+	case gcp.Leases:
+		s.doc = &ledger.Lease{}
+	default:
+		return s, fmt.Errorf("%s is in no collection of the ledger", short)
+	}
+	text, err := json.Marshal(plain(d.GetFields()["doc"]))
+	if err == nil {
+		err = json.Unmarshal(text, s.doc)
+	}
+	if err != nil {
+		return s, fmt.Errorf("read %s: %w", short, err)
+	}
+	return s, nil
+}
+
+// plain turns a value into what encoding/json knows. Keys that Firestore would
+// refuse are stored with a tilde in front.
+func plain(v *firestorepb.Value) any {
+	switch v := v.GetValueType().(type) {
+	case *firestorepb.Value_StringValue:
+		return v.StringValue
+	case *firestorepb.Value_IntegerValue:
+		return v.IntegerValue
+	case *firestorepb.Value_BooleanValue:
+		return v.BooleanValue
+	case *firestorepb.Value_ArrayValue:
+		list := []any{}
+		for _, e := range v.ArrayValue.GetValues() {
+			list = append(list, plain(e))
+		}
+		return list
+	case *firestorepb.Value_MapValue:
+		fields := map[string]any{}
+		for key, e := range v.MapValue.GetFields() {
+			fields[strings.TrimPrefix(key, "~")] = plain(e)
+		}
+		return fields
+	}
+	return nil
+}
+
+// A store reads the ledger's documents straight from the emulator.
+type store struct {
+	client *firestore.Client
+	parent string
+}
+
+func openStore(ctx context.Context, host, project string) (*store, error) {
+	conn, err := grpc.NewClient(host, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+	if err != nil {
+		return nil, fmt.Errorf("connect to Firestore at %s: %w", host, err)
+	}
+	client, err := firestore.NewClient(ctx, option.WithGRPCConn(conn))
+	if err != nil {
+		return nil, fmt.Errorf("make Firestore client for %s: %w", host, err)
+	}
+	return &store{client, "projects/" + project + "/databases/" + database + "/documents"}, nil
+}
+
+func (s *store) close() error { return s.client.Close() }
+
+// all returns every document of the ledger, by its path. Each collection is read
+// as of one moment.
+func (s *store) all(ctx context.Context) (map[string]stored, error) {
+	docs := map[string]stored{}
+	for _, collection := range []string{gcp.Resources, gcp.Requests, gcp.Leases} {
+		stream, err := s.client.RunQuery(ctx, &firestorepb.RunQueryRequest{
+			Parent: s.parent,
+			QueryType: &firestorepb.RunQueryRequest_StructuredQuery{StructuredQuery: &firestorepb.StructuredQuery{
+				From: []*firestorepb.StructuredQuery_CollectionSelector{{CollectionId: collection}},
+			}},
+		})
+		for err == nil {
+			var r *firestorepb.RunQueryResponse
+			if r, err = stream.Recv(); err != nil || r.GetDocument() == nil {
+				continue
+			}
+			var d stored
+			if d, err = readStored(r.GetDocument(), r.GetDocument().GetUpdateTime()); err == nil {
+				docs[d.path] = d
+			}
+		}
+		if !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("read all %s: %w", collection, err)
+		}
+	}
+	return docs, nil
+}

@@ -1,0 +1,195 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"google.golang.org/protobuf/proto"
+
+	"example.com/berth/internal/localstack"
+	"example.com/berth/internal/vertex/fakevertex"
+)
+
+// vertexEnv makes a process of this program a fake Vertex AI: where to listen,
+// the persistent resource it has, and its state file, separated by spaces.
+const vertexEnv = "BERTH_CHAOS_VERTEX"
+
+// RoleMain is the main of the processes that a run starts. It returns false at
+// once in a process that is none of them. main, and the TestMain of tests that
+// run chaos, call it first.
+func RoleMain() bool {
+	if localstack.FunctionMain() {
+		return true
+	}
+	spec := os.Getenv(vertexEnv)
+	if spec == "" {
+		return false
+	}
+	go func() { // ends with its parent
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	if err := serveVertex(spec); err != nil {
+		fmt.Fprintln(os.Stderr, "fake Vertex AI:", err)
+		os.Exit(1)
+	}
+	return true
+}
+
+func serveVertex(spec string) error {
+	part := strings.SplitN(spec, " ", 3)
+	if len(part) != 3 {
+		return fmt.Errorf("%s=%q", vertexEnv, spec)
+	}
+	b := fakevertex.DefaultBehaviour()
+	b.StartTimeAfter, b.QueuedAfter, b.PendingAfter, b.RunningAfter = 20*time.Millisecond, 40*time.Millisecond, 80*time.Millisecond, 150*time.Millisecond
+	b.RunFor, b.CancelAfter, b.ScaleUpAfter, b.ScaleDownAfter = time.Second, 200*time.Millisecond, 300*time.Millisecond, 3*time.Second
+	b.SubmitPerMinute, b.OtherPerMinute = 0, 0
+	s := fakevertex.New(fakevertex.Options{Behaviour: &b, StateFile: part[2]})
+	if len(s.Resources()) == 0 { // the first start
+		if _, err := s.AddResource(&aiplatformpb.PersistentResource{Name: part[1], ResourcePools: pools()}); err != nil {
+			return err
+		}
+	}
+	lis, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp4", part[0])
+	if err != nil {
+		return err
+	}
+	return s.Serve(lis)
+}
+
+// Machines of the pools.
+const (
+	cpuMachine, gpuMachine, bigMachine = "n1-standard-4", "n1-highmem-2", "g2-standard-12"
+	cpuCount, gpuCount, gpuMax         = 12, 2, 6
+	bigCount                           = 4
+)
+
+// pools are two that stay as they are and one that grows and shrinks.
+func pools() []*aiplatformpb.ResourcePool {
+	return []*aiplatformpb.ResourcePool{
+		{MachineSpec: &aiplatformpb.MachineSpec{MachineType: cpuMachine}, ReplicaCount: proto.Int64(cpuCount)},
+		{
+			MachineSpec:     &aiplatformpb.MachineSpec{MachineType: gpuMachine, AcceleratorType: aiplatformpb.AcceleratorType_NVIDIA_TESLA_T4, AcceleratorCount: 1},
+			ReplicaCount:    proto.Int64(gpuCount),
+			AutoscalingSpec: &aiplatformpb.ResourcePool_AutoscalingSpec{MinReplicaCount: proto.Int64(gpuCount), MaxReplicaCount: proto.Int64(gpuMax)},
+		},
+		{
+			MachineSpec:  &aiplatformpb.MachineSpec{MachineType: bigMachine, AcceleratorType: aiplatformpb.AcceleratorType_NVIDIA_L4, AcceleratorCount: 1},
+			DiskSpec:     &aiplatformpb.DiskSpec{BootDiskType: "pd-standard", BootDiskSizeGb: 200},
+			ReplicaCount: proto.Int64(bigCount),
+		},
+	}
+}
+
+// A vertexProcess is a supervised fake Vertex AI: when it dies, another takes
+// its place on the same port, with the jobs of the state file.
+type vertexProcess struct {
+	host, spec string
+	log        io.Writer
+
+	mu       sync.Mutex
+	cmd      *exec.Cmd
+	stdin    io.Closer
+	stopping bool
+	starts   int
+	ended    chan struct{}
+}
+
+func startVertex(ctx context.Context, port int, resource, stateFile string, log io.Writer) (*vertexProcess, error) {
+	host := fmt.Sprintf("127.0.0.1:%d", port)
+	v := &vertexProcess{host: host, spec: host + " " + resource + " " + stateFile, log: log, ended: make(chan struct{})}
+	if err := v.spawn(); err != nil {
+		return nil, err
+	}
+	go v.supervise()
+	if err := v.ready(ctx); err != nil {
+		return nil, errors.Join(err, v.stop())
+	}
+	return v, nil
+}
+
+func (v *vertexProcess) spawn() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.stopping {
+		return errors.New("the fake Vertex AI is being stopped")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), vertexEnv+"="+v.spec)
+	cmd.Stdout, cmd.Stderr = v.log, v.log
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("start fake Vertex AI: %w", err)
+	}
+	v.cmd, v.stdin = cmd, in
+	v.starts++
+	return nil
+}
+
+func (v *vertexProcess) supervise() {
+	defer close(v.ended)
+	for {
+		v.mu.Lock()
+		cmd := v.cmd
+		v.mu.Unlock()
+		_ = cmd.Wait() // killed on purpose or not: start another
+		if err := v.spawn(); err != nil {
+			return
+		}
+	}
+}
+
+// ready waits until something listens.
+func (v *vertexProcess) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", v.host)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("fake Vertex AI at %s is not ready: %w", v.host, err)
+		}
+	}
+}
+
+// kill ends the process at once. Another takes its place.
+func (v *vertexProcess) kill() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.cmd.Process.Kill()
+}
+
+func (v *vertexProcess) stop() error {
+	v.mu.Lock()
+	if !v.stopping {
+		v.stopping = true
+		_ = v.stdin.Close()
+		_ = v.cmd.Process.Kill()
+	}
+	v.mu.Unlock()
+	<-v.ended
+	return nil
+}

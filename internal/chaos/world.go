@@ -1,0 +1,249 @@
+package chaos
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	aiplatform "cloud.google.com/go/aiplatform/apiv1"
+	"cloud.google.com/go/pubsub/v2"
+	pubsubadmin "cloud.google.com/go/pubsub/v2/apiv1"
+	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"example.com/berth/internal/localstack"
+	"example.com/berth/internal/localstack/emulator"
+)
+
+// How the functions are configured: as a deployment is, but for the speed.
+const (
+	tick         = time.Second
+	poll         = 100 * time.Millisecond
+	createWithin = 6 * time.Second
+	relook       = time.Second
+	settle       = 10 * time.Second
+	regret       = 3 * time.Second
+	startWithin  = time.Minute
+	maxWait      = 10 * time.Minute
+)
+
+// Subscriptions. The first name selects the tenant, as in a deployment.
+const (
+	admitPull    = "berth-admit"
+	tickPull     = "berth-reconcile"
+	maxAttempts  = 100 // the most that a dead-letter policy may have
+	startTimeout = 2 * time.Minute
+)
+
+// A world is everything that runs.
+type world struct {
+	project  string
+	resource string // full name of the persistent resource
+	emulated struct{ firestore, pubsub string }
+
+	functions []*localstack.Function
+	vertex    *vertexProcess
+	proxies   struct{ firestore, vertex, pubsub *proxy }
+	dice      *dice
+	witness   *witness
+	logs      *logBook
+
+	// Straight to the services, past the proxies.
+	store  *store
+	jobs   *aiplatform.JobClient
+	client *pubsub.Client
+
+	dir   string
+	stops []func() error
+}
+
+// startWorld returns when all of it answers. After an error nothing is left
+// running.
+func startWorld(ctx context.Context, o Options, log io.Writer) (w *world, err error) {
+	var id [6]byte
+	_, _ = rand.Read(id[:]) // never fails
+	w = &world{project: "berth-chaos-" + hex.EncodeToString(id[:]), dice: newDice(o.Seed, o.FaultRate), witness: newWitness(), logs: newLogBook(log)}
+	w.resource = "projects/" + w.project + "/locations/" + localstack.Region + "/persistentResources/" + localstack.ResourceID
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.stop())
+			w = nil
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if w.dir, err = os.MkdirTemp("", "berth-chaos-"); err != nil {
+		return w, err
+	}
+	w.stops = append(w.stops, func() error { return os.RemoveAll(w.dir) })
+	if err := w.startEmulators(ctx); err != nil {
+		return w, err
+	}
+	rng := mathrand.New(mathrand.NewPCG(mathrand.Uint64(), 0)) // #nosec G404 -- ports; not of the seed, so that two runs with one seed do not meet
+	port, err := freePort(rng.IntN)
+	if err != nil {
+		return w, err
+	}
+	if w.vertex, err = startVertex(ctx, port, w.resource, filepath.Join(w.dir, "vertex.json"), w.logs.of("vertex")); err != nil {
+		return w, err
+	}
+	w.stops = append(w.stops, w.vertex.stop)
+	if err := w.startProxies(); err != nil {
+		return w, err
+	}
+	if err := w.connect(ctx); err != nil {
+		return w, err
+	}
+	for i := range o.Instances {
+		if port, err = freePort(rng.IntN); err != nil {
+			return w, err
+		}
+		f, err := localstack.StartFunction(ctx, port, w.environment(), w.logs.of(fmt.Sprintf("function %d", i+1)))
+		if err != nil {
+			return w, err
+		}
+		w.functions = append(w.functions, f)
+		w.stops = append(w.stops, f.Stop)
+	}
+	return w, nil
+}
+
+func (w *world) startEmulators(ctx context.Context) error {
+	fs, err := emulator.StartFirestore(ctx, emulator.Options{Output: w.logs.raw})
+	if err != nil {
+		return fmt.Errorf("the official Firestore emulator is needed: %w", err)
+	}
+	w.stops = append(w.stops, fs.Stop)
+	ps, err := emulator.StartPubSub(ctx, emulator.Options{Output: w.logs.raw})
+	if err != nil {
+		return fmt.Errorf("the official Pub/Sub emulator is needed: %w", err)
+	}
+	w.stops = append(w.stops, ps.Stop)
+	w.emulated.firestore, w.emulated.pubsub = fs.Host(), ps.Host()
+	return nil
+}
+
+func (w *world) startProxies() error {
+	w.proxies.firestore = &proxy{service: "Firestore", rules: firestoreRules, dice: w.dice,
+		finish: map[string]bool{"Commit": true}, after: w.witness.hear}
+	w.proxies.vertex = &proxy{service: "Vertex AI", rules: vertexRules, dice: w.dice}
+	w.proxies.pubsub = &proxy{service: "Pub/Sub", rules: pubsubRules, dice: w.dice}
+	for p, upstream := range map[*proxy]string{
+		w.proxies.firestore: w.emulated.firestore, w.proxies.vertex: w.vertex.host, w.proxies.pubsub: w.emulated.pubsub,
+	} {
+		if err := p.start(upstream); err != nil {
+			return err
+		}
+		w.stops = append(w.stops, p.stop)
+	}
+	return nil
+}
+
+// connect makes the clients of this process, topics and subscriptions.
+func (w *world) connect(ctx context.Context) error {
+	var err error
+	if w.store, err = openStore(ctx, w.emulated.firestore, w.project); err != nil {
+		return err
+	}
+	w.stops = append(w.stops, w.store.close)
+	dial := func(host string) (option.ClientOption, error) {
+		conn, err := grpc.NewClient(host, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		return option.WithGRPCConn(conn), err
+	}
+	at, err := dial(w.vertex.host)
+	if err == nil {
+		w.jobs, err = aiplatform.NewJobClient(ctx, at)
+	}
+	if err != nil {
+		return fmt.Errorf("make Vertex AI client for %s: %w", w.vertex.host, err)
+	}
+	w.stops = append(w.stops, w.jobs.Close)
+	if at, err = dial(w.emulated.pubsub); err == nil {
+		w.client, err = pubsub.NewClient(ctx, w.project, at)
+	}
+	if err != nil {
+		return fmt.Errorf("make Pub/Sub client for %s: %w", w.emulated.pubsub, err)
+	}
+	w.stops = append(w.stops, w.client.Close)
+	return w.makeTopics(ctx)
+}
+
+func (w *world) makeTopics(ctx context.Context) error {
+	err := localstack.Apply(ctx, w.emulated.pubsub, localstack.Topology{
+		Project: w.project,
+		Topics:  []string{localstack.RequestTopic, localstack.TickTopic, localstack.OutcomeTopic, localstack.DeadTopic},
+		Pull: []localstack.PullSubscription{
+			{ID: tickPull, Topic: localstack.TickTopic, AckDeadline: time.Minute},
+			{ID: localstack.OutcomePull, Topic: localstack.OutcomeTopic, AckDeadline: time.Minute},
+			{ID: localstack.DeadPull, Topic: localstack.DeadTopic, AckDeadline: time.Minute},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("make topics and subscriptions: %w", err)
+	}
+	conn, err := grpc.NewClient(w.emulated.pubsub, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	admin, err := pubsubadmin.NewSubscriptionAdminClient(ctx, option.WithGRPCConn(conn))
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	_, err = admin.CreateSubscription(ctx, &pb.Subscription{
+		Name: w.subscription(admitPull), Topic: localstack.TopicName(w.project, localstack.RequestTopic), AckDeadlineSeconds: 60,
+		DeadLetterPolicy: &pb.DeadLetterPolicy{
+			DeadLetterTopic: localstack.TopicName(w.project, localstack.DeadTopic), MaxDeliveryAttempts: maxAttempts},
+	})
+	if err != nil {
+		err = fmt.Errorf("make subscription %s: %w", admitPull, err)
+	}
+	return errors.Join(err, admin.Close())
+}
+
+func (w *world) subscription(id string) string { return localstack.SubscriptionName(w.project, id) }
+
+func (w *world) environment() []string {
+	return []string{
+		"BERTH_PROJECT=" + w.project, "BERTH_REGIONS=" + localstack.Region, "BERTH_DEFAULT_RESOURCE=" + localstack.ResourceID,
+		"BERTH_DEPLOYMENT=chaos", "BERTH_OUTCOME_TOPIC=" + localstack.OutcomeTopic, "BERTH_DATABASE=" + database,
+		"BERTH_TICK=" + tick.String(), "BERTH_POLL=" + poll.String(), "BERTH_TIMEOUT=45s",
+		"BERTH_CREATE_WITHIN=" + createWithin.String(), "BERTH_RELOOK=" + relook.String(), "BERTH_SETTLE=" + settle.String(),
+		"BERTH_REGRET=" + regret.String(), "BERTH_START_WITHIN=" + startWithin.String(), "BERTH_MAX_WAIT=" + maxWait.String(),
+		"BERTH_POST_GRACE=1s", "BERTH_EMULATORS=true", "BERTH_LEDGER=firestore",
+		"BERTH_VERTEX_ENDPOINT=" + w.proxies.vertex.host, "FIRESTORE_EMULATOR_HOST=" + w.proxies.firestore.host,
+		"PUBSUB_EMULATOR_HOST=" + w.proxies.pubsub.host, "FUNCTION_TARGET=",
+	}
+}
+
+// stop ends everything, last started first. It may be called again.
+func (w *world) stop() error {
+	var errs []error
+	for i := len(w.stops) - 1; i >= 0; i-- {
+		errs = append(errs, w.stops[i]())
+	}
+	w.stops = nil
+	return errors.Join(errs...)
+}
+
+// silence ends the functions for good and waits for what they had under way, so
+// that nothing changes any more.
+func (w *world) silence() error {
+	var errs []error
+	for _, f := range w.functions {
+		errs = append(errs, f.Stop())
+	}
+	for _, p := range []*proxy{w.proxies.firestore, w.proxies.vertex, w.proxies.pubsub} {
+		p.server.GracefulStop()
+		p.late.Wait()
+	}
+	return errors.Join(errs...)
+}
