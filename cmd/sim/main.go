@@ -247,7 +247,11 @@ func conclude(out io.Writer, asJSON bool, all sim.Counts, took time.Duration, br
 	if broken {
 		verdict = "A PROMISE WAS BROKEN"
 	}
-	_, _ = fmt.Fprintf(out, "\n%d schedules, %d distinct states, %d steps in %.0fs; %s\n", all.Schedules, all.States, all.Steps, took.Seconds(), verdict)
+	states := ""
+	if all.States > 0 { // random runs do not tell states apart
+		states = fmt.Sprintf("%d distinct states, ", all.States)
+	}
+	_, _ = fmt.Fprintf(out, "\n%d schedules, %s%d steps in %.0fs; %s\n", all.Schedules, states, all.Steps, took.Seconds(), verdict)
 	for _, a := range []sim.Action{sim.Delay, sim.Crash, sim.DoNothing, sim.DoAndFail, sim.DoAndRecheck, sim.RateLimit} {
 		_, _ = fmt.Fprintf(out, "  %-14s %d\n", a, all.Faults[a])
 	}

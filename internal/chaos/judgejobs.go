@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
@@ -115,9 +114,4 @@ func readJob(j *aiplatformpb.CustomJob) vertex.Job {
 		Deployment: j.GetLabels()[vertex.LabelDeployment], PersistentResource: j.GetJobSpec().GetPersistentResourceId(),
 		Ask: message.AskOf(j), CreateTime: j.GetCreateTime().AsTime(), StartTime: j.GetStartTime().AsTime(), EndTime: j.GetEndTime().AsTime(),
 	}
-}
-
-// live says whether any job has not ended.
-func live(jobs []vertex.Job) bool {
-	return slices.ContainsFunc(jobs, func(j vertex.Job) bool { return !j.State.Ended() })
 }

@@ -231,7 +231,7 @@ func (r *run) calm(ctx context.Context) (unrest string, err error) {
 		case err := <-r.failed:
 			return unrest, err
 		case <-ctx.Done():
-			if context.Cause(ctx) == errRestless {
+			if errors.Is(context.Cause(ctx), errRestless) {
 				return unrest, nil // that is for the judge
 			}
 			return unrest, ctx.Err()

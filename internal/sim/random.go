@@ -84,10 +84,15 @@ func RandomScenario(seed uint64, messages int) Scenario {
 		}
 	}
 	lag, full, ignores := rnd.IntN(4), rnd.IntN(4), rnd.IntN(2) == 0
+	counts, usedLag := rnd.IntN(2) == 0, time.Duration(rnd.IntN(3))*time.Minute
 	return Scenario{Name: fmt.Sprintf("seed %d", seed), Actors: list, Setup: func(w *World) {
 		w.Vertex.Lag = lag
 		w.Vertex.Admit = w.fullAnswer(full)
+		if full == 3 {
+			w.Vertex.Doom = func(job *aiplatformpb.CustomJob) bool { return !w.fits(job) }
+		}
 		w.Vertex.IgnoreCancel = ignores
+		w.Vertex.CountUsed, w.Vertex.UsedLag = counts, usedLag
 	}}
 }
 
@@ -96,27 +101,26 @@ func RandomScenario(seed uint64, messages int) Scenario {
 // let it wait, refuse it in either of two ways, or take it and have it fail.
 func (w *World) fullAnswer(kind int) func(string, *aiplatformpb.CustomJob) error {
 	return func(_ string, job *aiplatformpb.CustomJob) error {
-		if kind == 0 {
-			return nil
-		}
-		use := capacity.Use{}
-		for _, j := range w.Vertex.Jobs() {
-			if !j.State.Ended() {
-				use.Add(j.Ask)
-			}
-		}
-		res, ok := w.Vertex.Peek(Resource)
-		if ok && capacity.Check(res.Pools, use, message.AskOf(job)).Verdict == capacity.Fits {
-			return nil
-		}
-		switch kind {
-		case 1:
+		switch {
+		case kind == 1 && !w.fits(job):
 			return &vertex.Error{Op: "create", Kind: vertex.Passing, Code: 9, Message: "full"}
-		case 2:
+		case kind == 2 && !w.fits(job):
 			return &vertex.Error{Op: "create", Kind: vertex.Permanent, Code: 3, Message: "does not fit"}
 		}
-		return nil // kind 3: accepted, and fails at once
+		return nil
 	}
+}
+
+// fits says whether a job fits beside the live ones at Vertex AI.
+func (w *World) fits(job *aiplatformpb.CustomJob) bool {
+	use := capacity.Use{}
+	for _, j := range w.Vertex.Jobs() {
+		if !j.State.Ended() {
+			use.Add(j.Ask)
+		}
+	}
+	res, ok := w.Vertex.Peek(Resource)
+	return ok && capacity.Check(res.Pools, use, message.AskOf(job)).Verdict == capacity.Fits
 }
 
 // deleteOne deletes a job at Vertex AI.
@@ -133,7 +137,7 @@ func someEnd(seed uint64) Actor {
 	return Actor{Name: "some jobs end", Happen: func(w *World) {
 		rnd := rand.New(rand.NewPCG(seed, 2)) // #nosec G404 -- a seed makes a run again
 		for _, j := range w.Vertex.Jobs() {
-			end := []vertex.JobState{vertex.JobSucceeded, vertex.JobFailed, vertex.JobExpired, vertex.JobPartiallySucceeded}[rnd.IntN(4)]
+			end := []vertex.JobState{vertex.JobSucceeded, vertex.JobFailed, vertex.JobExpired, vertex.JobPartiallySucceeded, vertex.JobCancelled}[rnd.IntN(5)]
 			switch {
 			case j.State == vertex.JobCancelling && rnd.IntN(2) == 0:
 				w.Vertex.SetJob(j.Name, vertex.JobCancelled)

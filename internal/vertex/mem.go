@@ -22,7 +22,8 @@ import (
 type Mem struct {
 	now func() time.Time
 
-	// Fault, if set, is asked before every call. It is called without the lock.
+	// Fault, if set, is asked before every call. It, Admit and Doom are called
+	// without the lock.
 	Fault func(op, name string) Fault
 	// Lag keeps a job out of lists until so many lists have been made after its
 	// creation.
@@ -30,6 +31,12 @@ type Mem struct {
 	// Admit, if set, is asked whether a create is accepted; its error is
 	// returned as it is.
 	Admit func(parent string, job *aiplatformpb.CustomJob) error
+	// Doom, if set, is asked whether an accepted job fails at once.
+	Doom func(job *aiplatformpb.CustomJob) bool
+	// CountUsed makes resources report the machines in use, those of jobs that
+	// ended less than UsedLag ago included.
+	CountUsed bool
+	UsedLag   time.Duration
 	// IgnoreCancel lets cancelled jobs go on as if nothing had been said, until a
 	// test ends them.
 	IgnoreCancel bool
@@ -101,6 +108,7 @@ func (m *Mem) Create(ctx context.Context, parent string, job *aiplatformpb.Custo
 			return Job{}, err
 		}
 	}
+	doomed := m.Doom != nil && m.Doom(job)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	j := &memJob{parent: parent, spec: proto.CloneOf(job), Job: Job{
@@ -108,6 +116,9 @@ func (m *Mem) Create(ctx context.Context, parent string, job *aiplatformpb.Custo
 		Run: job.GetLabels()[LabelRun], Request: message.Key(job.GetLabels()[LabelRequest]), Deployment: job.GetLabels()[LabelDeployment],
 		PersistentResource: job.GetJobSpec().GetPersistentResourceId(), Ask: message.AskOf(job),
 	}}
+	if doomed {
+		j.State, j.EndTime = JobFailed, m.now()
+	}
 	m.jobs = append(m.jobs, j)
 	if err := end(f, "create", parent); err != nil {
 		return Job{}, err
@@ -188,7 +199,25 @@ func (m *Mem) Resource(ctx context.Context, name string) (Resource, error) {
 		return Resource{}, &Error{Op: "resource", Name: name, Kind: NotFound, Code: 5, Message: "The PersistentResource does not exist."}
 	}
 	r.Pools = slices.Clone(r.Pools)
+	if m.CountUsed {
+		m.countUsed(name, r.Pools)
+	}
 	return r, end(f, "resource", name)
+}
+
+// countUsed fills in the machines in use, on the first pool of each shape.
+func (m *Mem) countUsed(name string, pools []capacity.Pool) {
+	use := capacity.Use{}
+	for _, j := range m.jobs {
+		gone := j.State.Ended() && m.now().Sub(j.EndTime) >= m.UsedLag
+		if !gone && name == j.parent+"/persistentResources/"+j.PersistentResource {
+			use.Add(j.Ask)
+		}
+	}
+	for i := range pools {
+		s := pools[i].Shape.Normal()
+		pools[i].Used, use[s] = use[s], 0
+	}
 }
 
 // SetResource makes or replaces a persistent resource; a zero one removes it.
