@@ -18,9 +18,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestRun is a short run: nothing may be wrong, and every kind of harm must have
+// TestChaos is a short run: nothing may be wrong, and every kind of harm must have
 // been done, or it would show nothing.
-func TestRun(t *testing.T) {
+func TestChaos(t *testing.T) {
 	t.Setenv(emulator.FirestoreHostEnv, emulatortest.Firestore(t))
 	t.Setenv(emulator.PubSubHostEnv, emulatortest.PubSub(t))
 	var logs bytes.Buffer

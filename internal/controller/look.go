@@ -136,22 +136,22 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 			before := res.Clone()
 			res.Foreign = nil
 			for _, job := range v.live {
-				if h, held := res.Holds[job.Request]; held && h.Run == job.Run {
-					if _, twice := s.ours[job.Request]; !twice && !slices.Contains(named, job.Request) {
-						s.ours[job.Request] = job
-						continue
-					}
-					// Two live jobs of one run: only the record can say which is named.
-				}
-				if job.Request == "" || job.Run == "" {
+				h, held := res.Holds[job.Request]
+				present := held && h.Run == job.Run
+				switch {
+				case present && h.Job == job.Name:
+					s.ours[job.Request] = job
+				case job.Request == "" || job.Run == "":
 					res.Foreign = append(res.Foreign, ledger.Foreign{Job: job.Name, Ask: job.Ask})
-					continue
-				}
-				if !slices.Contains(named, job.Request) {
+				case slices.Contains(named, job.Request):
+					s.sort(tx, res, job)
+				case len(named)+len(needed) < 2*perUpdate:
 					needed = append(needed, job.Request)
-					continue
+				case present && h.Job == "":
+					s.ours[job.Request] = job // as it looks; a later pass reads its record
+				default:
+					res.Foreign = append(res.Foreign, ledger.Foreign{Job: job.Name, Ask: job.Ask})
 				}
-				s.sort(tx, res, job)
 			}
 			if needed != nil {
 				return nil // once more, with the records at hand
@@ -194,6 +194,8 @@ func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job) {
 	switch {
 	case named == job.Name && present:
 		s.ours[job.Request] = job
+		h.Job = job.Name
+		res.Holds[job.Request] = h
 	case named == job.Name && rec.State.Terminal():
 		// It has ended; the list is older than the record.
 	case named == "" && present:

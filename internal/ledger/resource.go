@@ -57,14 +57,18 @@ const Absent = "ABSENT"
 // MaxHolds is how many holds one resource can have: the document is limited to
 // 1 MiB, of which as many holds of four worker pools each take about 90 % by
 // Firestore's own rule of counting.
-const MaxHolds = 1500
+const MaxHolds = 1300
 
 // A Hold is what one reservation has taken.
 type Hold struct {
-	Ask       capacity.Ask `json:"ask"`
-	Tenant    string       `json:"tenant"`
-	Run       string       `json:"run"`                // label of the job at Vertex AI
-	LatestEnd time.Time    `json:"latestEnd,omitzero"` // start at the latest plus the job's own time limit; zero when it has none
+	Ask    capacity.Ask `json:"ask"`
+	Tenant string       `json:"tenant"`
+	Run    string       `json:"run"` // label of the job at Vertex AI
+	// Job is the job that the reservation names, once a look has found it live. A
+	// run label can be on a second job, by a late create or a forger's hand, so a
+	// listed job counts as the hold's only by its name.
+	Job       string    `json:"job,omitempty"`
+	LatestEnd time.Time `json:"latestEnd,omitzero"` // start at the latest plus the job's own time limit; zero when it has none
 }
 
 // A Foreign is a live job that no reservation of ours names.

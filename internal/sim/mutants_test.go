@@ -32,6 +32,7 @@ var mutants = []mutant{
 	{"leaves a stray running", "internal/controller/submit.go", "if err := c.vertex.Cancel(ctx, job.Name); err != nil {", "if err := error(nil); err != nil {", "TestRaceLateAnswer", ""},
 	{"sweeps no strays", "internal/controller/learn.go", "for _, job := range s.strays {", "for _, job := range s.strays[:0] {", "TestRaceSweepMeetsTwoJobs", ""},
 	{"records the younger job", "internal/controller/look.go", "if olderThan(other, first) {", "if olderThan(first, other) {", "TestRaceSweepMeetsTwoJobs", ""},
+	{"takes any job of a run for its own", "internal/controller/look.go", "case present && h.Job == job.Name:", "case present:", "TestRaceStrayOutlives", ""},
 	{"acts after its time", "internal/controller/submit.go", "left := end.Sub(c.env.Monotonic())", "left := end.Sub(started)", "TestRacePausedInstance", ""},
 	{"goes by its own clock", "internal/controller/handle.go", "Until: tx.Now().Add(c.cfg.CreateWithin)", "Until: c.env.Monotonic().Add(c.cfg.CreateWithin)", "TestRaceClock", ""},
 	{"ends twice", "internal/controller/move.go", "case lifecycle.AlreadySo:\n\t\treturn effect", "case lifecycle.AlreadySo:\n\t\tif rec.State == lifecycle.Succeeded {\n\t\t\trec.State = lifecycle.Failed\n\t\t\ttx.PutRecord(rec)\n\t\t}\n\t\treturn effect", "TestExplore|TestStorm", invariant.TerminalStay},

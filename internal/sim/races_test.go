@@ -236,6 +236,41 @@ func mustJob(rec *ledger.Record) *aiplatformpb.CustomJob {
 	return job
 }
 
+// A second job of a run, from a create that landed late, is listed alone: the
+// named job has ended. The request must not take the stray for its own.
+func TestRaceStrayOutlivesTheNamedJob(t *testing.T) {
+	for name, seenRunning := range map[string]bool{"not seen running": false, "seen running": true} {
+		t.Run(name, func(t *testing.T) {
+			w := New(t)
+			w.Ask(one)
+			named, rec := w.JobOf("a"), w.Record("a")
+			want := []string{"reserved", "submitted", "succeeded"}
+			if seenRunning {
+				w.Vertex.SetJob(named, vertex.JobRunning)
+				w.After(time.Minute)
+				want = []string{"reserved", "submitted", "started", "succeeded"}
+			}
+			late := mustJob(rec)
+			late.Labels = map[string]string{vertex.LabelRun: rec.Run, vertex.LabelRequest: string(rec.Key)}
+			late.JobSpec.PersistentResourceId = "pool"
+			stray, err := w.Vertex.Create(context.Background(), Parent, late)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Vertex.SetJob(stray.Name, vertex.JobRunning)
+			w.Vertex.SetJob(named, vertex.JobSucceeded)
+			w.After(time.Minute)
+			w.Expect("a", lifecycle.Succeeded, want...)
+			if j, _ := w.Vertex.Get(context.Background(), stray.Name); j.State != vertex.JobCancelling {
+				t.Errorf("the stray is %s", j.State)
+			}
+			if use := w.Document().Use()[CPU]; use != 1 {
+				t.Errorf("%d machines count as used; the stray still has one", use)
+			}
+		})
+	}
+}
+
 // A document may expire only when no late delivery can come any more: beyond the
 // retention of topic, subscription and dead letters, and not before its last
 // event is known to be sent.
