@@ -53,13 +53,21 @@ func TestChaos(t *testing.T) {
 	happened("job of ours", r.Jobs.Named)
 	happened("success", r.Ends["SUCCEEDED"])
 	happened("commit that took replicas", r.Takes)
-	for _, faults := range firestoreRules {
-		for _, f := range faults {
-			happened("Firestore: "+string(f), r.Faults["Firestore"][f])
+	// Which of the kinds a short run draws is chance; that there are some of each
+	// sort is not.
+	for _, service := range []string{"Firestore", "Vertex AI"} {
+		done, not := 0, 0
+		for f, n := range r.Faults[service] {
+			switch f {
+			case unavailableAfter, deadlineAfter, doneLater:
+				done += n
+			case slow:
+			default:
+				not += n
+			}
 		}
-	}
-	for _, f := range []Fault{unavailableAfter, deadlineAfter, unavailableBefore, doneLater, slow} {
-		happened("Vertex AI: "+string(f), r.Faults["Vertex AI"][f])
+		happened(service+": call that was done and reported as failed", done)
+		happened(service+": call that failed", not)
 	}
 	happened("fault of Pub/Sub", len(r.Faults["Pub/Sub"]))
 }
