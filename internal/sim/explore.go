@@ -223,18 +223,20 @@ func Replay(s Scenario, schedule Schedule) *Finding {
 }
 
 // Shrink leaves out deviations for as long as what remains still breaks the
-// same rule. Numbers of decisions shift when one is left out, so each remaining
-// one is also tried a little earlier.
+// same rule, large pieces first.
 func Shrink(s Scenario, f *Finding) *Finding {
 	same := func(g *Finding) bool { return g != nil && g.Violations[0].Rule == f.Violations[0].Rule }
-	for again := true; again; {
-		again = false
-		for i := range f.Schedule {
-			shorter := slices.Delete(slices.Clone(f.Schedule), i, i+1)
+	for size := (len(f.Schedule) + 1) / 2; size > 0; {
+		cut := false
+		for from := 0; from < len(f.Schedule); from += size {
+			shorter := slices.Delete(slices.Clone(f.Schedule), from, min(from+size, len(f.Schedule)))
 			if g := Replay(s, shorter); same(g) {
-				f, again = g, true
+				f, cut = g, true
 				break
 			}
+		}
+		if !cut || size > len(f.Schedule) {
+			size /= 2 // ever smaller pieces, down to single deviations
 		}
 	}
 	return f

@@ -319,7 +319,8 @@ func (r *run) settle() {
 	w := r.w
 	c := w.Instance(w.Config)
 	ctx := context.Background()
-	for round := range calmRounds {
+	// Requests may have to go one after the other, and a job takes a few rounds.
+	for round := range calmRounds + 4*len(r.before.Records) {
 		w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 4}, capacity.Pool{ID: "gpu", Shape: GPU, Count: 2, Max: 4})
 		undelivered := r.again
 		r.again = nil
@@ -354,7 +355,7 @@ func (r *run) settle() {
 	for _, rec := range r.before.Records {
 		if rec.Kind != message.KindAnswer && !rec.State.Terminal() {
 			r.violations = append(r.violations, invariant.Violation{Rule: invariant.NothingLeft, Request: rec.Key, Resource: rec.Resource,
-				This: "every job has ended and two hours have passed", That: "it is " + string(rec.State)})
+				This: "every job has ended and hours have passed", That: "it is " + string(rec.State)})
 		}
 		for _, l := range rec.Letters {
 			if !r.published[l.ID] {
