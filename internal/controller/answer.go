@@ -11,6 +11,9 @@ import (
 	"example.com/berth/internal/message"
 )
 
+// answerWeight is about how many bytes an answer takes in the ledger.
+const answerWeight = 8 << 10
+
 // answer writes down and publishes an outcome that belongs to no reservation.
 // Its document is keyed by the message, so a second delivery finds it and says
 // nothing. The id that the message claims is data in it and nothing more: a
@@ -18,7 +21,8 @@ import (
 func (c *Controller) answer(ctx context.Context, tenant string, d message.Delivery, o message.Outcome) error {
 	key := message.KeyOf(tenant, message.KindAnswer, d.ID)
 	var rec *ledger.Record
-	err := c.ledger.Update(ctx, ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) error {
+	names := ledger.Names{Records: []message.Key{key}, Party: tenant, Bytes: answerWeight}
+	err := c.desk.Update(ctx, names, func(tx ledger.Tx) error {
 		if rec = nil; tx.Record(key) != nil {
 			return nil
 		}

@@ -27,11 +27,11 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 	var effect lifecycle.Effect
 	resource, want := "", "" // the resource is known once the record has been read
 	for {                    // twice at most: a record never changes its resource
-		names := ledger.Names{Records: []message.Key{key}}
+		names := ledger.Names{Records: []message.Key{key}, Party: tenant}
 		if resource != "" {
 			names.Resources = []string{resource}
 		}
-		err := c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
+		err := c.desk.Update(ctx, names, func(tx ledger.Tx) error {
 			want, effect = resource, lifecycle.AlreadySo
 			if rec = tx.Record(key); rec == nil {
 				rec = &ledger.Record{Key: key, Kind: kind, Tenant: tenant, ID: id, MessageID: d.ID, DisplayName: id}

@@ -113,8 +113,9 @@ func DefaultConfig() Config {
 type Controller struct {
 	cfg    Config
 	ledger ledger.Ledger
+	desk   *ledger.Group // the ledger, for updates that may meet others of this instance
 	vertex vertex.Client
-	out    Publisher
+	out    *outbox
 	log    *slog.Logger
 	env    Env
 	looks  singleflight.Group
@@ -159,7 +160,7 @@ func RealEnv() Env {
 
 // New returns a controller. The logger must not be nil.
 func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
-	return &Controller{cfg: cfg, ledger: l, vertex: v, out: out, log: log, env: env}
+	return &Controller{cfg: cfg, ledger: l, desk: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, env: env}
 }
 
 // resolve makes the full name of the persistent resource that a request means.

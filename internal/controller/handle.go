@@ -127,11 +127,12 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 	return nil
 }
 
-// decide is the one atomic update of a new request. With blind it decides even
+// decide is the one atomic update of a new request, together with others that
+// are here for the same resource. With blind it decides even
 // on an old view: the request then waits.
 func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind bool) (v verdict, rec *ledger.Record, err error) {
-	names := ledger.Names{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
-	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
+	names := ledger.Names{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}, Party: draft.Tenant, Bytes: draft.Weight()}
+	err = c.desk.Update(ctx, names, func(tx ledger.Tx) error {
 		v, rec = entered, nil
 		if old := tx.Record(draft.Key); old != nil {
 			v = known(old, draft)
@@ -238,7 +239,8 @@ func Ask(rec *ledger.Record) admission.Ask {
 func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
 	var v verdict
 	var rec *ledger.Record
-	err := c.ledger.Update(ctx, ledger.Names{Records: []message.Key{draft.Key}}, func(tx ledger.Tx) error {
+	names := ledger.Names{Records: []message.Key{draft.Key}, Party: draft.Tenant, Bytes: draft.Weight()}
+	err := c.desk.Update(ctx, names, func(tx ledger.Tx) error {
 		v, rec = entered, nil
 		if old := tx.Record(draft.Key); old != nil {
 			v = known(old, draft)

@@ -85,11 +85,14 @@ func (c *Controller) seeWith(ctx context.Context, name string, at time.Time, liv
 func (c *Controller) look(ctx context.Context, name string) (unknown bool, err error) {
 	result, err, _ := c.looks.Do(name, func() (any, error) {
 		var now time.Time
-		var known bool
+		var known, fresh bool
 		err := ledger.Read(ctx, c.ledger, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) {
-			now, known = tx.Now(), tx.Resource(name) != nil
+			now = tx.Now()
+			if res := tx.Resource(name); res != nil {
+				known, fresh = true, now.Sub(res.SeenAt) <= c.cfg.Policy.MaxAge
+			}
 		})
-		if err != nil {
+		if err != nil || fresh { // somebody has looked in the meantime
 			return false, err
 		}
 		v, absent, err := c.see(ctx, name, now)

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"example.com/berth/internal/ledger"
@@ -144,15 +143,20 @@ func outcome(rec *ledger.Record, t message.Type, res *ledger.Resource) message.O
 	return o
 }
 
-// update changes one record and, where needed, its resource. change returns
-// whether it changed anything; record and resource are then put. A record that
-// does not exist is not an error: change is not called.
-func (c *Controller) update(ctx context.Context, key message.Key, resource string, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
-	names := ledger.Names{Records: []message.Key{key}}
+// update changes one record and, where needed, its resource; known is the record
+// as it was last seen. change returns whether it changed anything; record and
+// resource are then put. A record that does not exist is not an error: change is
+// not called.
+//
+// Without a resource the first run may be on the record as this instance last
+// wrote it, so change must not give a right until a moment.
+func (c *Controller) update(ctx context.Context, known *ledger.Record, resource string, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
+	key := known.Key
+	names := ledger.Names{Records: []message.Key{key}, Recent: resource == "", Party: known.Tenant, Bytes: known.Weight()}
 	if resource != "" {
 		names.Resources = []string{resource}
 	}
-	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
+	err = c.desk.Update(ctx, names, func(tx ledger.Tx) error {
 		var res *ledger.Resource
 		if resource != "" {
 			res = tx.Resource(resource)
@@ -175,34 +179,4 @@ func (c *Controller) update(ctx context.Context, key message.Key, resource strin
 		return nil
 	})
 	return after, err
-}
-
-// post publishes the record's unsent letters and marks them sent. It does
-// nothing for a record without any. An error leaves them to the next pass.
-func (c *Controller) post(ctx context.Context, rec *ledger.Record) error {
-	letters := rec.Unsent()
-	if len(letters) == 0 {
-		return nil
-	}
-	var events []message.Outcome
-	var ids []string
-	for _, l := range letters {
-		events = append(events, rec.Event(l))
-		ids = append(ids, l.ID)
-	}
-	if err := c.out.Publish(ctx, events...); err != nil {
-		return fmt.Errorf("publish %d outcome events of %s: %w", len(events), rec.Key, err)
-	}
-	// A crash here publishes them once more, under the same ids.
-	_, err := c.update(ctx, rec.Key, "", func(tx ledger.Tx, _ *ledger.Resource, rec *ledger.Record) bool {
-		if !slices.ContainsFunc(rec.Unsent(), func(l ledger.Letter) bool { return slices.Contains(ids, l.ID) }) {
-			return false
-		}
-		rec.MarkSent(ids, tx.Now(), c.cfg.Keep)
-		return true
-	})
-	if err != nil {
-		return fmt.Errorf("mark %d outcome events of %s as sent: %w", len(events), rec.Key, err)
-	}
-	return nil
 }

@@ -40,7 +40,7 @@ func (c *Controller) rouse(ctx context.Context, key message.Key) error {
 	}
 	began := c.env.Monotonic()
 	moved := false
-	after, err := c.update(ctx, key, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	after, err := c.update(ctx, rec, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		moved = false
 		if rec.WakeAt.IsZero() || tx.Now().Before(rec.WakeAt) {
 			return false // somebody else was here
@@ -172,7 +172,7 @@ func (c *Controller) Hint(ctx context.Context, job string) error {
 		return err
 	}
 	moved := false
-	after, err := c.update(ctx, rec.Key, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	after, err := c.update(ctx, rec, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		moved = c.hear(tx, res, rec, j)
 		return moved
 	})

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"example.com/berth/internal/ledger"
 )
 
 // A snapshot is what one read found.
@@ -54,7 +56,7 @@ func (l *Ledger) read(ctx context.Context, named []id) (snapshot, error) {
 			i := byPath[d.GetName()]
 			doc, err := unpack(i.collection, d)
 			if err != nil {
-				return snapshot{}, err
+				return snapshot{}, fmt.Errorf("%w: %w", ledger.ErrRefused, err)
 			}
 			snap.docs[i] = version{doc, d.GetUpdateTime()}
 		}
@@ -91,19 +93,25 @@ func (l *Ledger) batchGet(ctx context.Context, named []id, mask []string, each f
 	}
 }
 
+// A write is one document of a commit.
+type write struct {
+	id id
+	*firestorepb.Write
+}
+
 // writes makes every document of the snapshot a condition of the commit. The
 // order follows nothing; a commit is atomic.
-func (l *Ledger) writes(snap snapshot, puts map[id]any, token string) ([]*firestorepb.Write, error) {
-	var writes []*firestorepb.Write
-	for i, v := range snap.docs {
+func (l *Ledger) writes(t *tx, token string) ([]write, error) {
+	var writes []write
+	for i, v := range t.snap.docs {
 		path := i.path(l.database)
 		w := &firestorepb.Write{CurrentDocument: unchanged(v)}
-		put, written := puts[i]
+		put, written := t.puts[i]
 		switch {
 		case written:
 			fields, err := pack(put, token)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", i, err)
+				return nil, fmt.Errorf("%w: %s: %w", ledger.ErrRefused, i, err)
 			}
 			w.Operation = &firestorepb.Write_Update{Update: &firestorepb.Document{Name: path, Fields: fields}}
 		case v.update == nil:
@@ -112,7 +120,7 @@ func (l *Ledger) writes(snap snapshot, puts map[id]any, token string) ([]*firest
 			w.Operation = &firestorepb.Write_Update{Update: &firestorepb.Document{Name: path}}
 			w.UpdateMask = &firestorepb.DocumentMask{}
 		}
-		writes = append(writes, w)
+		writes = append(writes, write{i, w})
 	}
 	return writes, nil
 }
@@ -152,13 +160,29 @@ var commitRules = map[codes.Code]answer{
 	codes.Unimplemented:     refused,
 }
 
-// commit sends a commit, once.
-func (l *Ledger) commit(ctx context.Context, writes []*firestorepb.Write) (answer, error) {
-	err := once(ctx, commitDeadline, func(ctx context.Context) error {
-		_, err := l.client.Commit(l.headers(ctx), &firestorepb.CommitRequest{Database: l.database, Writes: writes})
+// commit sends a commit, once, and remembers the records that it wrote.
+func (l *Ledger) commit(ctx context.Context, t *tx, writes []write) (answer, error) {
+	req := &firestorepb.CommitRequest{Database: l.database}
+	for _, w := range writes {
+		req.Writes = append(req.Writes, w.Write)
+	}
+	var done *firestorepb.CommitResponse
+	err := once(ctx, commitDeadline, func(ctx context.Context) (err error) {
+		done, err = l.client.Commit(l.headers(ctx), req)
 		return err
 	})
-	return commitRules[status.Code(err)], err
+	code := status.Code(err)
+	if err != nil && (code == codes.InvalidArgument || code == codes.OutOfRange) {
+		err = fmt.Errorf("%w: %w", ledger.ErrRefused, err)
+	}
+	if err == nil && len(done.GetWriteResults()) == len(writes) {
+		for i, w := range writes {
+			if r, ok := t.puts[w.id].(*ledger.Record); ok {
+				l.recent.keep(w.id, r, done.GetWriteResults()[i].GetUpdateTime(), done.GetCommitTime(), time.Now())
+			}
+		}
+	}
+	return commitRules[code], err
 }
 
 // landed looks whether any of the documents bears the commit's token. All were

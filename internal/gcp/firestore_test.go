@@ -314,13 +314,13 @@ func TestLateCommit(t *testing.T) {
 		}
 		if runs == 0 {
 			p.commit = first(false, codes.DeadlineExceeded)
-			r := &ledger.Record{Key: "k", Sequence: 1}
-			snap := snapshot{docs: map[id]version{{Requests, "k"}: {}}}
-			writes, err := l.writes(snap, map[id]any{{Requests, "k"}: r}, "first")
+			first := newTx(snapshot{docs: map[id]version{{Requests, "k"}: {}}})
+			first.PutRecord(&ledger.Record{Key: "k", Sequence: 1})
+			writes, err := l.writes(first, "first")
 			if err != nil {
 				t.Error(err)
 			}
-			late = &firestorepb.CommitRequest{Database: l.database, Writes: writes}
+			late = &firestorepb.CommitRequest{Database: l.database, Writes: []*firestorepb.Write{writes[0].Write}}
 		}
 		return increment(&runs)(tx)
 	})

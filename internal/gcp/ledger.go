@@ -38,6 +38,7 @@ type Ledger struct {
 	rpcs
 	client   *firestore.Client
 	database string // projects/P/databases/D
+	recent   recent
 }
 
 var _ ledger.Ledger = (*Ledger)(nil)
@@ -84,6 +85,10 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 		about = fmt.Sprintf("%s and %d more", about, len(named)-1)
 	}
 	var unclear error // of a commit that may have landed, or may yet land
+	var tx *tx
+	if names.Recent {
+		tx = l.onRecent(named, closure)
+	}
 	for try := range updateTries {
 		if try > 0 {
 			if err := pause(ctx, try-1); err != nil {
@@ -93,23 +98,25 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 		if err := ctx.Err(); err != nil {
 			return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
 		}
-		snap, err := l.read(ctx, named)
-		if err != nil {
-			return unsettled(about, unclear, failed(ctx, "read "+about, err))
-		}
-		tx := newTx(snap)
-		if err := closure(tx); err != nil {
-			return err
-		}
-		if len(tx.puts) == 0 {
-			return nil
+		if tx == nil {
+			snap, err := l.read(ctx, named)
+			if err != nil {
+				return unsettled(about, unclear, failed(ctx, "read "+about, err))
+			}
+			tx = newTx(snap)
+			if err := closure(tx); err != nil {
+				return err
+			}
+			if len(tx.puts) == 0 {
+				return nil
+			}
 		}
 		token := rand.Text()
-		writes, err := l.writes(snap, tx.puts, token)
+		writes, err := l.writes(tx, token)
 		if err != nil {
 			return unsettled(about, unclear, fmt.Errorf("commit of %s: %w", about, err))
 		}
-		answer, err := l.commit(ctx, writes)
+		answer, err := l.commit(ctx, tx, writes)
 		switch answer {
 		case committed:
 			return nil
@@ -126,8 +133,24 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 				return unsettled(about, unclear, checkErr)
 			}
 		}
+		tx = nil
 	}
 	return unsettled(about, unclear, ledger.ErrBusy)
+}
+
+// onRecent runs the closure on the named documents as this process wrote them
+// last. It returns nil if it does not remember all of them, and if the closure
+// puts nothing: what is not written is not checked, so it has to be read.
+func (l *Ledger) onRecent(named []id, closure func(ledger.Tx) error) *tx {
+	snap, all := l.recent.take(named, time.Now())
+	if !all {
+		return nil
+	}
+	tx := newTx(snap)
+	if err := closure(tx); err != nil || len(tx.puts) == 0 {
+		return nil
+	}
+	return tx
 }
 
 // unsettled is the error of an update that ends with err, after a commit that

@@ -57,6 +57,18 @@ type Names struct {
 	Resources []string // full names, projects/P/locations/L/persistentResources/ID
 	Records   []message.Key
 	Leases    []string
+
+	// Recent lets a ledger try first with the documents as this process has just
+	// written them, which saves the read. The commit checks them like any others;
+	// if they have changed, or the closure puts nothing, it runs again on a fresh
+	// read. Now is then a little behind the ledger's time, so an update that gives
+	// a right until a moment must not ask for it.
+	Recent bool
+
+	// Party and Bytes are for a [Group]: the tenant in whose turn the update goes,
+	// and about how much it writes, 0 for not known.
+	Party string
+	Bytes int
 }
 
 // A Tx is one run of an update's closure. The documents it returns are the

@@ -142,6 +142,12 @@ func (r *Record) MarkSent(ids []string, now time.Time, keep time.Duration) {
 	}
 }
 
+// Weight is about how many bytes the record takes in the ledger, rather more
+// than less.
+func (r *Record) Weight() int {
+	return 2*len(r.Spec) + 4<<10 + len(r.Letters)*2<<10
+}
+
 // Lines names the lines that a waiting record stands in: one per shape it asks
 // for. It is empty for every other record, and for one that stands aside.
 func (r *Record) Lines() []string {

@@ -37,7 +37,7 @@ var mutants = []mutant{
 	{"goes by its own clock", "internal/controller/handle.go", "Until: tx.Now().Add(c.cfg.CreateWithin)", "Until: c.env.Monotonic().Add(c.cfg.CreateWithin)", "TestRaceClock", ""},
 	{"ends twice", "internal/controller/move.go", "case lifecycle.AlreadySo:\n\t\treturn effect", "case lifecycle.AlreadySo:\n\t\tif rec.State == lifecycle.Succeeded {\n\t\t\trec.State = lifecycle.Failed\n\t\t\ttx.PutRecord(rec)\n\t\t}\n\t\treturn effect", "TestExplore|TestStorm", invariant.TerminalStay},
 	{"skips a number", "internal/ledger/record.go", "r.Sequence++\n\to.Sequence", "r.Sequence += 1 + int64(len(r.Letters)%2)\n\to.Sequence", "TestExplore", invariant.EventPath},
-	{"marks before it sends", "internal/controller/move.go", "if err := c.out.Publish(ctx, events...); err != nil {", "if err := c.out.Publish(ctx, events...); err != nil && len(events) > 9 {", "TestExplore", invariant.LetterKept},
+	{"marks before it sends", "internal/controller/post.go", "if err := c.out.publish(ctx, told[0].Tenant, events); err != nil {", "if err := c.out.publish(ctx, told[0].Tenant, events); err != nil && len(events) > 9 {", "TestExplore", invariant.LetterKept},
 	{"forgets to publish after a crash", "internal/controller/reconcile.go", "c.sendLetters(ctx, clock(), r))", "nil)", "TestExplore", invariant.NothingLeft},
 	{"loses its place in line", "internal/controller/move.go", "if before.State == lifecycle.Waiting {\n\t\tres.Leave(rec)\n\t}", "if before.State == lifecycle.Waiting {\n\t\tres.Version++\n\t}", "TestExplore", invariant.LineMatches},
 	{"keeps no exact heads", "internal/ledger/resource.go", "if i < len(line.Heads) || len(line.Heads) == line.Count {", "if i < len(line.Heads) || len(line.Heads) == 0 {", "TestExplore|TestStorm", invariant.LineMatches},

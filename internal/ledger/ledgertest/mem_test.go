@@ -1,6 +1,7 @@
 package ledgertest_test
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 
@@ -31,5 +32,28 @@ func TestMemFaulty(t *testing.T) {
 			return ledger.None
 		}
 		return m
+	})
+}
+
+// A group is a ledger like any other, but that a closure must not wait for an
+// update of its own group: what tests do from inside a closure, to come between,
+// is done by another process here.
+func TestGroup(t *testing.T) {
+	ledgertest.Run(t, func(*testing.T) ledger.Ledger { return &twoProcesses{Group: ledger.NewGroup(ledger.NewMem(nil))} })
+}
+
+type twoProcesses struct {
+	*ledger.Group
+	inside atomic.Int64 // closures of the first that are running
+}
+
+func (l *twoProcesses) Update(ctx context.Context, names ledger.Names, closure func(ledger.Tx) error) error {
+	if l.inside.Load() > 0 {
+		return l.Ledger.Update(ctx, names, closure)
+	}
+	return l.Group.Update(ctx, names, func(tx ledger.Tx) error {
+		l.inside.Add(1)
+		defer l.inside.Add(-1)
+		return closure(tx)
 	})
 }

@@ -1,0 +1,128 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"example.com/berth/internal/batch"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// An outbox publishes in one call what several handlers have to publish at one
+// time.
+type outbox struct {
+	to   Publisher
+	line *batch.Line[*parcel]
+}
+
+// A parcel is the events of one handler.
+type parcel struct {
+	events []message.Outcome
+	err    error
+}
+
+// eventWeight is about how many bytes an event takes.
+const eventWeight = 2 << 10
+
+func newOutbox(to Publisher) *outbox {
+	return &outbox{to, batch.NewLine[*parcel](batch.Limits{Items: 200, Bytes: 2 << 20, Waiting: 4000, WaitingBytes: 32 << 20})}
+}
+
+// publish returns nil when the server has all events of the caller. After an
+// error it may have some: that of another's event may be the reason.
+func (o *outbox) publish(ctx context.Context, tenant string, events []message.Outcome) error {
+	p := &parcel{events: events}
+	err := o.line.Do(ctx, tenant, len(events)*eventWeight, p, func(ctx context.Context, parcels []*parcel) {
+		var all []message.Outcome
+		for _, p := range parcels {
+			all = append(all, p.events...)
+		}
+		err := o.to.Publish(ctx, all...)
+		for _, p := range parcels {
+			p.err = err
+		}
+	})
+	return cmp.Or(err, p.err)
+}
+
+// post publishes the unsent letters of records and marks them sent. It does
+// nothing for records without any. An error leaves them to the next pass.
+func (c *Controller) post(ctx context.Context, recs ...*ledger.Record) error {
+	var events []message.Outcome
+	var told []*ledger.Record
+	ids := map[message.Key][]string{}
+	for _, rec := range recs {
+		for _, l := range rec.Unsent() {
+			events = append(events, rec.Event(l))
+			ids[rec.Key] = append(ids[rec.Key], l.ID)
+		}
+		if ids[rec.Key] != nil {
+			told = append(told, rec)
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	if err := c.out.publish(ctx, told[0].Tenant, events); err != nil {
+		return fmt.Errorf("publish %d outcome events of %s: %w", len(events), about(told), err)
+	}
+	// A crash here publishes them once more, under the same ids.
+	for part := range inCommits(told) {
+		if err := c.markSent(ctx, part, ids); err != nil {
+			return fmt.Errorf("mark the outcome events of %s as sent: %w", about(part), err)
+		}
+	}
+	return nil
+}
+
+// markSent notes in one update which letters the outcome topic has.
+func (c *Controller) markSent(ctx context.Context, recs []*ledger.Record, ids map[message.Key][]string) error {
+	names := ledger.Names{Recent: true, Party: recs[0].Tenant}
+	for _, rec := range recs {
+		names.Records = append(names.Records, rec.Key)
+		names.Bytes += rec.Weight()
+	}
+	return c.desk.Update(ctx, names, func(tx ledger.Tx) error {
+		for _, key := range names.Records {
+			rec := tx.Record(key)
+			if rec != nil && slices.ContainsFunc(rec.Unsent(), func(l ledger.Letter) bool { return slices.Contains(ids[key], l.ID) }) {
+				rec.MarkSent(ids[key], tx.Now(), c.cfg.Keep)
+				tx.PutRecord(rec)
+			}
+		}
+		return nil
+	})
+}
+
+func about(recs []*ledger.Record) string {
+	if len(recs) == 1 {
+		return string(recs[0].Key)
+	}
+	return fmt.Sprintf("%s and %d more", recs[0].Key, len(recs)-1)
+}
+
+// Bounds of an update that names many records: a commit has 10 MiB.
+const (
+	commitRecords = 100
+	commitBytes   = 4 << 20
+)
+
+// inCommits yields records in parts that go into one commit each.
+func inCommits(recs []*ledger.Record) func(yield func([]*ledger.Record) bool) {
+	return func(yield func([]*ledger.Record) bool) {
+		for len(recs) > 0 {
+			n, bytes := 0, 0
+			for n < len(recs) && n < commitRecords && (n == 0 || bytes+recs[n].Weight() <= commitBytes) {
+				bytes += recs[n].Weight()
+				n++
+			}
+			if !yield(recs[:n]) {
+				return
+			}
+			recs = recs[n:]
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package gcp
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"example.com/berth/internal/ledger"
+)
+
+// Bounds of what is remembered. A submission may take a minute; after that
+// somebody else has most likely written the record.
+const (
+	recentFor   = 2 * time.Minute
+	recentBytes = 8 << 20
+)
+
+// recent remembers the records that this process wrote last, so that the next
+// write of one needs no read before it: a request is admitted, submitted and
+// marked as told within seconds, by one process. It is a guess at what a read
+// would show; the commit finds out.
+type recent struct {
+	mu      sync.Mutex
+	written map[id]memory
+	order   []id // oldest first
+	bytes   int
+}
+
+// A memory is a record as it was written.
+type memory struct {
+	version
+	weight int
+	at     time.Time // of the commit, by the ledger's clock
+	heard  time.Time // when the commit's answer came, on the monotonic clock
+}
+
+// keep remembers a record in place of what was known of it.
+func (r *recent) keep(i id, rec *ledger.Record, update, commit *timestamppb.Timestamp, now time.Time) {
+	if update == nil || commit == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(i)
+	if r.written == nil {
+		r.written = map[id]memory{}
+	}
+	m := memory{version{rec, update}, rec.Weight(), commit.AsTime(), now}
+	r.written[i] = m
+	r.order = append(r.order, i)
+	r.bytes += m.weight
+	for r.bytes > recentBytes || now.Sub(r.written[r.order[0]].heard) >= recentFor {
+		r.forget(r.order[0])
+	}
+}
+
+// take returns the records with those ids, and forgets them: their next owner
+// changes them. The snapshot's time is the latest of their commits', moved on by
+// the time since its answer, which is at most the ledger's time now.
+func (r *recent) take(ids []id, now time.Time) (snap snapshot, all bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, i := range ids {
+		if m, known := r.written[i]; !known || now.Sub(m.heard) >= recentFor {
+			return snapshot{}, false
+		}
+	}
+	snap.docs = make(map[id]version, len(ids))
+	for _, i := range ids {
+		m := r.written[i]
+		snap.docs[i] = m.version
+		if at := m.at.Add(now.Sub(m.heard)).Truncate(time.Microsecond); at.After(snap.at) {
+			snap.at = at
+		}
+		r.forget(i)
+	}
+	return snap, true
+}
+
+func (r *recent) forget(i id) {
+	if m, known := r.written[i]; known {
+		r.bytes -= m.weight
+		delete(r.written, i)
+		at := slices.Index(r.order, i)
+		r.order = slices.Delete(r.order, at, at+1)
+	}
+}

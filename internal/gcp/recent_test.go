@@ -1,0 +1,118 @@
+package gcp
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/localstack/emulatortest"
+	"example.com/berth/internal/message"
+)
+
+var recentK = ledger.Names{Records: []message.Key{"k"}, Recent: true}
+
+// spent runs something and returns the reads and commits that it took.
+func spent(l *Ledger, do func()) string {
+	before := l.RPCs()
+	do()
+	after := l.RPCs()
+	return fmt.Sprintf("%d reads, %d commits", after["BatchGetDocuments"]-before["BatchGetDocuments"], after["Commit"]-before["Commit"])
+}
+
+// The next write of what this process has just written needs no read, unless
+// somebody else has written it, or nothing is written.
+func TestRecent(t *testing.T) {
+	emulatortest.Firestore(t)
+	t.Parallel()
+	l, other := openEmulator(t, &proxy{}), openEmulator(t, &proxy{})
+	other.database = l.database
+	var now time.Time
+	runs := 0
+	add := func(l *Ledger, names ledger.Names) {
+		t.Helper()
+		err := l.Update(t.Context(), names, func(tx ledger.Tx) error {
+			runs++
+			if tx.Now().Before(now) {
+				t.Errorf("the time went back from %v to %v", now, tx.Now())
+			}
+			now = tx.Now()
+			r := tx.Record("k")
+			if r == nil {
+				r = &ledger.Record{Key: "k"}
+			}
+			r.Sequence++
+			tx.PutRecord(r)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(what, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s took %s, want %s", what, got, want)
+		}
+	}
+	expect("the first write", spent(l, func() { add(l, recentK) }), "1 reads, 1 commits")
+	expect("the next", spent(l, func() { add(l, recentK) }), "0 reads, 1 commits")
+	expect("one more", spent(l, func() { add(l, recentK) }), "0 reads, 1 commits")
+	expect("one that asks to read", spent(l, func() { add(l, justK) }), "1 reads, 1 commits")
+	expect("one by somebody else", spent(other, func() { add(other, recentK) }), "1 reads, 1 commits")
+	runs = 0
+	expect("one after somebody else's", spent(l, func() { add(l, recentK) }), "1 reads, 2 commits")
+	if runs != 2 || sequence(t, l) != 6 {
+		t.Errorf("%d runs, sequence %d; want 2 and 6", runs, sequence(t, l))
+	}
+	runs = 0
+	expect("one that only looks", spent(l, func() {
+		_ = l.Update(t.Context(), recentK, func(tx ledger.Tx) error {
+			if runs++; tx.Record("k").Sequence != 6 {
+				t.Errorf("sequence %d, want 6", tx.Record("k").Sequence)
+			}
+			return nil
+		})
+	}), "1 reads, 0 commits")
+	if runs != 2 {
+		t.Errorf("%d runs of one that only looks, want 2: the second on what was read", runs)
+	}
+}
+
+// What is remembered is bounded in bytes and in time.
+func TestRecentForgets(t *testing.T) {
+	var r recent
+	start := time.Now()
+	stamp := timestamppb.New(time.Unix(1000, 0))
+	i := func(n int) id { return id{Requests, fmt.Sprint(n)} }
+	big := &ledger.Record{Spec: string(make([]byte, 200<<10))}
+	for n := range 100 {
+		r.keep(i(n), big, stamp, stamp, start)
+		r.keep(i(n), big, stamp, stamp, start) // again, and it counts once
+	}
+	if r.bytes > recentBytes || r.bytes < recentBytes/2 || len(r.order) != len(r.written) {
+		t.Errorf("%d bytes in %d records, %d in order; want up to %d", r.bytes, len(r.written), len(r.order), recentBytes)
+	}
+	if _, all := r.take([]id{i(0)}, start); all {
+		t.Error("the oldest is remembered")
+	}
+	if _, all := r.take([]id{i(99), i(0)}, start); all {
+		t.Error("a record that is not remembered was returned")
+	}
+	snap, all := r.take([]id{i(99)}, start.Add(3*time.Second))
+	if want := time.Unix(1003, 0).UTC(); !all || !snap.at.Equal(want) {
+		t.Errorf("remembered: %v, as of %v, want %v", all, snap.at, want)
+	}
+	if _, all := r.take([]id{i(99)}, start); all {
+		t.Error("a record was given out twice: two closures would change it")
+	}
+	if _, all := r.take([]id{i(98)}, start.Add(recentFor)); all {
+		t.Error("a record is remembered for too long")
+	}
+	r.keep(i(0), big, stamp, stamp, start.Add(recentFor))
+	if len(r.written) != 1 || len(r.order) != 1 {
+		t.Errorf("%d records, %d in order; want the new one only", len(r.written), len(r.order))
+	}
+}

@@ -1,0 +1,247 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"example.com/berth/internal/batch"
+	"example.com/berth/internal/message"
+)
+
+// ErrRefused means that the ledger would not take or give the documents of an
+// update however often it was asked: too large, or not readable for this
+// release. Nothing was written.
+var ErrRefused = errors.New("ledger: refused for what it contains")
+
+// Bounds of a group. A commit has 10 MiB, and what is stored of a request is up
+// to twice its size.
+const (
+	groupUpdates  = 100
+	groupBytes    = 4 << 20
+	groupWaiting  = 2000
+	groupMemory   = 64 << 20
+	unknownWeight = 512 << 10 // bytes: a request of the largest size, stored
+)
+
+// A Group is a ledger that commits together what one process has to write at
+// one time (group commit): updates of one resource that arrive while another of
+// them is under way go into one commit, and updates of records alone go
+// together as well. An update that finds nobody goes at once.
+//
+// The closures of a commit run one after the other, each on what those before it
+// have put, so the result is that of one update after the other. None can harm
+// another: one that fails or panics is taken out and the others run again
+// without it; and if the documents of all together are refused, the group is
+// split until the one that does it is alone.
+//
+// A closure in a group may run after others have put a document that it also
+// names. One that changes a [Resource] has to put it.
+type Group struct {
+	Ledger
+
+	mu    sync.Mutex
+	lines map[lane]*batch.Line[*member]
+}
+
+var _ Ledger = (*Group)(nil)
+
+// NewGroup returns a group over a ledger, for the use of one process.
+func NewGroup(l Ledger) *Group {
+	return &Group{Ledger: l, lines: map[lane]*batch.Line[*member]{}}
+}
+
+// A lane is where updates meet that go into one commit: those of one resource,
+// or of none.
+type lane struct {
+	resource string
+	recent   bool
+}
+
+// A member is one update of a group.
+type member struct {
+	names    Names
+	closure  func(Tx) error
+	err      error
+	panicked any
+}
+
+// Update implements [Ledger]. It adds to its errors that of a queue that is full,
+// which is [ErrBusy].
+func (g *Group) Update(ctx context.Context, names Names, closure func(Tx) error) error {
+	where := lane{recent: names.Recent}
+	switch len(names.Resources) {
+	case 0:
+	case 1:
+		where.resource = names.Resources[0]
+	default:
+		return g.Ledger.Update(ctx, names, closure)
+	}
+	weight := names.Bytes
+	if weight == 0 {
+		weight = unknownWeight
+	}
+	m := &member{names: names, closure: closure}
+	err := g.line(where).Do(ctx, names.Party, weight, m, g.commit)
+	g.tidy(where)
+	switch {
+	case errors.Is(err, batch.ErrFull):
+		return fmt.Errorf("%w: %d updates wait for %s", ErrBusy, groupWaiting, cmp.Or(where.resource, "records"))
+	case err != nil:
+		return fmt.Errorf("ledger: update that waited for others: %w", err)
+	case m.panicked != nil:
+		panic(m.panicked)
+	}
+	return m.err
+}
+
+func (g *Group) line(where lane) *batch.Line[*member] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lines[where]
+	if l == nil {
+		l = batch.NewLine[*member](batch.Limits{Items: groupUpdates, Bytes: groupBytes, Waiting: groupWaiting, WaitingBytes: groupMemory})
+		g.lines[where] = l
+	}
+	return l
+}
+
+// tidy forgets an idle line: names that requests make up must not pile up. One
+// that somebody is about to use may be forgotten too; then two commits run
+// beside each other, and that is all.
+func (g *Group) tidy(where lane) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.lines[where]; l != nil && l.Idle() {
+		delete(g.lines, where)
+	}
+}
+
+// errAgain ends a run of which one member is to be left out.
+var errAgain = errors.New("once more without the one that failed")
+
+// commit makes one update of many, and tells each member how it went.
+func (g *Group) commit(ctx context.Context, members []*member) {
+	for len(members) > 0 {
+		var failed *member
+		err := g.Ledger.Update(ctx, union(members), func(tx Tx) error {
+			failed = nil
+			for _, m := range members {
+				if m.run(tx); m.err != nil || m.panicked != nil {
+					failed = m
+					return errAgain
+				}
+			}
+			return nil
+		})
+		switch {
+		case failed != nil && errors.Is(err, errAgain):
+			members = slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return m == failed })
+			continue
+		case err != nil && errors.Is(err, ErrRefused) && len(members) > 1:
+			half := len(members) / 2
+			g.commit(ctx, members[:half])
+			g.commit(ctx, members[half:])
+		case err != nil:
+			for _, m := range members {
+				m.err = err
+			}
+		}
+		return
+	}
+}
+
+// run runs a member's closure.
+func (m *member) run(tx Tx) {
+	m.err, m.panicked = nil, nil
+	defer func() { m.panicked = recover() }()
+	own := &groupTx{tx: tx, names: m.names, records: map[message.Key]*Record{}}
+	if m.err = m.closure(own); m.err == nil {
+		own.check()
+	}
+}
+
+// union names what any member names.
+func union(members []*member) Names {
+	if len(members) == 1 {
+		return members[0].names
+	}
+	n := Names{Resources: members[0].names.Resources, Recent: members[0].names.Recent}
+	for _, m := range members {
+		n.Records = append(n.Records, m.names.Records...)
+		n.Leases = append(n.Leases, m.names.Leases...)
+		n.Bytes += m.names.Bytes
+	}
+	return n
+}
+
+// A groupTx is what one member sees of its group's run: the documents that it
+// named, as those before it left them.
+type groupTx struct {
+	tx      Tx
+	names   Names
+	res     *Resource // as it was handed out
+	version int64
+	put     bool
+	records map[message.Key]*Record
+}
+
+func (t *groupTx) Now() time.Time { return t.tx.Now() }
+
+// Resource hands out the group's one copy: with a thousand holds it is too large
+// to be copied for each of a hundred members. check sees that it is not changed
+// by the way.
+func (t *groupTx) Resource(name string) *Resource {
+	named(slices.Contains(t.names.Resources, name), name)
+	r := t.tx.Resource(name)
+	if r != nil && t.res == nil {
+		t.res, t.version = r, r.Version
+	}
+	return r
+}
+
+func (t *groupTx) Record(key message.Key) *Record {
+	named(slices.Contains(t.names.Records, key), string(key))
+	if own, ok := t.records[key]; ok {
+		return own
+	}
+	t.records[key] = t.tx.Record(key).Clone()
+	return t.records[key]
+}
+
+func (t *groupTx) Lease(name string) *Lease {
+	named(slices.Contains(t.names.Leases, name), name)
+	return t.tx.Lease(name)
+}
+
+func (t *groupTx) PutResource(r *Resource) {
+	t.put = true
+	t.tx.PutResource(r)
+}
+
+func (t *groupTx) PutRecord(r *Record) {
+	named(slices.Contains(t.names.Records, r.Key), string(r.Key))
+	t.tx.PutRecord(r)
+	t.records[r.Key] = r
+}
+
+func (t *groupTx) PutLease(l *Lease) { t.tx.PutLease(l) }
+
+// check panics if the closure changed the resource and did not put it: what the
+// next member decided would rest on a move that is not written. Every such move
+// counts up the version.
+func (t *groupTx) check() {
+	if t.res != nil && !t.put && t.res.Version != t.version {
+		panic("ledger: an update in a group changed " + t.res.Name + " and did not put it")
+	}
+}
+
+func named(is bool, name string) {
+	if !is {
+		panic("ledger: update uses " + name + ", which it does not name")
+	}
+}

@@ -1,0 +1,279 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+const pool = "projects/p/locations/l/persistentResources/pool"
+
+// A gate is a ledger whose updates wait at the door, so that a test decides who
+// meets whom. It refuses what is named poison, whoever it comes with.
+type gate struct {
+	*ledger.Mem
+	open chan struct{}
+
+	mu      sync.Mutex
+	updates []ledger.Names
+}
+
+func newGate() *gate { return &gate{Mem: ledger.NewMem(nil), open: make(chan struct{})} }
+
+func (g *gate) Update(ctx context.Context, names ledger.Names, closure func(ledger.Tx) error) error {
+	<-g.open
+	g.mu.Lock()
+	g.updates = append(g.updates, names)
+	g.mu.Unlock()
+	if slices.Contains(names.Records, "poison") {
+		return fmt.Errorf("commit: %w", ledger.ErrRefused)
+	}
+	return g.Mem.Update(ctx, names, closure)
+}
+
+// sizes tells how many records each update named.
+func (g *gate) sizes() (sizes []int) {
+	for _, n := range g.updates {
+		sizes = append(sizes, len(n.Records))
+	}
+	return sizes
+}
+
+// enter is an update like that of a new request: it counts in the resource and
+// writes a record.
+func enter(key message.Key) (ledger.Names, func(ledger.Tx) error) {
+	return ledger.Names{Resources: []string{pool}, Records: []message.Key{key}, Bytes: 1000}, func(tx ledger.Tx) error {
+		if tx.Record(key) != nil {
+			return nil
+		}
+		res := tx.Resource(pool)
+		if res == nil {
+			res = &ledger.Resource{Name: pool}
+		}
+		res.Version++
+		tx.PutResource(res)
+		tx.PutRecord(&ledger.Record{Key: key, Sequence: res.Version})
+		return nil
+	}
+}
+
+// crowd sends updates to a group, the first to go alone, and returns their
+// errors when all have ended.
+func crowd(t *testing.T, l *gate, updates map[message.Key]func(ledger.Tx) error, first message.Key, rest ...message.Key) map[message.Key]error {
+	t.Helper()
+	group := ledger.NewGroup(l)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	errs := map[message.Key]error{}
+	for _, key := range append([]message.Key{first}, rest...) {
+		names, closure := enter(key)
+		if other := updates[key]; other != nil {
+			closure = other
+		}
+		wg.Go(func() {
+			defer func() {
+				mu.Lock()
+				defer mu.Unlock()
+				if p := recover(); p != nil {
+					errs[key] = fmt.Errorf("panicked: %v", p)
+				}
+			}()
+			err := group.Update(t.Context(), names, closure)
+			mu.Lock()
+			defer mu.Unlock()
+			errs[key] = err
+		})
+		synctest.Wait()
+	}
+	close(l.open)
+	wg.Wait()
+	return errs
+}
+
+func version(t *testing.T, l *gate) int64 {
+	t.Helper()
+	return l.Dump().Resources[0].Version
+}
+
+func TestGroupCommitsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newGate()
+		errs := crowd(t, l, nil, "a", "b", "c", "b", "d")
+		for key, err := range errs {
+			if err != nil {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
+		if got := l.sizes(); !slices.Equal(got, []int{1, 4}) {
+			t.Errorf("updates of %v records, want 1 and then 4", got)
+		}
+		// b came twice in one commit: the second saw the first.
+		if v := version(t, l); v != 4 || len(l.Records()) != 4 {
+			t.Errorf("version %d, %d records; want 4 of each", v, len(l.Records()))
+		}
+	})
+}
+
+// Whatever is wrong with one update, its neighbours are committed, and it alone
+// hears of it.
+func TestGroupPoison(t *testing.T) {
+	broken := errors.New("broken")
+	for name, test := range map[string]struct {
+		poison message.Key
+		does   func(ledger.Tx) error
+		says   string
+	}{
+		"refused": {"poison", nil, ledger.ErrRefused.Error()},
+		"fails": {"x", func(tx ledger.Tx) error {
+			res := tx.Resource(pool)
+			res.Version += 100
+			tx.PutResource(res)
+			return broken
+		}, "broken"},
+		"panics": {"x", func(tx ledger.Tx) error {
+			tx.Resource(pool).Version += 100
+			panic("bad")
+		}, "panicked: bad"},
+		"changes and does not put": {"x", func(tx ledger.Tx) error {
+			tx.Resource(pool).Version += 100
+			return nil
+		}, "did not put it"},
+		"reads what it does not name": {"x", func(tx ledger.Tx) error {
+			tx.Record("b")
+			return nil
+		}, "does not name"},
+		"puts what it does not name": {"x", func(tx ledger.Tx) error {
+			tx.PutRecord(&ledger.Record{Key: "b"})
+			return nil
+		}, "does not name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newGate()
+				errs := crowd(t, l, map[message.Key]func(ledger.Tx) error{test.poison: test.does}, "a", "b", "c", test.poison, "d", "e", "f")
+				for key, err := range errs {
+					if key == test.poison {
+						if err == nil || !strings.Contains(err.Error(), test.says) {
+							t.Errorf("the poisoned update got %v, want %q", err, test.says)
+						}
+					} else if err != nil {
+						t.Errorf("%s, its neighbour: %v", key, err)
+					}
+				}
+				if v := version(t, l); v != 6 || len(l.Records()) != 6 {
+					t.Errorf("version %d, %d records; want 6 of each", v, len(l.Records()))
+				}
+			})
+		})
+	}
+}
+
+// An outage is not searched for a culprit: everybody hears of it, after one try.
+func TestGroupOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newGate()
+		calls := 0
+		l.Fault = func(op string) ledger.Fault {
+			if calls++; op == ledger.OpRead {
+				return ledger.FailRead
+			}
+			return ledger.None
+		}
+		for key, err := range crowd(t, l, nil, "a", "b", "c", "d") {
+			if !errors.Is(err, ledger.ErrInjected) {
+				t.Errorf("%s: %v, want the read's error", key, err)
+			}
+		}
+		if len(l.updates) != 2 || calls != 2 {
+			t.Errorf("%d updates with %d calls, want 2 and 2", len(l.updates), calls)
+		}
+	})
+}
+
+// Updates of records alone go together, and not with those of a resource.
+func TestGroupLanes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newGate()
+		group := ledger.NewGroup(l)
+		var wg sync.WaitGroup
+		do := func(names ledger.Names) {
+			names.Bytes = 1
+			wg.Go(func() {
+				if err := group.Update(t.Context(), names, func(ledger.Tx) error { return nil }); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		for _, key := range []message.Key{"a", "b", "c"} {
+			do(ledger.Names{Records: []message.Key{key}})
+			do(ledger.Names{Records: []message.Key{key}, Recent: true})
+			do(ledger.Names{Records: []message.Key{key}, Resources: []string{pool}})
+			do(ledger.Names{Records: []message.Key{key}, Resources: []string{pool + "2"}})
+			do(ledger.Names{Records: []message.Key{key}, Resources: []string{pool, pool + "2"}}) // goes by itself
+		}
+		close(l.open)
+		wg.Wait()
+		got := map[string]int{}
+		for _, n := range l.updates {
+			got[fmt.Sprint(len(n.Resources), n.Recent, len(n.Records))]++
+		}
+		// The first of each lane goes alone, the other two together.
+		want := map[string]int{"0 false 1": 1, "0 false 2": 1, "0 true 1": 1, "0 true 2": 1, "1 false 1": 2, "1 false 2": 2, "2 false 1": 3}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("updates %v, want %v", got, want)
+		}
+	})
+}
+
+// Many callers, every fault of a commit: each update that reports success is
+// there once, and none that reports failure twice.
+func TestGroupUnderFaults(t *testing.T) {
+	m := ledger.NewMem(nil)
+	var mu sync.Mutex
+	n := 0
+	m.Fault = func(op string) ledger.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		switch {
+		case op == ledger.OpRead && n%17 == 0:
+			return ledger.FailRead
+		case op == ledger.OpCommit:
+			return []ledger.Fault{ledger.None, ledger.LoseAnswer, ledger.None, ledger.Stale, ledger.FailCommit, ledger.LoseAnswerAndCheck}[n%6]
+		}
+		return ledger.None
+	}
+	groups := []*ledger.Group{ledger.NewGroup(m), ledger.NewGroup(m)} // two processes
+	const callers, each = 20, 20
+	var wg sync.WaitGroup
+	for c := range callers {
+		wg.Go(func() {
+			for i := range each {
+				names, closure := enter(message.Key(fmt.Sprintf("%d-%d", c, i)))
+				for groups[(c+i)%2].Update(t.Context(), names, closure) != nil { // delivered again
+				}
+			}
+		})
+	}
+	wg.Wait()
+	m.Fault = nil
+	seen := map[int64]bool{}
+	for _, r := range m.Records() {
+		if seen[r.Sequence] {
+			t.Errorf("two updates were given number %d", r.Sequence)
+		}
+		seen[r.Sequence] = true
+	}
+	if got := m.Dump().Resources[0].Version; got != callers*each || len(seen) != callers*each {
+		t.Errorf("version %d and %d records, want %d of each", got, len(seen), callers*each)
+	}
+}
