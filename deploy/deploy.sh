@@ -375,7 +375,7 @@ create firestore databases describe --database="$database" -- \
 # list of holds stops all admissions. Off, then; then on for what queries need. A
 # missing index fails queries here and nowhere else: emulators do without.
 say 'indexes'
-for collection in resources requests leases; do
+for collection in resources requests leases budgets; do
   run firestore indexes fields update '*' --collection-group="$collection" --database="$database" --disable-indexes
 done
 field() { # collection, field

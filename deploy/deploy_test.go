@@ -463,8 +463,8 @@ func TestIndexes(t *testing.T) {
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("indexes (-internal/gcp +script):\n%s", diff)
 	}
-	if !exempt[gcp.Resources] || !exempt[gcp.Requests] || !exempt[gcp.Leases] || len(exempt) != 3 {
-		t.Errorf("by default nothing is indexed in %v; want all three collections", exempt)
+	if !exempt[gcp.Resources] || !exempt[gcp.Requests] || !exempt[gcp.Leases] || !exempt[gcp.Budgets] || len(exempt) != 4 {
+		t.Errorf("by default nothing is indexed in %v; want all four collections", exempt)
 	}
 	ttl := only(calls, "firestore fields ttls update")
 	if len(ttl) != 1 || ttl[0].name() != gcp.ExpireField || ttl[0].flag("collection-group") != gcp.Requests || !ttl[0].has("enable-ttl") {

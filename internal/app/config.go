@@ -46,6 +46,20 @@ type Config struct {
 	// Poll is how long to rest between two looks within one tick, while requests
 	// wait. 100ms to 1m.
 	Poll time.Duration `env:"BERTH_POLL, default=3s"`
+	// Submissions is how many jobs may be submitted to Vertex AI in a minute, per
+	// project and region and over all instances; others who submit there share
+	// Vertex AI's own limit (60 by default). 1 to 1000000.
+	Submissions int `env:"BERTH_SUBMISSIONS, default=60"`
+	// Polls is how many other calls of Vertex AI the passes of reconcile may make
+	// in a minute, per project and region. Vertex AI allows 600. 10 to 100000.
+	Polls int `env:"BERTH_POLLS, default=300"`
+	// RateRetry is the first pause of all submissions after Vertex AI said that
+	// there were too many; it doubles up to five minutes. 1s to 5m.
+	RateRetry time.Duration `env:"BERTH_RATE_RETRY, default=20s"`
+	// BackOff is the first pause of admissions to a persistent resource after
+	// Vertex AI found it full against our count; it doubles up to five minutes.
+	// 1s to 5m.
+	BackOff time.Duration `env:"BERTH_BACK_OFF, default=15s"`
 	// Timeout is the service's own request timeout; a door gives up a little
 	// earlier. It has to be below the ack deadline of its subscription.
 	Timeout time.Duration `env:"BERTH_TIMEOUT, default=120s"`
@@ -128,6 +142,10 @@ func (c Config) Validate() error {
 	}
 	between("BERTH_TICK", c.Tick, time.Second, 10*time.Minute)
 	between("BERTH_POLL", c.Poll, 100*time.Millisecond, time.Minute)
+	bad(c.Submissions >= 1 && c.Submissions <= 1_000_000, "BERTH_SUBMISSIONS is %d; want 1 to 1000000", c.Submissions)
+	bad(c.Polls >= 10 && c.Polls <= 100_000, "BERTH_POLLS is %d; want 10 to 100000", c.Polls)
+	between("BERTH_RATE_RETRY", c.RateRetry, time.Second, 5*time.Minute)
+	between("BERTH_BACK_OFF", c.BackOff, time.Second, 5*time.Minute)
 	between("BERTH_TIMEOUT", c.Timeout, 5*time.Second, 9*time.Minute)
 	between("BERTH_MAX_WAIT", c.MaxWait, time.Second, 30*24*time.Hour)
 	between("BERTH_START_WITHIN", c.StartWithin, time.Second, 7*24*time.Hour)
@@ -155,6 +173,7 @@ func (c Config) controller() controller.Config {
 	cc.Project, cc.Regions, cc.DefaultResource, cc.Deployment = c.Project, c.Regions, c.DefaultResource, c.Deployment
 	cc.Tick, cc.Poll, cc.MaxWait, cc.StartWithin = c.Tick, c.Poll, c.MaxWait, c.StartWithin
 	cc.CreateWithin, cc.Relook, cc.Settle, cc.PostGrace = c.CreateWithin, c.Relook, c.Settle, c.PostGrace
+	cc.Submissions, cc.Polls, cc.RateRetry, cc.BackOff = c.Submissions, c.Polls, c.RateRetry, c.BackOff
 	cc.Margin = min(cc.Margin, c.CreateWithin/4)
 	cc.Policy.MaxAge, cc.Policy.Regret = 2*c.Tick, c.Regret
 	return cc

@@ -23,8 +23,8 @@ import (
 // database is the Firestore database that the functions use.
 const database = "berth"
 
-// A stored document as Firestore has it: what a *ledger.Resource, *ledger.Record
-// or *ledger.Lease was written as, read by other code than the one that wrote
+// A stored document as Firestore has it: what a *ledger.Resource, *ledger.Record,
+// *ledger.Lease or *ledger.Budget was written as, read by other code than the one that wrote
 // it.
 type stored struct {
 	path   string // collection/id
@@ -47,6 +47,8 @@ func readStored(d *firestorepb.Document, update *timestamppb.Timestamp) (stored,
 		s.doc = &ledger.Record{}
 	case gcp.Leases:
 		s.doc = &ledger.Lease{}
+	case gcp.Budgets:
+		s.doc = &ledger.Budget{}
 	default:
 		return s, fmt.Errorf("%s is in no collection of the ledger", short)
 	}
@@ -111,7 +113,7 @@ func (s *store) close() error { return s.client.Close() }
 // as of one moment.
 func (s *store) all(ctx context.Context) (map[string]stored, error) {
 	docs := map[string]stored{}
-	for _, collection := range []string{gcp.Resources, gcp.Requests, gcp.Leases} {
+	for _, collection := range []string{gcp.Resources, gcp.Requests, gcp.Leases, gcp.Budgets} {
 		stream, err := s.client.RunQuery(ctx, &firestorepb.RunQueryRequest{
 			Parent: s.parent,
 			QueryType: &firestorepb.RunQueryRequest_StructuredQuery{StructuredQuery: &firestorepb.StructuredQuery{

@@ -110,7 +110,7 @@ func resource(held ...message.Key) *ledger.Resource {
 		if res.Holds == nil {
 			res.Holds = map[message.Key]ledger.Hold{}
 		}
-		res.Holds[key] = ledger.Hold{Ask: capacity.Ask{{Shape: capacity.Shape{MachineType: "m"}.Normal(), Replicas: 1}}, Run: "r" + string(key)}
+		res.Holds[key] = ledger.Hold{Ask: capacity.Ask{{Shape: capacity.Shape{MachineType: "m"}.Normal(), Replicas: 1}}, Run: "r" + string(key), Pending: true}
 	}
 	return res
 }

@@ -74,9 +74,11 @@ type Config struct {
 	MaxAttempts  int           // creates per run; later attempts only look
 	StartWithin  time.Duration // from submitted to running
 	MaxWait      time.Duration // longest wait of a request that does not say
-	RateRetry    time.Duration // from a rate refusal to the next attempt
+	RateRetry    time.Duration // first pause of all submissions after a rate refusal; doubles
 	BackOff      time.Duration // first pause of a resource after a passing refusal; doubles
-	MaxBackOff   time.Duration
+	MaxBackOff   time.Duration // longest pause, of either kind
+	Submissions  int           // jobs submitted a minute per project and region, by all instances
+	Polls        int           // other calls of Vertex AI a minute per project and region that passes may make
 	Keep         time.Duration // how long an ended request stays in the ledger
 	Submitters   int           // submissions that one instance has under way
 	SampleEvery  int           // one pass in so many holds a few requests against the promises; 0 for none
@@ -100,6 +102,8 @@ func DefaultConfig() Config {
 		RateRetry:    20 * time.Second,
 		BackOff:      15 * time.Second,
 		MaxBackOff:   5 * time.Minute,
+		Submissions:  60,  // Vertex AI's own limit
+		Polls:        300, // half of Vertex AI's limit
 		Submitters:   8,
 		SampleEvery:  10,
 		// Beyond 31 days in the topic, 31 in the subscription and 31 in the dead
@@ -120,6 +124,7 @@ type Controller struct {
 	env    Env
 	looks  singleflight.Group
 	passes atomic.Int64 // of this instance
+	turns  *turns
 }
 
 // Env is the part of the world that a test replaces.
@@ -160,7 +165,7 @@ func RealEnv() Env {
 
 // New returns a controller. The logger must not be nil.
 func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
-	return &Controller{cfg: cfg, ledger: l, desk: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, env: env}
+	return &Controller{cfg: cfg, ledger: l, desk: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, turns: newTurns(), env: env}
 }
 
 // resolve makes the full name of the persistent resource that a request means.

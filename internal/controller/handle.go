@@ -179,9 +179,11 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	switch d.Verdict {
 	case admission.Admit:
 		// Admission and the right to submit in one commit: the usual case costs
-		// no second one.
+		// no second one. Otherwise it waits for its turn, and stays easy to cancel.
 		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Admitted, Run: c.env.NewRun()}, nil)
-		c.move(tx, res, rec, c.lease(tx, rec), nil)
+		if res.Take(tx.Now()) {
+			c.move(tx, res, rec, c.lease(tx, rec), nil)
+		}
 		rec.ContradictedSince, rec.Aside = time.Time{}, false
 	case admission.Refuse:
 		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Refused}, d.Reason)
@@ -269,6 +271,17 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 // gets: nothing here can fail the message any more. started is when the update
 // that wrote the record began, on the monotonic clock.
 func (c *Controller) carryOn(ctx context.Context, rec *ledger.Record, started time.Time) {
+	rec = c.finish(ctx, rec, started)
+	if rec.State == lifecycle.Reserved {
+		if err := c.takeTurn(ctx, rec); err != nil {
+			c.log.Warn("turn left to reconcile", "event", "turn_failed", "request_key", string(rec.Key), "error", err)
+		}
+	}
+}
+
+// finish submits a record that has its turn, and sends its letters. It returns
+// the record as it is then.
+func (c *Controller) finish(ctx context.Context, rec *ledger.Record, started time.Time) *ledger.Record {
 	if rec.State == lifecycle.Submitting {
 		after, err := c.submit(ctx, rec, started)
 		if err != nil {
@@ -278,8 +291,14 @@ func (c *Controller) carryOn(ctx context.Context, rec *ledger.Record, started ti
 			rec = after
 		}
 	}
-	if err := c.post(ctx, rec); err != nil {
-		c.log.Warn("outcome left to reconcile", "event", "post_failed", "request_key", string(rec.Key), "error", err)
+	c.tell(ctx, rec)
+	return rec
+}
+
+// tell sends the letters of records; what cannot be sent is left to a pass.
+func (c *Controller) tell(ctx context.Context, recs ...*ledger.Record) {
+	if err := c.post(ctx, recs...); err != nil {
+		c.log.Warn("outcome left to reconcile", "event", "post_failed", "request_key", string(recs[0].Key), "records", len(recs), "error", err)
 	}
 }
 

@@ -9,60 +9,163 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
 )
 
-// handOn decides the waiting requests of a resource again, from the heads of
-// its lines, until the head of every line has to wait. It returns how many wait
-// then.
-func (c *Controller) handOn(ctx context.Context, name string, r *Report) (waiting int, err error) {
-	for range 256 { // each round starts something, ends something, or is the last
-		again, left, err := c.round(ctx, name, r)
-		if waiting = left; err != nil || !again {
+// handOn decides the waiting requests of a resource again, until the head of
+// every line has to wait. seen is the resource as it was a moment ago, nil to
+// read it. It returns how many wait then.
+//
+// It reads about as many requests as it can start: the heads in the resource
+// document say how many replicas each needs, and what cannot fit is left alone.
+func (c *Controller) handOn(ctx context.Context, name string, seen *ledger.Resource, r *Report) (waiting int, err error) {
+	for range 1024 { // each round starts something, ends something, or is the last
+		if seen == nil {
+			if seen, err = c.readResource(ctx, name); err != nil || seen == nil {
+				return waiting, err
+			}
+		}
+		waiting = inLine(seen)
+		next, err := c.hopeful(ctx, seen)
+		if err != nil || len(next.keys) == 0 {
 			return waiting, err
 		}
+		began := c.env.Monotonic()
+		after, moved, err := c.decideWaiting(ctx, seen, next)
+		if err != nil {
+			return waiting, err
+		}
+		for _, rec := range moved {
+			if rec.State.Holds() {
+				r.Started++
+				r.wait(rec)
+			}
+		}
+		c.carryOnAll(ctx, moved, began, r)
+		if after != nil {
+			waiting = inLine(after)
+			if after.Version == seen.Version {
+				return waiting, nil
+			}
+		}
+		seen = after
 	}
 	return waiting, nil
 }
 
-// round decides the requests at the heads of the lines, in as many updates as
-// their number needs, until one of the updates has moved something; it then
-// submits what was admitted. again reports whether there may be more to do.
-func (c *Controller) round(ctx context.Context, name string, r *Report) (again bool, waiting int, err error) {
-	res, err := c.candidates(ctx, name)
-	if err != nil || res == nil {
-		return false, 0, err
+func (c *Controller) readResource(ctx context.Context, name string) (res *ledger.Resource, err error) {
+	err = ledger.Read(ctx, c.ledger, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) { res = tx.Resource(name) })
+	if err != nil {
+		return nil, fmt.Errorf("read the lines of %s: %w", name, err)
 	}
-	waiting = inLine(res)
-	for keys := range slices.Chunk(heads(res), perUpdate) {
-		began := c.env.Monotonic()
-		var moved []*ledger.Record
-		again, waiting, moved, err = c.decideWaiting(ctx, res, keys)
-		if err != nil {
-			return false, waiting, err
-		}
-		c.carryOnAll(ctx, moved, began, r)
-		if again {
-			break // the heads are others now
-		}
-	}
-	return again, waiting, nil
+	return res, nil
 }
 
-// decideWaiting decides some waiting requests of a resource in one update, in
-// the order given. It returns those that moved; again reports whether the lines
-// have changed, by this or by somebody else.
-func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, keys []message.Key) (again bool, waiting int, moved []*ledger.Record, err error) {
-	names := ledger.Names{Resources: []string{seen.Name}, Records: keys}
+// candidates are waiting requests whose turn may have come.
+type candidates struct {
+	keys  []message.Key            // foremost in their lines first
+	lines map[string][]ledger.Head // lines that were read from the ledger, as they begin
+}
+
+// hopeful finds the requests that may start, or that can never: those at the
+// heads of their lines as far as the free machines go. A line of which no more
+// is known than can start is read from the ledger.
+func (c *Controller) hopeful(ctx context.Context, res *ledger.Resource) (candidates, error) {
+	next := candidates{lines: map[string][]ledger.Head{}}
+	if res.State != vertex.Running || len(res.Holds) >= c.cfg.Policy.MaxHolds {
+		return next, nil
+	}
+	limits, use := capacity.Limits(res.Pools), res.Use()
+	type place struct {
+		rank int
+		ledger.Head
+	}
+	var places []place
+	blocked := map[message.Key]bool{}
+	for shape, line := range res.Lines {
+		limit, free := capacity.Replicas(0), capacity.Replicas(0)
+		for s, n := range limits {
+			if s.String() == shape {
+				limit, free = n, max(0, n-use[s])
+			}
+		}
+		most := commitRecords // of one replica each
+		if limit > 0 {
+			most = int(min(free, commitRecords))
+		}
+		heads := line.Heads
+		n := reach(heads, limit, free)
+		if n == len(heads) && n < min(most, line.Count) {
+			var err error
+			if heads, err = c.ledger.Line(ctx, res.Name, shape, "", most); err != nil {
+				return next, fmt.Errorf("read line %s of %s: %w", shape, res.Name, err)
+			}
+			next.lines[shape] = heads
+			n = reach(heads, limit, free)
+		}
+		for i, h := range heads[:n] {
+			places = append(places, place{i, h})
+		}
+		for _, h := range heads[n:] {
+			blocked[h.Key] = true
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int { return cmp.Or(a.rank-b.rank, ledger.CompareOrder(a.Order, b.Order)) })
+	bytes := 0
+	for _, p := range places {
+		switch {
+		case blocked[p.Key] || slices.Contains(next.keys, p.Key):
+			continue // it has to wait in another line; or is known by another line
+		case len(next.keys) == commitRecords || len(next.keys) > 0 && bytes+2*p.Size > commitBytes:
+			return next, nil // the others in another round
+		}
+		bytes += 2 * p.Size
+		next.keys = append(next.keys, p.Key)
+	}
+	return next, nil
+}
+
+// reach is how many heads of a line fit into the free replicas together, those
+// that can never fit not counted in: they are to be put aside.
+func reach(heads []ledger.Head, limit, free capacity.Replicas) int {
+	for i, h := range heads {
+		if h.Need > limit {
+			continue
+		}
+		if free -= h.Need; free < 0 {
+			return i
+		}
+	}
+	return len(heads)
+}
+
+// decideWaiting decides waiting requests of a resource in one update, in the
+// order given. It returns the resource as it is after that, nil if others have
+// changed it, and those that moved.
+func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, next candidates) (res *ledger.Resource, moved []*ledger.Record, err error) {
+	names := ledger.Names{Resources: []string{seen.Name}, Records: next.keys}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
-		moved, again = nil, true
-		res := tx.Resource(seen.Name)
+		moved = nil
+		res = tx.Resource(seen.Name)
 		if res == nil || res.Version != seen.Version {
+			res = nil
 			return nil // the heads may be others now
 		}
-		for _, key := range keys {
+		// The version was read before the lines were, so no move can have come
+		// between.
+		for line, heads := range next.lines {
+			if res.Refill(line, heads, seen.Version); len(heads) == 0 {
+				c.log.Error("a line is counted longer than it is: this is a bug, please report it",
+					"event", "empty_line", "resource", res.Name, "line", line)
+				delete(res.Lines, line)
+				res.Version++
+			}
+		}
+		for _, key := range next.keys {
 			rec := tx.Record(key)
 			if rec == nil || len(rec.Lines()) == 0 {
 				res.Strike(key)
@@ -79,107 +182,41 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, k
 				tx.PutRecord(rec)
 			}
 		}
-		if again = res.Version != seen.Version; again {
+		if res.Version != seen.Version || len(next.lines) > 0 {
+			res.Trim()
 			tx.PutResource(res)
 		}
-		waiting = inLine(res)
 		return nil
 	})
 	if err != nil {
-		return false, waiting, nil, fmt.Errorf("decide %d waiting requests of %s: %w", len(keys), seen.Name, err)
+		return nil, nil, fmt.Errorf("decide %d waiting requests of %s: %w", len(next.keys), seen.Name, err)
 	}
-	return again, waiting, moved, nil
+	return res, moved, nil
 }
 
-// carryOnAll submits admitted requests and sends the letters of all, several at
-// a time.
+// carryOnAll submits those that have their turn, several at a time, and sends the
+// letters of all.
 func (c *Controller) carryOnAll(ctx context.Context, moved []*ledger.Record, began time.Time, r *Report) {
 	var g errgroup.Group
 	g.SetLimit(c.cfg.Submitters)
+	var rest []*ledger.Record
 	for _, rec := range moved {
-		if rec.State.Holds() {
-			r.Started++
+		if rec.State != lifecycle.Submitting {
+			rest = append(rest, rec)
+			continue
 		}
 		g.Go(func() error {
-			c.carryOn(ctx, rec, began)
+			c.finish(ctx, rec, began)
 			return nil
 		})
 	}
-	_ = g.Wait() // carryOn leaves what it cannot do to a later pass
-}
-
-// heads lists the requests at the heads of all lines, foremost in their lines
-// first: the very first of each line are always among those of the first
-// updates, however many wait in other lines.
-func heads(res *ledger.Resource) []message.Key {
-	type place struct {
-		rank int
-		ledger.Head
+	if len(rest) > 0 {
+		g.Go(func() error {
+			c.tell(ctx, rest...)
+			return nil
+		})
 	}
-	var places []place
-	for _, line := range res.Lines {
-		for i, h := range line.Heads {
-			places = append(places, place{i, h})
-		}
-	}
-	slices.SortFunc(places, func(a, b place) int { return cmp.Or(a.rank-b.rank, ledger.CompareOrder(a.Order, b.Order)) })
-	var keys []message.Key
-	for _, p := range places {
-		if !slices.Contains(keys, p.Key) {
-			keys = append(keys, p.Key)
-		}
-	}
-	return keys
-}
-
-// candidates returns the resource document with at least one head in each of
-// its lines, nil if nothing waits. A line whose heads have been used up is read
-// from the ledger again.
-func (c *Controller) candidates(ctx context.Context, name string) (*ledger.Resource, error) {
-	for range 64 {
-		var res *ledger.Resource
-		err := ledger.Read(ctx, c.ledger, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) { res = tx.Resource(name) })
-		if err != nil {
-			return nil, fmt.Errorf("read the lines of %s: %w", name, err)
-		}
-		if res == nil || len(res.Lines) == 0 {
-			return nil, nil
-		}
-		empty := ""
-		for shape, line := range res.Lines {
-			if len(line.Heads) == 0 {
-				empty = shape
-			}
-		}
-		if empty == "" {
-			return res, nil
-		}
-		if err := c.refill(ctx, res, empty); err != nil {
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("the lines of %s change faster than they can be read", name)
-}
-
-// refill reads the heads of a line by a query. The version was read before the
-// query and is checked in the update, so no move can have come between.
-func (c *Controller) refill(ctx context.Context, res *ledger.Resource, shape string) error {
-	heads, err := c.ledger.Line(ctx, res.Name, shape, "", ledger.MaxHeads)
-	if err != nil {
-		return fmt.Errorf("read line %s of %s: %w", shape, res.Name, err)
-	}
-	return c.ledger.Update(ctx, ledger.Names{Resources: []string{res.Name}}, func(tx ledger.Tx) error {
-		now := tx.Resource(res.Name)
-		if now != nil && now.Refill(shape, heads, res.Version) {
-			if len(heads) == 0 {
-				c.log.Error("a line is counted longer than it is: this is a bug, please report it",
-					"event", "empty_line", "resource", res.Name, "line", shape)
-				delete(now.Lines, shape)
-			}
-			tx.PutResource(now)
-		}
-		return nil
-	})
+	_ = g.Wait() // what cannot be done is left to a later pass
 }
 
 // inLine counts the waiting requests of a resource, one that stands in several

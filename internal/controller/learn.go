@@ -32,42 +32,20 @@ func (c *Controller) learn(ctx context.Context, s sighting, r *Report) error {
 	if len(s.res.Holds) == 0 {
 		return errors.Join(errs...)
 	}
-	unsettled, err := c.unsettled(ctx, s.res.Name)
-	errs = append(errs, err)
 	var news, missing []message.Key
 	for _, key := range slices.Sorted(maps.Keys(s.res.Holds)) {
+		h := s.res.Holds[key]
 		job, live := s.ours[key]
-		rec := unsettled[key]
 		switch {
+		case h.Pending: // not submitted
 		case !live:
 			missing = append(missing, key) // not in the list proves nothing: ask
-		case rec != nil && (rec.Reservation.Job == "" || rec.State == lifecycle.Submitted && job.State.Ran()):
-			news = append(news, key)
+		case s.unnamed[key] || job.State.Ran() && !h.Ran:
+			news = append(news, key) // of all others there is nothing to learn while they are listed
 		}
 	}
 	errs = append(errs, c.note(ctx, s, news, s.ours, r), c.lookUp(ctx, s, missing, r))
 	return errors.Join(errs...)
-}
-
-// unsettled returns the records of a resource that hold replicas and are not
-// known to run. A job that runs needs no look as long as it is listed, so the
-// cost of a pass does not grow with the jobs that run.
-func (c *Controller) unsettled(ctx context.Context, resource string) (map[message.Key]*ledger.Record, error) {
-	const page = 100
-	recs := map[message.Key]*ledger.Record{}
-	for _, state := range []lifecycle.State{lifecycle.Submitting, lifecycle.Submitted, lifecycle.Cancelling} {
-		for after, more := "", true; more; {
-			found, err := c.ledger.InState(ctx, resource, state, after, page)
-			if err != nil {
-				return recs, fmt.Errorf("list %s requests of %s: %w", state, resource, err)
-			}
-			for _, rec := range found {
-				recs[rec.Key], after = rec, rec.Order
-			}
-			more = len(found) == page
-		}
-	}
-	return recs, nil
 }
 
 // lookUp asks about jobs that are not among the live ones.
@@ -95,6 +73,11 @@ func (c *Controller) lookUp(ctx context.Context, s sighting, keys []message.Key,
 			if rec.Reservation.Job == "" {
 				continue // being submitted
 			}
+			if r.calls[parentOf(s.res.Name)] >= c.cfg.Polls/3 {
+				r.more = true // hundreds have ended at once: the others in the next pass
+				continue
+			}
+			r.called(parentOf(s.res.Name), 1)
 			job, err := c.vertex.Get(ctx, rec.Reservation.Job)
 			switch {
 			case vertex.KindOf(err) == vertex.NotFound && err != nil:
@@ -121,14 +104,17 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 		err := c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 			moved = nil
 			res := tx.Resource(s.res.Name)
-			version := res.Version
+			before := res.Version
 			for _, key := range part {
 				if rec := tx.Record(key); rec != nil && c.hear(tx, res, rec, jobs[key]) {
 					tx.PutRecord(rec)
 					moved = append(moved, rec)
 				}
+				if jobs[key].State.Ran() {
+					res.SawRun(key, jobs[key].Run)
+				}
 			}
-			if res.Version != version {
+			if res.Version != before {
 				tx.PutResource(res)
 			}
 			return nil

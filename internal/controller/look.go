@@ -116,6 +116,8 @@ type sighting struct {
 	res    *ledger.Resource
 	strays []vertex.Job               // ours, live, and named by no reservation
 	ours   map[message.Key]vertex.Job // live jobs by the hold that names their run
+	// unnamed are those of them that their reservation does not name yet.
+	unnamed map[message.Key]bool
 }
 
 // record writes a view down: the resource as it is, and which of its live jobs
@@ -125,9 +127,9 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 	var named []message.Key // records read, to tell strays from strangers
 	for {
 		var needed []message.Key // records to be read as well
-		names := ledger.Names{Resources: []string{name}, Records: named}
+		names := ledger.Names{Resources: []string{name}, Records: named, Budgets: []string{parentOf(name)}}
 		err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
-			s, needed = sighting{ours: map[message.Key]vertex.Job{}}, nil
+			s, needed = sighting{ours: map[message.Key]vertex.Job{}, unnamed: map[message.Key]bool{}}, nil
 			res := tx.Resource(name)
 			if res == nil {
 				res = &ledger.Resource{Name: name}
@@ -164,6 +166,9 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 			res.Settle()
 			if !maps.Equal(before.Use(), res.Use()) {
 				res.Version++
+			}
+			if b := budgetFor(tx, name); c.lend(tx.Now(), b, res) {
+				tx.PutBudget(b)
 			}
 			s.res = res
 			tx.PutResource(res)
@@ -211,7 +216,7 @@ func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job) {
 			s.strays = append(s.strays, other)
 			foreign(other)
 		}
-		s.ours[job.Request] = first
+		s.ours[job.Request], s.unnamed[job.Request] = first, true
 	case job.Run == rec.Run || slices.Contains(rec.PastRuns, job.Run):
 		s.strays = append(s.strays, job)
 		foreign(job)

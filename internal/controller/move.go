@@ -23,8 +23,9 @@ var words = map[string]message.Type{
 // the table says goes with it: the hold, the place in line, the letter, the
 // times, the next look. It is the only writer of a reservation.
 //
-// res is the record's resource; it may be nil for a move that neither takes,
-// gives, queues nor unqueues. The caller puts both documents if it reports
+// res is the record's resource; it may be nil for a move that neither takes nor
+// gives replicas, nor enters or leaves the states that the resource shows (in
+// line, waiting for a turn). The caller puts both documents if it reports
 // Moved. why becomes the record's reason.
 func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, w lifecycle.What, why *message.Problem) lifecycle.Effect {
 	before, now := rec.Reservation, tx.Now()
@@ -40,8 +41,8 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 	if c.env.Moved != nil {
 		c.env.Moved(row)
 	}
-	inLine := before.State == lifecycle.Waiting || next.State == lifecycle.Waiting
-	if res == nil && (row.Capacity != lifecycle.Keep || inLine && before.State != next.State) {
+	shown := func(s lifecycle.State) bool { return s == lifecycle.Waiting || s == lifecycle.Reserved }
+	if res == nil && (row.Capacity != lifecycle.Keep || before.State != next.State && (shown(before.State) || shown(next.State))) {
 		panic(fmt.Sprintf("controller: %s in %q needs the resource document", w.Event, before.State))
 	}
 	if before.State == lifecycle.Waiting {
@@ -57,6 +58,12 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 		res.Hold(rec, now.Add(c.cfg.StartWithin+rec.Timeout))
 	case lifecycle.Give:
 		res.Release(rec.Key)
+	}
+	if w.Event == lifecycle.Leased {
+		rec.LeasedAt = now
+	}
+	if pending := next.State == lifecycle.Reserved; pending || before.State == lifecycle.Reserved {
+		res.Turn(rec.Key, pending, now.Add(c.cfg.StartWithin+rec.Timeout))
 	}
 	if next.State == lifecycle.Waiting {
 		res.Join(rec)
@@ -101,7 +108,7 @@ func (c *Controller) wakeAt(rec *ledger.Record, now time.Time) time.Time {
 		}
 		return end
 	case lifecycle.Reserved:
-		return now.Add(c.cfg.RateRetry)
+		return now.Add(c.cfg.StartWithin) // its turn comes by way of the budget; this is for a lost pool
 	case lifecycle.Submitting:
 		// The next attempt may create, so it must not come before a job of this
 		// one has had time to appear in a list.
@@ -143,34 +150,45 @@ func outcome(rec *ledger.Record, t message.Type, res *ledger.Resource) message.O
 	return o
 }
 
+// scope is what an update of one record reads beside it.
+type scope int
+
+const (
+	recordOnly scope = iota
+	withResource
+	withBudget // and the resource
+)
+
 // update changes one record and, where needed, its resource; known is the record
 // as it was last seen. change returns whether it changed anything; record and
 // resource are then put. A record that does not exist is not an error: change is
 // not called.
 //
-// Without a resource the first run may be on the record as this instance last
-// wrote it, so change must not give a right until a moment.
-func (c *Controller) update(ctx context.Context, known *ledger.Record, resource string, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
+// An update of a record only may first run on it as this instance last wrote it,
+// so change must then not give a right until a moment.
+func (c *Controller) update(ctx context.Context, known *ledger.Record, also scope, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
 	key := known.Key
-	names := ledger.Names{Records: []message.Key{key}, Recent: resource == "", Party: known.Tenant, Bytes: known.Weight()}
-	if resource != "" {
-		names.Resources = []string{resource}
+	names := ledger.Names{Records: []message.Key{key}, Recent: also == recordOnly, Party: known.Tenant, Bytes: known.Weight()}
+	if also != recordOnly && known.Resource != "" {
+		names.Resources = []string{known.Resource}
+	}
+	if also == withBudget {
+		names.Budgets = []string{parentOf(known.Resource)}
 	}
 	err = c.desk.Update(ctx, names, func(tx ledger.Tx) error {
 		var res *ledger.Resource
-		if resource != "" {
-			res = tx.Resource(resource)
+		var version int64
+		if len(names.Resources) > 0 {
+			if res = tx.Resource(known.Resource); res != nil {
+				version = res.Version
+			}
 		}
 		if after = tx.Record(key); after == nil {
 			return nil
 		}
-		var version int64
-		if res != nil {
-			version = res.Version
-		}
 		if change(tx, res, after) {
 			tx.PutRecord(after)
-			// A move that keeps the replicas leaves the resource alone: that
+			// Most moves that keep the replicas leave the resource alone: that
 			// document is the one everybody writes.
 			if res != nil && res.Version != version {
 				tx.PutResource(res)

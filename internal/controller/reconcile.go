@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/vertex"
 )
@@ -25,12 +26,40 @@ type Report struct {
 	Strays    int  `json:"strays"`  // jobs of ours cancelled because no reservation names them
 	Letters   int  `json:"letters"` // records whose outcomes were sent
 	Waiting   int  `json:"waiting"` // requests in line at the end
+	Pending   int  `json:"pending"` // requests admitted and waiting for their turn to be submitted, at the end
 	Skipped   bool `json:"skipped"` // another instance holds the lease
+
+	pending map[string]bool // resources with such requests
+	calls   map[string]int  // of Vertex AI in the present pass, by region
+	more    bool            // the present pass left something to the next, to spare Vertex AI
+}
+
+// wait notes that an admitted request may wait for its turn.
+func (r *Report) wait(rec *ledger.Record) {
+	if rec.State == lifecycle.Reserved {
+		r.pend(rec.Resource)
+	}
+}
+
+func (r *Report) pend(resource string) {
+	if r.pending == nil {
+		r.pending = map[string]bool{}
+	}
+	r.pending[resource] = true
+}
+
+// called notes calls of Vertex AI about something under a region.
+func (r *Report) called(parent string, n int) {
+	if r.calls == nil {
+		r.calls = map[string]int{}
+	}
+	r.calls[parent] += n
 }
 
 // Reconcile makes passes until nothing waits or the time is over: at least
 // one, and while requests wait, one every poll interval, so that freed machines
-// are handed on in seconds. holder names this call in the lease. budget is how
+// are handed on in seconds. A pass that took many calls of Vertex AI is followed
+// by a rest that keeps them within their share of a minute. holder names this call in the lease. budget is how
 // long it may take; the last pass begins early enough to end within it. Errors of
 // single steps do not stop the others; they are joined.
 func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.Duration) (Report, error) {
@@ -50,10 +79,11 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 		err := c.pass(ctx, clock, &r)
 		errs = append(errs, err)
 		took := c.env.Monotonic().Sub(started)
-		if r.Waiting == 0 || err != nil || took+2*c.cfg.Poll > budget {
+		rest := c.rest(r)
+		if r.Waiting+r.Pending == 0 && !r.more || err != nil || took+rest+c.cfg.Poll > budget {
 			break
 		}
-		if err := c.env.Sleep(ctx, c.cfg.Poll); err != nil {
+		if err := c.env.Sleep(ctx, rest); err != nil {
 			break
 		}
 	}
@@ -61,11 +91,21 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 	return r, errors.Join(errs...)
 }
 
+// rest is how long to wait before the next pass.
+func (c *Controller) rest(r Report) time.Duration {
+	most := 0
+	for _, n := range r.calls {
+		most = max(most, n)
+	}
+	return max(c.cfg.Poll, time.Duration(most)*time.Minute/time.Duration(c.cfg.Polls))
+}
+
 // pass does every kind of work once.
 func (c *Controller) pass(ctx context.Context, clock func() time.Time, r *Report) error {
 	r.Passes++
 	c.passes.Add(1)
-	r.Waiting, r.Resources = 0, 0
+	r.Waiting, r.Pending, r.Resources = 0, 0, 0
+	r.pending, r.calls, r.more = nil, nil, false
 	var errs []error
 	lists := map[string][]vertex.Job{} // one list of live jobs per parent serves all its resources
 	after := ""
@@ -80,13 +120,16 @@ func (c *Controller) pass(ctx context.Context, clock func() time.Time, r *Report
 				continue // deleted, and nobody asks for it: a request will look again
 			}
 			r.Resources++
+			if res.Pending() > 0 {
+				r.pend(res.Name)
+			}
 			errs = append(errs, c.tend(ctx, res.Name, clock, lists, r))
 		}
 		if len(page) < 50 {
 			break
 		}
 	}
-	errs = append(errs, c.wake(ctx, clock(), r), c.sendLetters(ctx, clock(), r))
+	errs = append(errs, c.dispatch(ctx, r), c.wake(ctx, clock(), r), c.sendLetters(ctx, clock(), r))
 	return errors.Join(errs...)
 }
 
@@ -97,24 +140,32 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 	live, listed := lists[parentOf(name)]
 	if !listed {
 		var err error
+		r.called(parentOf(name), 1)
 		if live, err = c.vertex.Live(ctx, parentOf(name)); err != nil {
 			errs = append(errs, fmt.Errorf("list live jobs beside %s: %w", name, err))
 		} else {
 			lists[parentOf(name)] = live
 			listed = true
+			r.called(parentOf(name), len(live)/vertex.PageSize)
 		}
 	}
+	var after *ledger.Resource
 	if listed {
+		r.called(parentOf(name), 1)
 		v, err := c.seeWith(ctx, name, at, live)
 		if err == nil {
 			var s sighting
 			if s, err = c.record(ctx, name, v); err == nil {
+				learned := r.Learned
 				errs = append(errs, c.learn(ctx, s, r), c.sample(ctx, s.res, int(c.passes.Load())))
+				if r.Learned == learned {
+					after = s.res // nothing has moved since
+				}
 			}
 		}
 		errs = append(errs, err)
 	}
-	waiting, err := c.handOn(ctx, name, r)
+	waiting, err := c.handOn(ctx, name, after, r)
 	r.Waiting += waiting
 	return errors.Join(append(errs, err)...)
 }

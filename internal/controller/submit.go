@@ -99,7 +99,7 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 	why := &message.Problem{Code: message.SubmissionUnclear,
 		Detail: fmt.Sprintf("Vertex AI did not say whether it created the job, and none has been found for %s.", c.cfg.Settle)}
 	run, attempt, settled := rec.Run, rec.Attempt, false
-	after, err := c.update(ctx, rec, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	after, err := c.update(ctx, rec, withResource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		reason := why
 		if rec.State == lifecycle.Cancelling {
 			reason = rec.Why
@@ -117,7 +117,7 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 // accepted records the job of a run, whichever attempt created it.
 func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job vertex.Job) (*ledger.Record, error) {
 	run := rec.Run
-	after, err := c.update(ctx, rec, "", func(tx ledger.Tx, _ *ledger.Resource, rec *ledger.Record) bool {
+	after, err := c.update(ctx, rec, recordOnly, func(tx ledger.Tx, _ *ledger.Resource, rec *ledger.Record) bool {
 		w := lifecycle.What{Event: lifecycle.Accepted, Run: run, Job: job.Name}
 		rec.JobState = string(job.State)
 		return c.move(tx, nil, rec, w, rec.Why) == lifecycle.Moved
@@ -145,7 +145,11 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	if d == lifecycle.Passing {
 		why.Detail = "Vertex AI refused the job for now; the request keeps its place by age."
 	}
-	after, err := c.update(ctx, rec, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	also := withResource
+	if d == lifecycle.Rate {
+		also = withBudget
+	}
+	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		w := lifecycle.What{Event: lifecycle.Declined, Run: run, Attempt: attempt, Decline: d, Now: tx.Now()}
 		reason := why
 		if rec.State == lifecycle.Cancelling || d == lifecycle.Rate {
@@ -153,6 +157,9 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		}
 		if d != lifecycle.Rate {
 			rec.JobError = &message.JobError{Code: e.Code, Message: clip(e.Message)}
+		}
+		if d == lifecycle.Rate {
+			c.slowDown(tx, res)
 		}
 		before := rec.State
 		if c.move(tx, res, rec, w, reason) != lifecycle.Moved {

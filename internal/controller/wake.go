@@ -40,7 +40,7 @@ func (c *Controller) rouse(ctx context.Context, key message.Key) error {
 	}
 	began := c.env.Monotonic()
 	moved := false
-	after, err := c.update(ctx, rec, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	after, err := c.update(ctx, rec, withResource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		moved = false
 		if rec.WakeAt.IsZero() || tx.Now().Before(rec.WakeAt) {
 			return false // somebody else was here
@@ -83,15 +83,16 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 		why = &message.Problem{Code: message.WaitedTooLong,
 			Detail: fmt.Sprintf("It waited %s, the longest it was to wait.", rec.MaxWait), Mend: "Send it again under a new id, with a longer maxWait or at a better time."}
 	case lifecycle.Reserved:
-		// Machines that are no longer there must not be submitted to: Vertex AI
-		// would refuse, and the replicas be held for nothing.
-		if p := lost(now, res, rec, c.cfg.Policy); p != nil {
-			w, why = lifecycle.What{Event: lifecycle.Withdrawn}, p
-		} else {
-			w = c.lease(tx, rec)
+		// It waits for its turn, unless its machines are gone: then the replicas
+		// are held for nothing.
+		p := lost(now, res, rec, c.cfg.Policy)
+		if p == nil {
+			rec.WakeAt = c.wakeAt(rec, now)
+			return false
 		}
+		w, why = lifecycle.What{Event: lifecycle.Withdrawn}, p
 	case lifecycle.Submitting:
-		if !now.Before(rec.Times.Reserved.Add(c.cfg.StartWithin)) {
+		if !now.Before(rec.LeasedAt.Add(c.cfg.StartWithin)) {
 			w = lifecycle.What{Event: lifecycle.Overdue}
 			why = &message.Problem{Code: message.StartOverdue,
 				Detail: fmt.Sprintf("For %s Vertex AI did not say whether it has the job.", c.cfg.StartWithin)}
@@ -154,6 +155,19 @@ func (c *Controller) carryOnLooking(ctx context.Context, rec *ledger.Record) {
 	}
 }
 
+// handOnNow hands on what has just come free, outside a pass.
+func (c *Controller) handOnNow(ctx context.Context, resource string) error {
+	var r Report
+	_, err := c.handOn(ctx, resource, nil, &r)
+	if len(r.pending) == 0 {
+		return err
+	}
+	began := c.env.Monotonic()
+	g, turnErr := c.giveTurns(ctx, parentOf(resource), []string{resource}, false)
+	c.carryOnAll(ctx, g.moved, began, &r)
+	return errors.Join(err, turnErr)
+}
+
 // Hint tells of a job that may have changed: one Get, and if it has ended its
 // replicas are handed on. It never starts a pass, so a flood of hints costs no
 // more than as many Gets.
@@ -172,7 +186,7 @@ func (c *Controller) Hint(ctx context.Context, job string) error {
 		return err
 	}
 	moved := false
-	after, err := c.update(ctx, rec, rec.Resource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	after, err := c.update(ctx, rec, withResource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		moved = c.hear(tx, res, rec, j)
 		return moved
 	})
@@ -184,7 +198,7 @@ func (c *Controller) Hint(ctx context.Context, job string) error {
 		c.log.Warn("outcome left to reconcile", "event", "post_failed", "request_key", string(rec.Key), "error", err)
 	}
 	if after.State.Terminal() {
-		_, err = c.handOn(ctx, rec.Resource, &Report{})
+		err = c.handOnNow(ctx, rec.Resource)
 	}
 	return err
 }

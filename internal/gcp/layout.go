@@ -18,6 +18,7 @@ const (
 	Resources = "resources"
 	Requests  = "requests"
 	Leases    = "leases"
+	Budgets   = "budgets"
 
 	ExpireField = "expireAt"
 )
@@ -85,6 +86,11 @@ func ids(n ledger.Names) ([]id, error) {
 			return nil, err
 		}
 	}
+	for _, name := range n.Budgets {
+		if err := add(id{Budgets, name}); err != nil {
+			return nil, err
+		}
+	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("gcp: an update has to name documents")
 	}
@@ -121,6 +127,7 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 		for _, l := range lines {
 			list.Values = append(list.Values, stringValue(l))
 		}
+		fields["size"] = integerValue(int64(len(r.Spec)))
 		fields["lines"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: list}}
 	}
 	if !r.WakeAt.IsZero() {
@@ -134,8 +141,8 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 	}
 }
 
-// unpack returns the *ledger.Resource, *ledger.Record or *ledger.Lease of a
-// stored document.
+// unpack returns the *ledger.Resource, *ledger.Record, *ledger.Lease or
+// *ledger.Budget of a stored document.
 func unpack(collection string, stored *firestorepb.Document) (any, error) {
 	if n := stored.GetFields()["layout"].GetIntegerValue(); n != layout {
 		return nil, fmt.Errorf("gcp: %s has layout %d, this release knows %d", shortName(stored), n, layout)
@@ -148,6 +155,8 @@ func unpack(collection string, stored *firestorepb.Document) (any, error) {
 		doc = &ledger.Record{}
 	case Leases:
 		doc = &ledger.Lease{}
+	case Budgets:
+		doc = &ledger.Budget{}
 	}
 	if err := decode(stored.GetFields()["doc"], doc); err != nil {
 		return nil, fmt.Errorf("gcp: %s cannot be read: %w", shortName(stored), err)

@@ -3,12 +3,14 @@ package gcp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"cloud.google.com/go/firestore/apiv1/firestorepb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -20,14 +22,19 @@ const queryDeadline = 10 * time.Second
 func (l *Ledger) Line(ctx context.Context, resource, shape, after string, limit int) ([]ledger.Head, error) {
 	var heads []ledger.Head
 	err := l.query(ctx, lineQuery(resource, shape, after), limit, func(d *firestorepb.Document) error {
-		heads = append(heads, ledger.Head{Order: d.GetFields()["order"].GetStringValue(), Key: keyOf(d)})
+		f := d.GetFields()
+		var ask capacity.Ask
+		if err := decode(f["doc"].GetMapValue().GetFields()["ask"], &ask); err != nil {
+			return fmt.Errorf("gcp: the ask of %s cannot be read: %w", shortName(d), err)
+		}
+		heads = append(heads, ledger.HeadOf(shape, f["order"].GetStringValue(), keyOf(d), ask, int(f["size"].GetIntegerValue())))
 		return nil
 	})
 	return heads, err
 }
 
 func lineQuery(resource, shape, after string) query {
-	q := query{from: Requests, order: "order", fields: []string{"order"}, filters: []*firestorepb.StructuredQuery_Filter{
+	q := query{from: Requests, order: "order", fields: []string{"order", "size", "doc.ask"}, filters: []*firestorepb.StructuredQuery_Filter{
 		where("resource", firestorepb.StructuredQuery_FieldFilter_EQUAL, stringValue(resource)),
 		where("lines", firestorepb.StructuredQuery_FieldFilter_ARRAY_CONTAINS, stringValue(shape)),
 	}}

@@ -31,6 +31,9 @@ func (t *tx) PutResource(r *ledger.Resource) { t.put(id{Resources, r.Name}, r, r
 func (t *tx) PutRecord(r *ledger.Record)     { t.put(id{Requests, string(r.Key)}, r, r.Normal()) }
 func (t *tx) PutLease(l *ledger.Lease)       { t.put(id{Leases, l.Name}, l, l.Normal()) }
 
+func (t *tx) Budget(name string) *ledger.Budget { return get[ledger.Budget](t, id{Budgets, name}) }
+func (t *tx) PutBudget(b *ledger.Budget)        { t.put(id{Budgets, b.Name}, b, b.Normal()) }
+
 func get[T any](t *tx, i id) *T {
 	v, named := t.snap.docs[i]
 	if !named {

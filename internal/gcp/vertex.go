@@ -27,10 +27,7 @@ const (
 	defaultCallDeadline   = 15 * time.Second
 )
 
-const (
-	pageSize = 100 // what gcloud asks for; the largest that is served is not documented
-	maxPages = 200 // beyond any quota on jobs; a list that has more does not end
-)
+const maxPages = 200 // beyond any quota on jobs; a list that has more does not end
 
 // VertexOptions say where Vertex AI is.
 type VertexOptions struct {
@@ -149,14 +146,14 @@ var wanted = []string{"name", "state", "labels", "job_spec", "create_time", "sta
 // list returns all pages, or an error: never the pages before one that failed.
 func (v *Vertex) list(ctx context.Context, op, parent, filter string) ([]vertex.Job, error) {
 	req := &aiplatformpb.ListCustomJobsRequest{
-		Parent: parent, Filter: filter, PageSize: pageSize, ReadMask: &fieldmaskpb.FieldMask{Paths: wanted},
+		Parent: parent, Filter: filter, PageSize: vertex.PageSize, ReadMask: &fieldmaskpb.FieldMask{Paths: wanted},
 	}
 	var jobs []vertex.Job
 	for range maxPages {
 		err := v.call(ctx, op, parent, parentName, v.options.CallDeadline, func(ctx context.Context, r *regional) error {
 			// One page at a time, so that each has a deadline of its own.
 			var page []*aiplatformpb.CustomJob
-			next, err := iterator.NewPager(r.jobs.ListCustomJobs(ctx, req), pageSize, req.PageToken).NextPage(&page)
+			next, err := iterator.NewPager(r.jobs.ListCustomJobs(ctx, req), vertex.PageSize, req.PageToken).NextPage(&page)
 			for _, j := range page {
 				jobs = append(jobs, jobOf(j))
 			}

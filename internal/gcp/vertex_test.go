@@ -162,7 +162,7 @@ func TestVertexJob(t *testing.T) {
 
 func TestVertexLists(t *testing.T) {
 	w := newWorld(t, VertexOptions{}, func(b *fakevertex.Behaviour) { b.SubmitPerMinute, b.OtherPerMinute = 0, 0 })
-	const jobs = 2*pageSize + 1
+	const jobs = 2*vertex.PageSize + 1
 	var names []string
 	for i := range jobs {
 		names = append(names, w.create(t, fmt.Sprintf("run-%d", i%100), 1).Name)

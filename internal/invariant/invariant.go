@@ -150,6 +150,8 @@ func (c *checker) resource(res *ledger.Resource) {
 			c.add(HoldMatches, r, res, "its hold is for run "+h.Run, "its run is %s", r.Run)
 		case !slices.Equal(h.Ask, r.Ask):
 			c.add(HoldMatches, r, res, fmt.Sprintf("its hold is for %v", h.Ask), "it asks for %v", r.Ask)
+		case h.Pending != (r.State == lifecycle.Reserved):
+			c.add(HoldMatches, r, res, fmt.Sprintf("its hold says pending: %v", h.Pending), "it is %s", r.State)
 		}
 	}
 	want := map[string][]ledger.Head{}
@@ -161,7 +163,7 @@ func (c *checker) resource(res *ledger.Resource) {
 		}
 		if r.Resource == res.Name {
 			for _, line := range r.Lines() {
-				want[line] = append(want[line], ledger.Head{Order: r.Order, Key: r.Key})
+				want[line] = append(want[line], r.HeadIn(line))
 			}
 		}
 	}
@@ -173,7 +175,7 @@ func (c *checker) resource(res *ledger.Resource) {
 		slices.SortFunc(exact, func(a, b ledger.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
 		if got.Count != len(exact) {
 			c.add(LineMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(exact), line), "its line counts %d", got.Count)
-		} else if !slices.Equal(got.Heads, exact[:min(len(got.Heads), len(exact))]) {
+		} else if !slices.EqualFunc(got.Heads, exact[:min(len(got.Heads), len(exact))], ledger.Head.Same) {
 			c.add(LineMatches, nil, res, fmt.Sprintf("the line for %s begins %v", line, exact), "its heads are %v", got.Heads)
 		}
 		delete(want, line)

@@ -30,6 +30,12 @@ func (r *Record) Normal() *Record { return copier{normal: true}.record(r) }
 // Normal is described at [Resource.Normal].
 func (l *Lease) Normal() *Lease { return copier{normal: true}.lease(l) }
 
+// Clone returns a copy that shares no memory with the original.
+func (b *Budget) Clone() *Budget { return copier{}.budget(b) }
+
+// Normal is described at [Resource.Normal].
+func (b *Budget) Normal() *Budget { return copier{normal: true}.budget(b) }
+
 // A copier copies documents deeply, and brings them into their normal form on
 // the way if asked to. Written by hand because it runs for every document read;
 // tests hold it complete by reflection.
@@ -55,6 +61,7 @@ func (c copier) resource(r *Resource) *Resource {
 	n.Unexplained = dict(c, r.Unexplained, nil)
 	n.Suspected = dict(c, r.Suspected, nil)
 	n.Overdrawn = dict(c, r.Overdrawn, nil)
+	n.Tokens.Until = c.time(r.Tokens.Until)
 	n.NotBefore = c.time(r.NotBefore)
 	n.Lines = dict(c, r.Lines, func(l Line) Line {
 		l.Heads = list(c, l.Heads, nil)
@@ -73,6 +80,7 @@ func (c copier) record(r *Record) *Record {
 	n.Warnings = list(c, r.Warnings, nil)
 	n.ActUntil = c.time(r.ActUntil)
 	n.UnclearUntil = c.time(r.UnclearUntil)
+	n.LeasedAt = c.time(r.LeasedAt)
 	n.PastRuns = list(c, r.PastRuns, nil)
 	n.Cancels = list(c, r.Cancels, nil)
 	n.Why = pointer(r.Why, nil)
@@ -96,6 +104,19 @@ func (c copier) lease(l *Lease) *Lease {
 	}
 	n := *l
 	n.Until = c.time(l.Until)
+	return &n
+}
+
+func (c copier) budget(b *Budget) *Budget {
+	if b == nil {
+		return nil
+	}
+	n := *b
+	n.Grants = list(c, b.Grants, func(g Grant) Grant {
+		g.Until = c.time(g.Until)
+		return g
+	})
+	n.NotBefore, n.ForemostAt = c.time(b.NotBefore), c.time(b.ForemostAt)
 	return &n
 }
 

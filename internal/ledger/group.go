@@ -174,6 +174,7 @@ func union(members []*member) Names {
 	for _, m := range members {
 		n.Records = append(n.Records, m.names.Records...)
 		n.Leases = append(n.Leases, m.names.Leases...)
+		n.Budgets = append(n.Budgets, m.names.Budgets...)
 		n.Bytes += m.names.Bytes
 	}
 	return n
@@ -230,6 +231,16 @@ func (t *groupTx) PutRecord(r *Record) {
 }
 
 func (t *groupTx) PutLease(l *Lease) { t.tx.PutLease(l) }
+
+func (t *groupTx) Budget(name string) *Budget {
+	named(slices.Contains(t.names.Budgets, name), name)
+	return t.tx.Budget(name).Clone()
+}
+
+func (t *groupTx) PutBudget(b *Budget) {
+	named(slices.Contains(t.names.Budgets, b.Name), b.Name)
+	t.tx.PutBudget(b)
+}
 
 // check panics if the closure changed the resource and did not put it: what the
 // next member decided would rest on a move that is not written. Every such move

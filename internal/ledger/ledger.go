@@ -10,6 +10,7 @@
 //     carries the reservation and all letters.
 //   - A [Letter] is an outcome event that was written down together with the
 //     change it tells of. It is unsent until somebody marks it sent.
+//   - A [Budget] is how many jobs may be submitted a minute in one region.
 //   - A [Lease] keeps two instances from doing the same work. It never makes
 //     anything safe.
 //
@@ -57,6 +58,7 @@ type Names struct {
 	Resources []string // full names, projects/P/locations/L/persistentResources/ID
 	Records   []message.Key
 	Leases    []string
+	Budgets   []string // projects/P/locations/L
 
 	// Recent lets a ledger try first with the documents as this process has just
 	// written them, which saves the read. The commit checks them like any others;
@@ -77,15 +79,17 @@ type Tx interface {
 	// Now is when the documents were read, by the ledger's one clock. Instances'
 	// own clocks disagree; whatever is compared across instances uses this one.
 	Now() time.Time
-	// Resource, Record and Lease return the document, nil when there is none.
-	// They panic for a document that the update did not name.
+	// Resource, Record, Lease and Budget return the document, nil when there is
+	// none. They panic for a document that the update did not name.
 	Resource(name string) *Resource
 	Record(key message.Key) *Record
 	Lease(name string) *Lease
+	Budget(name string) *Budget
 
 	PutResource(*Resource)
 	PutRecord(*Record)
 	PutLease(*Lease)
+	PutBudget(*Budget)
 }
 
 // A Ledger keeps the documents. Implementations are safe for concurrent use by

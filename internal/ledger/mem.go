@@ -94,7 +94,7 @@ type Stats struct {
 	Queries              int
 }
 
-// A slot holds one document: a *Resource, *Record or *Lease in normal form that
+// A slot holds one document: a *Resource, *Record, *Lease or *Budget in normal form that
 // is never changed in place.
 type slot struct {
 	doc    any
@@ -237,7 +237,7 @@ func (m *Mem) Line(ctx context.Context, resource, shape, after string, limit int
 	}, byOrder)
 	var heads []Head
 	for _, r := range records {
-		heads = append(heads, Head{r.Order, r.Key})
+		heads = append(heads, r.HeadIn(shape))
 	}
 	return heads, err
 }
@@ -327,6 +327,7 @@ type Dump struct {
 	Resources []*Resource
 	Records   []*Record
 	Leases    []*Lease
+	Budgets   []*Budget
 }
 
 // Dump returns copies of all documents as of one moment.
@@ -342,6 +343,8 @@ func (m *Mem) Dump() Dump {
 			d.Records = append(d.Records, doc.Clone())
 		case *Lease:
 			d.Leases = append(d.Leases, doc.Clone())
+		case *Budget:
+			d.Budgets = append(d.Budgets, doc.Clone())
 		}
 	}
 	return d
@@ -381,7 +384,10 @@ func (n Names) paths() ([]string, error) {
 	for _, name := range n.Leases {
 		paths = append(paths, leasePath(name))
 	}
-	if len(paths) == 0 || slices.Contains(n.Resources, "") || slices.Contains(n.Records, "") || slices.Contains(n.Leases, "") {
+	for _, name := range n.Budgets {
+		paths = append(paths, budgetPath(name))
+	}
+	if len(paths) == 0 || slices.Contains(n.Resources, "") || slices.Contains(n.Records, "") || slices.Contains(n.Leases, "") || slices.Contains(n.Budgets, "") {
 		return nil, errors.New("ledger: an update has to name documents, each by a name that is not empty")
 	}
 	slices.Sort(paths)
@@ -391,6 +397,7 @@ func (n Names) paths() ([]string, error) {
 func resourcePath(name string) string   { return "resources/" + name }
 func recordPath(key message.Key) string { return "records/" + string(key) }
 func leasePath(name string) string      { return "leases/" + name }
+func budgetPath(name string) string     { return "budgets/" + name }
 
 // A memTx is one run of a closure.
 type memTx struct {
@@ -414,6 +421,8 @@ func (t *memTx) Lease(name string) *Lease       { return memGet(t, leasePath(nam
 func (t *memTx) PutResource(r *Resource)        { t.put(resourcePath(r.Name), r, r.Normal()) }
 func (t *memTx) PutRecord(r *Record)            { t.put(recordPath(r.Key), r, r.Normal()) }
 func (t *memTx) PutLease(l *Lease)              { t.put(leasePath(l.Name), l, l.Normal()) }
+func (t *memTx) Budget(name string) *Budget     { return memGet(t, budgetPath(name), (*Budget).Clone) }
+func (t *memTx) PutBudget(b *Budget)            { t.put(budgetPath(b.Name), b, b.Normal()) }
 
 func memGet[T any](t *memTx, path string, clone func(*T) *T) *T {
 	s, named := t.read[path]

@@ -213,6 +213,7 @@ func TestClone(t *testing.T) {
 	testClone(t, (*Resource).Clone, (*Resource).Normal)
 	testClone(t, (*Record).Clone, (*Record).Normal)
 	testClone(t, (*Lease).Clone, (*Lease).Normal)
+	testClone(t, (*Budget).Clone, (*Budget).Normal)
 }
 
 func testClone[T any](t *testing.T, clone, normal func(*T) *T) {

@@ -42,6 +42,8 @@ type Record struct {
 	Order string `json:"order,omitempty"`
 
 	lifecycle.Reservation `json:"reservation"`
+	// LeasedAt is when the first attempt of the run began.
+	LeasedAt time.Time `json:"leasedAt,omitzero"`
 	// PastRuns are the labels of earlier runs. A live job under one of them is
 	// ours and a stray.
 	PastRuns []string `json:"pastRuns,omitempty"`

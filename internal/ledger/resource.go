@@ -25,7 +25,8 @@ type Resource struct {
 
 	// Holds are the replicas of our reservations, by request. A hold is there
 	// exactly while its reservation is in a state that holds. It does not say
-	// which, so that moves that keep the replicas need not touch this document.
+	// which, but for whether it waits for its turn, so that most moves that keep
+	// the replicas need not touch this document.
 	Holds map[message.Key]Hold `json:"holds,omitempty"`
 	// Foreign are live jobs on the resource that no reservation names.
 	Foreign []Foreign `json:"foreign,omitempty"`
@@ -38,6 +39,9 @@ type Resource struct {
 	// Overdrawn is by how much use exceeds the pools, for people; decisions
 	// compute it.
 	Overdrawn capacity.Use `json:"overdrawn,omitempty"`
+
+	// Tokens are submissions that may be made without asking the [Budget].
+	Tokens Tokens `json:"tokens,omitzero"`
 
 	// NotBefore stops admissions for a while after Vertex AI declined a job.
 	NotBefore time.Time `json:"notBefore,omitzero"`
@@ -67,7 +71,12 @@ type Hold struct {
 	// Job is the job that the reservation names, once a look has found it live. A
 	// run label can be on a second job, by a late create or a forger's hand, so a
 	// listed job counts as the hold's only by its name.
-	Job       string    `json:"job,omitempty"`
+	Job string `json:"job,omitempty"`
+	// Ran says that the job has been seen running: there is no more to learn of it
+	// until it is no longer listed.
+	Ran bool `json:"ran,omitempty"`
+	// Pending says that the reservation waits for its turn to be submitted.
+	Pending   bool      `json:"pending,omitempty"`
 	LatestEnd time.Time `json:"latestEnd,omitzero"` // start at the latest plus the job's own time limit; zero when it has none
 }
 
@@ -85,11 +94,35 @@ type Line struct {
 	Heads []Head `json:"heads,omitempty"`
 }
 
-// A Head is a waiting request's place.
+// A Head is a waiting request's place in a line, and what has to be known to
+// tell whether its turn may have come: so only those are read that may start.
 type Head struct {
-	Order string      `json:"order"`
-	Key   message.Key `json:"key"`
+	Order string            `json:"order"`
+	Key   message.Key       `json:"key"`
+	Need  capacity.Replicas `json:"need"` // of the line's shape
+	Size  int               `json:"size"` // of its specification, in bytes
 }
+
+// Same reports whether two heads are the same place. Size only bounds how many are
+// read at a time.
+func (h Head) Same(other Head) bool {
+	return h.Order == other.Order && h.Key == other.Key && h.Need == other.Need
+}
+
+// HeadOf is the place in a line of a request that asks for ask and has a
+// specification of size bytes.
+func HeadOf(line, order string, key message.Key, ask capacity.Ask, size int) Head {
+	h := Head{Order: order, Key: key, Size: size}
+	for _, n := range ask {
+		if n.Shape.Normal().String() == line {
+			h.Need = h.Need.Plus(n.Replicas)
+		}
+	}
+	return h
+}
+
+// HeadIn is the record's place in one of its lines.
+func (r *Record) HeadIn(line string) Head { return HeadOf(line, r.Order, r.Key, r.Ask, len(r.Spec)) }
 
 // MaxHeads bounds the heads kept per line.
 const MaxHeads = 16
@@ -125,7 +158,7 @@ func (r *Resource) Join(rec *Record) {
 		i, _ := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
 		// Beyond the known heads there may be others between them and it.
 		if i < len(line.Heads) || len(line.Heads) == line.Count {
-			line.Heads = slices.Insert(slices.Clone(line.Heads), i, Head{rec.Order, rec.Key})
+			line.Heads = slices.Insert(slices.Clone(line.Heads), i, rec.HeadIn(shape))
 			line.Heads = line.Heads[:min(len(line.Heads), MaxHeads)]
 		}
 		line.Count++
@@ -170,15 +203,23 @@ func (r *Resource) Strike(key message.Key) {
 }
 
 // Refill replaces the heads of a line by the result of a query that was
-// complete at version.
+// complete at version. They may be more than are kept: Trim before the put.
 func (r *Resource) Refill(shape string, heads []Head, version int64) bool {
 	line, ok := r.Lines[shape]
 	if !ok || r.Version != version {
 		return false
 	}
-	line.Heads = slices.Clone(heads[:min(len(heads), MaxHeads)])
+	line.Heads = slices.Clone(heads)
 	r.Lines[shape] = line
 	return true
+}
+
+// Trim cuts the heads down to those that are kept.
+func (r *Resource) Trim() {
+	for shape, line := range r.Lines {
+		line.Heads = line.Heads[:min(len(line.Heads), MaxHeads)]
+		r.Lines[shape] = line
+	}
 }
 
 func (h Head) after(order string) int { return strings.Compare(h.Order, order) }
@@ -207,9 +248,38 @@ func (r *Resource) Hold(rec *Record, latestEnd time.Time) {
 	if r.Holds == nil {
 		r.Holds = map[message.Key]Hold{}
 	}
-	r.Holds[rec.Key] = Hold{Ask: rec.Ask, Tenant: rec.Tenant, Run: rec.Run, LatestEnd: latestEnd}
+	r.Holds[rec.Key] = Hold{Ask: rec.Ask, Tenant: rec.Tenant, Run: rec.Run, Pending: rec.State == lifecycle.Reserved, LatestEnd: latestEnd}
 	r.Version++
 	r.Settle()
+}
+
+// Turn notes that a reservation waits for its turn to be submitted, or that it
+// has come.
+func (r *Resource) Turn(key message.Key, pending bool, latestEnd time.Time) {
+	if h, ok := r.Holds[key]; ok && h.Pending != pending {
+		h.Pending, h.LatestEnd = pending, latestEnd
+		r.Holds[key] = h
+		r.Version++
+	}
+}
+
+// SawRun notes that the job of a run was seen running.
+func (r *Resource) SawRun(key message.Key, run string) {
+	if h, ok := r.Holds[key]; ok && h.Run == run && !h.Ran {
+		h.Ran = true
+		r.Holds[key] = h
+		r.Version++
+	}
+}
+
+// Pending is how many reservations wait for their turn to be submitted.
+func (r *Resource) Pending() (n int) {
+	for _, h := range r.Holds {
+		if h.Pending {
+			n++
+		}
+	}
+	return n
 }
 
 // Release gives the replicas of a request back.

@@ -65,7 +65,7 @@ func lines(resource string, recs []*ledger.Record) map[string][]ledger.Head {
 			continue
 		}
 		for _, shape := range r.Lines() {
-			want[shape] = append(want[shape], ledger.Head{Order: r.Order, Key: r.Key})
+			want[shape] = append(want[shape], r.HeadIn(shape))
 		}
 	}
 	for _, heads := range want {
@@ -87,7 +87,7 @@ func mendLines(tx ledger.Tx, res *ledger.Resource, want map[string][]ledger.Head
 	var changes []Change
 	for _, shape := range slices.Sorted(maps.Keys(shapes)) {
 		got, exact := res.Lines[shape], want[shape]
-		right := got.Count == len(exact) && len(got.Heads) <= len(exact) && slices.Equal(got.Heads, exact[:len(got.Heads)])
+		right := got.Count == len(exact) && len(got.Heads) <= len(exact) && slices.EqualFunc(got.Heads, exact[:len(got.Heads)], ledger.Head.Same)
 		if right {
 			continue
 		}

@@ -63,6 +63,7 @@ type dry struct{ ledger.Tx }
 func (dry) PutResource(*ledger.Resource) {}
 func (dry) PutRecord(*ledger.Record)     {}
 func (dry) PutLease(*ledger.Lease)       {}
+func (dry) PutBudget(*ledger.Budget)     {}
 
 // onOne is an update of one record, which has to be there.
 func (k Kit) onOne(ctx context.Context, key message.Key, plan func(ledger.Tx, *ledger.Record) Change) ([]Change, error) {

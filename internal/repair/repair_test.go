@@ -78,7 +78,7 @@ var breaks = []struct {
 	}, "line-matches", "", "2 requests wait for", "there is no such line", lines, "none", "2 waiting"},
 	{"a line of nobody", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
-			res.Lines["ghost/pd-ssd:100"] = ledger.Line{Count: 1, Heads: []ledger.Head{{Order: r.Order, Key: r.Key}}}
+			res.Lines["ghost/pd-ssd:100"] = ledger.Line{Count: 1, Heads: []ledger.Head{r.HeadIn("ghost/pd-ssd:100")}}
 		})
 	}, "line-matches", "", "0 requests wait for ghost/pd-ssd:100", "its line counts 1", lines, "1 waiting", "none"},
 	{"a request that nobody looks at", func(w *world) {

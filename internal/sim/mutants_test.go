@@ -41,7 +41,7 @@ var mutants = []mutant{
 	{"forgets to publish after a crash", "internal/controller/reconcile.go", "c.sendLetters(ctx, clock(), r))", "nil)", "TestExplore", invariant.NothingLeft},
 	{"loses its place in line", "internal/controller/move.go", "if before.State == lifecycle.Waiting {\n\t\tres.Leave(rec)\n\t}", "if before.State == lifecycle.Waiting {\n\t\tres.Version++\n\t}", "TestExplore", invariant.LineMatches},
 	{"keeps no exact heads", "internal/ledger/resource.go", "if i < len(line.Heads) || len(line.Heads) == line.Count {", "if i < len(line.Heads) || len(line.Heads) == 0 {", "TestExplore|TestStorm", invariant.LineMatches},
-	{"hands nothing on", "internal/controller/handon.go", "for keys := range slices.Chunk(heads(res), perUpdate) {", "for keys := range slices.Chunk(heads(res)[:0], perUpdate) {", "TestExplore", invariant.NoStarvation},
+	{"hands nothing on", "internal/controller/handon.go", "next, err := c.hopeful(ctx, seen)", "next, err := candidates{}, error(nil)", "TestExplore", invariant.NoStarvation},
 	{"sets no time to look again", "internal/controller/move.go", "rec.WakeAt = c.wakeAt(rec, now)", "rec.WakeAt = rec.WakeAt", "TestExplore", invariant.WakeIsSet},
 	{"answers a lost commit as done", "internal/controller/handle.go", "case err != nil:\n\t\treturn fmt.Errorf(\"decide message %s: %w\", d.ID, err)", "case err != nil:\n\t\treturn nil", "TestRaceCommitLanded|TestExplore", ""},
 	{"commits on what has changed", "internal/ledger/mem.go", "stale = stale || m.slots[path].commit != s.commit", "stale = stale || m.slots[path].commit > s.commit+99", "TestExplore|TestRace", ""},
@@ -57,6 +57,14 @@ var mutants = []mutant{
 	{"admits where it is not running", "internal/admission/admission.go", "case s.State != running:", "case s.State == \"ERROR\":", "TestStorm|TestRace", ""},
 	{"passes the line", "internal/admission/admission.go", "case s.Ahead > 0:", "case s.Ahead > 99:", "TestExplore|TestRaceCancelledWaiter", ""},
 	{"accepts a job for an ended run", "internal/lifecycle/next.go", "if r.State != None && w.Run != r.Run {", "if r.State == Submitted && w.Run != r.Run {", "TestLateAnswers|TestBackInLine|TestExplore", ""},
+	{"submits without a token", "internal/controller/handle.go", "if res.Take(tx.Now()) {", "if res.Take(tx.Now()) || true {", "TestTurns", ""},
+	{"counts no submission", "internal/controller/pace.go", "b.Spend(now, spent)", "b.Spend(now, 0)", "TestTurns", ""},
+	{"lends past those who wait", "internal/controller/pace.go", "!b.Behind(now, \"~\", c.cfg.Tick)", "true", "TestTurnsAcross", ""},
+	{"a refusal slows nobody down", "internal/controller/pace.go", "b.Pause(tx.Now(), c.cfg.RateRetry, c.cfg.MaxBackOff)", "", "TestRateRefusal", ""},
+	{"forgets whose turn has come", "internal/controller/move.go", "res.Turn(rec.Key, pending, ", "res.Turn(rec.Key, true, ", "TestExplore", invariant.HoldMatches},
+	{"reads who cannot start", "internal/controller/handon.go", "if free -= h.Need; free < 0 {", "if free -= h.Need; free < -99 {", "TestPassReads", ""},
+	{"commits what has failed", "internal/ledger/group.go", "failed = m\n\t\t\t\t\treturn errAgain", "failed = m", "TestGroupPoison", ""},
+	{"one tenant takes all turns", "internal/batch/batch.go", "l.turns = append(l.turns[1:], party)", "", "TestPartiesTakeTurns", ""},
 }
 
 // TestMutants puts each mutant into the source, by an overlay, and runs the
@@ -94,7 +102,7 @@ func TestMutants(t *testing.T) {
 				t.Fatal(err)
 			}
 			cmd := exec.Command("go", "test", "-vet=off", "-failfast", "-count=1", "-timeout=120s", "-overlay", list, "-run", m.run,
-				"./internal/sim", "./internal/lifecycle")
+				"./internal/sim", "./internal/lifecycle", "./internal/ledger", "./internal/batch")
 			cmd.Dir = root
 			out, err := cmd.CombinedOutput()
 			text := string(out)

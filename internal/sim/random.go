@@ -85,7 +85,9 @@ func RandomScenario(seed uint64, messages int) Scenario {
 	}
 	lag, full, ignores := rnd.IntN(4), rnd.IntN(4), rnd.IntN(2) == 0
 	counts, usedLag := rnd.IntN(2) == 0, time.Duration(rnd.IntN(3))*time.Minute
+	perMinute := []int{60, 6, 2, 1}[rnd.IntN(4)]
 	return Scenario{Name: fmt.Sprintf("seed %d", seed), Actors: list, Setup: func(w *World) {
+		w.Config.Submissions = perMinute
 		w.Vertex.Lag = lag
 		w.Vertex.Admit = w.fullAnswer(full)
 		if full == 3 {

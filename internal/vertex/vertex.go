@@ -34,6 +34,11 @@ const (
 	LabelDeployment = "berth-deployment"
 )
 
+// PageSize is how many jobs a list returns in one call: [Client.Live] and
+// [Client.Find] make one for every so many. It is what gcloud asks for; the
+// largest that is served is not documented.
+const PageSize = 100
+
 // A Client talks to Vertex AI. All errors are [*Error]. Implementations set a
 // deadline of their own on every call, unless the context has an earlier one,
 // and repeat nothing.

@@ -13,13 +13,13 @@ import (
 )
 
 func testAbsent(t *testing.T, l ledger.Ledger) {
-	found := read(t, l, &ledger.Resource{Name: pool}, &ledger.Record{Key: "k"}, &ledger.Lease{Name: "a/b"})
-	same(t, []any{(*ledger.Resource)(nil), (*ledger.Record)(nil), (*ledger.Lease)(nil)}, found)
+	found := read(t, l, &ledger.Resource{Name: pool}, &ledger.Record{Key: "k"}, &ledger.Lease{Name: "a/b"}, &ledger.Budget{Name: "a/b"})
+	same(t, []any{(*ledger.Resource)(nil), (*ledger.Record)(nil), (*ledger.Lease)(nil), (*ledger.Budget)(nil)}, found)
 }
 
 // A field that is added to a document and forgotten by a ledger fails here.
 func testEveryField(t *testing.T, l ledger.Ledger) {
-	docs := []any{&ledger.Resource{}, &ledger.Record{}, &ledger.Lease{}}
+	docs := []any{&ledger.Resource{}, &ledger.Record{}, &ledger.Lease{}, &ledger.Budget{}}
 	var f filler
 	for _, d := range docs {
 		f.fill(reflect.ValueOf(d).Elem())
@@ -32,6 +32,7 @@ func testEveryField(t *testing.T, l ledger.Ledger) {
 		&ledger.Resource{Name: docs[0].(*ledger.Resource).Name},
 		&ledger.Record{Key: docs[1].(*ledger.Record).Key},
 		&ledger.Lease{Name: docs[2].(*ledger.Lease).Name},
+		&ledger.Budget{Name: docs[3].(*ledger.Budget).Name},
 	}
 	write(t, l, bare...)
 	same(t, bare, read(t, l, bare...))

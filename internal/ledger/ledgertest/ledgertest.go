@@ -78,6 +78,8 @@ func named(docs ...any) ledger.Names {
 			n.Records = append(n.Records, d.Key)
 		case *ledger.Lease:
 			n.Leases = append(n.Leases, d.Name)
+		case *ledger.Budget:
+			n.Budgets = append(n.Budgets, d.Name)
 		}
 	}
 	return n
@@ -105,6 +107,8 @@ func put(tx ledger.Tx, doc any) {
 		tx.PutRecord(doc)
 	case *ledger.Lease:
 		tx.PutLease(doc)
+	case *ledger.Budget:
+		tx.PutBudget(doc)
 	}
 }
 
@@ -123,6 +127,8 @@ func read(t *testing.T, l ledger.Ledger, like ...any) []any {
 				found = append(found, tx.Record(d.Key))
 			case *ledger.Lease:
 				found = append(found, tx.Lease(d.Name))
+			case *ledger.Budget:
+				found = append(found, tx.Budget(d.Name))
 			}
 		}
 	})

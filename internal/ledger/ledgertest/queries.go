@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"example.com/berth/internal/capacity"
@@ -21,16 +22,17 @@ func waiting(resource string, n int, shapes ...capacity.Shape) *ledger.Record {
 	key := message.Key(fmt.Sprintf("k%02d", 50-n))
 	r := &ledger.Record{Key: key, Resource: resource, Order: ledger.OrderKey(0, at(n), key)}
 	r.State = lifecycle.Waiting
+	r.Spec = strings.Repeat("x", n)
 	for i, s := range shapes {
-		r.Ask = append(r.Ask, capacity.Need{WorkerPool: i, Shape: s, Replicas: 1})
+		r.Ask = append(r.Ask, capacity.Need{WorkerPool: i, Shape: s, Replicas: capacity.Replicas(1 + i + n)})
 	}
 	return r
 }
 
-func headsOf(records ...*ledger.Record) []ledger.Head {
+func headsOf(line capacity.Shape, records ...*ledger.Record) []ledger.Head {
 	var heads []ledger.Head
 	for _, r := range records {
-		heads = append(heads, ledger.Head{Order: r.Order, Key: r.Key})
+		heads = append(heads, r.HeadIn(line.String()))
 	}
 	return heads
 }
@@ -46,12 +48,12 @@ func testLine(t *testing.T, l ledger.Ledger) {
 		limit           int
 		want            []ledger.Head
 	}{
-		{pool, "", cpu, 10, headsOf(b, c, a)},
-		{pool, "", cpu, 2, headsOf(b, c)},
-		{pool, c.Order, cpu, 10, headsOf(a)},
+		{pool, "", cpu, 10, headsOf(cpu, b, c, a)},
+		{pool, "", cpu, 2, headsOf(cpu, b, c)},
+		{pool, c.Order, cpu, 10, headsOf(cpu, a)},
 		{pool, a.Order, cpu, 10, nil},
-		{pool, "", gpu, 10, headsOf(b, onlyGPU)},
-		{other, "", cpu, 10, headsOf(elsewhere)},
+		{pool, "", gpu, 10, headsOf(gpu, b, onlyGPU)},
+		{other, "", cpu, 10, headsOf(cpu, elsewhere)},
 		{pool, "", capacity.Shape{MachineType: "m"}.Normal(), 10, nil},
 		{pool, "", cpu, 0, nil},
 	} {

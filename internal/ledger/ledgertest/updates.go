@@ -63,9 +63,11 @@ func testUnnamed(t *testing.T, l ledger.Ledger) {
 		"read of a resource": func(tx ledger.Tx) { tx.Resource(other) },
 		"read of a record":   func(tx ledger.Tx) { tx.Record("other") },
 		"read of a lease":    func(tx ledger.Tx) { tx.Lease("other") },
+		"read of a budget":   func(tx ledger.Tx) { tx.Budget("other") },
 		"put of a resource":  func(tx ledger.Tx) { tx.PutResource(&ledger.Resource{Name: other}) },
 		"put of a record":    func(tx ledger.Tx) { tx.PutRecord(&ledger.Record{Key: "other"}) },
 		"put of a lease":     func(tx ledger.Tx) { tx.PutLease(&ledger.Lease{Name: "other"}) },
+		"put of a budget":    func(tx ledger.Tx) { tx.PutBudget(&ledger.Budget{Name: "other"}) },
 	} {
 		func() {
 			defer func() {
@@ -73,7 +75,7 @@ func testUnnamed(t *testing.T, l ledger.Ledger) {
 					t.Errorf("%s that the update does not name panics with %q", name, text)
 				}
 			}()
-			names := ledger.Names{Resources: []string{pool}, Records: records("k").Records, Leases: []string{"l"}}
+			names := ledger.Names{Resources: []string{pool}, Records: records("k").Records, Leases: []string{"l"}, Budgets: []string{"b"}}
 			err := l.Update(t.Context(), names, func(tx ledger.Tx) error { use(tx); return nil })
 			t.Errorf("%s that the update does not name: error %v, want a panic", name, err)
 		}()
@@ -82,7 +84,7 @@ func testUnnamed(t *testing.T, l ledger.Ledger) {
 }
 
 func testNothingNamed(t *testing.T, l ledger.Ledger) {
-	for _, names := range []ledger.Names{{}, records(""), {Resources: []string{""}}, {Leases: []string{"l", ""}}} {
+	for _, names := range []ledger.Names{{}, records(""), {Resources: []string{""}}, {Leases: []string{"l", ""}}, {Budgets: []string{""}}} {
 		err := l.Update(t.Context(), names, func(ledger.Tx) error { return nil })
 		if err == nil {
 			t.Errorf("update of %+v: no error", names)

@@ -1,0 +1,294 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"example.com/berth/internal/batch"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/vertex"
+)
+
+// Pace: Vertex AI takes so many submissions a minute per project and region, and
+// a [ledger.Budget] says who may make them. A resource has a few tokens at hand
+// for what comes by; once they are used, admitted requests stay RESERVED, and
+// the foremost of them, by priority and age, go as tokens come free: when
+// somebody has just been admitted, and in every pass.
+
+// atHand is how many tokens a resource is lent beforehand.
+func (c *Controller) atHand() int { return max(1, c.cfg.Submissions/6) }
+
+func budgetFor(tx ledger.Tx, resource string) *ledger.Budget {
+	parent := parentOf(resource)
+	if b := tx.Budget(parent); b != nil {
+		return b
+	}
+	return &ledger.Budget{Name: parent}
+}
+
+// lend sees to the tokens that a resource has at hand. It has none while
+// requests wait for their turn, here or before those of this resource: then every
+// token goes to the foremost. The caller puts both documents.
+func (c *Controller) lend(now time.Time, b *ledger.Budget, res *ledger.Resource) (changed bool) {
+	idle := res.State == vertex.Running && res.Pending() == 0 && !now.Before(b.NotBefore) &&
+		!b.Behind(now, "~", c.cfg.Tick) // behind whoever there is
+	fresh := res.Tokens.Left*2 >= c.atHand() && res.Tokens.Until.Sub(now) > c.cfg.Policy.MaxAge/2
+	if idle && fresh || !idle && res.Tokens == (ledger.Tokens{}) {
+		return false
+	}
+	b.Return(now, res.Name, res.Tokens.Left)
+	res.Tokens = ledger.Tokens{}
+	if n := min(c.atHand(), b.Free(now, c.cfg.Submissions)); idle && n > 0 {
+		// As long as a view admits anything.
+		res.Tokens = ledger.Tokens{Left: n, Until: now.Add(c.cfg.Policy.MaxAge)}
+		b.Lend(now, res.Name, n, res.Tokens.Until)
+	}
+	return true
+}
+
+// slowDown stops the submissions of all instances for a while, after Vertex AI
+// said that there were too many.
+func (c *Controller) slowDown(tx ledger.Tx, res *ledger.Resource) {
+	b := budgetFor(tx, res.Name)
+	b.Pause(tx.Now(), c.cfg.RateRetry, c.cfg.MaxBackOff)
+	c.lend(tx.Now(), b, res)
+	tx.PutBudget(b)
+	tx.PutResource(res)
+}
+
+// turns is what one instance knows of the pace.
+type turns struct {
+	mu    sync.Mutex
+	none  map[string]time.Time // by region: no token comes free before, on the monotonic clock
+	lines map[string]*batch.Line[*turn]
+}
+
+// A turn is a reservation of this instance that asks for its turn.
+type turn struct {
+	rec   *ledger.Record // as it is after; Submitting if its turn has come
+	began time.Time      // when the update that leased it began
+	err   error
+}
+
+func newTurns() *turns {
+	return &turns{none: map[string]time.Time{}, lines: map[string]*batch.Line[*turn]{}}
+}
+
+func (t *turns) line(parent string) *batch.Line[*turn] {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lines[parent] == nil {
+		t.lines[parent] = batch.NewLine[*turn](batch.Limits{Items: 1000, Bytes: 1000, Waiting: 4000, WaitingBytes: 4000})
+	}
+	return t.lines[parent]
+}
+
+func (t *turns) noneBefore(parent string, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.none[parent] = at
+}
+
+func (t *turns) hopeless(parent string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return now.Before(t.none[parent])
+}
+
+// takeTurn asks for the turn of a request that has just been admitted and found
+// no token at hand, and submits it if it comes at once. Requests that ask
+// together are served together.
+func (c *Controller) takeTurn(ctx context.Context, rec *ledger.Record) error {
+	parent := parentOf(rec.Resource)
+	if c.turns.hopeless(parent, c.env.Monotonic()) {
+		return nil
+	}
+	own := &turn{rec: rec}
+	err := c.turns.line(parent).Do(ctx, rec.Tenant, 1, own, func(ctx context.Context, asking []*turn) {
+		var resources []string
+		for _, t := range asking {
+			resources = append(resources, t.rec.Resource)
+		}
+		slices.Sort(resources)
+		began := c.env.Monotonic()
+		given, err := c.giveTurns(ctx, parent, slices.Compact(resources), false)
+		var others []*ledger.Record
+		for _, rec := range given.moved {
+			if i := slices.IndexFunc(asking, func(t *turn) bool { return t.rec.Key == rec.Key }); i >= 0 {
+				asking[i].rec, asking[i].began = rec, began
+			} else {
+				others = append(others, rec)
+			}
+		}
+		for _, t := range asking {
+			t.err = err
+		}
+		c.carryOnAll(ctx, others, began, &Report{})
+	})
+	if err = cmp.Or(err, own.err); err == nil && own.rec != rec {
+		c.finish(ctx, own.rec, own.began)
+	}
+	return err
+}
+
+// given is what became of reservations that wait for their turn.
+type given struct {
+	moved []*ledger.Record // submitting now; or back in line, because their pool is lost
+	left  int              // still waiting for their turn
+}
+
+// giveTurns leases as many submissions as the budget has, to the foremost
+// reservations of some resources of one region. With all, these are all that
+// wait in the region, and whoever is left is noted as coming first.
+func (c *Controller) giveTurns(ctx context.Context, parent string, resources []string, all bool) (g given, err error) {
+	var free int
+	var freeIn time.Duration
+	var pending []*ledger.Resource
+	err = ledger.Read(ctx, c.ledger, ledger.Names{Resources: resources, Budgets: []string{parent}}, func(tx ledger.Tx) {
+		g, pending = given{}, nil
+		b := budgetFor(tx, resources[0])
+		free, freeIn = b.Free(tx.Now(), c.cfg.Submissions), b.FreeAt(tx.Now()).Sub(tx.Now())
+		for _, name := range resources {
+			if res := tx.Resource(name); res != nil && res.Pending() > 0 {
+				pending = append(pending, res)
+				g.left += res.Pending()
+			}
+		}
+	})
+	if err != nil {
+		return g, fmt.Errorf("read the budget of %s: %w", parent, err)
+	}
+	if free == 0 && !all {
+		c.turns.noneBefore(parent, c.env.Monotonic().Add(min(freeIn, c.cfg.Tick)))
+		return g, nil
+	}
+	var going, lost []*ledger.Record
+	for _, res := range pending {
+		// One more than can go, to know who comes next; of a resource that is not
+		// there, whoever waits.
+		limit, to := min(free, commitRecords)+1, &going
+		if res.State != vertex.Running {
+			limit, to = commitRecords, &lost
+		}
+		recs, err := c.ledger.InState(ctx, res.Name, lifecycle.Reserved, "", limit)
+		if err != nil {
+			return g, fmt.Errorf("list who waits for a turn on %s: %w", res.Name, err)
+		}
+		*to = append(*to, recs...)
+	}
+	slices.SortFunc(going, func(a, b *ledger.Record) int { return ledger.CompareOrder(a.Order, b.Order) })
+	next := ""
+	if len(going) > free {
+		next, going = going[free].Order, going[:free]
+	}
+	byResource := map[string][]*ledger.Record{}
+	for _, rec := range append(going, lost...) {
+		byResource[rec.Resource] = append(byResource[rec.Resource], rec)
+	}
+	for _, res := range pending {
+		for part := range inCommits(byResource[res.Name]) {
+			moved, err := c.leaseTurns(ctx, res.Name, part, next, all, len(pending) == 1)
+			if err != nil {
+				return g, fmt.Errorf("give %d turns on %s: %w", len(part), res.Name, err)
+			}
+			g.moved = append(g.moved, moved...)
+			g.left -= len(moved)
+		}
+	}
+	slices.SortFunc(g.moved, func(a, b *ledger.Record) int { return ledger.CompareOrder(a.Order, b.Order) })
+	if all && len(going) == 0 && next != "" {
+		err = c.noteForemost(ctx, parent, next)
+	}
+	return g, err
+}
+
+// leaseTurns gives reservations of one resource their turn in one update, as far
+// as the budget goes. next is the order key of who comes first after them, ""
+// for nobody. With more, the resource is lent tokens beforehand if any are left.
+func (c *Controller) leaseTurns(ctx context.Context, resource string, recs []*ledger.Record, next string, all, more bool) (moved []*ledger.Record, err error) {
+	names := ledger.Names{Resources: []string{resource}, Budgets: []string{parentOf(resource)}}
+	for _, rec := range recs {
+		names.Records = append(names.Records, rec.Key)
+		names.Bytes += rec.Weight()
+	}
+	err = c.desk.Update(ctx, names, func(tx ledger.Tx) error {
+		moved = nil
+		res, b, now, first := tx.Resource(resource), budgetFor(tx, resource), tx.Now(), next
+		if res == nil {
+			return nil
+		}
+		before, spent := res.Version, 0
+		for _, key := range names.Records {
+			rec := tx.Record(key)
+			if rec == nil || rec.State != lifecycle.Reserved {
+				continue
+			}
+			switch p := lost(now, res, rec, c.cfg.Policy); {
+			case p != nil:
+				c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Withdrawn}, p)
+			case b.Free(now, c.cfg.Submissions) == spent || !all && b.Behind(now, rec.Order, c.cfg.Tick):
+				if first == "" || rec.Order < first {
+					first = rec.Order
+				}
+				continue
+			default:
+				c.move(tx, res, rec, c.lease(tx, rec), nil)
+				spent++
+			}
+			tx.PutRecord(rec)
+			moved = append(moved, rec)
+		}
+		b.Spend(now, spent)
+		if all || first != "" && !b.Behind(now, first, c.cfg.Tick) {
+			b.Foremost, b.ForemostAt = first, now
+		}
+		if more && c.lend(now, b, res) || res.Version != before {
+			tx.PutResource(res)
+		}
+		tx.PutBudget(b)
+		return nil
+	})
+	return moved, err
+}
+
+// noteForemost keeps it known who comes first while there are no tokens at all.
+func (c *Controller) noteForemost(ctx context.Context, parent, first string) error {
+	err := c.ledger.Update(ctx, ledger.Names{Budgets: []string{parent}}, func(tx ledger.Tx) error {
+		b := tx.Budget(parent)
+		if b == nil || b.Foremost == first && tx.Now().Sub(b.ForemostAt) < c.cfg.Tick/2 {
+			return nil
+		}
+		b.Foremost, b.ForemostAt = first, tx.Now()
+		tx.PutBudget(b)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("note who comes first in %s: %w", parent, err)
+	}
+	return nil
+}
+
+// dispatch gives turns in every region in which reservations wait for one, and
+// submits what has its turn.
+func (c *Controller) dispatch(ctx context.Context, r *Report) error {
+	byParent := map[string][]string{}
+	for name := range r.pending {
+		byParent[parentOf(name)] = append(byParent[parentOf(name)], name)
+	}
+	var first error
+	for _, parent := range slices.Sorted(maps.Keys(byParent)) {
+		slices.Sort(byParent[parent])
+		began := c.env.Monotonic()
+		g, err := c.giveTurns(ctx, parent, byParent[parent], true)
+		first = cmp.Or(first, err)
+		r.Pending += g.left
+		c.carryOnAll(ctx, g.moved, began, r)
+	}
+	return first
+}
