@@ -41,6 +41,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
@@ -125,6 +126,7 @@ type Controller struct {
 	looks  singleflight.Group
 	passes atomic.Int64 // of this instance
 	turns  *turns
+	hints  *rate.Limiter
 }
 
 // Env is the part of the world that a test replaces.
@@ -165,7 +167,8 @@ func RealEnv() Env {
 
 // New returns a controller. The logger must not be nil.
 func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
-	return &Controller{cfg: cfg, ledger: l, desk: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, turns: newTurns(), env: env}
+	return &Controller{cfg: cfg, ledger: l, desk: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, turns: newTurns(),
+		hints: rate.NewLimiter(rate.Limit(float64(cfg.Polls)/3/60), max(1, cfg.Polls/10)), env: env}
 }
 
 // resolve makes the full name of the persistent resource that a request means.

@@ -221,7 +221,7 @@ func (c *Controller) takeLease(ctx context.Context, holder string, d time.Durati
 }
 
 func (c *Controller) dropLease(ctx context.Context, holder string) error {
-	err := c.ledger.Update(ctx, ledger.Names{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
+	err := c.ledger.Update(ctx, ledger.Names{Leases: []string{ReconcileLease}, Recent: true}, func(tx ledger.Tx) error {
 		if l := tx.Lease(ReconcileLease); l != nil && l.Holder == holder {
 			l.Until = tx.Now()
 			tx.PutLease(l)

@@ -169,9 +169,13 @@ func (c *Controller) handOnNow(ctx context.Context, resource string) error {
 }
 
 // Hint tells of a job that may have changed: one Get, and if it has ended its
-// replicas are handed on. It never starts a pass, so a flood of hints costs no
-// more than as many Gets.
+// replicas are handed on. It never starts a pass, and an instance follows no more
+// hints than a third of its share of Vertex AI's calls allows: the others are
+// dropped, since the tick learns the same.
 func (c *Controller) Hint(ctx context.Context, job string) error {
+	if !c.hints.AllowN(c.env.Monotonic(), 1) {
+		return nil
+	}
 	j, err := c.vertex.Get(ctx, job)
 	switch {
 	case err != nil && vertex.KindOf(err) == vertex.NotFound:

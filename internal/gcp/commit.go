@@ -160,7 +160,7 @@ var commitRules = map[codes.Code]answer{
 	codes.Unimplemented:     refused,
 }
 
-// commit sends a commit, once, and remembers the records that it wrote.
+// commit sends a commit, once, and remembers what it wrote.
 func (l *Ledger) commit(ctx context.Context, t *tx, writes []write) (answer, error) {
 	req := &firestorepb.CommitRequest{Database: l.database}
 	for _, w := range writes {
@@ -177,8 +177,8 @@ func (l *Ledger) commit(ctx context.Context, t *tx, writes []write) (answer, err
 	}
 	if err == nil && len(done.GetWriteResults()) == len(writes) {
 		for i, w := range writes {
-			if r, ok := t.puts[w.id].(*ledger.Record); ok {
-				l.recent.keep(w.id, r, done.GetWriteResults()[i].GetUpdateTime(), done.GetCommitTime(), time.Now())
+			if put := t.puts[w.id]; put != nil {
+				l.recent.keep(w.id, put, done.GetWriteResults()[i].GetUpdateTime(), done.GetCommitTime(), time.Now())
 			}
 		}
 	}

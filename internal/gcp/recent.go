@@ -17,10 +17,11 @@ const (
 	recentBytes = 8 << 20
 )
 
-// recent remembers the records that this process wrote last, so that the next
-// write of one needs no read before it: a request is admitted, submitted and
-// marked as told within seconds, by one process. It is a guess at what a read
-// would show; the commit finds out.
+// recent remembers the records and leases that this process wrote last, so that
+// the next write of one needs no read before it: a request is admitted, submitted
+// and marked as told within seconds, by one process. It is a guess at what a read
+// would show; the commit finds out. Documents that everybody writes are not worth
+// the guess.
 type recent struct {
 	mu      sync.Mutex
 	written map[id]memory
@@ -28,7 +29,7 @@ type recent struct {
 	bytes   int
 }
 
-// A memory is a record as it was written.
+// A memory is a document as it was written.
 type memory struct {
 	version
 	weight int
@@ -36,8 +37,18 @@ type memory struct {
 	heard  time.Time // when the commit's answer came, on the monotonic clock
 }
 
-// keep remembers a record in place of what was known of it.
-func (r *recent) keep(i id, rec *ledger.Record, update, commit *timestamppb.Timestamp, now time.Time) {
+// keep remembers a document, if it is of a kind to be remembered, in place of
+// what was known of it.
+func (r *recent) keep(i id, doc any, update, commit *timestamppb.Timestamp, now time.Time) {
+	weight := 0
+	switch doc := doc.(type) {
+	case *ledger.Record:
+		weight = doc.Weight()
+	case *ledger.Lease:
+		weight = len(doc.Name) + len(doc.Holder)
+	default:
+		return
+	}
 	if update == nil || commit == nil {
 		return
 	}
@@ -47,7 +58,7 @@ func (r *recent) keep(i id, rec *ledger.Record, update, commit *timestamppb.Time
 	if r.written == nil {
 		r.written = map[id]memory{}
 	}
-	m := memory{version{rec, update}, rec.Weight(), commit.AsTime(), now}
+	m := memory{version{doc, update}, weight, commit.AsTime(), now}
 	r.written[i] = m
 	r.order = append(r.order, i)
 	r.bytes += m.weight
@@ -56,7 +67,7 @@ func (r *recent) keep(i id, rec *ledger.Record, update, commit *timestamppb.Time
 	}
 }
 
-// take returns the records with those ids, and forgets them: their next owner
+// take returns the documents with those ids, and forgets them: their next owner
 // changes them. The snapshot's time is the latest of their commits', moved on by
 // the time since its answer, which is at most the ledger's time now.
 func (r *recent) take(ids []id, now time.Time) (snap snapshot, all bool) {

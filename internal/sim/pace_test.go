@@ -222,6 +222,21 @@ func TestPollingIsMetered(t *testing.T) {
 	}
 }
 
+// A flood of hints makes no flood of calls.
+func TestHintsAreMetered(t *testing.T) {
+	w := New(t)
+	w.Ask(Job{ID: "a", CPU: 1})
+	for range 1000 {
+		w.Now = w.Now.Add(time.Second / 100)
+		if err := w.Controller.Hint(context.Background(), w.JobOf("a")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if gets := w.Vertex.Calls()["get"]; gets < w.Config.Polls/10 || gets > w.Config.Polls/3 {
+		t.Errorf("%d gets for a thousand hints in ten seconds; want %d to %d", gets, w.Config.Polls/10, w.Config.Polls/3)
+	}
+}
+
 // Hundreds of jobs that end at once are asked for in several passes, and all of
 // them in the end.
 func TestManyEndAtOnce(t *testing.T) {
