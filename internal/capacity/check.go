@@ -122,6 +122,23 @@ func find(pools []Pool, used Replicas, ask Ask, shape Shape) Finding {
 	return f
 }
 
+// fitsEmpty says whether what the ask has of a shape fits when nothing is in
+// use. It is find's answer without the explanation, for trying many asks.
+func fitsEmpty(pools []Pool, ask Ask, shape Shape) bool {
+	var items, limits []Replicas
+	for _, n := range ask {
+		if n.Shape.Normal() == shape {
+			items = append(items, n.Replicas)
+		}
+	}
+	for _, p := range pools {
+		if p.Shape.Normal() == shape {
+			limits = append(limits, p.Limit())
+		}
+	}
+	return placeable(limits, 0, items)
+}
+
 // short is the least number of replicas that have to be freed. It is at most
 // used, because the items fit when nothing is in use.
 func short(limits []Replicas, used Replicas, items []Replicas) Replicas {
@@ -174,13 +191,8 @@ func suggest(pools []Pool, ask Ask, findings []Finding) {
 		return nil
 	}
 	fits := func(n Need) bool {
-		next := append(slices.Clone(settled), n)
-		for _, m := range next {
-			if f := find(pools, 0, next, m.Shape.Normal()); f.Verdict != Fits {
-				return false
-			}
-		}
-		return true
+		next := append(settled[:len(settled):len(settled)], n)
+		return !slices.ContainsFunc(next, func(m Need) bool { return !fitsEmpty(pools, next, m.Shape.Normal()) })
 	}
 	for _, n := range ask { // what stays as it is comes first, so that edits make room around it
 		if bad(n.Shape.Normal()) == nil {

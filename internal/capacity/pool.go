@@ -1,7 +1,6 @@
 package capacity
 
 import (
-	"maps"
 	"math"
 	"slices"
 )
@@ -55,10 +54,12 @@ type Ask []Need
 func (a Ask) Shapes() []Shape {
 	var shapes []Shape
 	for _, n := range a {
-		shapes = append(shapes, n.Shape.Normal())
+		if s := n.Shape.Normal(); !slices.Contains(shapes, s) { // mostly there is one
+			shapes = append(shapes, s)
+		}
 	}
 	slices.SortFunc(shapes, Shape.Compare)
-	return slices.Compact(shapes)
+	return shapes
 }
 
 // Replicas is the sum over all worker pools.
@@ -74,9 +75,14 @@ type Use map[Shape]Replicas
 
 // Add counts an ask into the use.
 func (u Use) Add(a Ask) {
-	for _, n := range a {
-		s := n.Shape.Normal()
-		u[s] = u[s].Plus(n.Replicas)
+	for len(a) > 0 {
+		s, n := a[0].Shape.Normal(), a[0].Replicas
+		// Worker pools of one shape are counted as one: to find a shape's entry
+		// costs more than all the rest.
+		for a = a[1:]; len(a) > 0 && a[0].Shape.Normal() == s; a = a[1:] {
+			n = n.Plus(a[0].Replicas)
+		}
+		u[s] = u[s].Plus(n)
 	}
 }
 
@@ -95,10 +101,17 @@ func Limits(pools []Pool) Use {
 // be admitted there anyway, and the machines it names are gone.
 func Overdrawn(pools []Pool, use Use) Use {
 	over := Use{}
-	limits := Limits(pools)
-	for _, s := range slices.SortedFunc(maps.Keys(use), Shape.Compare) {
-		if limit, known := limits[s]; known && use[s] > limit {
-			over[s] = use[s] - limit
+	for s, used := range use {
+		var limit Replicas
+		known := false
+		for _, p := range pools { // few, and to compare shapes is cheaper than to hash them
+			if p.Shape.Normal() == s {
+				known = true
+				limit = limit.Plus(p.Limit())
+			}
+		}
+		if known && used > limit {
+			over[s] = used - limit
 		}
 	}
 	return over

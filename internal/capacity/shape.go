@@ -75,19 +75,23 @@ func (s Shape) Normal() Shape {
 //
 //	n1-standard-4/NVIDIA_TESLA_T4:1/pd-ssd:100
 func (s Shape) String() string {
-	var b strings.Builder
-	b.WriteString(s.MachineType)
+	var room [96]byte // enough for the machines there are
+	b := append(room[:0], s.MachineType...)
 	if s.Accelerator != "" {
-		fmt.Fprintf(&b, "/%s:%d", s.Accelerator, s.AcceleratorCount)
+		b = appendCount(b, s.Accelerator, s.AcceleratorCount)
 	}
 	if s.TPUTopology != "" {
-		b.WriteString("/tpu=" + s.TPUTopology)
+		b = append(append(b, "/tpu="...), s.TPUTopology...)
 	}
 	if s.GPUPartition != "" {
-		b.WriteString("/gpu=" + s.GPUPartition)
+		b = append(append(b, "/gpu="...), s.GPUPartition...)
 	}
-	fmt.Fprintf(&b, "/%s:%d", s.DiskType, s.DiskSizeGB)
-	return b.String()
+	return string(appendCount(b, s.DiskType, s.DiskSizeGB))
+}
+
+func appendCount(b []byte, name string, count int32) []byte {
+	b = append(append(b, '/'), name...)
+	return strconv.AppendInt(append(b, ':'), int64(count), 10)
 }
 
 // MarshalText lets a shape be a key of a JSON object.
@@ -104,30 +108,28 @@ func (s *Shape) UnmarshalText(text []byte) error {
 
 // ParseShape reads what [Shape.String] wrote.
 func ParseShape(text string) (Shape, error) {
-	parts := strings.Split(text, "/")
-	if len(parts) < 2 {
+	machine, rest, ok := strings.Cut(text, "/")
+	if !ok {
 		return Shape{}, fmt.Errorf("capacity: %q is not a shape: want machine/disk:size", text)
 	}
-	s := Shape{MachineType: parts[0]}
-	disk := len(parts) - 1
-	for _, part := range parts[1:disk] {
-		var ok bool
-		if v, found := strings.CutPrefix(part, "tpu="); found {
-			s.TPUTopology, ok = v, true
-		} else if v, found := strings.CutPrefix(part, "gpu="); found {
-			s.GPUPartition, ok = v, true
-		} else {
-			s.Accelerator, s.AcceleratorCount, ok = cutCount(part)
+	s := Shape{MachineType: machine}
+	for {
+		part, after, more := strings.Cut(rest, "/")
+		if !more { // the last part is the disk
+			if s.DiskType, s.DiskSizeGB, ok = cutCount(part); !ok {
+				return Shape{}, fmt.Errorf("capacity: %q is not a shape: disk %q is not type:size", text, part)
+			}
+			return s, nil
 		}
-		if !ok {
+		rest = after
+		if v, found := strings.CutPrefix(part, "tpu="); found {
+			s.TPUTopology = v
+		} else if v, found := strings.CutPrefix(part, "gpu="); found {
+			s.GPUPartition = v
+		} else if s.Accelerator, s.AcceleratorCount, ok = cutCount(part); !ok {
 			return Shape{}, fmt.Errorf("capacity: %q is not a shape: part %q is not name:count", text, part)
 		}
 	}
-	var ok bool
-	if s.DiskType, s.DiskSizeGB, ok = cutCount(parts[disk]); !ok {
-		return Shape{}, fmt.Errorf("capacity: %q is not a shape: disk %q is not type:size", text, parts[disk])
-	}
-	return s, nil
 }
 
 func cutCount(part string) (string, int32, bool) {

@@ -45,6 +45,7 @@ func (v view) strangers(res *ledger.Resource) {
 			res.Foreign = append(res.Foreign, ledger.Foreign{Job: job.Name, Ask: job.Ask})
 		}
 	}
+	res.Settle()
 }
 
 // see asks Vertex AI about one resource: two calls. at is the ledger's time of

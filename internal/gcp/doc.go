@@ -6,22 +6,24 @@
 //
 // # Documents
 //
-// There are three collections. A document's id is the resource's or lease's
-// name with "/" written as "~", or the record's key.
+// There are four collections. A document's id is the resource's, lease's or
+// budget's name with "/" written as "~", or the record's key.
 //
 //	resources   name          string      what [Ledger.Resources] orders by
 //	requests    resource      string      the rest of what queries look at, each
 //	            state         string      there only while it is needed: resource,
 //	            order         string      state and order in records with a
-//	            lines         []string    reservation, lines while one waits,
-//	            wakeAt        timestamp   outbox while a letter is unsent (the time
-//	            outbox        timestamp   of the oldest such)
+//	            lines         []string    reservation; lines, the replicas needed of
+//	            needs         []integer   each, and the size of the specification
+//	            size          integer     in bytes while one waits; outbox while a
+//	            wakeAt        timestamp   letter is unsent (the time of the oldest
+//	            outbox        timestamp   such)
 //	            expireAt      timestamp   when Firestore may delete it
 //	leases
-//	all         doc           map         the document itself, as its JSON form in
-//	                                      native values; never indexed
+//	budgets
+//	all         doc           string      the document itself, as JSON; never indexed
 //	            token         string      drawn at random by the commit that wrote it
-//	            layout        integer     1, this layout; another is refused
+//	            layout        integer     2, this layout; another is refused
 //
 // Nothing is kept outside doc that does not follow from doc, but token. The
 // indexes that the queries need are in [Indexes]; all others are to be off,

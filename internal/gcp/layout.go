@@ -41,7 +41,7 @@ var Indexes = []Index{
 }
 
 // layout is the layout of documents described in the package comment.
-const layout = 1
+const layout = 2
 
 // An id is a document's place: its collection and the name or key by which the
 // ledger knows it.
@@ -123,10 +123,12 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 		fields["order"] = stringValue(r.Order)
 	}
 	if lines := r.Lines(); len(lines) > 0 {
-		list := &firestorepb.ArrayValue{}
+		list, needs := &firestorepb.ArrayValue{}, &firestorepb.ArrayValue{}
 		for _, l := range lines {
 			list.Values = append(list.Values, stringValue(l))
+			needs.Values = append(needs.Values, integerValue(int64(r.HeadIn(l).Need)))
 		}
+		fields["needs"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: needs}}
 		fields["size"] = integerValue(int64(len(r.Spec)))
 		fields["lines"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: list}}
 	}

@@ -3,7 +3,6 @@ package gcp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -23,18 +22,21 @@ func (l *Ledger) Line(ctx context.Context, resource, shape, after string, limit 
 	var heads []ledger.Head
 	err := l.query(ctx, lineQuery(resource, shape, after), limit, func(d *firestorepb.Document) error {
 		f := d.GetFields()
-		var ask capacity.Ask
-		if err := decode(f["doc"].GetMapValue().GetFields()["ask"], &ask); err != nil {
-			return fmt.Errorf("gcp: the ask of %s cannot be read: %w", shortName(d), err)
+		h := ledger.Head{Order: f["order"].GetStringValue(), Key: keyOf(d), Size: int(f["size"].GetIntegerValue())}
+		lines, needs := f["lines"].GetArrayValue().GetValues(), f["needs"].GetArrayValue().GetValues()
+		for i, l := range lines {
+			if l.GetStringValue() == shape && i < len(needs) {
+				h.Need = capacity.Replicas(needs[i].GetIntegerValue())
+			}
 		}
-		heads = append(heads, ledger.HeadOf(shape, f["order"].GetStringValue(), keyOf(d), ask, int(f["size"].GetIntegerValue())))
+		heads = append(heads, h)
 		return nil
 	})
 	return heads, err
 }
 
 func lineQuery(resource, shape, after string) query {
-	q := query{from: Requests, order: "order", fields: []string{"order", "size", "doc.ask"}, filters: []*firestorepb.StructuredQuery_Filter{
+	q := query{from: Requests, order: "order", fields: []string{"order", "lines", "needs", "size"}, filters: []*firestorepb.StructuredQuery_Filter{
 		where("resource", firestorepb.StructuredQuery_FieldFilter_EQUAL, stringValue(resource)),
 		where("lines", firestorepb.StructuredQuery_FieldFilter_ARRAY_CONTAINS, stringValue(shape)),
 	}}

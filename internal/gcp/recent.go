@@ -40,7 +40,7 @@ type memory struct {
 // keep remembers a document, if it is of a kind to be remembered, in place of
 // what was known of it.
 func (r *recent) keep(i id, doc any, update, commit *timestamppb.Timestamp, now time.Time) {
-	weight := 0
+	var weight int
 	switch doc := doc.(type) {
 	case *ledger.Record:
 		weight = doc.Weight()

@@ -46,6 +46,7 @@ func (c copier) resource(r *Resource) *Resource {
 		return nil
 	}
 	n := *r
+	n.use = nil
 	n.CreateTime = c.time(r.CreateTime)
 	n.Pools = list(c, r.Pools, nil)
 	n.SeenAt = c.time(r.SeenAt)

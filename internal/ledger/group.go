@@ -130,11 +130,19 @@ func (g *Group) commit(ctx context.Context, members []*member) {
 		var failed *member
 		err := g.Ledger.Update(ctx, union(members), func(tx Tx) error {
 			failed = nil
+			var res *Resource
 			for _, m := range members {
-				if m.run(tx); m.err != nil || m.panicked != nil {
+				put := m.run(&passedOn{tx, res})
+				if m.err != nil || m.panicked != nil {
 					failed = m
 					return errAgain
 				}
+				if put != nil {
+					res = put
+				}
+			}
+			if res != nil {
+				tx.PutResource(res)
 			}
 			return nil
 		})
@@ -155,14 +163,29 @@ func (g *Group) commit(ctx context.Context, members []*member) {
 	}
 }
 
-// run runs a member's closure.
-func (m *member) run(tx Tx) {
+// run runs a member's closure. It returns the resource if the member has put it.
+func (m *member) run(tx Tx) (put *Resource) {
 	m.err, m.panicked = nil, nil
 	defer func() { m.panicked = recover() }()
 	own := &groupTx{tx: tx, names: m.names, records: map[message.Key]*Record{}}
 	if m.err = m.closure(own); m.err == nil {
 		own.check()
 	}
+	return own.put
+}
+
+// A passedOn is a run of a group's update: the resource is passed on from member to
+// member, and put once, because a put copies it.
+type passedOn struct {
+	Tx
+	res *Resource // as the last member put it, nil if none has
+}
+
+func (t *passedOn) Resource(name string) *Resource {
+	if t.res != nil {
+		return t.res
+	}
+	return t.Tx.Resource(name)
 }
 
 // union names what any member names.
@@ -187,7 +210,7 @@ type groupTx struct {
 	names   Names
 	res     *Resource // as it was handed out
 	version int64
-	put     bool
+	put     *Resource
 	records map[message.Key]*Record
 }
 
@@ -198,6 +221,9 @@ func (t *groupTx) Now() time.Time { return t.tx.Now() }
 // by the way.
 func (t *groupTx) Resource(name string) *Resource {
 	named(slices.Contains(t.names.Resources, name), name)
+	if t.put != nil {
+		return t.put
+	}
 	r := t.tx.Resource(name)
 	if r != nil && t.res == nil {
 		t.res, t.version = r, r.Version
@@ -220,8 +246,8 @@ func (t *groupTx) Lease(name string) *Lease {
 }
 
 func (t *groupTx) PutResource(r *Resource) {
-	t.put = true
-	t.tx.PutResource(r)
+	named(slices.Contains(t.names.Resources, r.Name), r.Name)
+	t.put = r
 }
 
 func (t *groupTx) PutRecord(r *Record) {
@@ -246,7 +272,7 @@ func (t *groupTx) PutBudget(b *Budget) {
 // next member decided would rest on a move that is not written. Every such move
 // counts up the version.
 func (t *groupTx) check() {
-	if t.res != nil && !t.put && t.res.Version != t.version {
+	if t.res != nil && t.put == nil && t.res.Version != t.version {
 		panic("ledger: an update in a group changed " + t.res.Name + " and did not put it")
 	}
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,10 @@ type Resource struct {
 	// Lines are the waiting requests per shape.
 	Lines map[string]Line `json:"lines,omitempty"`
 
+	// use is Use as far as it is known: summing a thousand holds for each of a
+	// hundred decisions was most of a commit's time. It is never stored.
+	use capacity.Use
+
 	// Version counts the moves that queue, unqueue, take or give. A query result
 	// is complete only if the version read before it still stands.
 	Version int64 `json:"version"`
@@ -59,9 +64,8 @@ type Resource struct {
 const Absent = "ABSENT"
 
 // MaxHolds is how many holds one resource can have: the document is limited to
-// 1 MiB, of which as many holds of four worker pools each take about 90 % by
-// Firestore's own rule of counting.
-const MaxHolds = 1300
+// 1 MiB, of which as many holds of four worker pools each take about 90 %.
+const MaxHolds = 2000
 
 // A Hold is what one reservation has taken.
 type Hold struct {
@@ -109,11 +113,10 @@ func (h Head) Same(other Head) bool {
 	return h.Order == other.Order && h.Key == other.Key && h.Need == other.Need
 }
 
-// HeadOf is the place in a line of a request that asks for ask and has a
-// specification of size bytes.
-func HeadOf(line, order string, key message.Key, ask capacity.Ask, size int) Head {
-	h := Head{Order: order, Key: key, Size: size}
-	for _, n := range ask {
+// HeadIn is the record's place in one of its lines.
+func (r *Record) HeadIn(line string) Head {
+	h := Head{Order: r.Order, Key: r.Key, Size: len(r.Spec)}
+	for _, n := range r.Ask {
 		if n.Shape.Normal().String() == line {
 			h.Need = h.Need.Plus(n.Replicas)
 		}
@@ -121,14 +124,19 @@ func HeadOf(line, order string, key message.Key, ask capacity.Ask, size int) Hea
 	return h
 }
 
-// HeadIn is the record's place in one of its lines.
-func (r *Record) HeadIn(line string) Head { return HeadOf(line, r.Order, r.Key, r.Ask, len(r.Spec)) }
-
 // MaxHeads bounds the heads kept per line.
 const MaxHeads = 16
 
 // Use is everything that is taken: holds, foreign use and what is unexplained.
+// Whoever changes one of these other than by Hold and Release calls Settle.
 func (r *Resource) Use() capacity.Use {
+	if r.use == nil {
+		r.use = r.sum()
+	}
+	return maps.Clone(r.use)
+}
+
+func (r *Resource) sum() capacity.Use {
 	use := capacity.Use{}
 	for _, h := range r.Holds {
 		use.Add(h.Ask)
@@ -145,7 +153,8 @@ func (r *Resource) Use() capacity.Use {
 // Settle recomputes what follows from the rest. Call it after any change to
 // pools, holds or foreign use.
 func (r *Resource) Settle() {
-	r.Overdrawn = capacity.Overdrawn(r.Pools, r.Use())
+	r.use = r.sum()
+	r.Overdrawn = capacity.Overdrawn(r.Pools, r.use)
 }
 
 // Join puts a record into its lines. The record has to be Waiting.
@@ -248,9 +257,14 @@ func (r *Resource) Hold(rec *Record, latestEnd time.Time) {
 	if r.Holds == nil {
 		r.Holds = map[message.Key]Hold{}
 	}
+	if _, again := r.Holds[rec.Key]; again || r.use == nil {
+		delete(r.Holds, rec.Key)
+		r.use = r.sum()
+	}
 	r.Holds[rec.Key] = Hold{Ask: rec.Ask, Tenant: rec.Tenant, Run: rec.Run, Pending: rec.State == lifecycle.Reserved, LatestEnd: latestEnd}
 	r.Version++
-	r.Settle()
+	r.use.Add(rec.Ask)
+	r.Overdrawn = capacity.Overdrawn(r.Pools, r.use)
 }
 
 // Turn notes that a reservation waits for its turn to be submitted, or that it

@@ -4,9 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"hash"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -17,48 +14,53 @@ import (
 // order of keys, and whether it came as JSON or YAML make no difference; how a
 // number is written does.
 func fingerprint(root *node, attributes map[string]string) string {
-	h := sha256.New()
-	io.WriteString(h, "data ")
+	b := []byte("data ")
 	if root != nil {
-		canonical(h, root)
+		b = appendCanonical(b, root)
 	}
 	for _, key := range slices.Sorted(maps.Keys(attributes)) {
 		if strings.HasPrefix(key, attributePrefix) {
-			fmt.Fprintf(h, "\nattribute %s %s", quoted(key), quoted(attributes[key]))
+			b = appendQuoted(append(b, "\nattribute "...), key)
+			b = appendQuoted(append(b, ' '), attributes[key])
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
-// canonical writes a document as JSON, keys sorted, without white space.
-func canonical(h hash.Hash, n *node) {
+// appendCanonical writes a document as JSON, keys sorted, without white space.
+func appendCanonical(b []byte, n *node) []byte {
 	switch n.kind {
 	case object:
-		members := slices.SortedFunc(slices.Values(n.members), func(a, b *node) int { return strings.Compare(a.key, b.key) })
-		io.WriteString(h, "{")
+		members := slices.Clone(n.members)
+		slices.SortFunc(members, func(a, b *node) int { return strings.Compare(a.key, b.key) })
+		b = append(b, '{')
 		for _, m := range members {
-			io.WriteString(h, quoted(m.key)+":")
-			canonical(h, m)
-			io.WriteString(h, ",")
+			b = append(appendQuoted(b, m.key), ':')
+			b = append(appendCanonical(b, m), ',')
 		}
-		io.WriteString(h, "}")
+		return append(b, '}')
 	case list:
-		io.WriteString(h, "[")
+		b = append(b, '[')
 		for _, item := range n.items {
-			canonical(h, item)
-			io.WriteString(h, ",")
+			b = append(appendCanonical(b, item), ',')
 		}
-		io.WriteString(h, "]")
+		return append(b, ']')
 	case text:
-		io.WriteString(h, quoted(n.text))
+		return appendQuoted(b, n.text)
 	case null:
-		io.WriteString(h, "null")
-	default:
-		io.WriteString(h, n.text)
+		return append(b, "null"...)
 	}
+	return append(b, n.text...)
 }
 
-func quoted(s string) string {
-	b, _ := json.Marshal(s) // a string always encodes
-	return string(b)
+// appendQuoted writes a string as encoding/json does.
+func appendQuoted(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || strings.IndexByte(`"\<>&`, c) >= 0 {
+			quoted, _ := json.Marshal(s) // a string always encodes
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }

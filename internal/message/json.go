@@ -34,8 +34,7 @@ func parseJSON(data []byte, r *report) *node {
 		r.add(place{}, Malformed, "A \\u escape is half of a surrogate pair, at "+position(data, at)+".", "Send JSON as UTF-8.")
 		return nil
 	}
-	p := jsonParser{dec: json.NewDecoder(bytes.NewReader(data)), r: r}
-	p.dec.UseNumber()
+	p := jsonParser{rest: data, r: r}
 	root := p.value(&node{})
 	if p.count > maxNodes {
 		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), "")
@@ -44,48 +43,51 @@ func parseJSON(data []byte, r *report) *node {
 	return root
 }
 
+// A jsonParser reads text that is known to be valid, so it has nothing to check:
+// what stands where is told by the first byte.
 type jsonParser struct {
-	dec   *json.Decoder
+	rest  []byte
 	r     *report
 	count int
 }
 
-// value reads the next value into n, which knows its place already. The text is
-// known to be valid.
+// value reads the next value into n, which knows its place already.
 func (p *jsonParser) value(n *node) *node {
 	p.count++
 	n.pos = p.count
-	token, err := p.dec.Token()
-	if err != nil || p.count > maxNodes {
+	if p.count > maxNodes {
 		return n
 	}
-	switch t := token.(type) {
-	case json.Delim:
-		if t == '[' {
-			n.kind = list
-			for p.dec.More() && p.count <= maxNodes {
-				n.items = append(n.items, p.value(&node{parent: n, index: len(n.items)}))
-			}
-		} else {
-			n.kind = object
-			p.members(n)
+	switch c := p.next(); c {
+	case '[':
+		n.kind = list
+		for p.rest = p.rest[1:]; p.count <= maxNodes && p.next() != ']'; {
+			n.items = append(n.items, p.value(&node{parent: n, index: len(n.items)}))
 		}
-		_, _ = p.dec.Token() // the closing one; if it is missing, so the next read says
-	case string:
-		n.kind, n.text = text, t
-	case json.Number:
-		n.kind, n.text = number, t.String()
-	case bool:
-		n.kind, n.text = boolean, strconv.FormatBool(t)
+		p.rest = p.rest[1:]
+	case '{':
+		n.kind = object
+		p.members(n)
+	case '"':
+		n.kind, n.text = text, p.text()
+	default:
+		n.text = p.word()
+		switch c {
+		case 't', 'f':
+			n.kind = boolean
+		case 'n':
+			n.text = "" // the zero kind is null
+		default:
+			n.kind = number
+		}
 	}
 	return n
 }
 
 func (p *jsonParser) members(n *node) {
 	seen := map[string]bool{}
-	for p.dec.More() && p.count <= maxNodes {
-		token, _ := p.dec.Token()
-		key, _ := token.(string)
+	for p.rest = p.rest[1:]; p.count <= maxNodes && p.next() != '}'; {
+		key := p.text()
 		m := p.value(&node{parent: n, key: key})
 		if seen[key] {
 			p.r.at(m, DuplicateField, "This key comes twice in one object.", "Keep one of them.")
@@ -94,6 +96,44 @@ func (p *jsonParser) members(n *node) {
 		seen[key] = true
 		n.members = append(n.members, m)
 	}
+	p.rest = p.rest[1:]
+}
+
+// next goes to the next value, key or closing bracket, and returns its first
+// byte.
+func (p *jsonParser) next() byte {
+	p.rest = bytes.TrimLeft(p.rest, " \t\r\n,:")
+	return p.rest[0]
+}
+
+// text reads a string.
+func (p *jsonParser) text() string {
+	end, escaped := 1, false
+	for ; p.rest[end] != '"'; end++ {
+		if p.rest[end] == '\\' {
+			escaped = true
+			end++
+		}
+	}
+	quoted := p.rest[:end+1]
+	p.rest = p.rest[end+1:]
+	if !escaped {
+		return string(quoted[1:end])
+	}
+	var s string
+	_ = json.Unmarshal(quoted, &s) // it is valid
+	return s
+}
+
+// word reads a number or a literal.
+func (p *jsonParser) word() string {
+	end := bytes.IndexAny(p.rest, " \t\r\n,]}")
+	if end < 0 {
+		end = len(p.rest)
+	}
+	word := p.rest[:end]
+	p.rest = p.rest[end:]
+	return string(word)
 }
 
 // shallow says whether no bracket is nested deeper than MaxDepth.

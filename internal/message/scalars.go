@@ -113,9 +113,9 @@ func nearest(written string, candidates []string) string {
 	return best
 }
 
-func squeeze(s string) string {
-	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s))
-}
+var dashes = strings.NewReplacer("-", "", "_", "")
+
+func squeeze(s string) string { return strings.ToLower(dashes.Replace(s)) }
 
 // distance is the edit distance of two short words.
 func distance(a, b string) int {

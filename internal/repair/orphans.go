@@ -126,6 +126,7 @@ func (k Kit) take(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, c *Cha
 	}
 	res.Foreign = others.Foreign
 	res.Hold(rec, since.Add(k.Settings.StartWithin+rec.Timeout))
+	res.Settle()
 }
 
 func unfit(fit capacity.Result) string {

@@ -52,6 +52,9 @@ func (f *filler) fill(v reflect.Value) {
 			return
 		}
 		for i := range v.NumField() {
+			if !v.Type().Field(i).IsExported() {
+				continue // remembered, not stored
+			}
 			if v.Type().Field(i).Tag.Get("json") != "-" {
 				f.fill(v.Field(i))
 			}

@@ -1,0 +1,106 @@
+package message
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// An operation is what is measured: its time by a benchmark, for people to
+// compare; how often it allocates by a test as well.
+type operation struct {
+	name string
+	do   func()
+}
+
+func BenchmarkOperations(b *testing.B) {
+	for _, o := range operations(b) {
+		b.Run(o.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				o.do()
+			}
+		})
+	}
+}
+
+func operations(t testing.TB) []operation {
+	t.Helper()
+	read := func(name string) string {
+		text, err := os.ReadFile("../../testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	bare := read("jobs/cpu.json")
+	envelope := fmt.Sprintf(`{"requestId": "train-42", "priority": 10, "labels": {"team": "vision"}, "job": %s}`, bare)
+	// Arguments make it a request of 2 KiB, as usual.
+	var args []string
+	for i := 0; len(envelope)+len(strings.Join(args, ",")) < 2<<10; i++ {
+		args = append(args, fmt.Sprintf(`"--flag-%d=value-%d"`, i, i))
+	}
+	envelope = strings.Replace(envelope, `"containerSpec": {`, `"containerSpec": {"command": [`+strings.Join(args, ",")+`],`, 1)
+	deep := strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1)
+	push := fmt.Sprintf(`{"subscription": "projects/p/subscriptions/s", "deliveryAttempt": 1, "message": {"messageId": "2070443601311540",
+		"publishTime": "2026-03-01T12:00:00.5Z", "attributes": {"berth-priority": "10"}, "data": %q}}`,
+		base64.StdEncoding.EncodeToString([]byte(envelope)))
+
+	var all []operation
+	decode := func(name, data string, refused bool) {
+		d := Delivery{ID: "1", Data: []byte(data), Attributes: map[string]string{"berth-on-full": "reject"}}
+		if _, err := Decode(d); (err != nil) != refused {
+			t.Fatalf("%s: %v\n%s", name, err, data)
+		}
+		all = append(all, operation{"Decode/" + name, func() { _, _ = Decode(d) }})
+	}
+	decode("envelope-2KiB", envelope, false)
+	decode("bare-job", bare, false)
+	decode("yaml", read("jobs/gpu.yaml"), false)
+	decode("too-deep", deep, true)
+	decode("too-deep-64KiB", strings.Repeat(deep[:MaxDepth+1], 1<<16/(MaxDepth+1)), true)
+	decode("unknown-fields", `{"requestId": "a", "job": {"a": 1, "b": {"c": [1, 2]}}}`, true)
+
+	header := func(string) string { return "" }
+	if _, err := DecodeDelivery(header, []byte(push)); err != nil {
+		t.Fatal(err)
+	}
+	all = append(all, operation{"DecodeDelivery/wrapped-2KiB", func() { _, _ = DecodeDelivery(header, []byte(push)) }})
+	for _, o := range sampleOutcomes() {
+		switch o.Type {
+		case Queued, Submitted:
+			all = append(all, operation{"Outcome.PubSub/" + strings.Split(string(o.Type), ".")[4], func() { _, _, _ = o.PubSub() }})
+		}
+	}
+	return all
+}
+
+// How often an operation allocates stays within its band, with and without the
+// race detector. One that comes to allocate more is to be looked at before its
+// band is widened.
+func TestAllocations(t *testing.T) {
+	data, err := os.ReadFile("../../testdata/bench/allocs.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Packages map[string]map[string]struct{ Most float64 }
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		t.Fatal(err)
+	}
+	bands := file.Packages["internal/message"]
+	all := operations(t)
+	for _, o := range all {
+		got := testing.AllocsPerRun(50, o.do)
+		if band, ok := bands[o.name]; !ok || got > band.Most {
+			t.Errorf("%s allocates %v times, the band ends at %v", o.name, got, band.Most)
+		}
+	}
+	if len(bands) != len(all) {
+		t.Errorf("%d bands for %d operations", len(bands), len(all))
+	}
+}
