@@ -180,9 +180,12 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	case admission.Admit:
 		// Admission and the right to submit in one commit: the usual case costs
 		// no second one. Otherwise it waits for its turn, and stays easy to cancel.
-		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Admitted, Run: c.env.NewRun()}, nil)
+		admitted := lifecycle.What{Event: lifecycle.Admitted, Run: c.env.NewRun()}
 		if res.Take(tx.Now()) {
+			c.move(tx, res, rec, admitted, nil)
 			c.move(tx, res, rec, c.lease(tx, rec), nil)
+		} else {
+			c.move(tx, res, rec, admitted, c.paced())
 		}
 		rec.ContradictedSince, rec.Aside = time.Time{}, false
 	case admission.Refuse:

@@ -12,6 +12,7 @@ import (
 	"example.com/berth/internal/batch"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
 	"example.com/berth/internal/vertex"
 )
 
@@ -23,6 +24,12 @@ import (
 
 // atHand is how many tokens a resource is lent beforehand.
 func (c *Controller) atHand() int { return max(1, c.cfg.Submissions/6) }
+
+// paced is why an admitted request is not submitted yet.
+func (c *Controller) paced() *message.Problem {
+	return &message.Problem{Code: message.Paced,
+		Detail: fmt.Sprintf("Its machines are held. %d jobs a minute are submitted in this region, those of higher priority and then the older first.", c.cfg.Submissions)}
+}
 
 func budgetFor(tx ledger.Tx, resource string) *ledger.Budget {
 	parent := parentOf(resource)

@@ -152,8 +152,11 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		w := lifecycle.What{Event: lifecycle.Declined, Run: run, Attempt: attempt, Decline: d, Now: tx.Now()}
 		reason := why
-		if rec.State == lifecycle.Cancelling || d == lifecycle.Rate {
+		switch {
+		case rec.State == lifecycle.Cancelling:
 			reason = rec.Why // the cancel is what ends it
+		case d == lifecycle.Rate:
+			reason = c.paced()
 		}
 		if d != lifecycle.Rate {
 			rec.JobError = &message.JobError{Code: e.Code, Message: clip(e.Message)}

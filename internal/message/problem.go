@@ -36,6 +36,7 @@ const (
 	ResourceGone      Code = "RESOURCE_GONE"      // not now: deleted, perhaps to be made anew
 	ViewTooOld        Code = "VIEW_TOO_OLD"       // not now: Vertex AI has not been looked at lately
 	HoldLimit         Code = "HOLD_LIMIT"         // not now: too many jobs on one persistent resource
+	Paced             Code = "PACED"              // its machines are held; it waits for its turn to be submitted
 	BackingOff        Code = "BACKING_OFF"        // not now: Vertex AI declined a job here a moment ago
 	VertexDeclined    Code = "VERTEX_DECLINED"    // Vertex AI refused the job
 	SubmissionUnclear Code = "SUBMISSION_UNCLEAR" // whether the job was created could not be found out in time

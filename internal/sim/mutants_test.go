@@ -57,7 +57,7 @@ var mutants = []mutant{
 	{"admits where it is not running", "internal/admission/admission.go", "case s.State != running:", "case s.State == \"ERROR\":", "TestStorm|TestRace", ""},
 	{"passes the line", "internal/admission/admission.go", "case s.Ahead > 0:", "case s.Ahead > 99:", "TestExplore|TestRaceCancelledWaiter", ""},
 	{"accepts a job for an ended run", "internal/lifecycle/next.go", "if r.State != None && w.Run != r.Run {", "if r.State == Submitted && w.Run != r.Run {", "TestLateAnswers|TestBackInLine|TestExplore", ""},
-	{"submits without a token", "internal/controller/handle.go", "if res.Take(tx.Now()) {", "if res.Take(tx.Now()) || true {", "TestTurns", ""},
+	{"submits without a token", "internal/controller/handle.go", "if res.Take(tx.Now()) {\n\t\t\tc.move(tx, res, rec, admitted", "if res.Take(tx.Now()) || true {\n\t\t\tc.move(tx, res, rec, admitted", "TestTurns", ""},
 	{"counts no submission", "internal/controller/pace.go", "b.Spend(now, spent)", "b.Spend(now, 0)", "TestTurns", ""},
 	{"lends past those who wait", "internal/controller/pace.go", "!b.Behind(now, \"~\", c.cfg.Tick)", "true", "TestTurnsAcross", ""},
 	{"a refusal slows nobody down", "internal/controller/pace.go", "b.Pause(tx.Now(), c.cfg.RateRetry, c.cfg.MaxBackOff)", "", "TestRateRefusal", ""},

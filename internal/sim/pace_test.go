@@ -10,6 +10,7 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
 	"example.com/berth/internal/vertex"
 )
 
@@ -83,6 +84,9 @@ func TestTurnsByPriorityWithinTheBudget(t *testing.T) {
 	first := slices.Clone(p.submitted())
 	if len(first) != perMinute {
 		t.Errorf("%d were submitted at once, want the whole budget of %d", len(first), perMinute)
+	}
+	if e := p.Out.Last("r29"); e.Reason == nil || e.Reason.Code != message.Paced {
+		t.Errorf("the event of one that waits for its turn gives the reason %v", e.Reason)
 	}
 	p.Cancel("r29")
 	p.Expect("r29", lifecycle.Cancelled, "reserved", "cancelled")
