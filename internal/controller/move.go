@@ -168,7 +168,7 @@ const (
 // so change must then not give a right until a moment.
 func (c *Controller) update(ctx context.Context, known *ledger.Record, also scope, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
 	key := known.Key
-	names := ledger.Names{Records: []message.Key{key}, Recent: also == recordOnly, Party: known.Tenant, Bytes: known.Weight()}
+	names := ledger.Names{Records: []message.Key{key}, Recent: also == recordOnly, Party: known.Tenant, Bytes: known.Weight(), With: known.Resource}
 	if also != recordOnly && known.Resource != "" {
 		names.Resources = []string{known.Resource}
 	}

@@ -80,7 +80,7 @@ func (c *Controller) post(ctx context.Context, recs ...*ledger.Record) error {
 
 // markSent notes in one update which letters the outcome topic has.
 func (c *Controller) markSent(ctx context.Context, recs []*ledger.Record, ids map[message.Key][]string) error {
-	names := ledger.Names{Recent: true, Party: recs[0].Tenant}
+	names := ledger.Names{Recent: true, Party: recs[0].Tenant, With: recs[0].Resource}
 	for _, rec := range recs {
 		names.Records = append(names.Records, rec.Key)
 		names.Bytes += rec.Weight()

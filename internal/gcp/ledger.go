@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"time"
 
 	firestore "cloud.google.com/go/firestore/apiv1"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
 )
 
 // Bounds of one update. An update that loses every try has waited some two
@@ -85,11 +87,8 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 		about = fmt.Sprintf("%s and %d more", about, len(named)-1)
 	}
 	var unclear error // of a commit that may have landed, or may yet land
-	var tx *tx
-	if names.Recent {
-		tx = l.onRecent(named, closure)
-	}
-	for try := range updateTries {
+	recent := names.Recent
+	for try := 0; try < updateTries; try++ {
 		if try > 0 {
 			if err := pause(ctx, try-1); err != nil {
 				return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
@@ -98,18 +97,22 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 		if err := ctx.Err(); err != nil {
 			return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
 		}
-		if tx == nil {
-			snap, err := l.read(ctx, named)
-			if err != nil {
-				return unsettled(about, unclear, failed(ctx, "read "+about, err))
-			}
-			tx = newTx(snap)
-			if err := closure(tx); err != nil {
-				return err
-			}
-			if len(tx.puts) == 0 {
-				return nil
-			}
+		snap, remembered, err := l.snapshot(ctx, named, names.Fresh, recent)
+		if err != nil {
+			return unsettled(about, unclear, failed(ctx, "read "+about, err))
+		}
+		recent = false
+		tx := newTx(snap)
+		err = closure(tx)
+		if remembered && (err != nil || len(tx.puts) == 0) {
+			try-- // what is not written is not checked, so it has to be read
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if len(tx.puts) == 0 {
+			return nil
 		}
 		token := rand.Text()
 		writes, err := l.writes(tx, token)
@@ -133,24 +136,27 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 				return unsettled(about, unclear, checkErr)
 			}
 		}
-		tx = nil
 	}
 	return unsettled(about, unclear, ledger.ErrBusy)
 }
 
-// onRecent runs the closure on the named documents as this process wrote them
-// last. It returns nil if it does not remember all of them, and if the closure
-// puts nothing: what is not written is not checked, so it has to be read.
-func (l *Ledger) onRecent(named []id, closure func(ledger.Tx) error) *tx {
-	snap, all := l.recent.take(named, time.Now())
-	if !all {
-		return nil
+// snapshot gets the named documents: with recent, those that this process
+// remembers as it wrote them last, but for the fresh ones; the others by a read.
+// That they all are of one moment is what the commit finds out.
+func (l *Ledger) snapshot(ctx context.Context, named []id, fresh []message.Key, recent bool) (snap snapshot, remembered bool, err error) {
+	if !recent {
+		snap, err = l.read(ctx, named)
+		return snap, false, err
 	}
-	tx := newTx(snap)
-	if err := closure(tx); err != nil || len(tx.puts) == 0 {
-		return nil
+	known, others := l.recent.take(named, fresh, time.Now())
+	if len(others) == 0 {
+		return known, true, nil
 	}
-	return tx
+	if snap, err = l.read(ctx, others); err != nil {
+		return snap, false, err
+	}
+	maps.Copy(snap.docs, known.docs)
+	return snap, len(known.docs) > 0, nil
 }
 
 // unsettled is the error of an update that ends with err, after a commit that

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
 )
 
 // Bounds of what is remembered. A submission may take a minute; after that
@@ -67,27 +68,31 @@ func (r *recent) keep(i id, doc any, update, commit *timestamppb.Timestamp, now 
 	}
 }
 
-// take returns the documents with those ids, and forgets them: their next owner
-// changes them. The snapshot's time is the latest of their commits', moved on by
-// the time since its answer, which is at most the ledger's time now.
-func (r *recent) take(ids []id, now time.Time) (snap snapshot, all bool) {
+// take returns those of the documents that it knows and that need not be fresh,
+// and the others' ids. It forgets what it gives out: the next owner changes it.
+// The snapshot's time is the latest of their commits', moved on by the time since
+// its answer, which is at most the ledger's time now.
+func (r *recent) take(ids []id, fresh []message.Key, now time.Time) (snap snapshot, others []id) {
+	read := make(map[id]bool, len(fresh))
+	for _, key := range fresh {
+		read[id{Requests, string(key)}] = true
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, i := range ids {
-		if m, known := r.written[i]; !known || now.Sub(m.heard) >= recentFor {
-			return snapshot{}, false
-		}
-	}
 	snap.docs = make(map[id]version, len(ids))
 	for _, i := range ids {
-		m := r.written[i]
+		m, known := r.written[i]
+		if !known || read[i] || now.Sub(m.heard) >= recentFor {
+			others = append(others, i)
+			continue
+		}
 		snap.docs[i] = m.version
 		if at := m.at.Add(now.Sub(m.heard)).Truncate(time.Microsecond); at.After(snap.at) {
 			snap.at = at
 		}
 		r.forget(i)
 	}
-	return snap, true
+	return snap, others
 }
 
 func (r *recent) forget(i id) {

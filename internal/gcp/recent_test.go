@@ -81,6 +81,51 @@ func TestRecent(t *testing.T) {
 	}
 }
 
+// Of many documents only those are read that are not remembered, or have to be
+// fresh; and what was remembered is checked by the commit.
+func TestRecentInPart(t *testing.T) {
+	emulatortest.Firestore(t)
+	t.Parallel()
+	l, other := openEmulator(t, &proxy{}), openEmulator(t, &proxy{})
+	other.database = l.database
+	names := ledger.Names{Records: []message.Key{"a", "b", "c"}, Recent: true, Fresh: []message.Key{"b"}}
+	add := func(l *Ledger, n ledger.Names) {
+		t.Helper()
+		err := l.Update(t.Context(), n, func(tx ledger.Tx) error {
+			for _, key := range n.Records {
+				r := tx.Record(key)
+				if r == nil {
+					r = &ledger.Record{Key: key}
+				}
+				r.Sequence++
+				tx.PutRecord(r)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(l, names)
+	if got := spent(l, func() { add(l, names) }); got != "1 reads, 1 commits" {
+		t.Errorf("with one to be read it took %s", got)
+	}
+	add(other, ledger.Names{Records: []message.Key{"a"}})
+	if got := spent(l, func() { add(l, names) }); got != "2 reads, 2 commits" {
+		t.Errorf("after somebody else's write it took %s", got)
+	}
+	err := ledger.Read(t.Context(), l, ledger.Names{Records: names.Records}, func(tx ledger.Tx) {
+		for key, want := range map[message.Key]int64{"a": 4, "b": 3, "c": 3} {
+			if got := tx.Record(key).Sequence; got != want {
+				t.Errorf("%s was written %d times, want %d", key, got, want)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What is remembered is bounded in bytes and in time.
 func TestRecentForgets(t *testing.T) {
 	var r recent
@@ -95,20 +140,31 @@ func TestRecentForgets(t *testing.T) {
 	if r.bytes > recentBytes || r.bytes < recentBytes/2 || len(r.order) != len(r.written) {
 		t.Errorf("%d bytes in %d records, %d in order; want up to %d", r.bytes, len(r.written), len(r.order), recentBytes)
 	}
-	if _, all := r.take([]id{i(0)}, start); all {
+	take := func(now time.Time, fresh []message.Key, ns ...int) (known int, at time.Time) {
+		var ids []id
+		for _, n := range ns {
+			ids = append(ids, i(n))
+		}
+		snap, others := r.take(ids, fresh, now)
+		if len(snap.docs)+len(others) != len(ids) {
+			t.Errorf("%d known and %d to be read, of %d", len(snap.docs), len(others), len(ids))
+		}
+		return len(snap.docs), snap.at
+	}
+	if known, _ := take(start, nil, 0); known > 0 {
 		t.Error("the oldest is remembered")
 	}
-	if _, all := r.take([]id{i(99), i(0)}, start); all {
-		t.Error("a record that is not remembered was returned")
+	if known, _ := take(start, []message.Key{"99"}, 99); known > 0 {
+		t.Error("a record that has to be read is remembered")
 	}
-	snap, all := r.take([]id{i(99)}, start.Add(3*time.Second))
-	if want := time.Unix(1003, 0).UTC(); !all || !snap.at.Equal(want) {
-		t.Errorf("remembered: %v, as of %v, want %v", all, snap.at, want)
+	known, at := take(start.Add(3*time.Second), nil, 99, 0)
+	if want := time.Unix(1003, 0).UTC(); known != 1 || !at.Equal(want) {
+		t.Errorf("%d remembered, as of %v; want 1 as of %v", known, at, want)
 	}
-	if _, all := r.take([]id{i(99)}, start); all {
+	if known, _ := take(start, nil, 99); known > 0 {
 		t.Error("a record was given out twice: two closures would change it")
 	}
-	if _, all := r.take([]id{i(98)}, start.Add(recentFor)); all {
+	if known, _ := take(start.Add(recentFor), nil, 98); known > 0 {
 		t.Error("a record is remembered for too long")
 	}
 	r.keep(i(0), big, stamp, stamp, start.Add(recentFor))

@@ -29,9 +29,9 @@ const (
 )
 
 // A Group is a ledger that commits together what one process has to write at
-// one time (group commit): updates of one resource that arrive while another of
-// them is under way go into one commit, and updates of records alone go
-// together as well. An update that finds nobody goes at once.
+// one time (group commit): updates of one resource, and of requests on it, that
+// arrive while another of them is under way go into one commit; so do updates
+// that have to do with no resource. An update that finds nobody goes at once.
 //
 // The closures of a commit run one after the other, each on what those before it
 // have put, so the result is that of one update after the other. None can harm
@@ -45,21 +45,14 @@ type Group struct {
 	Ledger
 
 	mu    sync.Mutex
-	lines map[lane]*batch.Line[*member]
+	lines map[string]*batch.Line[*member] // by resource, "" for none
 }
 
 var _ Ledger = (*Group)(nil)
 
 // NewGroup returns a group over a ledger, for the use of one process.
 func NewGroup(l Ledger) *Group {
-	return &Group{Ledger: l, lines: map[lane]*batch.Line[*member]{}}
-}
-
-// A lane is where updates meet that go into one commit: those of one resource,
-// or of none.
-type lane struct {
-	resource string
-	recent   bool
+	return &Group{Ledger: l, lines: map[string]*batch.Line[*member]{}}
 }
 
 // A member is one update of a group.
@@ -73,11 +66,11 @@ type member struct {
 // Update implements [Ledger]. It adds to its errors that of a queue that is full,
 // which is [ErrBusy].
 func (g *Group) Update(ctx context.Context, names Names, closure func(Tx) error) error {
-	where := lane{recent: names.Recent}
+	resource := names.With
 	switch len(names.Resources) {
 	case 0:
 	case 1:
-		where.resource = names.Resources[0]
+		resource = names.Resources[0]
 	default:
 		return g.Ledger.Update(ctx, names, closure)
 	}
@@ -86,11 +79,11 @@ func (g *Group) Update(ctx context.Context, names Names, closure func(Tx) error)
 		weight = unknownWeight
 	}
 	m := &member{names: names, closure: closure}
-	err := g.line(where).Do(ctx, names.Party, weight, m, g.commit)
-	g.tidy(where)
+	err := g.line(resource).Do(ctx, names.Party, weight, m, g.commit)
+	g.tidy(resource)
 	switch {
 	case errors.Is(err, batch.ErrFull):
-		return fmt.Errorf("%w: %d updates wait for %s", ErrBusy, groupWaiting, cmp.Or(where.resource, "records"))
+		return fmt.Errorf("%w: %d updates wait for %s", ErrBusy, groupWaiting, cmp.Or(resource, "no resource"))
 	case err != nil:
 		return fmt.Errorf("ledger: update that waited for others: %w", err)
 	case m.panicked != nil:
@@ -99,13 +92,13 @@ func (g *Group) Update(ctx context.Context, names Names, closure func(Tx) error)
 	return m.err
 }
 
-func (g *Group) line(where lane) *batch.Line[*member] {
+func (g *Group) line(resource string) *batch.Line[*member] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l := g.lines[where]
+	l := g.lines[resource]
 	if l == nil {
 		l = batch.NewLine[*member](batch.Limits{Items: groupUpdates, Bytes: groupBytes, Waiting: groupWaiting, WaitingBytes: groupMemory})
-		g.lines[where] = l
+		g.lines[resource] = l
 	}
 	return l
 }
@@ -113,11 +106,11 @@ func (g *Group) line(where lane) *batch.Line[*member] {
 // tidy forgets an idle line: names that requests make up must not pile up. One
 // that somebody is about to use may be forgotten too; then two commits run
 // beside each other, and that is all.
-func (g *Group) tidy(where lane) {
+func (g *Group) tidy(resource string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if l := g.lines[where]; l != nil && l.Idle() {
-		delete(g.lines, where)
+	if l := g.lines[resource]; l != nil && l.Idle() {
+		delete(g.lines, resource)
 	}
 }
 
@@ -193,8 +186,14 @@ func union(members []*member) Names {
 	if len(members) == 1 {
 		return members[0].names
 	}
-	n := Names{Resources: members[0].names.Resources, Recent: members[0].names.Recent}
+	var n Names
 	for _, m := range members {
+		n.Resources = append(n.Resources, m.names.Resources...)
+		if m.names.Recent {
+			n.Recent = true
+		} else {
+			n.Fresh = append(n.Fresh, m.names.Records...)
+		}
 		n.Records = append(n.Records, m.names.Records...)
 		n.Leases = append(n.Leases, m.names.Leases...)
 		n.Budgets = append(n.Budgets, m.names.Budgets...)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-cmp/cmp"
+
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 )
@@ -198,7 +200,8 @@ func TestGroupOutage(t *testing.T) {
 	})
 }
 
-// Updates of records alone go together, and not with those of a resource.
+// Updates go with those of their resource, whether they read it or not; others
+// go by themselves. What one wants to be read is read for all.
 func TestGroupLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newGate()
@@ -215,8 +218,8 @@ func TestGroupLanes(t *testing.T) {
 		}
 		for _, key := range []message.Key{"a", "b", "c"} {
 			do(ledger.Names{Records: []message.Key{key}})
-			do(ledger.Names{Records: []message.Key{key}, Recent: true})
-			do(ledger.Names{Records: []message.Key{key}, Resources: []string{pool}})
+			do(ledger.Names{Records: []message.Key{key + "2"}, Resources: []string{pool}})
+			do(ledger.Names{Records: []message.Key{key + "1"}, Recent: true, With: pool})
 			do(ledger.Names{Records: []message.Key{key}, Resources: []string{pool + "2"}})
 			do(ledger.Names{Records: []message.Key{key}, Resources: []string{pool, pool + "2"}}) // goes by itself
 		}
@@ -224,12 +227,17 @@ func TestGroupLanes(t *testing.T) {
 		wg.Wait()
 		got := map[string]int{}
 		for _, n := range l.updates {
-			got[fmt.Sprint(len(n.Resources), n.Recent, len(n.Records))]++
+			got[fmt.Sprint(n.Resources, n.Recent, n.Fresh, n.Records)]++
 		}
-		// The first of each lane goes alone, the other two together.
-		want := map[string]int{"0 false 1": 1, "0 false 2": 1, "0 true 1": 1, "0 true 2": 1, "1 false 1": 2, "1 false 2": 2, "2 false 1": 3}
-		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("updates %v, want %v", got, want)
+		// The first of each lane goes alone, the others together.
+		want := map[string]int{
+			"[] false [] [a]": 1, "[] false [b c] [b c]": 1,
+			"[" + pool + "] false [] [a2]": 1, "[" + pool + " " + pool + "] true [b2 c2] [a1 b2 b1 c2 c1]": 1,
+			"[" + pool + "2] false [] [a]": 1, "[" + pool + "2 " + pool + "2] false [b c] [b c]": 1,
+			"[" + pool + " " + pool + "2] false [] [a]": 1, "[" + pool + " " + pool + "2] false [] [b]": 1, "[" + pool + " " + pool + "2] false [] [c]": 1,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("updates, want - got +:\n%s", diff)
 		}
 	})
 }

@@ -60,17 +60,21 @@ type Names struct {
 	Leases    []string
 	Budgets   []string // projects/P/locations/L
 
-	// Recent lets a ledger try first with the documents as this process has just
-	// written them, which saves the read. The commit checks them like any others;
-	// if they have changed, or the closure puts nothing, it runs again on a fresh
-	// read. Now is then a little behind the ledger's time, so an update that gives
-	// a right until a moment must not ask for it.
+	// Recent lets a ledger try first with records and leases as this process has
+	// just written them, but for the records in Fresh, which saves the read. The
+	// commit checks them like any others; if they have changed, or the closure puts
+	// nothing, it runs again on a fresh read. Now may then be a little behind the
+	// ledger's time, so an update that gives a right until a moment must not ask
+	// for it.
 	Recent bool
+	Fresh  []message.Key
 
-	// Party and Bytes are for a [Group]: the tenant in whose turn the update goes,
-	// and about how much it writes, 0 for not known.
+	// The rest is for a [Group]: the tenant in whose turn the update goes; about
+	// how much it writes, 0 for not known; and the resource with whose updates it
+	// goes although it does not read it.
 	Party string
 	Bytes int
+	With  string
 }
 
 // A Tx is one run of an update's closure. The documents it returns are the

@@ -142,7 +142,10 @@ func TestRaceDeferredWhileLastHolderEnds(t *testing.T) {
 	w.Ledger.Between = func() {
 		if !ended {
 			ended = true
-			w.After(10 * time.Second)
+			w.Now = w.Now.Add(10 * time.Second)
+			if _, err := w.Instance(w.Config).Reconcile(context.Background(), "other", 0); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 	w.Ask(one)
