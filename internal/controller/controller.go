@@ -11,9 +11,11 @@
 //     and writes record, hold and outcome letter together. Here responsibility
 //     changes hands: before this commit Pub/Sub delivers again; after it the
 //     door says yes whatever follows, and [Controller.Reconcile] goes on.
-//  3. If the update admitted, the record says SUBMITTING, with the run's label,
-//     an attempt number and a moment until which this attempt may act. Create
-//     the job, or learn that it was not created, or learn nothing.
+//  3. If the update admitted and there was a token of the submission budget at
+//     hand, the record says SUBMITTING, with the run's label, an attempt number
+//     and a moment until which this attempt may act. Create the job, or learn
+//     that it was not created, or learn nothing. Without a token the record stays
+//     RESERVED until its turn comes (pace.go).
 //  4. A guarded update records the job's name and the next letter. A crash
 //     before it leaves a job that is found by its label.
 //  5. Publish the unsent letters, wait for the server's word, mark them sent. A
@@ -21,6 +23,12 @@
 //
 // Reconcile repairs whatever a crash left between these steps, and learns what
 // Vertex AI never announces: jobs started, ended, gone, started by others.
+//
+// # Together
+//
+// Updates of one resource and of the requests on it that meet in one instance are
+// one commit ([ledger.Group]), and their events one publication. Nothing waits for
+// company: whoever finds nobody under way goes at once.
 //
 // # Time
 //
