@@ -101,7 +101,7 @@ func repeat(ctx context.Context, tries int, deadline time.Duration, call func(co
 		if err == nil || !passing(status.Code(err)) || try+1 >= tries {
 			return err
 		}
-		if pause(ctx, try) != nil {
+		if pause(ctx, try, firstPause) != nil {
 			return err
 		}
 	}
@@ -113,11 +113,17 @@ func once(ctx context.Context, deadline time.Duration, call func(context.Context
 	return call(ctx)
 }
 
-// pause waits before try+1, a random time up to a bound that doubles from 10 ms
-// to 640 ms, so that those who collided do not meet again. It returns early, with
-// an error, when the context ends.
-func pause(ctx context.Context, try int) error {
-	wait := time.NewTimer(rand.N(10 * time.Millisecond << min(try, 6)))
+// Bounds of [pause].
+const (
+	firstPause   = 10 * time.Millisecond
+	longestPause = 2 * time.Second
+)
+
+// pause waits before try+1, a random time up to a bound that doubles from first,
+// so that those who collided do not meet again. It returns early, with an error,
+// when the context ends.
+func pause(ctx context.Context, try int, first time.Duration) error {
+	wait := time.NewTimer(rand.N(min(first<<min(try, 6), longestPause)))
 	defer wait.Stop()
 	select {
 	case <-ctx.Done():

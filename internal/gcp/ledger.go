@@ -15,8 +15,8 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Bounds of one update. An update that loses every try has waited some two
-// seconds in all.
+// Bounds of one update. One that loses every try has waited for some ten times
+// the longest pause, or less where tries are fast.
 const (
 	updateTries    = 12
 	readTries      = 3
@@ -88,12 +88,16 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 	}
 	var unclear error // of a commit that may have landed, or may yet land
 	recent := names.Recent
+	var began time.Time // of the last try
 	for try := 0; try < updateTries; try++ {
 		if try > 0 {
-			if err := pause(ctx, try-1); err != nil {
+			// Who collided were at it at the same time, each for as long as a try
+			// takes: that is what they have to be spread over.
+			if err := pause(ctx, try-1, max(firstPause, time.Since(began))); err != nil {
 				return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
 			}
 		}
+		began = time.Now()
 		if err := ctx.Err(); err != nil {
 			return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
 		}
