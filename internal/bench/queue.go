@@ -1,0 +1,77 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+)
+
+// patient is the environment of functions whose view of a resource stays fresh
+// while thousands of requests are put in line, and of which each tick makes one
+// pass, so that passes can be counted.
+var patient = []string{"BERTH_TICK=10m", "BERTH_POLL=1m"}
+
+// queue measures what waiting requests cost those that come, and a pass.
+func queue(ctx context.Context, b *bench) error {
+	sizes := map[scale][]int{quick: {0, 1000}, normal: {0, 1000, 10_000}, full: {0, 1000, 10_000, 100_000}}
+	for _, n := range sizes[b.scale] {
+		set := setting{runs: both, replicas: 32, pace: defaultPace, env: patient}
+		if b.scale == quick {
+			set.runs = counting
+		}
+		if err := b.in(ctx, set, func(w *world) error { return queued(ctx, b, w, n) }); err != nil {
+			return fmt.Errorf("%d waiting: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// queued measures with n requests in line, on a resource that is full.
+func queued(ctx context.Context, b *bench, w *world, n int) error {
+	if err := w.fill(ctx); err != nil {
+		return err
+	}
+	if err := w.queue(ctx, b, n); err != nil {
+		return err
+	}
+	if w.runs == both {
+		r, err := w.burst(ctx, 1, w.requests(100))
+		if err != nil {
+			return err
+		}
+		p := b.sheet.page("queue", "one more, behind %d", n)
+		p.throughput(commitAlone, r)
+		p.latencies(commitAlone, r)
+	}
+	// The other function learns where things stand.
+	if err := w.post(ctx, w.counted, w.request(0, 1), nil); err != nil {
+		return err
+	}
+	const more = 10
+	c, err := w.count(func() error {
+		for range more {
+			if err := w.post(ctx, w.counted, w.request(0, 1), nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b.sheet.page("queue", "one more, behind %d", n).counts(b.services, c, more)
+	for _, free := range []int{0, 1, 16} {
+		if err := w.free(free); err != nil {
+			return err
+		}
+		c, err := w.count(func() error { return w.reconcile(ctx, w.counted) })
+		if err != nil {
+			return err
+		}
+		p := b.sheet.page("queue", "tick, %d machines free, %d waiting", free, n)
+		if free > 1 {
+			p = p.loosely() // several are submitted at a time
+		}
+		p.counts(b.services, c, 1)
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"example.com/berth/internal/gcp"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// records reads every record of the ledger, past the proxies: none if it is
+// embedded.
+func (w *world) records(ctx context.Context) (all []*ledger.Record, err error) {
+	if w.firestore == "" {
+		return nil, nil
+	}
+	l, err := gcp.OpenLedger(ctx, gcp.LedgerOptions{Project: w.project, Database: database, AllowEmulator: true, ClientOptions: []option.ClientOption{
+		option.WithEndpoint(w.firestore), option.WithoutAuthentication(), option.WithTelemetryDisabled(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials()))}})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	const page = 300
+	for after, more := message.Key(""), true; more; {
+		found, err := l.Scan(ctx, after, page)
+		if err != nil {
+			return nil, fmt.Errorf("read the records of %s: %w", w.project, err)
+		}
+		for _, r := range found {
+			after = r.Key
+		}
+		all, more = append(all, found...), len(found) == page
+	}
+	return all, nil
+}
