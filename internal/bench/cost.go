@@ -97,8 +97,33 @@ func cost(ctx context.Context, b *bench) error {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
 	}
+	if b.scale == quick {
+		return nil
+	}
 	b.services.note("Prices: %s, %s, from %s.", prices.region, prices.date, prices.source)
-	return nil
+	return idleDay(ctx, b)
+}
+
+// idleDay prices the ticks of a day on which nothing happens.
+func idleDay(ctx context.Context, b *bench) error {
+	return b.in(ctx, setting{runs: counting, replicas: 1, pace: defaultPace}, func(w *world) error {
+		if err := w.prime(ctx); err != nil {
+			return err
+		}
+		const ticks, aDay = 10, 24 * 60
+		up := w.meter.now()
+		c, err := w.count(func() error {
+			for range ticks {
+				if err := w.reconcile(ctx, w.functions[0]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		dollars := billFor(c, 0, ticks, w.meter.now()-up)
+		b.sheet.page("cost", "a day of idle ticks").add(Other, "a day", "USD", dollars.total()/ticks*aDay)
+		return err
+	})
 }
 
 func (l life) measure(ctx context.Context, b *bench) error {

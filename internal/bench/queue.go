@@ -33,12 +33,52 @@ func queued(ctx context.Context, b *bench, w *world, n int) error {
 	if err := w.queue(ctx, b, n); err != nil {
 		return err
 	}
+	if err := passes(ctx, b, w, 0, n); err != nil {
+		return err
+	}
+	if err := oneMore(ctx, b, w, n); err != nil {
+		return err
+	}
+	for _, free := range []int{1, 16} {
+		if free > n {
+			continue
+		}
+		if err := passes(ctx, b, w, free, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passes counts a tick that makes one pass, once some machines are free. A pass
+// before that learns what there is to learn of earlier ones.
+func passes(ctx context.Context, b *bench, w *world, free, n int) error {
+	if err := w.reconcile(ctx, w.counted); err != nil {
+		return err
+	}
+	if err := w.free(free); err != nil {
+		return err
+	}
+	c, err := w.count(func() error { return w.reconcile(ctx, w.counted) })
+	if err != nil {
+		return err
+	}
+	p := b.sheet.page("queue", "tick, %d machines free, %d waiting", free, n)
+	if free > 1 {
+		p = p.loosely() // several are submitted at a time
+	}
+	p.counts(b.services, c, 1)
+	return nil
+}
+
+// oneMore measures the decision of a request that has to wait behind the others.
+func oneMore(ctx context.Context, b *bench, w *world, n int) error {
+	p := b.sheet.page("queue", "one more, behind %d", n)
 	if w.runs == both {
 		r, err := w.burst(ctx, 1, w.requests(100))
 		if err != nil {
 			return err
 		}
-		p := b.sheet.page("queue", "one more, behind %d", n)
 		p.throughput(commitAlone, r)
 		p.latencies(commitAlone, r)
 	}
@@ -55,23 +95,6 @@ func queued(ctx context.Context, b *bench, w *world, n int) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	b.sheet.page("queue", "one more, behind %d", n).counts(b.services, c, more)
-	for _, free := range []int{0, 1, 16} {
-		if err := w.free(free); err != nil {
-			return err
-		}
-		c, err := w.count(func() error { return w.reconcile(ctx, w.counted) })
-		if err != nil {
-			return err
-		}
-		p := b.sheet.page("queue", "tick, %d machines free, %d waiting", free, n)
-		if free > 1 {
-			p = p.loosely() // several are submitted at a time
-		}
-		p.counts(b.services, c, 1)
-	}
-	return nil
+	p.counts(b.services, c, more)
+	return err
 }

@@ -131,7 +131,7 @@ const MaxHeads = 16
 // Whoever changes one of these other than by Hold and Release calls Settle.
 func (r *Resource) Use() capacity.Use {
 	if r.use == nil {
-		r.use = r.sum()
+		return r.sum() // not kept: whoever only reads may share the document
 	}
 	return maps.Clone(r.use)
 }
@@ -159,6 +159,9 @@ func (r *Resource) Settle() {
 
 // Join puts a record into its lines. The record has to be Waiting.
 func (r *Resource) Join(rec *Record) {
+	if r.use == nil {
+		r.use = r.sum() // others will be decided on this very document
+	}
 	if r.Lines == nil {
 		r.Lines = map[string]Line{}
 	}
