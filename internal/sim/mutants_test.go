@@ -59,7 +59,7 @@ var mutants = []mutant{
 	{"accepts a job for an ended run", "internal/lifecycle/next.go", "if r.State != None && w.Run != r.Run {", "if r.State == Submitted && w.Run != r.Run {", "TestLateAnswers|TestBackInLine|TestExplore", ""},
 	{"submits without a token", "internal/controller/handle.go", "if res.Take(tx.Now()) {\n\t\t\tc.move(tx, res, rec, admitted", "if res.Take(tx.Now()) || true {\n\t\t\tc.move(tx, res, rec, admitted", "TestTurns", ""},
 	{"counts no submission", "internal/controller/pace.go", "b.Spend(now, spent)", "b.Spend(now, 0)", "TestTurns", ""},
-	{"lends past those who wait", "internal/controller/pace.go", "!b.Behind(now, \"~\", c.cfg.Tick)", "true", "TestTurnsAcross", ""},
+	{"lends past those who wait", "internal/controller/pace.go", "!b.Behind(now, \"~\", c.cfg.Tick)", "true", "TestTurnsNotKeptBack", ""},
 	{"a refusal slows nobody down", "internal/controller/pace.go", "b.Pause(tx.Now(), c.cfg.RateRetry, c.cfg.MaxBackOff)", "", "TestRateRefusal", ""},
 	{"forgets whose turn has come", "internal/controller/move.go", "res.Turn(rec.Key, pending, ", "res.Turn(rec.Key, true, ", "TestExplore", invariant.HoldMatches},
 	{"reads who cannot start", "internal/controller/handon.go", "if free -= h.Need; free < 0 {", "if free -= h.Need; free < -99 {", "TestPassReads", ""},

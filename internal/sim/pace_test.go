@@ -133,6 +133,24 @@ func TestTurnsAcrossResources(t *testing.T) {
 	}
 }
 
+// A resource that has nothing to submit keeps no tokens back while others wait.
+func TestTurnsNotKeptBack(t *testing.T) {
+	p := newPaced(t, 2)
+	const other = Parent + "/persistentResources/other"
+	p.Vertex.SetResource(other, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(50)}})
+	p.Ask(Job{ID: "o", CPU: 1, Resource: "other"})
+	for i := range 8 {
+		p.Ask(Job{ID: fmt.Sprint("a", i), CPU: 1})
+	}
+	for range 60 {
+		p.After(5 * time.Second)
+	}
+	p.within(2)
+	if got := len(p.submitted()); got != 9 {
+		t.Errorf("%d of 9 were submitted in five minutes, at two a minute", got)
+	}
+}
+
 // A refusal for too many submissions stops all instances for a while; what was
 // refused keeps its machines and its place, and goes in a second attempt.
 func TestRateRefusalStopsAll(t *testing.T) {
