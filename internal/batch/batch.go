@@ -58,6 +58,11 @@ type call[T any] struct {
 	wake chan bool
 }
 
+// Work does a batch. Until it has done what cannot be undone it may ask for more:
+// what has come to wait since, as far as the batch has room. That then belongs to
+// the batch as well.
+type Work[T any] func(ctx context.Context, items []T, more func() []T)
+
 // NewLine returns an idle line.
 func NewLine[T any](l Limits) *Line[T] {
 	return &Line[T]{limits: l, waiting: map[string][]*call[T]{}}
@@ -70,14 +75,14 @@ func (l *Line[T]) Idle() bool {
 	return !l.busy && l.count == 0
 }
 
-// Do waits until the item has been through do, in a batch with others, and
-// returns nil. do may be called by this caller for others' items as well, and by
-// another caller for this one's; the results travel in the items. The context of
+// Do waits until the item has been through work, in a batch with others, and
+// returns nil. This caller's work may do others' items as well, and another
+// caller's this one; the results travel in the items. The context of
 // a batch ends when those of all its callers have.
 //
 // It returns [ErrFull], or the context's error, if the item was never taken up.
 // An item that has been taken up is waited for whatever becomes of the context.
-func (l *Line[T]) Do(ctx context.Context, party string, bytes int, item T, do func(context.Context, []T)) error {
+func (l *Line[T]) Do(ctx context.Context, party string, bytes int, item T, work Work[T]) error {
 	c := &call[T]{ctx, party, bytes, item, make(chan bool, 1)}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -97,7 +102,7 @@ func (l *Line[T]) Do(ctx context.Context, party string, bytes int, item T, do fu
 		}
 	}
 	if lead {
-		l.lead(ctx, c, do)
+		l.lead(ctx, c, work)
 	}
 	return nil
 }
@@ -149,39 +154,81 @@ func (l *Line[T]) remove(party string, i int) *call[T] {
 }
 
 // lead does a batch that begins with the leader's own item.
-func (l *Line[T]) lead(ctx context.Context, c *call[T], do func(context.Context, []T)) {
-	others := l.fill(c)
-	items := []T{c.item}
-	calls := []*call[T]{c}
-	for _, o := range others {
-		items, calls = append(items, o.item), append(calls, o)
-	}
-	// Even if do panics, nobody may wait forever.
+func (l *Line[T]) lead(ctx context.Context, c *call[T], work Work[T]) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	b := &batch[T]{line: l, bytes: c.bytes, cancel: cancel}
+	// Even if work panics, nobody may wait forever.
 	defer func() {
 		l.passOn()
-		for _, o := range others {
-			o.wake <- false
-		}
+		b.end()
 	}()
-	ctx, cancel := together(ctx, calls)
-	defer cancel()
-	do(ctx, items)
+	b.open.Add(1)
+	b.watch(c)
+	items := append([]T{c.item}, b.more()...)
+	b.leave()
+	work(ctx, items, b.more)
 }
 
-// fill takes what waits and fits into the leader's batch, each party in turn.
-func (l *Line[T]) fill(leader *call[T]) []*call[T] {
+// A batch is one that is under way.
+type batch[T any] struct {
+	line   *Line[T]
+	others []*call[T] // beside the leader's
+	bytes  int
+	cancel context.CancelFunc
+	open   atomic.Int64 // callers whose context has not ended
+	stops  []func() bool
+}
+
+// more takes in what has come to wait, as far as there is room.
+func (b *batch[T]) more() (items []T) {
+	defer b.leave()
+	if b.open.Add(1) == 1 {
+		return nil // its context has ended
+	}
+	for _, c := range b.line.fill(len(b.others)+1, &b.bytes) {
+		b.watch(c)
+		b.others = append(b.others, c)
+		items = append(items, c.item)
+	}
+	return items
+}
+
+// watch keeps the batch's context open as long as the caller's is.
+func (b *batch[T]) watch(c *call[T]) {
+	b.open.Add(1)
+	b.stops = append(b.stops, context.AfterFunc(c.ctx, b.leave))
+}
+
+func (b *batch[T]) leave() {
+	if b.open.Add(-1) == 0 {
+		b.cancel()
+	}
+}
+
+func (b *batch[T]) end() {
+	for _, stop := range b.stops {
+		stop()
+	}
+	for _, c := range b.others {
+		c.wake <- false
+	}
+}
+
+// fill takes what waits and fits beside so many items of so many bytes, each
+// party in turn.
+func (l *Line[T]) fill(items int, bytes *int) (taken []*call[T]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var batch []*call[T]
-	bytes := leader.bytes
-	for l.count > 0 && len(batch)+1 < l.limits.Items {
+	for l.count > 0 && items+len(taken) < l.limits.Items {
 		next := l.waiting[l.turns[0]][0]
-		if bytes += next.bytes; bytes > l.limits.Bytes {
+		if *bytes+next.bytes > l.limits.Bytes {
 			break
 		}
-		batch = append(batch, l.next())
+		*bytes += next.bytes
+		taken = append(taken, l.next())
 	}
-	return batch
+	return taken
 }
 
 // next takes the first call of the party whose turn it is.
@@ -203,29 +250,4 @@ func (l *Line[T]) passOn() {
 		return
 	}
 	l.next().wake <- true
-}
-
-// together is a context that lasts as long as that of one of the calls does, the
-// leader's among them.
-func together[T any](leader context.Context, calls []*call[T]) (context.Context, context.CancelFunc) {
-	if len(calls) == 1 {
-		return context.WithCancel(leader)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(leader))
-	var left atomic.Int64
-	left.Store(int64(len(calls)))
-	var stops []func() bool
-	for _, c := range calls {
-		stops = append(stops, context.AfterFunc(c.ctx, func() {
-			if left.Add(-1) == 0 {
-				cancel()
-			}
-		}))
-	}
-	return ctx, func() {
-		cancel()
-		for _, stop := range stops {
-			stop()
-		}
-	}
 }

@@ -21,7 +21,7 @@ type bench struct {
 	open    chan struct{}
 }
 
-func (b *bench) do(_ context.Context, items []string) {
+func (b *bench) do(_ context.Context, items []string, _ func() []string) {
 	b.mu.Lock()
 	b.batches = append(b.batches, slices.Clone(items))
 	b.mu.Unlock()
@@ -154,7 +154,7 @@ func TestContextOfABatch(t *testing.T) {
 		l, b := batch.NewLine[string](wide), &bench{open: make(chan struct{})}
 		first := start(t.Context(), l, b, "", 1, "a")
 		var running context.Context
-		do := func(ctx context.Context, _ []string) {
+		do := func(ctx context.Context, _ []string, _ func() []string) {
 			running = ctx
 			<-b.open
 		}
@@ -193,7 +193,7 @@ func TestPanic(t *testing.T) {
 					t.Error("the panic was swallowed")
 				}
 			}()
-			_ = l.Do(t.Context(), "", 1, "a", func(context.Context, []string) {
+			_ = l.Do(t.Context(), "", 1, "a", func(context.Context, []string, func() []string) {
 				<-b.open
 				panic("broken")
 			})
@@ -204,5 +204,70 @@ func TestPanic(t *testing.T) {
 		wg.Wait()
 		rest.Wait()
 		equal(t, b.batches, []string{"b", "c"})
+	})
+}
+
+// Work that has to start anew takes in what has come meanwhile, as far as there
+// is room, and everybody is told when it is done.
+func TestMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, b := batch.NewLine[string](batch.Limits{Items: 4, Bytes: 1000, Waiting: 99, WaitingBytes: 1000}), &bench{open: make(chan struct{})}
+		work := func(ctx context.Context, items []string, more func() []string) {
+			b.do(ctx, items, nil)
+			b.do(ctx, append(items, more()...), nil)
+		}
+		var wg sync.WaitGroup
+		for _, item := range []string{"a", "b", "c", "d", "e", "f"} {
+			wg.Go(func() { _ = l.Do(t.Context(), "", 1, item, work) })
+			synctest.Wait()
+		}
+		close(b.open)
+		wg.Wait()
+		equal(t, b.batches, []string{"a"}, []string{"a", "b", "c", "d"}, []string{"e", "f"}, []string{"e", "f"})
+	})
+}
+
+// A caller that joins late keeps the batch's context open, and nobody joins one
+// that has ended.
+func TestContextWithMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := batch.NewLine[string](wide)
+		var running context.Context
+		var late []string
+		step := make(chan struct{})
+		work := func(ctx context.Context, _ []string, more func() []string) {
+			running = ctx
+			for range step {
+				late = append(late, more()...)
+			}
+		}
+		var wg sync.WaitGroup
+		call := func(item string) context.CancelFunc {
+			ctx, cancel := context.WithCancel(t.Context())
+			wg.Go(func() { _ = l.Do(ctx, "", 1, item, work) })
+			synctest.Wait()
+			return cancel
+		}
+		end := func(cancel context.CancelFunc) {
+			cancel()
+			synctest.Wait()
+		}
+		first, second := call("a"), call("b")
+		step <- struct{}{}
+		synctest.Wait()
+		end(first)
+		if running.Err() != nil || !slices.Equal(late, []string{"b"}) {
+			t.Errorf("the batch ended (%v) with its leader's call, or did not take in b: %v", running.Err(), late)
+		}
+		end(second)
+		third := call("c")
+		defer third()
+		step <- struct{}{}
+		synctest.Wait()
+		if running.Err() == nil || len(late) != 1 {
+			t.Errorf("the batch outlives its callers (%v), or took in another: %v", running.Err(), late)
+		}
+		close(step)
+		wg.Wait()
 	})
 }

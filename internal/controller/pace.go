@@ -117,7 +117,7 @@ func (c *Controller) takeTurn(ctx context.Context, rec *ledger.Record) error {
 		return nil
 	}
 	own := &turn{rec: rec}
-	err := c.turns.line(parent).Do(ctx, rec.Tenant, 1, own, func(ctx context.Context, asking []*turn) {
+	err := c.turns.line(parent).Do(ctx, rec.Tenant, 1, own, func(ctx context.Context, asking []*turn, _ func() []*turn) {
 		var resources []string
 		for _, t := range asking {
 			resources = append(resources, t.rec.Resource)

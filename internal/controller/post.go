@@ -35,7 +35,7 @@ func newOutbox(to Publisher) *outbox {
 // error it may have some: that of another's event may be the reason.
 func (o *outbox) publish(ctx context.Context, tenant string, events []message.Outcome) error {
 	p := &parcel{events: events}
-	err := o.line.Do(ctx, tenant, len(events)*eventWeight, p, func(ctx context.Context, parcels []*parcel) {
+	err := o.line.Do(ctx, tenant, len(events)*eventWeight, p, func(ctx context.Context, parcels []*parcel, _ func() []*parcel) {
 		var all []message.Outcome
 		for _, p := range parcels {
 			all = append(all, p.events...)

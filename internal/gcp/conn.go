@@ -101,7 +101,7 @@ func repeat(ctx context.Context, tries int, deadline time.Duration, call func(co
 		if err == nil || !passing(status.Code(err)) || try+1 >= tries {
 			return err
 		}
-		if pause(ctx, try, firstPause) != nil {
+		if pause(ctx, min(firstPause<<min(try, 6), longestPause)) != nil {
 			return err
 		}
 	}
@@ -119,11 +119,10 @@ const (
 	longestPause = 2 * time.Second
 )
 
-// pause waits before try+1, a random time up to a bound that doubles from first,
-// so that those who collided do not meet again. It returns early, with an error,
-// when the context ends.
-func pause(ctx context.Context, try int, first time.Duration) error {
-	wait := time.NewTimer(rand.N(min(first<<min(try, 6), longestPause)))
+// pause waits for a random time up to a bound, so that those who collided do not
+// meet again. It returns early, with an error, when the context ends.
+func pause(ctx context.Context, most time.Duration) error {
+	wait := time.NewTimer(rand.N(most))
 	defer wait.Stop()
 	select {
 	case <-ctx.Done():

@@ -41,6 +41,7 @@ type Ledger struct {
 	client   *firestore.Client
 	database string // projects/P/databases/D
 	recent   recent
+	crowds   crowds
 }
 
 var _ ledger.Ledger = (*Ledger)(nil)
@@ -88,13 +89,27 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 	}
 	var unclear error // of a commit that may have landed, or may yet land
 	recent := names.Recent
+	lost := 0           // commits
 	var began time.Time // of the last try
+	var wait time.Duration
+	if names.More != nil {
+		wait = l.crowds.before(names, time.Now())
+	}
 	for try := 0; try < updateTries; try++ {
-		if try > 0 {
+		if lost > 0 {
 			// Who collided were at it at the same time, each for as long as a try
 			// takes: that is what they have to be spread over.
-			if err := pause(ctx, try-1, max(firstPause, time.Since(began))); err != nil {
+			wait = max(wait, min(max(firstPause, time.Since(began))<<min(lost-1, 6), longestPause))
+		}
+		if wait > 0 {
+			if err := pause(ctx, wait); err != nil {
 				return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
+			}
+			if names.More != nil {
+				names = names.And(names.More())
+				if named, err = ids(names); err != nil {
+					return unsettled(about, unclear, err)
+				}
 			}
 		}
 		began = time.Now()
@@ -126,6 +141,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 		answer, err := l.commit(ctx, tx, writes)
 		switch answer {
 		case committed:
+			l.crowds.after(names, lost, time.Since(began), time.Now())
 			return nil
 		case refused:
 			return unsettled(about, unclear, failed(ctx, "commit of "+about, err))
@@ -140,7 +156,9 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 				return unsettled(about, unclear, checkErr)
 			}
 		}
+		lost++
 	}
+	l.crowds.after(names, lost, time.Since(began), time.Now())
 	return unsettled(about, unclear, ledger.ErrBusy)
 }
 

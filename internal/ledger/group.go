@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/berth/internal/batch"
@@ -45,14 +46,29 @@ type Group struct {
 	Ledger
 
 	mu    sync.Mutex
-	lines map[string]*batch.Line[*member] // by resource, "" for none
+	lanes map[string]*lane // by resource, "" for none
 }
+
+// A lane is where the updates of one resource meet.
+type lane struct {
+	group *Group
+	// on has the updates of the resource, and of its requests' records with them.
+	// While commits of the resource are lost to other processes, the latter go by
+	// themselves, beside: they have nothing to lose.
+	on, beside *batch.Line[*member]
+	// losing is how many commits have to succeed at once until that is over.
+	losing atomic.Int32
+}
+
+// calm is how many commits in a row have to succeed at once until a resource
+// counts as written by this process alone.
+const calm = 8
 
 var _ Ledger = (*Group)(nil)
 
 // NewGroup returns a group over a ledger, for the use of one process.
 func NewGroup(l Ledger) *Group {
-	return &Group{Ledger: l, lines: map[string]*batch.Line[*member]{}}
+	return &Group{Ledger: l, lanes: map[string]*lane{}}
 }
 
 // A member is one update of a group.
@@ -79,7 +95,7 @@ func (g *Group) Update(ctx context.Context, names Names, closure func(Tx) error)
 		weight = unknownWeight
 	}
 	m := &member{names: names, closure: closure}
-	err := g.line(resource).Do(ctx, names.Party, weight, m, g.commit)
+	err := g.lane(resource).do(ctx, m, weight)
 	g.tidy(resource)
 	switch {
 	case errors.Is(err, batch.ErrFull):
@@ -92,36 +108,72 @@ func (g *Group) Update(ctx context.Context, names Names, closure func(Tx) error)
 	return m.err
 }
 
-func (g *Group) line(resource string) *batch.Line[*member] {
+func (g *Group) lane(resource string) *lane {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l := g.lines[resource]
+	l := g.lanes[resource]
 	if l == nil {
-		l = batch.NewLine[*member](batch.Limits{Items: groupUpdates, Bytes: groupBytes, Waiting: groupWaiting, WaitingBytes: groupMemory})
-		g.lines[resource] = l
+		limits := batch.Limits{Items: groupUpdates, Bytes: groupBytes, Waiting: groupWaiting, WaitingBytes: groupMemory}
+		l = &lane{group: g, on: batch.NewLine[*member](limits), beside: batch.NewLine[*member](limits)}
+		g.lanes[resource] = l
 	}
 	return l
 }
 
-// tidy forgets an idle line: names that requests make up must not pile up. One
+// tidy forgets an idle lane: names that requests make up must not pile up. One
 // that somebody is about to use may be forgotten too; then two commits run
 // beside each other, and that is all.
 func (g *Group) tidy(resource string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if l := g.lines[resource]; l != nil && l.Idle() {
-		delete(g.lines, resource)
+	if l := g.lanes[resource]; l != nil && l.losing.Load() == 0 && l.on.Idle() && l.beside.Idle() {
+		delete(g.lanes, resource)
 	}
+}
+
+// do waits until a member has been committed, alone or with others.
+func (l *lane) do(ctx context.Context, m *member, weight int) error {
+	if l.losing.Load() > 0 && len(m.names.Resources) == 0 {
+		return l.beside.Do(ctx, m.names.Party, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
+			l.group.commit(ctx, members, more)
+		})
+	}
+	return l.on.Do(ctx, m.names.Party, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
+		lost := false
+		l.group.commit(ctx, members, func() []*member {
+			lost = true
+			return more()
+		})
+		if lost {
+			l.losing.Store(calm)
+		} else if n := l.losing.Load(); n > 0 {
+			l.losing.Store(n - 1) // one commit at a time, so nobody else does
+		}
+	})
 }
 
 // errAgain ends a run of which one member is to be left out.
 var errAgain = errors.New("once more without the one that failed")
 
-// commit makes one update of many, and tells each member how it went.
-func (g *Group) commit(ctx context.Context, members []*member) {
+// commit makes one update of many, and tells each member how it went. While it
+// loses against others, what comes to wait joins it.
+func (g *Group) commit(ctx context.Context, members []*member, more func() []*member) {
 	for len(members) > 0 {
 		var failed *member
-		err := g.Ledger.Update(ctx, union(members), func(tx Tx) error {
+		names := union(members)
+		names.More = func() Names {
+			var all Names
+			for _, m := range members {
+				if m.names.More != nil {
+					its := m.names.More()
+					m.names, all = m.names.And(its), all.And(its)
+				}
+			}
+			late := more()
+			members = append(members, late...)
+			return all.And(union(late))
+		}
+		err := g.Ledger.Update(ctx, names, func(tx Tx) error {
 			failed = nil
 			var res *Resource
 			for _, m := range members {
@@ -145,8 +197,9 @@ func (g *Group) commit(ctx context.Context, members []*member) {
 			continue
 		case err != nil && errors.Is(err, ErrRefused) && len(members) > 1:
 			half := len(members) / 2
-			g.commit(ctx, members[:half])
-			g.commit(ctx, members[half:])
+			none := func() []*member { return nil }
+			g.commit(ctx, slices.Clip(members[:half]), none)
+			g.commit(ctx, members[half:], none)
 		case err != nil:
 			for _, m := range members {
 				m.err = err
@@ -188,7 +241,11 @@ func union(members []*member) Names {
 	}
 	var n Names
 	for _, m := range members {
-		n.Resources = append(n.Resources, m.names.Resources...)
+		for _, name := range m.names.Resources {
+			if !slices.Contains(n.Resources, name) {
+				n.Resources = append(n.Resources, name)
+			}
+		}
 		if m.names.Recent {
 			n.Recent = true
 		} else {

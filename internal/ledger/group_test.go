@@ -232,13 +232,77 @@ func TestGroupLanes(t *testing.T) {
 		// The first of each lane goes alone, the others together.
 		want := map[string]int{
 			"[] false [] [a]": 1, "[] false [b c] [b c]": 1,
-			"[" + pool + "] false [] [a2]": 1, "[" + pool + " " + pool + "] true [b2 c2] [a1 b2 b1 c2 c1]": 1,
-			"[" + pool + "2] false [] [a]": 1, "[" + pool + "2 " + pool + "2] false [b c] [b c]": 1,
+			"[" + pool + "] false [] [a2]": 1, "[" + pool + "] true [b2 c2] [a1 b2 b1 c2 c1]": 1,
+			"[" + pool + "2] false [] [a]": 1, "[" + pool + "2] false [b c] [b c]": 1,
 			"[" + pool + " " + pool + "2] false [] [a]": 1, "[" + pool + " " + pool + "2] false [] [b]": 1, "[" + pool + " " + pool + "2] false [] [c]": 1,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("updates, want - got +:\n%s", diff)
 		}
+	})
+}
+
+// A commit that is lost to another process takes along what has come since. What
+// has no part in the resource no longer goes with it then: it has nothing to lose.
+func TestGroupWhileLosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := ledger.NewMem(nil)
+		lose := 1
+		m.Fault = func(op string) ledger.Fault {
+			if op == ledger.OpCommit && lose > 0 {
+				lose--
+				return ledger.Stale
+			}
+			return ledger.None
+		}
+		open := make(chan struct{})
+		m.Between = func() { <-open }
+		group := ledger.NewGroup(m)
+		var wg sync.WaitGroup
+		start := func(key message.Key, beside bool) {
+			names, closure := enter(key)
+			if beside {
+				names.Resources, names.With = nil, pool
+				closure = func(tx ledger.Tx) error {
+					tx.PutRecord(&ledger.Record{Key: key})
+					return nil
+				}
+			}
+			wg.Go(func() {
+				if err := group.Update(t.Context(), names, closure); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		step := func(wantCommits, wantRecords int) {
+			t.Helper()
+			open <- struct{}{}
+			synctest.Wait()
+			if s := m.Stats(); s.Commits != wantCommits || len(m.Records()) != wantRecords {
+				t.Errorf("%d commits, %d records; want %d and %d", s.Commits, len(m.Records()), wantCommits, wantRecords)
+			}
+		}
+		start("a", false)
+		start("b", false)
+		start("c", true)
+		step(1, 0) // lost
+		step(2, 3) // all three
+		start("d", false)
+		start("e", true) // by itself, while the other is under way
+		if s := m.Stats(); s.Commits != 3 || len(m.Records()) != 4 {
+			t.Errorf("%d commits, %d records; want 3 and 4", s.Commits, len(m.Records()))
+		}
+		step(4, 5)
+		for i := range 7 { // until the resource counts as this process's own again
+			start(message.Key(fmt.Sprint("f", i)), false)
+			step(5+i, 6+i)
+		}
+		start("g", false)
+		start("h", true)
+		step(12, 13)
+		step(13, 14)
+		wg.Wait()
 	})
 }
 

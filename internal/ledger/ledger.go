@@ -42,6 +42,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"example.com/berth/internal/lifecycle"
@@ -69,12 +70,26 @@ type Names struct {
 	Recent bool
 	Fresh  []message.Key
 
+	// More, if set, is asked for more names whenever an update has waited: after a
+	// commit that was lost to others, or because others write the same resource.
+	// So what comes meanwhile can go with it.
+	More func() Names
+
 	// The rest is for a [Group]: the tenant in whose turn the update goes; about
 	// how much it writes, 0 for not known; and the resource with whose updates it
 	// goes although it does not read it.
 	Party string
 	Bytes int
 	With  string
+}
+
+// And returns the names of both. The rest is as in n.
+func (n Names) And(more Names) Names {
+	n.Resources = slices.Concat(n.Resources, more.Resources)
+	n.Records = slices.Concat(n.Records, more.Records)
+	n.Leases = slices.Concat(n.Leases, more.Leases)
+	n.Budgets = slices.Concat(n.Budgets, more.Budgets)
+	return n
 }
 
 // A Tx is one run of an update's closure. The documents it returns are the

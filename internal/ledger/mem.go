@@ -117,7 +117,13 @@ func (m *Mem) Update(ctx context.Context, names Names, closure func(Tx) error) e
 		return err
 	}
 	lost := false
-	for range memTries {
+	for try := range memTries {
+		if try > 0 && names.More != nil {
+			names = names.And(names.More())
+			if paths, err = names.paths(); err != nil {
+				return err
+			}
+		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("ledger: update of %s: %w", paths[0], err)
 		}

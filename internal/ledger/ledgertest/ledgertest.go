@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) 
 		"TwoCreators":        testTwoCreators,
 		"WriteSkew":          testWriteSkew,
 		"Busy":               testBusy,
+		"More":               testMore,
 		"NoLostUpdate":       testNoLostUpdate,
 		"Snapshot":           testSnapshot,
 		"SnapshotOfReader":   testSnapshotOfReader,

@@ -265,6 +265,41 @@ func testBusy(t *testing.T, l ledger.Ledger) {
 // Every writer counts once for each of its numbers. Each leaves a mark by which
 // it knows its own work, as every closure has to: when an answer was lost and
 // others have written since, it runs again.
+// What is named while an update loses to another is read and checked like the
+// rest from then on.
+func testMore(t *testing.T, l ledger.Ledger) {
+	asked, lost := 0, 0
+	names := records("k")
+	names.More = func() ledger.Names {
+		asked++
+		return ledger.Names{Records: []message.Key{"k", message.Key(fmt.Sprint("more", asked))}}
+	}
+	update(t, l, names, func(tx ledger.Tx) error {
+		if lost < 2 && lost == asked { // once per try: somebody is faster
+			lost++
+			write(t, l, &ledger.Record{Key: "k", Sequence: int64(lost)})
+		}
+		for n := 1; n <= asked; n++ {
+			tx.PutRecord(&ledger.Record{Key: message.Key(fmt.Sprint("more", n)), Sequence: tx.Record("k").Sequence})
+		}
+		r := tx.Record("k")
+		if r == nil {
+			r = &ledger.Record{Key: "k"}
+		}
+		r.Sequence += 10
+		tx.PutRecord(r)
+		return nil
+	})
+	if asked < 2 {
+		t.Fatalf("asked for more names %d times, after two lost tries", asked)
+	}
+	same(t, &ledger.Record{Key: "k", Sequence: 12}, record(t, l, "k"))
+	for n := 1; n <= asked; n++ {
+		key := message.Key(fmt.Sprint("more", n))
+		same(t, &ledger.Record{Key: key, Sequence: 2}, record(t, l, key))
+	}
+}
+
 func testNoLostUpdate(t *testing.T, l ledger.Ledger) {
 	const writers, each = 16, 4
 	var done sync.WaitGroup

@@ -44,6 +44,7 @@ const (
 	probeTimeout        = 5 * time.Second
 	pollEvery           = 50 * time.Millisecond
 	stopGrace           = 5 * time.Second // from SIGTERM to SIGKILL
+	defaultHeap         = 512             // MiB
 	startAttempts       = 3               // a free port can be taken before java binds it
 )
 
@@ -60,6 +61,10 @@ type Options struct {
 	// StartTimeout bounds the wait until the emulator answers, per attempt.
 	// 0 means 30 s; an idle machine needs 2 s.
 	StartTimeout time.Duration
+
+	// Heap is the most that Java may use for its heap, in MiB; 0 means 512. The
+	// emulators keep everything there: one with 100,000 requests needs more.
+	Heap int
 }
 
 // An Emulator is one running emulator, given or ours.
@@ -162,7 +167,7 @@ func (k kind) launch(ctx context.Context, c command, opts Options) (_ *Emulator,
 		}
 	}
 	host := fmt.Sprintf("127.0.0.1:%d", port)
-	proc, err := startProcess(c.java, c.args(port), opts.Output)
+	proc, err := startProcess(c.java, c.args(port, cmp.Or(opts.Heap, defaultHeap)), opts.Output)
 	if err != nil {
 		return nil, false, err
 	}

@@ -55,10 +55,10 @@ type command struct {
 
 func (c command) String() string { return fmt.Sprintf("%s with %s", filepath.Base(c.jar), c.java) }
 
-// args is the command line for one port. The host is always passed: gcloud's
-// default is the IPv6 loopback address.
-func (c command) args(port int) []string {
-	args := []string{"-Duser.language=en", "-Xmx512m", "-cp", c.jar, c.kind.main}
+// args is the command line for one port and a heap of some MiB. The host is
+// always passed: gcloud's default is the IPv6 loopback address.
+func (c command) args(port, heap int) []string {
+	args := []string{"-Duser.language=en", fmt.Sprintf("-Xmx%dm", heap), "-cp", c.jar, c.kind.main}
 	args = append(args, c.kind.args...)
 	return append(args, "--host=127.0.0.1", fmt.Sprintf("--port=%d", port))
 }

@@ -1,0 +1,47 @@
+package gcp
+
+import (
+	"testing"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// Only a commit that is lost makes an update wait; success, and time, end it.
+func TestCrowd(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	const crowded = "projects/p/locations/l/persistentResources/crowded"
+	twice := ledger.Names{Resources: []string{crowded, crowded}, Records: []message.Key{"k"}}
+	other := ledger.Names{Resources: []string{"another"}}
+	var c crowds
+	c.after(twice, 0, time.Hour, now)
+	if wait := c.before(twice, now); wait != 0 {
+		t.Errorf("who lost nothing waits %v", wait)
+	}
+	c.after(twice, 2, 10*time.Millisecond, now)
+	if wait := c.before(twice, now); wait != 60*time.Millisecond {
+		t.Errorf("after two lost tries of 10 ms: %v, want 60 ms", wait)
+	}
+	if wait := c.before(other, now); wait != 0 {
+		t.Errorf("another resource waits %v", wait)
+	}
+	c.after(twice, 9, time.Minute, now)
+	if wait := c.before(twice, now); wait != longestWait {
+		t.Errorf("after long tries: %v, want at most %v", wait, longestWait)
+	}
+	for n := 1; ; n++ {
+		before := c.before(twice, now)
+		c.after(twice, 0, time.Minute, now)
+		if c.before(twice, now) == 0 {
+			break
+		}
+		if c.before(twice, now) >= before || n > 200 {
+			t.Fatalf("after %d updates that lost nothing: %v", n, c.before(twice, now))
+		}
+	}
+	c.after(twice, 1, time.Minute, now)
+	if wait := c.before(twice, now.Add(crowdedFor+1)); wait != 0 || len(c.waits) != 0 {
+		t.Errorf("long after the last loss: %v, %d remembered", wait, len(c.waits))
+	}
+}
