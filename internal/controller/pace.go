@@ -60,13 +60,33 @@ func (c *Controller) lend(now time.Time, b *ledger.Budget, res *ledger.Resource)
 }
 
 // slowDown stops the submissions of all instances for a while, after Vertex AI
-// said that there were too many.
-func (c *Controller) slowDown(tx ledger.Tx, res *ledger.Resource) {
+// said that there were too many. It returns the resources whose tokens have still
+// to be called back.
+func (c *Controller) slowDown(tx ledger.Tx, res *ledger.Resource) (lent []string) {
 	b := budgetFor(tx, res.Name)
 	b.Pause(tx.Now(), c.cfg.RateRetry, c.cfg.MaxBackOff)
 	c.lend(tx.Now(), b, res)
 	tx.PutBudget(b)
 	tx.PutResource(res)
+	return b.Lent(tx.Now())
+}
+
+// callBack takes back what resources have been lent, in a pause. A crash before
+// it lets at most what was lent go during the pause.
+func (c *Controller) callBack(ctx context.Context, resources []string) {
+	for _, name := range resources {
+		err := c.desk.Update(ctx, ledger.Names{Resources: []string{name}, Budgets: []string{parentOf(name)}}, func(tx ledger.Tx) error {
+			res, b := tx.Resource(name), budgetFor(tx, name)
+			if res != nil && tx.Now().Before(b.NotBefore) && c.lend(tx.Now(), b, res) {
+				tx.PutBudget(b)
+				tx.PutResource(res)
+			}
+			return nil
+		})
+		if err != nil {
+			c.log.Warn("cannot call tokens back", "event", "call_back_failed", "resource", name, "error", err)
+		}
+	}
 }
 
 // turns is what one instance knows of the pace.

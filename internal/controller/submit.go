@@ -149,6 +149,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	if d == lifecycle.Rate {
 		also = withBudget
 	}
+	var lent []string
 	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		w := lifecycle.What{Event: lifecycle.Declined, Run: run, Attempt: attempt, Decline: d, Now: tx.Now()}
 		reason := why
@@ -161,8 +162,8 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		if d != lifecycle.Rate {
 			rec.JobError = &message.JobError{Code: e.Code, Message: clip(e.Message)}
 		}
-		if d == lifecycle.Rate {
-			c.slowDown(tx, res)
+		if lent = nil; d == lifecycle.Rate {
+			lent = c.slowDown(tx, res)
 		}
 		before := rec.State
 		if c.move(tx, res, rec, w, reason) != lifecycle.Moved {
@@ -176,6 +177,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	if err != nil {
 		return nil, fmt.Errorf("record that %s was declined: %w", rec.Key, err)
 	}
+	c.callBack(ctx, lent)
 	c.log.Info("declined", "event", "declined", "request_key", string(rec.Key), "kind", string(d), "code", e.Code, "attempt", attempt)
 	return after, nil
 }

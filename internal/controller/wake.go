@@ -40,9 +40,13 @@ func (c *Controller) rouse(ctx context.Context, key message.Key) error {
 	}
 	began := c.env.Monotonic()
 	moved := false
-	after, err := c.update(ctx, rec, withResource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	also, state := withResource, rec.State
+	if state == lifecycle.Submitting {
+		also = withBudget
+	}
+	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		moved = false
-		if rec.WakeAt.IsZero() || tx.Now().Before(rec.WakeAt) {
+		if rec.WakeAt.IsZero() || tx.Now().Before(rec.WakeAt) || rec.State != state {
 			return false // somebody else was here
 		}
 		moved = c.due(tx, res, rec)
@@ -100,6 +104,19 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 		}
 		w = lifecycle.What{Event: lifecycle.Retaken, Run: rec.Run, Now: now, Until: now.Add(c.cfg.CreateWithin),
 			LookOnly: rec.Attempt >= c.cfg.MaxAttempts}
+		if b := budgetFor(tx, rec.Resource); now.Before(b.NotBefore) {
+			rec.WakeAt = b.NotBefore
+			return false
+		} else if !w.LookOnly {
+			// It may create. It goes first, whether a token is left or not: it has had
+			// its turn. Those who come after it find one less.
+			if res != nil && res.Take(now) {
+				tx.PutResource(res)
+			} else {
+				b.Spend(now, 1)
+				tx.PutBudget(b)
+			}
+		}
 	case lifecycle.Submitted:
 		if end := rec.Times.Submitted.Add(c.cfg.StartWithin); now.Before(end) {
 			rec.WakeAt = end // whoever set it earlier, a healthy job is not cancelled

@@ -117,6 +117,16 @@ func (b *Budget) Return(now time.Time, from string, left int) {
 	b.grant(now, Grant{Tokens: used, Until: last})
 }
 
+// Lent returns the resources that may have tokens left.
+func (b *Budget) Lent(now time.Time) (to []string) {
+	for _, g := range b.Grants {
+		if g.To != "" && g.Until.After(now) && !slices.Contains(to, g.To) {
+			to = append(to, g.To)
+		}
+	}
+	return to
+}
+
 // Behind reports whether a request has to leave tokens to another, which was
 // seen without one within a time.
 func (b *Budget) Behind(now time.Time, order string, within time.Duration) bool {

@@ -61,9 +61,13 @@ var mutants = []mutant{
 	{"counts no submission", "internal/controller/pace.go", "b.Spend(now, spent)", "b.Spend(now, 0)", "TestTurns", ""},
 	{"lends past those who wait", "internal/controller/pace.go", "!b.Behind(now, \"~\", c.cfg.Tick)", "true", "TestTurnsNotKeptBack", ""},
 	{"a refusal slows nobody down", "internal/controller/pace.go", "b.Pause(tx.Now(), c.cfg.RateRetry, c.cfg.MaxBackOff)", "", "TestRateRefusal", ""},
+	{"leaves tokens lent in a pause", "internal/controller/submit.go", "\tc.callBack(ctx, lent)\n", "\t_ = lent\n", "TestRateRefusalCalls", ""},
+	{"counts no retake", "internal/controller/wake.go", "b.Spend(now, 1)", "b.Spend(now, 0)", "TestRetakesCount", ""},
+	{"retakes in a pause", "internal/controller/wake.go", "now.Before(b.NotBefore) {", "false {", "TestRetakesCount", ""},
 	{"forgets whose turn has come", "internal/controller/move.go", "res.Turn(rec.Key, pending, ", "res.Turn(rec.Key, true, ", "TestExplore", invariant.HoldMatches},
 	{"reads who cannot start", "internal/controller/handon.go", "if free -= h.Need; free < 0 {", "if free -= h.Need; free < -99 {", "TestPassReads", ""},
 	{"commits what has failed", "internal/ledger/group.go", "failed = m\n\t\t\t\t\treturn errAgain", "failed = m", "TestGroupPoison", ""},
+	{"leaves behind what came while it lost", "internal/ledger/group.go", "late := more()", "late := more()[:0]", "TestGroupWhileLosing", ""},
 	{"one tenant takes all turns", "internal/batch/batch.go", "l.turns = append(l.turns[1:], party)", "", "TestPartiesTakeTurns", ""},
 }
 

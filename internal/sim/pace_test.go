@@ -195,6 +195,73 @@ func TestRateRefusalStopsAll(t *testing.T) {
 	}
 }
 
+// A pause holds for other resources as well, although they were lent tokens
+// before it.
+func TestRateRefusalCallsTokensBack(t *testing.T) {
+	p := newPaced(t, 60)
+	const other = Parent + "/persistentResources/other"
+	p.Vertex.SetResource(other, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(50)}})
+	p.Ask(Job{ID: "o0", CPU: 1, Resource: "other"})
+	p.Expect("o0", lifecycle.Submitted, "reserved", "submitted")
+	limited := true
+	p.Vertex.Fault = func(op, _ string) vertex.Fault {
+		if op == "create" && limited {
+			return vertex.FailRate
+		}
+		return vertex.NoFault
+	}
+	p.Ask(Job{ID: "a", CPU: 1})
+	p.Expect("a", lifecycle.Reserved, "reserved")
+	tried := p.Vertex.Calls()["create"]
+	p.Ask(Job{ID: "o1", CPU: 1, Resource: "other"})
+	if got := p.Vertex.Calls()["create"]; got != tried {
+		t.Errorf("%d creates in the pause", got-tried)
+	}
+	limited = false
+	p.After(p.Config.RateRetry + time.Second)
+	p.Expect("a", lifecycle.Submitted, "reserved", "submitted")
+	p.Expect("o1", lifecycle.Submitted, "reserved", "submitted")
+}
+
+// An attempt after an unclear one counts like any other, and keeps to a pause.
+func TestRetakesCount(t *testing.T) {
+	p := newPaced(t, 2)
+	fault := vertex.FailBefore
+	p.Vertex.Fault = func(op, _ string) vertex.Fault {
+		if op != "create" {
+			return vertex.NoFault
+		}
+		p.at = append(p.at, p.Now)
+		return fault
+	}
+	retake := p.Config.CreateWithin + p.Config.Relook
+	p.Ask(Job{ID: "a0", CPU: 1})
+	p.Ask(Job{ID: "a1", CPU: 1})
+	p.Expect("a1", lifecycle.Submitting, "reserved")
+	fault = vertex.NoFault
+	p.After(retake + time.Second)
+	p.Expect("a0", lifecycle.Submitted, "reserved", "submitted")
+	p.Expect("a1", lifecycle.Submitted, "reserved", "submitted")
+	p.Ask(Job{ID: "b", CPU: 1})
+	p.Expect("b", lifecycle.Reserved, "reserved")
+	p.within(2)
+	fault = vertex.FailBefore
+	p.After(time.Minute + time.Second)
+	p.Expect("b", lifecycle.Submitting, "reserved")
+	p.After(retake - 10*time.Second)
+	fault = vertex.FailRate
+	p.Ask(Job{ID: "c", CPU: 1})
+	p.Expect("c", lifecycle.Reserved, "reserved")
+	tried := len(p.at)
+	p.After(12 * time.Second) // b is due, and within the pause
+	if len(p.at) != tried {
+		t.Errorf("%d creates in the pause", len(p.at)-tried)
+	}
+	fault = vertex.NoFault
+	p.After(p.Config.RateRetry)
+	p.Expect("b", lifecycle.Submitted, "reserved", "submitted")
+}
+
 // What waits for its turn on machines that are gone goes back into line.
 func TestTurnOnLostPool(t *testing.T) {
 	p := newPaced(t, 1)
