@@ -126,10 +126,8 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 		r.Learned += len(moved)
 		for _, rec := range moved {
 			c.sendCancel(ctx, rec)
-			if err := c.post(ctx, rec); err != nil {
-				errs = append(errs, err)
-			}
 		}
+		errs = append(errs, c.post(ctx, moved...))
 	}
 	return errors.Join(errs...)
 }

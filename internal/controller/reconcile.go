@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.com/berth/internal/ledger"
@@ -178,25 +179,43 @@ func (c *Controller) sendLetters(ctx context.Context, now time.Time, r *Report) 
 		return fmt.Errorf("list unsent letters: %w", err)
 	}
 	var errs []error
-	for _, key := range keys {
-		rec, err := c.read(ctx, key)
-		if err != nil {
+	for part := range slices.Chunk(keys, perUpdate) {
+		sent, err := c.sendLate(ctx, now, part...)
+		r.Letters += sent
+		if err == nil {
+			continue
+		}
+		// One that cannot be read or sent must not keep the others back.
+		for _, key := range part {
+			sent, err := c.sendLate(ctx, now, key)
+			r.Letters += sent
 			errs = append(errs, err)
-			continue
 		}
-		if rec == nil {
-			continue
-		}
-		if unsent := rec.Unsent(); len(unsent) == 0 || now.Sub(unsent[0].Time) < c.cfg.PostGrace {
-			continue // sent meanwhile, or about to be by the instance that wrote it
-		}
-		if err := c.post(ctx, rec); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		r.Letters++
 	}
 	return errors.Join(errs...)
+}
+
+// sendLate publishes the letters of records that nobody is about to send, and
+// returns of how many.
+func (c *Controller) sendLate(ctx context.Context, now time.Time, keys ...message.Key) (int, error) {
+	var late []*ledger.Record
+	err := ledger.Read(ctx, c.ledger, ledger.Names{Records: keys}, func(tx ledger.Tx) {
+		late = nil
+		for _, key := range keys {
+			// What is not late was sent meanwhile, or is about to be by the instance
+			// that wrote it.
+			if rec := tx.Record(key); rec != nil && len(rec.Unsent()) > 0 && now.Sub(rec.Unsent()[0].Time) >= c.cfg.PostGrace {
+				late = append(late, rec)
+			}
+		}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read %d records with unsent letters: %w", len(keys), err)
+	}
+	if err := c.post(ctx, late...); err != nil {
+		return 0, err
+	}
+	return len(late), nil
 }
 
 // read returns a record, nil when there is none.

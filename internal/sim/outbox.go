@@ -15,6 +15,8 @@ type Outbox struct {
 	// Fail, if set, is asked before each publication whether it fails before or
 	// after the events got there.
 	Fail func() (before, after bool)
+	// Poison, if set, is an event that cannot be published, nor what comes with it.
+	Poison func(message.Outcome) bool
 
 	mu     sync.Mutex
 	events []message.Outcome
@@ -29,7 +31,7 @@ func (o *Outbox) Publish(_ context.Context, events ...message.Outcome) error {
 	if o.Fail != nil {
 		before, after = o.Fail()
 	}
-	if before {
+	if before || o.Poison != nil && slices.ContainsFunc(events, o.Poison) {
 		return ErrInjected
 	}
 	o.mu.Lock()

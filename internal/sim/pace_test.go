@@ -358,6 +358,63 @@ func TestManyEndAtOnce(t *testing.T) {
 	}
 }
 
+// What a pass learns of many jobs is told in few publications and commits.
+func TestEndsAreToldTogether(t *testing.T) {
+	p := newPaced(t, 1000)
+	const n = 90
+	for i := range n {
+		p.Ask(Job{ID: fmt.Sprint("a", i), CPU: 1})
+	}
+	for _, j := range p.Vertex.Jobs() {
+		p.Vertex.SetJob(j.Name, vertex.JobSucceeded)
+	}
+	published := 0
+	p.Out.Fail = func() (before, after bool) {
+		published++
+		return false, false
+	}
+	before := p.Ledger.Stats().Commits
+	p.After(time.Second)
+	for i := range n {
+		p.Expect(fmt.Sprint("a", i), lifecycle.Succeeded, "reserved", "submitted", "succeeded")
+	}
+	if commits := p.Ledger.Stats().Commits - before; published > n/10 || commits > n/4 {
+		t.Errorf("%d publications and %d commits for %d ends", published, commits, n)
+	}
+}
+
+// An event that cannot be published keeps no other back.
+func TestOneEventThatCannotBePublished(t *testing.T) {
+	p := newPaced(t, 1000)
+	poisoned := true
+	p.Out.Poison = func(e message.Outcome) bool { return poisoned && e.RequestID == "a3" && e.Type == message.Succeeded }
+	for i := range 10 {
+		p.Ask(Job{ID: fmt.Sprint("a", i), CPU: 1})
+	}
+	for _, j := range p.Vertex.Jobs() {
+		p.Vertex.SetJob(j.Name, vertex.JobSucceeded)
+	}
+	// It fails in every pass, so a pass reports an error.
+	pass := func() {
+		p.Now = p.Now.Add(time.Minute)
+		if _, err := p.Controller.Reconcile(context.Background(), "tick", time.Second); (err != nil) != poisoned {
+			t.Errorf("a pass ended with %v", err)
+		}
+	}
+	pass()
+	pass()
+	for i := range 10 {
+		want := []string{"reserved", "submitted", "succeeded"}
+		if i == 3 {
+			want = want[:2]
+		}
+		p.Expect(fmt.Sprint("a", i), lifecycle.Succeeded, want...)
+	}
+	poisoned = false
+	pass()
+	p.Expect("a3", lifecycle.Succeeded, "reserved", "submitted", "succeeded")
+}
+
 // A pass reads about as many requests as it can start, however many wait.
 func TestPassReadsWhatItCanStart(t *testing.T) {
 	for _, waiting := range []int{20, 1000} {
