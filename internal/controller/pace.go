@@ -51,7 +51,10 @@ func (c *Controller) lend(now time.Time, b *ledger.Budget, res *ledger.Resource)
 	}
 	b.Return(now, res.Name, res.Tokens.Left)
 	res.Tokens = ledger.Tokens{}
-	if n := min(c.atHand(), b.Free(now, c.cfg.Submissions)); idle && n > 0 {
+	// Half of all tokens is never lent: with many resources, those that have none
+	// at hand would wait for others' that lie idle.
+	room := (c.cfg.Submissions/2 - b.OnLoan(now) + 1) / 2
+	if n := min(c.atHand(), b.Free(now, c.cfg.Submissions), room); idle && n > 0 {
 		// As long as a view admits anything.
 		res.Tokens = ledger.Tokens{Left: n, Until: now.Add(c.cfg.Policy.MaxAge)}
 		b.Lend(now, res.Name, n, res.Tokens.Until)

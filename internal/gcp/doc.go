@@ -44,6 +44,11 @@
 // A commit is sent once. What its answer allows to conclude is the table
 // commitRules; where it is nothing, the token on the documents tells.
 //
+// A commit that finds a document changed waits before it is made again, at random
+// and longer each time, measured in how long a try takes. While commits of one
+// resource are being lost, updates of it wait before their first try as well, and
+// what comes meanwhile joins them ([ledger.Names.More]); see crowds.
+//
 // # Errors of Vertex AI
 //
 // Vertex AI takes no idempotency key, so the one thing that matters about a

@@ -117,15 +117,27 @@ func (b *Budget) Return(now time.Time, from string, left int) {
 	b.grant(now, Grant{Tokens: used, Until: last})
 }
 
+// OnLoan is how many tokens are lent, those that have been used since included.
+func (b *Budget) OnLoan(now time.Time) (n int) {
+	for _, g := range b.Grants {
+		if g.lent(now) {
+			n += g.Tokens
+		}
+	}
+	return n
+}
+
 // Lent returns the resources that may have tokens left.
 func (b *Budget) Lent(now time.Time) (to []string) {
 	for _, g := range b.Grants {
-		if g.To != "" && g.Until.After(now) && !slices.Contains(to, g.To) {
+		if g.lent(now) && !slices.Contains(to, g.To) {
 			to = append(to, g.To)
 		}
 	}
 	return to
 }
+
+func (g Grant) lent(now time.Time) bool { return g.To != "" && g.Until.After(now) }
 
 // Behind reports whether a request has to leave tokens to another, which was
 // seen without one within a time.

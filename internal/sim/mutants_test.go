@@ -60,6 +60,7 @@ var mutants = []mutant{
 	{"submits without a token", "internal/controller/handle.go", "if res.Take(tx.Now()) {\n\t\t\tc.move(tx, res, rec, admitted", "if res.Take(tx.Now()) || true {\n\t\t\tc.move(tx, res, rec, admitted", "TestTurns", ""},
 	{"counts no submission", "internal/controller/pace.go", "b.Spend(now, spent)", "b.Spend(now, 0)", "TestTurns", ""},
 	{"lends past those who wait", "internal/controller/pace.go", "!b.Behind(now, \"~\", c.cfg.Tick)", "true", "TestTurnsNotKeptBack", ""},
+	{"lends all there is", "internal/controller/pace.go", "c.cfg.Submissions/2 - b.OnLoan(now)", "c.cfg.Submissions", "TestTokensForAll", ""},
 	{"a refusal slows nobody down", "internal/controller/pace.go", "b.Pause(tx.Now(), c.cfg.RateRetry, c.cfg.MaxBackOff)", "", "TestRateRefusal", ""},
 	{"leaves tokens lent in a pause", "internal/controller/submit.go", "\tc.callBack(ctx, lent)\n", "\t_ = lent\n", "TestRateRefusalCalls", ""},
 	{"counts no retake", "internal/controller/wake.go", "b.Spend(now, 1)", "b.Spend(now, 0)", "TestRetakesCount", ""},

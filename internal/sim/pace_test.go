@@ -275,6 +275,27 @@ func TestTurnOnLostPool(t *testing.T) {
 	p.Expect("a2", lifecycle.Waiting, "reserved", "queued")
 }
 
+// However many resources are idle, a request on any of them goes at once.
+func TestTokensForAll(t *testing.T) {
+	p := newPaced(t, 60)
+	const n = 15
+	ask := func(round string) {
+		for i := range n {
+			id := fmt.Sprint("r", i)
+			p.Ask(Job{ID: round + id, CPU: 1, Resource: id})
+			p.Expect(round+id, lifecycle.Submitted, "reserved", "submitted")
+		}
+	}
+	for i := range n {
+		p.Vertex.SetResource(Parent+"/persistentResources/r"+fmt.Sprint(i),
+			vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(50)}})
+	}
+	ask("first")
+	p.After(2 * time.Minute)
+	ask("second")
+	p.within(60)
+}
+
 // Unused tokens are no loss: those lent to a resource that is idle are lent anew.
 func TestTokensComeBack(t *testing.T) {
 	p := newPaced(t, 6)
