@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,14 +168,15 @@ func newDen(t sim.TB) *den {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	log, runs := newLogger(w.log, slog.LevelDebug), 0
+	log := newLogger(w.log, slog.LevelDebug)
+	var runs atomic.Int64
 	w.Controller = controller.New(w.Config, w.Ledger, w.Vertex, w.Out, log, controller.Env{
 		Monotonic: func() time.Time { return w.Now },
 		Sleep: func(_ context.Context, d time.Duration) error {
 			w.Now = w.Now.Add(d)
 			return nil
 		},
-		NewRun: func() string { runs++; return fmt.Sprintf("run%d", runs) },
+		NewRun: func() string { return fmt.Sprintf("run%d", runs.Add(1)) },
 	})
 	w.app = assemble(cfg, log, w.Controller, w.Ledger)
 	w.app.now = func() time.Time { return w.Now }

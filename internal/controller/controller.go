@@ -138,6 +138,8 @@ type Controller struct {
 }
 
 // Env is the part of the world that a test replaces.
+//
+// Its functions may be called by several goroutines at once.
 type Env struct {
 	// Monotonic is read for differences only.
 	Monotonic func() time.Time

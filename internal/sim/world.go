@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"example.com/berth/internal/capacity"
@@ -56,6 +57,7 @@ type World struct {
 	// Rows counts the rows of the state table that were taken.
 	Rows map[lifecycle.Row]int
 
+	mu             sync.Mutex // of Rows and runs: a pass submits several at once
 	runs, messages int
 }
 
@@ -103,8 +105,17 @@ func (w *World) instance(cfg controller.Config, clock func() time.Time) *control
 			w.Now = w.Now.Add(d)
 			return nil
 		},
-		Moved:  func(r lifecycle.Row) { w.Rows[r]++ },
-		NewRun: func() string { w.runs++; return fmt.Sprintf("run%d", w.runs) },
+		Moved: func(r lifecycle.Row) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.Rows[r]++
+		},
+		NewRun: func() string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.runs++
+			return fmt.Sprintf("run%d", w.runs)
+		},
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ type world struct {
 	vertex *vertex.Mem
 	c      *controller.Controller
 	door   http.Handler
-	runs   int
+	runs   atomic.Int64
 	sent   int
 }
 
@@ -64,7 +65,7 @@ func newWorld(t *testing.T) *world {
 	w.c = controller.New(cfg, w.ledger, w.vertex, nowhere{}, slog.New(slog.DiscardHandler), controller.Env{
 		Monotonic: clock,
 		Sleep:     func(_ context.Context, d time.Duration) error { w.now = w.now.Add(d); return nil },
-		NewRun:    func() string { w.runs++; return fmt.Sprintf("run%d", w.runs) },
+		NewRun:    func() string { return fmt.Sprintf("run%d", w.runs.Add(1)) },
 	})
 	w.door = New(w.c, w.ledger, Info{
 		Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: "v1", Policy: cfg.Policy,
