@@ -1,0 +1,42 @@
+package mutation
+
+// A Step is one run of the go command's tests.
+type Step struct {
+	Packages []string // below the module's root
+	Run      string   // which tests; all of them when it is empty
+	Skip     string   // which of those not
+}
+
+// A Target is a package that is surveyed, and the steps that may notice a change
+// of it: its own tests first, since they are fast, then tests of those that use
+// it. The first failure ends a mutant.
+type Target struct {
+	Package string
+	Steps   []Step
+}
+
+// Tests that are slow, and judge something else than the behaviour of a package:
+// what is uploaded, what imports what.
+const structural = "TestBuildpackRehearsal|TestRooms|TestDeployed|TestImport|TestReadme"
+
+var (
+	scenarios = Step{Packages: []string{"internal/sim"}, Skip: "TestExplore|TestStorm"}
+	schedules = Step{Packages: []string{"internal/sim"}, Run: "TestExplore|TestStorm"}
+	doors     = Step{Packages: []string{"internal/app"}, Skip: structural + "|TestHostile|TestLargest"}
+	hostile   = Step{Packages: []string{"internal/app"}, Run: "TestHostile|TestLargest"}
+)
+
+func own(packages ...string) Step { return Step{Packages: packages} }
+
+// Targets are the packages that decide, store, map and answer.
+var Targets = []Target{
+	{"internal/capacity", []Step{own("internal/capacity", "internal/admission", "internal/message"), own("internal/ledger", "internal/statuspage"), scenarios, schedules}},
+	{"internal/admission", []Step{own("internal/admission"), own("internal/statuspage"), scenarios, doors, schedules}},
+	{"internal/lifecycle", []Step{own("internal/lifecycle"), scenarios, doors, schedules}},
+	{"internal/ledger", []Step{own("internal/ledger/..."), own("internal/statuspage", "internal/controller"), scenarios, own("internal/gcp"), own("internal/repair"), schedules}},
+	{"internal/controller", []Step{own("internal/controller"), scenarios, doors, own("internal/statuspage", "internal/repair"), schedules}},
+	{"internal/gcp", []Step{own("internal/gcp")}},
+	{"internal/message", []Step{own("internal/message"), own("internal/statuspage"), scenarios, doors, hostile}},
+	{"internal/statuspage", []Step{own("internal/statuspage"), own("cmd/berth"), doors}},
+	{"internal/app", []Step{doors, hostile, own("internal/localstack")}},
+}
