@@ -93,6 +93,7 @@ func runOn(behind reach, args []string, in io.Reader, out, errOut io.Writer) int
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	c := &cli{globals: globals{ctx: ctx, in: in, out: out, err: errOut, reach: behind}}
+	c.warn = func(format string, args ...any) { say(errOut, format, args...) }
 	parser, err := kong.New(c, kong.Name("berth"), kong.Description(description), kong.Writers(out, errOut))
 	if err == nil {
 		if len(args) == 0 {

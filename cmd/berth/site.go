@@ -13,7 +13,6 @@ import (
 
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/gcp"
-	"example.com/berth/internal/localstack/statefile"
 	"example.com/berth/internal/repair"
 	"example.com/berth/internal/statuspage"
 	"example.com/berth/internal/vertex"
@@ -79,13 +78,8 @@ func openSite(g *globals, f siteFlags) (*site, error) {
 		return nil, err
 	}
 	s := &site{}
-	var stack statefile.State
-	local := g.pubsub != ""
+	stack, local := g.stack, g.pubsub != ""
 	if local {
-		var err error
-		if stack, err = statefile.Read(); err != nil {
-			return nil, fmt.Errorf("find the local stack: %w", err)
-		}
 		f.VertexEndpoint = stack.Vertex
 	}
 	s.emulated = local || f.Emulators && os.Getenv("FIRESTORE_EMULATOR_HOST") != ""

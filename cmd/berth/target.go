@@ -19,7 +19,9 @@ type target struct {
 	Tenant    string        `env:"BERTH_TENANT" group:"Target:" default:"default" placeholder:"NAME" help:"Tenant whose requests are meant. Publishing does not choose it: the subscription does."`
 	Timeout   time.Duration `group:"Target:" default:"30s" help:"Limit on each call."`
 
-	pubsub string // host:port without TLS; "" for Google's, or $PUBSUB_EMULATOR_HOST's
+	pubsub string          // host:port without TLS; "" for Google's, or $PUBSUB_EMULATOR_HOST's
+	stack  statefile.State // the local stack, where pubsub is its
+	warn   func(format string, args ...any)
 }
 
 // readable makes sure that there is a Status door to ask.
@@ -41,7 +43,7 @@ func (t *target) settle(needed, flag string) error {
 		}
 		return nil
 	}
-	s, err := statefile.Read()
+	running, err := statefile.Running()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return usage("nothing to talk to: no local stack is running (%w), and no deployment is named. "+
@@ -50,11 +52,16 @@ func (t *target) settle(needed, flag string) error {
 		return usage("nothing to talk to: %w. Start it again with go run ./cmd/localstack, or give --project and --status-url", err)
 	case err != nil:
 		return usage("nothing to talk to: %w", err)
-	case s.Status == "" || s.PubSub == "" || s.Project == "" || s.Topic == "":
-		path, _ := statefile.Path()
-		return usage("the local stack's file %s does not say where the stack is", path)
+	}
+	s := running[0]
+	if s.Status == "" || s.PubSub == "" || s.Project == "" || s.Topic == "" {
+		return usage("the local stack's file %s does not say where the stack is", s.File)
+	}
+	if len(running) > 1 {
+		t.warn("%d local stacks are running; this is the latest, of process %d. The one before: %s=%s", len(running), s.PID, statefile.Variable, running[1].File)
 	}
 	t.Project, t.Topic, t.StatusURL, t.Token, t.pubsub = s.Project, s.Topic, s.Status, "", s.PubSub
+	t.stack = s
 	return nil
 }
 

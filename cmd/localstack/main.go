@@ -5,7 +5,8 @@
 //
 // It publishes the sample requests, tells what becomes of them, and checks that
 // each ended as its file says. With -once it then exits: 0 if all did, 1 if not.
-// Without, it stays up for you to publish to.
+// Without, it stays up for you to publish to. Wrong usage, such as a port that is
+// in use, ends with 2, an interrupt before all is done with 130.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,82 +26,147 @@ import (
 	"example.com/berth/internal/localstack/statefile"
 )
 
+// Exit codes.
+const (
+	exitError       = 1 // something failed, or a request did not end as its file says
+	exitUsage       = 2
+	exitInterrupted = 130 // before the stack was up, or with -once before all had ended
+)
+
 func main() {
 	if localstack.FunctionMain() {
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			os.Exit(0)
-		}
-		fmt.Fprintln(os.Stderr, "localstack:", err)
-		os.Exit(1)
-	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
+type options struct {
+	localstack.Options
+	once              bool
+	requests, logFile string
+	limit             time.Duration
+}
+
+// parse reads the command line. It writes the help only where it is asked for.
+func parse(args []string, out io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("localstack", flag.ContinueOnError)
-	once := flags.Bool("once", false, "tell the story of the sample requests, check it, and exit")
-	embedded := flags.Bool("embedded", false, "do not look for the official emulators")
-	samples := flags.String("requests", "", "folder of sample requests (default testdata/requests of this project)")
-	logFile := flags.String("log", "", "write the logs of all processes to this file")
-	limit := flags.Duration("limit", 3*time.Minute, "with -once, give up after this long")
-	var o localstack.Options
+	flags.SetOutput(io.Discard)
+	flags.BoolVar(&o.once, "once", false, "tell the story of the sample requests, check it, and exit")
+	flags.BoolVar(&o.Embedded, "embedded", false, "do not look for the official emulators")
+	flags.StringVar(&o.requests, "requests", "", "folder of sample requests (default testdata/requests of this project)")
+	flags.StringVar(&o.logFile, "log", "", "write the logs of all processes to this file")
+	flags.DurationVar(&o.limit, "limit", 3*time.Minute, "with -once, give up after this long")
 	flags.StringVar(&o.Project, "project", "berth-local", "project id")
 	flags.IntVar(&o.FunctionPort, "port", 0, "port of the function (default: any free one)")
 	flags.IntVar(&o.PubSubPort, "pubsub-port", 0, "port of Pub/Sub (default: any free one)")
 	flags.IntVar(&o.FirestorePort, "firestore-port", 0, "port of Firestore (default: any free one)")
 	flags.IntVar(&o.VertexPort, "vertex-port", 0, "port of the fake Vertex AI (default: any free one)")
-	if err := flags.Parse(args); err != nil {
+	err = flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(out)
+		flags.Usage()
+	case err == nil && flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case err == nil && o.limit <= 0:
+		err = fmt.Errorf("-limit %s: want more than 0", o.limit)
+	case err == nil && o.Project == "":
+		err = errors.New("-project is empty")
+	}
+	return o, err
+}
+
+// run is the program. The answer is its exit code; an error is one line.
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
+	o, err := parse(args, out)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	invalid := (*localstack.OptionError)(nil)
+	if err != nil {
+		err = fmt.Errorf("%w; see -help", err)
+		invalid = &localstack.OptionError{}
+	} else {
+		err = play(ctx, o, out)
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		_, _ = fmt.Fprintln(errs, "localstack: interrupted")
+		return exitInterrupted
+	case invalid != nil || errors.As(err, &invalid):
+		_, _ = fmt.Fprintln(errs, "localstack:", err)
+		return exitUsage
+	}
+	_, _ = fmt.Fprintln(errs, "localstack:", err)
+	return exitError
+}
+
+func play(ctx context.Context, o options, out io.Writer) error {
+	var mu sync.Mutex // restarts are told from another goroutine
+	say := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, _ = fmt.Fprintf(out, format+"\n", args...)
+	}
+	o.Say = say
+	if err := statefile.Free(); errors.Is(err, statefile.ErrTaken) {
+		return &localstack.OptionError{Problems: []string{err.Error() + "; name another one in " + statefile.Variable}}
+	}
+	if o.requests == "" {
+		root, err := localstack.Root()
+		if err != nil {
+			return err
+		}
+		o.requests = filepath.Join(root, "testdata", "requests")
+	}
+	requests, err := localstack.LoadSamples(o.requests)
+	if err != nil {
 		return err
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
-	}
-	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
-	o.Embedded, o.Say = *embedded, say
-	if *logFile != "" {
-		f, err := os.Create(*logFile)
+	if o.logFile != "" {
+		f, err := os.Create(o.logFile)
 		if err != nil {
 			return fmt.Errorf("make log file: %w", err)
 		}
 		defer func() { _ = f.Close() }()
 		o.Log = f
 	}
-	if *samples == "" {
-		root, err := localstack.Root()
-		if err != nil {
-			return err
-		}
-		*samples = filepath.Join(root, "testdata", "requests")
-	}
-	requests, err := localstack.LoadSamples(*samples)
-	if err != nil {
-		return err
-	}
 
 	say("Starting the local stack.")
 	start, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
-	stack, err := localstack.Start(start, o)
+	stack, err := localstack.Start(start, o.Options)
+	if ctx.Err() != nil {
+		err = errors.Join(ctx.Err(), err)
+	}
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer func() { _ = stack.Stop() }()
-	if err := statefile.Write(stack.State()); err != nil {
+	statefile.Prune()
+	switch err := statefile.Write(stack.State()); {
+	case errors.Is(err, statefile.ErrTaken):
+		return err
+	case err != nil:
 		say("  the CLI will not find this stack by itself: %v", err)
-	} else {
+	default:
 		defer func() { _ = statefile.Remove() }()
 	}
 
-	say("\nPublishing %d sample requests from %s.", len(requests), *samples)
-	tell, cancel := context.WithTimeout(ctx, *limit)
+	say("\nPublishing %d sample requests from %s.", len(requests), o.requests)
+	tell, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
 	story := localstack.NewStory(stack, requests, say)
 	told := story.Tell(tell)
 	if ctx.Err() != nil {
+		if o.once {
+			return ctx.Err()
+		}
 		say("Stopping.")
 		return nil
 	}
@@ -108,14 +175,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if wrong == nil {
 		say("\nAll %d ended as their files say; nothing is held, nothing waits.", len(requests))
 	}
-	if *once {
+	if o.once {
 		return wrong
 	}
 	if wrong != nil {
 		say("\nNot as expected:\n%v", wrong)
 	}
 	say("\n%s", stack.Usage())
-	<-ctx.Done()
-	say("Stopping.")
-	return nil
+	select {
+	case <-ctx.Done():
+		say("Stopping.")
+		return nil
+	case err := <-stack.Lost():
+		return err
+	}
 }

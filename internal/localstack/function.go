@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"strconv"
 	"sync"
 	"time"
 
@@ -19,8 +17,20 @@ import (
 	"example.com/berth/internal/localstack/emulator"
 )
 
-// roleEnv makes a process of this program a function process.
-const roleEnv = "BERTH_LOCALSTACK_FUNCTION_PORT"
+const (
+	// roleEnv makes a process of this program a function process.
+	roleEnv = "BERTH_LOCALSTACK_FUNCTION_PORT"
+	// nonceEnv is a random text that a function process tells at noncePath. By it
+	// the stack knows its own process from that of another stack, which answers on
+	// the same port and looks the same.
+	nonceEnv  = "BERTH_LOCALSTACK_NONCE"
+	noncePath = "/localstack-nonce"
+
+	readyWithin = 30 * time.Second
+	askEvery    = 50 * time.Millisecond
+	// Pauses before a process that never answered is replaced.
+	firstPause, longestPause = 100 * time.Millisecond, 5 * time.Second
+)
 
 // FunctionMain is the main of a function process: the three doors under the
 // real functions framework, at /Admit, /Reconcile and /Status. It returns false
@@ -39,9 +49,11 @@ func FunctionMain() bool {
 	}()
 	// The framework serves each function at exactly its name; Status has paths of
 	// its own below that, which a deployment serves at the root of its service.
-	if err := funcframework.RegisterHTTPFunctionContext(context.Background(), "/Status/", app.Status); err != nil {
-		fmt.Fprintln(os.Stderr, "register /Status/:", err)
-		os.Exit(1)
+	for path, serve := range map[string]http.HandlerFunc{"/Status/": app.Status, noncePath: tellNonce} {
+		if err := funcframework.RegisterHTTPFunctionContext(context.Background(), path, serve); err != nil {
+			fmt.Fprintf(os.Stderr, "register %s: %v\n", path, err)
+			os.Exit(1)
+		}
 	}
 	if err := funcframework.StartHostPort("127.0.0.1", port); err != nil {
 		fmt.Fprintln(os.Stderr, "functions framework:", err)
@@ -51,23 +63,37 @@ func FunctionMain() bool {
 	return true
 }
 
+func tellNonce(w http.ResponseWriter, _ *http.Request) {
+	_, _ = io.WriteString(w, os.Getenv(nonceEnv))
+}
+
 // A Function is a supervised function process: when it dies, another takes its
-// place, as on a serverless platform.
+// place, as on a serverless platform. One that dies before it ever answered is
+// replaced after a pause, which doubles up to five seconds.
 type Function struct {
 	port int
 	env  []string
 	log  io.Writer
 
 	mu       sync.Mutex
-	cmd      *exec.Cmd
-	stdin    io.Closer
-	stopping bool
+	child    *child
 	starts   int
-	done     chan struct{}
+	restarts func(Restart) // nil: nobody is told
+
+	stopping chan struct{}
+	stopOnce sync.Once
+	done     chan struct{} // closed when no process is left
+}
+
+// A Restart is one function process in the place of another.
+type Restart struct {
+	Ended, PID int    // process ids of the old and of the new one
+	Why        string // how the old one ended: "signal: killed"
 }
 
 // StartFunction starts a function process with the given environment on a port
-// (0 for any free one) and waits until it answers. Its log goes to log.
+// (0 for any free one) and waits until it answers. Its log goes to log. It fails
+// if the process ends before that, or if another process answers on the port.
 func StartFunction(ctx context.Context, port int, env []string, log io.Writer) (*Function, error) {
 	if port == 0 {
 		var err error
@@ -75,15 +101,23 @@ func StartFunction(ctx context.Context, port int, env []string, log io.Writer) (
 			return nil, fmt.Errorf("find a port for the function: %w", err)
 		}
 	}
-	f := &Function{port: port, env: env, log: log, done: make(chan struct{})}
-	if err := f.spawn(); err != nil {
+	f := &Function{port: port, env: env, log: log, stopping: make(chan struct{}), done: make(chan struct{})}
+	if _, err := f.spawn(); err != nil {
+		return nil, err
+	}
+	if err := f.ready(ctx); err != nil {
+		f.child.end()
 		return nil, err
 	}
 	go f.supervise()
-	if err := f.ready(ctx); err != nil {
-		return nil, errors.Join(err, f.Stop())
-	}
 	return f, nil
+}
+
+// OnRestart has a function called after each restart, with one call at a time.
+func (f *Function) OnRestart(tell func(Restart)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.restarts = tell
 }
 
 // URL is where a door is.
@@ -95,7 +129,7 @@ func (f *Function) URL(door string) string {
 func (f *Function) PID() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.cmd.Process.Pid
+	return f.child.pid()
 }
 
 func (f *Function) Starts() int {
@@ -108,71 +142,82 @@ func (f *Function) Starts() int {
 func (f *Function) Kill() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.cmd.Process.Kill()
+	return f.child.cmd.Process.Kill()
 }
 
-func (f *Function) spawn() error {
+func (f *Function) spawn() (*child, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.stopping {
-		return errStopping
+	select {
+	case <-f.stopping: // Stop ends the child that it sees, so none may follow
+		return nil, errors.New("the function is being stopped")
+	default:
 	}
-	self, err := os.Executable()
+	c, err := startChild(f.port, f.env, f.log)
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return nil, err
 	}
-	cmd := exec.Command(self)
-	cmd.Env = append(append(os.Environ(), f.env...), roleEnv+"="+strconv.Itoa(f.port))
-	cmd.Stdout, cmd.Stderr = f.log, f.log
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return fmt.Errorf("start function process: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start function process: %w", err)
-	}
-	f.cmd, f.stdin = cmd, in
+	f.child = c
 	f.starts++
-	return nil
+	return c, nil
 }
 
-var errStopping = errors.New("the function is being stopped")
-
+// supervise replaces each process that ends.
 func (f *Function) supervise() {
 	defer close(f.done)
-	for {
-		f.mu.Lock()
-		cmd := f.cmd
-		f.mu.Unlock()
-		_ = cmd.Wait() // killed on purpose or not: start another
-		if err := f.spawn(); err != nil {
+	var pause time.Duration
+	for c := f.child; ; {
+		if c.answers(f.port) {
+			pause = 0
+		}
+		<-c.exited
+		if pause > 0 {
+			select {
+			case <-time.After(pause):
+			case <-f.stopping:
+			}
+		}
+		pause = min(max(2*pause, firstPause), longestPause)
+		next, err := f.spawn()
+		if err != nil {
 			return
 		}
+		f.mu.Lock()
+		tell := f.restarts
+		f.mu.Unlock()
+		if tell != nil {
+			tell(Restart{Ended: c.pid(), PID: next.pid(), Why: c.why()})
+		}
+		c = next
 	}
 }
 
+// ready waits until the process of this function answers, and its Status door
+// says that it can work.
 func (f *Function) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
+	defer context.AfterFunc(f.child.lives, cancel)()
+	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.URL("Status/health"), nil)
-		if err != nil {
-			return err
+		nonce, err := ask(ctx, f.port, noncePath)
+		if err == nil && nonce != f.child.nonce {
+			return fmt.Errorf("port %d of 127.0.0.1 belongs to another process; choose another port for the function", f.port)
 		}
-		resp, err := http.DefaultClient.Do(req)
 		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = fmt.Errorf("it answers %s", resp.Status)
+			_, err = ask(ctx, f.port, "/Status/health")
+		}
+		if err == nil {
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("function at %s is not ready: %w", f.URL("Status/health"), err)
+			if f.child.lives.Err() != nil {
+				return fmt.Errorf("the function process ended before it answered: %s", f.child.why())
+			}
+			return fmt.Errorf("the function at %s is not ready: %w", f.URL("Status/health"), err)
 		}
 	}
 }
@@ -180,13 +225,10 @@ func (f *Function) ready(ctx context.Context) error {
 // Stop ends the process and waits for it. It may be called again.
 func (f *Function) Stop() error {
 	f.mu.Lock()
-	first := !f.stopping
-	f.stopping = true
-	if first {
-		_ = f.stdin.Close()
-		_ = f.cmd.Process.Kill() // nothing is lost: that is what it is built for
-	}
+	f.stopOnce.Do(func() { close(f.stopping) })
+	c := f.child
 	f.mu.Unlock()
+	c.end() // nothing is lost: that is what it is built for
 	<-f.done
 	return nil
 }

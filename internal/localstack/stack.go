@@ -46,7 +46,7 @@ type Options struct {
 	Project  string // project id; "" for berth-local
 	Embedded bool   // do not look for official emulators
 
-	// Ports of 127.0.0.1; 0 picks a free one.
+	// Ports of 127.0.0.1, 1 to 65535; 0 picks a free one.
 	FunctionPort, PubSubPort, FirestorePort, VertexPort int
 
 	Tick time.Duration // period of the tick topic; 0 for 2 s
@@ -66,12 +66,12 @@ type Stack struct {
 	Function  *Function
 	Fake      *fakevertex.Server
 	Client    *pubsub.Client
-	Notes     []string // what is used, and why not the other
 
 	conn  *grpc.ClientConn
 	tick  *time.Ticker
 	stops []func() error
 	ended chan struct{}
+	lost  chan error
 }
 
 // ResourceName is the full name of the stack's persistent resource.
@@ -113,8 +113,9 @@ func Pools() []*aiplatformpb.ResourcePool {
 }
 
 // Start starts a stack and returns when all of it answers. ctx bounds the
-// start. After an error nothing is left running.
-func Start(ctx context.Context, o Options) (s *Stack, err error) {
+// start. After an error nothing is left running. Options that cannot work are an
+// [OptionError], before anything is started.
+func Start(ctx context.Context, o Options) (*Stack, error) {
 	if o.Project == "" {
 		o.Project = "berth-local"
 	}
@@ -127,35 +128,60 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
-	s = &Stack{Project: o.Project, ended: make(chan struct{})}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Stop())
-		}
-	}()
-	if err := s.startPubSub(ctx, o); err != nil {
+	if err := o.check(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.startFirestore(ctx, o); err != nil {
-		return nil, err
-	}
-	if err := s.startVertex(o); err != nil {
-		return nil, err
-	}
-	o.Say("  %-12s %s", "Vertex AI", "fake at "+s.Vertex)
-	if s.Function, err = StartFunction(ctx, o.FunctionPort, append(s.environment(o), o.Env...), o.Log); err != nil {
-		return nil, err
-	}
-	s.stops = append(s.stops, s.Function.Stop)
-	o.Say("  %-12s %s", "function", "functions framework at "+s.Function.URL(""))
-	if err := Apply(ctx, s.PubSub, s.topology()); err != nil {
-		return nil, fmt.Errorf("make topics and subscriptions: %w", err)
-	}
-	if err := s.startTicks(ctx, o.Tick); err != nil {
-		return nil, err
+	s := &Stack{Project: o.Project, ended: make(chan struct{}), lost: make(chan error, 2)}
+	if err := s.start(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
 }
+
+func (s *Stack) start(ctx context.Context, o Options) error {
+	if err := s.startPubSub(ctx, o); err != nil {
+		return err
+	}
+	if err := s.startFirestore(ctx, o); err != nil {
+		return err
+	}
+	if err := s.startVertex(o); err != nil {
+		return err
+	}
+	o.Say("  %-12s %s", "Vertex AI", "fake at "+s.Vertex)
+	var err error
+	if s.Function, err = StartFunction(ctx, o.FunctionPort, append(s.environment(o), o.Env...), o.Log); err != nil {
+		return err
+	}
+	s.stops = append(s.stops, s.Function.Stop)
+	o.Say("  %-12s functions framework at %s, process %d", "function", s.Function.URL(""), s.Function.PID())
+	s.Function.OnRestart(func(r Restart) {
+		lost := ""
+		if s.Firestore == "" {
+			lost = "; the ledger was in its memory and is empty now"
+		}
+		o.Say("  %-12s process %d ended (%s); process %d takes its place%s", "function", r.Ended, r.Why, r.PID, lost)
+	})
+	if err := Apply(ctx, s.PubSub, s.topology()); err != nil {
+		return fmt.Errorf("make topics and subscriptions: %w", err)
+	}
+	return s.startTicks(ctx, o.Tick)
+}
+
+// watch tells by Lost that an emulator of ours ended although nobody stopped it.
+func (s *Stack) watch(e *emulator.Emulator) {
+	if !e.Started() {
+		return
+	}
+	go func() {
+		<-e.Exited()
+		s.lost <- fmt.Errorf("the %s (process %d) has ended", e.Name(), e.PID())
+	}()
+}
+
+// Lost receives an error when a part of the stack that nothing replaces has
+// ended. It receives one for each part that Stop ends, too.
+func (s *Stack) Lost() <-chan error { return s.lost }
 
 func (s *Stack) startPubSub(ctx context.Context, o Options) error {
 	if !o.Embedded {
@@ -163,6 +189,7 @@ func (s *Stack) startPubSub(ctx context.Context, o Options) error {
 		if err == nil {
 			s.PubSub = e.Host()
 			s.stops = append(s.stops, e.Stop)
+			s.watch(e)
 			o.Say("  %-12s official emulator at %s", "Pub/Sub", s.PubSub)
 			return nil
 		}
@@ -187,6 +214,7 @@ func (s *Stack) startFirestore(ctx context.Context, o Options) error {
 		if err == nil {
 			s.Firestore = e.Host()
 			s.stops = append(s.stops, e.Stop)
+			s.watch(e)
 			o.Say("  %-12s official emulator at %s", "Firestore", s.Firestore)
 			return nil
 		}

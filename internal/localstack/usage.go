@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"example.com/berth/internal/localstack/statefile"
 )
@@ -11,7 +12,7 @@ import (
 // State is what the CLI has to know to find this stack.
 func (s *Stack) State() statefile.State {
 	return statefile.State{
-		PID: os.Getpid(), Project: s.Project, PubSub: s.PubSub, Topic: RequestTopic, OutcomeTopic: OutcomeTopic,
+		PID: os.Getpid(), Started: time.Now().UTC(), Project: s.Project, PubSub: s.PubSub, Topic: RequestTopic, OutcomeTopic: OutcomeTopic,
 		Status: s.Function.URL("Status"), Vertex: s.Vertex, Firestore: s.Firestore,
 	}
 }
@@ -24,19 +25,21 @@ func (s *Stack) Usage() string {
 	p("")
 	p("With the CLI, from this folder:")
 	p("  go run ./cmd/berth pools")
-	p("  go run ./cmd/berth submit --follow job.json")
+	p("  go run ./cmd/berth submit --follow testdata/jobs/cpu.json")
 	p("")
 	p("With gcloud:")
 	p("  export CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://%s/", s.PubSub)
 	p("  export CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM=http://%s/", s.Vertex)
 	p("  export CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true CLOUDSDK_CORE_PROJECT=%s", s.Project)
-	p("  gcloud pubsub topics publish %s --message=\"$(cat job.json)\" --attribute=berth-request-id=my-job", RequestTopic)
+	p("  gcloud pubsub topics publish %s --message=\"$(cat testdata/jobs/cpu.json)\" --attribute=berth-request-id=my-job", RequestTopic)
 	p("  gcloud pubsub subscriptions pull %s --auto-ack --limit=50", OutcomePull)
 	p("  gcloud ai custom-jobs list --region=%s", Region)
 	p("")
 	p("Status:    %s", s.Function.URL("Status"))
-	p("Function:  process %d; kill -9 it if you like", s.Function.PID())
-	if s.Firestore != "" {
+	if s.Firestore == "" {
+		p("Function:  process %d; the ledger is in its memory, so a kill -9 loses every request", s.Function.PID())
+	} else {
+		p("Function:  process %d; after a kill -9 another process takes its place and goes on", s.Function.PID())
 		p("Firestore: http://%s/v1/projects/%s/databases/berth/documents/resources", s.Firestore, s.Project)
 	}
 	return strings.TrimRight(b.String(), "\n")

@@ -1,0 +1,190 @@
+package localstack
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/localstack/emulator"
+)
+
+// Options that cannot work are found before anything is started, all at once,
+// each by the name of its flag.
+func TestOptionsThatCannotWork(t *testing.T) {
+	t.Setenv(emulator.FirestoreHostEnv, "")
+	t.Setenv(emulator.PubSubHostEnv, "127.0.0.1:1")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	inUse := l.Addr().(*net.TCPAddr).Port
+	free, err := emulator.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		o    Options
+		want []string
+	}{
+		{"project", Options{Embedded: true, Project: "123"}, []string{`BERTH_PROJECT "123" is not a project id`}},
+		{"port in use", Options{Embedded: true, FunctionPort: inUse}, []string{"-port " + strconv.Itoa(inUse) + " cannot be used: ", "address already in use"}},
+		{"vertex port in use", Options{Embedded: true, VertexPort: inUse}, []string{"-vertex-port " + strconv.Itoa(inUse)}},
+		{"Pub/Sub port in use", Options{Embedded: true, PubSubPort: inUse}, []string{"-pubsub-port " + strconv.Itoa(inUse)}},
+		{"Firestore port in use", Options{FirestorePort: inUse}, []string{"-firestore-port " + strconv.Itoa(inUse)}},
+		{"out of range", Options{Embedded: true, FunctionPort: 65536, VertexPort: -1}, []string{"-port 65536: want 1 to 65535", "-vertex-port -1: want 1 to 65535"}},
+		{"one port twice", Options{Embedded: true, FunctionPort: free, VertexPort: free}, []string{"-port and -vertex-port are both"}},
+		{"port of a given emulator", Options{PubSubPort: free}, []string{"PUBSUB_EMULATOR_HOST names a running emulator"}},
+		{"port of no server", Options{Embedded: true, FirestorePort: free}, []string{"the embedded ledger has no port"}},
+		{"setting", Options{Embedded: true, Env: []string{"BERTH_MAX_WAIT=soon", "BERTH_POLL=1h"}}, []string{"MaxWait"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			said := ""
+			c.o.Say = func(format string, _ ...any) { said += format }
+			s, err := Start(t.Context(), c.o)
+			if s != nil {
+				t.Fatal("a stack is there", s.Stop())
+			}
+			if wrong := (*OptionError)(nil); !errors.As(err, &wrong) {
+				t.Fatalf("error %v, want an OptionError", err)
+			}
+			for _, text := range c.want {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("error %q does not say %q", err, text)
+				}
+			}
+			if strings.Contains(err.Error(), "\n") || said != "" {
+				t.Errorf("error %q, said %q; want one line, and nothing started", err, said)
+			}
+		})
+	}
+}
+
+// A start that fails after others have started leaves none of them running.
+func TestFailedStartStopsWhatRuns(t *testing.T) {
+	pubsub, err := emulator.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	o := Options{Embedded: true, PubSubPort: pubsub, Say: func(_ string, args ...any) {
+		if len(args) > 0 && args[0] == "Vertex AI" { // the function comes next
+			cancel()
+		}
+	}}
+	s, err := Start(ctx, o)
+	if s != nil || err == nil {
+		t.Fatalf("Start = %v, %v; want an error", s, err)
+	}
+	l, err := emulator.Listen(pubsub)
+	if err != nil {
+		t.Fatalf("Pub/Sub still runs: %v", err)
+	}
+	_ = l.Close()
+}
+
+// A port that another process has is not taken for ours, whatever answers there.
+func TestFunctionPortOfAnother(t *testing.T) {
+	first := startFunction(t, 0)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	defer other.Close()
+	silent, err := emulator.Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for name, port := range map[string]int{
+		"another stack's function": first.port, "another server": other.Listener.Addr().(*net.TCPAddr).Port, "silence": silent.Addr().(*net.TCPAddr).Port,
+	} {
+		f, err := StartFunction(t.Context(), port, memoryOnly, io.Discard)
+		if f != nil {
+			t.Fatalf("%s: it was taken for ours", name)
+		}
+		if err == nil || !strings.Contains(err.Error(), "belongs to another process") && !strings.Contains(err.Error(), "address already in use") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := first.Starts(); n != 1 {
+		t.Errorf("the first function was started %d times, want once", n)
+	}
+}
+
+// A restart is told with both process ids, and the printed one is the present one.
+func TestRestartIsTold(t *testing.T) {
+	f := startFunction(t, 0)
+	told := make(chan Restart, 1)
+	f.OnRestart(func(r Restart) { told <- r })
+	old := f.PID()
+	if err := f.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case r := <-told:
+		if r.Ended != old || r.PID != f.PID() || r.PID == old || !strings.Contains(r.Why, "killed") {
+			t.Errorf("told %+v; the killed process was %d, the present one is %d", r, old, f.PID())
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody was told")
+	}
+	if _, err := ask(t.Context(), f.port, "/Status/health"); err != nil && f.Starts() != 2 {
+		t.Errorf("%d starts: %v", f.Starts(), err)
+	}
+}
+
+// A process that cannot work is not started again without a pause: the pauses
+// double.
+func TestRespawnPauses(t *testing.T) {
+	f := startFunction(t, 0)
+	told := make(chan time.Time, 100)
+	f.OnRestart(func(Restart) { told <- time.Now() })
+	f.mu.Lock()
+	f.env = append(f.env, "GOMEMLIMIT=nonsense") // Go ends such a process at its start
+	f.mu.Unlock()
+	if err := f.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	var at []time.Time
+	for range 5 {
+		select {
+		case moment := <-told:
+			at = append(at, moment)
+		case <-time.After(20 * time.Second):
+			t.Fatalf("after %d restarts no more", len(at))
+		}
+	}
+	if took := at[4].Sub(at[0]); took < 15*firstPause {
+		t.Errorf("4 restarts of a process that cannot work took %s, want pauses of 1, 2, 4 and 8 times %s", took, firstPause)
+	}
+}
+
+// memoryOnly are settings of a function that needs nothing around it.
+var memoryOnly = []string{
+	"BERTH_PROJECT=berth-local", "BERTH_REGIONS=us-central1", "BERTH_LEDGER=memory", "BERTH_EMULATORS=true",
+	"BERTH_VERTEX_ENDPOINT=127.0.0.1:1", "PUBSUB_EMULATOR_HOST=127.0.0.1:1", "FIRESTORE_EMULATOR_HOST=", "FUNCTION_TARGET=",
+}
+
+func startFunction(t *testing.T, port int) *Function {
+	t.Helper()
+	f, err := StartFunction(t.Context(), port, memoryOnly, &logs{t: t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Stop(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat("/proc/" + strconv.Itoa(f.PID())); err == nil {
+			t.Errorf("process %d is still there", f.PID())
+		}
+	})
+	return f
+}
