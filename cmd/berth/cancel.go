@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/statuspage"
 )
 
 type cancelCmd struct {
@@ -18,15 +20,17 @@ type cancelCmd struct {
 func (cancelCmd) Help() string {
 	return `A cancel is a wish: a job that runs ends when Vertex AI has stopped it, and may still succeed.
 
-An id that is not known is cancelled as well: if its request arrives later, it is cancelled at once.`
+An id that is not known yet is cancelled as well: whatever comes under it later, a request with that id or a message with that message id, is cancelled as it comes. The answer says until when that holds.`
 }
 
 // A cancelling is what was asked for.
 type cancelling struct {
 	ID        string          `json:"id"`
-	Kind      message.Kind    `json:"kind"`
+	Kind      message.Kind    `json:"kind,omitempty"`  // empty if nothing has come under the id: the cancel holds for both
 	State     lifecycle.State `json:"state,omitempty"` // before the cancel; empty for an id that is not known
 	MessageID string          `json:"messageId,omitempty"`
+	// HoldsFor is how long a cancel of an id that is not known holds.
+	HoldsFor statuspage.Duration `json:"holdsFor,omitempty"`
 }
 
 func (c *cancelCmd) Run(g *globals) error {
@@ -42,8 +46,13 @@ func (c *cancelCmd) Run(g *globals) error {
 		}
 		r, _, err := d.request(g, c.ID, "")
 		switch {
-		case notFound(err):
-			known, want.Kind = false, message.KindRequest
+		case notFound(err), err == nil && !r.CancelledUntil.IsZero():
+			known = false
+			var index statuspage.Index
+			if _, err := d.get(g.ctx, &index, nil, ""); err != nil {
+				return err
+			}
+			want.HoldsFor = index.Keep
 		case err != nil:
 			return err
 		case r.Kind == message.KindAnswer:
@@ -65,9 +74,17 @@ func (c *cancelCmd) Run(g *globals) error {
 		return err
 	}
 	if !known {
-		return c.report(g, want, "Nothing is known under the id %s. The cancel was sent nevertheless: if the request arrives later, it is cancelled at once.", c.ID)
+		return c.report(g, want, "Nothing is known under the id %s yet. The cancel was sent nevertheless: what comes under it within %s, a request with that id or a message with that message id, is cancelled as it comes.", c.ID, days(want.HoldsFor))
 	}
 	return c.report(g, want, "The cancel of %s was sent. See what becomes of it with: berth show %s", c.ID, c.ID)
+}
+
+// days writes a long duration.
+func days(d statuspage.Duration) string {
+	if n := int(time.Duration(d) / (24 * time.Hour)); n > 1 {
+		return plural(n, "day")
+	}
+	return spanOf(d)
 }
 
 // body is the message that asks for the cancel, checked as the deployment will.

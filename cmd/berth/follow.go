@@ -83,7 +83,7 @@ func (f *follower) poll() (done bool, err error) {
 		return false, nil
 	}
 	req, err := f.ask(message.KindRequest, f.sent.ID)
-	if req == nil || err != nil {
+	if req == nil || err != nil || !req.CancelledUntil.IsZero() {
 		return false, err
 	}
 	if req.MessageID != f.sent.MessageID && f.others <= reusePolls {

@@ -53,6 +53,7 @@ func TestMain(m *testing.M) {
 //	operate N args... run berth in this process, behind the doors of the stack,
 //	                  and want its exit code
 //	break WHAT ID     break the ledger by hand: see site_test.go
+//	send ID FILE      hand over a message with this message id and no other
 //	plumb             make the topics and subscriptions of a deployment
 //	bury ID FILE      leave a message in the dead letters; ID "-" for none
 func TestScripts(t *testing.T) {
@@ -87,6 +88,7 @@ func TestScripts(t *testing.T) {
 			"deployment": func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).deployment(ts) },
 			"operate":    func(ts *testscript.TestScript, _ bool, args []string) { of(ts).operate(ts, args[0], args[1:]) },
 			"break":      func(ts *testscript.TestScript, _ bool, args []string) { of(ts).breakBy(ts, args[0], args[1]) },
+			"send":       func(ts *testscript.TestScript, _ bool, args []string) { of(ts).send(ts, args[0], args[1]) },
 			"plumb":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).plumb(ts) },
 			"bury":       func(ts *testscript.TestScript, _ bool, args []string) { of(ts).bury(ts, args[0], args[1]) },
 		},
@@ -143,7 +145,7 @@ func startStack(env *testscript.Env) (*stack, error) {
 	cfg := controller.DefaultConfig()
 	cfg.Project, cfg.Regions, cfg.DefaultResource = project, []string{"us-central1"}, "pool"
 	s.c = controller.New(cfg, s.ledger, s.vertex, nowhere{}, slog.New(slog.DiscardHandler), controller.RealEnv())
-	door := statuspage.New(s.c, s.ledger, statuspage.Info{Project: project, Regions: cfg.Regions, Deployment: cfg.Deployment, Policy: cfg.Policy})
+	door := statuspage.New(s.c, s.ledger, statuspage.Info{Project: project, Regions: cfg.Regions, Deployment: cfg.Deployment, Policy: cfg.Policy, Keep: cfg.Keep})
 	if err := s.pull(env); err != nil {
 		return nil, err
 	}
@@ -224,16 +226,22 @@ func (s *stack) tell() {
 }
 
 func (s *stack) find(id string) *ledger.Record {
+	var known []*ledger.Record
 	for _, r := range s.ledger.Records() {
 		if r.ID == id {
-			return r
+			known = append(known, r)
 		}
 	}
-	return nil
+	return ledger.Preferred(known...)
+}
+
+func (s *stack) send(ts *testscript.TestScript, id, file string) {
+	ts.Check(s.c.Handle(context.Background(), "default", message.Delivery{ID: id, PublishTime: time.Now(), Data: []byte(ts.ReadFile(file))}))
 }
 
 // await waits until a request, or the request that a job belongs to, is in a
-// state. ANSWERED means that there is an answer, whatever the id.
+// state. ANSWERED means that there is an answer, whatever the id; TOMBSTONE that
+// a cancel came and nothing else.
 func (s *stack) await(ts *testscript.TestScript, id, state string) {
 	limit := time.After(20 * time.Second)
 	for {
@@ -246,7 +254,7 @@ func (s *stack) await(ts *testscript.TestScript, id, state string) {
 					return
 				}
 			}
-		} else if r := s.find(id); r != nil && string(r.State) == state {
+		} else if r := s.find(id); r != nil && (string(r.State) == state || r.Tombstone() && state == "TOMBSTONE") {
 			return
 		}
 		select {

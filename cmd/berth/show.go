@@ -68,7 +68,7 @@ func head(w io.Writer, r statuspage.Request) {
 	} else {
 		row("Request", r.ID)
 	}
-	if r.Kind == message.KindMessage {
+	if r.Kind == message.KindMessage && r.CancelledUntil.IsZero() {
 		row("Kind", "message (the request has no id of its own)")
 	}
 	row("Tenant", r.Tenant)
@@ -107,8 +107,12 @@ func state(r statuspage.Request) string {
 	switch {
 	case r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type == message.Quoted:
 		return "QUOTED (a dry run): " + r.Events[0].Outcome.Verdict
+	case r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type == message.Noted:
+		return "NOTED (a cancel under whose id nothing has come yet)"
 	case r.Kind == message.KindAnswer:
 		return "REFUSED (the message made no request)"
+	case !r.CancelledUntil.IsZero():
+		return "NOT SEEN YET (a cancel came first: what comes under this id before " + clock(r.CancelledUntil) + " is cancelled)"
 	case r.State == lifecycle.Waiting && r.Verdict == admission.Admit:
 		return "WAITING (it fits now, and starts at the next look)"
 	case r.State == lifecycle.Waiting && r.Verdict == admission.Refuse:

@@ -83,7 +83,7 @@ func (j *verdict) say(rule invariant.Rule, key message.Key, this, that string, a
 // rest checks that nothing is under way.
 func (j *verdict) rest() {
 	for _, r := range j.picture.Records {
-		if r.Kind != message.KindAnswer && !r.State.Terminal() {
+		if r.Kind != message.KindAnswer && !r.Tombstone() && !r.State.Terminal() {
 			j.say(Unrest, r.Key, "everything is at rest", "it is %s", r.State)
 		}
 	}
@@ -104,7 +104,7 @@ func (j *verdict) rest() {
 func (j *verdict) messages() {
 	winners := map[message.Key]string{} // message that made the request, by key
 	for key, r := range j.records {
-		if r.Kind != message.KindAnswer {
+		if r.Kind != message.KindAnswer && !r.Tombstone() {
 			winners[key] = r.MessageID
 		}
 	}
@@ -133,7 +133,7 @@ func (j *verdict) messages() {
 		}
 		key := s.about(j.first)
 		r := j.records[key]
-		if r == nil {
+		if r == nil || r.Tombstone() {
 			j.say(Lost, key, what+" was published", "its request is not known")
 			continue
 		}
@@ -142,8 +142,12 @@ func (j *verdict) messages() {
 			if answer == nil && r.State != lifecycle.Cancelled && !slices.Contains(r.Cancels, s.id) && !told(r, message.Cancelling) {
 				j.say(Lost, key, what+" was published", "nothing came of it: the request is %s", r.State)
 			}
-			if answer != nil && code != message.AlreadyEnded {
+			switch {
+			case answer == nil, code == message.AlreadyEnded:
+			case code != message.NothingMatched:
 				j.say(Surprise, key, what+" was answered", "the answer is %s", code)
+			case r.State != lifecycle.Cancelled:
+				j.say(Lost, key, what+" was answered: what comes is cancelled", "the request is %s", r.State)
 			}
 		case other[s.id] != other[winners[key]]:
 			if code != message.IDReused {
@@ -154,7 +158,7 @@ func (j *verdict) messages() {
 		}
 	}
 	for key, r := range j.records {
-		if !wanted[key] {
+		if !wanted[key] && !r.Tombstone() {
 			j.say(Surprise, key, "the ledger has it", "nobody published it: message %s", r.MessageID)
 		}
 	}
@@ -224,6 +228,9 @@ func (j *verdict) outcomes() {
 	}
 	for key, r := range j.records {
 		events := bySubject[key]
+		if r.Tombstone() && len(events) == 0 {
+			continue
+		}
 		slices.SortFunc(events, func(a, b message.Outcome) int { return int(a.Sequence - b.Sequence) })
 		ends := 0
 		for i, o := range events {

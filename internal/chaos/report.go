@@ -45,8 +45,11 @@ func (r *run) report(s standing) Report {
 		o.Purposes[string(m.purpose)]++
 	}
 	for _, rec := range s.picture.Records {
-		if rec.Kind == message.KindAnswer {
+		switch {
+		case rec.Kind == message.KindAnswer:
 			o.Answers++
+			continue
+		case rec.Tombstone():
 			continue
 		}
 		o.Requests++

@@ -186,7 +186,7 @@ func (r *run) standing() (s standing) {
 	s.picture, s.changed = r.world.witness.now()
 	s.known, s.quiet = len(s.picture.Records), true
 	for _, rec := range s.picture.Records {
-		if rec.Kind != message.KindAnswer && !rec.State.Terminal() {
+		if rec.Kind != message.KindAnswer && !rec.Tombstone() && !rec.State.Terminal() {
 			s.quiet = false
 			continue
 		}

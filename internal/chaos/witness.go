@@ -202,7 +202,7 @@ func rewritten(old, now *ledger.Record) []invariant.Violation {
 	if old.Reservation.Job != "" && old.Run == now.Run && now.Reservation.Job != old.Reservation.Job {
 		say("its job is "+old.Reservation.Job, "it names "+now.Reservation.Job+" now")
 	}
-	if old.Fingerprint != now.Fingerprint || old.MessageID != now.MessageID {
+	if !old.Tombstone() && (old.Fingerprint != now.Fingerprint || old.MessageID != now.MessageID) {
 		say("it was made by message "+old.MessageID, "it is another request now")
 	}
 	return found

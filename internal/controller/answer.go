@@ -26,11 +26,7 @@ func (c *Controller) answer(ctx context.Context, tenant string, d message.Delive
 		if rec = nil; tx.Record(key) != nil {
 			return nil
 		}
-		rec = &ledger.Record{Key: key, Kind: message.KindAnswer, Tenant: tenant, ID: d.ID, MessageID: d.ID, Why: o.Reason}
-		rec.Times.Published, rec.Times.Received = d.PublishTime, tx.Now()
-		o.Tenant, o.MessageID, o.Times = tenant, d.ID, rec.Times
-		rec.Write(o, tx.Now())
-		tx.PutRecord(rec)
+		rec = answerTo(tx, tenant, d, o)
 		return nil
 	})
 	if err != nil {
@@ -42,6 +38,18 @@ func (c *Controller) answer(ctx context.Context, tenant string, d message.Delive
 	c.log.Info("answered", "event", "answer", "message_id", d.ID, "type", string(o.Type), "reason", code(o.Reason))
 	c.carryOn(ctx, rec, c.env.Monotonic())
 	return nil
+}
+
+// answerTo puts the document of an answer within an update that has read its key
+// and found none.
+func answerTo(tx ledger.Tx, tenant string, d message.Delivery, o message.Outcome) *ledger.Record {
+	key := message.KeyOf(tenant, message.KindAnswer, d.ID)
+	rec := &ledger.Record{Key: key, Kind: message.KindAnswer, Tenant: tenant, ID: d.ID, MessageID: d.ID, Why: o.Reason}
+	rec.Times.Published, rec.Times.Received = d.PublishTime, tx.Now()
+	o.Tenant, o.MessageID, o.Times = tenant, d.ID, rec.Times
+	rec.Write(o, tx.Now())
+	tx.PutRecord(rec)
+	return rec
 }
 
 // Refuse answers a delivery that cannot be decoded. The delivery needs its id
@@ -96,11 +104,15 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	var res *ledger.Resource
 	var now time.Time
 	var v verdict
+	var buried *message.Problem // why the request would be cancelled as it comes
 	read := func() error {
 		names := ledger.Names{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
 		return ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
 			res, now, v = tx.Resource(draft.Resource), tx.Now(), entered
-			if old := tx.Record(draft.Key); old != nil {
+			buried = nil
+			if old := tx.Record(draft.Key); old != nil && old.Tombstone() {
+				buried = old.Why
+			} else if old != nil {
 				v = known(old, draft)
 			}
 		})
@@ -108,11 +120,13 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	if err := read(); err != nil {
 		return o, fmt.Errorf("quote message %s: %w", d.ID, err)
 	}
-	switch v {
-	case reused:
+	switch {
+	case buried != nil:
+		return refuse(buried)
+	case v == reused:
 		return refuse(&message.Problem{Code: message.IDReused, Path: "requestId",
 			Detail: "There is another request under this id, with other content.", Mend: "Choose a new id for a new job."})
-	case duplicate:
+	case v == duplicate:
 		return refuse(&message.Problem{Code: message.IDReused, Path: "requestId",
 			Detail: "This very request is known already; sending it again changes nothing."})
 	}

@@ -4,87 +4,148 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 )
 
-// cancel handles the wish to end a request. A request that is not known yet
-// gets a tombstone: messages arrive in any order, and when the request comes
-// it must find that it was cancelled.
+// A cancelling is what one run of a cancel's update found and did.
+type cancelling struct {
+	needs    string         // resource that the update has to read and did not
+	moved    *ledger.Record // the request that the cancel moved
+	answered *ledger.Record // the answer to the cancel
+}
+
+// cancel handles the wish to end a request.
+//
+// A cancel by message id means the request that this message made. A cancel by
+// request id means the request of that id and, if none has come, the request
+// that a message of that id made: people cancel by the id that publishing
+// printed, and a message without a request id has no other.
+//
+// A request that has ended cannot be cancelled, and the cancel is answered so.
+// A request that is being cancelled already says so in its own events.
+//
+// If nothing has come under the id, one update writes a tombstone for each kind
+// that the id may turn out to be, because messages arrive in any order, and an
+// answer that says so and until when the tombstones stand. A tombstone has no
+// event of its own: nothing has ended yet, and most tombstones never meet a
+// request. The request that finds its tombstone is CANCELLED, with that as its
+// first and last event.
 func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delivery, m message.Cancel) error {
-	kind, id := message.KindRequest, m.RequestID
+	id, kinds := m.RequestID, []message.Kind{message.KindRequest, message.KindMessage}
 	if id == "" {
-		kind, id = message.KindMessage, m.MessageID
+		id, kinds = m.MessageID, kinds[1:]
 	}
-	key := message.KeyOf(tenant, kind, id)
-	why := &message.Problem{Code: message.CancelRequested, Detail: "A cancel was asked for."}
-	if m.Reason != "" {
-		why.Detail = "A cancel was asked for: " + m.Reason
+	answer := message.KeyOf(tenant, message.KindAnswer, d.ID)
+	var keys []message.Key
+	for _, kind := range kinds {
+		keys = append(keys, message.KeyOf(tenant, kind, id))
 	}
-	var rec *ledger.Record
-	var effect lifecycle.Effect
-	resource, want := "", "" // the resource is known once the record has been read
-	for {                    // twice at most: a record never changes its resource
-		names := ledger.Names{Records: []message.Key{key}, Party: tenant}
+	var did cancelling
+	for resource := ""; ; resource = did.needs { // the resource is known once the record has been read
+		names := ledger.Names{Records: append([]message.Key{answer}, keys...), Party: tenant, Bytes: answerWeight}
 		if resource != "" {
 			names.Resources = []string{resource}
 		}
 		err := c.desk.Update(ctx, names, func(tx ledger.Tx) error {
-			want, effect = resource, lifecycle.AlreadySo
-			if rec = tx.Record(key); rec == nil {
-				rec = &ledger.Record{Key: key, Kind: kind, Tenant: tenant, ID: id, MessageID: d.ID, DisplayName: id}
-				rec.Times.Published, rec.Times.Received = d.PublishTime, tx.Now()
-				rec.Order = ledger.OrderKey(0, tx.Now(), key)
+			did = cancelling{}
+			if tx.Record(answer) != nil {
+				return nil // this delivery has been here before
 			}
-			if slices.Contains(rec.Cancels, d.ID) {
-				rec = nil // this delivery has been here before
-				return nil
-			}
-			var res *ledger.Resource
-			if needsResource(rec) {
-				if want = rec.Resource; want != resource {
-					return nil
+			var rec *ledger.Record
+			for _, key := range keys {
+				r := tx.Record(key)
+				if r != nil && slices.Contains(r.Cancels, d.ID) {
+					return nil // so has this one
 				}
-				res = tx.Resource(resource)
+				if rec == nil && r != nil && !r.Tombstone() {
+					rec = r
+				}
 			}
-			if effect = c.move(tx, res, rec, lifecycle.What{Event: lifecycle.CancelAsked}, why); effect != lifecycle.Moved {
-				return nil
-			}
-			rec.Cancels = append(rec.Cancels, d.ID)
-			tx.PutRecord(rec)
-			if res != nil {
-				tx.PutResource(res)
+			switch {
+			case rec == nil:
+				until := c.putTombstones(tx, tenant, d, kinds, id, cancelReason(m))
+				did.answered = answerTo(tx, tenant, d, message.Outcome{Type: message.Noted, ClaimedRequestID: m.RequestID, CancelUntil: until,
+					Reason: &message.Problem{Code: message.NothingMatched, Path: "cancel",
+						Detail: fmt.Sprintf("Nothing has come under this id yet. What comes under it before %s is cancelled.", until.UTC().Format(time.RFC3339)),
+						Mend:   "If its request has been published already, check the id."}})
+			case rec.State.Terminal():
+				p := message.Problem{Code: message.AlreadyEnded, Path: "cancel",
+					Detail: fmt.Sprintf("The request has ended: it is %s.", rec.State)}
+				did.answered = answerTo(tx, tenant, d, message.Outcome{Type: message.Refused, ClaimedRequestID: id, Reason: &p, Problems: []message.Problem{p}})
+			case needsResource(rec) && rec.Resource != resource:
+				did.needs = rec.Resource
+			default:
+				c.cancelRecord(tx, rec, d.ID, cancelReason(m), &did)
 			}
 			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("cancel by message %s: %w", d.ID, err)
 		}
-		if want == resource {
+		if did.needs == "" {
 			break
 		}
-		resource = want
 	}
 	switch {
-	case rec == nil:
-		return nil
-	case effect == lifecycle.AlreadySo && rec.State.Terminal() && rec.State != lifecycle.Cancelled:
-		p := message.Problem{Code: message.AlreadyEnded, Path: "cancel",
-			Detail: fmt.Sprintf("The request has ended: it is %s.", rec.State)}
-		return c.answer(ctx, tenant, d, message.Outcome{
-			Type: message.Refused, ClaimedRequestID: id, Reason: &p, Problems: []message.Problem{p},
-		})
-	case effect != lifecycle.Moved:
-		return nil
-	}
-	c.log.Info("cancel", "event", "cancel", "message_id", d.ID, "request_key", string(key), "state", string(rec.State))
-	c.sendCancel(ctx, rec)
-	if err := c.post(ctx, rec); err != nil {
-		c.log.Warn("outcome left to reconcile", "event", "post_failed", "request_key", string(key), "error", err)
+	case did.answered != nil:
+		c.log.Info("answered", "event", "answer", "message_id", d.ID, "type", string(did.answered.Letters[0].Type), "reason", code(did.answered.Why))
+		c.tell(ctx, did.answered)
+	case did.moved != nil:
+		c.log.Info("cancel", "event", "cancel", "message_id", d.ID, "request_key", string(did.moved.Key), "state", string(did.moved.State))
+		c.sendCancel(ctx, did.moved)
+		c.tell(ctx, did.moved)
 	}
 	return nil
+}
+
+// cancelRecord moves a record that has not ended.
+func (c *Controller) cancelRecord(tx ledger.Tx, rec *ledger.Record, messageID string, why *message.Problem, did *cancelling) {
+	var res *ledger.Resource
+	if needsResource(rec) {
+		res = tx.Resource(rec.Resource)
+	}
+	if c.move(tx, res, rec, lifecycle.What{Event: lifecycle.CancelAsked}, why) != lifecycle.Moved {
+		return
+	}
+	rec.Cancels = append(rec.Cancels, messageID)
+	tx.PutRecord(rec)
+	if res != nil {
+		tx.PutResource(res)
+	}
+	did.moved = rec
+}
+
+func cancelReason(m message.Cancel) *message.Problem {
+	why := &message.Problem{Code: message.CancelRequested, Detail: "A cancel was asked for."}
+	if m.Reason != "" {
+		why.Detail = "A cancel was asked for: " + m.Reason
+	}
+	return why
+}
+
+// putTombstones writes a tombstone for each kind of an id and returns until when they
+// stand. A second cancel of an id replaces the tombstones of the first, so that
+// what it promises counts from now.
+func (c *Controller) putTombstones(tx ledger.Tx, tenant string, d message.Delivery, kinds []message.Kind, id string, why *message.Problem) time.Time {
+	until := tx.Now().Add(c.cfg.Keep)
+	for _, kind := range kinds {
+		t := &ledger.Record{Key: message.KeyOf(tenant, kind, id), Kind: kind, Tenant: tenant, ID: id, MessageID: d.ID,
+			DisplayName: id, Cancels: []string{d.ID}, Why: why, ExpireAt: until}
+		t.Times.Published, t.Times.Received = d.PublishTime, tx.Now()
+		tx.PutRecord(t)
+	}
+	return until
+}
+
+// cancelOnArrival ends a new request that finds a tombstone under its id: it was
+// cancelled before it came.
+func (c *Controller) cancelOnArrival(tx ledger.Tx, tombstone, rec *ledger.Record) {
+	rec.Cancels = tombstone.Cancels
+	c.move(tx, nil, rec, lifecycle.What{Event: lifecycle.CancelAsked}, tombstone.Why)
 }
 
 // needsResource says whether a cancel of the record gives replicas back or

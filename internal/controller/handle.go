@@ -134,8 +134,15 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 	names := ledger.Names{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}, Party: draft.Tenant, Bytes: draft.Weight()}
 	err = c.desk.Update(ctx, names, func(tx ledger.Tx) error {
 		v, rec = entered, nil
-		if old := tx.Record(draft.Key); old != nil {
+		old := tx.Record(draft.Key)
+		if old != nil && !old.Tombstone() {
 			v = known(old, draft)
+			return nil
+		}
+		if old != nil {
+			rec = c.received(tx, draft)
+			c.cancelOnArrival(tx, old, rec)
+			tx.PutRecord(rec)
 			return nil
 		}
 		res := tx.Resource(draft.Resource)
@@ -143,9 +150,7 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 			v = unseen
 			return nil
 		}
-		rec = draft.Clone()
-		rec.Times.Received = tx.Now()
-		rec.Order = ledger.OrderKey(rec.Priority, tx.Now(), rec.Key)
+		rec = c.received(tx, draft)
 		if c.place(tx, res, rec) {
 			tx.PutResource(res)
 		}
@@ -155,10 +160,18 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 	return v, rec, err
 }
 
+// received is a draft that comes in now.
+func (c *Controller) received(tx ledger.Tx, draft *ledger.Record) *ledger.Record {
+	rec := draft.Clone()
+	rec.Times.Received = tx.Now()
+	rec.Order = ledger.OrderKey(rec.Priority, tx.Now(), rec.Key)
+	return rec
+}
+
 // known says what a request is whose id is taken.
 func known(old, draft *ledger.Record) verdict {
-	// A tombstone has no fingerprint: the cancel came first, and the request it
-	// was for is answered already.
+	// Earlier releases wrote tombstones as CANCELLED records with an event of
+	// their own and without a fingerprint: the request is answered already.
 	if old.Fingerprint == "" || old.Fingerprint == draft.Fingerprint {
 		return duplicate
 	}
@@ -247,14 +260,17 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 	names := ledger.Names{Records: []message.Key{draft.Key}, Party: draft.Tenant, Bytes: draft.Weight()}
 	err := c.desk.Update(ctx, names, func(tx ledger.Tx) error {
 		v, rec = entered, nil
-		if old := tx.Record(draft.Key); old != nil {
+		old := tx.Record(draft.Key)
+		if old != nil && !old.Tombstone() {
 			v = known(old, draft)
 			return nil
 		}
-		rec = draft.Clone()
-		rec.Times.Received = tx.Now()
-		rec.Order = ledger.OrderKey(rec.Priority, tx.Now(), rec.Key)
-		c.move(tx, nil, rec, lifecycle.What{Event: lifecycle.Refused}, draft.Why)
+		rec = c.received(tx, draft)
+		if old != nil {
+			c.cancelOnArrival(tx, old, rec)
+		} else {
+			c.move(tx, nil, rec, lifecycle.What{Event: lifecycle.Refused}, draft.Why)
+		}
 		tx.PutRecord(rec)
 		return nil
 	})

@@ -11,6 +11,12 @@ import (
 
 // events checks that a record's letters tell a story that the table allows.
 func (c *checker) events(r *ledger.Record) {
+	if r.Tombstone() {
+		if len(r.Letters) > 0 || r.Sequence > 0 {
+			c.add(EventPath, r, nil, "nothing has come under its id", "it has counted %d events", r.Sequence)
+		}
+		return
+	}
 	if len(r.Letters) == 0 {
 		c.add(EventPath, r, nil, "it is known", "no event tells of it")
 		return
@@ -95,7 +101,7 @@ func silently(from, to lifecycle.State) bool {
 
 // letters checks that each is published or still to be sent.
 func (c *checker) letters(r *ledger.Record) {
-	done := r.Kind == message.KindAnswer || r.State.Terminal()
+	done := r.Kind == message.KindAnswer || r.State.Terminal() || r.Tombstone()
 	if !r.ExpireAt.IsZero() && (!done || len(r.Unsent()) > 0) {
 		c.add(LetterKept, r, nil, "it may be deleted", "it is %s with %d unsent events", r.State, len(r.Unsent()))
 	}

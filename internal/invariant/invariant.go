@@ -124,11 +124,11 @@ func (c *checker) add(rule Rule, r *ledger.Record, res *ledger.Resource, this, t
 }
 
 func (c *checker) record(r *ledger.Record) {
-	if r.State == lifecycle.None {
-		if r.Kind != message.KindAnswer {
-			c.add(EventPath, r, nil, "the record is that of a request", "it has no state")
+	if r.Tombstone() {
+		if len(r.Cancels) == 0 || r.ExpireAt.IsZero() || r.Resource != "" {
+			c.add(EventPath, r, nil, "the record is that of a request and has no state", "it is no tombstone")
 		}
-	} else if !r.State.Terminal() && r.State != lifecycle.Running && r.WakeAt.IsZero() {
+	} else if r.Kind != message.KindAnswer && !r.State.Terminal() && r.State != lifecycle.Running && r.WakeAt.IsZero() {
 		c.add(WakeIsSet, r, nil, "it is "+string(r.State), "nobody is to look at it again")
 	}
 	c.events(r)

@@ -133,6 +133,7 @@ func (c copier) outcome(o message.Outcome) message.Outcome {
 	o.Ahead = pointer(o.Ahead, nil)
 	o.ViewTime = pointer(o.ViewTime, c.time)
 	o.JobError = pointer(o.JobError, nil)
+	o.CancelUntil = c.time(o.CancelUntil)
 	o.Times = c.times(o.Times)
 	return o
 }

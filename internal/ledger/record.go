@@ -11,9 +11,9 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A Record is the document of one request, or of the answer to one message
+// A Record is the document of one request; or of the answer to one message
 // that owns no reservation (its Kind is [message.KindAnswer], its reservation
-// the zero value).
+// the zero value); or a tombstone (see [Record.Tombstone]).
 type Record struct {
 	Key         message.Key  `json:"key"`
 	Kind        message.Kind `json:"kind"`
@@ -74,7 +74,7 @@ type Record struct {
 	Sequence int64    `json:"sequence"`
 	Letters  []Letter `json:"letters,omitempty"` // oldest first; see keepLetters
 	// ExpireAt is when the document may be deleted. It is set by the write that
-	// marks the terminal letter sent, and by no other.
+	// marks the terminal letter sent, and of a tombstone by the cancel.
 	ExpireAt time.Time `json:"expireAt,omitzero"`
 }
 
@@ -85,6 +85,36 @@ type Letter struct {
 	Time    time.Time       `json:"time"`
 	Sent    bool            `json:"sent,omitempty"`
 	Outcome message.Outcome `json:"outcome"`
+}
+
+// Tombstone says that nothing has come under the id yet, and that a cancel has:
+// a request that comes before ExpireAt is cancelled as it comes. Its reservation
+// is the zero value and it has no letters, because nothing has ended.
+func (r *Record) Tombstone() bool {
+	return r.Kind != message.KindAnswer && r.State == lifecycle.None
+}
+
+// Preferred returns which of the records that are known under one id in several
+// kinds is meant by somebody who gives the id alone: one that has not ended, else
+// one that has ended or is an answer, else a tombstone; of equals the first. nil
+// records are left out; nil if there is no other.
+func Preferred(found ...*Record) *Record {
+	rank := func(r *Record) int {
+		switch {
+		case r.Tombstone(), r.Kind != message.KindAnswer && r.Fingerprint == "": // of an earlier release
+			return 2
+		case r.Kind == message.KindAnswer, r.State.Terminal():
+			return 1
+		}
+		return 0
+	}
+	var best *Record
+	for _, r := range found {
+		if r != nil && (best == nil || rank(r) < rank(best)) {
+			best = r
+		}
+	}
+	return best
 }
 
 // Event returns a letter as the event to publish. What never changes about the

@@ -21,7 +21,7 @@ const (
 
 // Types lists every type of outcome.
 func Types() []Type {
-	return []Type{Queued, Reserved, Submitted, Started, Cancelling, Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted}
+	return []Type{Queued, Reserved, Submitted, Started, Cancelling, Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Noted}
 }
 
 // Source is the CloudEvent source of a tenant's outcomes.

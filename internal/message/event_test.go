@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,10 @@ func sampleOutcomes() []Outcome {
 			o.PersistentResource, o.DisplayName, o.Labels = "", "", nil
 			o.Reason = &Problem{Code: UnknownField, Path: "jobSpec.workerPoolSpec", Detail: "No field has this name here.", Mend: "Write workerPoolSpecs."}
 			o.Problems = []Problem{*o.Reason}
+		case Noted:
+			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "", 1
+			o.PersistentResource, o.DisplayName, o.Labels = "", "", nil
+			o.Reason, o.CancelUntil = &Problem{Code: NothingMatched, Path: "cancel", Detail: "Nothing has come under this id yet."}, at.Add(time.Hour)
 		case Quoted:
 			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "", 1
 			o.Reason = &Problem{Code: Full, Detail: "Too few machines are free."}
@@ -147,7 +152,7 @@ func TestPubSubIsCloudEvent(t *testing.T) {
 		if e.DataContentType() != attributes["content-type"] {
 			t.Errorf("%s: content types %q and %q", o.Type, e.DataContentType(), attributes["content-type"])
 		}
-		answer := o.Type == Refused || o.Type == Quoted
+		answer := slices.Contains([]Type{Refused, Quoted, Noted}, o.Type)
 		if _, has := attributes["ce-requestid"]; has == answer {
 			t.Errorf("%s: ce-requestid is %q", o.Type, attributes["ce-requestid"])
 		}

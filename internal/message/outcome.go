@@ -57,7 +57,10 @@ type Outcome struct {
 	ViewTime *time.Time `json:"viewTime,omitempty"`
 	// JobError is Vertex AI's error of the job, or of the refused call.
 	JobError *JobError `json:"error,omitempty"`
-	Times    Times     `json:"times"`
+	// CancelUntil is until when a cancel of an id under which nothing has come
+	// yet ends whatever comes under it; set in noted events.
+	CancelUntil time.Time `json:"cancelUntil,omitzero"`
+	Times       Times     `json:"times"`
 }
 
 // A JobError is a google.rpc.Status in short.
@@ -103,12 +106,14 @@ const (
 	Refused Type = typePrefix + "message.refused.v1"
 	// Quoted answers a dry run.
 	Quoted Type = typePrefix + "message.quoted.v1"
+	// Noted answers a cancel under whose id nothing has come yet.
+	Noted Type = typePrefix + "message.noted.v1"
 )
 
 // Terminal reports whether the event is the last of its request.
 func (t Type) Terminal() bool {
 	switch t {
-	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted:
+	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Noted:
 		return true
 	}
 	return false

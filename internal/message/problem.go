@@ -46,6 +46,7 @@ const (
 	StartOverdue      Code = "START_OVERDUE"      // submitted, but not running in time
 	CancelRequested   Code = "CANCEL_REQUESTED"   // somebody asked
 	AlreadyEnded      Code = "ALREADY_ENDED"      // a cancel of something that has ended
+	NothingMatched    Code = "NOTHING_MATCHED"    // a cancel under whose id nothing has come yet
 	Remark            Code = "REMARK"             // nothing is wrong: only in warnings
 )
 

@@ -200,7 +200,7 @@ func holding(r *ledger.Record, resource string) bool {
 }
 
 // waitsForNothing says whether a record needs no look at a set time: it has
-// ended, it is an answer, or reconcile asks about its job in every pass.
+// ended, it is an answer or a tombstone, or reconcile asks about its job in every pass.
 func waitsForNothing(r *ledger.Record) bool {
-	return r.Kind == message.KindAnswer || r.State.Terminal() || r.State == lifecycle.Running
+	return r.Kind == message.KindAnswer || r.Tombstone() || r.State.Terminal() || r.State == lifecycle.Running
 }

@@ -36,7 +36,7 @@ func (k Kit) Resend(ctx context.Context, key message.Key, sequences []int64) ([]
 			}
 			l.Sent, changed = false, true
 		}
-		over := rec.Kind == message.KindAnswer || rec.State.Terminal()
+		over := rec.Kind == message.KindAnswer || rec.State.Terminal() || rec.Tombstone()
 		if !rec.ExpireAt.IsZero() && (!over || len(rec.Unsent()) > 0) {
 			rec.ExpireAt, changed = time.Time{}, true
 		}

@@ -96,21 +96,19 @@ func Find(ctx context.Context, l ledger.Ledger, tenant, called string) (message.
 	if keyText.MatchString(called) {
 		keys = append(keys, message.Key(called))
 	}
-	var found message.Key
+	var found *ledger.Record
 	err := ledger.Read(ctx, l, ledger.Names{Records: keys}, func(tx ledger.Tx) {
-		found = ""
+		var known []*ledger.Record
 		for _, key := range keys {
-			if tx.Record(key) != nil {
-				found = key
-				return
-			}
+			known = append(known, tx.Record(key))
 		}
+		found = ledger.Preferred(known...)
 	})
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("look for %q of tenant %q: %w", called, tenant, err)
-	case found == "":
+	case found == nil:
 		return "", fmt.Errorf("look for %q of tenant %q: %w", called, tenant, ErrNotFound)
 	}
-	return found, nil
+	return found.Key, nil
 }

@@ -19,7 +19,7 @@ func (k Kit) Wake(ctx context.Context, key message.Key) ([]Change, error) {
 		c := onRecord(rec, "wakeAt")
 		c.From, c.To = moment(rec.WakeAt), moment(at)
 		switch {
-		case rec.Kind == message.KindAnswer || rec.State.Terminal():
+		case rec.Kind == message.KindAnswer || rec.Tombstone() || rec.State.Terminal():
 			c.Left = fmt.Sprintf("nobody has to look at it: it is %s", ended(rec))
 		case rec.State == lifecycle.Running:
 			c.Left = "reconcile asks about running jobs in every pass; it needs no time"
@@ -46,8 +46,11 @@ func (k Kit) Wake(ctx context.Context, key message.Key) ([]Change, error) {
 }
 
 func ended(rec *ledger.Record) string {
-	if rec.Kind == message.KindAnswer {
+	switch {
+	case rec.Kind == message.KindAnswer:
 		return "an answer"
+	case rec.Tombstone():
+		return "a cancel of what has not come yet"
 	}
 	return string(rec.State)
 }

@@ -353,7 +353,7 @@ func (r *run) settle() {
 	}
 	r.violations = append(r.violations, invariant.Settled(r.before, w.Config.Policy)...)
 	for _, rec := range r.before.Records {
-		if rec.Kind != message.KindAnswer && !rec.State.Terminal() {
+		if rec.Kind != message.KindAnswer && !rec.Tombstone() && !rec.State.Terminal() {
 			r.violations = append(r.violations, invariant.Violation{Rule: invariant.NothingLeft, Request: rec.Key, Resource: rec.Resource,
 				This: "every job has ended and hours have passed", That: "it is " + string(rec.State)})
 		}

@@ -183,7 +183,7 @@ func (w *World) After(d time.Duration) {
 // Record returns the record of a request, an empty one if there is none.
 func (w *World) Record(id string) *ledger.Record {
 	for _, r := range w.Ledger.Records() {
-		if r.ID == id && r.Kind != message.KindAnswer {
+		if r.ID == id && r.Kind != message.KindAnswer && !r.Tombstone() {
 			return r
 		}
 	}

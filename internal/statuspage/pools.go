@@ -32,7 +32,7 @@ func (d *door) index(*http.Request) (any, error) {
 		Service: "berth", Version: d.info.Version, Project: d.info.Project, Regions: d.info.Regions,
 		Deployment: d.info.Deployment, DefaultResource: d.info.DefaultResource,
 		RequestTopic: d.info.RequestTopic, OutcomeTopic: d.info.OutcomeTopic,
-		MaxAge: Duration(d.info.Policy.MaxAge), Routes: routes,
+		MaxAge: Duration(d.info.Policy.MaxAge), Keep: Duration(d.info.Keep), Routes: routes,
 	}, nil
 }
 

@@ -144,8 +144,8 @@ func (d *door) request(r *http.Request) (any, error) {
 	return d.tell(r.Context(), rec, res, now)
 }
 
-// find looks a request up under each kind of id, and reads it together with its
-// resource.
+// find looks a request up under each kind of id, and reads the one that is meant
+// (see [ledger.Preferred]) together with its resource.
 func (d *door) find(ctx context.Context, tenant, id string, kinds []message.Kind) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
 	names := ledger.Names{}
 	for _, kind := range kinds {
@@ -153,12 +153,12 @@ func (d *door) find(ctx context.Context, tenant, id string, kinds []message.Kind
 	}
 	read := func() error {
 		return ledger.Read(ctx, d.ledger, names, func(tx ledger.Tx) {
-			rec, res, now = nil, nil, tx.Now()
+			res, now = nil, tx.Now()
+			var known []*ledger.Record
 			for _, key := range names.Records {
-				if rec = tx.Record(key); rec != nil {
-					break
-				}
+				known = append(known, tx.Record(key))
 			}
+			rec = ledger.Preferred(known...)
 			if names.Resources != nil {
 				res = tx.Resource(names.Resources[0])
 			}
@@ -183,6 +183,9 @@ func (d *door) tell(ctx context.Context, rec *ledger.Record, res *ledger.Resourc
 		Priority: rec.Priority, OnFull: rec.OnFull, MaxWait: Duration(rec.MaxWait), Timeout: Duration(rec.Timeout), Ask: rec.Ask,
 		Run: rec.Run, Attempt: rec.Attempt, Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
 		Times: rec.Times, WakeAt: rec.WakeAt, Warnings: rec.Warnings, Events: []Event{},
+	}
+	if rec.Tombstone() {
+		q.CancelledUntil = rec.ExpireAt
 	}
 	if rec.State == lifecycle.Submitting || rec.State == lifecycle.Cancelling && rec.Reservation.Job == "" {
 		q.ActUntil = rec.ActUntil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
@@ -28,6 +29,7 @@ type Info struct {
 	DefaultResource string
 	RequestTopic    string
 	OutcomeTopic    string
+	Keep            time.Duration // how long ids are kept
 }
 
 // defaultTenant is the tenant of requests that do not say.

@@ -12,6 +12,7 @@ import (
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/controller"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -249,20 +250,64 @@ func TestKindsOfID(t *testing.T) {
 		t.Errorf("an answer: %+v", q)
 	}
 	w.send([]byte(`{"cancel":{"requestId":"a:b~c"}}`))
-	if q := get[Request](w, "/requests/a%3Ab~c"); q.State != lifecycle.Cancelled {
+	keep := controller.DefaultConfig().Keep
+	q = get[Request](w, "/requests/a%3Ab~c")
+	if q.State != lifecycle.None || q.Terminal || len(q.Events) != 0 || !q.CancelledUntil.Equal(w.now.Add(keep)) || q.Reason.Code != message.CancelRequested {
 		t.Errorf("a tombstone: %+v", q)
+	}
+	if index := get[Index](w, "/"); index.Keep != Duration(keep) {
+		t.Errorf("ids are kept for %v, want %v", index.Keep, keep)
+	}
+}
+
+// Of what is known under one id, somebody who gives the id alone means what
+// lives, then what has ended, then a tombstone.
+func TestPreferredKind(t *testing.T) {
+	w := busy(t)
+	// The cancel comes first and by request id, as people do it who have a message id.
+	next := fmt.Sprint(100 + w.sent + 2)
+	w.send([]byte(`{"cancel":{"requestId":"` + next + `"}}`))
+	if id := w.send(job("", gpu, 1, 0)); id != next {
+		t.Fatalf("message %s, want %s", id, next)
+	}
+	if q := get[Request](w, "/requests/"+next); q.Kind != message.KindMessage || q.State != lifecycle.Cancelled || len(q.Events) != 1 || !q.CancelledUntil.IsZero() {
+		t.Errorf("ended, beside a tombstone: %+v", q)
+	}
+	if q := get[Request](w, "/requests/"+next+"?kind=request"); q.State != lifecycle.None || q.CancelledUntil.IsZero() {
+		t.Errorf("the tombstone: %+v", q)
+	}
+	// An ended request under the id of a message whose request lives.
+	live := fmt.Sprint(100 + w.sent + 2)
+	w.send(job(live, cpu, 9, 0))
+	w.send(job("", gpu, 1, 0))
+	if q := get[Request](w, "/requests/"+live+"?kind=request"); q.State != lifecycle.Rejected {
+		t.Fatalf("the request: %+v", q)
+	}
+	if q := get[Request](w, "/requests/"+live); q.Kind != message.KindMessage || q.State != lifecycle.Submitted {
+		t.Errorf("alive, beside one that has ended: %+v", q)
+	}
+	// An answer is preferred to a tombstone.
+	refused := fmt.Sprint(100 + w.sent + 2)
+	w.send([]byte(`{"cancel":{"requestId":"` + refused + `"}}`))
+	w.send([]byte(`{"job":`))
+	if q := get[Request](w, "/requests/"+refused); q.Kind != message.KindAnswer || q.Reason.Code != message.Malformed {
+		t.Errorf("refused, beside a tombstone: %+v", q)
 	}
 }
 
 func TestRequestsByState(t *testing.T) {
 	w := busy(t)
-	w.send([]byte(`{"cancel":{"requestId":"never-seen"}}`))
+	w.send([]byte(`{"cancel":{"requestId":"never-seen"}}`)) // nothing has been cancelled yet
+	w.send([]byte(`{"cancel":{"requestId":"never-run"}}`))
+	if err := w.c.Handle(context.Background(), "default", message.Delivery{ID: "x", Data: []byte(`{"requestId":"never-run","persistentResource":"projects/p/locations/l/persistentResources/r","job":[{"machineSpec":{"machineType":"m"},"replicaCount":1,"containerSpec":{"imageUri":"i"}}]}`)}); err != nil {
+		t.Fatal(err)
+	}
 	w.send(job("huge", cpu, 9, 0))
 	for query, want := range map[string]string{
 		"":                               "wide narrow first",
 		"?state=waiting":                 "wide narrow",
 		"?state=SUBMITTED&resource=pool": "first",
-		"?state=CANCELLED":               "never-seen",
+		"?state=CANCELLED":               "never-run",
 		"?state=REJECTED":                "huge",
 		"?state=RUNNING":                 "",
 		"?resource=elsewhere":            "",

@@ -65,7 +65,8 @@ type Index struct {
 	DefaultResource string   `json:"defaultResource,omitempty"`
 	RequestTopic    string   `json:"requestTopic,omitempty"`
 	OutcomeTopic    string   `json:"outcomeTopic,omitempty"`
-	MaxAge          Duration `json:"maxAge"` // a view older than this admits nothing
+	MaxAge          Duration `json:"maxAge"`         // a view older than this admits nothing
+	Keep            Duration `json:"keep,omitempty"` // how long an id is kept after its request has ended, or after a cancel under whose id nothing has come
 	Routes          []Route  `json:"routes"`
 }
 
@@ -196,22 +197,25 @@ type Summary struct {
 // is as of now; for others it is what the last decision found, and the verdict
 // is empty.
 type Request struct {
-	AsOf        time.Time         `json:"asOf"`
-	ID          string            `json:"id"`
-	Kind        message.Kind      `json:"kind"`
-	Tenant      string            `json:"tenant"`
-	Key         message.Key       `json:"key"`
-	MessageID   string            `json:"messageId,omitempty"`
-	State       lifecycle.State   `json:"state,omitempty"` // empty for an answer
-	Terminal    bool              `json:"terminal"`
-	Resource    string            `json:"resource,omitempty"`
-	DisplayName string            `json:"displayName,omitempty"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Priority    int               `json:"priority,omitempty"`
-	OnFull      message.OnFull    `json:"onFull,omitempty"`
-	MaxWait     Duration          `json:"maxWait,omitempty"`
-	Timeout     Duration          `json:"timeout,omitempty"`
-	Ask         capacity.Ask      `json:"ask,omitempty"`
+	AsOf      time.Time       `json:"asOf"`
+	ID        string          `json:"id"`
+	Kind      message.Kind    `json:"kind"`
+	Tenant    string          `json:"tenant"`
+	Key       message.Key     `json:"key"`
+	MessageID string          `json:"messageId,omitempty"`
+	State     lifecycle.State `json:"state,omitempty"` // empty for an answer, and if CancelledUntil is set
+	// CancelledUntil is set if nothing has come under the id but a cancel: until
+	// then whatever comes is cancelled.
+	CancelledUntil time.Time         `json:"cancelledUntil,omitzero"`
+	Terminal       bool              `json:"terminal"`
+	Resource       string            `json:"resource,omitempty"`
+	DisplayName    string            `json:"displayName,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
+	Priority       int               `json:"priority,omitempty"`
+	OnFull         message.OnFull    `json:"onFull,omitempty"`
+	MaxWait        Duration          `json:"maxWait,omitempty"`
+	Timeout        Duration          `json:"timeout,omitempty"`
+	Ask            capacity.Ask      `json:"ask,omitempty"`
 	Live
 	Hold     *Hold             `json:"hold,omitempty"`
 	Run      string            `json:"run,omitempty"`

@@ -69,7 +69,7 @@ func newWorld(t *testing.T) *world {
 	})
 	w.door = New(w.c, w.ledger, Info{
 		Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: "v1", Policy: cfg.Policy,
-		DefaultResource: cfg.DefaultResource, RequestTopic: "berth-requests", OutcomeTopic: "berth-outcomes",
+		DefaultResource: cfg.DefaultResource, RequestTopic: "berth-requests", OutcomeTopic: "berth-outcomes", Keep: cfg.Keep,
 	})
 	return w
 }
