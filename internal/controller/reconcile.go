@@ -117,8 +117,8 @@ func (c *Controller) pass(ctx context.Context, clock func() time.Time, r *Report
 		}
 		for _, res := range page {
 			after = res.Name
-			if res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Lines) == 0 {
-				continue // deleted, and nobody asks for it: a request will look again
+			if unwatched(res) {
+				continue // a request, or a parked one whose time comes, will look again
 			}
 			r.Resources++
 			if res.Pending() > 0 {
@@ -132,6 +132,12 @@ func (c *Controller) pass(ctx context.Context, clock func() time.Time, r *Report
 	}
 	errs = append(errs, c.dispatch(ctx, r), c.wake(ctx, clock(), r), c.sendLetters(ctx, clock(), r))
 	return errors.Join(errs...)
+}
+
+// unwatched says that passes leave a resource alone: it was deleted, and nobody
+// holds machines there or is in line for them.
+func unwatched(res *ledger.Resource) bool {
+	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Lines) == 0
 }
 
 // tend looks after one resource: see, learn, hand on.

@@ -22,8 +22,9 @@ func (c *Controller) wake(ctx context.Context, now time.Time, r *Report) error {
 		return fmt.Errorf("list due records: %w", err)
 	}
 	var errs []error
+	unseen := map[string]bool{}
 	for _, key := range keys {
-		if err := c.rouse(ctx, key); err != nil {
+		if err := c.rouse(ctx, key, unseen); err != nil {
 			errs = append(errs, fmt.Errorf("look after %s: %w", key, err))
 			continue
 		}
@@ -32,11 +33,35 @@ func (c *Controller) wake(ctx context.Context, now time.Time, r *Report) error {
 	return errors.Join(errs...)
 }
 
-// rouse does what is due for one record.
-func (c *Controller) rouse(ctx context.Context, key message.Key) error {
+// lookForParked asks Vertex AI again about a resource that passes leave alone. A
+// parked request is in no line, so nothing else says that somebody waits there.
+// unseen names the resources that could not be looked at in this pass: a region
+// that hangs is to cost one call, not one per request.
+func (c *Controller) lookForParked(ctx context.Context, name string, unseen map[string]bool) {
+	if unseen[name] {
+		return
+	}
+	res, err := c.readResource(ctx, name)
+	if err == nil && (res == nil || !unwatched(res)) {
+		return
+	}
+	if err == nil {
+		_, err = c.look(ctx, name)
+	}
+	if err != nil {
+		unseen[name] = true
+		c.log.Warn("cannot look at persistent resource", "event", "look_failed", "resource", name, "error", err)
+	}
+}
+
+// rouse does what is due for one record. unseen is described at lookForParked.
+func (c *Controller) rouse(ctx context.Context, key message.Key, unseen map[string]bool) error {
 	rec, err := c.read(ctx, key)
 	if err != nil || rec == nil {
 		return err
+	}
+	if rec.State == lifecycle.Waiting && rec.Aside {
+		c.lookForParked(ctx, rec.Resource, unseen)
 	}
 	began := c.env.Monotonic()
 	moved := false

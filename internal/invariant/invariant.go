@@ -3,12 +3,13 @@
 // The simulator checks them after every step, the chaos run and the doctor at
 // the end, and production a sample of them.
 //
-// There are three kinds:
+// There are four kinds:
 //
 //   - [Check] judges one moment. What it forbids may never be seen, not even
 //     between two calls of one instance.
 //   - [Commit] judges one commit by what it read and what it wrote. Whether too
 //     much was taken can only be said there: a pool may shrink afterwards.
+//   - [Step] and [Order] judge what changed between two moments.
 //   - [Settled] judges a moment at which everything has come to rest: nothing in
 //     flight, nothing failing, several passes made. It finds what leaked, was
 //     lost, or waits for ever.
@@ -62,13 +63,14 @@ const (
 	EventPath    Rule = "event-path"    // a request's events are a path in the table, numbered without a gap, ending once
 	LetterKept   Rule = "letter-kept"   // every letter is published or unsent
 	LineMatches  Rule = "line-matches"  // the lines are exactly the waiting requests
+	LineOrder    Rule = "line-order"    // nobody starts before one that waits earlier in a line of a shape that both need
 	NoStarvation Rule = "no-starvation" // nobody who fits for good waits for ever
 	NothingLeft  Rule = "nothing-left"  // at rest nothing is unsent, in flight or stray
 	WakeIsSet    Rule = "wake-is-set"   // whoever is not at the end has a moment at which somebody looks
 )
 
 // Rules lists every rule, for those that have to prove that each can fail.
-var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, LetterKept, LineMatches, NoStarvation, NothingLeft, WakeIsSet}
+var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, LetterKept, LineMatches, LineOrder, NoStarvation, NothingLeft, WakeIsSet}
 
 // A Picture is what can be seen at one moment.
 type Picture struct {
@@ -265,6 +267,37 @@ func Step(before, after Picture) []Violation {
 		}
 	}
 	return c.sorted()
+}
+
+// Order judges one commit by the moments before and after it: no request starts,
+// new, in line or parked, while one waits in line that comes earlier in order and
+// needs a shape that the first needs too.
+func Order(before, after Picture) []Violation {
+	c := checker{}
+	was := map[message.Key]*ledger.Record{}
+	for _, r := range before.Records {
+		was[r.Key] = r
+	}
+	waited := func(r *ledger.Record) bool {
+		old := was[r.Key]
+		return old != nil && len(old.Lines()) > 0 && len(r.Lines()) > 0 && old.Sequence == r.Sequence
+	}
+	for _, r := range after.Records {
+		if old := was[r.Key]; !r.State.Holds() || old != nil && old.State.Holds() {
+			continue
+		}
+		for _, w := range after.Records {
+			if w.Resource == r.Resource && w.Order < r.Order && waited(w) && shareShape(r.Ask, w.Ask) {
+				c.add(LineOrder, r, nil, "it started as "+string(r.State), "request %s waits before it", w.Key)
+			}
+		}
+	}
+	return c.sorted()
+}
+
+func shareShape(a, b capacity.Ask) bool {
+	others := b.Shapes()
+	return slices.ContainsFunc(a.Shapes(), func(s capacity.Shape) bool { return slices.Contains(others, s) })
 }
 
 // Settled judges a moment of rest. policy is the deployment's.

@@ -157,7 +157,8 @@ func (r *Resource) Settle() {
 	r.Overdrawn = capacity.Overdrawn(r.Pools, r.use)
 }
 
-// Join puts a record into its lines. The record has to be Waiting.
+// Join puts a record into its lines. The record has to be Waiting; one that is
+// parked (Aside) is in no line, so nothing changes for it but Version.
 func (r *Resource) Join(rec *Record) {
 	if r.use == nil {
 		r.use = r.sum() // others will be decided on this very document
@@ -167,7 +168,10 @@ func (r *Resource) Join(rec *Record) {
 	}
 	for _, shape := range rec.Lines() {
 		line := r.Lines[shape]
-		i, _ := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
+		i, known := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
+		if known {
+			continue // counted already
+		}
 		// Beyond the known heads there may be others between them and it.
 		if i < len(line.Heads) || len(line.Heads) == line.Count {
 			line.Heads = slices.Insert(slices.Clone(line.Heads), i, rec.HeadIn(shape))
@@ -180,15 +184,20 @@ func (r *Resource) Join(rec *Record) {
 }
 
 // Leave takes a record out of its lines. Call it while the record is still
-// Waiting.
+// Waiting. It changes no line in which the record cannot be: a line that was
+// counted down for a request outside it would lose one that is inside.
 func (r *Resource) Leave(rec *Record) {
 	for _, shape := range rec.Lines() {
 		line, ok := r.Lines[shape]
 		if !ok {
 			continue
 		}
-		if i, found := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after); found {
+		i, known := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
+		switch {
+		case known:
 			line.Heads = slices.Delete(slices.Clone(line.Heads), i, i+1)
+		case !line.beyond(i):
+			continue
 		}
 		if line.Count--; line.Count <= 0 {
 			delete(r.Lines, shape)
@@ -236,17 +245,23 @@ func (r *Resource) Trim() {
 
 func (h Head) after(order string) int { return strings.Compare(h.Order, order) }
 
+// beyond says whether a request that would be the i-th of the known heads can be
+// one of those that are not known.
+func (l Line) beyond(i int) bool { return i == len(l.Heads) && len(l.Heads) < l.Count }
+
 // Ahead is how many waiting requests may come before a record in one of the
-// lines that it stands in, or would join. Those beyond the known heads count,
-// because they may be ahead.
+// lines of the shapes that it asks for. Whether it is in them does not matter: a
+// request that is new, or parked, starts only where it would start in line.
+// Those beyond the known heads count, because they may be ahead.
 func (r *Resource) Ahead(rec *Record) int {
+	in := rec.Lines()
 	most := 0
 	for _, s := range rec.Ask.Shapes() {
 		line := r.Lines[s.String()]
 		i, known := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
-		if i == len(line.Heads) && !known {
+		if !known && line.beyond(i) {
 			i = line.Count
-			if rec.State == lifecycle.Waiting {
+			if slices.Contains(in, s.String()) {
 				i-- // it is one of the rest itself
 			}
 		}

@@ -308,6 +308,9 @@ func (r *run) check() {
 	now := r.look()
 	r.violations = append(r.violations, invariant.Check(now)...)
 	r.violations = append(r.violations, invariant.Step(r.before, now)...)
+	if !r.calm { // then there is one commit between two checks
+		r.violations = append(r.violations, invariant.Order(r.before, now)...)
+	}
 	r.before = now
 }
 

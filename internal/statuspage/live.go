@@ -3,6 +3,7 @@ package statuspage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.com/berth/internal/admission"
@@ -51,7 +52,11 @@ func (d *door) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.Reco
 			}
 		}
 		if !found {
-			n = max(n, line.Count-1)
+			rest := line.Count
+			if slices.Contains(rec.Lines(), s.String()) {
+				rest-- // it is one of them itself; a parked one is not
+			}
+			n = max(n, rest)
 		}
 		most = max(most, n)
 	}

@@ -94,9 +94,11 @@ func (q *Queue) add(d *door, c *cursor, res *ledger.Resource, rec *ledger.Record
 		c.Lines = map[string]int{}
 	}
 	ahead := 0
-	for _, shape := range rec.Lines() {
-		ahead = max(ahead, c.Lines[shape])
-		c.Lines[shape]++
+	for _, shape := range rec.Ask.Shapes() {
+		ahead = max(ahead, c.Lines[shape.String()])
+	}
+	for _, line := range rec.Lines() { // none for a parked one: nobody is behind it
+		c.Lines[line]++
 	}
 	q.Waiting = append(q.Waiting, Waiter{
 		Position: c.Position, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Resource: res.Name,

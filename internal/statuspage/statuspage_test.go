@@ -392,3 +392,31 @@ func TestDuration(t *testing.T) {
 		}
 	}
 }
+
+// A parked request is in no line, so all who are in the lines of its shapes and
+// earlier in order come before it, and it comes before nobody.
+func TestParkedRequestHasOthersAhead(t *testing.T) {
+	w := newWorld(t)
+	const inLine = linePages*linePage + 1 // per shape; more than are walked
+	w.lineOf(prName, 2*inLine)
+	for i, at := range []time.Duration{3500 * time.Millisecond, 24 * time.Hour} {
+		r := &ledger.Record{Key: message.KeyOf("default", message.KindRequest, fmt.Sprint("parked", i)), Kind: message.KindRequest, Tenant: "default",
+			ID: fmt.Sprint("parked", i), Resource: prName, Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Aside: true}
+		r.State, r.Order = lifecycle.Waiting, ledger.OrderKey(0, w.now.Add(at), r.Key)
+		err := w.ledger.Update(t.Context(), ledger.Names{Records: []message.Key{r.Key}}, func(tx ledger.Tx) error { tx.PutRecord(r); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, ahead := range map[string]int{"parked0": 2, "parked1": inLine} {
+		if q := get[Request](w, "/requests/"+id); *q.Ahead != ahead || q.Verdict != admission.Wait || q.Reason.Code != message.Behind {
+			t.Errorf("%s has %d ahead, %s %v; want %d", id, *q.Ahead, q.Verdict, q.Reason, ahead)
+		}
+	}
+	for _, e := range get[Queue](w, "/queue?limit=7").Waiting {
+		want := map[string]int{"parked0": 2, "w04": 2, "w05": 2}
+		if n, named := want[e.ID]; named && *e.Ahead != n {
+			t.Errorf("in the queue %s has %d ahead, want %d", e.ID, *e.Ahead, n)
+		}
+	}
+}

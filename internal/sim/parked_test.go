@@ -1,0 +1,147 @@
+package sim
+
+import (
+	"testing"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/invariant"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// A parked request waits in no line, because the pools as they were last seen can
+// never take it.
+
+func gpus(n capacity.Replicas) capacity.Pool {
+	return capacity.Pool{ID: "gpu", Shape: GPU, Count: n}
+}
+
+// judged holds every commit against the order of the lines from now on.
+func judged(w *World) {
+	picture := func() (p invariant.Picture) {
+		p.Records = w.Ledger.Dump().Records
+		return p
+	}
+	before := picture()
+	judge := func(fault ledger.Fault) ledger.Fault {
+		now := picture()
+		for _, v := range invariant.Order(before, now) {
+			w.Errorf("%s", v)
+		}
+		before = now
+		return fault
+	}
+	w.Ledger.Fault = func(string) ledger.Fault { return judge(ledger.None) }
+}
+
+// ticks reconciles once a minute.
+func ticks(w *World, n int) {
+	w.Helper()
+	for range n {
+		w.After(time.Minute)
+	}
+}
+
+// A wide request heads the line. Three gangs come while the resource reboots and
+// need a shape that no pool has. Then the pools grow. None of the gangs may start
+// before the wide request, and all start after it, in order.
+func TestParkedDoesNotPassTheLine(t *testing.T) {
+	w := New(t)
+	w.SetPools(vertex.Running, cpus(4))
+	w.Ask(Job{ID: "busy", CPU: 2})
+	w.Ask(Job{ID: "wide", CPU: 4})
+	w.Expect("wide", lifecycle.Waiting, "queued")
+	w.SetPools("REBOOTING", cpus(4))
+	ticks(w, 1)
+	gangs := []string{"g1", "g2", "g3"}
+	for _, id := range gangs {
+		w.Ask(Job{ID: id, CPU: 1, GPU: 1})
+		if !w.Record(id).Aside {
+			t.Fatalf("%s is not parked", id)
+		}
+	}
+	judged(w)
+	w.SetPools(vertex.Running, cpus(4), gpus(3))
+	ticks(w, 12)
+	for i, id := range gangs {
+		w.Expect(id, lifecycle.Waiting, "queued")
+		if rec := w.Record(id); rec.Aside || rec.Why.Code != message.Behind || rec.Ahead != i+1 {
+			t.Errorf("%s: parked %v, reason %v, %d ahead; want it in line behind %d", id, rec.Aside, rec.Why, rec.Ahead, i+1)
+		}
+	}
+	w.Vertex.SetJob(w.JobOf("busy"), vertex.JobSucceeded)
+	ticks(w, 1)
+	w.Expect("wide", lifecycle.Submitted, "queued", "reserved", "submitted")
+	w.Vertex.SetJob(w.JobOf("wide"), vertex.JobSucceeded)
+	ticks(w, 1)
+	for _, id := range gangs {
+		w.Expect(id, lifecycle.Submitted, "queued", "reserved", "submitted")
+	}
+}
+
+// One that is parked and comes first in order keeps nobody back while it is
+// parked, and starts first when its machines are there.
+func TestParkedKeepsItsPlace(t *testing.T) {
+	w := New(t)
+	w.SetPools(vertex.Running, cpus(4))
+	w.Ask(Job{ID: "busy", CPU: 4})
+	w.SetPools("REBOOTING", cpus(4))
+	ticks(w, 1)
+	w.Ask(Job{ID: "gang", CPU: 1, GPU: 1})
+	w.Ask(Job{ID: "later", CPU: 4})
+	judged(w)
+	w.SetPools(vertex.Running, cpus(4), gpus(1))
+	ticks(w, 8)
+	w.Vertex.SetJob(w.JobOf("busy"), vertex.JobSucceeded)
+	ticks(w, 1)
+	w.Expect("gang", lifecycle.Submitted, "queued", "reserved", "submitted")
+	w.Expect("later", lifecycle.Waiting, "queued")
+}
+
+// A parked request that is cancelled or has waited too long leaves no line, since
+// it is in none: those who are in line stay counted.
+func TestParkedLeavesNoLine(t *testing.T) {
+	w := New(t)
+	w.SetPools(vertex.Running, cpus(4))
+	w.Ask(Job{ID: "busy", CPU: 4})
+	w.SetPools("REBOOTING", cpus(4))
+	ticks(w, 1)
+	w.Ask(Job{ID: "cancelled", CPU: 1, GPU: 1})
+	w.Ask(Job{ID: "expired", CPU: 1, GPU: 1, MaxWait: "90s"})
+	w.Ask(Job{ID: "waits", CPU: 1})
+	w.Cancel("cancelled")
+	ticks(w, 3)
+	w.Expect("cancelled", lifecycle.Cancelled, "queued", "cancelled")
+	w.Expect("expired", lifecycle.Expired, "queued", "expired")
+	if n := w.Document().Lines[CPU.String()].Count; n != 1 {
+		t.Errorf("%d wait in line, want 1", n)
+	}
+	w.SetPools(vertex.Running, cpus(5))
+	ticks(w, 1)
+	w.Expect("waits", lifecycle.Submitted, "queued", "reserved", "submitted")
+}
+
+// The resource is deleted and nobody but a parked request waits for it. When it is
+// made anew with the machines that the request needs, somebody has to see that.
+func TestParkedOnADeletedResource(t *testing.T) {
+	w := New(t)
+	w.SetPools(vertex.Running, cpus(4))
+	w.Ask(Job{ID: "first", CPU: 1})
+	w.Vertex.SetJob(w.JobOf("first"), vertex.JobSucceeded)
+	w.Vertex.SetResource(Resource, vertex.Resource{})
+	ticks(w, 1)
+	w.Ask(Job{ID: "gang", CPU: 1, GPU: 1})
+	if !w.Record("gang").Aside {
+		t.Fatal("it is not parked")
+	}
+	ticks(w, 20)
+	if calls := w.Vertex.Calls()["resource"]; calls > 10 {
+		t.Errorf("a deleted resource was asked about %d times in 20 minutes", calls)
+	}
+	w.SetPools(vertex.Running, cpus(4), gpus(1))
+	ticks(w, 6)
+	w.Expect("gang", lifecycle.Submitted, "queued", "reserved", "submitted")
+}
