@@ -19,7 +19,7 @@ type view struct {
 	res    vertex.Resource
 	absent bool
 	live   []vertex.Job // on this resource, ours and others'
-	at     time.Time    // ledger time before the first question
+	at     time.Time    // ledger time before the oldest of the questions that it rests on
 }
 
 // onto writes the view into the resource document, but for the jobs.
@@ -59,8 +59,8 @@ func (c *Controller) see(ctx context.Context, name string, at time.Time) (v view
 	return v, v.absent, err
 }
 
-// seeWith is see with the list of live jobs at hand. The list has to be the
-// older of the two: a job that ends in between then looks foreign or used
+// seeWith is see with the list of live jobs at hand; at is a moment before that
+// list was asked for. The list has to be the older of the two: a job that ends in between then looks foreign or used
 // although it is not, never the other way round.
 func (c *Controller) seeWith(ctx context.Context, name string, at time.Time, live []vertex.Job) (view, error) {
 	v := view{at: at}
@@ -80,36 +80,53 @@ func (c *Controller) seeWith(ctx context.Context, name string, at time.Time, liv
 	return v, nil
 }
 
+// A looked is what a look found, and when it began on the monotonic clock.
+type looked struct {
+	unknown bool
+	began   time.Time
+}
+
 // look brings the ledger's view of a resource up to date, for a request that
 // cannot be decided without. Requests that arrive together share one look. It
 // reports whether Vertex AI knows no such resource and never did here.
 func (c *Controller) look(ctx context.Context, name string) (unknown bool, err error) {
-	result, err, _ := c.looks.Do(name, func() (any, error) {
-		var now time.Time
-		var known, fresh bool
-		err := ledger.Read(ctx, c.ledger, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) {
-			now = tx.Now()
-			if res := tx.Resource(name); res != nil {
-				known, fresh = true, now.Sub(res.SeenAt) <= c.cfg.Policy.MaxAge
-			}
-		})
-		if err != nil || fresh { // somebody has looked in the meantime
-			return false, err
-		}
-		v, absent, err := c.see(ctx, name, now)
+	arrived := c.env.Monotonic()
+	for {
+		result, err, _ := c.looks.Do(name, func() (any, error) { return c.lookOnce(ctx, name) })
 		if err != nil {
 			return false, err
 		}
-		if absent && !known {
-			return true, nil // no document: names that never were must not pile up
+		// A request is refused for good on this answer, so a look that began before
+		// the request came does not do: the resource may have been made since.
+		if l := result.(looked); !l.unknown || !l.began.Before(arrived) {
+			return l.unknown, nil
 		}
-		_, err = c.record(ctx, name, v)
-		return false, err
-	})
-	if err != nil {
-		return false, err
 	}
-	return result.(bool), nil
+}
+
+func (c *Controller) lookOnce(ctx context.Context, name string) (looked, error) {
+	l := looked{began: c.env.Monotonic()}
+	var now time.Time
+	var known, fresh bool
+	err := ledger.Read(ctx, c.ledger, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) {
+		now, known, fresh = tx.Now(), false, false
+		if res := tx.Resource(name); res != nil {
+			known, fresh = true, now.Sub(res.SeenAt) <= c.cfg.Policy.MaxAge
+		}
+	})
+	if err != nil || fresh { // somebody has looked in the meantime
+		return l, err
+	}
+	v, absent, err := c.see(ctx, name, now)
+	if err != nil {
+		return l, err
+	}
+	if absent && !known {
+		l.unknown = true
+		return l, nil // no document: names that never were must not pile up
+	}
+	_, err = c.record(ctx, name, v)
+	return l, err
 }
 
 // A sighting is a view as the ledger understood it.
@@ -119,6 +136,9 @@ type sighting struct {
 	ours   map[message.Key]vertex.Job // live jobs by the hold that names their run
 	// unnamed are those of them that their reservation does not name yet.
 	unnamed map[message.Key]bool
+	// older says that the ledger has a newer view, so nothing was written and the
+	// jobs were not told apart.
+	older bool
 }
 
 // record writes a view down: the resource as it is, and which of its live jobs
@@ -136,7 +156,7 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 				res = &ledger.Resource{Name: name}
 			}
 			if v.at.Before(res.SeenAt) {
-				s.res = res // somebody has looked since
+				s.res, s.older = res, true // somebody has looked since
 				return nil
 			}
 			before := res.Clone()

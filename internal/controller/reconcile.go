@@ -108,7 +108,7 @@ func (c *Controller) pass(ctx context.Context, clock func() time.Time, r *Report
 	r.Waiting, r.Pending, r.Resources = 0, 0, 0
 	r.pending, r.calls, r.more = nil, nil, false
 	var errs []error
-	lists := map[string][]vertex.Job{} // one list of live jobs per parent serves all its resources
+	lists := map[string]listing{} // one list of live jobs per parent serves all its resources
 	after := ""
 	for {
 		page, err := c.ledger.Resources(ctx, after, 50)
@@ -140,31 +140,50 @@ func unwatched(res *ledger.Resource) bool {
 	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Lines) == 0
 }
 
-// tend looks after one resource: see, learn, hand on.
-func (c *Controller) tend(ctx context.Context, name string, clock func() time.Time, lists map[string][]vertex.Job, r *Report) error {
-	var errs []error
-	at := clock()
-	live, listed := lists[parentOf(name)]
-	if !listed {
-		var err error
-		r.called(parentOf(name), 1)
-		if live, err = c.vertex.Live(ctx, parentOf(name)); err != nil {
-			errs = append(errs, fmt.Errorf("list live jobs beside %s: %w", name, err))
-		} else {
-			lists[parentOf(name)] = live
-			listed = true
-			r.called(parentOf(name), len(live)/vertex.PageSize)
-		}
+// A listing is the live jobs of one region, and when they were asked for.
+type listing struct {
+	jobs []vertex.Job
+	at   time.Time // by the pass's clock, before the call
+}
+
+// list returns the live jobs of a region, as this pass has listed them. A list that
+// is half as old as a view may be is made again: views are as old as the list that
+// they rest on, and those at the end of a long pass would admit nothing.
+func (c *Controller) list(ctx context.Context, parent string, clock func() time.Time, lists map[string]listing, r *Report) (listing, error) {
+	l, listed := lists[parent]
+	now := clock()
+	if listed && now.Sub(l.at) <= c.cfg.Policy.MaxAge/2 {
+		return l, nil
 	}
+	r.called(parent, 1)
+	live, err := c.vertex.Live(ctx, parent)
+	if err != nil {
+		return l, err
+	}
+	r.called(parent, len(live)/vertex.PageSize)
+	l = listing{live, now}
+	lists[parent] = l
+	return l, nil
+}
+
+// tend looks after one resource: see, learn, hand on.
+func (c *Controller) tend(ctx context.Context, name string, clock func() time.Time, lists map[string]listing, r *Report) error {
+	var errs []error
 	var after *ledger.Resource
-	if listed {
+	l, err := c.list(ctx, parentOf(name), clock, lists, r)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("list live jobs beside %s: %w", name, err))
+	} else {
 		r.called(parentOf(name), 1)
-		v, err := c.seeWith(ctx, name, at, live)
+		// The view is as old as its oldest part, the list.
+		v, err := c.seeWith(ctx, name, l.at, l.jobs)
 		if err == nil {
 			var s sighting
 			if s, err = c.record(ctx, name, v); err == nil {
 				learned := r.Learned
-				errs = append(errs, c.learn(ctx, s, r), c.sample(ctx, s.res, int(c.passes.Load())))
+				if !s.older {
+					errs = append(errs, c.learn(ctx, s, r), c.sample(ctx, s.res, int(c.passes.Load())))
+				}
 				if r.Learned == learned {
 					after = s.res // nothing has moved since
 				}

@@ -93,15 +93,17 @@ func (d *door) pools(r *http.Request) (any, error) {
 			return nil, unknownResource(r.URL.Query().Get("resource"))
 		}
 	} else {
+		// The time comes first: no view may look older or newer than it is, and a
+		// document that changes meanwhile is newer than what it is compared with.
+		if p.AsOf, _, err = d.now(r.Context()); err != nil {
+			return nil, err
+		}
 		if found, err = d.ledger.Resources(r.Context(), from.Resource, limit+1); err != nil {
 			return nil, fmt.Errorf("list resources: %w", err)
 		}
 		if len(found) > limit {
 			found = found[:limit]
 			p.Next = cursor{Resource: found[limit-1].Name, Done: true}.text()
-		}
-		if p.AsOf, _, err = d.now(r.Context()); err != nil {
-			return nil, err
 		}
 	}
 	for _, res := range found {

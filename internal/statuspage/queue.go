@@ -29,6 +29,9 @@ func (d *door) seek(r *http.Request, from cursor) (docs []*ledger.Resource, now 
 			return res.Name < from.Resource || from.Done && res.Name == from.Resource
 		}), now, false, nil
 	}
+	if now, _, err = d.now(r.Context()); err != nil { // before what it dates
+		return nil, now, false, err
+	}
 	if from.Resource != "" && !from.Done {
 		if docs, _, err = d.readResources(r.Context(), []string{from.Resource}); err != nil {
 			return nil, now, false, err
@@ -38,8 +41,7 @@ func (d *door) seek(r *http.Request, from cursor) (docs []*ledger.Resource, now 
 	if err != nil {
 		return nil, now, false, fmt.Errorf("list resources: %w", err)
 	}
-	now, _, err = d.now(r.Context())
-	return append(docs, rest...), now, len(rest) == maxQueries, err
+	return append(docs, rest...), now, len(rest) == maxQueries, nil
 }
 
 func (d *door) queue(r *http.Request) (any, error) {
