@@ -54,10 +54,11 @@ type Config struct {
 	// in a minute, per project and region. Vertex AI allows 600. 10 to 100000.
 	Polls int `env:"BERTH_POLLS, default=300"`
 	// RateRetry is the first pause of all submissions after Vertex AI said that
-	// there were too many; it doubles up to five minutes. 1s to 5m.
+	// there were too many, or that Berth may make none; it doubles up to a minute.
+	// 1s to 5m.
 	RateRetry time.Duration `env:"BERTH_RATE_RETRY, default=20s"`
 	// BackOff is the first pause of admissions to a persistent resource after
-	// Vertex AI found it full against our count; it doubles up to five minutes.
+	// Vertex AI found it full against our count; it doubles up to a minute.
 	// 1s to 5m.
 	BackOff time.Duration `env:"BERTH_BACK_OFF, default=15s"`
 	// Timeout is the service's own request timeout; a door gives up a little
@@ -174,6 +175,7 @@ func (c Config) controller() controller.Config {
 	cc.Tick, cc.Poll, cc.MaxWait, cc.StartWithin = c.Tick, c.Poll, c.MaxWait, c.StartWithin
 	cc.CreateWithin, cc.Relook, cc.Settle, cc.PostGrace = c.CreateWithin, c.Relook, c.Settle, c.PostGrace
 	cc.Submissions, cc.Polls, cc.RateRetry, cc.BackOff = c.Submissions, c.Polls, c.RateRetry, c.BackOff
+	cc.MaxBackOff = max(cc.MaxBackOff, c.RateRetry, c.BackOff)
 	cc.Margin = min(cc.Margin, c.CreateWithin/4)
 	cc.Policy.MaxAge, cc.Policy.Regret = 2*c.Tick, c.Regret
 	return cc

@@ -190,6 +190,14 @@ func TestTable(t *testing.T) {
 				w.Errorf("after a rate refusal it is %s", w.State("a"))
 			}
 		}, pass(time.Minute)), lifecycle.Submitted, []string{"reserved", "submitted"}},
+		"SUBMITTING/DECLINED/DENIED": {func(w *sim.World) {
+			decline(w, vertex.Denied)
+			w.Ask(oneCPU)
+			if w.State("a") != lifecycle.Reserved {
+				w.Errorf("after a denial it is %s", w.State("a"))
+			}
+			w.After(time.Minute)
+		}, lifecycle.Submitted, []string{"reserved", "submitted"}},
 		"SUBMITTING/DECLINED/PASSING": {func(w *sim.World) {
 			decline(w, vertex.Passing)
 			w.Ask(oneCPU)
@@ -199,21 +207,16 @@ func TestTable(t *testing.T) {
 			w.Ask(oneCPU)
 		}, lifecycle.Failed, []string{"reserved", "failed"}},
 		"SUBMITTING/DECLINED/UNCLEAR": {do(unclearThen), lifecycle.Submitting, []string{"reserved"}},
-		"SUBMITTING/GIVEN_UP":         {do(unclearThen, pass(20*time.Minute), pass(20*time.Minute)), lifecycle.Failed, []string{"reserved", "failed"}},
-		"SUBMITTING/CANCEL_ASKED":     {do(lookingToCancel), lifecycle.Cancelling, []string{"reserved", "cancelling"}},
-		"SUBMITTING/OVERDUE": {func(w *sim.World) {
-			// Every look fails for as long as a job may take to start.
-			w.Vertex.Fault = func(op, _ string) vertex.Fault {
-				if op == "create" || op == "find" {
-					return vertex.FailBefore
-				}
-				return vertex.NoFault
-			}
+		"SUBMITTING/GIVEN_UP": {func(w *sim.World) {
+			fail(w, "create", 100, vertex.FailBefore)
 			w.Ask(oneCPU)
-			for range 40 {
+			w.SetPools("REBOOTING") // or it would be admitted again at once
+			for range 15 {
 				w.After(2 * time.Minute)
 			}
-		}, lifecycle.Cancelling, []string{"reserved", "cancelling"}},
+		}, lifecycle.Waiting, []string{"reserved", "queued"}},
+		"SUBMITTING/GIVEN_UP/LAST": {do(unclearThen, pass(20*time.Minute), pass(20*time.Minute)), lifecycle.Failed, []string{"reserved", "failed"}},
+		"SUBMITTING/CANCEL_ASKED":  {do(lookingToCancel), lifecycle.Cancelling, []string{"reserved", "cancelling"}},
 
 		"SUBMITTED/CANCEL_ASKED": {do(cancelling), lifecycle.Cancelling, []string{"reserved", "submitted", "cancelling"}},
 		"SUBMITTED/OVERDUE":      {do(submitted, pass(61*time.Minute)), lifecycle.Cancelling, []string{"reserved", "submitted", "cancelling"}},

@@ -110,9 +110,9 @@ func DefaultConfig() Config {
 		MaxWait:      7 * 24 * time.Hour,
 		RateRetry:    20 * time.Second,
 		BackOff:      15 * time.Second,
-		MaxBackOff:   5 * time.Minute,
-		Submissions:  60,  // Vertex AI's own limit
-		Polls:        300, // half of Vertex AI's limit
+		MaxBackOff:   time.Minute, // longer would outlast an outage by more than a tick or two
+		Submissions:  60,          // Vertex AI's own limit
+		Polls:        300,         // half of Vertex AI's limit
 		Submitters:   8,
 		SampleEvery:  10,
 		// Beyond 31 days in the topic, 31 in the subscription and 31 in the dead

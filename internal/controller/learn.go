@@ -110,6 +110,9 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 					tx.PutRecord(rec)
 					moved = append(moved, rec)
 				}
+				if res != nil && jobs[key].CreateTime.After(res.AcceptedAt) {
+					res.AcceptedAt = jobs[key].CreateTime // stored when the resource is
+				}
 				if jobs[key].State.Ran() {
 					res.SawRun(key, jobs[key].Run)
 				}

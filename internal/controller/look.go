@@ -183,6 +183,11 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 				return nil // once more, with the records at hand
 			}
 			v.onto(res)
+			for _, job := range s.ours {
+				if job.CreateTime.After(res.AcceptedAt) {
+					res.AcceptedAt = job.CreateTime
+				}
+			}
 			suspect(res, v)
 			res.Settle()
 			if !maps.Equal(before.Use(), res.Use()) {

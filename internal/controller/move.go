@@ -108,7 +108,12 @@ func (c *Controller) wakeAt(rec *ledger.Record, now time.Time) time.Time {
 		}
 		return end
 	case lifecycle.Reserved:
-		return now.Add(c.cfg.StartWithin) // its turn comes by way of the budget; this is for a lost pool
+		// Its turn comes by way of the budget; this is for a lost pool and the end of
+		// its wait.
+		if end := rec.Times.Received.Add(rec.MaxWait); end.Before(now.Add(c.cfg.StartWithin)) {
+			return end
+		}
+		return now.Add(c.cfg.StartWithin)
 	case lifecycle.Submitting:
 		// The next attempt may create, so it must not come before a job of this
 		// one has had time to appear in a list.

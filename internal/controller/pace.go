@@ -43,7 +43,7 @@ func budgetFor(tx ledger.Tx, resource string) *ledger.Budget {
 // requests wait for their turn, here or before those of this resource: then every
 // token goes to the foremost. The caller puts both documents.
 func (c *Controller) lend(now time.Time, b *ledger.Budget, res *ledger.Resource) (changed bool) {
-	idle := res.State == vertex.Running && res.Pending() == 0 && !now.Before(b.NotBefore) &&
+	idle := res.State == vertex.Running && res.Pending() == 0 && !now.Before(b.NotBefore) && b.Refusals == 0 &&
 		!b.Behind(now, "~", c.cfg.Tick) // behind whoever there is
 	fresh := res.Tokens.Left*2 >= c.atHand() && res.Tokens.Until.Sub(now) > c.cfg.Policy.MaxAge/2
 	if idle && fresh || !idle && res.Tokens == (ledger.Tokens{}) {
@@ -63,15 +63,44 @@ func (c *Controller) lend(now time.Time, b *ledger.Budget, res *ledger.Resource)
 }
 
 // slowDown stops the submissions of all instances for a while, after Vertex AI
-// said that there were too many. It returns the resources whose tokens have still
-// to be called back.
-func (c *Controller) slowDown(tx ledger.Tx, res *ledger.Resource) (lent []string) {
+// said that there were too many, or that we may make none (denied). It returns the
+// resources whose tokens have still to be called back, and whether a denial is
+// news.
+func (c *Controller) slowDown(tx ledger.Tx, res *ledger.Resource, denied bool) (lent []string, news bool) {
 	b := budgetFor(tx, res.Name)
 	b.Pause(tx.Now(), c.cfg.RateRetry, c.cfg.MaxBackOff)
+	if denied {
+		news = b.Deny(tx.Now())
+	}
 	c.lend(tx.Now(), b, res)
 	tx.PutBudget(b)
 	tx.PutResource(res)
-	return b.Lent(tx.Now())
+	return b.Lent(tx.Now()), news
+}
+
+// resumed ends the pause of a region in which Vertex AI has accepted a job. An
+// instance that has seen no pause there reads nothing.
+func (c *Controller) resumed(ctx context.Context, parent string) {
+	if !c.turns.isPaused(parent) {
+		return
+	}
+	ended := false
+	err := c.ledger.Update(ctx, ledger.Names{Budgets: []string{parent}}, func(tx ledger.Tx) error {
+		b := tx.Budget(parent)
+		if ended = b != nil && b.Refusals > 0; ended {
+			b.Resume(tx.Now())
+			tx.PutBudget(b)
+		}
+		return nil
+	})
+	if err != nil {
+		c.log.Warn("submissions stay slow for one more pause", "event", "resume_failed", "region", parent, "error", err)
+		return
+	}
+	c.turns.pause(parent, false)
+	if ended {
+		c.log.Info("Vertex AI accepts jobs again", "event", "submissions_resumed", "region", parent)
+	}
 }
 
 // callBack takes back what resources have been lent, in a pause. A crash before
@@ -94,9 +123,10 @@ func (c *Controller) callBack(ctx context.Context, resources []string) {
 
 // turns is what one instance knows of the pace.
 type turns struct {
-	mu    sync.Mutex
-	none  map[string]time.Time // by region: no token comes free before, on the monotonic clock
-	lines map[string]*batch.Line[*turn]
+	mu     sync.Mutex
+	none   map[string]time.Time // by region: no token comes free before, on the monotonic clock
+	paused map[string]bool      // by region: submissions were refused, and none has been accepted since
+	lines  map[string]*batch.Line[*turn]
 }
 
 // A turn is a reservation of this instance that asks for its turn.
@@ -107,7 +137,7 @@ type turn struct {
 }
 
 func newTurns() *turns {
-	return &turns{none: map[string]time.Time{}, lines: map[string]*batch.Line[*turn]{}}
+	return &turns{none: map[string]time.Time{}, paused: map[string]bool{}, lines: map[string]*batch.Line[*turn]{}}
 }
 
 func (t *turns) line(parent string) *batch.Line[*turn] {
@@ -117,6 +147,20 @@ func (t *turns) line(parent string) *batch.Line[*turn] {
 		t.lines[parent] = batch.NewLine[*turn](batch.Limits{Items: 1000, Bytes: 1000, Waiting: 4000, WaitingBytes: 4000})
 	}
 	return t.lines[parent]
+}
+
+func (t *turns) pause(parent string, is bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.paused[parent] = is; !is {
+		delete(t.none, parent)
+	}
+}
+
+func (t *turns) isPaused(parent string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.paused[parent]
 }
 
 func (t *turns) noneBefore(parent string, at time.Time) {
@@ -180,10 +224,11 @@ func (c *Controller) giveTurns(ctx context.Context, parent string, resources []s
 	var free int
 	var freeIn time.Duration
 	var pending []*ledger.Resource
+	var paused bool
 	err = ledger.Read(ctx, c.ledger, ledger.Names{Resources: resources, Budgets: []string{parent}}, func(tx ledger.Tx) {
 		g, pending = given{}, nil
 		b := budgetFor(tx, resources[0])
-		free, freeIn = b.Free(tx.Now(), c.cfg.Submissions), b.FreeAt(tx.Now()).Sub(tx.Now())
+		free, freeIn, paused = b.Free(tx.Now(), c.cfg.Submissions), b.FreeAt(tx.Now()).Sub(tx.Now()), b.Refusals > 0
 		for _, name := range resources {
 			if res := tx.Resource(name); res != nil && res.Pending() > 0 {
 				pending = append(pending, res)
@@ -194,6 +239,9 @@ func (c *Controller) giveTurns(ctx context.Context, parent string, resources []s
 	if err != nil {
 		return g, fmt.Errorf("read the budget of %s: %w", parent, err)
 	}
+	if paused {
+		c.turns.pause(parent, true)
+	}
 	if free == 0 && !all {
 		c.turns.noneBefore(parent, c.env.Monotonic().Add(min(freeIn, c.cfg.Tick)))
 		return g, nil
@@ -203,6 +251,9 @@ func (c *Controller) giveTurns(ctx context.Context, parent string, resources []s
 		// One more than can go, to know who comes next; of a resource that is not
 		// there, whoever waits.
 		limit, to := min(free, commitRecords)+1, &going
+		if paused {
+			limit = commitRecords
+		}
 		if res.State != vertex.Running {
 			limit, to = commitRecords, &lost
 		}
@@ -212,10 +263,20 @@ func (c *Controller) giveTurns(ctx context.Context, parent string, resources []s
 		}
 		*to = append(*to, recs...)
 	}
-	slices.SortFunc(going, func(a, b *ledger.Record) int { return ledger.CompareOrder(a.Order, b.Order) })
+	slices.SortFunc(going, func(a, b *ledger.Record) int {
+		if paused { // one is tried: not the same again and again, in case it is the cause
+			return cmp.Or(a.DeniedAt.Compare(b.DeniedAt), ledger.CompareOrder(a.Order, b.Order))
+		}
+		return ledger.CompareOrder(a.Order, b.Order)
+	})
 	next := ""
 	if len(going) > free {
-		next, going = going[free].Order, going[:free]
+		for _, rec := range going[free:] {
+			if next == "" || rec.Order < next {
+				next = rec.Order
+			}
+		}
+		going = going[:free]
 	}
 	byResource := map[string][]*ledger.Record{}
 	for _, rec := range append(going, lost...) {
@@ -314,11 +375,18 @@ func (c *Controller) dispatch(ctx context.Context, r *Report) error {
 	var first error
 	for _, parent := range slices.Sorted(maps.Keys(byParent)) {
 		slices.Sort(byParent[parent])
-		began := c.env.Monotonic()
-		g, err := c.giveTurns(ctx, parent, byParent[parent], true)
-		first = cmp.Or(first, err)
-		r.Pending += g.left
-		c.carryOnAll(ctx, g.moved, began, r)
+		for {
+			began := c.env.Monotonic()
+			g, err := c.giveTurns(ctx, parent, byParent[parent], true)
+			first = cmp.Or(first, err)
+			tried := c.turns.isPaused(parent)
+			c.carryOnAll(ctx, g.moved, began, r)
+			if err == nil && g.left > 0 && tried && !c.turns.isPaused(parent) {
+				continue // the one that was tried was accepted: now the others
+			}
+			r.Pending += g.left
+			break
+		}
 	}
 	return first
 }

@@ -53,6 +53,8 @@ func (c *Controller) submit(ctx context.Context, rec *ledger.Record, started tim
 	switch e.Kind {
 	case vertex.RateLimited:
 		return c.declined(ctx, rec, lifecycle.Rate, e)
+	case vertex.Denied:
+		return c.declined(ctx, rec, lifecycle.Denied, e)
 	case vertex.Passing, vertex.NotFound:
 		return c.declined(ctx, rec, lifecycle.Passing, e)
 	case vertex.Permanent:
@@ -98,20 +100,49 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 	}
 	why := &message.Problem{Code: message.SubmissionUnclear,
 		Detail: fmt.Sprintf("Vertex AI did not say whether it created the job, and none has been found for %s.", c.cfg.Settle)}
+	refused := &message.Problem{Code: message.VertexDeclined, Detail: "Vertex AI refused the job."}
 	run, attempt, settled := rec.Run, rec.Attempt, false
 	after, err := c.update(ctx, rec, withResource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		reason := why
-		if rec.State == lifecycle.Cancelling {
+		switch {
+		case rec.State == lifecycle.Cancelling:
 			reason = rec.Why
+		case rec.Refused:
+			reason = refused
 		}
-		settled = c.move(tx, res, rec, lifecycle.What{Event: lifecycle.GivenUp, Run: run, Attempt: attempt,
-			Now: lookedAt, Settle: c.cfg.Settle}, reason) == lifecycle.Moved
+		w := lifecycle.What{Event: lifecycle.GivenUp, Run: run, Attempt: attempt, Now: lookedAt, Settle: c.cfg.Settle}
+		rec.Rounds++
+		accepted := time.Time{}
+		if res != nil {
+			accepted = res.AcceptedAt
+		}
+		w.Last = outdone(rec, rec.LeasedAt, accepted) || rec.Rounds >= maxRounds
+		settled = c.move(tx, res, rec, w, reason) == lifecycle.Moved
 		return settled
 	})
 	if err != nil || !settled {
 		return nil, err
 	}
 	return after, nil
+}
+
+// Bounds of what is tried for a request whose submission does not come to a job
+// and is not refused for what the job is.
+const (
+	// maxOutdone is how often Vertex AI may accept others meanwhile. Then the trouble is the request's own.
+	maxOutdone = 3
+	// maxRounds is how many runs there are at most, of twenty minutes and more each:
+	// longer than an outage of a night, but not without end.
+	maxRounds = 50
+)
+
+// outdone counts whether Vertex AI has accepted another's job since a request was
+// last tried, and reports whether it has done so too often.
+func outdone(rec *ledger.Record, since, accepted time.Time) bool {
+	if !since.IsZero() && accepted.After(since) {
+		rec.Outdone++
+	}
+	return rec.Outdone >= maxOutdone
 }
 
 // accepted records the job of a run, whichever attempt created it.
@@ -125,6 +156,7 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 	if err != nil {
 		return nil, fmt.Errorf("record job %s of %s: %w", job.Name, rec.Key, err)
 	}
+	c.resumed(ctx, parentOf(rec.Resource))
 	if after == nil || after.Reservation.Job != job.Name {
 		// The run is over, or has another job. This one is ours and nobody's.
 		c.log.Warn("cancelling a job that its reservation does not name", "event", "stray", "request_key", string(rec.Key), "job", job.Name)
@@ -145,25 +177,36 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	if d == lifecycle.Passing {
 		why.Detail = "Vertex AI refused the job for now; the request keeps its place by age."
 	}
-	also := withResource
-	if d == lifecycle.Rate {
+	also, pauses := withResource, d == lifecycle.Rate || d == lifecycle.Denied
+	if pauses {
 		also = withBudget
+		c.turns.pause(parentOf(rec.Resource), true)
 	}
 	var lent []string
+	var news, own bool
 	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		w := lifecycle.What{Event: lifecycle.Declined, Run: run, Attempt: attempt, Decline: d, Now: tx.Now()}
 		reason := why
+		own = false
+		if d == lifecycle.Denied {
+			if own = outdone(rec, rec.DeniedAt, budgetFor(tx, rec.Resource).ResumedAt); own {
+				w.Decline = lifecycle.Permanent // others are let through: it is about this job after all
+			}
+			rec.DeniedAt = tx.Now()
+		}
 		switch {
 		case rec.State == lifecycle.Cancelling:
 			reason = rec.Why // the cancel is what ends it
 		case d == lifecycle.Rate:
 			reason = c.paced()
+		case d == lifecycle.Denied && !own:
+			reason = denied()
 		}
-		if d != lifecycle.Rate {
+		if !pauses || own {
 			rec.JobError = &message.JobError{Code: e.Code, Message: clip(e.Message)}
 		}
-		if lent = nil; d == lifecycle.Rate {
-			lent = c.slowDown(tx, res)
+		if lent, news = nil, false; pauses && !own && res != nil {
+			lent, news = c.slowDown(tx, res, d == lifecycle.Denied)
 		}
 		before := rec.State
 		if c.move(tx, res, rec, w, reason) != lifecycle.Moved {
@@ -177,9 +220,20 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	if err != nil {
 		return nil, fmt.Errorf("record that %s was declined: %w", rec.Key, err)
 	}
+	if news {
+		c.log.Error("Vertex AI does not let Berth submit jobs: submissions in this region are paused until it does",
+			"event", "submissions_denied", "region", parentOf(rec.Resource), "code", e.Code)
+	}
 	c.callBack(ctx, lent)
 	c.log.Info("declined", "event", "declined", "request_key", string(rec.Key), "kind", string(d), "code", e.Code, "attempt", attempt)
 	return after, nil
+}
+
+// denied is why a request keeps its machines and is not submitted while Vertex AI
+// refuses Berth itself.
+func denied() *message.Problem {
+	return &message.Problem{Code: message.SubmissionsDenied,
+		Detail: "Its machines are held. Vertex AI does not let Berth submit jobs in this region at present; the request is submitted when it does."}
 }
 
 // maxError is how much of an error's text is kept, in bytes. It is in every

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,38 +110,43 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 			return rec.State != lifecycle.Waiting
 		}
 		w = lifecycle.What{Event: lifecycle.TimedOut}
-		why = &message.Problem{Code: message.WaitedTooLong,
-			Detail: fmt.Sprintf("It waited %s, the longest it was to wait.", rec.MaxWait), Mend: "Send it again under a new id, with a longer maxWait or at a better time."}
+		why = waitedTooLong(rec)
 	case lifecycle.Reserved:
 		// It waits for its turn, unless its machines are gone: then the replicas
 		// are held for nothing.
 		p := lost(now, res, rec, c.cfg.Policy)
+		if !now.Before(rec.Times.Received.Add(rec.MaxWait)) {
+			// Its replicas must not stay held for days because nothing can be submitted.
+			p = cmp.Or(p, rec.Why)
+			if c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Withdrawn}, p) == lifecycle.Moved {
+				w, why = lifecycle.What{Event: lifecycle.TimedOut}, waitedTooLong(rec)
+				break
+			}
+		}
 		if p == nil {
 			rec.WakeAt = c.wakeAt(rec, now)
 			return false
 		}
 		w, why = lifecycle.What{Event: lifecycle.Withdrawn}, p
 	case lifecycle.Submitting:
-		if !now.Before(rec.LeasedAt.Add(c.cfg.StartWithin)) {
-			w = lifecycle.What{Event: lifecycle.Overdue}
-			why = &message.Problem{Code: message.StartOverdue,
-				Detail: fmt.Sprintf("For %s Vertex AI did not say whether it has the job.", c.cfg.StartWithin)}
-			break
-		}
 		w = lifecycle.What{Event: lifecycle.Retaken, Run: rec.Run, Now: now, Until: now.Add(c.cfg.CreateWithin),
 			LookOnly: rec.Attempt >= c.cfg.MaxAttempts}
-		if b := budgetFor(tx, rec.Resource); now.Before(b.NotBefore) {
+		if w.LookOnly || rec.LookOnly {
+			break
+		}
+		b := budgetFor(tx, rec.Resource)
+		if now.Before(b.NotBefore) {
 			rec.WakeAt = b.NotBefore
 			return false
-		} else if !w.LookOnly {
-			// It may create. It goes first, whether a token is left or not: it has had
-			// its turn. Those who come after it find one less.
-			if res != nil && res.Take(now) {
-				tx.PutResource(res)
-			} else {
-				b.Spend(now, 1)
-				tx.PutBudget(b)
-			}
+		}
+		c.turns.pause(parentOf(rec.Resource), b.Refusals > 0)
+		// It may create. It goes first, whether a token is left or not: it has had
+		// its turn. Those who come after it find one less.
+		if res != nil && res.Take(now) {
+			tx.PutResource(res)
+		} else {
+			b.Spend(now, 1)
+			tx.PutBudget(b)
 		}
 	case lifecycle.Submitted:
 		if end := rec.Times.Submitted.Add(c.cfg.StartWithin); now.Before(end) {
@@ -165,6 +171,11 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 	}
 	rec.WakeAt = now.Add(c.cfg.Tick)
 	return false
+}
+
+func waitedTooLong(rec *ledger.Record) *message.Problem {
+	return &message.Problem{Code: message.WaitedTooLong,
+		Detail: fmt.Sprintf("It waited %s, the longest it was to wait.", rec.MaxWait), Mend: "Send it again under a new id, with a longer maxWait or at a better time."}
 }
 
 // lost says why a reservation that is not submitted yet has lost its pool; nil

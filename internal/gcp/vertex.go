@@ -91,7 +91,7 @@ func (v *Vertex) Close() error {
 // Create implements [vertex.Client].
 func (v *Vertex) Create(ctx context.Context, parent string, job *aiplatformpb.CustomJob) (vertex.Job, error) {
 	var created *aiplatformpb.CustomJob
-	err := v.call(ctx, "create", parent, parentName, v.options.CreateDeadline, func(ctx context.Context, r *regional) (err error) {
+	err := v.callFor(ctx, "create", parent, job.GetJobSpec().GetServiceAccount(), parentName, v.options.CreateDeadline, func(ctx context.Context, r *regional) (err error) {
 		created, err = r.jobs.CreateCustomJob(ctx, &aiplatformpb.CreateCustomJobRequest{Parent: parent, CustomJob: job})
 		return err
 	})
@@ -205,16 +205,21 @@ var (
 
 // call makes one call to the region of a name of the given form.
 func (v *Vertex) call(ctx context.Context, op, name string, form *regexp.Regexp, deadline time.Duration, do func(context.Context, *regional) error) error {
+	return v.callFor(ctx, op, name, "", form, deadline, do)
+}
+
+// callFor is call about a job that is to run under a service account.
+func (v *Vertex) callFor(ctx context.Context, op, name, account string, form *regexp.Regexp, deadline time.Duration, do func(context.Context, *regional) error) error {
 	parts := form.FindStringSubmatch(name)
 	if parts == nil {
 		return refusal(op, name, fmt.Errorf("the name has another form than %s", form))
 	}
 	r, err := v.region(ctx, parts[1])
 	if err != nil { // credentials, most likely; nothing has been sent
-		return &vertex.Error{Op: op, Name: name, Kind: vertex.Passing, Message: "no client for the region", Err: err}
+		return &vertex.Error{Op: op, Name: name, Kind: vertex.Denied, Message: "no client for the region", Err: err}
 	}
 	err = once(ctx, deadline, func(ctx context.Context) error { return do(ctx, r) })
-	return vertexError(op, name, err)
+	return VertexError(op, name, account, err)
 }
 
 func refusal(op, name string, err error) error {

@@ -19,14 +19,21 @@ type rule struct {
 	says string
 	// reason is the ErrorInfo reason that the rule asks for; "" for any.
 	reason string
-	kind   vertex.Kind
+	// account asks that the message name the job's own service account.
+	account bool
+	kind    vertex.Kind
+}
+
+func (r rule) applies(st *status.Status, message, account string) bool {
+	return r.code == st.Code() && strings.Contains(message, r.says) && (r.reason == "" || r.reason == reasonOf(st)) &&
+		(!r.account || account != "" && strings.Contains(message, strings.ToLower(account)))
 }
 
 // createRules is the map of errors of CreateCustomJob; the first rule that
 // applies counts. Every rule claims that the job certainly was not created; so
 // an answer may be listed only if it comes from the server's decision to refuse.
 // Whatever is not listed is unclear: Unavailable, DeadlineExceeded, Internal,
-// Unknown, Aborted, Canceled and DataLoss can all come after the job was made,
+// Unknown, Aborted, Canceled, DataLoss and AlreadyExists can all come after the job was made,
 // from the server, from a proxy or from this end of the connection. An unclear
 // create keeps its replicas until the job is found, or is not found for long.
 var createRules = []rule{
@@ -49,14 +56,22 @@ var createRules = []rule{
 	{code: codes.FailedPrecondition, kind: vertex.Passing},
 	{code: codes.NotFound, kind: vertex.Passing},
 
-	// What was asked is wrong, or who asks may not (act as the service account,
-	// for one). The request fails, and its error is Vertex AI's.
+	// We may not create jobs at all: a binding was removed, the API was disabled,
+	// a token could not be had (the client library makes UNAUTHENTICATED by itself
+	// before it sends anything, when the metadata server does not answer). No job is
+	// at fault, and failing them would empty the queue. But the permission to act as
+	// the job's own service account concerns that job alone.
+	{code: codes.PermissionDenied, says: "aiplatform.customjobs.", kind: vertex.Denied},
+	{code: codes.PermissionDenied, says: "actas", kind: vertex.Permanent},
+	{code: codes.PermissionDenied, says: "act as", kind: vertex.Permanent},
+	{code: codes.PermissionDenied, account: true, kind: vertex.Permanent},
+	{code: codes.PermissionDenied, kind: vertex.Denied},
+	{code: codes.Unauthenticated, kind: vertex.Denied},
+	{code: codes.Unimplemented, kind: vertex.Denied},
+
+	// What was asked is wrong. The request fails, and its error is Vertex AI's.
 	{code: codes.InvalidArgument, kind: vertex.Permanent},
-	{code: codes.PermissionDenied, kind: vertex.Permanent},
-	{code: codes.Unauthenticated, kind: vertex.Permanent},
-	{code: codes.Unimplemented, kind: vertex.Permanent},
 	{code: codes.OutOfRange, kind: vertex.Permanent},
-	{code: codes.AlreadyExists, kind: vertex.Permanent},
 }
 
 // otherRules is the map of errors of all other calls. They may be repeated, so
@@ -66,14 +81,15 @@ var otherRules = []rule{
 	{code: codes.ResourceExhausted, kind: vertex.RateLimited},
 	{code: codes.FailedPrecondition, kind: vertex.Passing},
 	{code: codes.InvalidArgument, kind: vertex.Permanent},
-	{code: codes.PermissionDenied, kind: vertex.Permanent},
-	{code: codes.Unauthenticated, kind: vertex.Permanent},
-	{code: codes.Unimplemented, kind: vertex.Permanent},
+	{code: codes.PermissionDenied, kind: vertex.Denied},
+	{code: codes.Unauthenticated, kind: vertex.Denied},
+	{code: codes.Unimplemented, kind: vertex.Denied},
 	{code: codes.OutOfRange, kind: vertex.Permanent},
 }
 
-// vertexError makes the port's error of a call's, nil for nil.
-func vertexError(op, name string, err error) error {
+// VertexError makes the port's error of the error of a call, nil for nil. account
+// is the service account of the job that a create is about, "" if it has none.
+func VertexError(op, name, account string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -93,7 +109,7 @@ func vertexError(op, name string, err error) error {
 		rules = createRules
 	}
 	for _, r := range rules {
-		if r.code == st.Code() && strings.Contains(strings.ToLower(e.Message), r.says) && (r.reason == "" || r.reason == reasonOf(st)) {
+		if r.applies(st, strings.ToLower(e.Message), account) {
 			e.Kind = r.kind
 			break
 		}

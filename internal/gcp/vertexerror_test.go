@@ -17,6 +17,7 @@ import (
 // it after a create and after any other call. A code that has no line here has
 // not been thought about.
 func TestVertexErrors(t *testing.T) {
+	const account = "trainer@p.iam.gserviceaccount.com" // of the job
 	type line struct {
 		code          codes.Code
 		message       string
@@ -29,8 +30,15 @@ func TestVertexErrors(t *testing.T) {
 		{codes.InvalidArgument, "You do not have permission to act as service_account: a", vertex.Permanent, vertex.Permanent},
 		{codes.DeadlineExceeded, "", vertex.Unclear, vertex.Unclear},
 		{codes.NotFound, "The PersistentResource does not exist.", vertex.Passing, vertex.NotFound},
-		{codes.AlreadyExists, "", vertex.Permanent, vertex.Unclear},
-		{codes.PermissionDenied, "", vertex.Permanent, vertex.Permanent},
+		{codes.AlreadyExists, "", vertex.Unclear, vertex.Unclear},
+		{codes.PermissionDenied, "", vertex.Denied, vertex.Denied},
+		{codes.PermissionDenied, "Permission 'aiplatform.customJobs.create' denied on resource '//aiplatform.googleapis.com/projects/p/locations/l' (or it may not exist).", vertex.Denied, vertex.Denied},
+		{codes.PermissionDenied, "Vertex AI API has not been used in project 7 before or it is disabled.", vertex.Denied, vertex.Denied},
+		{codes.PermissionDenied, "Permission 'aiplatform.customJobs.create' denied for trainer@p.iam.gserviceaccount.com", vertex.Denied, vertex.Denied},
+		{codes.PermissionDenied, "Permission 'iam.serviceAccounts.actAs' denied on service account other@p.iam.gserviceaccount.com", vertex.Permanent, vertex.Denied},
+		{codes.PermissionDenied, "You do not have permission to act as service_account: other@p.iam.gserviceaccount.com", vertex.Permanent, vertex.Denied},
+		{codes.PermissionDenied, "Service account Trainer@p.iam.gserviceaccount.com does not exist, or may not be used.", vertex.Permanent, vertex.Denied},
+		{codes.PermissionDenied, "Service account other@p.iam.gserviceaccount.com may not be used.", vertex.Denied, vertex.Denied},
 		{codes.ResourceExhausted, "The following quota metrics exceed quota limits: aiplatform.googleapis.com/custom_model_training_nvidia_l4_gpus", vertex.Permanent, vertex.RateLimited},
 		{codes.ResourceExhausted, "Quota exceeded for quota metric 'Custom_Model_Training_cpus'", vertex.Permanent, vertex.RateLimited},
 		{codes.ResourceExhausted, "These quota metrics exceed their limits", vertex.Permanent, vertex.RateLimited},
@@ -41,18 +49,18 @@ func TestVertexErrors(t *testing.T) {
 		{codes.FailedPrecondition, "The PersistentResource is not RUNNING", vertex.Passing, vertex.Passing},
 		{codes.Aborted, "", vertex.Unclear, vertex.Unclear},
 		{codes.OutOfRange, "", vertex.Permanent, vertex.Permanent},
-		{codes.Unimplemented, "", vertex.Permanent, vertex.Permanent},
+		{codes.Unimplemented, "", vertex.Denied, vertex.Denied},
 		{codes.Internal, "", vertex.Unclear, vertex.Unclear},
 		{codes.Unavailable, "", vertex.Unclear, vertex.Unclear},
 		{codes.DataLoss, "", vertex.Unclear, vertex.Unclear},
-		{codes.Unauthenticated, "", vertex.Permanent, vertex.Permanent},
+		{codes.Unauthenticated, "transport: per-RPC creds failed due to error: metadata server", vertex.Denied, vertex.Denied},
 		{codes.Code(99), "a code of the future", vertex.Unclear, vertex.Unclear},
 	}
 	seen := map[codes.Code]bool{}
 	for _, l := range lines {
 		seen[l.code] = true
 		for op, want := range map[string]vertex.Kind{"create": l.create, "get": l.other} {
-			err := vertexError(op, "name", status.Error(l.code, l.message))
+			err := VertexError(op, "name", account, status.Error(l.code, l.message))
 			e := (*vertex.Error)(nil)
 			if !errors.As(err, &e) || e.Kind != want || e.Code != int32(l.code) || e.Message != l.message || e.Op != op || e.Name != "name" {
 				t.Errorf("%s, %v %q: %+v, want %s", op, l.code, l.message, e, want)
@@ -70,15 +78,15 @@ func TestVertexErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := vertex.KindOf(vertexError("create", "name", st.Err())); got != vertex.RateLimited {
+	if got := vertex.KindOf(VertexError("create", "name", "", st.Err())); got != vertex.RateLimited {
 		t.Errorf("rate limit by reason only: %s", got)
 	}
 	for _, err := range []error{errors.New("broken"), context.DeadlineExceeded} {
-		if got := vertex.KindOf(vertexError("create", "name", err)); got != vertex.Unclear {
+		if got := vertex.KindOf(VertexError("create", "name", "", err)); got != vertex.Unclear {
 			t.Errorf("%v: %s", err, got)
 		}
 	}
-	if vertexError("create", "name", nil) != nil {
+	if VertexError("create", "name", "", nil) != nil {
 		t.Error("an error of nothing")
 	}
 }

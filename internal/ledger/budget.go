@@ -21,9 +21,13 @@ type Budget struct {
 	Name   string  `json:"name"` // projects/P/locations/L
 	Grants []Grant `json:"grants,omitempty"`
 	// NotBefore stops all submissions for a while after Vertex AI said that there
-	// were too many.
+	// were too many, or that we may make none.
 	NotBefore time.Time `json:"notBefore,omitzero"`
-	Refusals  int       `json:"refusals,omitempty"` // in a row
+	Refusals  int       `json:"refusals,omitempty"` // pauses in a row; 0 once a job was accepted
+	// DeniedAt is when Vertex AI last said that we may not submit.
+	DeniedAt time.Time `json:"deniedAt,omitzero"`
+	// ResumedAt is when Vertex AI last accepted a job after a pause.
+	ResumedAt time.Time `json:"resumedAt,omitzero"`
 	// Foremost is the order key of the first request that was left without a
 	// token, and ForemostAt when that was seen: nobody behind it takes one while
 	// this is new.
@@ -41,7 +45,9 @@ type Grant struct {
 // budgetWindow is what the budget is for.
 const budgetWindow = time.Minute
 
-// Free is how many tokens there are now.
+// Free is how many tokens there are now. After a pause there is one at a time,
+// until Vertex AI accepts a job: an outage of hours must not cost a minute's
+// submissions at the end of each pause.
 func (b *Budget) Free(now time.Time, perMinute int) int {
 	if now.Before(b.NotBefore) {
 		return 0
@@ -50,6 +56,9 @@ func (b *Budget) Free(now time.Time, perMinute int) int {
 		if g.counts(now) {
 			perMinute -= g.Tokens
 		}
+	}
+	if b.Refusals > 0 {
+		perMinute = min(1, perMinute)
 	}
 	return max(0, perMinute)
 }
@@ -145,9 +154,9 @@ func (b *Budget) Behind(now time.Time, order string, within time.Duration) bool 
 	return b.Foremost != "" && b.Foremost < order && now.Sub(b.ForemostAt) <= within
 }
 
-// Pause stops all submissions, after a refusal for being too many. The pauses
-// double from first to most, as long as each comes soon after the last; refusals
-// of what was under way when a pause began are part of the same story.
+// Pause stops all submissions, after a refusal that is no fault of the job. The
+// pauses double from first to most, as long as each comes soon after the last;
+// refusals of what was under way when a pause began are part of the same story.
 func (b *Budget) Pause(now time.Time, first, most time.Duration) {
 	if now.Before(b.NotBefore) {
 		return
@@ -158,6 +167,17 @@ func (b *Budget) Pause(now time.Time, first, most time.Duration) {
 	b.NotBefore = now.Add(min(first<<min(b.Refusals, 16), most))
 	b.Refusals++
 }
+
+// Deny notes that Vertex AI said that we may not submit. It reports whether that
+// is news: not if it said so within the last hour, whatever came between.
+func (b *Budget) Deny(now time.Time) (news bool) {
+	news = now.Sub(b.DeniedAt) > time.Hour
+	b.DeniedAt = now
+	return news
+}
+
+// Resume ends the pauses, after Vertex AI has accepted a job.
+func (b *Budget) Resume(now time.Time) { b.NotBefore, b.Refusals, b.ResumedAt = time.Time{}, 0, now }
 
 // Tokens are submissions that a resource may make without asking.
 type Tokens struct {

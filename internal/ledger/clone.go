@@ -63,7 +63,7 @@ func (c copier) resource(r *Resource) *Resource {
 	n.Suspected = dict(c, r.Suspected, nil)
 	n.Overdrawn = dict(c, r.Overdrawn, nil)
 	n.Tokens.Until = c.time(r.Tokens.Until)
-	n.NotBefore = c.time(r.NotBefore)
+	n.NotBefore, n.AcceptedAt = c.time(r.NotBefore), c.time(r.AcceptedAt)
 	n.Lines = dict(c, r.Lines, func(l Line) Line {
 		l.Heads = list(c, l.Heads, nil)
 		return l
@@ -81,7 +81,7 @@ func (c copier) record(r *Record) *Record {
 	n.Warnings = list(c, r.Warnings, nil)
 	n.ActUntil = c.time(r.ActUntil)
 	n.UnclearUntil = c.time(r.UnclearUntil)
-	n.LeasedAt = c.time(r.LeasedAt)
+	n.LeasedAt, n.DeniedAt = c.time(r.LeasedAt), c.time(r.DeniedAt)
 	n.PastRuns = list(c, r.PastRuns, nil)
 	n.Cancels = list(c, r.Cancels, nil)
 	n.Why = pointer(r.Why, nil)
@@ -117,7 +117,8 @@ func (c copier) budget(b *Budget) *Budget {
 		g.Until = c.time(g.Until)
 		return g
 	})
-	n.NotBefore, n.ForemostAt = c.time(b.NotBefore), c.time(b.ForemostAt)
+	n.ResumedAt = c.time(b.ResumedAt)
+	n.NotBefore, n.DeniedAt, n.ForemostAt = c.time(b.NotBefore), c.time(b.DeniedAt), c.time(b.ForemostAt)
 	return &n
 }
 

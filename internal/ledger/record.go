@@ -44,6 +44,14 @@ type Record struct {
 	lifecycle.Reservation `json:"reservation"`
 	// LeasedAt is when the first attempt of the run began.
 	LeasedAt time.Time `json:"leasedAt,omitzero"`
+	// DeniedAt is when Vertex AI last refused Berth itself while this request was
+	// submitted.
+	DeniedAt time.Time `json:"deniedAt,omitzero"`
+	// Rounds is how many runs ended without a job because Vertex AI did not say
+	// whether it created one; Outdone how often it did not get a job, by that or by a
+	// denial, while Vertex AI accepted others.
+	Rounds  int `json:"rounds,omitempty"`
+	Outdone int `json:"outdone,omitempty"`
 	// PastRuns are the labels of earlier runs. A live job under one of them is
 	// ours and a stray.
 	PastRuns []string `json:"pastRuns,omitempty"`

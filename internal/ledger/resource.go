@@ -47,6 +47,9 @@ type Resource struct {
 	// NotBefore stops admissions for a while after Vertex AI declined a job.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	Declines  int       `json:"declines,omitempty"` // in a row
+	// AcceptedAt is when Vertex AI created the youngest job of ours that was seen
+	// here, by its clock.
+	AcceptedAt time.Time `json:"acceptedAt,omitzero"`
 
 	// Lines are the waiting requests per shape.
 	Lines map[string]Line `json:"lines,omitempty"`

@@ -15,7 +15,9 @@
 //     submission names its run; one of an earlier run changes nothing.
 //   - "Certainly not created" is a fact about a run, not about an attempt. As
 //     long as one attempt is unclear, a later attempt's refusal proves nothing;
-//     only a job found, or nothing found for the settle time, ends it.
+//     only a job found, or nothing found for the settle time, ends it. After
+//     the settle time the request waits again with its age: an outage of Vertex
+//     AI is not the request's fault.
 //   - Declined is void unless it names the latest attempt. Accepted is good from
 //     any attempt while no job is recorded.
 //   - To cancel while submitting is to find out first: the replicas stay held
@@ -44,12 +46,13 @@
 //	  ACCEPTED             -> SUBMITTED             "submitted"
 //	  RETAKEN              -> SUBMITTING
 //	  DECLINED RATE        -> RESERVED
+//	  DECLINED DENIED      -> RESERVED
 //	  DECLINED PASSING     -> WAITING    give       "queued"
 //	  DECLINED PERMANENT   -> FAILED     give       "failed"
 //	  DECLINED UNCLEAR     -> SUBMITTING
-//	  GIVEN_UP             -> FAILED     give       "failed"
+//	  GIVEN_UP             -> WAITING    give       "queued"
+//	  GIVEN_UP LAST        -> FAILED     give       "failed"
 //	  CANCEL_ASKED         -> CANCELLING            "cancelling"
-//	  OVERDUE              -> CANCELLING            "cancelling"
 //
 //	SUBMITTED
 //	  CANCEL_ASKED         -> CANCELLING            "cancelling"

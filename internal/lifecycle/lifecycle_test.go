@@ -147,6 +147,38 @@ func TestRefusalAfterUnclear(t *testing.T) {
 	}
 }
 
+// TestNothingFound: a run without a job gives its replicas back. The request waits
+// again, unless this was its last run; one that is being cancelled is cancelled.
+func TestNothingFound(t *testing.T) {
+	for _, test := range []struct {
+		last, cancel bool
+		want         State
+	}{{want: Waiting}, {last: true, want: Failed}, {cancel: true, want: Cancelled}, {last: true, cancel: true, want: Cancelled}} {
+		r := submitting(t)
+		if test.cancel {
+			r = step(t, r, What{Event: CancelAsked}, Moved)
+		}
+		gave := What{Event: GivenUp, Run: "r1", Attempt: 1, Settle: time.Minute, Last: test.last, Now: t0.Add(2*time.Minute - 1)}
+		step(t, r, gave, AlreadySo)
+		gave.Now = t0.Add(2 * time.Minute)
+		next, row, _ := Next(r, gave)
+		if next.State != test.want || row.Capacity != Give {
+			t.Errorf("last %v, cancel %v: %s, %s; want %s and the replicas given back", test.last, test.cancel, next.State, row.Capacity, test.want)
+		}
+		if test.want == Waiting && next != (Reservation{State: Waiting}) {
+			t.Errorf("it waits again as %+v: something of the old run is left", next)
+		}
+	}
+}
+
+// TestDenied: a submission that we may not make keeps its replicas.
+func TestDenied(t *testing.T) {
+	r := step(t, submitting(t), What{Event: Declined, Run: "r1", Attempt: 1, Decline: Denied}, Moved)
+	if r.State != Reserved || r.Open || !r.UnclearUntil.IsZero() {
+		t.Errorf("denied: %+v, want RESERVED with nothing unclear", r)
+	}
+}
+
 // TestLateAnswers: an answer of an attempt or a run that is over.
 func TestLateAnswers(t *testing.T) {
 	r := submitting(t)
@@ -184,7 +216,7 @@ func TestAnyHistory(t *testing.T) {
 			w := What{
 				Event: rapid.SampledFrom(events).Draw(t, "event"), Now: now, Until: now.Add(time.Minute), Settle: 15 * time.Minute,
 				Run: rapid.SampledFrom([]string{"r1", "r2"}).Draw(t, "run"), Attempt: rapid.IntRange(1, 3).Draw(t, "attempt"),
-				Decline:  rapid.SampledFrom([]Decline{Rate, Passing, Permanent}).Draw(t, "decline"),
+				Decline:  rapid.SampledFrom([]Decline{Rate, Denied, Passing, Permanent}).Draw(t, "decline"),
 				Job:      rapid.SampledFrom([]string{"j1", "j2"}).Draw(t, "job"),
 				JobState: rapid.SampledFrom([]State{Succeeded, Failed, Cancelled, Expired}).Draw(t, "end"),
 			}

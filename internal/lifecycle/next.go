@@ -24,6 +24,9 @@ type Reservation struct {
 	// LookOnly forbids further creates: Vertex AI will not take this job, but an
 	// earlier attempt is unclear, so all that is left is to find out.
 	LookOnly bool `json:"lookOnly,omitempty"`
+	// Refused says that Vertex AI refused the job for what it is, after an unclear
+	// attempt. If that one created nothing either, the request fails.
+	Refused bool `json:"refused,omitempty"`
 	// Job is the full name of the job at Vertex AI, once recorded. It is
 	// written once per run.
 	Job string `json:"job,omitempty"`
@@ -55,6 +58,7 @@ type What struct {
 	LookOnly bool
 	Decline  Decline       // Declined
 	Settle   time.Duration // GivenUp: how long nothing must have been found
+	Last     bool          // GivenUp: the request is not to be submitted again
 	Job      string        // Accepted, Ended, Gone, Started: full job name
 	JobState State         // Ended: the terminal state that the job's state means
 }
@@ -109,6 +113,7 @@ func Next(r Reservation, w What) (Reservation, Row, Effect) {
 		r.Open = false
 		if which == CaseUnclear {
 			r.LookOnly = r.LookOnly || w.Decline == Permanent
+			r.Refused = r.Refused || w.Decline == Permanent
 			r.ActUntil = w.Now
 		}
 	}
@@ -177,6 +182,9 @@ func guard(r Reservation, w What) (string, Effect) {
 		end, unclear := r.Unclear()
 		if r.Job != "" || w.Attempt != r.Attempt || !unclear || w.Now.Before(end.Add(w.Settle)) {
 			return "", AlreadySo
+		}
+		if r.State == Submitting && (w.Last || r.Refused) {
+			return CaseLast, Moved
 		}
 	case Ended:
 		return string(w.JobState), Moved

@@ -61,7 +61,7 @@ const (
 	Retaken     Event = "RETAKEN"      // a later attempt took over an expired lease
 	Accepted    Event = "ACCEPTED"     // Vertex AI has a job under this run's label
 	Declined    Event = "DECLINED"     // Vertex AI certainly did not create the job
-	GivenUp     Event = "GIVEN_UP"     // nothing found under the label for the settle time
+	GivenUp     Event = "GIVEN_UP"     // nothing found under the label for the settle time: there is no job of this run
 	Overdue     Event = "OVERDUE"      // submitted, but not seen running in time
 	Started     Event = "STARTED"      // seen RUNNING
 	Ended       Event = "ENDED"        // the job is in a terminal state
@@ -74,6 +74,7 @@ type Decline string
 const (
 	NoDecline Decline = ""
 	Rate      Decline = "RATE"      // too many calls a minute: same hold, later
+	Denied    Decline = "DENIED"    // our own permission or credentials are refused: same hold, later
 	Passing   Decline = "PASSING"   // full or not ready: back into line
 	Permanent Decline = "PERMANENT" // this job will never be accepted
 )

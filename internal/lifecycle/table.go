@@ -12,12 +12,13 @@ type Row struct {
 }
 
 // Cases of [Row]. An event of kind Ended has the target state as its case, a
-// Declined one its [Decline] or CaseUnclear.
+// Declined one its [Decline] or CaseUnclear, a GivenUp nothing or CaseLast.
 const (
 	// CaseUnclear: this attempt was declined, but an earlier one may have
 	// created a job. Nothing is proved about the run.
 	CaseUnclear = "UNCLEAR"
-	// CaseOverdue and CaseAsked are not needed: Overdue is an event of its own.
+	// CaseLast: the request is not submitted again after this run.
+	CaseLast = "LAST"
 )
 
 // Table is the one table. The diagram in the package comment is drawn from it
@@ -40,12 +41,13 @@ var Table = []Row{
 	{Submitting, Accepted, "", Submitted, Keep, "submitted"},
 	{Submitting, Retaken, "", Submitting, Keep, ""},
 	{Submitting, Declined, string(Rate), Reserved, Keep, ""},
+	{Submitting, Declined, string(Denied), Reserved, Keep, ""},
 	{Submitting, Declined, string(Passing), Waiting, Give, "queued"},
 	{Submitting, Declined, string(Permanent), Failed, Give, "failed"},
 	{Submitting, Declined, CaseUnclear, Submitting, Keep, ""},
-	{Submitting, GivenUp, "", Failed, Give, "failed"},
+	{Submitting, GivenUp, "", Waiting, Give, "queued"},
+	{Submitting, GivenUp, CaseLast, Failed, Give, "failed"},
 	{Submitting, CancelAsked, "", Cancelling, Keep, "cancelling"},
-	{Submitting, Overdue, "", Cancelling, Keep, "cancelling"},
 
 	{Submitted, CancelAsked, "", Cancelling, Keep, "cancelling"},
 	{Submitted, Overdue, "", Cancelling, Keep, "cancelling"},

@@ -37,6 +37,7 @@ const (
 	ViewTooOld        Code = "VIEW_TOO_OLD"       // not now: Vertex AI has not been looked at lately
 	HoldLimit         Code = "HOLD_LIMIT"         // not now: too many jobs on one persistent resource
 	Paced             Code = "PACED"              // its machines are held; it waits for its turn to be submitted
+	SubmissionsDenied Code = "SUBMISSIONS_DENIED" // its machines are held; Vertex AI does not let Berth submit jobs at present
 	BackingOff        Code = "BACKING_OFF"        // not now: Vertex AI declined a job here a moment ago
 	VertexDeclined    Code = "VERTEX_DECLINED"    // Vertex AI refused the job
 	SubmissionUnclear Code = "SUBMISSION_UNCLEAR" // whether the job was created could not be found out in time

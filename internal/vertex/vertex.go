@@ -44,8 +44,8 @@ const PageSize = 100
 // and repeat nothing.
 type Client interface {
 	// Create submits a job under a parent, projects/P/locations/L. Of its errors
-	// only those of kind [RateLimited], [Passing] and [Permanent] mean that no
-	// job was created. After [Unclear] there may be one, now or in a while.
+	// only those of kind [RateLimited], [Denied], [Passing] and [Permanent] mean
+	// that no job was created. After [Unclear] there may be one, now or in a while.
 	Create(ctx context.Context, parent string, job *aiplatformpb.CustomJob) (Job, error)
 	// Get returns one job; [NotFound] when there is none of that name.
 	Get(ctx context.Context, name string) (Job, error)
@@ -136,10 +136,14 @@ const (
 	Unclear Kind = "UNCLEAR"
 	// RateLimited: too many calls a minute, nothing done.
 	RateLimited Kind = "RATE_LIMITED"
+	// Denied: refused because of who asks: Berth's own permission or credentials
+	// are missing, or the service is not served here. It says nothing of the job.
+	// Nothing done.
+	Denied Kind = "DENIED"
 	// Passing: refused because of how things are right now: no free replica,
 	// persistent resource not ready. Nothing done.
 	Passing Kind = "PASSING"
-	// Permanent: refused because of what was asked, or of who asks. Nothing done.
+	// Permanent: refused because of what was asked. Nothing done.
 	Permanent Kind = "PERMANENT"
 	// NotFound: there is nothing of that name. For Create it is Passing instead:
 	// what is missing is the persistent resource, and those come back.

@@ -1,0 +1,260 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// logged is a TB that counts log lines of the controller by their event.
+type logged struct {
+	*testing.T
+	events map[string]int
+}
+
+func (l logged) Logf(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if _, after, ok := strings.Cut(line, " event="); ok {
+		l.events[strings.Fields(after)[0]]++
+	}
+	l.T.Logf(format, args...)
+}
+
+// newOutage is a world whose creates fail with whatever fails returns.
+func newOutage(t *testing.T) (w *World, events map[string]int, fail *error) {
+	events, fail = map[string]int{}, new(error)
+	w = New(logged{t, events})
+	w.Config.Submitters = 1 // so that those that go together go in order
+	w.Controller = w.Instance(w.Config)
+	w.Vertex.Admit = func(string, *aiplatformpb.CustomJob) error { return *fail }
+	return w, events, fail
+}
+
+func (w *World) endJobs() {
+	for _, j := range w.Vertex.Jobs() {
+		if !j.State.Ended() {
+			w.Vertex.SetJob(j.Name, vertex.JobSucceeded)
+		}
+	}
+}
+
+// While Vertex AI refuses Berth itself nothing ends, few creates are tried, one
+// line of the log tells of it, and afterwards all go in their order.
+func TestDeniedSubmissionsWait(t *testing.T) {
+	for _, length := range []time.Duration{4 * time.Minute, 10 * time.Hour} {
+		w, events, fail := newOutage(t)
+		*fail = &vertex.Error{Op: "create", Kind: vertex.Denied, Code: 7, Message: "no"}
+		const n = 12
+		for i := range n {
+			w.Ask(Job{ID: fmt.Sprintf("r%02d", i), CPU: 1})
+		}
+		for began := w.Now; w.Now.Sub(began) < length; {
+			w.After(30 * time.Second)
+		}
+		for i := range n {
+			if i < 4 {
+				w.Expect(fmt.Sprintf("r%02d", i), lifecycle.Reserved, "reserved")
+			} else {
+				w.Expect(fmt.Sprintf("r%02d", i), lifecycle.Waiting, "queued")
+			}
+		}
+		if got := w.Record("r00").Why; got == nil || got.Code != message.SubmissionsDenied {
+			t.Errorf("r00 says %v, want %s", got, message.SubmissionsDenied)
+		}
+		if calls, most := w.Vertex.Calls()["create"], 4+int(length/w.Config.MaxBackOff)+4; calls > most {
+			t.Errorf("%d creates in %v, want at most %d", calls, length, most)
+		}
+		if events["submissions_denied"] != 1 {
+			t.Errorf("%d alarms in %v, want 1", events["submissions_denied"], length)
+		}
+		*fail = nil
+		w.After(time.Minute)
+		for i := range 4 {
+			w.Expect(fmt.Sprintf("r%02d", i), lifecycle.Submitted, "reserved", "submitted")
+		}
+		if events["submissions_resumed"] != 1 {
+			t.Errorf("%d lines say that it is over, want 1", events["submissions_resumed"])
+		}
+		var order []string
+		for range n {
+			for _, j := range w.Vertex.Jobs() {
+				for _, r := range w.Ledger.Records() {
+					if r.Key == j.Request && !slices.Contains(order, r.ID) {
+						order = append(order, r.ID)
+					}
+				}
+			}
+			w.endJobs()
+			w.After(30 * time.Second)
+		}
+		if len(order) != n || !slices.IsSorted(order[4:]) {
+			t.Errorf("jobs were created in the order %v", order)
+		}
+		for i := range n {
+			if got := w.State(fmt.Sprintf("r%02d", i)); got != lifecycle.Succeeded {
+				t.Errorf("r%02d is %s", i, got)
+			}
+		}
+	}
+}
+
+// What Vertex AI refuses for one job only fails that job: at once where it says
+// so, and soon where others go through all the while.
+func TestDeniedForOneJob(t *testing.T) {
+	w, events, _ := newOutage(t)
+	w.Vertex.Admit = func(_ string, job *aiplatformpb.CustomJob) error {
+		if job.GetLabels()["own"] != "" {
+			return &vertex.Error{Op: "create", Kind: vertex.Denied, Code: 7, Message: "no"}
+		}
+		return nil
+	}
+	w.Send([]byte(strings.Replace(string(Job{ID: "own", CPU: 1}.Body()), `"displayName":"job"`, `"displayName":"job","labels":{"own":"1"}`, 1)))
+	w.Expect("own", lifecycle.Reserved, "reserved")
+	for i := range 10 {
+		w.Ask(Job{ID: fmt.Sprint("other", i), CPU: 1})
+		w.After(time.Minute)
+		w.endJobs()
+		w.After(time.Second)
+	}
+	for i := range 10 {
+		if got := w.State(fmt.Sprint("other", i)); got != lifecycle.Succeeded {
+			t.Errorf("other%d is %s", i, got)
+		}
+	}
+	w.Expect("own", lifecycle.Failed, "reserved", "failed")
+	if e := w.Out.Last("own"); e.JobError == nil || e.JobError.Code != 7 || e.Reason.Code != message.VertexDeclined {
+		t.Errorf("it failed with %+v, %+v", e.Reason, e.JobError)
+	}
+	if events["submissions_denied"] != 1 {
+		t.Errorf("%d alarms, want 1", events["submissions_denied"])
+	}
+}
+
+// A reservation that cannot be submitted gives its replicas back when the longest
+// wait is over.
+func TestDeniedForLongerThanItWaits(t *testing.T) {
+	w, _, fail := newOutage(t)
+	*fail = &vertex.Error{Op: "create", Kind: vertex.Denied, Code: 16}
+	w.Ask(Job{ID: "a", CPU: 4, MaxWait: "600s"})
+	w.After(9 * time.Minute)
+	w.Expect("a", lifecycle.Reserved, "reserved")
+	w.After(time.Minute + time.Second)
+	w.Expect("a", lifecycle.Expired, "reserved", "queued", "expired")
+}
+
+// A create outage, whatever its length, ends no request: when it is settled that
+// nothing exists the request waits again with its age, and its job is created
+// once.
+func TestCreateOutage(t *testing.T) {
+	for _, length := range []time.Duration{time.Minute, 4 * time.Minute, 40 * time.Minute, 10 * time.Hour} {
+		w, _, fail := newOutage(t)
+		*fail = &vertex.Error{Op: "create", Kind: vertex.Unclear, Code: 14}
+		w.Ask(Job{ID: "a", CPU: 2})
+		w.Ask(Job{ID: "b", CPU: 2})
+		w.Ask(Job{ID: "c", CPU: 4})
+		order := w.Record("a").Order
+		for began := w.Now; w.Now.Sub(began) < length; {
+			w.After(30 * time.Second)
+		}
+		*fail = nil
+		for range 50 {
+			w.After(30 * time.Second)
+		}
+		for _, id := range []string{"a", "b"} {
+			if got := w.State(id); got != lifecycle.Submitted {
+				t.Errorf("after %v: %s is %s", length, id, got)
+			}
+		}
+		w.Expect("c", lifecycle.Waiting, "queued")
+		if n := len(w.Vertex.Jobs()); n != 2 {
+			t.Errorf("after %v: %d jobs, want 2", length, n)
+		}
+		if got := w.Record("a").Order; got != order {
+			t.Errorf("after %v: its place is %s, was %s", length, got, order)
+		}
+	}
+}
+
+// The job of a run that was given up appears late: it is cancelled, and the
+// request's next run is not taken for it.
+func TestLateJobOfGivenUpRun(t *testing.T) {
+	w, _, _ := newOutage(t)
+	w.Vertex.Lag = 1000 // it is there, and in no list
+	w.Vertex.Fault = func(op, _ string) vertex.Fault {
+		if op == "create" {
+			return vertex.FailAfter
+		}
+		return vertex.NoFault
+	}
+	w.Ask(Job{ID: "a", CPU: 1})
+	run := w.Record("a").Run
+	w.Vertex.Fault = func(op, _ string) vertex.Fault {
+		if op == "create" {
+			return vertex.FailBefore
+		}
+		return vertex.NoFault
+	}
+	for range 60 {
+		if w.After(30 * time.Second); w.Record("a").Run != run {
+			break
+		}
+	}
+	if got := w.Out.Words("a"); !slices.Contains(got, "queued") {
+		t.Fatalf("its events are %v, want it back in the queue", got)
+	}
+	w.Vertex.Fault = nil
+	for range 6 {
+		w.After(time.Minute)
+	}
+	second := w.JobOf("a")
+	w.Vertex.Lag = 0
+	w.After(time.Minute)
+	for _, j := range w.Vertex.Jobs() {
+		if want := map[bool]vertex.JobState{true: vertex.JobPending, false: vertex.JobCancelling}[j.Name == second]; j.State != want {
+			t.Errorf("job %s of run %s is %s, want %s", j.Name, j.Run, j.State, want)
+		}
+	}
+	if len(w.Vertex.Jobs()) != 2 {
+		t.Errorf("%d jobs, want the late one and the second", len(w.Vertex.Jobs()))
+	}
+}
+
+// A request whose submission never gets an answer fails when others on the
+// resource do, and after a bounded number of runs when it is alone.
+func TestNeverAnsweredRequestFails(t *testing.T) {
+	for _, alone := range []bool{false, true} {
+		w, _, _ := newOutage(t)
+		w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 4})
+		w.Vertex.Admit = func(_ string, job *aiplatformpb.CustomJob) error {
+			if job.GetDisplayName() == "bad" {
+				return &vertex.Error{Op: "create", Kind: vertex.Unclear, Code: 13}
+			}
+			return nil
+		}
+		w.Send([]byte(strings.Replace(string(Job{ID: "bad", CPU: 1}.Body()), `"displayName":"job"`, `"displayName":"bad"`, 1)))
+		began := w.Now
+		for n := 0; !w.State("bad").Terminal() && w.Now.Sub(began) < 40*time.Hour; n++ {
+			if !alone && n%10 == 0 {
+				w.Ask(Job{ID: fmt.Sprint("good", n), CPU: 1})
+			}
+			w.After(time.Minute)
+			w.endJobs()
+		}
+		took := w.Now.Sub(began)
+		if e := w.Out.Last("bad"); w.State("bad") != lifecycle.Failed || e.Reason.Code != message.SubmissionUnclear {
+			t.Errorf("alone %v: %s for %v after %v", alone, w.State("bad"), e.Reason, took)
+		}
+		if !alone && took > 90*time.Minute || alone && (took < 12*time.Hour || took > 30*time.Hour) {
+			t.Errorf("alone %v: it took %v", alone, took)
+		}
+	}
+}
