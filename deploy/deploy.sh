@@ -31,7 +31,9 @@ subscriptions, and the tick.
   --publisher=MEMBER        who may publish requests, such as
                             serviceAccount:train@example.iam.gserviceaccount.com;
                             may be repeated
-  --status-user=MEMBER      who may ask the Status function; may be repeated
+  --status-user=MEMBER      who may ask the Status function; may be repeated.
+                            It answers for the tenant "default" only, unless
+                            --env=BERTH_STATUS_ALL_TENANTS=true is given
   --env=BERTH_NAME=VALUE    any other setting of the functions; may be repeated.
                             Settings of an earlier run that are not given again
                             are removed

@@ -102,7 +102,8 @@ func assemble(cfg Config, log *slog.Logger, c *controller.Controller, l ledger.L
 		status: statuspage.New(c, l, statuspage.Info{
 			Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: version(),
 			DefaultResource: cfg.DefaultResource, Policy: cfg.controller().Policy, OutcomeTopic: cfg.OutcomeTopic,
-			Keep: cfg.controller().Keep,
+			Keep:       cfg.controller().Keep,
+			AllTenants: cfg.StatusAllTenants,
 		}),
 	}
 }

@@ -40,6 +40,10 @@ type Config struct {
 	// tenant "default". A tenant named in a message is never believed.
 	Tenants map[string]string `env:"BERTH_TENANTS"`
 
+	// StatusAllTenants lets Status answer for the requests of all tenants. Status
+	// does not know who asks: without it, it answers for the tenant "default" only.
+	StatusAllTenants bool `env:"BERTH_STATUS_ALL_TENANTS"`
+
 	// Tick is how often the tick topic is published to. A view of a persistent
 	// resource older than two ticks admits nothing. 1s to 10m.
 	Tick time.Duration `env:"BERTH_TICK, default=1m"`

@@ -4,12 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"example.com/berth/internal/message"
 )
@@ -34,7 +32,7 @@ func Reconcile(w http.ResponseWriter, r *http.Request) {
 // Status is the door for questions.
 func Status(w http.ResponseWriter, r *http.Request) {
 	if a, ok := open(w); ok {
-		a.status.ServeHTTP(w, r)
+		a.answer(w, r)
 	}
 }
 
@@ -45,6 +43,17 @@ func (a *App) admit(w http.ResponseWriter, r *http.Request) {
 		}
 		return nil, a.controller.Handle(ctx, a.cfg.tenant(d.Subscription), d)
 	})
+}
+
+// answer gives the body of a question its time; how much of it is read is for the
+// route to say.
+func (a *App) answer(w http.ResponseWriter, r *http.Request) {
+	if r.Body != nil && r.Body != http.NoBody {
+		timed := *r
+		timed.Body = inTime(w, r)
+		r = &timed
+	}
+	a.status.ServeHTTP(w, r)
 }
 
 func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
@@ -72,13 +81,6 @@ func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// large is the size in bytes from which bodies are read one at a time: twenty
-// of the largest at once would not fit into memory. Ordinary ones stay below.
-const large = message.MaxData * 2
-
-// bodyWithin is how long the reading of a large body may take.
-const bodyWithin = 20 * time.Second
-
 // serve decodes a delivery, hands it on with a deadline, and answers. handle
 // also gets deliveries that have an id and yet cannot be read, with the refusal.
 func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.Context, message.Delivery, *message.Refusal) (any, error)) {
@@ -90,23 +92,15 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 			Detail: "This door takes Pub/Sub deliveries.", Mend: "POST one, or publish to the topic."})
 		return
 	}
-	free := func() {}
-	if r.ContentLength > large || r.ContentLength < 0 {
-		select {
-		case a.large <- struct{}{}:
-			free = sync.OnceFunc(func() { <-a.large })
-			defer free()
-			// Whoever sends slowly must not keep the others waiting for good.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWithin))
-		case <-ctx.Done():
-			refuse(w, http.StatusServiceUnavailable, message.Problem{Code: message.TooLarge, Detail: "Too many large bodies at once."})
-			return
-		}
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, message.MaxBody))
+	body, free, err := a.read(ctx, w, r, message.MaxBody)
+	free = sync.OnceFunc(free)
+	defer free()
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		refuse(w, http.StatusRequestEntityTooLarge, message.Problem{Code: message.TooLarge,
 			Detail: "The body is larger than any that Pub/Sub sends."})
+		return
+	} else if errors.Is(err, errBusy) {
+		refuse(w, http.StatusServiceUnavailable, message.Problem{Code: message.TooLarge, Detail: "Too many large bodies at once."})
 		return
 	} else if err != nil {
 		refuse(w, http.StatusServiceUnavailable, message.Problem{Code: message.Malformed, Detail: "The body broke off."})

@@ -251,7 +251,7 @@ func (s *Stack) startVertex(o Options) error {
 func (s *Stack) environment(o Options) []string {
 	env := []string{
 		"BERTH_PROJECT=" + s.Project, "BERTH_REGIONS=" + Region, "BERTH_DEFAULT_RESOURCE=" + ResourceID,
-		"BERTH_DEPLOYMENT=local", "BERTH_OUTCOME_TOPIC=" + OutcomeTopic,
+		"BERTH_DEPLOYMENT=local", "BERTH_OUTCOME_TOPIC=" + OutcomeTopic, "BERTH_STATUS_ALL_TENANTS=true",
 		"BERTH_TICK=" + o.Tick.String(), "BERTH_POLL=" + defaultPoll.String(), "BERTH_TIMEOUT=" + functionLimit,
 		"BERTH_VERTEX_ENDPOINT=" + s.Vertex, "BERTH_EMULATORS=true",
 		"PUBSUB_EMULATOR_HOST=" + s.PubSub, "FUNCTION_TARGET=",

@@ -140,6 +140,11 @@ func unwrap(envelope *node, r *report) Delivery {
 			d.Data = nil
 			r.at(c, InvalidValue, "The data is not base64 text.", useWrapped)
 		}
+		if len(d.Data) > MaxData {
+			// It is refused for its size, and held until then: twenty at once, by slow
+			// commits, would be a quarter of the memory.
+			d.Data = bytes.Clone(d.Data[:MaxData+1])
+		}
 	}
 	return d
 }

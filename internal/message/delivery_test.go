@@ -134,3 +134,21 @@ func TestUnwrappedSaysHow(t *testing.T) {
 }
 
 const plainJobSpec = `{"workerPoolSpecs":` + plainJob + `}`
+
+// Data that is refused for its size is not held in full until it is.
+func TestDataTooLargeIsCut(t *testing.T) {
+	for _, n := range []int{MaxData, MaxData + 1, 4 * MaxData} {
+		body := `{"message":{"messageId":"1","data":"` + base64.StdEncoding.EncodeToString(make([]byte, n)) + `"}}`
+		d, err := DecodeDelivery(func(string) string { return "" }, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := min(n, MaxData+1); len(d.Data) != want || n > MaxData && cap(d.Data) > want+want/4 {
+			t.Errorf("of %d bytes %d are kept, in room for %d; want %d", n, len(d.Data), cap(d.Data), want)
+		}
+		refusal := (*Refusal)(nil)
+		if _, err = Decode(d); errors.As(err, &refusal) != true || (refusal.Problems[0].Code == TooLarge) != (n > MaxData) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}

@@ -32,7 +32,7 @@ type Delivery struct {
 	Attempt      int // delivery attempt, 0 when the sender does not count
 	OrderingKey  string
 	Attributes   map[string]string
-	Data         []byte
+	Data         []byte // cut after MaxData and one byte
 }
 
 // OnFull says what to do with a job that cannot start now.

@@ -15,6 +15,11 @@ import (
 // gives numbers, so it is nobody's.
 const explained = "explained"
 
+// maxBody bounds the body of /explain in bytes: the largest data that a message
+// can have, in base64, its attributes, and the JSON around them. Twenty at once
+// take a fraction of the memory of a function.
+const maxBody = 2 * message.MaxData
+
 // A Message is the body of /explain: a Pub/Sub message as its REST API takes it.
 type Message struct {
 	Data       []byte            `json:"data"` // base64
@@ -22,11 +27,15 @@ type Message struct {
 }
 
 func (d *door) explain(r *http.Request) (any, error) {
+	tenant, err := d.tenant(r)
+	if err != nil {
+		return nil, err
+	}
 	m, err := readMessage(r)
 	if err != nil {
 		return nil, err
 	}
-	o, err := d.quoter.Quote(r.Context(), tenantOf(r), message.Delivery{ID: explained, Data: m.Data, Attributes: m.Attributes})
+	o, err := d.quoter.Quote(r.Context(), tenant, message.Delivery{ID: explained, Data: m.Data, Attributes: m.Attributes})
 	if err != nil {
 		return nil, fmt.Errorf("explain: %w", err)
 	}
@@ -38,10 +47,10 @@ func (d *door) explain(r *http.Request) (any, error) {
 }
 
 func readMessage(r *http.Request) (m Message, err error) {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, message.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
 		return m, &Error{http.StatusRequestEntityTooLarge, string(message.TooLarge),
-			fmt.Sprintf("The body is larger than %d bytes.", message.MaxBody), "A message has no room for more."}
+			fmt.Sprintf("The body is larger than %d bytes.", maxBody), fmt.Sprintf("A message has room for %d bytes of data.", message.MaxData)}
 	} else if err != nil {
 		return m, &Error{http.StatusBadRequest, string(message.Malformed), "The body could not be read to its end.", ""}
 	}

@@ -102,6 +102,9 @@ func (q *Queue) add(d *door, c *cursor, res *ledger.Resource, rec *ledger.Record
 	for _, line := range rec.Lines() { // none for a parked one: nobody is behind it
 		c.Lines[line]++
 	}
+	if !d.shows(rec.Tenant) {
+		return // it has its place before those that are shown
+	}
 	q.Waiting = append(q.Waiting, Waiter{
 		Position: c.Position, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Resource: res.Name,
 		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask,

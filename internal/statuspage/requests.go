@@ -72,7 +72,9 @@ func (d *door) requests(r *http.Request) (any, error) {
 				return nil, fmt.Errorf("list requests of %q in %s: %w", name, state, err)
 			}
 			for _, rec := range recs[:min(room, len(recs))] {
-				list.Requests = append(list.Requests, summary(rec))
+				if d.shows(rec.Tenant) {
+					list.Requests = append(list.Requests, summary(rec))
+				}
 				// A record that was never decided has no order key; "0" is before
 				// every key and after none, so no page begins with them again.
 				if c.Order = rec.Order; c.Order == "" {
@@ -124,7 +126,10 @@ func summary(rec *ledger.Record) Summary {
 
 func (d *door) request(r *http.Request) (any, error) {
 	id, kind := r.PathValue("id"), message.Kind(r.URL.Query().Get("kind"))
-	tenant := tenantOf(r)
+	tenant, err := d.tenant(r)
+	if err != nil {
+		return nil, err
+	}
 	kinds := []message.Kind{message.KindRequest, message.KindMessage, message.KindAnswer}
 	if kind != "" {
 		if !slices.Contains(kinds, kind) {
@@ -205,9 +210,19 @@ func (d *door) tell(ctx context.Context, rec *ledger.Record, res *ledger.Resourc
 	return q, nil
 }
 
-func tenantOf(r *http.Request) string {
-	if t := r.URL.Query().Get("tenant"); t != "" {
-		return t
+// tenant reads the parameter tenant=. Who asks is not known here, so another
+// tenant than the default one is shown only where the deployment shows all.
+func (d *door) tenant(r *http.Request) (string, error) {
+	t := r.URL.Query().Get("tenant")
+	if t == "" {
+		t = defaultTenant
 	}
-	return defaultTenant
+	if !d.shows(t) {
+		return "", &Error{http.StatusForbidden, Forbidden, "This deployment answers for requests of the tenant " + defaultTenant + " only.",
+			"Leave the parameter tenant out, or set BERTH_STATUS_ALL_TENANTS=true where whoever may ask may see all requests."}
+	}
+	return t, nil
 }
+
+// shows says whether requests of a tenant are shown.
+func (d *door) shows(tenant string) bool { return d.info.AllTenants || tenant == defaultTenant }

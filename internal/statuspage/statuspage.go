@@ -30,6 +30,7 @@ type Info struct {
 	RequestTopic    string
 	OutcomeTopic    string
 	Keep            time.Duration // how long ids are kept
+	AllTenants      bool          // answer for all tenants, not for the default one alone
 }
 
 // defaultTenant is the tenant of requests that do not say.

@@ -60,7 +60,7 @@ func TestBadRequests(t *testing.T) {
 		"/pools?limit=0": 400, "/pools?limit=x": 400, "/pools?after=%21": 400, "/pools?resource=a/b": 400,
 		"/pools?resource=other": 404, "/queue?resource=other": 404, "/queue?after=x": 400,
 		"/requests?state=DREAMING": 400, "/requests/wide?kind=dream": 400,
-		"/requests/wide?tenant=other": 404, "/requests/wide?kind=message": 404, "/requests/x": 404,
+		"/requests/wide?tenant=other": 403, "/requests/wide?kind=message": 404, "/requests/x": 404,
 	} {
 		_ = w.fails("GET", path, "", status)
 	}
@@ -364,7 +364,7 @@ func TestExplain(t *testing.T) {
 	}
 	for body, status := range map[string]int{
 		`{`: 400, `{"data":"%"}`: 400, `{"dta":""}`: 400, `{} {}`: 400, `[]`: 400,
-		`{"data":"` + strings.Repeat("A", message.MaxBody) + `"}`: 413,
+		`{"data":"` + strings.Repeat("A", maxBody) + `"}`: 413,
 	} {
 		_ = w.fails("POST", "/explain", body, status)
 	}

@@ -15,6 +15,7 @@ import (
 const (
 	NotFound         = "NOT_FOUND"
 	MethodNotAllowed = "METHOD_NOT_ALLOWED"
+	Forbidden        = "FORBIDDEN"   // of another tenant than this deployment answers for
 	Unavailable      = "UNAVAILABLE" // the ledger or Vertex AI did not answer; it passes
 )
 

@@ -44,6 +44,7 @@ type world struct {
 	ledger *ledger.Mem
 	vertex *vertex.Mem
 	c      *controller.Controller
+	info   Info
 	door   http.Handler
 	runs   atomic.Int64
 	sent   int
@@ -67,10 +68,11 @@ func newWorld(t *testing.T) *world {
 		Sleep:     func(_ context.Context, d time.Duration) error { w.now = w.now.Add(d); return nil },
 		NewRun:    func() string { return fmt.Sprintf("run%d", w.runs.Add(1)) },
 	})
-	w.door = New(w.c, w.ledger, Info{
+	w.info = Info{
 		Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: "v1", Policy: cfg.Policy,
 		DefaultResource: cfg.DefaultResource, RequestTopic: "berth-requests", OutcomeTopic: "berth-outcomes", Keep: cfg.Keep,
-	})
+	}
+	w.door = New(w.c, w.ledger, w.info)
 	return w
 }
 
@@ -96,10 +98,15 @@ func job(id string, s capacity.Shape, n int, priority int) []byte {
 // send delivers a message and returns its id.
 func (w *world) send(data []byte) string {
 	w.t.Helper()
+	return w.sendAs("default", data)
+}
+
+func (w *world) sendAs(tenant string, data []byte) string {
+	w.t.Helper()
 	w.sent++
 	w.now = w.now.Add(time.Second)
 	id := fmt.Sprint(100 + w.sent)
-	if err := w.c.Handle(context.Background(), "default", message.Delivery{ID: id, PublishTime: w.now, Data: data}); err != nil {
+	if err := w.c.Handle(context.Background(), tenant, message.Delivery{ID: id, PublishTime: w.now, Data: data}); err != nil {
 		w.t.Fatalf("Handle(%s): %v", id, err)
 	}
 	return id
