@@ -135,6 +135,7 @@ type Controller struct {
 	passes atomic.Int64 // of this instance
 	turns  *turns
 	hints  *rate.Limiter
+	alarms alarms
 }
 
 // Env is the part of the world that a test replaces.
@@ -145,6 +146,8 @@ type Env struct {
 	Monotonic func() time.Time
 	// Sleep waits, or returns early with the context's error.
 	Sleep func(context.Context, time.Duration) error
+	// Within bounds a context to a time on the monotonic clock; nil bounds nothing.
+	Within func(context.Context, time.Duration) (context.Context, context.CancelFunc)
 	// NewRun draws a run label: 1 to 63 lowercase letters and digits, never the
 	// same twice.
 	NewRun func() string
@@ -153,10 +156,18 @@ type Env struct {
 	Moved func(lifecycle.Row)
 }
 
+func (e Env) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if e.Within == nil {
+		return ctx, func() {}
+	}
+	return e.Within(ctx, d)
+}
+
 // RealEnv is the world.
 func RealEnv() Env {
 	return Env{
 		Monotonic: time.Now,
+		Within:    context.WithTimeout,
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			t := time.NewTimer(d)
 			defer t.Stop()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -33,6 +34,7 @@ type Report struct {
 	pending map[string]bool // resources with such requests
 	calls   map[string]int  // of Vertex AI in the present pass, by region
 	more    bool            // the present pass left something to the next, to spare Vertex AI
+	tasks   *tasks
 }
 
 // wait notes that an admitted request may wait for its turn.
@@ -59,79 +61,130 @@ func (r *Report) called(parent string, n int) {
 
 // Reconcile makes passes until nothing waits or the time is over: at least
 // one, and while requests wait, one every poll interval, so that freed machines
-// are handed on in seconds. A pass that took many calls of Vertex AI is followed
-// by a rest that keeps them within their share of a minute. holder names this call in the lease. budget is how
-// long it may take; the last pass begins early enough to end within it. Errors of
-// single steps do not stop the others; they are joined.
+// are handed on in seconds. A region that took many calls of Vertex AI rests until
+// they are within their share of a minute. holder names this call in the lease.
+// budget is how long the call may take: what is under way a little before its end
+// is broken off, so that the lease is not outlived.
+//
+// The parts of a pass run side by side, see [tasks]: outcome events, timers by
+// region, and each region's resources. Errors end neither the other parts nor the
+// polling; the last of each part is returned.
 func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.Duration) (Report, error) {
 	started := c.env.Monotonic()
-	var r Report
 	now, ours, err := c.takeLease(ctx, holder, budget)
 	if err != nil {
-		return r, err
+		c.noteOutage(map[string]error{"ledger": err})
+		return Report{}, err
 	}
-	if r.Skipped = !ours; r.Skipped {
-		return r, nil
+	if !ours {
+		return Report{Skipped: true}, nil
 	}
 	leased := c.env.Monotonic() // later than now, so that the clock is never ahead of the ledger's
 	clock := func() time.Time { return now.Add(c.env.Monotonic().Sub(leased)) }
-	var errs []error
+	bounded, cancel := c.env.within(ctx, budget-budget/10-leased.Sub(started))
+	defer cancel()
+	t := newTasks(c.cfg.Submitters == 1)
+	next := map[string]time.Time{} // by region, when it has rested
 	for {
-		err := c.pass(ctx, clock, &r)
-		errs = append(errs, err)
-		took := c.env.Monotonic().Sub(started)
-		rest := c.rest(r)
-		if r.Waiting+r.Pending == 0 && !r.more || err != nil || took+rest+c.cfg.Poll > budget {
+		c.pass(bounded, clock, t, next)
+		r, under := t.report()
+		rest := c.rest(r, next)
+		if r.Waiting+r.Pending == 0 && !r.more && !under || c.env.Monotonic().Sub(started)+rest+c.cfg.Poll > budget {
 			break
 		}
-		if err := c.env.Sleep(ctx, rest); err != nil {
+		if err := c.env.Sleep(bounded, rest); err != nil {
 			break
 		}
 	}
-	errs = append(errs, c.dropLease(ctx, holder))
-	return r, errors.Join(errs...)
+	t.all.Wait()
+	c.noteOutage(t.errs)
+	r, _ := t.report()
+	return r, errors.Join(t.join(), c.dropLease(ctx, holder))
 }
 
-// rest is how long to wait before the next pass.
-func (c *Controller) rest(r Report) time.Duration {
-	most := 0
-	for _, n := range r.calls {
-		most = max(most, n)
+// rest is how long to wait before the next pass, and sets when each region has
+// rested: a busy one must not slow down the others.
+func (c *Controller) rest(r Report, next map[string]time.Time) time.Duration {
+	least, now := time.Duration(-1), c.env.Monotonic()
+	for parent, n := range r.calls {
+		rest := max(c.cfg.Poll, time.Duration(n)*time.Minute/time.Duration(c.cfg.Polls))
+		next[parent] = now.Add(rest)
+		if least < 0 || rest < least {
+			least = rest
+		}
 	}
-	return max(c.cfg.Poll, time.Duration(most)*time.Minute/time.Duration(c.cfg.Polls))
+	return max(c.cfg.Poll, least)
 }
 
-// pass does every kind of work once.
-func (c *Controller) pass(ctx context.Context, clock func() time.Time, r *Report) error {
-	r.Passes++
+// pass does every kind of work once. What waits for its time and for its
+// publication comes first: it needs no view of a resource.
+func (c *Controller) pass(ctx context.Context, clock func() time.Time, t *tasks, next map[string]time.Time) {
+	t.begin()
 	c.passes.Add(1)
-	r.Waiting, r.Pending, r.Resources = 0, 0, 0
-	r.pending, r.calls, r.more = nil, nil, false
-	var errs []error
-	lists := map[string]listing{} // one list of live jobs per parent serves all its resources
+	r := &t.total
+	if !t.inline {
+		r = &Report{tasks: t}
+	}
+	t.start("events", "", r, func(r *Report) error { return c.sendLetters(ctx, clock(), r) })
+	t.start("timers", "", r, func(r *Report) error { return c.wake(ctx, clock(), r) })
+	t.start("resources", "", r, func(r *Report) error { return c.tendAll(ctx, clock, next, r) })
+	t.wait("", c.cfg.Poll)
+}
+
+// tendAll starts the work on every region that has rested.
+func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next map[string]time.Time, r *Report) error {
+	regions := map[string][]*ledger.Resource{}
 	after := ""
 	for {
 		page, err := c.ledger.Resources(ctx, after, 50)
 		if err != nil {
-			return errors.Join(append(errs, fmt.Errorf("list resources: %w", err))...)
+			return fmt.Errorf("list resources: %w", err)
 		}
 		for _, res := range page {
 			after = res.Name
-			if unwatched(res) {
-				continue // a request, or a parked one whose time comes, will look again
+			if !unwatched(res) { // else a request, or a parked one whose time comes, will look again
+				r.Resources++
+				regions[parentOf(res.Name)] = append(regions[parentOf(res.Name)], res)
 			}
-			r.Resources++
-			if res.Pending() > 0 {
-				r.pend(res.Name)
-			}
-			errs = append(errs, c.tend(ctx, res.Name, clock, lists, r))
 		}
 		if len(page) < 50 {
 			break
 		}
 	}
-	errs = append(errs, c.dispatch(ctx, r), c.wake(ctx, clock(), r), c.sendLetters(ctx, clock(), r))
-	return errors.Join(errs...)
+	for _, parent := range slices.Sorted(maps.Keys(regions)) {
+		if c.env.Monotonic().Before(next[parent]) {
+			r.more = true
+			continue
+		}
+		r.tasks.start("region "+parent, "", r, func(r *Report) error { return c.tendRegion(ctx, parent, regions[parent], clock, r) })
+	}
+	return nil
+}
+
+// tendRegion looks after the resources of one region. Passes begin with another
+// quarter of them each, so that a pass that is broken off leaves out others than
+// the last.
+func (c *Controller) tendRegion(ctx context.Context, parent string, resources []*ledger.Resource, clock func() time.Time, r *Report) error {
+	lists := map[string]listing{} // one list of live jobs serves all
+	_, err := c.list(ctx, parent, clock, lists, r)
+	n := len(resources)
+	first := int(clock().Unix()/int64(max(time.Second, c.cfg.Tick)/time.Second)) % 4 * ((n + 3) / 4)
+	for i := range n {
+		res := resources[(first+i)%n]
+		if res.Pending() > 0 {
+			r.pend(res.Name)
+		}
+		r.tasks.start("resource "+res.Name, parent, r, func(r *Report) error { return c.tend(ctx, res.Name, clock, maps.Clone(lists), r) })
+	}
+	r.tasks.wait("resource "+parent+"/", c.cfg.Poll)
+	if done, _ := r.tasks.report(); !r.tasks.inline {
+		for name := range done.pending {
+			if parentOf(name) == parent {
+				r.pend(name)
+			}
+		}
+	}
+	return errors.Join(err, c.dispatch(ctx, r))
 }
 
 // unwatched says that passes leave a resource alone: it was deleted, and nobody
@@ -144,6 +197,7 @@ func unwatched(res *ledger.Resource) bool {
 type listing struct {
 	jobs []vertex.Job
 	at   time.Time // by the pass's clock, before the call
+	err  error     // why there is none: it is not asked for once more in the same pass
 }
 
 // list returns the live jobs of a region, as this pass has listed them. A list that
@@ -153,17 +207,16 @@ func (c *Controller) list(ctx context.Context, parent string, clock func() time.
 	l, listed := lists[parent]
 	now := clock()
 	if listed && now.Sub(l.at) <= c.cfg.Policy.MaxAge/2 {
-		return l, nil
+		return l, l.err
 	}
 	r.called(parent, 1)
 	live, err := c.vertex.Live(ctx, parent)
 	if err != nil {
-		return l, err
+		err = fmt.Errorf("list live jobs in %s: %w", parent, err)
 	}
 	r.called(parent, len(live)/vertex.PageSize)
-	l = listing{live, now}
-	lists[parent] = l
-	return l, nil
+	lists[parent] = listing{live, now, err}
+	return lists[parent], err
 }
 
 // tend looks after one resource: see, learn, hand on.
@@ -171,9 +224,7 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 	var errs []error
 	var after *ledger.Resource
 	l, err := c.list(ctx, parentOf(name), clock, lists, r)
-	if err != nil {
-		errs = append(errs, fmt.Errorf("list live jobs beside %s: %w", name, err))
-	} else {
+	if err == nil { // else the region says so
 		r.called(parentOf(name), 1)
 		// The view is as old as its oldest part, the list.
 		v, err := c.seeWith(ctx, name, l.at, l.jobs)

@@ -5,7 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
@@ -22,15 +27,74 @@ func (c *Controller) wake(ctx context.Context, now time.Time, r *Report) error {
 	if err != nil {
 		return fmt.Errorf("list due records: %w", err)
 	}
+	return c.rouseAll(ctx, keys, r)
+}
+
+// rouseAll does what is due for some records, side by side by region, and several
+// of a region at a time. Waiting requests only need to be looked at, one after the
+// other.
+func (c *Controller) rouseAll(ctx context.Context, keys []message.Key, r *Report) error {
+	groups := map[string][]message.Key{}
+	var names []string // in the order of what is due first
 	var errs []error
-	unseen := map[string]bool{}
-	for _, key := range keys {
-		if err := c.rouse(ctx, key, unseen); err != nil {
-			errs = append(errs, fmt.Errorf("look after %s: %w", key, err))
-			continue
+	for part := range slices.Chunk(keys, perUpdate) {
+		var group []string
+		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: part}, func(tx ledger.Tx) {
+			group = make([]string, len(part))
+			for i, key := range part {
+				switch rec := tx.Record(key); {
+				case rec == nil || rec.Resource == "":
+				case rec.State == lifecycle.Waiting:
+					group[i] = waitingIn + parentOf(rec.Resource)
+				default:
+					group[i] = parentOf(rec.Resource)
+				}
+			}
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read %d due records: %w", len(part), err))
+			group = make([]string, len(part)) // each by itself
 		}
-		r.Woken++
+		for i, key := range part {
+			if groups[group[i]] == nil {
+				names = append(names, group[i])
+			}
+			groups[group[i]] = append(groups[group[i]], key)
+		}
 	}
+	for _, name := range names {
+		together := 1
+		if !strings.HasPrefix(name, waitingIn) {
+			together = c.cfg.Submitters
+		}
+		r.tasks.start("timers "+name, "", r, func(r *Report) error { return c.rouseEach(ctx, groups[name], together, r) })
+	}
+	return errors.Join(errs...)
+}
+
+// waitingIn begins the name of a group of waiting requests.
+const waitingIn = "waiting in "
+
+func (c *Controller) rouseEach(ctx context.Context, keys []message.Key, together int, r *Report) error {
+	var mu sync.Mutex
+	var errs []error
+	unseen := map[string]bool{} // used by waiting requests, which go one at a time
+	var g errgroup.Group
+	g.SetLimit(together)
+	for _, key := range keys {
+		g.Go(func() error {
+			err := c.rouse(ctx, key, unseen)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, fmt.Errorf("look after %s: %w", key, err))
+			} else {
+				r.Woken++
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
 	return errors.Join(errs...)
 }
 

@@ -38,7 +38,7 @@ var mutants = []mutant{
 	{"ends twice", "internal/controller/move.go", "case lifecycle.AlreadySo:\n\t\treturn effect", "case lifecycle.AlreadySo:\n\t\tif rec.State == lifecycle.Succeeded {\n\t\t\trec.State = lifecycle.Failed\n\t\t\ttx.PutRecord(rec)\n\t\t}\n\t\treturn effect", "TestExplore|TestStorm", invariant.TerminalStay},
 	{"skips a number", "internal/ledger/record.go", "r.Sequence++\n\to.Sequence", "r.Sequence += 1 + int64(len(r.Letters)%2)\n\to.Sequence", "TestExplore", invariant.EventPath},
 	{"marks before it sends", "internal/controller/post.go", "if err := c.out.publish(ctx, told[0].Tenant, events); err != nil {", "if err := c.out.publish(ctx, told[0].Tenant, events); err != nil && len(events) > 9 {", "TestExplore", invariant.LetterKept},
-	{"forgets to publish after a crash", "internal/controller/reconcile.go", "c.sendLetters(ctx, clock(), r))", "nil)", "TestExplore", invariant.NothingLeft},
+	{"forgets to publish after a crash", "internal/controller/reconcile.go", "return c.sendLetters(ctx, clock(), r) })", "return nil })", "TestExplore", invariant.NothingLeft},
 	{"loses its place in line", "internal/controller/move.go", "if before.State == lifecycle.Waiting {\n\t\tres.Leave(rec)\n\t}", "if before.State == lifecycle.Waiting {\n\t\tres.Version++\n\t}", "TestExplore", invariant.LineMatches},
 	{"keeps no exact heads", "internal/ledger/resource.go", "if i < len(line.Heads) || len(line.Heads) == line.Count {", "if i < len(line.Heads) || len(line.Heads) == 0 {", "TestExplore|TestStorm", invariant.LineMatches},
 	{"hands nothing on", "internal/controller/handon.go", "next, err := c.hopeful(ctx, seen)", "next, err := candidates{}, error(nil)", "TestExplore", invariant.NoStarvation},

@@ -1,0 +1,76 @@
+package controller
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// alarms tells of an outage once, and not once per call, request or pass: a log
+// that repeats itself every minute of a night is read by nobody.
+type alarms struct {
+	mu sync.Mutex
+	of map[string]*outage // by part of a pass; a region's resources and timers are one part
+}
+
+// An outage is the failures of one part.
+type outage struct {
+	failed int // reconciles in a row, a few good ones between them not counted
+	good   int // reconciles without an error since
+	told   bool
+}
+
+const (
+	// alarmAfter is how many reconciles have to fail: one that fails is everyday.
+	alarmAfter = 3
+	// calmAfter is how many have to succeed until an outage is over.
+	calmAfter = 3
+)
+
+// noteOutage hears how the parts of a reconcile ended, those that failed by name.
+func (c *Controller) noteOutage(errs map[string]error) {
+	c.alarms.mu.Lock()
+	defer c.alarms.mu.Unlock()
+	if c.alarms.of == nil {
+		c.alarms.of = map[string]*outage{}
+	}
+	failed := map[string]error{}
+	for name, err := range errs {
+		failed[subject(name)] = err
+	}
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
+		o := c.alarms.of[name]
+		if o == nil {
+			o = &outage{}
+			c.alarms.of[name] = o
+		}
+		o.failed, o.good = o.failed+1, 0
+		if o.failed >= alarmAfter && !o.told {
+			o.told = true
+			c.log.Error("reconcile keeps failing here; what it could not do is done once it can be", "event", "outage", "part", name, "error", failed[name])
+		}
+	}
+	for name, o := range c.alarms.of {
+		if failed[name] != nil {
+			continue
+		}
+		if o.good++; o.good >= calmAfter {
+			if delete(c.alarms.of, name); o.told {
+				c.log.Info("reconcile works here again", "event", "outage_over", "part", name)
+			}
+		}
+	}
+}
+
+// subject is what an operator would look at: the region, the ledger, the topic.
+func subject(part string) string {
+	if _, region, ok := strings.Cut(part, "projects/"); ok {
+		region, _, _ = strings.Cut("projects/"+region, "/persistentResources/")
+		return region
+	}
+	if part == "events" {
+		return "events"
+	}
+	return "ledger"
+}

@@ -1,0 +1,154 @@
+package controller
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// tasks runs the parts of a pass side by side, so that one that hangs delays no
+// other. A part has a name, and is not started again while its last run is under
+// way: the next pass goes on without it. With one submitter parts run one after
+// the other in the caller's goroutine.
+type tasks struct {
+	inline bool
+
+	mu    sync.Mutex
+	busy  map[string]int // runs under way, by name
+	slots map[string]chan struct{}
+	ended chan struct{} // closed, and replaced, whenever a part ends
+	all   sync.WaitGroup
+	total Report
+	errs  map[string]error // by name; the last of each
+}
+
+// besides is how many resources of one region are looked after at a time.
+const besides = 16
+
+func newTasks(inline bool) *tasks {
+	t := &tasks{inline: inline, busy: map[string]int{}, slots: map[string]chan struct{}{}, ended: make(chan struct{}), errs: map[string]error{}}
+	t.total.tasks = t
+	return t
+}
+
+// start runs a part. Its report is added to the pass's when it ends. group bounds
+// how many parts run at a time; "" for no bound.
+func (t *tasks) start(name, group string, r *Report, do func(*Report) error) {
+	if t.inline {
+		t.failed(name, do(r))
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy[name] > 0 {
+		t.total.more = true
+		return
+	}
+	t.busy[name]++
+	slots := t.slots[group]
+	if slots == nil && group != "" {
+		slots = make(chan struct{}, besides)
+		t.slots[group] = slots
+	}
+	t.all.Go(func() {
+		if slots != nil {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+		}
+		own := Report{tasks: t}
+		err := do(&own)
+		t.failed(name, err)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.total.add(own)
+		if t.busy[name]--; t.busy[name] == 0 {
+			delete(t.busy, name)
+		}
+		close(t.ended)
+		t.ended = make(chan struct{})
+	})
+}
+
+func (t *tasks) failed(name string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		t.errs[name] = err
+	}
+}
+
+// wait returns when no part whose name begins so is under way, or after a time.
+func (t *tasks) wait(prefix string, most time.Duration) {
+	if t.inline {
+		return
+	}
+	over := time.NewTimer(most)
+	defer over.Stop()
+	for {
+		t.mu.Lock()
+		ended, under := t.ended, false
+		for name := range t.busy {
+			under = under || strings.HasPrefix(name, prefix)
+		}
+		t.mu.Unlock()
+		if !under {
+			return
+		}
+		select {
+		case <-ended:
+		case <-over.C:
+			return
+		}
+	}
+}
+
+// begin starts the counts of a pass.
+func (t *tasks) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total.Passes++
+	t.total.Waiting, t.total.Pending, t.total.Resources = 0, 0, 0
+	t.total.pending, t.total.calls, t.total.more = nil, nil, false
+}
+
+// report returns the counts so far, and whether a part is still under way.
+func (t *tasks) report() (r Report, under bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r = t.total
+	r.calls, r.pending = maps.Clone(r.calls), maps.Clone(r.pending)
+	return r, len(t.busy) > 0
+}
+
+// join joins the last error of each part, in the order of their names.
+func (t *tasks) join() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(t.errs)) {
+		errs = append(errs, t.errs[name])
+	}
+	return errors.Join(errs...)
+}
+
+// add adds what a part did.
+func (r *Report) add(o Report) {
+	r.Resources += o.Resources
+	r.Learned += o.Learned
+	r.Woken += o.Woken
+	r.Started += o.Started
+	r.Strays += o.Strays
+	r.Letters += o.Letters
+	r.Waiting += o.Waiting
+	r.Pending += o.Pending
+	r.more = r.more || o.more
+	for name := range o.pending {
+		r.pend(name)
+	}
+	for parent, n := range o.calls {
+		r.called(parent, n)
+	}
+}
