@@ -556,15 +556,14 @@ func made() []hostile {
 	data("size", "accelerator", claims+"INVALID_VALUE job[0].machineSpec.acceleratorType", pool(`"machineSpec": {"machineType": "m", "acceleratorType": "`+long+`", "acceleratorCount": 1}, "replicaCount": 1, "containerSpec": {"imageUri": "i"}`))
 	data("size", "number", claims+"INVALID_VALUE job[0].replicaCount", pool(`"machineSpec": {"machineType": "m"}, "replicaCount": `+strings.Repeat("9", 200*kib)+`, "containerSpec": {"imageUri": "i"}`))
 	data("size", "number-of-zeros", claims+"INVALID_VALUE job[0].replicaCount", pool(`"machineSpec": {"machineType": "m"}, "replicaCount": 1.`+strings.Repeat("0", 200*kib)+`, "containerSpec": {"imageUri": "i"}`))
-	data("size", "variable-name", claims+"INVALID_VALUE job[0].containerSpec.env[0].name", container(`"env": [{"name": "`+long+`", "value": "x"}]`))
 	data("size", "path-of-long-keys", claims+"UNKNOWN_FIELD job.jobSpec[\""+strings.Repeat("c", 57)+`..."]`, func() string {
 		return `{"requestId": "victim", "job": {"jobSpec": {"` + strings.Repeat(strings.Repeat("c", 9000)+`": {"`, 20) + `x": 1` + strings.Repeat("}", 20) + `, "workerPoolSpecs": [` + onePool + `]}}}`
 	})
 	data("size", "cancel-reason", claims+"INVALID_VALUE cancel.reason", func() string { return `{"cancel": {"requestId": "victim", "reason": "` + long + `"}}` })
 	data("size", "escapes", claims+"INVALID_VALUE displayName", option("displayName", strings.Repeat(`\u0041`, 30*kib)))
 	data("size", "pairs-of-surrogates", claims+"INVALID_VALUE displayName", option("displayName", strings.Repeat(`\ud83d\ude00`, 15*kib)))
-	attributes("21-attributes", "refused\nTOO_LARGE attributes", func() map[string]string { return many(21, "x") })
-	attributes("100-attributes", "refused\nTOO_LARGE attributes", func() map[string]string { return many(100, "x") })
+	attributes("100-attributes", "refused\n"+claims+"ID_REUSED requestId", func() map[string]string { return many(100, "x") })
+	attributes("101-attributes", "refused\nTOO_LARGE attributes", func() map[string]string { return many(101, "x") })
 	attributes("9000-attributes", "refused\nTOO_LARGE attributes", func() map[string]string { return many(9000, "x") })
 	attributes("other-attribute-of-a-megabyte", "refused\n"+claims+"ID_REUSED requestId", func() map[string]string {
 		return map[string]string{"a": strings.Repeat("c", 1<<20)}
@@ -594,18 +593,15 @@ func made() []hostile {
 	data("counts", "empty-pools", claims+"TOO_LARGE job", func() string { return `{"requestId": "victim", "job": ` + list(19_000, "{}") + "}" })
 	data("counts", "variables", claims+"TOO_LARGE job[0].containerSpec.env", container(`"env": `+list(101, `{"name": "A", "value": "canary"}`)))
 	data("counts", "variables-thousands", claims+"TOO_LARGE job[0].containerSpec.env", container(`"env": `+list(6000, `{"name": "A", "value": "canary"}`)))
-	data("counts", "arguments", claims+"TOO_LARGE job[0].containerSpec.args", container(`"args": `+list(1001, `"canary"`)))
-	data("counts", "arguments-of-nothing", claims+"TOO_LARGE job[0].containerSpec.args", container(`"args": `+list(19_000, `""`)))
-	data("counts", "command", claims+"TOO_LARGE job[0].containerSpec.command", container(`"command": `+list(1001, `"canary"`)))
+	data("counts", "arguments", "TOO_LARGE ", container(`"args": `+list(20_000, `"canary"`)))
+	data("counts", "arguments-of-nothing", claims+"ID_REUSED requestId", container(`"args": `+list(19_000, `""`)))
 	data("counts", "null-arguments", claims+strings.TrimSuffix(numbered(20, "INVALID_VALUE job[0].containerSpec.args[%d]", "\n"), "\n"), container(`"args": `+list(1000, "null")))
 	data("counts", "packages", claims+"TOO_LARGE job[0].pythonPackageSpec.packageUris", pool(`"machineSpec": {"machineType": "m"}, "replicaCount": 1, "pythonPackageSpec": {"executorImageUri": "i", "pythonModule": "m", "packageUris": `+list(101, `"gs://canary"`)+"}"))
-	data("counts", "mounts", claims+"TOO_LARGE job[0].nfsMounts", pool(`"machineSpec": {"machineType": "m"}, "replicaCount": 1, "containerSpec": {"imageUri": "i"}, "nfsMounts": `+list(101, `{"server": "canary"}`)))
-	data("counts", "ranges", claims+"TOO_LARGE job.reservedIpRanges", spec(`"reservedIpRanges": `+list(101, `"canary"`)))
-	data("counts", "labels", claims+"TOO_LARGE labels", option(`labels": {`+numbered(33, `"k%d": "v"`, ", ")+`}, "display_name`, "x"))
+	data("counts", "labels", claims+"TOO_LARGE labels", option(`labels": {`+numbered(62, `"k%d": "v"`, ", ")+`}, "display_name`, "x"))
 	data("counts", "labels-65", claims+"TOO_LARGE labels", option(`labels": {`+numbered(65, `"k%d": "v"`, ", ")+`}, "display_name`, "x"))
 	data("counts", "labels-thousands", claims+"TOO_LARGE labels", option(`labels": {`+numbered(9000, `"k%d": "v"`, ", ")+`}, "display_name`, "x"))
 	data("counts", "labels-of-job-and-option", claims+"TOO_LARGE job.labels", func() string {
-		return `{"requestId": "victim", "labels": {` + numbered(20, `"a%d": "v"`, ", ") + `}, "job": {"labels": {` + numbered(20, `"b%d": "v"`, ", ") + `}, "jobSpec": {"workerPoolSpecs": [` + onePool + `]}}}`
+		return `{"requestId": "victim", "labels": {` + numbered(31, `"a%d": "v"`, ", ") + `}, "job": {"labels": {` + numbered(31, `"b%d": "v"`, ", ") + `}, "jobSpec": {"workerPoolSpecs": [` + onePool + `]}}}`
 	})
 	data("counts", "keys", claims+numbered(20, "UNKNOWN_FIELD k%d", "\n"), option(numbered(9000, `k%d": 1, "`, "")+"display_name", "x"))
 	data("counts", "keys-of-a-job", claims+numbered(20, "UNKNOWN_FIELD job.k%d", "\n"), spec(numbered(9000, `"k%d": 1`, ", ")))
@@ -619,6 +615,7 @@ func made() []hostile {
 	data("counts", "comments", "MISSING_FIELD ", full(most, "", "#\n", ""))
 	data("counts", "documents", "MALFORMED ", full(most, "", "---\n", ""))
 	data("counts", "directives", "MALFORMED ", full(most, "", "%a b\n", "---\na: b"))
+	data("counts", "tag-directives", "MALFORMED ", func() string { return numbered(13_000, "%%TAG !t%d! canary\n", "") + "---\na: b" })
 	data("counts", "bangs", "MISSING_FIELD jobSpec\nUNKNOWN_FIELD a", full(most, "a: ", "!", ""))
 
 	data("nesting", "lists-without-end", "TOO_LARGE ", full(most, "", "[", ""))
@@ -876,10 +873,10 @@ func extreme(id, options, job string) []byte {
 // TestLargestRequests takes requests at every limit from the message to the end
 // of the job.
 func TestLargestRequests(t *testing.T) {
-	label := strings.Repeat("𞤢", 62) // four bytes each; lowercase of a script with case
+	label := strings.Repeat("𞤢", 31) // four bytes each; lowercase of a script with case
 	var labels []string
-	for i := range 32 {
-		labels = append(labels, fmt.Sprintf(`"%s%02d": "%s𞤢𞤢"`, label, i, label))
+	for i := range 61 {
+		labels = append(labels, fmt.Sprintf(`"%s%02d": "%s"`, label, i, label))
 	}
 	allLabels := `, "labels": {` + strings.Join(labels, ", ") + `}, "displayName": "` + strings.Repeat("𝔘", 128) + `"`
 	pool := func(machine, replicas, container string) string {
@@ -896,7 +893,7 @@ func TestLargestRequests(t *testing.T) {
 	for i := range variables {
 		variables[i] = fmt.Sprintf(`{"name": "V%03d%s", "value": "%s"}`, i, strings.Repeat("N", 252), strings.Repeat("v", 200))
 	}
-	arguments := "[" + strings.TrimSuffix(strings.Repeat(`"",`, 1000), ",") + "]"
+	arguments := "[" + strings.TrimSuffix(strings.Repeat(`"",`, 2400), ",") + "]"
 	wide := `, "args": ` + arguments + `, "command": ` + arguments
 	yaml := "requestId: fresh\njob:\n- machineSpec: {machineType: n1-standard-4}\n  replicaCount: 1\n  containerSpec:\n    imageUri: i\n    args:\n    - |-\n      x"
 	for _, c := range []struct {

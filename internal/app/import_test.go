@@ -30,7 +30,7 @@ var rooms = []room{
 	{"internal/capacity", nil, nil,
 		"planner, memory twins and invariants share one Fit, so it depends on nobody"},
 	{"internal/message", list("internal/capacity"),
-		list(wireTypes, "google.golang.org/protobuf/...", "go.yaml.in/yaml/...", "github.com/cloudevents/sdk-go/..."),
+		list(wireTypes, "google.golang.org/genproto/googleapis/api/annotations", "google.golang.org/protobuf/...", "go.yaml.in/yaml/...", "github.com/cloudevents/sdk-go/..."),
 		"the public words: users send jobs in Vertex AI's own form, so its wire types are the vocabulary"},
 	{"internal/lifecycle", list("internal/capacity"), nil,
 		"the table of states is to be read, drawn and tested without knowing what a request looks like"},

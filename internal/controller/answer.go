@@ -64,7 +64,7 @@ func (c *Controller) Refuse(ctx context.Context, tenant string, d message.Delive
 func (c *Controller) answerReuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
 	p := message.Problem{Code: message.IDReused, Path: "requestId",
 		Detail: "There is another request under this id, with other content.",
-		Mend:   "Choose a new id for a new job; send a job again only as it was."}
+		Mend:   "Publish this job under a new id. An id stays taken after its request was rejected or has ended."}
 	return c.answer(ctx, draft.Tenant, d, message.Outcome{
 		Type: message.Refused, ClaimedRequestID: draft.ID, Reason: &p, Problems: []message.Problem{p},
 	})
@@ -125,7 +125,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		return refuse(buried)
 	case v == reused:
 		return refuse(&message.Problem{Code: message.IDReused, Path: "requestId",
-			Detail: "There is another request under this id, with other content.", Mend: "Choose a new id for a new job."})
+			Detail: "There is another request under this id, with other content.", Mend: "Publish this job under a new id."})
 	case v == duplicate:
 		return refuse(&message.Problem{Code: message.IDReused, Path: "requestId",
 			Detail: "This very request is known already; sending it again changes nothing."})

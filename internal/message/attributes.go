@@ -40,8 +40,7 @@ func berthAttributes(all map[string]string, r *report) *node {
 			r.at(m, InvalidValue, "The attribute is not UTF-8 text.", "")
 			m.kind = broken
 		case m.text == "":
-			r.at(m, InvalidValue, "The attribute is empty.", "Leave it out.")
-			m.kind = broken
+			m.kind = null // as good as not there
 		case key == cancelAttribute, key == attributeName("dry_run"):
 			if m.text == "true" || m.text == "false" {
 				m.kind = boolean

@@ -13,7 +13,7 @@ import (
 var (
 	// words of a machine or disk spec; they become part of a shape's key
 	specWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$`)
-	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,255}$`)
+	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) // a C identifier, by the comment of EnvVar.name
 )
 
 // longestTime bounds durations of a job, so that they can be added to each other
@@ -67,10 +67,13 @@ func checkSpec(s jobShape, r *report) {
 	}
 	strategy := scheduling.field("strategy")
 	switch strategy.str() {
-	case "SPOT", "FLEX_START":
+	case "SPOT", "LOW_COST", "FLEX_START": // LOW_COST is the older name of SPOT
 		r.at(strategy, Unsupported, "A persistent resource is made of machines already paid for; "+strategy.str()+" asks for other ones.", "Leave the strategy out.")
-	case "ON_DEMAND", "LOW_COST":
-		r.warn(strategy.place(), "The strategy "+strategy.str()+" is deprecated.", "Leave it out, or write STANDARD.")
+	case "ON_DEMAND":
+		r.warn(strategy.place(), "The strategy ON_DEMAND is deprecated.", "Leave it out, or write STANDARD, its newer name.")
+	}
+	if n := scheduling.field("restart_job_on_worker_restart"); n.bool() && scheduling.field("disable_retries").bool() {
+		r.warn(n.place(), "Vertex AI reads this as false, because disableRetries is true.", "Leave one of them out.")
 	}
 	if d, _ := seconds(wait.str()); d > 0 && strategy.str() != "FLEX_START" {
 		r.warn(wait.place(), "Vertex AI reads this duration with FLEX_START only.", "The option maxWait says how long to wait in line; it is at most "+fmt.Sprintf("%.0fs.", LongestWait.Seconds()))
@@ -91,7 +94,7 @@ func checkPools(s jobShape, r *report) {
 	for i, pool := range s.pools {
 		switch {
 		case pool.kind != object || pool.bad:
-		case len(pool.fields) == 0 && len(pool.members) == nulls(pool):
+		case pool.hollow():
 			if i == 0 {
 				r.at(pool, MissingField, "The first worker pool is empty.", "The first one is the primary and cannot be left out.")
 			}
@@ -101,15 +104,6 @@ func checkPools(s jobShape, r *report) {
 			checkTask(pool, r)
 		}
 	}
-}
-
-func nulls(n *node) (count int) {
-	for _, m := range n.members {
-		if m.kind == null {
-			count++
-		}
-	}
-	return count
 }
 
 func checkReplicas(i int, pool *node, r *report) {
@@ -129,8 +123,8 @@ func checkReplicas(i int, pool *node, r *report) {
 func checkMachine(pool *node, r *report) {
 	machine, disk := pool.field("machine_spec"), pool.field("disk_spec")
 	checkWord(disk.field("boot_disk_type"), r)
-	if n := disk.field("boot_disk_size_gb"); n.int() < 0 {
-		r.at(n, InvalidValue, "A disk size cannot be negative.", "")
+	if n := disk.field("boot_disk_size_gb"); n.int() != 0 && (n.int() < minDiskGB || n.int() > maxDiskGB) {
+		r.at(n, InvalidValue, fmt.Sprintf("Vertex AI takes boot disks of %d to %d GB.", minDiskGB, maxDiskGB), "")
 	}
 	if machine == nil {
 		r.lacks(pool, "machine_spec", "The worker pool has no machine spec.", "Write the machine spec of a pool of the persistent resource.")
@@ -146,7 +140,7 @@ func checkMachine(pool *node, r *report) {
 		r.lacks(machine, "machine_type", "The machine spec has no machine type.", "")
 	}
 	kind, count := machine.field("accelerator_type"), machine.field("accelerator_count")
-	named := kind != nil && (kind.bad || kind.str() != "ACCELERATOR_TYPE_UNSPECIFIED")
+	named := kind != nil && (kind.bad || kind.str() != "")
 	counted := count != nil && (count.bad || count.int() != 0)
 	switch {
 	case count.int() < 0:
@@ -166,7 +160,7 @@ func checkAffinity(machine *node, r *report) {
 	}
 	kind := affinity.field("reservation_affinity_type")
 	switch kind.str() {
-	case "", "RESERVATION_AFFINITY_TYPE_UNSPECIFIED", "NO_RESERVATION":
+	case "", "NO_RESERVATION":
 		if affinity.field("key").str() == "" && len(affinity.field("values").list()) == 0 {
 			return
 		}
@@ -185,39 +179,33 @@ func checkWord(n *node, r *report) {
 
 func checkTask(pool *node, r *report) {
 	container, python := pool.field("container_spec"), pool.field("python_package_spec")
-	switch {
-	case container == nil && python == nil:
+	if container == nil && python == nil {
 		r.lacks(pool, "container_spec", "The worker pool has nothing to run.", "Add a containerSpec or a pythonPackageSpec.")
-	case container != nil && container.kind == object:
-		needText(container, "image_uri", r)
-	case python != nil && python.kind == object:
-		needText(python, "executor_image_uri", r)
-		needText(python, "python_module", r)
-		if n := python.field("package_uris"); n == nil || n.kind == list && len(n.items) == 0 {
-			r.lacks(python, "package_uris", "The Python package has no URI.", "")
-		}
 	}
 	for _, task := range []*node{container, python} {
+		if task != nil && task.hollow() {
+			walker{r}.required(task, taskTypes[task == python])
+		}
+		for _, name := range []string{"image_uri", "executor_image_uri", "python_module"} {
+			noSpace(task.field(name), r)
+		}
 		for _, v := range task.field("env").list() {
-			if v.kind == object && needText(v, "name", r) && !envName.MatchString(v.field("name").str()) {
-				r.at(v.field("name"), InvalidValue, "A variable's name has letters, digits and underscores, no digit first.", "")
+			name := v.field("name")
+			if noSpace(name, r) && !envName.MatchString(name.str()) {
+				r.at(name, InvalidValue, "A variable's name has letters, digits and underscores, no digit first.", "")
 			}
 		}
 	}
 }
 
-// needText checks that a field is there, not empty and without white space; it
-// says whether there is a value to look at further.
-func needText(n *node, name string, r *report) bool {
-	f := n.field(name)
-	switch {
-	case f != nil && f.bad:
+// noSpace checks a text that cannot have white space; it says whether there is a
+// text to look at further.
+func noSpace(n *node, r *report) bool {
+	if n.str() == "" || n.bad {
 		return false
-	case f.str() == "":
-		r.lacks(n, name, "This field is needed.", "")
-		return false
-	case strings.ContainsFunc(f.str(), unicode.IsSpace):
-		r.at(f, InvalidValue, "The text has white space.", "")
+	}
+	if strings.ContainsFunc(n.str(), unicode.IsSpace) {
+		r.at(n, InvalidValue, "The text has white space.", "")
 		return false
 	}
 	return true

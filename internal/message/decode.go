@@ -10,8 +10,10 @@ import (
 
 // Decode reads what a delivery says. An error is a *Refusal that lists what is
 // wrong, each at its path in the message as it was sent.
-func Decode(d Delivery) (Message, error) {
-	r := &report{claimed: d.Attributes[attributeName("request_id")]}
+func Decode(d Delivery) (Message, error) { return decode(d, &report{}) }
+
+func decode(d Delivery, r *report) (Message, error) {
+	r.claimed = d.Attributes[attributeName("request_id")]
 	if len(d.Data) > MaxData {
 		r.add(place{}, TooLarge, fmt.Sprintf("The data is larger than %d bytes.", MaxData), "")
 	}
@@ -34,12 +36,19 @@ func Decode(d Delivery) (Message, error) {
 	if err := r.refusal(); err != nil {
 		return Message{}, err
 	}
-	m.Fingerprint = fingerprint(root, d.Attributes)
+	m.Fingerprint = fingerprint(m)
 	return m, nil
 }
 
 func decodeData(root, attrs *node, r *report) Message {
 	cancel, job := root.member("cancel"), root.member("job")
+	switch { // where one of them is empty, the other is meant
+	case cancel == nil || job == nil:
+	case cancel.blank():
+		cancel = nil
+	case job.blank():
+		job = nil
+	}
 	switch {
 	case cancel != nil && job != nil:
 		r.at(cancel, Conflict, "A message has a job or a cancel, not both.", "Send two messages.")
@@ -63,7 +72,7 @@ func readAttributes(attrs *node, r *report) (opts options) {
 		switch name := optionNames[m.key]; {
 		case name != "":
 			opts.read(name, m, r)
-		case cancelNames[m.key] != "":
+		case cancelNames[m.key] != "" && !m.blank():
 			r.at(m, Conflict, "This attribute belongs to a cancel.", "Leave it out, or set berth-cancel to true and send no data.")
 		}
 	}
@@ -76,7 +85,7 @@ func cancelByAttributes(data []byte, attrs *node, r *report) *Cancel {
 	}
 	c, rest := readCancel(attrs, r)
 	for _, m := range rest {
-		if m.key != cancelAttribute && optionNames[m.key] != "" {
+		if m.key != cancelAttribute && optionNames[m.key] != "" && !m.blank() {
 			r.at(m, Conflict, "A cancel takes no option of a job.", "Leave it out.")
 		}
 	}
@@ -91,12 +100,13 @@ func cancelByData(root, cancel, attrs *node, r *report) *Cancel {
 		}
 	}
 	for _, m := range root.members {
-		if m != cancel && !m.bad {
+		known := m.key == "job" || optionNames[m.key] != ""
+		if m != cancel && !m.bad && !(known && m.blank()) {
 			r.at(m, Conflict, "A cancel takes nothing beside it.", "Leave it out.")
 		}
 	}
 	for _, m := range attrs.members {
-		if !m.bad && m.key != cancelAttribute {
+		if !m.bad && !m.blank() && m.key != cancelAttribute {
 			r.at(m, Conflict, "The data is a cancel, which takes no attributes.", "Leave it out.")
 		}
 	}
@@ -124,6 +134,7 @@ func request(n *node, opts options, r *report) *Request {
 	displayName := checkName(s, opts, r)
 	labels := checkLabels(s, opts, r)
 	checkSpec(s, r)
+	checkService(s, r)
 	checkPools(s, r)
 	if !r.ok() {
 		return nil

@@ -21,7 +21,10 @@ const useWrapped = "Use a push subscription with the wrapped payload, or a funct
 // An error is a *Refusal. What could be read is returned beside it: with an ID
 // there is somebody to answer, without one there is not.
 func DecodeDelivery(header func(name string) string, body []byte) (Delivery, error) {
-	r := &report{}
+	return decodeDelivery(header, body, &report{})
+}
+
+func decodeDelivery(header func(name string) string, body []byte, r *report) (Delivery, error) {
 	if len(body) > MaxBody {
 		r.add(place{}, TooLarge, fmt.Sprintf("The request body is larger than %d bytes.", MaxBody), "")
 		return Delivery{}, r.refusal()

@@ -23,7 +23,9 @@
 //	[{"machine_spec": {...}, ...}, ...]        worker pool specs, as the Python SDK takes them
 //
 // The output of "describe" is accepted too: fields that only the server sets are
-// dropped. Any of these may stand in an envelope with options around it,
+// dropped. So is what gcloud --config takes: one value in place of a list, whatever
+// the repeated field, and YAML aliases and merge keys. What says nothing is not set:
+// null, "", [], {}, 0 and false, for a field, an option and an attribute. Any of these may stand in an envelope with options around it,
 //
 //	{"requestId": "train-7", "persistentResource": "gpu-pool", "priority": 10, "job": ...}
 //
@@ -50,11 +52,24 @@
 // the wrong machines. Unknown and repeated fields, two spellings of one field,
 // unknown names of enums, nulls in lists, numbers where text is wanted, and two
 // places that contradict each other are refused. So is everything in YAML that
-// depends on its version: aliases, merge keys, tags, yes and no, 0777, 1_000.
+// depends on its version: directives, tags, yes and no, 0777, 1_000.
+//
+// What Vertex AI refuses of any job is refused here, before it is held: required
+// fields that are empty, names that are not of the documented form, labels.
 //
 // Sizes are checked before what they bound is parsed: [MaxBody], [MaxData],
-// [MaxAttributes], [MaxDepth], 20,000 values; 4 worker pools, 100 variables,
-// 1,000 arguments and 32 labels. At most 20 problems are told at once.
+// [MaxAttributes], [MaxDepth], 20,000 values, aliases written out; 4 worker pools,
+// 100 variables, 100 Python packages and 61 labels. At most 20 problems are told at
+// once.
+//
+// # Content
+//
+// A request is known by its id and its content. The fingerprint is of the content
+// alone: one job with the same options has the same one in JSON and YAML, in either
+// case, with "1" or 1, with options in the envelope or in attributes, and with what
+// Vertex AI fills in written out or not: strategy STANDARD, timeout 604800s, boot
+// disk pd-ssd of 100 GB (hyperdisk-balanced for a3-ultragpu), unused worker pools at
+// the end. Defaults of the deployment are no part of it.
 //
 // # What may change
 //

@@ -18,7 +18,7 @@ func readEnvelope(n *node, r *report) (*node, options) {
 		}
 		name := optionNames[m.key]
 		switch {
-		case m.key == "job", m.bad && name == "":
+		case m.key == "job", m.key == "cancel" && m.blank(), m.bad && name == "":
 			continue
 		case name == "" || strings.HasPrefix(m.key, attributePrefix):
 			r.at(m, UnknownField, "No option has this name.", mendOption(m.key))
@@ -69,7 +69,7 @@ func readCancel(n *node, r *report) (c Cancel, rest []*node) {
 			r.at(m, DuplicateField, "This is another spelling of "+seen[name].key+".", "Keep one of them.")
 			continue
 		}
-		if m.kind == null {
+		if m.blank() {
 			continue
 		}
 		seen[name] = m

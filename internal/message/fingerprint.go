@@ -1,66 +1,163 @@
 package message
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
+	"strconv"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"example.com/berth/internal/capacity"
 )
 
-// fingerprint hashes what was received: the document with sorted keys, which
-// is nil for a cancel by attributes, and Berth's attributes. White space, the
-// order of keys, and whether it came as JSON or YAML make no difference; how a
-// number is written does.
-func fingerprint(root *node, attributes map[string]string) string {
-	b := []byte("data ")
-	if root != nil {
-		b = appendCanonical(b, root)
-	}
-	for _, key := range slices.Sorted(maps.Keys(attributes)) {
-		if strings.HasPrefix(key, attributePrefix) {
-			b = appendQuoted(append(b, "\nattribute "...), key)
-			b = appendQuoted(append(b, ' '), attributes[key])
-		}
+// fingerprint hashes the content of a message: what was read from it, before any
+// default of the deployment. One content has one fingerprint in whatever form it
+// comes: JSON or YAML, camelCase or snake_case, options in an envelope or in
+// attributes, "1" or 1, a default of Vertex AI written out or left out. Fingerprints
+// are stored, so the form of what is hashed never changes.
+func fingerprint(m Message) string {
+	var b []byte
+	if c := m.Cancel; c != nil {
+		b = appendStrings(append(b, "cancel"...), c.RequestID, c.MessageID, c.Reason)
+	} else {
+		q := m.Request
+		b = appendStrings(append(b, "request"...), q.RequestID, q.PersistentResource, strconv.Itoa(q.Priority),
+			string(q.OnFull), q.MaxWait.String(), strconv.FormatBool(q.DryRun))
+		b = appendMessage(append(b, ' '), q.Job.ProtoReflect())
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
 
-// appendCanonical writes a document as JSON, keys sorted, without white space.
-func appendCanonical(b []byte, n *node) []byte {
-	switch n.kind {
-	case object:
-		members := slices.Clone(n.members)
-		slices.SortFunc(members, func(a, b *node) int { return strings.Compare(a.key, b.key) })
-		b = append(b, '{')
-		for _, m := range members {
-			b = append(appendQuoted(b, m.key), ':')
-			b = append(appendCanonical(b, m), ',')
-		}
-		return append(b, '}')
-	case list:
-		b = append(b, '[')
-		for _, item := range n.items {
-			b = append(appendCanonical(b, item), ',')
-		}
-		return append(b, ']')
-	case text:
-		return appendQuoted(b, n.text)
-	case null:
-		return append(b, "null"...)
+func appendStrings(b []byte, all ...string) []byte {
+	for _, s := range all {
+		b = appendText(append(b, ' '), s)
 	}
-	return append(b, n.text...)
+	return b
 }
 
-// appendQuoted writes a string as encoding/json does.
-func appendQuoted(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= 0x7f || strings.IndexByte(`"\<>&`, c) >= 0 {
-			quoted, _ := json.Marshal(s) // a string always encodes
-			return append(b, quoted...)
+// appendText writes a text with its length before it, so that no text can look like
+// the end of itself.
+func appendText(b []byte, s string) []byte {
+	return append(append(strconv.AppendInt(b, int64(len(s)), 10), '='), s...)
+}
+
+// appendMessage writes the fields of a message by number, with those left out that
+// have the value that Vertex AI takes without them.
+func appendMessage(b []byte, m protoreflect.Message) []byte {
+	if d, ok := m.Interface().(*durationpb.Duration); ok {
+		return append(b, d.AsDuration().String()...)
+	}
+	var room [24]protoreflect.FieldDescriptor
+	set := room[:0]
+	m.Range(func(fd protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		set = append(set, fd)
+		return true
+	})
+	slices.SortFunc(set, func(x, y protoreflect.FieldDescriptor) int { return cmp.Compare(x.Number(), y.Number()) })
+	b = append(b, '{')
+	for _, fd := range set {
+		if implied(m, fd) {
+			continue
+		}
+		before := len(b)
+		b = append(strconv.AppendInt(b, int64(fd.Number()), 10), ':')
+		start := len(b)
+		switch v := m.Get(fd); {
+		case fd.Message() == diskType:
+			b = appendMessage(b, ownDisk(m).ProtoReflect())
+		case fd.IsMap():
+			b = appendLabels(b, v.Map())
+		case fd.IsList():
+			b = appendList(b, fd, v.List())
+		default:
+			b = appendValue(b, fd, v)
+		}
+		if string(b[start:]) == "{}" { // a message in which nothing is set is not set
+			b = b[:before]
+			continue
+		}
+		b = append(b, ',')
+	}
+	return append(b, '}')
+}
+
+func appendValue(b []byte, fd protoreflect.FieldDescriptor, v protoreflect.Value) []byte {
+	switch {
+	case fd.Message() != nil:
+		return appendMessage(b, v.Message())
+	case fd.Kind() == protoreflect.StringKind:
+		return appendText(b, v.String())
+	case fd.Kind() == protoreflect.EnumKind:
+		return strconv.AppendInt(b, int64(v.Enum()), 10)
+	}
+	return append(b, v.String()...)
+}
+
+// appendList writes a list. Worker pools that are not used are left out at its end,
+// where they keep no place for others.
+func appendList(b []byte, fd protoreflect.FieldDescriptor, all protoreflect.List) []byte {
+	b = append(b, '[')
+	end := len(b)
+	for i := range all.Len() {
+		start := len(b)
+		b = appendValue(b, fd, all.Get(i))
+		used := string(b[start:]) != "{}"
+		if b = append(b, ','); used || fd.Message() != poolType {
+			end = len(b)
 		}
 	}
-	return append(append(append(b, '"'), s...), '"')
+	return append(b[:end], ']')
+}
+
+func appendLabels(b []byte, labels protoreflect.Map) []byte {
+	sorted := map[string]string{}
+	labels.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+		sorted[k.String()] = v.String()
+		return true
+	})
+	for _, key := range slices.Sorted(maps.Keys(sorted)) {
+		b = appendStrings(b, key, sorted[key])
+	}
+	return b
+}
+
+// defaultTimeout is how long Vertex AI lets a job run that does not say it, by the
+// comment of Scheduling.timeout.
+const defaultTimeout = 7 * 24 * time.Hour
+
+// implied says whether a field has the value that Vertex AI takes without it.
+func implied(m protoreflect.Message, fd protoreflect.FieldDescriptor) bool {
+	s, ok := m.Interface().(*aiplatformpb.Scheduling)
+	switch {
+	case !ok:
+	case fd.Name() == "strategy": // ON_DEMAND is the older name of STANDARD
+		return s.Strategy == aiplatformpb.Scheduling_STANDARD || s.Strategy == aiplatformpb.Scheduling_ON_DEMAND
+	case fd.Name() == "timeout":
+		return s.Timeout.AsDuration() == defaultTimeout
+	}
+	return false
+}
+
+var diskType = descriptorOf(poolType, "disk_spec")
+
+// ownDisk is the disk spec of a worker pool without what Vertex AI fills in.
+func ownDisk(pool protoreflect.Message) *aiplatformpb.DiskSpec {
+	w := pool.Interface().(*aiplatformpb.WorkerPoolSpec)
+	disk := proto.CloneOf(w.GetDiskSpec())
+	filled := capacity.Shape{MachineType: w.GetMachineSpec().GetMachineType()}.Normal()
+	if disk.GetBootDiskType() == filled.DiskType {
+		disk.BootDiskType = ""
+	}
+	if disk.GetBootDiskSizeGb() == filled.DiskSizeGB {
+		disk.BootDiskSizeGb = 0
+	}
+	return disk
 }

@@ -17,6 +17,7 @@ const maxNodes = 20_000
 // text cannot be read as a whole; a key that comes twice is reported, and the
 // first one kept.
 func parseJSON(data []byte, r *report) *node {
+	r.work += len(data)
 	if !utf8.Valid(data) {
 		r.add(place{}, Malformed, "The text is not UTF-8.", "Send JSON as UTF-8.")
 		return nil
@@ -36,6 +37,7 @@ func parseJSON(data []byte, r *report) *node {
 	}
 	p := jsonParser{rest: data, r: r}
 	root := p.value(&node{})
+	r.work += p.count
 	if p.count > maxNodes {
 		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), "")
 		return nil

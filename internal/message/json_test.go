@@ -65,16 +65,3 @@ func plain(n *node) any {
 	}
 	return n.text
 }
-
-// A text is hashed as encoding/json writes it.
-func FuzzAppendQuoted(f *testing.F) {
-	for _, s := range []string{"", "plain", "a\"\\/\b", "<&>", "é\u2028\x7f", "\xff", "\x00", " !#~"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		want, err := json.Marshal(s)
-		if got := appendQuoted([]byte("x"), s); err != nil || string(got) != "x"+string(want) {
-			t.Errorf("%q is written as %s, want x%s, %v", s, got, want, err)
-		}
-	})
-}

@@ -11,9 +11,14 @@ import (
 // such a key, or "berth" itself, in whatever case, is refused.
 const LabelPrefix = "berth-"
 
+// Bounds on labels. Vertex AI takes 64 of a job, and refuses keys and values of 64
+// characters or 128 bytes and more.
 const (
-	maxLabels    = 32 // of the user's; Vertex AI allows 64 in all
-	maxLabelText = 64 // characters of a key or value
+	// OwnLabels is how many labels every submitted job gets from Berth.
+	OwnLabels     = 3
+	maxLabels     = 64 - OwnLabels
+	maxLabelText  = 63  // characters of a key or value
+	maxLabelBytes = 127 // bytes of a key or value, in UTF-8
 )
 
 // checkLabels merges the job's labels with those of the options. One key with
@@ -41,7 +46,8 @@ func checkLabels(s jobShape, opts options, r *report) map[string]string {
 		labels[n.key] = n.text
 	}
 	if len(labels) > maxLabels {
-		r.add(all[0].parent.place(), TooLarge, fmt.Sprintf("The job has %d labels; at most %d are allowed.", len(labels), maxLabels), "")
+		r.add(all[0].parent.place(), TooLarge, fmt.Sprintf("The job has %d labels; at most %d are allowed, because Vertex AI takes %d and Berth adds %d.",
+			len(labels), maxLabels, maxLabels+OwnLabels, OwnLabels), "")
 	}
 	return labels
 }
@@ -53,10 +59,19 @@ func checkLabel(n *node, r *report) {
 	case strings.HasPrefix(key, LabelPrefix) || key == strings.TrimSuffix(LabelPrefix, "-"):
 		r.at(n, ReservedLabel, "Label keys of this form are Berth's own.", "Choose another key.")
 	case n.key == "" || !labelText(n.key):
-		r.at(n, InvalidValue, "The label key has to be of 1 to 64 lowercase letters, digits, _ and -.", "")
+		r.at(n, InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", "")
+	case strings.ContainsAny(n.key[:1], "_-") || unicode.Is(unicode.M, first(n.key)):
+		r.at(n, InvalidValue, "The label key has to begin with a letter or a digit.", "")
 	case !labelText(n.text):
-		r.at(n, InvalidValue, "The label value has to be of at most 64 lowercase letters, digits, _ and -.", "")
+		r.at(n, InvalidValue, "The label value has to be of at most 63 lowercase letters, digits, _ and -.", "")
+	case len(n.key) > maxLabelBytes || len(n.text) > maxLabelBytes:
+		r.at(n, InvalidValue, fmt.Sprintf("A label's key and value have at most %d bytes each, in UTF-8.", maxLabelBytes), "")
 	}
+}
+
+func first(s string) rune {
+	c, _ := utf8.DecodeRuneInString(s)
+	return c
 }
 
 // labelText allows lowercase letters of every script, and those of scripts that

@@ -19,8 +19,8 @@ const (
 	// message far over MaxData has to be read all the same, or nobody could be
 	// told that it was refused.
 	MaxBody       = 15 << 20
-	MaxData       = 1 << 18 // bytes of decoded message data
-	MaxAttributes = 20      // attributes read; a message with more is refused
+	MaxData       = 1 << 18 // bytes of decoded message data, which is stored with what is known of its request
+	MaxAttributes = 100     // attributes of a message, the most that Pub/Sub takes
 	MaxDepth      = 32      // nesting of JSON or YAML
 )
 
@@ -77,9 +77,9 @@ type Cancel struct {
 type Message struct {
 	Request *Request
 	Cancel  *Cancel
-	// Fingerprint is the hex SHA-256 of what was received, before any default
-	// was applied: data as JSON with sorted keys, and Berth's attributes. Two
-	// deliveries with one id and one fingerprint are one request.
+	// Fingerprint is the hex SHA-256 of the content: of what was read, before any
+	// default of the deployment was applied. The form in which it came makes no
+	// difference. Two deliveries with one id and one fingerprint are one request.
 	Fingerprint string
 }
 

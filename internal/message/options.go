@@ -50,8 +50,8 @@ type options struct {
 
 // read takes one option from a node.
 func (o *options) read(name string, n *node, r *report) {
-	if n.kind == null || n.kind == broken {
-		return
+	if n.blank() || n.kind == broken {
+		return // an empty option is one that is not set
 	}
 	switch name {
 	case "request_id":
@@ -66,7 +66,8 @@ func (o *options) read(name string, n *node, r *report) {
 		}
 	case "display_name":
 		if s, ok := textOption(n, r); ok {
-			set(&o.displayName, n, s, s != "" && validName(s), nameRule, r)
+			set(&o.displayName, n, s, validName(s), nameRule, r)
+			r.template(n)
 		}
 	case "labels":
 		walker{r}.texts(n)

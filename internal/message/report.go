@@ -16,6 +16,8 @@ const (
 type report struct {
 	problems, warnings []finding
 	claimed            string // request id, as far as it was read
+	work               int    // bytes scanned and values visited, counted where input decides how often
+	loaded             int    // bytes given to the YAML loader, whose work cannot be counted
 }
 
 type finding struct {

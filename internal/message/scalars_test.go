@@ -55,8 +55,9 @@ func TestNothingIsSaidTwice(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ data, want string }{
 		"too many variables": {container(`"env":[` + strings.TrimSuffix(strings.Repeat(`{"name":"A"},`, 101), ",") + `]`), "TOO_LARGE [0].containerSpec.env"},
-		"merge key":          {"<<: {a: 1}\njob: " + plainJob, `MALFORMED ["<<"]`},
-		"aliases in a merge": {"job: " + plainJob + "\nx: &x {}\n<<: [*x, *x]", `UNKNOWN_FIELD x, MALFORMED ["<<"]`},
+		"merge of text":      {"<<: a\njob: " + plainJob, `MALFORMED ["<<"]`},
+		"merge of itself":    {"&x\n<<: *x\njob: " + plainJob, `MALFORMED ["<<"]`},
+		"aliases in a merge": {"job: " + plainJob + "\nx: &x {}\n<<: [*x, *x]", `UNKNOWN_FIELD x`},
 		"key of no text":     {"1: a\njob: " + plainJob, "INVALID_VALUE 1"},
 		"key in a cancel":    {"cancel: {requestId: a, 1: b}", "INVALID_VALUE cancel.1"},
 		"key by a cancel":    {"cancel: {requestId: a}\n1: b", "INVALID_VALUE 1"},

@@ -1,5 +1,7 @@
 package message
 
+import "cmp"
+
 // A jobShape is a job in one of the shapes that users have, after the walk.
 type jobShape struct {
 	job   *node   // the CustomJob, or nil where only its spec was sent
@@ -22,7 +24,7 @@ func walkJob(n *node, r *report) jobShape {
 		fd := specType.Fields().ByName("worker_pool_specs")
 		w.list(n, fd)
 		return jobShape{list: n, value: map[string]any{"jobSpec": map[string]any{fd.JSONName(): n.value}}}.withPools()
-	case n.kind == object && (n.member("workerPoolSpecs") != nil || n.member("worker_pool_specs") != nil):
+	case n.kind == object && hasPools(n):
 		w.message(n, specType, nil)
 		return jobShape{spec: n, list: n.field("worker_pool_specs"), value: map[string]any{"jobSpec": n.value}}.withPools()
 	case n.kind == object && onePool(n):
@@ -40,6 +42,14 @@ func walkJob(n *node, r *report) jobShape {
 		r.lacks(n, "job_spec", "The job has no job spec.", "Send a CustomJob, a CustomJobSpec or a list of worker pool specs.")
 	}
 	return s.withPools()
+}
+
+// hasPools says whether worker pool specs stand at the top of an object. Empty ones
+// beside a job spec are what a program printed that prints every field.
+func hasPools(n *node) bool {
+	spec := cmp.Or(n.member("jobSpec"), n.member("job_spec"))
+	pools := cmp.Or(n.member("workerPoolSpecs"), n.member("worker_pool_specs"))
+	return pools != nil && (spec == nil || !pools.blank())
 }
 
 // onePool says whether every member of an object belongs to a worker pool spec.

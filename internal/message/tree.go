@@ -81,16 +81,47 @@ func (n *node) int() int64 {
 	return i
 }
 
+// bool is the value of a field of true or false that was walked; false when it is
+// not set.
+func (n *node) bool() bool {
+	if n == nil {
+		return false
+	}
+	b, _ := n.value.(bool)
+	return b
+}
+
 // list is the value of a list field that was walked; nothing of one that was
 // refused as a whole, since its entries were not walked.
 func (n *node) list() []*node {
 	if n == nil || n.bad {
 		return nil
 	}
-	if _, wrapped := n.value.([]any); wrapped && n.kind == object { // a single one standing for a list of one
+	if _, wrapped := n.value.([]any); wrapped && n.kind != list { // a single one standing for a list of one
 		return []*node{n}
 	}
 	return n.items
+}
+
+// blank says whether a value is one of those that say nothing: null, "", [], {}.
+func (n *node) blank() bool {
+	switch n.kind {
+	case null:
+		return true
+	case text:
+		return n.text == ""
+	case list:
+		return len(n.items) == 0
+	case object:
+		return len(n.members) == 0
+	}
+	return false
+}
+
+// hollow says whether a walked message has no content: every field that it names
+// has the value of one that is not set.
+func (n *node) hollow() bool {
+	return n.kind == object && n.value != nil && zero(n.value) && !n.bad && len(n.strays) == 0
 }
 
 // A place is where something stands in a message: its path, and its number in

@@ -12,17 +12,13 @@ import (
 // node the value to give protojson, which then has nothing to refuse.
 type walker struct{ r *report }
 
-// Bounds on lists, by field name; other lists have at most maxList.
+// Bounds on lists, by field name, as Vertex AI documents them. Other lists are
+// bounded by maxNodes alone.
 var maxItems = map[protoreflect.Name]int{
 	"worker_pool_specs": 4,
 	"env":               100,
 	"package_uris":      100,
-	"args":              1000,
-	"command":           1000,
-	"labels":            64,
 }
-
-const maxList = 100
 
 // message walks an object as a message. Fields in skip are passed over.
 func (w walker) message(n *node, md protoreflect.MessageDescriptor, skip map[string]bool) {
@@ -32,11 +28,11 @@ func (w walker) message(n *node, md protoreflect.MessageDescriptor, skip map[str
 	}
 	n.fields = fieldSet{}
 	value := map[string]any{}
-	oneofs := map[protoreflect.Name]*node{}
 	for _, m := range n.members {
 		if w.r.full() {
 			return
 		}
+		w.r.work++
 		fd := fieldOf(md, m.key)
 		if fd == nil {
 			n.strays = append(n.strays, m)
@@ -51,28 +47,83 @@ func (w walker) message(n *node, md protoreflect.MessageDescriptor, skip map[str
 			continue
 		}
 		n.fields[name] = m
-		if skip[name] {
-			continue
-		}
-		if m.kind == null {
-			continue // as good as not set, which is settled below
-		}
-		if o := fd.ContainingOneof(); o != nil && !o.IsSynthetic() {
-			if first := oneofs[o.Name()]; first != nil {
-				w.r.at(m, Conflict, fmt.Sprintf("A worker pool has %s or %s, not both.", first.key, m.key), "Leave one of them out.")
-				continue
+		if skip[name] || unset(m, fd) {
+			if m.kind == text && fd.IsList() && fd.Message() == nil { // gcloud sends one empty text for it
+				w.r.warn(m.place(), "This empty text is read as an empty list.", `Write [""] for a list of one empty text.`)
 			}
-			oneofs[o.Name()] = m
+			continue // what is not set is forgotten below, when its other spelling was looked for
 		}
 		w.field(m, fd)
-		value[fd.JSONName()] = m.value
+		if !zero(m.value) {
+			value[fd.JSONName()] = m.value
+		}
 	}
 	for name, m := range n.fields {
-		if m.kind == null {
+		if !skip[name] && unset(m, fieldOf(md, m.key)) {
 			delete(n.fields, name)
 		}
 	}
+	w.oneofs(n, md, value)
 	n.value = value
+	if len(value) > 0 || n.parent != nil && n.parent.kind == list {
+		w.required(n, md)
+	}
+}
+
+// oneofs holds that of the fields that exclude each other one is set. A message
+// without content is not set where another is.
+func (w walker) oneofs(n *node, md protoreflect.MessageDescriptor, value map[string]any) {
+	for i := range md.Oneofs().Len() {
+		o := md.Oneofs().Get(i)
+		if o.IsSynthetic() {
+			continue
+		}
+		var first *node
+		for _, m := range n.members {
+			fd := fieldOf(md, m.key)
+			if fd == nil || fd.ContainingOneof() != o || n.fields[string(fd.Name())] != m {
+				continue
+			}
+			_, set := value[fd.JSONName()]
+			switch {
+			case set && first != nil:
+				w.r.at(m, Conflict, fmt.Sprintf("A worker pool has %s or %s, not both.", first.key, m.key), "Leave one of them out.")
+			case set:
+				first = m
+			}
+		}
+		for name, m := range n.fields {
+			fd := fieldOf(md, m.key)
+			if _, set := value[fd.JSONName()]; first != nil && !set && fd.ContainingOneof() == o {
+				delete(n.fields, name)
+			}
+		}
+	}
+}
+
+// unset says whether a value means that its field is not set. Programs that print
+// every field write "", [] or {} for one that has no value, whatever its type;
+// gcloud takes [] so as well.
+func unset(n *node, fd protoreflect.FieldDescriptor) bool {
+	return n.blank() && (n.kind != object || fd.IsList() || fd.IsMap())
+}
+
+// zero says whether a walked value is what proto3 reads when nothing is set. A
+// value that was refused is not.
+func zero(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return v == ""
+	case int64:
+		return v == 0
+	case bool:
+		return !v
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
+	}
+	return false
 }
 
 func (w walker) field(n *node, fd protoreflect.FieldDescriptor) {
@@ -87,29 +138,17 @@ func (w walker) field(n *node, fd protoreflect.FieldDescriptor) {
 }
 
 func (w walker) list(n *node, fd protoreflect.FieldDescriptor) {
-	if n.kind == object && fd.Name() == "worker_pool_specs" { // gcloud wraps a single one
-		w.single(n, fd)
-		n.value = []any{n.value}
-		return
-	}
 	if n.kind != list {
-		want := "a list"
-		if md := fd.Message(); md != nil && n.kind == object && md.Fields().ByName("value") != nil {
-			want = "a list of {name, value}"
-		}
-		w.mistyped(n, want)
+		w.only(n, fd)
 		return
 	}
-	limit := maxList
-	if l, ok := maxItems[fd.Name()]; ok {
-		limit = l
-	}
-	if len(n.items) > limit {
+	if limit, ok := maxItems[fd.Name()]; ok && len(n.items) > limit {
 		w.r.at(n, TooLarge, fmt.Sprintf("The list has %d entries; at most %d are allowed.", len(n.items), limit), "")
 		return
 	}
 	values := []any{}
 	for _, item := range n.items {
+		w.r.work++
 		if item.kind == null {
 			mend := "Leave the entry out."
 			if fd.Name() == "worker_pool_specs" {
@@ -124,18 +163,46 @@ func (w walker) list(n *node, fd protoreflect.FieldDescriptor) {
 	n.value = values
 }
 
+// only walks a value that stands for a list with this one entry, as gcloud takes
+// any repeated field.
+func (w walker) only(n *node, fd protoreflect.FieldDescriptor) {
+	md := fd.Message()
+	switch {
+	case md == nil && n.kind == object, md != nil && n.kind != object:
+		w.mistyped(n, "a list")
+	case md != nil && md.Fields().ByName("value") != nil && !names(n, md):
+		w.mistyped(n, "a list of {name, value}")
+	default:
+		w.single(n, fd)
+		switch {
+		case n.bad:
+		case zero(n.value):
+			n.value = []any{}
+		default:
+			n.value = []any{n.value}
+		}
+	}
+}
+
+// names says whether an object has a member that is a field of the message.
+func names(n *node, md protoreflect.MessageDescriptor) bool {
+	for _, m := range n.members {
+		if fieldOf(md, m.key) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // texts walks a map of text to text.
 func (w walker) texts(n *node) {
 	if n.kind != object {
 		w.mistyped(n, "an object of text values")
 		return
 	}
-	if limit := maxItems["labels"]; len(n.members) > limit {
-		w.r.at(n, TooLarge, fmt.Sprintf("The object has %d entries; at most %d are allowed.", len(n.members), limit), "")
-		return
-	}
 	values := map[string]any{}
 	for _, m := range n.members {
+		w.r.work++
 		if m.kind != text {
 			w.mistyped(m, "text")
 			continue
@@ -200,6 +267,7 @@ func (w walker) text(n *node, fd protoreflect.FieldDescriptor) {
 		return
 	}
 	n.value = n.text
+	w.r.template(n)
 }
 
 func (w walker) duration(n *node) {
@@ -218,7 +286,7 @@ func (w walker) duration(n *node) {
 func (w walker) enum(n *node, ed protoreflect.EnumDescriptor) {
 	if i, ok := wholeNumber(n, 32); ok && n.kind == number {
 		if v := ed.Values().ByNumber(protoreflect.EnumNumber(i)); v != nil {
-			n.value = string(v.Name())
+			n.value = enumText(v)
 			return
 		}
 		w.r.at(n, InvalidValue, "No value has this number.", "Write the name.")
@@ -229,7 +297,7 @@ func (w walker) enum(n *node, ed protoreflect.EnumDescriptor) {
 		return
 	}
 	if v := ed.Values().ByName(protoreflect.Name(n.text)); v != nil {
-		n.value = n.text
+		n.value = enumText(v)
 		return
 	}
 	var names []string
@@ -243,6 +311,14 @@ func (w walker) enum(n *node, ed protoreflect.EnumDescriptor) {
 		mend = "Write one of " + strings.Join(names[1:], ", ") + "."
 	}
 	w.r.at(n, InvalidValue, fmt.Sprintf("No %s has the name %q.", ed.Name(), excerpt(n.text)), mend)
+}
+
+// enumText is the name of an enum's value; "" of the one that says nothing.
+func enumText(v protoreflect.EnumValueDescriptor) string {
+	if v.Number() == 0 {
+		return ""
+	}
+	return string(v.Name())
 }
 
 // mistyped reports a value of the wrong kind.

@@ -40,14 +40,65 @@ func parse(data []byte, r *report) *node {
 	return root
 }
 
-// parseYAML reads one document of YAML 1.2 with the core schema. Whatever an
-// older reader would understand differently is refused at its place: aliases
-// and merge keys, tags, words like yes, numbers like 0777 or 1_000.
+// parseYAML reads one document of YAML 1.2 with the core schema. Aliases and merge
+// keys are written out, within bounds. Whatever versions of YAML read differently
+// is refused at its place: tags, words like yes, numbers like 0777 or 1_000.
 func parseYAML(data []byte, r *report) *node {
+	r.work += len(data)
 	if !utf8.Valid(data) {
 		r.add(place{}, Malformed, "The data is not UTF-8 text.", "Send JSON or YAML as UTF-8.")
 		return nil
 	}
+	if line := directiveLine(data); line > 0 {
+		r.add(place{}, Malformed, fmt.Sprintf("Line %d is a YAML directive, which is not read.", line), "Leave out lines that begin with %; YAML 1.2 is read.")
+		return nil
+	}
+	top := loadYAML(data, r)
+	if top == nil {
+		return nil
+	}
+	p := yamlParser{r: r, open: map[*yaml.Node]bool{}}
+	root := p.value(top, &node{}, 1)
+	r.work += p.count
+	switch {
+	case p.deep:
+		r.add(place{}, TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), "")
+		return nil
+	case p.count > maxNodes:
+		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), "")
+		return nil
+	case p.copied > MaxData:
+		r.add(place{}, TooLarge, fmt.Sprintf("The aliases of the document stand for more than %d bytes.", MaxData), "")
+		return nil
+	}
+	return root
+}
+
+// directiveLine is the number of the first line that begins with a percent sign,
+// counted from 1, or 0. Such a line is a directive wherever YAML looks for a
+// token; the loader compares each %TAG with all before it, so that the work grows
+// with the square of their number. Lines end where YAML 1.1 ends them.
+func directiveLine(data []byte) int {
+	line := 1
+	start := true
+	for i, c := range string(data) {
+		switch {
+		case c == '%' && start:
+			return line
+		case c == '\n' && i > 0 && data[i-1] == '\r': // the second half of one line break
+		case c == '\n', c == '\r', c == '\u0085', c == '\u2028', c == '\u2029':
+			line, start = line+1, true
+			continue
+		}
+		start = start && (c == '\ufeff' || c == '\n')
+	}
+	return 0
+}
+
+// loadYAML returns the root of the only document in the data, or nil when it has
+// reported why there is none.
+func loadYAML(data []byte, r *report) *yaml.Node {
+	r.loaded += len(data)
 	loader, err := yaml.NewLoader(bytes.NewReader(data),
 		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(2*MaxDepth))))
 	if err != nil {
@@ -76,34 +127,7 @@ func parseYAML(data []byte, r *report) *node {
 		}
 		top = top.Content[0]
 	}
-	p := yamlParser{r: r}
-	root := p.value(top, &node{}, 1)
-	switch {
-	case p.deep:
-		r.add(place{}, TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), "")
-		return nil
-	case p.count > maxNodes:
-		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), "")
-		return nil
-	}
-	p.aliases(root)
-	return root
-}
-
-// aliases reports the aliases, which could make a small document endless.
-func (p *yamlParser) aliases(n *node) {
-	if n.kind == broken {
-		if !n.bad {
-			p.r.at(n, Malformed, "YAML aliases are not read.", "Write the value out.")
-		}
-		return
-	}
-	for _, m := range n.members {
-		p.aliases(m)
-	}
-	for _, item := range n.items {
-		p.aliases(item)
-	}
+	return top
 }
 
 // excerptError keeps the first line of a reader's error, which names line and
@@ -111,73 +135,6 @@ func (p *yamlParser) aliases(n *node) {
 func excerptError(err error) string {
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	return clean(strings.TrimRight(first, ".:"), 160)
-}
-
-type yamlParser struct {
-	r     *report
-	count int
-	deep  bool
-}
-
-// value reads y into n, which knows its place already.
-func (p *yamlParser) value(y *yaml.Node, n *node, depth int) *node {
-	p.count++
-	n.pos = p.count
-	if p.deep = p.deep || depth > MaxDepth+1; p.deep || p.count > maxNodes {
-		return n
-	}
-	if y.Style&yaml.TaggedStyle != 0 {
-		n.kind, n.text = unclear, y.Value
-		return n
-	}
-	switch y.Kind {
-	case yaml.SequenceNode:
-		n.kind = list
-		for _, c := range y.Content {
-			n.items = append(n.items, p.value(c, &node{parent: n, index: len(n.items)}, depth+1))
-		}
-	case yaml.MappingNode:
-		n.kind = object
-		p.members(y, n, depth)
-	case yaml.ScalarNode:
-		n.kind, n.text = text, y.Value
-		if y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
-			n.kind, n.text = resolve(y.Value)
-		}
-	default:
-		n.kind = broken // an alias; told when its place is known
-	}
-	return n
-}
-
-func (p *yamlParser) members(y *yaml.Node, n *node, depth int) {
-	seen := map[string]bool{}
-	for i := 0; i+1 < len(y.Content) && p.count <= maxNodes; i += 2 {
-		k := y.Content[i]
-		key := p.value(k, &node{parent: n, key: k.Value}, depth+1)
-		m := p.value(y.Content[i+1], &node{parent: n, key: k.Value}, depth+1)
-		if p.deep || p.count > maxNodes {
-			return // told for the document as a whole
-		}
-		if key.kind == object || key.kind == list || key.kind == broken {
-			p.r.at(n, InvalidValue, "A key is not text.", "")
-			continue
-		}
-		switch {
-		case key.kind != text:
-			p.r.at(m, InvalidValue, "The key is not text to YAML.", "Quote the key.")
-			m.kind = broken
-		case key.text == "<<" && k.Style == 0:
-			p.r.at(m, Malformed, "Merge keys are not read.", "Write the fields out.")
-			m.kind = broken
-		}
-		if seen[m.key] {
-			p.r.at(m, DuplicateField, "This key comes twice in one object.", "Keep one of them.")
-			continue
-		}
-		seen[m.key] = true
-		n.members = append(n.members, m)
-	}
 }
 
 var (

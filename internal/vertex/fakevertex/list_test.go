@@ -186,7 +186,7 @@ func TestValidation(t *testing.T) {
 	w := newWorld(t, nil)
 	long := strings.Repeat("ä", 129)
 	w.mustCreate(t, func() *aiplatformpb.CustomJob { // everything at its limit
-		j := onDemand(strings.Repeat("ä", 64), strings.Repeat("é", 64), "a_b-1", "")
+		j := onDemand(strings.Repeat("ä", 63), strings.Repeat("é", 63), "1a_b-1", "_-")
 		j.DisplayName = long[2:]
 		j.JobSpec.WorkerPoolSpecs = []*aiplatformpb.WorkerPoolSpec{workers(2), {}, workers(1), workers(1)}
 		j.JobSpec.WorkerPoolSpecs[0].DiskSpec = &aiplatformpb.DiskSpec{BootDiskType: "hyperdisk-balanced", BootDiskSizeGb: 64000}
@@ -214,7 +214,7 @@ func TestValidation(t *testing.T) {
 		{"One of container_spec and python_package_spec", func(j *aiplatformpb.CustomJob) { j.JobSpec.WorkerPoolSpecs[0].Task = nil }},
 		{"container_spec.image_uri", func(j *aiplatformpb.CustomJob) { j.JobSpec.WorkerPoolSpecs[0].GetContainerSpec().ImageUri = "" }},
 		{"environment variables", func(j *aiplatformpb.CustomJob) {
-			j.JobSpec.WorkerPoolSpecs[0].GetContainerSpec().Env = slices.Repeat([]*aiplatformpb.EnvVar{{Name: "A"}}, 101)
+			j.JobSpec.WorkerPoolSpecs[0].GetContainerSpec().Env = slices.Repeat([]*aiplatformpb.EnvVar{{Name: "A", Value: "x"}}, 101)
 		}},
 		{"python_package_spec.executor_image_uri", func(j *aiplatformpb.CustomJob) {
 			j.JobSpec.WorkerPoolSpecs[0].Task = &aiplatformpb.WorkerPoolSpec_PythonPackageSpec{PythonPackageSpec: &aiplatformpb.PythonPackageSpec{}}
@@ -239,7 +239,20 @@ func TestValidation(t *testing.T) {
 		{`Invalid label key "Upper"`, func(j *aiplatformpb.CustomJob) { j.Labels = map[string]string{"Upper": "x"} }},
 		{`Invalid label key ""`, func(j *aiplatformpb.CustomJob) { j.Labels = map[string]string{"": "x"} }},
 		{"Invalid value", func(j *aiplatformpb.CustomJob) { j.Labels = map[string]string{"a": "x.y"} }},
-		{"Invalid value", func(j *aiplatformpb.CustomJob) { j.Labels = map[string]string{"a": strings.Repeat("x", 65)} }},
+		{"Invalid value", func(j *aiplatformpb.CustomJob) { j.Labels = map[string]string{"a": strings.Repeat("x", 64)} }},
+		{"Invalid value", func(j *aiplatformpb.CustomJob) { j.Labels = map[string]string{"a": strings.Repeat("中", 43)} }},
+		{"Invalid label key", func(j *aiplatformpb.CustomJob) { j.Labels = map[string]string{strings.Repeat("中", 43): "a"} }},
+		{`Invalid label key "_a"`, func(j *aiplatformpb.CustomJob) { j.Labels = map[string]string{"_a": "x"} }},
+		{`Invalid label key "-a"`, func(j *aiplatformpb.CustomJob) { j.Labels = map[string]string{"-a": "x"} }},
+		{"env[0].value; Message: Required", func(j *aiplatformpb.CustomJob) {
+			j.JobSpec.WorkerPoolSpecs[0].GetContainerSpec().Env = []*aiplatformpb.EnvVar{{Name: "A"}}
+		}},
+		{"env[0].name; Message: \"1\" is not a valid C identifier", func(j *aiplatformpb.CustomJob) {
+			j.JobSpec.WorkerPoolSpecs[0].GetContainerSpec().Env = []*aiplatformpb.EnvVar{{Name: "1", Value: "x"}}
+		}},
+		{"service_account; Message: Required when tensorboard", func(j *aiplatformpb.CustomJob) {
+			j.JobSpec.Tensorboard = "projects/p/locations/l/tensorboards/t"
+		}},
 	} {
 		j := onDemand()
 		c.spoil(j)

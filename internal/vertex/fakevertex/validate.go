@@ -14,7 +14,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-var labelWord = regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{M}\p{N}_-]{0,64}$`)
+var (
+	labelKey   = regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{N}][\p{Ll}\p{Lo}\p{M}\p{N}_-]{0,62}$`)
+	labelValue = regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{M}\p{N}_-]{0,63}$`)
+)
 
 // problems collects what is wrong with a request, so that it is all told at once.
 type problems []string
@@ -85,6 +88,10 @@ func (s *Server) validateJob(j *aiplatformpb.CustomJob) (runFor time.Duration, e
 	if t := sched.GetTimeout(); t != nil && (!t.IsValid() || t.AsDuration() < 0) {
 		p.add("custom_job.job_spec.scheduling.timeout", "Must not be negative.")
 	}
+	p.surroundings("custom_job.job_spec", spec)
+	if k := j.GetEncryptionSpec(); k != nil {
+		p.needs("custom_job.encryption_spec.kms_key_name", k.GetKmsKeyName())
+	}
 	runFor, end = p.fakeLabels(j.GetLabels(), s.knobs.RunFor)
 	return runFor, end, p.err()
 }
@@ -131,10 +138,10 @@ func (p *problems) labels(field string, labels map[string]string) {
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		if k == "" || !labelWord.MatchString(k) {
+		if !labelKey.MatchString(k) || len(k) >= 128 {
 			p.add(field, "Invalid label key %q.", k)
 		}
-		if !labelWord.MatchString(labels[k]) {
+		if !labelValue.MatchString(labels[k]) || len(labels[k]) >= 128 {
 			p.add(field, "Invalid value %q of label %q.", labels[k], k)
 		}
 	}
@@ -167,6 +174,14 @@ func (p *problems) workerPool(field string, w *aiplatformpb.WorkerPoolSpec, knob
 		env = t.GetEnv()
 	default:
 		p.add(field, "One of container_spec and python_package_spec must be set.")
+	}
+	p.mounts(field, w)
+	for i, v := range env {
+		p.needs(fmt.Sprintf("%s.env[%d].name", field, i), v.GetName())
+		p.needs(fmt.Sprintf("%s.env[%d].value", field, i), v.GetValue())
+		if v.GetName() != "" && !identifier.MatchString(v.GetName()) {
+			p.add(fmt.Sprintf("%s.env[%d].name", field, i), "%q is not a valid C identifier.", v.GetName())
+		}
 	}
 	if len(env) > 100 {
 		p.add(field+".env", "At most 100 environment variables are allowed, got %d.", len(env))

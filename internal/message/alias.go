@@ -1,0 +1,151 @@
+package message
+
+import "go.yaml.in/yaml/v4"
+
+// A yamlParser turns the nodes of a YAML document into ours. An alias becomes a
+// copy of what it names, and a merge key the members that it brings, each at the
+// place where it is used. A few lines can so stand for any number of values:
+// every copied value counts towards maxNodes, every copied byte towards MaxData.
+type yamlParser struct {
+	r      *report
+	count  int                 // values so far
+	copied int                 // bytes of keys and scalars within aliases
+	within int                 // aliases around the value that is read now
+	open   map[*yaml.Node]bool // objects and lists around it
+	deep   bool
+}
+
+// full says that a bound is reached; the document as a whole is then refused.
+func (p *yamlParser) full() bool { return p.deep || p.count > maxNodes || p.copied > MaxData }
+
+// value reads y into n, which knows its place already.
+func (p *yamlParser) value(y *yaml.Node, n *node, depth int) *node {
+	p.enter(n, len(y.Value), depth)
+	if p.full() {
+		return n
+	}
+	if y.Style&yaml.TaggedStyle != 0 {
+		n.kind, n.text = unclear, y.Value
+		return n
+	}
+	switch y.Kind {
+	case yaml.SequenceNode:
+		n.kind = list
+		p.open[y] = true
+		for _, c := range y.Content {
+			n.items = append(n.items, p.value(c, &node{parent: n, index: len(n.items)}, depth+1))
+		}
+		delete(p.open, y)
+	case yaml.MappingNode:
+		n.kind = object
+		p.members(y, n, map[string]bool{}, depth)
+	case yaml.ScalarNode:
+		n.kind, n.text = text, y.Value
+		if y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
+			n.kind, n.text = resolve(y.Value)
+		}
+	case yaml.AliasNode:
+		if p.open[y.Alias] {
+			n.kind = broken
+			p.r.at(n, Malformed, "This YAML alias stands within what it names.", "Write the value out.")
+			return n
+		}
+		p.within++
+		p.value(y.Alias, n, depth)
+		p.within--
+	}
+	return n
+}
+
+// enter counts one value at its place.
+func (p *yamlParser) enter(n *node, bytes, depth int) {
+	p.count++
+	n.pos = p.count
+	p.deep = p.deep || depth > MaxDepth+1
+	if p.within > 0 {
+		p.copied += bytes
+	}
+}
+
+// members reads the members of a mapping into n, but for those in seen, and then
+// those that its merge key brings. What an object says itself goes before what it
+// merges, and the first of several merged objects before the others.
+func (p *yamlParser) members(y *yaml.Node, n *node, seen map[string]bool, depth int) {
+	p.open[y] = true
+	defer delete(p.open, y)
+	own := map[string]bool{}
+	var merge *yaml.Node
+	for i := 0; i+1 < len(y.Content) && !p.full(); i += 2 {
+		k := y.Content[i]
+		if k.Kind == yaml.AliasNode {
+			k = k.Alias
+			p.copied += len(k.Value)
+		}
+		key := p.value(k, &node{parent: n, key: k.Value}, depth+1)
+		switch {
+		case key.kind == text && k.Value == "<<" && k.Style == 0:
+			if merge != nil {
+				p.r.at(&node{parent: n, key: k.Value, pos: p.count}, DuplicateField, "This key comes twice in one object.", "Merge a list of objects.")
+			}
+			merge = y.Content[i+1]
+			continue
+		case key.kind == text && seen[k.Value] && !own[k.Value]:
+			p.count++ // passing over it is work as well
+			continue
+		}
+		m := p.value(y.Content[i+1], &node{parent: n, key: k.Value}, depth+1)
+		switch {
+		case p.full():
+			return
+		case key.kind == object || key.kind == list || key.kind == broken:
+			p.r.at(n, InvalidValue, "A key is not text.", "")
+			continue
+		case key.kind != text:
+			p.r.at(m, InvalidValue, "The key is not text to YAML.", "Quote the key.")
+			m.kind = broken
+		}
+		if own[m.key] {
+			p.r.at(m, DuplicateField, "This key comes twice in one object.", "Keep one of them.")
+			continue
+		}
+		own[m.key], seen[m.key] = true, true
+		n.members = append(n.members, m)
+	}
+	if merge != nil {
+		p.merge(merge, n, seen, depth+1)
+	}
+}
+
+// merge reads what a merge key names: an object, an alias of one, or a list of
+// such.
+func (p *yamlParser) merge(y *yaml.Node, n *node, seen map[string]bool, depth int) {
+	at := &node{parent: n, key: "<<"}
+	p.enter(at, 0, depth)
+	if p.full() {
+		return
+	}
+	if y.Kind == yaml.AliasNode {
+		y = y.Alias
+		p.within++
+		defer func() { p.within-- }()
+	}
+	switch {
+	case p.open[y]:
+		n.bad = true // what it lacks is not told
+		p.r.at(at, Malformed, "This YAML alias stands within what it names.", "Write the fields out.")
+	case y.Style&yaml.TaggedStyle != 0:
+		n.bad = true
+		p.r.at(at, InvalidValue, "What a merge key names has a tag.", "Leave the tag out.")
+	case y.Kind == yaml.MappingNode:
+		p.members(y, n, seen, depth)
+	case y.Kind == yaml.SequenceNode:
+		p.open[y] = true
+		for _, c := range y.Content {
+			p.merge(c, n, seen, depth+1)
+		}
+		delete(p.open, y)
+	default:
+		n.bad = true
+		p.r.at(at, Malformed, "A merge key does not name an object.", "Write an alias of an object, or a list of such.")
+	}
+}
