@@ -1,0 +1,681 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"github.com/google/go-cmp/cmp"
+	"github.com/sethvargo/go-envconfig"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/controller"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/sim"
+	"example.com/berth/internal/vertex"
+)
+
+// A site is a deployment with settings of its own: a world behind the entry
+// points of an App that was configured by variables.
+type site struct {
+	*sim.World
+	app *App
+	log *bytes.Buffer
+}
+
+// settings are variables over those that every deployment has.
+func settings(t testing.TB, pairs ...string) Config {
+	t.Helper()
+	env := map[string]string{"BERTH_PROJECT": "test-project", "BERTH_REGIONS": "us-central1", "BERTH_DEFAULT_RESOURCE": "pool"}
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		env[name] = value
+		if value == "" {
+			delete(env, name)
+		}
+	}
+	cfg, err := LoadConfig(t.Context(), envconfig.MapLookuper(env))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// deployed is a site with the defaults but for the pairs NAME=VALUE.
+func deployed(t *testing.T, pairs ...string) *site {
+	t.Helper()
+	cfg := settings(t, pairs...)
+	s := &site{World: sim.New(t), log: &bytes.Buffer{}}
+	s.Config = cfg.controller()
+	s.Controller = s.Instance(s.Config)
+	s.app = assemble(cfg, newLogger(s.log, cfg.LogLevel), s.Controller, s.Ledger)
+	s.app.now = func() time.Time { return s.Now }
+	s.Deliver = func(d message.Delivery) error { return push(s.app.admit, d) }
+	s.Tick = func() error {
+		return push(s.app.reconcile, message.Delivery{ID: fmt.Sprint("tick", s.Now.UnixNano()), PublishTime: s.Now})
+	}
+	return s
+}
+
+// ask sends a request and returns the last event about it.
+func (s *site) ask(j sim.Job) message.Outcome {
+	s.Helper()
+	s.Ask(j)
+	return s.Out.Last(j.ID)
+}
+
+// get asks Status.
+func (s *site) get(path string) (int, string) {
+	rec := httptest.NewRecorder()
+	s.app.answer(rec, httptest.NewRequest(http.MethodGet, path, nil))
+	return rec.Code, rec.Body.String()
+}
+
+// wait lets time pass with a tick in every minute. A tick takes up to a minute
+// itself while something waits.
+func (s *site) wait(d time.Duration) {
+	s.Helper()
+	for end := s.Now.Add(d); s.Now.Before(end); {
+		s.After(min(end.Sub(s.Now), time.Minute))
+	}
+}
+
+// passes is how many passes one tick makes while a request waits that cannot
+// start.
+func (s *site) passes() int {
+	s.Helper()
+	s.Ask(sim.Job{ID: "holder", CPU: 4})
+	s.Ask(sim.Job{ID: "waiter", CPU: 4})
+	before := s.Vertex.Calls()["live"]
+	s.After(time.Second)
+	return s.Vertex.Calls()["live"] - before
+}
+
+// jobSpec keeps the last job that Vertex AI was asked to create.
+func (s *site) jobSpec() func() *aiplatformpb.CustomJob {
+	var last *aiplatformpb.CustomJob
+	s.Vertex.Admit = func(_ string, job *aiplatformpb.CustomJob) error {
+		last = proto.CloneOf(job)
+		return nil
+	}
+	return func() *aiplatformpb.CustomJob { return last }
+}
+
+func problem(o message.Outcome) message.Code {
+	if o.Reason == nil {
+		return ""
+	}
+	return o.Reason.Code
+}
+
+// effects are, by variable, what a setting does at the outside. Each compares a
+// deployment that sets it with one that does not, or that sets it otherwise.
+var effects = map[string]func(*testing.T){
+	"BERTH_PROJECT": func(t *testing.T) {
+		s := deployed(t, "BERTH_PROJECT=other-project")
+		const home = "projects/other-project/locations/us-central1"
+		s.Vertex.SetResource(home+"/persistentResources/pool", vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0),
+			Pools: []capacity.Pool{{ID: "cpu", Shape: sim.CPU, Count: 4}}})
+		s.Ask(oneCPU)
+		if job := s.JobOf("a"); !strings.HasPrefix(job, home+"/customJobs/") {
+			t.Errorf("the job is %s", job)
+		}
+		if o := s.ask(sim.Job{ID: "b", CPU: 1, Resource: sim.Resource}); problem(o) != message.ForeignResource {
+			t.Errorf("a resource of another project: %+v", o.Reason)
+		}
+		if code, text := s.get("/"); code != http.StatusOK || !strings.Contains(text, `"project":"other-project"`) {
+			t.Errorf("Status says %d %s", code, text)
+		}
+	},
+	"BERTH_REGIONS": func(t *testing.T) {
+		s := deployed(t, "BERTH_REGIONS=europe-west4,us-central1")
+		europe := strings.ReplaceAll(sim.Resource, "us-central1", "europe-west4")
+		s.Vertex.SetResource(europe, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{{ID: "cpu", Shape: sim.CPU, Count: 4}}})
+		for named, want := range map[string]string{"pool": europe, sim.Resource: sim.Resource, europe: europe} {
+			o := s.ask(sim.Job{ID: "to-" + strings.ReplaceAll(named, "/", "-"), CPU: 1, Resource: named})
+			if o.PersistentResource != want || o.State != string(lifecycle.Submitted) {
+				t.Errorf("%s is taken for %s and %s", named, o.PersistentResource, o.State)
+			}
+		}
+		if o := s.ask(sim.Job{ID: "far", CPU: 1, Resource: strings.ReplaceAll(sim.Resource, "us-central1", "asia-east1")}); problem(o) != message.ForeignResource {
+			t.Errorf("a region that is not served: %+v", o.Reason)
+		}
+	},
+	"BERTH_DEFAULT_RESOURCE": func(t *testing.T) {
+		if o := deployed(t).ask(oneCPU); o.PersistentResource != sim.Resource || o.State != string(lifecycle.Submitted) {
+			t.Errorf("with a default: %s in %s", o.State, o.PersistentResource)
+		}
+		if o := deployed(t, "BERTH_DEFAULT_RESOURCE=").ask(oneCPU); problem(o) != message.NoResource {
+			t.Errorf("without: %+v", o.Reason)
+		}
+		if o := deployed(t, "BERTH_DEFAULT_RESOURCE="+sim.Resource).ask(oneCPU); o.State != string(lifecycle.Submitted) {
+			t.Errorf("by its full name: %s", o.State)
+		}
+	},
+	"BERTH_DEPLOYMENT": func(t *testing.T) {
+		for _, pair := range []string{"BERTH_DEPLOYMENT=mine", "BERTH_DEPLOYMENT="} {
+			s := deployed(t, pair)
+			job := s.jobSpec()
+			s.Ask(oneCPU)
+			want := map[string]string{"BERTH_DEPLOYMENT=mine": "mine", "BERTH_DEPLOYMENT=": "default"}[pair]
+			if got := job().GetLabels()[vertex.LabelDeployment]; got != want {
+				t.Errorf("%s: the job's label is %q", pair, got)
+			}
+			if _, text := s.get("/"); !strings.Contains(text, `"deployment":"`+want+`"`) {
+				t.Errorf("%s: Status says %s", pair, text)
+			}
+		}
+	},
+	"BERTH_TENANTS": func(t *testing.T) {
+		s := deployed(t, "BERTH_TENANTS=team-sub:team,other-sub:other")
+		for subscription, want := range map[string]string{
+			"projects/test-project/subscriptions/team-sub":  "team",
+			"projects/test-project/subscriptions/other-sub": "other",
+			"projects/test-project/subscriptions/sub":       "default",
+			"projects/elsewhere/subscriptions/team-sub":     "default", // its owner may have given it any id
+			"projects/test-project/topics/team-sub":         "default",
+			"team-sub":                                      "default",
+			"":                                              "default",
+		} {
+			id := "by-" + strings.NewReplacer("/", "-", "_", "-").Replace(subscription)
+			body := envelope(t, message.Delivery{ID: id, Data: sim.Job{ID: id, CPU: 9}.Body()}, subscription)
+			if w := post(s.app.admit, body); w.Code != http.StatusOK {
+				t.Fatalf("%s: %d %s", subscription, w.Code, w.Body)
+			}
+			if o := s.Out.Last(id); o.Tenant != want || s.Record(id).Tenant != want {
+				t.Errorf("by %q it is of tenant %q in the event and %q in the ledger, want %q", subscription, o.Tenant, s.Record(id).Tenant, want)
+			}
+			// A message that cannot be read is answered to the same tenant.
+			body = envelope(t, message.Delivery{ID: "bad" + id, Data: []byte("{")}, subscription)
+			if post(s.app.admit, body); s.Out.Last("bad"+id).Tenant != want {
+				t.Errorf("by %q a bad message is of tenant %q, want %q", subscription, s.Out.Last("bad"+id).Tenant, want)
+			}
+		}
+	},
+	"BERTH_STATUS_ALL_TENANTS": func(t *testing.T) {
+		for pair, want := range map[string]int{"BERTH_STATUS_ALL_TENANTS=": 403, "BERTH_STATUS_ALL_TENANTS=false": 403, "BERTH_STATUS_ALL_TENANTS=true": 404} {
+			if code, text := deployed(t, pair).get("/requests/x?tenant=team"); code != want {
+				t.Errorf("%s: %d %s", pair, code, text)
+			}
+		}
+	},
+	"BERTH_TICK": func(t *testing.T) {
+		// A view is good for two ticks.
+		for pair, want := range map[string]bool{"BERTH_TICK=1m": true, "BERTH_TICK=10m": false} {
+			s := deployed(t, pair)
+			s.Ask(oneCPU)
+			s.Now = s.Now.Add(3 * time.Minute)
+			if _, text := s.get("/pools"); strings.Contains(text, `"stale":true`) != want {
+				t.Errorf("%s: Status says of a view of three minutes %s", pair, text)
+			}
+		}
+		// The passes of a tick end before the next.
+		if few, many := deployed(t, "BERTH_TICK=10s").passes(), deployed(t).passes(); few != 3 || many != 18 {
+			t.Errorf("in ten seconds there are %d passes, in a minute %d; want 3 and 18", few, many)
+		}
+		// A tick that comes later than the next is not worth a pass.
+		for age, want := range map[time.Duration]int{2 * time.Minute: 1, 2*time.Minute + time.Second: 0} {
+			s := deployed(t, "BERTH_TICK=2m")
+			s.Ask(oneCPU)
+			before := s.Vertex.Calls()["live"]
+			if err := push(s.app.reconcile, message.Delivery{ID: "old", PublishTime: s.Now.Add(-age)}); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Vertex.Calls()["live"] - before; got != want {
+				t.Errorf("a tick of %s ago makes %d passes, want %d", age, got, want)
+			}
+		}
+	},
+	"BERTH_POLL": func(t *testing.T) {
+		if got := deployed(t, "BERTH_POLL=10s").passes(); got != 5 {
+			t.Errorf("with ten seconds between them there are %d passes in a tick, want 5", got)
+		}
+	},
+	"BERTH_TIMEOUT": func(t *testing.T) {
+		if got := deployed(t, "BERTH_TIMEOUT=20s").passes(); got != 5 {
+			t.Errorf("under a timeout of 20 s a tick makes %d passes, want 5 in 16 s", got)
+		}
+		for pair, want := range map[string]time.Duration{"BERTH_TIMEOUT=20s": 19 * time.Second, "BERTH_TIMEOUT=": 114 * time.Second} {
+			s := deployed(t, pair)
+			limit := time.Duration(0)
+			s.app.controller = controller.New(s.Config, s.Ledger, asked{s.Vertex, func(ctx context.Context) {
+				end, _ := ctx.Deadline()
+				limit = time.Until(end)
+			}}, s.Out, slog.New(slog.DiscardHandler), controller.RealEnv())
+			s.Ask(oneCPU)
+			if limit > want || limit < want-10*time.Second {
+				t.Errorf("%s: a message may take %s, want %s", pair, limit, want)
+			}
+		}
+	},
+	"BERTH_SUBMISSIONS": func(t *testing.T) {
+		for pair, want := range map[string]lifecycle.State{"BERTH_SUBMISSIONS=1": lifecycle.Reserved, "BERTH_SUBMISSIONS=": lifecycle.Submitted} {
+			s := deployed(t, pair)
+			s.Ask(sim.Job{ID: "first", CPU: 1})
+			if o := s.ask(oneCPU); s.State("a") != want || (want == lifecycle.Reserved) != (problem(o) == message.Paced) {
+				t.Errorf("%s: the second request of a minute is %s because of %+v, want %s", pair, s.State("a"), o.Reason, want)
+			}
+		}
+	},
+	"BERTH_POLLS": func(t *testing.T) {
+		// A pass here makes two calls.
+		if got := deployed(t, "BERTH_POLLS=10").passes(); got != 5 {
+			t.Errorf("with ten calls a minute a tick makes %d passes, want 5", got)
+		}
+	},
+	"BERTH_RATE_RETRY": func(t *testing.T) {
+		for pair, want := range map[string]lifecycle.State{"BERTH_RATE_RETRY=5m": lifecycle.Reserved, "BERTH_RATE_RETRY=": lifecycle.Submitted} {
+			s := deployed(t, pair)
+			fail(s.World, "create", 1, vertex.FailRate)
+			s.Ask(oneCPU)
+			s.wait(2 * time.Minute)
+			if got := s.State("a"); got != want {
+				t.Errorf("%s: two minutes after too many submissions it is %s, want %s", pair, got, want)
+			}
+		}
+	},
+	"BERTH_BACK_OFF": func(t *testing.T) {
+		for pair, want := range map[string]lifecycle.State{"BERTH_BACK_OFF=5m": lifecycle.Waiting, "BERTH_BACK_OFF=": lifecycle.Submitted} {
+			s := deployed(t, pair)
+			decline(s.World, vertex.Passing)
+			s.Ask(oneCPU)
+			s.wait(2 * time.Minute)
+			if got := s.State("a"); got != want {
+				t.Errorf("%s: two minutes after Vertex AI was full it is %s, want %s", pair, got, want)
+			}
+		}
+	},
+	"BERTH_MAX_WAIT": func(t *testing.T) {
+		for pair, want := range map[string]lifecycle.State{"BERTH_MAX_WAIT=10m": lifecycle.Expired, "BERTH_MAX_WAIT=": lifecycle.Waiting} {
+			s := deployed(t, pair)
+			s.Ask(allCPU)
+			s.Ask(oneCPU)
+			s.Ask(sim.Job{ID: "patient", CPU: 1, MaxWait: "3600s"}) // says so itself
+			s.wait(11 * time.Minute)
+			if got := s.State("a"); got != want || s.State("patient") != lifecycle.Waiting {
+				t.Errorf("%s: after 11 minutes it is %s, want %s; one that wants to wait an hour is %s", pair, got, want, s.State("patient"))
+			}
+		}
+	},
+	"BERTH_START_WITHIN": func(t *testing.T) {
+		for pair, want := range map[string]lifecycle.State{"BERTH_START_WITHIN=10m": lifecycle.Cancelling, "BERTH_START_WITHIN=": lifecycle.Submitted} {
+			s := deployed(t, pair)
+			s.Ask(oneCPU)
+			s.wait(11 * time.Minute)
+			if got := s.State("a"); got != want {
+				t.Errorf("%s: after 11 minutes without running it is %s, want %s", pair, got, want)
+			}
+		}
+	},
+	"BERTH_REGRET": func(t *testing.T) {
+		for pair, want := range map[string]lifecycle.State{"BERTH_REGRET=10m": lifecycle.Rejected, "BERTH_REGRET=": lifecycle.Waiting} {
+			s := deployed(t, pair)
+			s.Ask(allCPU)
+			s.Ask(oneCPU)
+			s.SetPools(vertex.Running, capacity.Pool{ID: "gpu", Shape: sim.GPU, Count: 2})
+			s.wait(12 * time.Minute)
+			if got := s.State("a"); got != want {
+				t.Errorf("%s: after 12 minutes on a resource without its machines it is %s, want %s", pair, got, want)
+			}
+		}
+	},
+	"BERTH_CREATE_WITHIN": func(t *testing.T) {
+		for pair, want := range map[string]time.Duration{"BERTH_CREATE_WITHIN=2m": 2 * time.Minute, "BERTH_CREATE_WITHIN=": time.Minute} {
+			s := deployed(t, pair)
+			crash(s.World)
+			began := s.Now
+			s.Ask(oneCPU)
+			if got := s.Record("a").ActUntil.Sub(began).Round(time.Second); got != want {
+				t.Errorf("%s: an attempt may act for %s, want %s", pair, got, want)
+			}
+			// Vertex AI is given that long to answer.
+			outside := listen(t)
+			o := outside.open(t, pair)
+			o.post(t, oneCPU)
+			if got := outside.took("CreateCustomJob"); got > want || got < want-20*time.Second {
+				t.Errorf("%s: a create may take %s, want nearly %s", pair, got, want)
+			}
+		}
+	},
+	"BERTH_RELOOK": func(t *testing.T) {
+		for pair, want := range map[string]int{"BERTH_RELOOK=5m": 1, "BERTH_RELOOK=": 2} {
+			s := deployed(t, pair)
+			crash(s.World)
+			s.Ask(oneCPU)
+			s.wait(3 * time.Minute)
+			if got := s.Vertex.Calls()["create"]; got != want {
+				t.Errorf("%s: three minutes after a lost answer there were %d creates, want %d", pair, got, want)
+			}
+		}
+	},
+	"BERTH_SETTLE": func(t *testing.T) {
+		for pair, want := range map[string]bool{"BERTH_SETTLE=1h": false, "BERTH_SETTLE=": true} {
+			s := deployed(t, pair)
+			crash(s.World)
+			s.Ask(oneCPU)
+			decline(s.World, vertex.Permanent) // so that it only looks from now on
+			s.wait(25 * time.Minute)
+			if got := s.State("a") != lifecycle.Submitting; got != want {
+				t.Errorf("%s: 25 minutes after a lost answer it is %s; settled: %t, want %t", pair, s.State("a"), got, want)
+			}
+		}
+	},
+	"BERTH_POST_GRACE": func(t *testing.T) {
+		for pair, want := range map[string]int{"BERTH_POST_GRACE=5m": 0, "BERTH_POST_GRACE=": 2} {
+			s := deployed(t, pair)
+			s.Out.Fail = func() (bool, bool) { return true, false }
+			s.Ask(oneCPU)
+			s.Out.Fail = nil
+			s.wait(2 * time.Minute)
+			if got := len(s.Out.Of("a")); got != want {
+				t.Errorf("%s: two minutes after the writer failed to, %d events are published, want %d", pair, got, want)
+			}
+		}
+	},
+	"BERTH_LOG_LEVEL": func(t *testing.T) {
+		for pair, want := range map[string]bool{"BERTH_LOG_LEVEL=debug": true, "BERTH_LOG_LEVEL=": false, "BERTH_LOG_LEVEL=error": false} {
+			printed := captureOutput(t)
+			o := listen(t).open(t, pair)
+			o.app.log.Info("an info", "event", "probe")
+			o.app.log.Debug("a debug", "event", "probe")
+			text := printed()
+			if got := strings.Contains(text, "a debug"); got != want || strings.Contains(text, "an info") != (pair != "BERTH_LOG_LEVEL=error") {
+				t.Errorf("%s: the log is %q", pair, text)
+			}
+		}
+	},
+	"BERTH_LEDGER": func(t *testing.T) {
+		for pair, want := range map[string]bool{"BERTH_LEDGER=memory": false, "BERTH_LEDGER=firestore": true} {
+			outside := listen(t)
+			outside.open(t, pair).post(t, oneCPU)
+			if got := outside.called("google.firestore"); got != want {
+				t.Errorf("%s: calls of Firestore: %t, want %t", pair, got, want)
+			}
+		}
+	},
+	"BERTH_DATABASE": func(t *testing.T) {
+		for pair, want := range map[string]string{"BERTH_DATABASE=mine": "projects/test-project/databases/mine", "BERTH_DATABASE=": "projects/test-project/databases/berth"} {
+			outside := listen(t)
+			outside.open(t, pair, "BERTH_LEDGER=firestore").post(t, oneCPU)
+			if got := outside.addressed("google.firestore"); !strings.Contains(got, want) || strings.Contains(got, want+"x") {
+				t.Errorf("%s: Firestore is asked for %s", pair, got)
+			}
+		}
+	},
+	"BERTH_OUTCOME_TOPIC": func(t *testing.T) {
+		for pair, want := range map[string]string{"BERTH_OUTCOME_TOPIC=told": "projects/test-project/topics/told", "BERTH_OUTCOME_TOPIC=": "projects/test-project/topics/berth-outcomes"} {
+			outside := listen(t)
+			o := outside.open(t, pair)
+			o.post(t, oneCPU)
+			if got := outside.addressed("google.pubsub"); !strings.Contains(got, want) {
+				t.Errorf("%s: events go to %q, want %s", pair, got, want)
+			}
+			if _, text := o.get("/"); !strings.Contains(text, want[strings.LastIndex(want, "/")+1:]) {
+				t.Errorf("%s: Status says %s", pair, text)
+			}
+		}
+	},
+	"BERTH_EMULATORS": func(t *testing.T) {
+		for variable, ledger := range map[string]string{"FIRESTORE_EMULATOR_HOST": "firestore", "PUBSUB_EMULATOR_HOST": "memory"} {
+			t.Setenv("FIRESTORE_EMULATOR_HOST", "")
+			t.Setenv("PUBSUB_EMULATOR_HOST", "")
+			t.Setenv(variable, "127.0.0.1:1")
+			_, err := New(t.Context(), settings(t, "BERTH_LEDGER="+ledger, "BERTH_VERTEX_ENDPOINT=127.0.0.1:1"))
+			if err == nil || !strings.Contains(err.Error(), variable) {
+				t.Errorf("without it, %s is taken: %v", variable, err)
+			}
+		}
+		listen(t).open(t, "BERTH_LEDGER=firestore") // with it, both are
+	},
+	"BERTH_VERTEX_ENDPOINT": func(t *testing.T) {
+		outside := listen(t)
+		outside.open(t).post(t, oneCPU)
+		if !outside.called("google.cloud.aiplatform") {
+			t.Error("Vertex AI is not asked there")
+		}
+	},
+}
+
+// TestEverySettingHasAnEffect runs the effects. A setting without one might as
+// well do nothing: give it a test here that fails when it is not read.
+func TestEverySettingHasAnEffect(t *testing.T) {
+	variables := map[string]bool{}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		variable, _, _ := strings.Cut(f.Tag.Get("env"), ",")
+		variables[variable] = true
+		effect, ok := effects[variable]
+		if !ok {
+			t.Errorf("%s has no test of its effect: add one to effects", variable)
+			continue
+		}
+		t.Run(variable, effect)
+	}
+	for variable := range effects {
+		if !variables[variable] {
+			t.Errorf("there is no setting %s any more", variable)
+		}
+	}
+}
+
+// TestDefaults holds the defaults of the settings to those of the controller, of
+// which the simulator's tests are.
+func TestDefaults(t *testing.T) {
+	got, want := settings(t).controller(), controller.DefaultConfig()
+	want.Project, want.Regions, want.DefaultResource = "test-project", []string{"us-central1"}, "pool"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the settings' defaults differ from the controller's (-want +got):\n%s", diff)
+	}
+}
+
+// TestSettingsOutOfRange holds every bound at its edges.
+func TestSettingsOutOfRange(t *testing.T) {
+	for variable, values := range map[string][2][]string{ // good, bad
+		"BERTH_PROJECT":          {{"abcdef", "a-1234567890123456789012345678"}, {"abcde", "a-12345678901234567890123456789", "Abcdef", "123456789012", "abcdef-", "1bcdef"}},
+		"BERTH_REGIONS":          {{"us-central1", "us-central1,europe-west4"}, {"us-central", "US-CENTRAL1", "us-central1,", "us-central1/x"}},
+		"BERTH_DEFAULT_RESOURCE": {{"pool", sim.Resource}, {"a/b", sim.Resource + "/x", "projects/p/regions/l/persistentResources/x", "project/p/locations/l/persistentResources/x", "projects/p/locations/l/customJobs/x"}},
+		"BERTH_DEPLOYMENT":       {{"a", "1-a", strings.Repeat("a", 62)}, {"-a", "A", "a_b", strings.Repeat("a", 63)}},
+		"BERTH_TENANTS":          {{"sub:team"}, {"sub:Team", "sub:-", "sub"}},
+		"BERTH_TICK":             {{"1s", "10m"}, {"999ms", "10m1s", "x"}},
+		"BERTH_POLL":             {{"100ms", "1m"}, {"99ms", "61s"}},
+		"BERTH_SUBMISSIONS":      {{"1", "1000000"}, {"0", "-1", "1000001"}},
+		"BERTH_POLLS":            {{"10", "100000"}, {"9", "100001"}},
+		"BERTH_RATE_RETRY":       {{"1s", "5m"}, {"999ms", "301s"}},
+		"BERTH_BACK_OFF":         {{"1s", "5m"}, {"999ms", "301s"}},
+		"BERTH_TIMEOUT":          {{"5s", "9m"}, {"4s", "541s"}},
+		"BERTH_MAX_WAIT":         {{"1s", "720h"}, {"999ms", "721h"}},
+		"BERTH_START_WITHIN":     {{"1s", "168h"}, {"999ms", "169h"}},
+		"BERTH_REGRET":           {{"0s", "720h"}, {"-1s", "721h"}},
+		"BERTH_CREATE_WITHIN":    {{"2s", "5m"}, {"1s", "301s"}},
+		"BERTH_RELOOK":           {{"0s", "10m"}, {"-1s", "601s"}},
+		"BERTH_SETTLE":           {{"91s"}, {"90s", "1m"}},
+		"BERTH_POST_GRACE":       {{"0s", "10m"}, {"-1s", "601s"}},
+		"BERTH_LEDGER":           {{"memory", "firestore"}, {"Memory", "disk"}},
+		"BERTH_LOG_LEVEL":        {{"debug", "warn"}, {"loud"}},
+		"BERTH_VERTEX_ENDPOINT":  {{"localhost:1", "[::1]:1"}, {"localhost", "http://localhost:1", "a b:1"}},
+	} {
+		env := map[string]string{"BERTH_PROJECT": "test-project", "BERTH_REGIONS": "us-central1"}
+		for i, want := range []string{"good", "bad"} {
+			for _, v := range values[i] {
+				env[variable] = v
+				_, err := LoadConfig(t.Context(), envconfig.MapLookuper(env))
+				if (err == nil) != (want == "good") {
+					t.Errorf("%s=%s is %s, and yet: %v", variable, v, want, err)
+				}
+				if err != nil && i == 1 && v != "x" && v != "loud" && v != "sub" && !strings.Contains(err.Error(), variable) {
+					t.Errorf("%s=%s: the error does not name the variable: %v", variable, v, err)
+				}
+			}
+		}
+	}
+	// Everything that is wrong is said at once.
+	_, err := LoadConfig(t.Context(), envconfig.MapLookuper(map[string]string{"BERTH_PROJECT": "1", "BERTH_REGIONS": "x", "BERTH_TICK": "0s", "BERTH_POLLS": "0"}))
+	for _, variable := range []string{"BERTH_PROJECT", "BERTH_REGIONS", "BERTH_TICK", "BERTH_POLLS"} {
+		if err == nil || !strings.Contains(err.Error(), variable) {
+			t.Errorf("%s is not in %v", variable, err)
+		}
+	}
+	for _, required := range []string{"BERTH_PROJECT", "BERTH_REGIONS"} {
+		env := map[string]string{"BERTH_PROJECT": "test-project", "BERTH_REGIONS": "us-central1"}
+		delete(env, required)
+		if _, err := LoadConfig(t.Context(), envconfig.MapLookuper(env)); err == nil || !strings.Contains(err.Error(), required) {
+			t.Errorf("without %s: %v", required, err)
+		}
+	}
+}
+
+// asked hears of the context in which Vertex AI is asked for a resource.
+type asked struct {
+	vertex.Client
+	hear func(context.Context)
+}
+
+func (a asked) Resource(ctx context.Context, name string) (vertex.Resource, error) {
+	a.hear(ctx)
+	return a.Client.Resource(ctx, name)
+}
+
+// envelope is the body of a push of a message by a subscription.
+func envelope(t *testing.T, d message.Delivery, subscription string) []byte {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"subscription": subscription, "message": map[string]any{
+		"data": d.Data, "attributes": d.Attributes, "messageId": d.ID, "publishTime": d.PublishTime,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func post(door http.HandlerFunc, body []byte) *httptest.ResponseRecorder {
+	rec := httptest.NewRecorder()
+	door(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
+	return rec
+}
+
+// An outside takes the place of all services: it remembers what it is called
+// with, answers what Vertex AI would where that is needed, and else fails.
+type outside struct {
+	addr string
+
+	mu    sync.Mutex
+	calls []outsideCall
+}
+
+type outsideCall struct {
+	method, address string
+	left            time.Duration // until the caller's deadline
+}
+
+func listen(t *testing.T) *outside {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &outside{addr: lis.Addr().String()}
+	server := grpc.NewServer(grpc.UnknownServiceHandler(o.handle))
+	go func() { _ = server.Serve(lis) }()
+	t.Cleanup(server.Stop)
+	return o
+}
+
+func (o *outside) handle(_ any, stream grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(stream)
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	c := outsideCall{method: method}
+	for _, name := range []string{"x-goog-request-params", "google-cloud-resource-prefix"} {
+		for _, v := range md.Get(name) {
+			if plain, err := url.QueryUnescape(v); err == nil {
+				c.address += plain + " "
+			}
+		}
+	}
+	if end, ok := stream.Context().Deadline(); ok {
+		c.left = time.Until(end)
+	}
+	var request emptypb.Empty
+	if err := stream.RecvMsg(&request); err != nil && err != io.EOF {
+		return err
+	}
+	c.address += string(request.ProtoReflect().GetUnknown())
+	o.mu.Lock()
+	o.calls = append(o.calls, c)
+	o.mu.Unlock()
+	switch method[strings.LastIndex(method, "/")+1:] {
+	case "GetPersistentResource":
+		return stream.SendMsg(&aiplatformpb.PersistentResource{
+			Name: sim.Resource, State: aiplatformpb.PersistentResource_RUNNING,
+			ResourcePools: []*aiplatformpb.ResourcePool{{Id: "cpu", ReplicaCount: proto.Int64(4),
+				MachineSpec: &aiplatformpb.MachineSpec{MachineType: sim.CPU.MachineType}}},
+		})
+	case "ListCustomJobs":
+		return stream.SendMsg(&aiplatformpb.ListCustomJobsResponse{})
+	}
+	return status.Error(codes.PermissionDenied, "this is no service")
+}
+
+// open makes an App over that outside, with an embedded ledger unless a pair says
+// otherwise.
+func (o *outside) open(t *testing.T, pairs ...string) *site {
+	t.Helper()
+	t.Setenv("PUBSUB_EMULATOR_HOST", o.addr)
+	t.Setenv("FIRESTORE_EMULATOR_HOST", o.addr)
+	cfg := settings(t, append([]string{"BERTH_LEDGER=memory", "BERTH_EMULATORS=true", "BERTH_LOG_LEVEL=error", "BERTH_VERTEX_ENDPOINT=" + o.addr}, pairs...)...)
+	a, err := New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &site{app: a}
+}
+
+// post delivers a request, whatever comes of it.
+func (s *site) post(t *testing.T, j sim.Job) {
+	t.Helper()
+	post(s.app.admit, envelope(t, message.Delivery{ID: "1", Data: j.Body()}, ""))
+}
+
+func (o *outside) called(service string) bool { return o.addressed(service) != "" }
+
+// addressed is what the calls of a service were about.
+func (o *outside) addressed(service string) (all string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, c := range o.calls {
+		if strings.Contains(c.method, service) {
+			all += c.method + " " + c.address + "\n"
+		}
+	}
+	return all
+}
+
+// took is how long the first call of a method might take.
+func (o *outside) took(method string) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, c := range o.calls {
+		if strings.HasSuffix(c.method, "/"+method) {
+			return c.left
+		}
+	}
+	return 0
+}
