@@ -13,6 +13,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"example.com/berth/internal/controller"
+	"example.com/berth/internal/message"
 )
 
 // Config is everything a deployment can set, by environment variables. The
@@ -159,10 +160,9 @@ func (c Config) Validate() error {
 	between("BERTH_RELOOK", c.Relook, 0, 10*time.Minute)
 	between("BERTH_POST_GRACE", c.PostGrace, 0, 10*time.Minute)
 	bad(c.Settle > c.CreateWithin+c.Relook, "BERTH_SETTLE %s has to be longer than BERTH_CREATE_WITHIN and BERTH_RELOOK together", c.Settle)
-	if c.DefaultResource != "" && strings.Contains(c.DefaultResource, "/") {
-		part := strings.Split(c.DefaultResource, "/")
-		bad(len(part) == 6 && part[0] == "projects" && part[2] == "locations" && part[4] == "persistentResources",
-			"BERTH_DEFAULT_RESOURCE %q: want an id or projects/P/locations/L/persistentResources/ID", c.DefaultResource)
+	if c.DefaultResource != "" {
+		_, ok := message.ResourceID(c.DefaultResource)
+		bad(ok, "BERTH_DEFAULT_RESOURCE %q: want an id or projects/P/locations/L/persistentResources/ID", c.DefaultResource)
 	}
 	if c.VertexEndpoint != "" {
 		u, err := url.Parse("//" + c.VertexEndpoint)

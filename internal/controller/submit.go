@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +96,10 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 	if err != nil {
 		return nil, fmt.Errorf("look for a job of %s: %w", rec.Key, err)
 	}
+	// The label of the run can have been copied to a job of somebody else.
+	jobs = slices.DeleteFunc(jobs, func(j vertex.Job) bool {
+		return j.Request != rec.Key || j.PersistentResource != idOf(rec.Resource)
+	})
 	if len(jobs) > 0 {
 		return c.accepted(ctx, rec, jobs[0])
 	}

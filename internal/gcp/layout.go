@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,44 +56,29 @@ func (i id) path(database string) string {
 	return database + "/documents/" + i.collection + "/" + strings.ReplaceAll(i.name, "/", "~")
 }
 
-// ids returns the distinct documents that are named, and an error if there are
-// none or one cannot be stored.
+// ids returns the distinct documents that are named, and the error of
+// [ledger.Names.Check].
 func ids(n ledger.Names) ([]id, error) {
+	if err := n.Check(); err != nil {
+		return nil, err
+	}
 	var list []id
-	add := func(i id) error {
-		if i.name == "" || strings.Contains(i.name, "~") {
-			return fmt.Errorf("gcp: %s cannot name a document", i)
+	add := func(i id) {
+		if !slices.Contains(list, i) {
+			list = append(list, i)
 		}
-		for _, known := range list {
-			if known == i {
-				return nil
-			}
-		}
-		list = append(list, i)
-		return nil
 	}
 	for _, name := range n.Resources {
-		if err := add(id{Resources, name}); err != nil {
-			return nil, err
-		}
+		add(id{Resources, name})
 	}
 	for _, key := range n.Records {
-		if err := add(id{Requests, string(key)}); err != nil {
-			return nil, err
-		}
+		add(id{Requests, string(key)})
 	}
 	for _, name := range n.Leases {
-		if err := add(id{Leases, name}); err != nil {
-			return nil, err
-		}
+		add(id{Leases, name})
 	}
 	for _, name := range n.Budgets {
-		if err := add(id{Budgets, name}); err != nil {
-			return nil, err
-		}
-	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("gcp: an update has to name documents")
+		add(id{Budgets, name})
 	}
 	return list, nil
 }

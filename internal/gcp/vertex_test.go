@@ -92,12 +92,14 @@ var (
 	gpuShape = capacity.Shape{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 2, DiskType: "pd-ssd", DiskSizeGB: 200}
 )
 
+var requestKey = message.KeyOf("default", message.KindRequest, "a")
+
 // job makes a job for the cpu pool.
 func job(run string, replicas int64) *aiplatformpb.CustomJob {
 	return &aiplatformpb.CustomJob{
 		DisplayName:    "job",
 		EncryptionSpec: &aiplatformpb.EncryptionSpec{KmsKeyName: "key"},
-		Labels:         map[string]string{vertex.LabelRun: run, vertex.LabelRequest: "k", vertex.LabelDeployment: "d", "fake-run": "1h"},
+		Labels:         map[string]string{vertex.LabelRun: run, vertex.LabelRequest: string(requestKey), vertex.LabelDeployment: "d", "fake-run": "1h"},
 		JobSpec: &aiplatformpb.CustomJobSpec{
 			PersistentResourceId: "pool", Network: "net", ServiceAccount: "account@p.iam.gserviceaccount.com",
 			WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{{
@@ -121,7 +123,7 @@ func TestVertexJob(t *testing.T) {
 	w := newWorld(t, VertexOptions{}, nil)
 	created := w.create(t, "run-1", 2)
 	want := vertex.Job{
-		Name: created.Name, State: vertex.JobPending, Run: "run-1", Request: "k", Deployment: "d", PersistentResource: "pool",
+		Name: created.Name, State: vertex.JobPending, Run: "run-1", Request: requestKey, Deployment: "d", PersistentResource: "pool",
 		Ask: capacity.Ask{{Shape: cpuShape, Replicas: 2}}, CreateTime: start,
 	}
 	if diff := cmp.Diff(want, created); diff != "" || !strings.HasPrefix(created.Name, numbered+"/customJobs/") {
@@ -369,5 +371,18 @@ func TestNewVertexRefuses(t *testing.T) {
 	}
 	if e := v.options.Endpoint("us-central1"); e != "us-central1-aiplatform.googleapis.com:443" {
 		t.Errorf("endpoint %s", e)
+	}
+}
+
+// Labels become a run and a request only in the form that Berth writes.
+func TestVertexJobWithHostileLabels(t *testing.T) {
+	for run, request := range map[string]string{"run-1": "__x__", "run-2": "..", "run-3": "", "../run": string(requestKey), "": string(requestKey)} {
+		j := jobOf(&aiplatformpb.CustomJob{Name: "j", Labels: map[string]string{vertex.LabelRun: run, vertex.LabelRequest: request}})
+		if j.Run != "" || j.Request != "" {
+			t.Errorf("labels %q and %q: run %q, request %q; want none", run, request, j.Run, j.Request)
+		}
+	}
+	if j := jobOf(job("run-1", 1)); j.Run != "run-1" || j.Request != requestKey {
+		t.Errorf("labels of ours: run %q, request %q", j.Run, j.Request)
 	}
 }

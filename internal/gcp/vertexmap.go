@@ -17,11 +17,12 @@ func jobOf(j *aiplatformpb.CustomJob) vertex.Job {
 	if j == nil {
 		return vertex.Job{}
 	}
+	run, request := vertex.Named(j.GetLabels())
 	job := vertex.Job{
 		Name:               j.GetName(),
 		State:              vertex.JobUnspecified,
-		Run:                j.GetLabels()[vertex.LabelRun],
-		Request:            message.Key(j.GetLabels()[vertex.LabelRequest]),
+		Run:                run,
+		Request:            request,
 		Deployment:         j.GetLabels()[vertex.LabelDeployment],
 		PersistentResource: j.GetJobSpec().GetPersistentResourceId(),
 		Ask:                message.AskOf(j),

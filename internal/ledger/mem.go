@@ -377,9 +377,11 @@ func (m *Mem) Stats() Stats {
 	return m.stats
 }
 
-// paths returns the distinct documents named, and an error for an update that
-// names none or one without a name.
+// paths returns the distinct documents named, and the error of [Names.Check].
 func (n Names) paths() ([]string, error) {
+	if err := n.Check(); err != nil {
+		return nil, err
+	}
 	var paths []string
 	for _, name := range n.Resources {
 		paths = append(paths, resourcePath(name))
@@ -392,9 +394,6 @@ func (n Names) paths() ([]string, error) {
 	}
 	for _, name := range n.Budgets {
 		paths = append(paths, budgetPath(name))
-	}
-	if len(paths) == 0 || slices.Contains(n.Resources, "") || slices.Contains(n.Records, "") || slices.Contains(n.Leases, "") || slices.Contains(n.Budgets, "") {
-		return nil, errors.New("ledger: an update has to name documents, each by a name that is not empty")
 	}
 	slices.Sort(paths)
 	return slices.Compact(paths), nil

@@ -207,11 +207,6 @@ func OrderKey(priority int, since time.Time, key message.Key) string {
 	return fmt.Sprintf("%04d-%s-%s", 1000-priority, since.UTC().Format("20060102T150405.000000000"), key)
 }
 
-// KeyInOrder returns the key at the end of an order key.
-func KeyInOrder(order string) message.Key {
-	return message.Key(order[strings.LastIndexByte(order, '-')+1:])
-}
-
 // A Lease is a right to do some work alone, until a moment.
 type Lease struct {
 	Name   string    `json:"name"`

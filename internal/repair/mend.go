@@ -3,7 +3,6 @@ package repair
 import (
 	"context"
 	"fmt"
-	"regexp"
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
@@ -84,8 +83,6 @@ func (k Kit) onOne(ctx context.Context, key message.Key, plan func(ledger.Tx, *l
 // ErrNotFound means that the ledger has no such request.
 var ErrNotFound = fmt.Errorf("there is no such request in the ledger")
 
-var keyText = regexp.MustCompile(`^[0-9a-f]{32}$`)
-
 // Find returns the key of a request by what an operator calls it: its id, the id
 // of its message, the id of a message that was answered, or its key.
 func Find(ctx context.Context, l ledger.Ledger, tenant, called string) (message.Key, error) {
@@ -93,8 +90,8 @@ func Find(ctx context.Context, l ledger.Ledger, tenant, called string) (message.
 	for _, kind := range []message.Kind{message.KindRequest, message.KindMessage, message.KindAnswer} {
 		keys = append(keys, message.KeyOf(tenant, kind, called))
 	}
-	if keyText.MatchString(called) {
-		keys = append(keys, message.Key(called))
+	if key, ok := message.ParseKey(called); ok {
+		keys = append(keys, key)
 	}
 	var found *ledger.Record
 	err := ledger.Read(ctx, l, ledger.Names{Records: keys}, func(tx ledger.Tx) {

@@ -66,6 +66,9 @@ var mutants = []mutant{
 	{"writes an older view over a newer one", "internal/controller/look.go", "if v.at.Before(res.SeenAt) {", "if false {", "TestOlderView", ""},
 	{"learns from a view that is not written", "internal/controller/reconcile.go", "if !s.older {", "if true {", "TestOlderView", ""},
 	{"refuses on a look from before the request", "internal/controller/look.go", "!l.unknown || !l.began.Before(arrived)", "true || !l.began.Before(arrived)", "TestLookIsNewer", ""},
+	{"takes any label for a key", "internal/vertex/labels.go", "message.ParseKey(labels[LabelRequest])", "message.Key(labels[LabelRequest]), true", "TestHostileLabels", ""},
+	{"names any document", "internal/ledger/name.go", "if why := unfit(name, c.slashes); why != \"\" {", "if why := unfit(name, c.slashes); name == \"\" {", "TestMem", ""},
+	{"takes a job with a copied label", "internal/controller/submit.go", "return j.Request != rec.Key ||", "return", "TestCopiedRun", ""},
 	{"sees no parked request", "internal/controller/wake.go", "rec.State == lifecycle.Waiting && rec.Aside {", "false {", "TestParkedOnADeleted", ""},
 	{"accepts a job for an ended run", "internal/lifecycle/next.go", "if r.State != None && w.Run != r.Run {", "if r.State == Submitted && w.Run != r.Run {", "TestLateAnswers|TestBackInLine|TestExplore", ""},
 	{"submits without a token", "internal/controller/handle.go", "if res.Take(tx.Now()) {\n\t\t\tc.move(tx, res, rec, admitted", "if res.Take(tx.Now()) || true {\n\t\t\tc.move(tx, res, rec, admitted", "TestTurns", ""},
@@ -124,7 +127,7 @@ func TestMutants(t *testing.T) {
 				t.Fatal(err)
 			}
 			cmd := exec.Command("go", "test", "-vet=off", "-failfast", "-count=1", "-timeout=120s", "-overlay", list, "-run", m.run,
-				"./internal/sim", "./internal/lifecycle", "./internal/ledger", "./internal/batch")
+				"./internal/sim", "./internal/lifecycle", "./internal/ledger/...", "./internal/batch")
 			cmd.Dir = root
 			out, err := cmd.CombinedOutput()
 			text := string(out)

@@ -34,6 +34,18 @@ type cursor struct {
 	Lines    map[string]int  `json:"l,omitempty"` // requests shown per shape
 }
 
+// valid says whether a cursor can have been given out here. Its parts go into the
+// ledger's queries, so a text that somebody made up must not get there.
+func (c cursor) valid() bool {
+	_, named := message.ResourceID(c.Resource)
+	return (c.Resource == "" || named && strings.Contains(c.Resource, "/")) &&
+		(c.State == lifecycle.None || slices.Contains(lifecycle.States, c.State)) &&
+		len(c.Order) <= maxOrder && c.Position >= 0
+}
+
+// maxOrder is longer than any order key, in bytes.
+const maxOrder = 128
+
 func (c cursor) text() string {
 	b, _ := json.Marshal(c) // strings and numbers always encode
 	return base64.RawURLEncoding.EncodeToString(b)
@@ -54,7 +66,7 @@ func page(r *http.Request) (c cursor, limit int, err error) {
 		return c, limit, nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || len(b) > maxCursor || json.Unmarshal(b, &c) != nil {
+	if err != nil || len(b) > maxCursor || json.Unmarshal(b, &c) != nil || !c.valid() {
 		return c, 0, invalid("after", "This is no cursor that was given out here; leave it out to begin at the beginning.")
 	}
 	return c, limit, nil
@@ -69,13 +81,13 @@ func invalid(parameter, mend string) *Error {
 // parameter is not there.
 func (d *door) resources(r *http.Request) ([]string, error) {
 	named := r.URL.Query().Get("resource")
-	switch part := strings.Split(named, "/"); {
+	switch _, ok := message.ResourceID(named); {
 	case named == "":
 		return nil, nil
-	case len(part) == 6 && part[0] == "projects" && part[2] == "locations" && part[4] == "persistentResources":
-		return []string{named}, nil
-	case len(part) != 1 || len(named) > 256:
+	case !ok:
 		return nil, invalid("resource", "Want an id, or projects/P/locations/L/persistentResources/ID.")
+	case strings.Contains(named, "/"):
+		return []string{named}, nil
 	}
 	var names []string
 	for _, region := range d.info.Regions {

@@ -59,6 +59,12 @@ func TestBadRequests(t *testing.T) {
 	for path, status := range map[string]int{
 		"/pools?limit=0": 400, "/pools?limit=x": 400, "/pools?after=%21": 400, "/pools?resource=a/b": 400,
 		"/pools?resource=other": 404, "/queue?resource=other": 404, "/queue?after=x": 400,
+		"/pools?resource=a~b": 400, "/pools?resource=%ff": 400, "/pools?resource=__x__": 400, "/queue?resource=..": 400, "/requests?resource=A": 400,
+		"/requests?resource=projects/p/locations/l/persistentResources/a~b": 400, "/pools?resource=" + strings.Repeat("a", 2000): 400,
+		"/queue?after=" + cursor{Resource: "__x__"}.text(): 400, "/queue?after=" + cursor{Resource: "pool"}.text(): 400,
+		"/requests?after=" + cursor{Resource: prName + "~"}.text(): 400, "/requests?after=" + cursor{State: "DREAMING"}.text(): 400,
+		"/queue?after=" + cursor{Resource: prName, Order: strings.Repeat("0", 1501)}.text(): 400,
+		"/requests/__x__": 404, "/requests/%ff": 404, "/requests/..%2f..": 404,
 		"/requests?state=DREAMING": 400, "/requests/wide?kind=dream": 400,
 		"/requests/wide?tenant=other": 403, "/requests/wide?kind=message": 404, "/requests/x": 404,
 	} {

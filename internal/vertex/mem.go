@@ -111,9 +111,10 @@ func (m *Mem) Create(ctx context.Context, parent string, job *aiplatformpb.Custo
 	doomed := m.Doom != nil && m.Doom(job)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	run, request := Named(job.GetLabels())
 	j := &memJob{parent: parent, spec: proto.CloneOf(job), Job: Job{
 		Name: m.name(parent), State: JobPending, CreateTime: m.now(),
-		Run: job.GetLabels()[LabelRun], Request: message.Key(job.GetLabels()[LabelRequest]), Deployment: job.GetLabels()[LabelDeployment],
+		Run: run, Request: request, Deployment: job.GetLabels()[LabelDeployment],
 		PersistentResource: job.GetJobSpec().GetPersistentResourceId(), Ask: message.AskOf(job),
 	}}
 	if doomed {

@@ -69,7 +69,7 @@ type Client interface {
 type Job struct {
 	Name               string // projects/NUMBER/locations/L/customJobs/ID, as Vertex AI wrote it
 	State              JobState
-	Run                string // value of LabelRun, "" without one
+	Run                string // value of LabelRun; it and Request are "" unless both are of the form of ours, see Named
 	Request            message.Key
 	Deployment         string
 	PersistentResource string // id, "" for a job that runs elsewhere

@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) 
 		"ClosureError":       testClosureError,
 		"Unnamed":            testUnnamed,
 		"NothingNamed":       testNothingNamed,
+		"ImpossibleNames":    testImpossibleNames,
 		"Cancelled":          testCancelled,
 		"Now":                testNow,
 		"ReadOnly":           testReadOnly,

@@ -95,6 +95,32 @@ func testNothingNamed(t *testing.T, l ledger.Ledger) {
 	same(t, &ledger.Record{Key: "k", Sequence: 1}, record(t, l, "k"))
 }
 
+// A name that Firestore refuses is refused by every ledger, before anything is done
+// and as what it is; the names beside those are taken.
+func testImpossibleNames(t *testing.T, l ledger.Ledger) {
+	for _, name := range []string{"", ".", "..", "__x__", "____", "__é__", "a~b", "a\xffb", "\xff", strings.Repeat("a", ledger.MaxName+1)} {
+		for collection, names := range map[string]ledger.Names{
+			"resources": {Resources: []string{pool, name}}, "records": records("k", message.Key(name)),
+			"leases": {Leases: []string{"l", name}}, "budgets": {Budgets: []string{"b", name}},
+		} {
+			ran := false
+			err := l.Update(t.Context(), names, func(ledger.Tx) error { ran = true; return nil })
+			if bad := (*ledger.NameError)(nil); !errors.As(err, &bad) || bad.Collection != collection || ran {
+				t.Errorf("update of %s %.40q: error %v, closure ran: %v; want a NameError", collection, name, err, ran)
+			}
+		}
+	}
+	if bad := (*ledger.NameError)(nil); !errors.As(l.Update(t.Context(), records("a/b"), func(ledger.Tx) error { return nil }), &bad) {
+		t.Error("a key with a slash is taken")
+	}
+	for _, name := range []message.Key{"...", "__x", "x__", "___", "_", "__x_", "é", message.Key(strings.Repeat("a", ledger.MaxName))} {
+		update(t, l, records(name), set(name, 1))
+		if r := record(t, l, name); r == nil || r.Sequence != 1 {
+			t.Errorf("record %.40q: %+v, want the one that was written", name, r)
+		}
+	}
+}
+
 func testCancelled(t *testing.T, l ledger.Ledger) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

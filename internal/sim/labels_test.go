@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// jobWith creates a job for machines of the pool under labels that somebody made up.
+func jobWith(w *World, n int, run, request string) vertex.Job {
+	w.Helper()
+	job, err := message.ParseJob([]byte(`{"jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"containerSpec":{"imageUri":"i"}}]}}`))
+	if err != nil {
+		w.Fatalf("%v", err)
+	}
+	job.JobSpec.WorkerPoolSpecs[0].ReplicaCount = int64(n)
+	job.JobSpec.PersistentResourceId = "pool"
+	job.Labels = map[string]string{vertex.LabelRun: run, vertex.LabelRequest: request}
+	created, err := w.Vertex.Create(context.Background(), Parent, job)
+	if err != nil {
+		w.Fatalf("%v", err)
+	}
+	return created
+}
+
+// Whoever may create jobs can write anything into the labels that Berth writes. A
+// job with such a label is counted as foreign, is never cancelled, and stops
+// nothing: not a pass, not a look for a request, not a hint, not an explanation.
+func TestHostileLabels(t *testing.T) {
+	key := string(message.KeyOf(Tenant, message.KindRequest, "nobody"))
+	for name, labels := range map[string][2]string{
+		"reserved name": {"run1", "__x__"}, "folder": {"run1", "."}, "parent folder": {"run1", ".."}, "slash": {"run1", "a/b"},
+		"mark of a slash": {"run1", "a~b"}, "no request": {"run1", ""}, "no run": {"", key}, "long": {"run1", strings.Repeat("a", 2000)},
+		"long run": {strings.Repeat("a", 2000), key}, "capitals": {"run1", strings.ToUpper(key)}, "no hex": {"run1", strings.Repeat("z", 32)},
+		"short": {"run1", key[1:]}, "longer": {"run1", key + "0"}, "not UTF-8": {"run1", "\xff"}, "newline": {"run1", key + "\n"},
+		"hostile run": {"../x", key}, "nobody's": {"run1", key},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := New(t)
+			w.Ask(one)
+			hostile := jobWith(w, 2, labels[0], labels[1])
+			w.After(time.Minute)
+			if f := w.Document().Foreign; len(f) != 1 || f[0].Job != hostile.Name {
+				t.Errorf("foreign jobs are %v, want %s", f, hostile.Name)
+			}
+			if n := w.Document().Use()[CPU]; n != 3 {
+				t.Errorf("%d machines count as used, want 3", n)
+			}
+			if err := w.Controller.Hint(context.Background(), hostile.Name); err != nil {
+				t.Errorf("a hint of it: %v", err)
+			}
+			w.Now = w.Now.Add(time.Hour) // a look for a request
+			w.Ask(Job{ID: "b", CPU: 2})
+			w.Expect("b", lifecycle.Waiting, "queued")
+			if why := w.Record("b").Why; why.Code != message.Full {
+				t.Errorf("it waits for %v, want FULL", why)
+			}
+			w.Now = w.Now.Add(time.Hour) // and one for an explanation
+			q, err := w.Controller.Quote(context.Background(), Tenant, message.Delivery{ID: "q", Data: Job{CPU: 1}.Body()})
+			if err != nil || q.Verdict == "" {
+				t.Errorf("an explanation is %+v, error %v", q, err)
+			}
+			if j, _ := w.Vertex.Get(context.Background(), hostile.Name); j.State != vertex.JobPending {
+				t.Errorf("the job is %s", j.State)
+			}
+			w.Vertex.SetJob(hostile.Name, vertex.JobSucceeded)
+			w.After(time.Minute)
+			w.Expect("b", lifecycle.Submitted, "queued", "reserved", "submitted")
+		})
+	}
+}
+
+// Somebody copies the label of a run, but not of its request, or to another
+// resource. The look for the job of an unclear attempt must not take such a job.
+func TestCopiedRunLabel(t *testing.T) {
+	w := New(t)
+	copied := ""
+	w.Vertex.Admit = func(_ string, job *aiplatformpb.CustomJob) error {
+		if copied == "" {
+			copied = "creating"
+			other := message.KeyOf(Tenant, message.KindRequest, "other")
+			copied = jobWith(w, 1, job.GetLabels()[vertex.LabelRun], string(other)).Name
+			return &vertex.Error{Op: "create", Kind: vertex.Unclear, Code: 14}
+		}
+		return nil
+	}
+	w.Ask(one)
+	w.After(2 * time.Minute)
+	w.Expect("a", lifecycle.Submitted, "reserved", "submitted")
+	if name := w.JobOf("a"); name == copied {
+		t.Error("the request took somebody else's job for its own")
+	}
+	if j, _ := w.Vertex.Get(context.Background(), copied); j.State != vertex.JobPending {
+		t.Errorf("somebody else's job is %s", j.State)
+	}
+}
