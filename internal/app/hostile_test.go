@@ -427,6 +427,9 @@ func (h hostile) checkOwned(w *den, before ledger.Dump, created []*aiplatformpb.
 		w.Fatalf("%d jobs created, error %v", len(created), err)
 	}
 	sent := m.Request.Job
+	if n := len(created[0].Labels) - len(sent.Labels); n != message.OwnLabels {
+		w.Errorf("the job gets %d labels of Berth's, and room is kept for %d", n, message.OwnLabels)
+	}
 	for _, own := range []string{vertex.LabelRun, vertex.LabelRequest, vertex.LabelDeployment} {
 		if created[0].Labels[own] == "" {
 			w.Errorf("the job lacks the label %s", own)

@@ -204,7 +204,7 @@ func noSpace(n *node, r *report) bool {
 	if n.str() == "" || n.bad {
 		return false
 	}
-	if strings.ContainsFunc(n.str(), unicode.IsSpace) {
+	if strings.ContainsFunc(templateHole.ReplaceAllString(n.str(), ""), unicode.IsSpace) {
 		r.at(n, InvalidValue, "The text has white space.", "")
 		return false
 	}

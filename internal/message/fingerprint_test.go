@@ -1,6 +1,7 @@
 package message
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -20,22 +21,9 @@ import (
 
 // wholeJob has every field that a user can set and Berth takes, with no value that
 // Vertex AI would fill in.
-const wholeJob = `{"displayName": "d", "labels": {"team": "vision", "stage": "dev"}, "encryptionSpec": {"kmsKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k"},
- "jobSpec": {"scheduling": {"timeout": "3600s", "restartJobOnWorkerRestart": true, "disableRetries": true, "maxWaitDuration": "60s"},
-  "serviceAccount": "a@b", "network": "projects/1/global/networks/n", "reservedIpRanges": ["r"], "tensorboard": "projects/p/locations/l/tensorboards/t",
-  "pscInterfaceConfig": {"networkAttachment": "n", "dnsPeeringConfigs": [{"domain": "d.", "targetProject": "p", "targetNetwork": "n"}]},
-  "baseOutputDirectory": {"outputUriPrefix": "gs://b/o"}, "enableWebAccess": true, "enableDashboardAccess": true, "protectedArtifactLocationId": "l",
-  "experiment": "projects/p/locations/l/metadataStores/m/contexts/e", "experimentRun": "projects/p/locations/l/metadataStores/m/contexts/r",
-  "models": ["projects/p/locations/l/models/m", "projects/p/locations/l/models/n@2"],
-  "workerPoolSpecs": [
-   {"machineSpec": {"machineType": "m", "acceleratorType": "NVIDIA_L4", "acceleratorCount": 2, "gpuPartitionSize": "1g.10gb"}, "replicaCount": 1,
-    "diskSpec": {"bootDiskType": "pd-standard", "bootDiskSizeGb": 200},
-    "containerSpec": {"imageUri": "i", "command": ["c", "d"], "args": ["--x", "", "a=b\n"], "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "yes"}]}},
-   {},
-   {"machineSpec": {"machineType": "n", "tpuTopology": "2x2"}, "replicaCount": 3,
-    "nfsMounts": [{"server": "s", "path": "/p", "mountPoint": "m"}],
-    "lustreMounts": [{"instanceIp": "i", "volumeHandle": "v", "filesystem": "f", "mountPoint": "m"}],
-    "pythonPackageSpec": {"executorImageUri": "i", "packageUris": ["gs://b/p"], "pythonModule": "m", "args": ["x"], "env": [{"name": "A", "value": "1"}]}}]}}`
+//
+//go:embed testdata/whole.json
+var wholeJob []byte
 
 // A content is what a message means, to be sent in one form or another.
 type content struct {
@@ -55,7 +43,7 @@ func draw(t *rapid.T) content {
 	c := content{job: &aiplatformpb.CustomJob{}, id: rapid.SampledFrom([]string{"", "a", "1"}).Draw(t, "id"),
 		resource: rapid.SampledFrom([]string{"", "gpu"}).Draw(t, "resource"), priority: rapid.IntRange(-1, 1).Draw(t, "priority"),
 		maxWait: rapid.IntRange(0, 1).Draw(t, "wait"), reject: rapid.Bool().Draw(t, "reject"), dry: rapid.Bool().Draw(t, "dry")}
-	if err := protojson.Unmarshal([]byte(wholeJob), c.job); err != nil {
+	if err := protojson.Unmarshal(wholeJob, c.job); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range []proto.Message{c.job, c.job.JobSpec, c.job.JobSpec.Scheduling, c.job.JobSpec.WorkerPoolSpecs[0], c.job.JobSpec.WorkerPoolSpecs[2],
@@ -383,7 +371,7 @@ func TestFingerprint(t *testing.T) {
 	}
 	// Fingerprints are stored: this one was taken when the form was fixed.
 	const stored = "6531f405ff369b835ac5d64d9465b62ba821845497d11916a45dc1d3b51ae40b"
-	whole, err := Decode(Delivery{ID: "1", Data: []byte(wholeJob)})
+	whole, err := Decode(Delivery{ID: "1", Data: wholeJob})
 	if err != nil || whole.Fingerprint != stored {
 		t.Errorf("the form of the fingerprint has changed: got %s, error %v", whole.Fingerprint, err)
 	}

@@ -3,11 +3,14 @@ package message
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -120,6 +123,25 @@ func FuzzDecode(f *testing.F) {
 		again, err := Decode(d)
 		if err != nil || again.Fingerprint != m.Fingerprint {
 			t.Errorf("decoded twice: %v, %v, error %v", m, again, err)
+		}
+		if m.Request != nil { // what was read, sent again in the service's own form, is the same content
+			q := m.Request
+			job, err := q.JobJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain := Delivery{ID: "1", Attributes: map[string]string{
+				"berth-request-id": q.RequestID, "berth-persistent-resource": q.PersistentResource, "berth-priority": strconv.Itoa(q.Priority),
+				"berth-on-full": string(q.OnFull), "berth-dry-run": strconv.FormatBool(q.DryRun)}, Data: job}
+			if q.MaxWait > 0 {
+				plain.Attributes["berth-max-wait"] = fmt.Sprintf("%d.%09ds", q.MaxWait/time.Second, q.MaxWait%time.Second)
+			}
+			if len(job) > MaxData {
+				return // written out, aliases and escapes can take more room
+			}
+			if same, err := Decode(plain); err != nil || same.Fingerprint != m.Fingerprint {
+				t.Errorf("%s with %v is another content than %s with %q: error %v", job, plain.Attributes, data, d.Attributes, err)
+			}
 		}
 		if (m.Request == nil) == (m.Cancel == nil) {
 			t.Fatal("not exactly one of request and cancel")

@@ -132,8 +132,8 @@ func checkService(s jobShape, r *report) {
 }
 
 func checkForm(n *node, f form, r *report) {
-	if n == nil || n.bad || n.kind != text || n.text == "" {
-		return
+	if n == nil || n.bad || n.kind != text || n.text == "" || templateHole.MatchString(n.text) {
+		return // of a template nobody knows what it becomes; it is warned of
 	}
 	if !f.pattern.MatchString(n.text) {
 		r.at(n, InvalidValue, f.rule, "")
