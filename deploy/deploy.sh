@@ -385,6 +385,8 @@ field() { # collection, field
 }
 field requests wakeAt
 field requests outbox
+field requests recent
+field requests job
 field resources name
 index --collection-group=requests --database="$database" \
   --field-config=field-path=resource,order=ascending \
@@ -394,6 +396,14 @@ index --collection-group=requests --database="$database" \
   --field-config=field-path=resource,order=ascending \
   --field-config=field-path=state,order=ascending \
   --field-config=field-path=order,order=ascending
+# For the list of recent requests, by each of its filters.
+for fields in resource status 'resource status'; do
+  by=()
+  for name in $fields recent; do
+    by+=(--field-config="field-path=$name,order=ascending")
+  done
+  index --collection-group=requests --database="$database" "${by[@]}"
+done
 
 # Only cleaning up: nothing waits for a document to go, which can take a day.
 run firestore fields ttls update expireAt --collection-group=requests --database="$database" --enable-ttl --async

@@ -18,6 +18,9 @@
 //	            size          integer     in bytes while one waits; outbox while a
 //	            wakeAt        timestamp   letter is unsent (the time of the oldest
 //	            outbox        timestamp   such)
+//	            recent      string      when it was received, the latest first, and
+//	            status      string      its state or kind of answer, for lists
+//	            job         string      number of its job
 //	            expireAt      timestamp   when Firestore may delete it
 //	leases
 //	budgets

@@ -39,6 +39,11 @@ var Indexes = []Index{
 	{Requests, []string{"wakeAt"}},                       // Due
 	{Requests, []string{"outbox"}},                       // Unsent
 	{Resources, []string{"name"}},                        // Resources
+	{Requests, []string{"recent"}},                       // Recent, by its filter
+	{Requests, []string{"resource", "recent"}},
+	{Requests, []string{"status", "recent"}},
+	{Requests, []string{"resource", "status", "recent"}},
+	{Requests, []string{"job"}}, // OfJob
 }
 
 // layout is the layout of documents described in the package comment.
@@ -107,6 +112,12 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 		fields["resource"] = stringValue(r.Resource)
 		fields["state"] = stringValue(string(r.State))
 		fields["order"] = stringValue(r.Order)
+	}
+	if recent := r.RecentKey(); recent != "" {
+		fields["recent"], fields["status"] = stringValue(recent), stringValue(r.Status())
+	}
+	if r.Reservation.Job != "" {
+		fields["job"] = stringValue(ledger.JobNumber(r.Reservation.Job))
 	}
 	if lines := r.Lines(); len(lines) > 0 {
 		list, needs := &firestorepb.ArrayValue{}, &firestorepb.ArrayValue{}

@@ -58,7 +58,8 @@ func TestQueryFields(t *testing.T) {
 		Ask:     capacity.Ask{{Shape: shape, Replicas: 1}, {WorkerPool: 1, Shape: shape, Replicas: 2}},
 		Letters: []ledger.Letter{{ID: "1", Time: at, Sent: true}, {ID: "2", Time: at.Add(time.Second)}, {ID: "3", Time: at.Add(time.Minute)}},
 	}
-	r.State = lifecycle.Waiting
+	r.State, r.Times.Received, r.Reservation.Job = lifecycle.Waiting, time.Unix(1, 0), "projects/p/locations/l/customJobs/77"
+	const recent = "9223372035854775802-k"
 	for _, test := range []struct {
 		name   string
 		change func()
@@ -67,14 +68,19 @@ func TestQueryFields(t *testing.T) {
 		{"waiting", func() {}, map[string]string{
 			"resource": "pool", "state": "WAITING", "order": "o", "lines": shape.String(), "needs": "3", "size": "4",
 			"wakeAt": at.String(), "outbox": at.Add(time.Second).String(), "expireAt": at.Add(2).String(),
+			"recent": recent, "status": "WAITING", "job": "77",
 		}},
 		{"running", func() { r.State, r.WakeAt, r.ExpireAt = lifecycle.Running, time.Time{}, time.Time{} }, map[string]string{
 			"resource": "pool", "state": "RUNNING", "order": "o", "outbox": at.Add(time.Second).String(),
+			"recent": recent, "status": "RUNNING", "job": "77",
 		}},
 		{"ended", func() { r.State, r.Letters[1].Sent, r.Letters[2].Sent = lifecycle.Failed, true, true }, map[string]string{
-			"resource": "pool", "state": "FAILED", "order": "o",
+			"resource": "pool", "state": "FAILED", "order": "o", "recent": recent, "status": "FAILED", "job": "77",
 		}},
-		{"answer", func() { r.State = lifecycle.None }, map[string]string{}},
+		{"answer", func() { r.State, r.Kind, r.Reservation.Job = lifecycle.None, message.KindAnswer, "" },
+			map[string]string{"recent": recent, "status": "REFUSED"}},
+		{"dry run", func() { r.Letters[0].Type = message.Quoted }, map[string]string{"recent": recent, "status": "QUOTED"}},
+		{"never received", func() { r.Times.Received = time.Time{} }, map[string]string{}},
 	} {
 		test.change()
 		fields, err := pack(r, "token")
@@ -113,13 +119,15 @@ func TestIndexes(t *testing.T) {
 	needed := map[string]bool{}
 	for _, q := range []query{
 		lineQuery("r", "s", "a"), lineQuery("r", "s", ""), stateQuery("r", "S", "a"), stateQuery("r", "S", ""),
-		dueQuery(time.Now()), unsentQuery(), resourcesQuery("a"), resourcesQuery(""),
+		dueQuery(time.Now()), unsentQuery(), resourcesQuery("a"), resourcesQuery(""), jobQuery("7"),
+		recentQuery(ledger.Filter{}, ""), recentQuery(ledger.Filter{Resource: "r"}, "a"), recentQuery(ledger.Filter{Statuses: []string{"S"}}, "a"),
+		recentQuery(ledger.Filter{Statuses: []string{"S", "T"}}, "a"), recentQuery(ledger.Filter{Resource: "r", Statuses: []string{"S", "T"}}, "a"),
 	} {
 		index := Index{Collection: q.from}
 		for _, f := range q.filters {
 			field := f.GetFieldFilter()
 			switch name := field.GetField().GetFieldPath(); field.GetOp() {
-			case firestorepb.StructuredQuery_FieldFilter_EQUAL:
+			case firestorepb.StructuredQuery_FieldFilter_EQUAL, firestorepb.StructuredQuery_FieldFilter_IN:
 				index.Fields = append(index.Fields, name)
 			case firestorepb.StructuredQuery_FieldFilter_ARRAY_CONTAINS:
 				index.Fields = append(index.Fields, name+"[]")
@@ -129,7 +137,9 @@ func TestIndexes(t *testing.T) {
 				}
 			}
 		}
-		index.Fields = append(index.Fields, q.order)
+		if q.order != "__name__" { // every index ends in it
+			index.Fields = append(index.Fields, q.order)
+		}
 		needed[fmt.Sprint(index)] = true
 	}
 	var have []string

@@ -65,8 +65,12 @@ func unsentQuery() query {
 
 // InState implements [ledger.Ledger].
 func (l *Ledger) InState(ctx context.Context, resource string, state lifecycle.State, after string, limit int) ([]*ledger.Record, error) {
+	return l.records(ctx, stateQuery(resource, state, after), limit)
+}
+
+func (l *Ledger) records(ctx context.Context, q query, limit int) ([]*ledger.Record, error) {
 	var records []*ledger.Record
-	err := l.query(ctx, stateQuery(resource, state, after), limit, func(d *firestorepb.Document) error {
+	err := l.query(ctx, q, limit, func(d *firestorepb.Document) error {
 		doc, err := unpack(Requests, d)
 		if err == nil {
 			records = append(records, doc.(*ledger.Record))
@@ -82,6 +86,42 @@ func stateQuery(resource string, state lifecycle.State, after string) query {
 		where("state", firestorepb.StructuredQuery_FieldFilter_EQUAL, stringValue(string(state))),
 	}}
 	return q.past("order", after)
+}
+
+// Recent implements [ledger.Ledger].
+func (l *Ledger) Recent(ctx context.Context, f ledger.Filter, after string, limit int) ([]*ledger.Record, error) {
+	return l.records(ctx, recentQuery(f, after), limit)
+}
+
+func recentQuery(f ledger.Filter, after string) query {
+	q := query{from: Requests, order: "recent"}
+	if f.Resource != "" {
+		q.filters = append(q.filters, where("resource", firestorepb.StructuredQuery_FieldFilter_EQUAL, stringValue(f.Resource)))
+	}
+	switch len(f.Statuses) {
+	case 0:
+	case 1:
+		q.filters = append(q.filters, where("status", firestorepb.StructuredQuery_FieldFilter_EQUAL, stringValue(f.Statuses[0])))
+	default:
+		any := &firestorepb.ArrayValue{}
+		for _, s := range f.Statuses {
+			any.Values = append(any.Values, stringValue(s))
+		}
+		q.filters = append(q.filters, where("status", firestorepb.StructuredQuery_FieldFilter_IN,
+			&firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: any}}))
+	}
+	return q.past("recent", after)
+}
+
+// OfJob implements [ledger.Ledger].
+func (l *Ledger) OfJob(ctx context.Context, number string, limit int) ([]message.Key, error) {
+	return l.keys(ctx, jobQuery(number), limit)
+}
+
+func jobQuery(number string) query {
+	return query{from: Requests, order: "__name__", fields: []string{"__name__"}, filters: []*firestorepb.StructuredQuery_Filter{
+		where("job", firestorepb.StructuredQuery_FieldFilter_EQUAL, stringValue(number)),
+	}}
 }
 
 // Resources implements [ledger.Ledger].

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 )
 
@@ -15,6 +16,7 @@ const CheckIndexes = "indexes"
 // Indexes makes every query that the functions make. A missing index fails its
 // query and nothing else.
 func Indexes(ctx context.Context, l Ledger) Finding {
+	statuses := []string{string(lifecycle.Waiting)}
 	const nobody = "projects/p/locations/l/persistentResources/none"
 	queries := []struct {
 		name string
@@ -23,6 +25,14 @@ func Indexes(ctx context.Context, l Ledger) Finding {
 		{"resources by name", func() error { _, err := l.Resources(ctx, "", 1); return err }},
 		{"requests by line", func() error { _, err := l.Line(ctx, nobody, "none", "", 1); return err }},
 		{"requests by state", func() error { _, err := l.InState(ctx, nobody, lifecycle.Waiting, "", 1); return err }},
+		{"requests by time", func() error { _, err := l.Recent(ctx, ledger.Filter{}, "", 1); return err }},
+		{"requests by resource and time", func() error { _, err := l.Recent(ctx, ledger.Filter{Resource: nobody}, "", 1); return err }},
+		{"requests by status and time", func() error { _, err := l.Recent(ctx, ledger.Filter{Statuses: statuses}, "", 1); return err }},
+		{"requests by resource, status and time", func() error {
+			_, err := l.Recent(ctx, ledger.Filter{Resource: nobody, Statuses: statuses}, "", 1)
+			return err
+		}},
+		{"requests by job", func() error { _, err := l.OfJob(ctx, "none", 1); return err }},
 		{"requests by wakeAt", func() error { _, err := l.Due(ctx, time.Unix(0, 0), 1); return err }},
 		{"requests by outbox", func() error { _, err := l.Unsent(ctx, 1); return err }},
 	}

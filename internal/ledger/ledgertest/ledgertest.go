@@ -52,6 +52,8 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) 
 		"Due":                testDue,
 		"Unsent":             testUnsent,
 		"InState":            testInState,
+		"Recent":             testRecent,
+		"OfJob":              testOfJob,
 		"Resources":          testResources,
 		"QueryFollowsChange": testQueryFollowsChange,
 	} {

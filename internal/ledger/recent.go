@@ -1,0 +1,77 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// A Filter says which records [Ledger.Recent] returns.
+type Filter struct {
+	Resource string   // full name; "" for all, and for records without one
+	Statuses []string // of [Record.Status], at most 30; none for all
+}
+
+// Statuses are all that [Record.Status] returns.
+func Statuses() (all []string) {
+	for _, s := range lifecycle.States {
+		all = append(all, string(s))
+	}
+	return append(all, refused, quoted)
+}
+
+// What stands for the state of an answer, which has none.
+const (
+	refused = "REFUSED" // the message made no request
+	quoted  = "QUOTED"  // a dry run
+)
+
+// Status is the record's state, or what kind of answer it is.
+func (r *Record) Status() string {
+	switch {
+	case r.Kind != message.KindAnswer:
+		return string(r.State)
+	case len(r.Letters) > 0 && r.Letters[0].Type == message.Quoted:
+		return quoted
+	}
+	return refused
+}
+
+// RecentKey orders records by when they were received, the latest first, and then
+// by key. It never changes. It is "" for a record that was never received.
+func (r *Record) RecentKey() string {
+	if r.Times.Received.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%019d-%s", math.MaxInt64-r.Times.Received.UnixMicro(), r.Key)
+}
+
+// JobNumber is the last part of a job's full name, by which [Ledger.OfJob] finds
+// its record: Vertex AI names the project of a job now by id, now by number.
+func JobNumber(job string) string { return job[strings.LastIndexByte(job, '/')+1:] }
+
+// Recent implements [Ledger].
+func (m *Mem) Recent(ctx context.Context, f Filter, after string, limit int) ([]*Record, error) {
+	records, err := m.query(ctx, "recent", limit, func(r *Record) bool {
+		return r.RecentKey() > after &&
+			(f.Resource == "" || r.Resource == f.Resource && r.State != lifecycle.None) &&
+			(len(f.Statuses) == 0 || slices.Contains(f.Statuses, r.Status()))
+	}, func(a, b *Record) int { return strings.Compare(a.RecentKey(), b.RecentKey()) })
+	for i, r := range records {
+		records[i] = r.Clone()
+	}
+	return records, err
+}
+
+// OfJob implements [Ledger].
+func (m *Mem) OfJob(ctx context.Context, number string, limit int) ([]message.Key, error) {
+	records, err := m.query(ctx, "job", limit, func(r *Record) bool {
+		return number != "" && JobNumber(r.Reservation.Job) == number
+	}, func(*Record, *Record) int { return 0 })
+	return keys(records), err
+}
