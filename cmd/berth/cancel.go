@@ -45,6 +45,9 @@ func (c *cancelCmd) Run(g *globals) error {
 			return fmt.Errorf("%w (with --kind the Status door is not needed)", err)
 		}
 		r, _, err := d.request(g, c.ID, "")
+		if err == nil {
+			c.ID = r.ID // what was given may be the name of its job
+		}
 		switch {
 		case notFound(err), err == nil && !r.CancelledUntil.IsZero():
 			known = false

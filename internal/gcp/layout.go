@@ -39,7 +39,7 @@ var Indexes = []Index{
 	{Requests, []string{"wakeAt"}},                       // Due
 	{Requests, []string{"outbox"}},                       // Unsent
 	{Resources, []string{"name"}},                        // Resources
-	{Requests, []string{"recent"}},                       // Recent, by its filter
+	{Requests, []string{"recent"}},                       // List, by its filter
 	{Requests, []string{"resource", "recent"}},
 	{Requests, []string{"status", "recent"}},
 	{Requests, []string{"resource", "status", "recent"}},
@@ -113,7 +113,7 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 		fields["state"] = stringValue(string(r.State))
 		fields["order"] = stringValue(r.Order)
 	}
-	if recent := r.RecentKey(); recent != "" {
+	if recent := r.ListKey(); recent != "" {
 		fields["recent"], fields["status"] = stringValue(recent), stringValue(r.Status())
 	}
 	if r.Reservation.Job != "" {

@@ -59,7 +59,7 @@ func TestQueryFields(t *testing.T) {
 		Letters: []ledger.Letter{{ID: "1", Time: at, Sent: true}, {ID: "2", Time: at.Add(time.Second)}, {ID: "3", Time: at.Add(time.Minute)}},
 	}
 	r.State, r.Times.Received, r.Reservation.Job = lifecycle.Waiting, time.Unix(1, 0), "projects/p/locations/l/customJobs/77"
-	const recent = "9223372035854775802-k"
+	const recent = "9223372036853775807-k"
 	for _, test := range []struct {
 		name   string
 		change func()
@@ -120,8 +120,8 @@ func TestIndexes(t *testing.T) {
 	for _, q := range []query{
 		lineQuery("r", "s", "a"), lineQuery("r", "s", ""), stateQuery("r", "S", "a"), stateQuery("r", "S", ""),
 		dueQuery(time.Now()), unsentQuery(), resourcesQuery("a"), resourcesQuery(""), jobQuery("7"),
-		recentQuery(ledger.Filter{}, ""), recentQuery(ledger.Filter{Resource: "r"}, "a"), recentQuery(ledger.Filter{Statuses: []string{"S"}}, "a"),
-		recentQuery(ledger.Filter{Statuses: []string{"S", "T"}}, "a"), recentQuery(ledger.Filter{Resource: "r", Statuses: []string{"S", "T"}}, "a"),
+		listQuery(ledger.Filter{}, ""), listQuery(ledger.Filter{Resource: "r"}, "a"), listQuery(ledger.Filter{Statuses: []string{"S"}}, "a"),
+		listQuery(ledger.Filter{Statuses: []string{"S", "T"}}, "a"), listQuery(ledger.Filter{Resource: "r", Statuses: []string{"S", "T"}}, "a"),
 	} {
 		index := Index{Collection: q.from}
 		for _, f := range q.filters {

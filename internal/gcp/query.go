@@ -88,12 +88,12 @@ func stateQuery(resource string, state lifecycle.State, after string) query {
 	return q.past("order", after)
 }
 
-// Recent implements [ledger.Ledger].
-func (l *Ledger) Recent(ctx context.Context, f ledger.Filter, after string, limit int) ([]*ledger.Record, error) {
-	return l.records(ctx, recentQuery(f, after), limit)
+// List implements [ledger.Ledger].
+func (l *Ledger) List(ctx context.Context, f ledger.Filter, after string, limit int) ([]*ledger.Record, error) {
+	return l.records(ctx, listQuery(f, after), limit)
 }
 
-func recentQuery(f ledger.Filter, after string) query {
+func listQuery(f ledger.Filter, after string) query {
 	q := query{from: Requests, order: "recent"}
 	if f.Resource != "" {
 		q.filters = append(q.filters, where("resource", firestorepb.StructuredQuery_FieldFilter_EQUAL, stringValue(f.Resource)))

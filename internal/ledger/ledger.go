@@ -129,11 +129,11 @@ type Ledger interface {
 	// InState returns records of a resource in a state, in order of their order
 	// key, those after the given one ("" for the first).
 	InState(ctx context.Context, resource string, state lifecycle.State, after string, limit int) ([]*Record, error)
-	// Recent returns records that pass a filter, in order of their RecentKey, the
+	// List returns records that pass a filter, in order of their ListKey, the
 	// latest received first, those after the given one ("" for the first). A record
 	// written by a release that did not keep this order is missing until it is
 	// written again.
-	Recent(ctx context.Context, f Filter, after string, limit int) ([]*Record, error)
+	List(ctx context.Context, f Filter, after string, limit int) ([]*Record, error)
 	// OfJob returns the records whose present job has this number (see
 	// [JobNumber]), in order of their keys. Jobs of two regions may share one.
 	OfJob(ctx context.Context, number string, limit int) ([]message.Key, error)

@@ -25,11 +25,11 @@ func Indexes(ctx context.Context, l Ledger) Finding {
 		{"resources by name", func() error { _, err := l.Resources(ctx, "", 1); return err }},
 		{"requests by line", func() error { _, err := l.Line(ctx, nobody, "none", "", 1); return err }},
 		{"requests by state", func() error { _, err := l.InState(ctx, nobody, lifecycle.Waiting, "", 1); return err }},
-		{"requests by time", func() error { _, err := l.Recent(ctx, ledger.Filter{}, "", 1); return err }},
-		{"requests by resource and time", func() error { _, err := l.Recent(ctx, ledger.Filter{Resource: nobody}, "", 1); return err }},
-		{"requests by status and time", func() error { _, err := l.Recent(ctx, ledger.Filter{Statuses: statuses}, "", 1); return err }},
+		{"requests by time", func() error { _, err := l.List(ctx, ledger.Filter{}, "", 1); return err }},
+		{"requests by resource and time", func() error { _, err := l.List(ctx, ledger.Filter{Resource: nobody}, "", 1); return err }},
+		{"requests by status and time", func() error { _, err := l.List(ctx, ledger.Filter{Statuses: statuses}, "", 1); return err }},
 		{"requests by resource, status and time", func() error {
-			_, err := l.Recent(ctx, ledger.Filter{Resource: nobody, Statuses: statuses}, "", 1)
+			_, err := l.List(ctx, ledger.Filter{Resource: nobody, Statuses: statuses}, "", 1)
 			return err
 		}},
 		{"requests by job", func() error { _, err := l.OfJob(ctx, "none", 1); return err }},

@@ -11,7 +11,8 @@
 //	/pools          persistent resources: pools, use per shape, foreign jobs
 //	/queue          waiting requests in order, each with its reason as of now
 //	/requests       requests in a state
-//	/requests/{id}  one request and its history
+//	/recent         requests and refused messages, the latest received first
+//	/requests/{id}  one request and its history, by its id or by its job
 //	/explain        POST a message: what would happen to it now
 //
 // # Live

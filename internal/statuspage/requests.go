@@ -118,7 +118,7 @@ func (d *door) homes(r *http.Request, from cursor) (names []string, now time.Tim
 
 func summary(rec *ledger.Record) Summary {
 	return Summary{
-		ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, State: rec.State, Resource: rec.Resource,
+		ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, State: lifecycle.State(rec.Status()), Resource: rec.Resource,
 		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask, Reason: rec.Why,
 		Job: rec.Reservation.Job, JobState: rec.JobState, Times: rec.Times,
 	}
@@ -132,12 +132,21 @@ func (d *door) request(r *http.Request) (any, error) {
 	}
 	kinds := []message.Kind{message.KindRequest, message.KindMessage, message.KindAnswer}
 	if kind != "" {
-		if !slices.Contains(kinds, kind) {
-			return nil, invalid("kind", "Want request, message or answer.")
+		if !slices.Contains(kinds, kind) && kind != kindJob {
+			return nil, invalid("kind", "Want request, message, answer or job.")
 		}
 		kinds = []message.Kind{kind}
 	}
-	rec, res, now, err := d.find(r.Context(), tenant, id, kinds)
+	var rec *ledger.Record
+	var res *ledger.Resource
+	var now time.Time
+	var err error
+	if kind != kindJob {
+		rec, res, now, err = d.find(r.Context(), tenant, id, kinds)
+	}
+	if err == nil && rec == nil && (kind == "" || kind == kindJob) {
+		rec, res, now, err = d.ofJob(r.Context(), tenant, id)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -149,13 +158,23 @@ func (d *door) request(r *http.Request) (any, error) {
 	return d.tell(r.Context(), rec, res, now)
 }
 
+// kindJob is the kind of an id that is the name or number of a request's job.
+const kindJob message.Kind = "job"
+
 // find looks a request up under each kind of id, and reads the one that is meant
 // (see [ledger.Preferred]) together with its resource.
 func (d *door) find(ctx context.Context, tenant, id string, kinds []message.Kind) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
-	names := ledger.Names{}
+	var keys []message.Key
 	for _, kind := range kinds {
-		names.Records = append(names.Records, message.KeyOf(tenant, kind, id))
+		keys = append(keys, message.KeyOf(tenant, kind, id))
 	}
+	return d.read(ctx, keys)
+}
+
+// read returns the record that is meant, of those that are there, together with
+// its resource.
+func (d *door) read(ctx context.Context, keys []message.Key) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
+	names := ledger.Names{Records: keys}
 	read := func() error {
 		return ledger.Read(ctx, d.ledger, names, func(tx ledger.Tx) {
 			res, now = nil, tx.Now()

@@ -46,7 +46,8 @@ var routes = []Route{
 	{"GET", "/pools", "persistent resources: pools, use per shape, foreign jobs (resource, after, limit)"},
 	{"GET", "/queue", "waiting requests in order, each with its reason as of now (resource, after, limit)"},
 	{"GET", "/requests", "requests in a state, all live ones without (resource, state, after, limit)"},
-	{"GET", "/requests/{id}", "one request and its history (kind, tenant)"},
+	{"GET", "/recent", "requests and refused messages, the latest first (resource, state, since, prefix, after, limit)"},
+	{"GET", "/requests/{id}", "one request and its history, by its id or by its job (kind, tenant)"},
 	{"POST", "/explain", `what would happen to a message {"data": base64, "attributes": {}} now (tenant)`},
 }
 
@@ -62,7 +63,7 @@ func New(q Quoter, l ledger.Ledger, info Info) http.Handler {
 	d := &door{quoter: q, ledger: l, info: info}
 	answers := map[string]func(*http.Request) (any, error){
 		"/": d.index, "/health": d.health, "/pools": d.pools, "/queue": d.queue,
-		"/requests": d.requests, "/requests/{id}": d.request, "/explain": d.explain,
+		"/requests": d.requests, "/recent": d.recent, "/requests/{id}": d.request, "/explain": d.explain,
 	}
 	mux := http.NewServeMux()
 	for _, r := range routes {

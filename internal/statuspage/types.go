@@ -171,7 +171,7 @@ type Live struct {
 	ContradictedSince time.Time          `json:"contradictedSince,omitzero"` // since when it can, as it looks, never fit
 }
 
-// Requests is the answer of /requests.
+// Requests is the answer of /requests and of /recent.
 type Requests struct {
 	AsOf     time.Time `json:"asOf"`
 	Requests []Summary `json:"requests"`
@@ -183,7 +183,7 @@ type Summary struct {
 	ID          string           `json:"id"`
 	Kind        message.Kind     `json:"kind"`
 	Tenant      string           `json:"tenant"`
-	State       lifecycle.State  `json:"state"`
+	State       lifecycle.State  `json:"state"` // REFUSED or QUOTED for the answer to a message that made no request
 	Resource    string           `json:"resource,omitempty"`
 	DisplayName string           `json:"displayName,omitempty"`
 	Priority    int              `json:"priority,omitempty"`

@@ -52,7 +52,7 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) 
 		"Due":                testDue,
 		"Unsent":             testUnsent,
 		"InState":            testInState,
-		"Recent":             testRecent,
+		"List":               testList,
 		"OfJob":              testOfJob,
 		"Resources":          testResources,
 		"QueryFollowsChange": testQueryFollowsChange,

@@ -17,7 +17,7 @@ func received(key message.Key, resource string, state lifecycle.State, second in
 	return r
 }
 
-func testRecent(t *testing.T, l ledger.Ledger) {
+func testList(t *testing.T, l ledger.Ledger) {
 	// Keys run against the order, so that the one cannot be taken for the other.
 	first, second := received("k5", pool, lifecycle.Succeeded, 1), received("k4", pool, lifecycle.Running, 2)
 	third, fourth := received("k3", other, lifecycle.Running, 3), received("k2", pool, lifecycle.Waiting, 4)
@@ -29,7 +29,8 @@ func testRecent(t *testing.T, l ledger.Ledger) {
 	}
 	never := received("never", pool, lifecycle.Waiting, 0)
 	never.Times.Received = time.Time{}
-	write(t, l, first, second, third, fourth, later, refused, quoted, never)
+	tombstone := received("tomb", pool, lifecycle.None, 7)
+	write(t, l, tombstone, first, second, third, fourth, later, refused, quoted, never)
 	all := []*ledger.Record{quoted, refused, later, fourth, third, second, first}
 	running, waiting := string(lifecycle.Running), string(lifecycle.Waiting)
 	for i, test := range []struct {
@@ -40,20 +41,20 @@ func testRecent(t *testing.T, l ledger.Ledger) {
 	}{
 		{ledger.Filter{}, "", 10, all},
 		{ledger.Filter{}, "", 3, all[:3]},
-		{ledger.Filter{}, all[2].RecentKey(), 10, all[3:]},
-		{ledger.Filter{}, first.RecentKey(), 10, nil},
+		{ledger.Filter{}, all[2].ListKey(), 10, all[3:]},
+		{ledger.Filter{}, first.ListKey(), 10, nil},
 		{ledger.Filter{}, "", 0, nil},
 		{ledger.Filter{Resource: pool}, "", 10, []*ledger.Record{later, fourth, second, first}}, // an answer is of no resource
-		{ledger.Filter{Resource: pool}, later.RecentKey(), 1, []*ledger.Record{fourth}},
+		{ledger.Filter{Resource: pool}, later.ListKey(), 1, []*ledger.Record{fourth}},
 		{ledger.Filter{Resource: pool + "-2"}, "", 10, nil},
 		{ledger.Filter{Statuses: []string{running}}, "", 10, []*ledger.Record{third, second}},
 		{ledger.Filter{Statuses: []string{"REFUSED"}}, "", 10, []*ledger.Record{refused}},
 		{ledger.Filter{Statuses: []string{running, waiting, "QUOTED"}}, "", 10, []*ledger.Record{quoted, later, fourth, third, second}},
-		{ledger.Filter{Statuses: []string{running, waiting}}, third.RecentKey(), 10, []*ledger.Record{second}},
+		{ledger.Filter{Statuses: []string{running, waiting}}, third.ListKey(), 10, []*ledger.Record{second}},
 		{ledger.Filter{Resource: other, Statuses: []string{running}}, "", 10, []*ledger.Record{third}},
 		{ledger.Filter{Resource: pool, Statuses: []string{running, waiting}}, "", 2, []*ledger.Record{later, fourth}},
 	} {
-		got, err := l.Recent(t.Context(), test.filter, test.after, test.limit)
+		got, err := l.List(t.Context(), test.filter, test.after, test.limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +63,7 @@ func testRecent(t *testing.T, l ledger.Ledger) {
 		}
 	}
 	// Whole records, as they were written.
-	got, err := l.Recent(t.Context(), ledger.Filter{}, "", 1)
+	got, err := l.List(t.Context(), ledger.Filter{}, "", 1)
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
@@ -71,7 +72,7 @@ func testRecent(t *testing.T, l ledger.Ledger) {
 	// A record moves between statuses, and never in the order.
 	second.State = lifecycle.Failed
 	write(t, l, second)
-	got, err = l.Recent(t.Context(), ledger.Filter{Statuses: []string{string(lifecycle.Failed), running}}, "", 10)
+	got, err = l.List(t.Context(), ledger.Filter{Statuses: []string{string(lifecycle.Failed), running}}, "", 10)
 	if err != nil || fmt.Sprint(keysOf(got...)) != "[k3 k4]" {
 		t.Errorf("after a move: %v, %v", keysOf(got...), err)
 	}

@@ -11,7 +11,7 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A Filter says which records [Ledger.Recent] returns.
+// A Filter says which records [Ledger.List] returns.
 type Filter struct {
 	Resource string   // full name; "" for all, and for records without one
 	Statuses []string // of [Record.Status], at most 30; none for all
@@ -22,13 +22,14 @@ func Statuses() (all []string) {
 	for _, s := range lifecycle.States {
 		all = append(all, string(s))
 	}
-	return append(all, refused, quoted)
+	return append(all, refused, quoted, noted)
 }
 
 // What stands for the state of an answer, which has none.
 const (
 	refused = "REFUSED" // the message made no request
 	quoted  = "QUOTED"  // a dry run
+	noted   = "NOTED"   // a cancel under whose id nothing has come yet
 )
 
 // Status is the record's state, or what kind of answer it is.
@@ -38,14 +39,17 @@ func (r *Record) Status() string {
 		return string(r.State)
 	case len(r.Letters) > 0 && r.Letters[0].Type == message.Quoted:
 		return quoted
+	case len(r.Letters) > 0 && r.Letters[0].Type == message.Noted:
+		return noted
 	}
 	return refused
 }
 
-// RecentKey orders records by when they were received, the latest first, and then
-// by key. It never changes. It is "" for a record that was never received.
-func (r *Record) RecentKey() string {
-	if r.Times.Received.IsZero() {
+// ListKey orders records by when they were received, the latest first, and then
+// by key. It never changes. It is "" for a record that is in no list: a tombstone,
+// since nothing has come under its id yet.
+func (r *Record) ListKey() string {
+	if r.Times.Received.IsZero() || r.Tombstone() {
 		return ""
 	}
 	return fmt.Sprintf("%019d-%s", math.MaxInt64-r.Times.Received.UnixMicro(), r.Key)
@@ -55,13 +59,13 @@ func (r *Record) RecentKey() string {
 // its record: Vertex AI names the project of a job now by id, now by number.
 func JobNumber(job string) string { return job[strings.LastIndexByte(job, '/')+1:] }
 
-// Recent implements [Ledger].
-func (m *Mem) Recent(ctx context.Context, f Filter, after string, limit int) ([]*Record, error) {
+// List implements [Ledger].
+func (m *Mem) List(ctx context.Context, f Filter, after string, limit int) ([]*Record, error) {
 	records, err := m.query(ctx, "recent", limit, func(r *Record) bool {
-		return r.RecentKey() > after &&
+		return r.ListKey() > after &&
 			(f.Resource == "" || r.Resource == f.Resource && r.State != lifecycle.None) &&
 			(len(f.Statuses) == 0 || slices.Contains(f.Statuses, r.Status()))
-	}, func(a, b *Record) int { return strings.Compare(a.RecentKey(), b.RecentKey()) })
+	}, func(a, b *Record) int { return strings.Compare(a.ListKey(), b.ListKey()) })
 	for i, r := range records {
 		records[i] = r.Clone()
 	}

@@ -1,0 +1,147 @@
+package statuspage
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+const (
+	// recentRead is how many records are read at once: each can hold a
+	// specification of 256 KiB, and a function has 512 MiB for 20 calls.
+	recentRead = 20
+	// recentScan bounds the records read for one page. A prefix that few ids have
+	// shows little of many.
+	recentScan = 400
+)
+
+// A recentFilter is what the parameters of /recent ask for.
+type recentFilter struct {
+	resources []string // full names; "" alone for all
+	statuses  []string
+	since     time.Time
+	prefix    string
+}
+
+func (d *door) recentFilter(r *http.Request) (f recentFilter, err error) {
+	q := r.URL.Query()
+	if f.resources, err = d.resources(r); err != nil {
+		return f, err
+	}
+	if f.resources == nil {
+		f.resources = []string{""}
+	}
+	all := ledger.Statuses()
+	for _, word := range strings.FieldsFunc(strings.ToUpper(strings.Join(q["state"], ",")), func(c rune) bool { return c == ',' }) {
+		if !slices.Contains(all, word) {
+			return f, invalid("state", "Want some of "+strings.Join(all, ", ")+", separated by commas.")
+		}
+		f.statuses = append(f.statuses, word)
+	}
+	slices.Sort(f.statuses)
+	f.statuses = slices.Compact(f.statuses)
+	if s := q.Get("since"); s != "" {
+		if f.since, err = time.Parse(time.RFC3339, s); err != nil {
+			return f, invalid("since", "Want a time of RFC 3339, such as 2026-01-31T15:04:05Z.")
+		}
+	}
+	f.prefix = q.Get("prefix")
+	return f, nil
+}
+
+// recent lists requests and answers, the latest received first.
+func (d *door) recent(r *http.Request) (any, error) {
+	from, limit, err := page(r)
+	if err != nil {
+		return nil, err
+	}
+	filter, err := d.recentFilter(r)
+	if err != nil {
+		return nil, err
+	}
+	list := Requests{Requests: []Summary{}}
+	if list.AsOf, _, err = d.now(r.Context()); err != nil {
+		return nil, err
+	}
+	after := from.Order
+	for scanned := 0; scanned < recentScan; {
+		most := min(recentRead, limit+1)
+		recs, err := d.readRecent(r.Context(), filter, after, most)
+		if err != nil {
+			return nil, err
+		}
+		for _, rec := range recs {
+			if rec.Times.Received.Before(filter.since) {
+				return list, nil
+			}
+			if strings.HasPrefix(rec.ID, filter.prefix) {
+				if len(list.Requests) == limit {
+					list.Next = cursor{Order: after}.text()
+					return list, nil
+				}
+				list.Requests = append(list.Requests, summary(rec))
+			}
+			after = rec.ListKey()
+		}
+		if len(recs) < most {
+			return list, nil
+		}
+		scanned += len(recs)
+	}
+	list.Next = cursor{Order: after}.text()
+	return list, nil
+}
+
+// readRecent returns the next records of all resources that are asked for.
+func (d *door) readRecent(ctx context.Context, f recentFilter, after string, limit int) ([]*ledger.Record, error) {
+	var all []*ledger.Record
+	for _, name := range f.resources {
+		recs, err := d.ledger.List(ctx, ledger.Filter{Resource: name, Statuses: f.statuses}, after, limit)
+		if err != nil {
+			return nil, fmt.Errorf("list recent requests: %w", err)
+		}
+		all = append(all, recs...)
+	}
+	slices.SortFunc(all, func(a, b *ledger.Record) int { return strings.Compare(a.ListKey(), b.ListKey()) })
+	return all[:min(limit, len(all))], nil
+}
+
+// ofJob finds the request of a tenant whose present job is meant: the full name
+// of a job, with the project's id or number, or its number alone.
+func (d *door) ofJob(ctx context.Context, tenant, job string) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
+	part := strings.Split(job, "/")
+	number := part[len(part)-1]
+	if len(part) != 1 && (len(part) != 6 || part[0] != "projects" || part[2] != "locations" || part[4] != "customJobs") ||
+		number == "" || strings.Trim(number, "0123456789") != "" {
+		return nil, nil, now, nil
+	}
+	keys, err := d.ledger.OfJob(ctx, number, maxOfJob)
+	if err != nil {
+		return nil, nil, now, fmt.Errorf("find the request of job %s: %w", number, err)
+	}
+	for _, key := range keys {
+		rec, res, now, err = d.read(ctx, []message.Key{key})
+		if err != nil || rec != nil && rec.Tenant == tenant && rec.State != lifecycle.None && sameJob(part, rec.Reservation.Job) {
+			return rec, res, now, err
+		}
+	}
+	return nil, nil, now, nil
+}
+
+// maxOfJob bounds the requests that are read for one job number. Only jobs of
+// different regions can share one.
+const maxOfJob = 10
+
+// sameJob compares what of a job's name is known: its number was found already,
+// and the project may be given by its id or by its number.
+func sameJob(given []string, job string) bool {
+	part := strings.Split(job, "/")
+	return len(given) == 1 || len(part) == 6 && part[3] == given[3]
+}
