@@ -34,6 +34,9 @@ type cancelling struct {
 }
 
 func (c *cancelCmd) Run(g *globals) error {
+	if _, err := c.body(message.Kind(c.Kind)); err != nil { // whatever is wrong with it, before anybody is asked
+		return err
+	}
 	if err := g.writable(); err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/url"
 
@@ -9,28 +11,24 @@ import (
 	"example.com/berth/internal/statuspage"
 )
 
-type explainCmd struct{ job }
+type explainCmd struct {
+	jobFile
+	NoCheck bool `help:"Ask about the file without checking it here."`
+}
 
 // Help is shown below the flags.
 func (explainCmd) Help() string {
-	return "Ends with 0 if the job would start now, 4 if it would have to wait, 3 if it would be refused."
+	return `Ends with 0 if the job would start now, 4 if it would have to wait, 3 if it would be refused.
+
+A file that a deployment would refuse whatever its pools is refused here, without asking. Where there is no deployment to ask, see check.`
 }
 
 func (c *explainCmd) Run(g *globals) error {
-	d, err := g.open()
+	p, err := c.prepare(g)
 	if err != nil {
 		return err
 	}
-	data, err := c.read(g)
-	if err != nil {
-		return err
-	}
-	attributes, err := c.attributes()
-	if err != nil {
-		return err
-	}
-	var q statuspage.Quote
-	text, err := d.post(g.ctx, statuspage.Message{Data: data, Attributes: attributes}, &q, url.Values{"tenant": {g.Tenant}}, "explain")
+	q, text, err := c.quote(g, p)
 	if err != nil {
 		return err
 	}
@@ -51,6 +49,32 @@ func (c *explainCmd) Run(g *globals) error {
 		problems(g.out, q.Warnings)
 	}
 	return verdict(q.Verdict)
+}
+
+// quote says what would become of the message: a refusal that was found here, or
+// the deployment's answer, with its text.
+func (c *explainCmd) quote(g *globals, p prepared) (q statuspage.Quote, text []byte, err error) {
+	if p.refused != nil && !c.NoCheck {
+		q = statuspage.Quote{Type: message.Refused, Outcome: message.Outcome{
+			Tenant: g.Tenant, ClaimedRequestID: p.refused.ClaimedID,
+			Verdict: string(admission.Refuse), Reason: &p.refused.Problems[0], Problems: p.refused.Problems,
+		}}
+		if text, err = json.Marshal(q); err != nil {
+			return q, nil, fmt.Errorf("encode output: %w", err)
+		}
+		return q, text, nil
+	}
+	d, err := g.open()
+	if err != nil {
+		if p.request != nil && !g.JSON {
+			p.print(g)
+			say(g.out, "Whether it fits is for a deployment to say.")
+		}
+		return q, nil, err
+	}
+	text, err = d.post(g.ctx, statuspage.Message{Data: p.data, Attributes: p.attributes}, &q, url.Values{"tenant": {g.Tenant}}, "explain")
+	q.Problems = byFlag(q.Problems)
+	return q, text, err
 }
 
 // sentence is the verdict in words.

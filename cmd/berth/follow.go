@@ -122,7 +122,7 @@ func (f *follower) show(r *statuspage.Request) (done bool, err error) {
 			}
 			continue
 		}
-		say(f.out, "%s  %-10s  %s", e.Time.Local().Format("15:04:05"), word(e.Type), detail(e))
+		say(f.out, "%s  %-10s  %s", e.Time.Local().Format("15:04:05 MST"), word(e.Type), detail(e))
 		if e.Type == message.Refused || e.Type == message.Rejected || e.Type == message.Quoted {
 			reasons(f.out, e.Outcome)
 		}

@@ -12,10 +12,10 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A job is the file of submit and explain, and the options that go with it. The
-// options travel as attributes of the message, so that the file is sent as it
-// is.
-type job struct {
+// A jobFile is the file of submit, check and explain, and the options that go
+// with it. The options travel as attributes of the message, so that the file is
+// sent as it is.
+type jobFile struct {
 	File string `arg:"" optional:"" default:"-" help:"CustomJob, CustomJobSpec, worker pool specs or envelope, in JSON or YAML; - for standard input."`
 
 	ID                 string            `name:"id" group:"Options:" placeholder:"ID" help:"Request id, under which a job is taken once."`
@@ -29,7 +29,7 @@ type job struct {
 }
 
 // attributes are the options as message attributes.
-func (j *job) attributes() (map[string]string, error) {
+func (j *jobFile) attributes() (map[string]string, error) {
 	a := map[string]string{}
 	set := func(name, value string) {
 		if value != "" {
@@ -61,7 +61,7 @@ func (j *job) attributes() (map[string]string, error) {
 }
 
 // read reads the file, to one byte more than a message can have.
-func (j *job) read(g *globals) (data []byte, err error) {
+func (j *jobFile) read(g *globals) (data []byte, err error) {
 	in, name := g.in, "standard input"
 	if j.File != "-" {
 		f, err := os.Open(j.File)

@@ -45,19 +45,25 @@ type cli struct {
 	globals
 
 	Submit  submitCmd  `cmd:"" help:"Check a job and publish it to the request topic."`
-	Show    showCmd    `cmd:"" help:"Show one request: its state, the reason, its history."`
+	List    listCmd    `cmd:"" help:"List running and recent requests, the latest first."`
+	Show    showCmd    `cmd:"" help:"Show one request, by its id or by its job: its state, the reason, its history."`
+	Check   checkCmd   `cmd:"" help:"Check a job file here, without a deployment."`
 	Explain explainCmd `cmd:"" help:"Say what would happen to a job now, without sending it."`
 	Pools   poolsCmd   `cmd:"" help:"Show the pools of the persistent resources and what is free."`
 	Queue   queueCmd   `cmd:"" help:"Show the waiting requests in order, each with its reason."`
 	Cancel  cancelCmd  `cmd:"" help:"Ask for the end of a request."`
 	Doctor  doctorCmd  `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
 	Repair  repairCmd  `cmd:"" help:"Mend what doctor found. Shows what it would do; does it with --yes."`
+
+	CheckSettings checkSettingsCmd `cmd:"" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`
+	Version       versionCmd       `cmd:"" help:"Print the version of this tool."`
 }
 
 // globals are the flags of every verb, and the world that they run in.
 type globals struct {
 	target
-	JSON bool `name:"json" help:"Write JSON instead of text."`
+	JSON        bool             `name:"json" help:"Write JSON instead of text."`
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version of this tool."`
 
 	ctx      context.Context
 	in       io.Reader
@@ -94,7 +100,7 @@ func runOn(behind reach, args []string, in io.Reader, out, errOut io.Writer) int
 	defer stop()
 	c := &cli{globals: globals{ctx: ctx, in: in, out: out, err: errOut, reach: behind}}
 	c.warn = func(format string, args ...any) { say(errOut, format, args...) }
-	parser, err := kong.New(c, kong.Name("berth"), kong.Description(description), kong.Writers(out, errOut))
+	parser, err := kong.New(c, kong.Name("berth"), kong.Description(description), kong.Vars{"version": versionText()}, kong.Writers(out, errOut))
 	if err == nil {
 		if len(args) == 0 {
 			args = []string{"--help"}

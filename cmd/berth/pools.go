@@ -17,12 +17,9 @@ type poolsCmd struct {
 }
 
 func (c *poolsCmd) Run(g *globals) error {
-	d, err := g.open()
-	if err != nil {
-		return err
-	}
 	all := statuspage.Pools{Resources: []statuspage.Resource{}}
-	all.Next, err = pages(g, d, "pools", c.Resource, c.Limit, func(p statuspage.Pools) (int, string) {
+	var err error
+	all.Next, err = pages(g, "pools", resourceQuery(c.Resource), c.Limit, func(p statuspage.Pools) (int, string) {
 		all.AsOf = p.AsOf
 		all.Resources = append(all.Resources, p.Resources...)
 		return len(all.Resources), p.Next
@@ -47,17 +44,18 @@ func (c *poolsCmd) Run(g *globals) error {
 
 // pages asks a list page by page until limit entries are there. add takes a
 // page in, and returns how many entries there are and the next cursor.
-func pages[P any](g *globals, d *door, route, resource string, limit int, add func(P) (int, string)) (next string, err error) {
+func pages[P any](g *globals, route string, query url.Values, limit int, add func(P) (int, string)) (next string, err error) {
 	if limit < 1 {
 		return "", usage("--limit %d: want 1 or more", limit)
 	}
+	d, err := g.open()
+	if err != nil {
+		return "", err
+	}
 	for have := 0; ; {
-		query := url.Values{"limit": {strconv.Itoa(min(limit-have, 200))}}
+		query.Set("limit", strconv.Itoa(min(limit-have, 200)))
 		if next != "" {
 			query.Set("after", next)
-		}
-		if resource != "" {
-			query.Set("resource", resource)
 		}
 		var p P
 		if _, err := d.get(g.ctx, &p, query, route); err != nil {
@@ -67,6 +65,13 @@ func pages[P any](g *globals, d *door, route, resource string, limit int, add fu
 			return next, nil
 		}
 	}
+}
+
+func resourceQuery(resource string) url.Values {
+	if resource == "" {
+		return url.Values{}
+	}
+	return url.Values{"resource": {resource}}
 }
 
 // more says that not everything was shown.
@@ -116,18 +121,23 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 		return
 	}
 	say(w, "")
-	t = newTable(w, "  SHAPE", "LIMIT", "HELD", "FOREIGN", "UNEXPLAINED", "FREE", "OVERDRAWN", "WAITING")
+	t = newTable(w, "  SHAPE", "LIMIT", "HELD", "FOREIGN", "UNEXPLAINED", "FREE", "WAITING")
 	for _, s := range r.Shapes {
-		t.row("  "+s.Shape.String(), s.Limit, s.Held, s.Foreign, s.Unexplained, s.Free, s.Overdrawn, s.Waiting)
+		t.row("  "+s.Shape.String(), s.Limit, s.Held, s.Foreign, s.Unexplained, s.Free, s.Waiting)
 	}
 	t.end()
+	for _, s := range r.Shapes {
+		if s.Overdrawn > 0 {
+			say(w, "  %d more of %s are in use than there are; nothing is admitted until they are free.", s.Overdrawn, s.Shape)
+		}
+	}
 	if len(r.Foreign) == 0 {
 		return
 	}
 	say(w, "")
 	t = newTable(w, "  FOREIGN JOB", "HAS")
 	for _, f := range r.Foreign {
-		t.row("  "+f.Job, asked(f.Ask))
+		t.row("  "+short(f.Job), asked(f.Ask))
 	}
 	t.end()
 }

@@ -13,12 +13,9 @@ type queueCmd struct {
 }
 
 func (c *queueCmd) Run(g *globals) error {
-	d, err := g.open()
-	if err != nil {
-		return err
-	}
 	all := statuspage.Queue{Waiting: []statuspage.Waiter{}}
-	all.Next, err = pages(g, d, "queue", c.Resource, c.Limit, func(q statuspage.Queue) (int, string) {
+	var err error
+	all.Next, err = pages(g, "queue", resourceQuery(c.Resource), c.Limit, func(q statuspage.Queue) (int, string) {
 		all.AsOf = q.AsOf
 		all.Waiting = append(all.Waiting, q.Waiting...)
 		return len(all.Waiting), q.Next

@@ -14,11 +14,14 @@ import (
 )
 
 type showCmd struct {
-	ID   string `arg:"" help:"Request id, or the id of the message where the request has none."`
-	Kind string `enum:"request,message,answer," default:"" placeholder:"request|message|answer" help:"What kind of id it is; by default the first of these that is known."`
+	ID   string `arg:"" help:"Request id, or the id of the message where the request has none, or the name or number of its job."`
+	Kind string `enum:"request,message,answer,job," default:"" placeholder:"request|message|answer|job" help:"What kind of id it is; by default the first of these that is known."`
 }
 
 func (c *showCmd) Run(g *globals) error {
+	if c.ID == "" {
+		return usage("the id is empty")
+	}
 	d, err := g.open()
 	if err != nil {
 		return err
@@ -48,9 +51,6 @@ func (d *door) request(g *globals, id, kind string) (r statuspage.Request, text 
 	query := url.Values{"tenant": {g.Tenant}}
 	if kind != "" {
 		query.Set("kind", kind)
-	}
-	if id == "" {
-		return r, nil, usage("the id is empty")
 	}
 	text, err = d.get(g.ctx, &r, query, "requests", id)
 	return r, text, err
@@ -147,6 +147,15 @@ func times(row func(string, any), r statuspage.Request) {
 	}
 }
 
+// historyDetail names a job by its number: the head of the page has its name.
+func historyDetail(e statuspage.Event) string {
+	text := strings.TrimSpace(detail(e))
+	if text != "" && text == e.Outcome.Job {
+		return "job " + short(text)
+	}
+	return text
+}
+
 // history writes one row per event.
 func history(w io.Writer, events []statuspage.Event) {
 	if len(events) == 0 {
@@ -159,7 +168,7 @@ func history(w io.Writer, events []statuspage.Event) {
 		if !e.Sent {
 			sent = "not yet"
 		}
-		t.row(e.Sequence, clock(e.Time), word(e.Type), sent, strings.TrimSpace(detail(e)))
+		t.row(e.Sequence, clock(e.Time), word(e.Type), sent, historyDetail(e))
 	}
 	t.end()
 	for _, e := range events {

@@ -9,7 +9,7 @@ import (
 )
 
 type submitCmd struct {
-	job
+	jobFile
 	NoCheck bool          `help:"Publish the file without checking it here."`
 	Follow  bool          `help:"Wait for the end and print each event. Ctrl-C stops the waiting, not the job."`
 	Every   time.Duration `default:"1s" help:"With --follow, how often to ask."`
@@ -31,48 +31,39 @@ type submission struct {
 }
 
 func (c *submitCmd) Run(g *globals) error {
-	if err := g.writable(); err != nil {
-		return err
-	}
 	if c.Every <= 0 {
 		return usage("--every %s: want more than 0", c.Every)
 	}
+	p, err := c.prepare(g)
+	if err != nil {
+		return err
+	}
+	if p.refused != nil && !c.NoCheck {
+		return c.bad(g, p)
+	}
+	if err := g.writable(); err != nil {
+		return err
+	}
 	var d *door
 	if c.Follow { // before anything is sent: a job that cannot be watched is a surprise
-		var err error
 		if d, err = g.open(); err != nil {
 			return err
 		}
 	}
-	data, err := c.read(g)
-	if err != nil {
-		return err
-	}
-	attributes, err := c.attributes()
-	if err != nil {
-		return err
-	}
-	req, refused, err := check(data, attributes)
-	if err != nil {
-		return err
-	}
-	if refused != nil && !c.NoCheck {
-		return c.bad(g, refused)
-	}
 	s := submission{Kind: message.KindRequest, Topic: g.topicName()}
 	dry := c.DryRun
 	switch {
-	case req != nil:
-		s.ID, dry = req.RequestID, req.DryRun
-		remarks(g, req.Warnings)
-	case refused != nil:
-		s.ID = refused.ClaimedID
+	case p.request != nil:
+		s.ID, dry = p.request.RequestID, p.request.DryRun
+		remarks(g, p.request.Warnings)
+	case p.refused != nil:
+		s.ID = p.refused.ClaimedID
 	}
 	if s.ID == "" {
 		s.ID = newID()
-		attributes["berth-request-id"] = s.ID
+		p.attributes["berth-request-id"] = s.ID
 	}
-	if s.MessageID, err = g.publish(data, attributes); err != nil {
+	if s.MessageID, err = g.publish(p.data, p.attributes); err != nil {
 		return err
 	}
 	if dry { // it makes no request; its answer is kept under the message
@@ -92,19 +83,15 @@ func (c *submitCmd) Run(g *globals) error {
 }
 
 // bad reports a job that the deployment would refuse.
-func (c *submitCmd) bad(g *globals, r *message.Refusal) error {
+func (c *submitCmd) bad(g *globals, p prepared) error {
 	if g.JSON {
-		if err := printJSON(g.out, map[string]any{"problems": r.Problems}); err != nil {
+		if err := printJSON(g.out, map[string]any{"problems": p.refused.Problems}); err != nil {
 			return err
 		}
 		return &quit{code: exitRefused}
 	}
-	name := c.File
-	if name == "-" {
-		name = "standard input"
-	}
-	say(g.err, "%s was not sent; it would be refused:", name)
-	problems(g.err, r.Problems)
+	say(g.err, "%s was not sent; it would be refused:", p.name)
+	problems(g.err, p.refused.Problems)
 	return &quit{code: exitRefused}
 }
 

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 
@@ -31,37 +30,6 @@ func line(s string) string {
 // say writes one line of text.
 func say(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, line(fmt.Sprintf(format, args...))) //nolint:errcheck // a reader that left wants no more
-}
-
-// A table aligns rows of cells.
-type table struct{ w *tabwriter.Writer }
-
-func newTable(out io.Writer, heads ...string) table {
-	t := table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
-	if len(heads) > 0 {
-		heads = slices.Clone(heads)
-		t.row(anys(heads)...)
-	}
-	return t
-}
-
-func (t table) row(cells ...any) {
-	for i, c := range cells {
-		if i > 0 {
-			fmt.Fprint(t.w, "\t")
-		}
-		fmt.Fprint(t.w, line(fmt.Sprint(c)))
-	}
-	_, _ = fmt.Fprintln(t.w) // as say
-}
-
-func (t table) end() { _ = t.w.Flush() } // as say
-
-func anys(s []string) (a []any) {
-	for _, v := range s {
-		a = append(a, v)
-	}
-	return a
 }
 
 // printJSON writes a value as one line, for programs that read by lines.
@@ -97,7 +65,7 @@ func clock(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Local().Format("2006-01-02 15:04:05")
+	return t.Local().Format("2006-01-02 15:04:05 MST")
 }
 
 // asked writes what a job needs: 2 x n1-standard-4/pd-ssd:100.

@@ -100,7 +100,7 @@ func assemble(cfg Config, log *slog.Logger, c *controller.Controller, l ledger.L
 	return &App{
 		cfg: cfg, log: log, controller: c, now: time.Now, large: make(chan struct{}, 1),
 		status: statuspage.New(c, l, statuspage.Info{
-			Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: version(),
+			Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: Version(),
 			DefaultResource: cfg.DefaultResource, Policy: cfg.controller().Policy, OutcomeTopic: cfg.OutcomeTopic,
 			Keep:       cfg.controller().Keep,
 			AllTenants: cfg.StatusAllTenants,
@@ -114,9 +114,9 @@ func (a *App) budget() time.Duration {
 	return min(a.cfg.Tick-a.cfg.Tick/10, a.cfg.Timeout-a.cfg.Timeout/5)
 }
 
-// version is the module's version, or the commit it was built from; "unknown"
-// where the build had neither, as in a cloud build.
-func version() string {
+// Version is the module's version, or the commit it was built from; "unknown"
+// where the build had neither, as in a cloud build or under go run.
+func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -76,7 +76,7 @@ var rooms = []room{
 		list(wireTypes, "cloud.google.com/go/pubsub/v2/...", "google.golang.org/...", "connectrpc.com/vanguard/...", "go.yaml.in/yaml/...",
 			"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"),
 		"the surroundings of the function, which it runs as it would be deployed"},
-	{"cmd/berth", list("internal/admission", "internal/capacity", "internal/controller", "internal/gcp", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/localstack/statefile", "internal/message", "internal/repair", "internal/statuspage", "internal/vertex"),
+	{"cmd/berth", list("internal/admission", "internal/app", "internal/capacity", "internal/controller", "internal/gcp", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/localstack/statefile", "internal/message", "internal/repair", "internal/statuspage", "internal/vertex"),
 		list("cloud.google.com/go/pubsub/v2/...", "google.golang.org/api/option", "google.golang.org/api/idtoken", "google.golang.org/grpc/...", "github.com/alecthomas/kong", "go.yaml.in/yaml/...", "golang.org/x/..."),
 		"it asks the Status door and publishes; only repair verbs open the ledger"},
 	{"internal/chaos", list("internal/admission", "internal/gcp", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/localstack", "internal/localstack/emulator", "internal/message", "internal/vertex", "internal/vertex/fakevertex"),

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"strings"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
+)
+
+type checkCmd struct{ jobFile }
+
+// Help is shown below the flags.
+func (checkCmd) Help() string {
+	return `Says what is wrong with the file and the options, or what the job asks for. Nothing is asked of a deployment, so whether it fits is not said: see explain.
+
+Ends with 0 if a deployment would take the message, with 3 if it would refuse it.`
+}
+
+// A checked is what check prints with --json.
+type checked struct {
+	Valid              bool              `json:"valid"`
+	RequestID          string            `json:"requestId,omitempty"`
+	PersistentResource string            `json:"persistentResource,omitempty"`
+	Ask                capacity.Ask      `json:"ask,omitempty"`
+	Problems           []message.Problem `json:"problems,omitempty"`
+	Warnings           []message.Problem `json:"warnings,omitempty"`
+}
+
+func (c *checkCmd) Run(g *globals) error {
+	p, err := c.prepare(g)
+	if err != nil {
+		return err
+	}
+	if g.JSON {
+		out := checked{Valid: p.refused == nil}
+		if p.refused != nil {
+			out.Problems = p.refused.Problems
+		} else {
+			out.RequestID, out.PersistentResource = p.request.RequestID, p.request.PersistentResource
+			out.Ask, out.Warnings = p.request.Ask, p.request.Warnings
+		}
+		if err := pretty(g.out, out); err != nil {
+			return err
+		}
+	} else {
+		p.print(g)
+	}
+	if p.refused != nil {
+		return &quit{code: exitRefused}
+	}
+	return nil
+}
+
+// A prepared is a message to send, and what a check of it here has found: one of
+// request and refused is set.
+type prepared struct {
+	name       string // of the file
+	data       []byte
+	attributes map[string]string
+	request    *message.Request
+	refused    *message.Refusal
+}
+
+// prepare reads the file and checks it with the options, as a deployment will.
+// Nothing is asked of anybody.
+func (j *jobFile) prepare(g *globals) (p prepared, err error) {
+	if p.attributes, err = j.attributes(); err != nil {
+		return p, err
+	}
+	if p.data, err = j.read(g); err != nil {
+		return p, err
+	}
+	if p.name = j.File; p.name == "-" {
+		p.name = "standard input"
+	}
+	if p.request, p.refused, err = check(p.data, p.attributes); err != nil {
+		return p, err
+	}
+	if p.refused != nil {
+		p.refused = &message.Refusal{ClaimedID: p.refused.ClaimedID, Problems: byFlag(p.refused.Problems)}
+	}
+	return p, nil
+}
+
+// print says what was found.
+func (p *prepared) print(g *globals) {
+	if p.refused != nil {
+		say(g.out, "%s would be refused:", p.name)
+		problems(g.out, p.refused.Problems)
+		return
+	}
+	r := p.request
+	say(g.out, "%s is a job that can be sent.", p.name)
+	t := newTable(g.out)
+	for _, row := range [][2]string{
+		{"Asks for", asked(r.Ask)}, {"Request", r.RequestID}, {"Resource", r.PersistentResource}, {"Name", r.Job.GetDisplayName()},
+	} {
+		if row[1] != "" {
+			t.row("  "+row[0], row[1])
+		}
+	}
+	t.end()
+	if len(r.Warnings) > 0 {
+		say(g.out, "Remarks:")
+		problems(g.out, r.Warnings)
+	}
+}
+
+// byFlag names the flag where a problem is in an attribute: the attributes of a
+// message are made of flags here.
+func byFlag(list []message.Problem) []message.Problem {
+	var named []message.Problem
+	for _, p := range list {
+		if option, ok := strings.CutPrefix(p.Path, "attributes.berth-"); ok {
+			p.Path = "--" + strings.NewReplacer("request-id", "id", "labels", "label").Replace(option)
+		}
+		named = append(named, p)
+	}
+	return named
+}

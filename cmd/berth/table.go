@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	tableWidth = 100 // columns that a row may take
+	tableGap   = 2   // columns between cells
+)
+
+// A table aligns rows of cells. A row that is too wide goes on below itself,
+// cell by cell, so that nothing is cut off.
+type table struct{ rows *tableRows }
+
+type tableRows struct {
+	out   io.Writer
+	cells [][]string
+}
+
+func newTable(out io.Writer, heads ...string) table {
+	t := table{&tableRows{out: out}}
+	if len(heads) > 0 {
+		t.rows.cells = append(t.rows.cells, slices.Clone(heads))
+	}
+	return t
+}
+
+func (t table) row(cells ...any) {
+	var texts []string
+	for _, c := range cells {
+		texts = append(texts, line(fmt.Sprint(c)))
+	}
+	t.rows.cells = append(t.rows.cells, texts)
+}
+
+// end writes the rows.
+func (t table) end() {
+	widths := fitWidths(naturalWidths(t.rows.cells))
+	for _, row := range t.rows.cells {
+		var wrapped [][]string
+		lines := 0
+		for i, cell := range row {
+			wrapped = append(wrapped, wrap(cell, widths[i]))
+			lines = max(lines, len(wrapped[i]))
+		}
+		for n := range lines {
+			var b strings.Builder
+			for i, cell := range wrapped {
+				text := ""
+				if n < len(cell) {
+					text = cell[n]
+				}
+				b.WriteString(text)
+				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+tableGap))
+			}
+			fmt.Fprintln(t.rows.out, strings.TrimRight(b.String(), " ")) //nolint:errcheck // as say
+		}
+	}
+}
+
+func naturalWidths(rows [][]string) []int {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}
+
+// fitWidths narrows columns until a row fits: in turns the last one, since it
+// holds sentences, and the widest of the others.
+func fitWidths(widths []int) []int {
+	over := (len(widths)-1)*tableGap - tableWidth
+	for _, w := range widths {
+		over += w
+	}
+	narrow := func(i, least int) bool {
+		cut := min(over, max(0, widths[i]-least))
+		widths[i] -= cut
+		over -= cut
+		return cut > 0
+	}
+	last := len(widths) - 1
+	for _, least := range []struct{ last, others int }{{30, 50}, {12, 12}} {
+		for narrow(last, least.last) || last > 0 && narrow(widest(widths[:last]), least.others) {
+		}
+	}
+	return widths
+}
+
+func widest(widths []int) int { return slices.Index(widths, slices.Max(widths)) }
+
+// wrap breaks a text into lines of at most width columns, at spaces where it can.
+// Further lines are indented as the first is.
+func wrap(text string, width int) []string {
+	rest := []rune(text)
+	indent := len(rest) - len([]rune(strings.TrimLeft(text, " ")))
+	if indent >= width/2 {
+		indent = 0
+	}
+	var lines []string
+	for len(rest) > width {
+		at := width
+		for i := width; i > indent; i-- {
+			if rest[i] == ' ' {
+				at = i
+				break
+			}
+		}
+		lines = append(lines, string(rest[:at]))
+		rest = []rune(strings.Repeat(" ", indent) + strings.TrimLeft(string(rest[at:]), " "))
+	}
+	return append(lines, string(rest))
+}
