@@ -36,13 +36,16 @@ subscriptions, and the tick.
                             --env=BERTH_STATUS_ALL_TENANTS=true is given
   --env=BERTH_NAME=VALUE    any other setting of the functions; may be repeated.
                             Settings of an earlier run that are not given again
-                            are removed
+                            are removed. Where Go is installed, values are
+                            checked as the functions will
   --log-sink                send job log lines to Berth as hints, so that it
                             learns of ended jobs before the next tick
   --runtime=ID              functions runtime (default go126)
   --prefix=NAME             of everything created here (default berth)
   --dry-run                 print the commands, run none; needs no credentials
-  --help                    print this'
+  --help                    print this
+
+A value may also follow its flag after a space: --project ID.'
 }
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -81,20 +84,29 @@ while (($#)); do
       usage
       exit 0
       ;;
-    --dry-run)
+    --dry-run | --dry-run=true)
       dry_run=true
       continue
       ;;
-    --log-sink)
+    --dry-run=false)
+      dry_run=false
+      continue
+      ;;
+    --log-sink | --log-sink=true)
       log_sink=true
       continue
       ;;
+    --log-sink=false)
+      log_sink=false
+      continue
+      ;;
+    --dry-run=* | --log-sink=* | --help=*) misused "$flag: takes true or false" ;;
     --*=*)
       value=${flag#*=}
       flag=${flag%%=*}
       ;;
     --*)
-      (($#)) || misused "$flag: unknown, or its value is missing"
+      (($#)) && [[ $1 != --* ]] || misused "$flag: unknown, or its value is missing"
       value=$1
       shift
       ;;
@@ -140,6 +152,9 @@ while (($#)); do
           misused "--env: ${value%%=*} is for machines without a cloud"
           ;;
       esac
+      for setting in ${settings[@]+"${settings[@]}"}; do
+        [[ ${setting%%=*} != "${value%%=*}" ]] || misused "--env: ${value%%=*} is given twice"
+      done
       settings+=("$value")
       ;;
     --runtime)
@@ -176,6 +191,57 @@ deployment=default
 source_dir=./${BASH_SOURCE[0]}
 [[ ${BASH_SOURCE[0]} == /* ]] && source_dir=${BASH_SOURCE[0]}
 source_dir=$(cd -- "${source_dir%/*}/.." && pwd)
+
+regions_list=$(
+  IFS=,
+  echo "${regions[*]}"
+)
+
+# environment sets the array environment to the variables of a function with this
+# timeout in seconds.
+environment() {
+  environment=("BERTH_PROJECT=$project" "BERTH_REGIONS=$regions_list" "BERTH_DEPLOYMENT=$deployment"
+    "BERTH_DATABASE=$database" "BERTH_OUTCOME_TOPIC=$outcomes" BERTH_TICK=1m "BERTH_TIMEOUT=${1}s")
+  [[ -z $default_resource ]] || environment+=("BERTH_DEFAULT_RESOURCE=$default_resource")
+  environment+=(${settings[@]+"${settings[@]}"})
+}
+
+# A function ignores a variable that it does not know, without a word. The names
+# are read from the code that is deployed, since a dry run must not need Go.
+check_names() {
+  local line known=' ' setting
+  while IFS= read -r line; do
+    [[ ! $line =~ env:\"(BERTH_[A-Z_]+) ]] || known+="${BASH_REMATCH[1]} "
+  done <"$source_dir/internal/app/config.go"
+  for setting in ${settings[@]+"${settings[@]}"}; do
+    [[ $known == *" ${setting%%=*} "* ]] ||
+      misused "--env: ${setting%%=*} is no setting of the functions; those are:$known"
+  done
+}
+
+# A function that refuses a value does not work, and says so only when it is called.
+check_values() {
+  [[ -n $default_resource ]] || ((${#settings[@]})) || return 0
+  if ! command -v go >/dev/null; then
+    note 'go is not installed: the values of settings are not checked before they are deployed'
+    return
+  fi
+  local timeout out
+  for timeout in 120 60; do
+    environment "$timeout"
+    # Variables of whoever runs this must not take part.
+    out=$(
+      unset "${!BERTH_@}"
+      cd -- "$source_dir" && go run ./cmd/berth check-settings "${environment[@]}" 2>&1
+    ) && continue
+    [[ $out != 'berth: '* ]] || misused "${out%%$'\n'*}"
+    note 'the values of settings are not checked: go run ./cmd/berth does not work here'
+    return
+  done
+}
+
+check_names
+check_values
 
 # --- running, or printing ---------------------------------------------------
 
@@ -448,20 +514,13 @@ create artifacts repositories describe "$prefix" --location="$region" -- \
 grant artifacts repositories add-iam-policy-binding "$prefix" --location="$region" \
   --member="serviceAccount:$build_account" --role=roles/artifactregistry.writer
 
-regions_list=$(
-  IFS=,
-  echo "${regions[*]}"
-)
-
 deploy() { # entry point, timeout in seconds, instances, concurrency, ingress
-  local name=$prefix-${1,,} flags
-  local env="BERTH_PROJECT=$project;BERTH_REGIONS=$regions_list;BERTH_DEPLOYMENT=$deployment"
-  env+=";BERTH_DATABASE=$database;BERTH_OUTCOME_TOPIC=$outcomes;BERTH_TICK=1m;BERTH_TIMEOUT=${2}s"
-  [[ -z $default_resource ]] || env+=";BERTH_DEFAULT_RESOURCE=$default_resource"
-  local setting
-  for setting in ${settings[@]+"${settings[@]}"}; do
-    env+=";$setting"
-  done
+  local name=$prefix-${1,,} flags env
+  environment "$2"
+  env=$(
+    IFS=';'
+    echo "${environment[*]}"
+  )
   say "function $name"
   flags=(
     --gen2 --region="$region" --source="$source_dir" --runtime="$runtime" --entry-point="$1"

@@ -593,6 +593,12 @@ func TestCommandLine(t *testing.T) {
 		{append(good, "--env=BERTH_EMULATORS=true"), 2, "without a cloud"},
 		{append(good, "--runtime=python312"), 2, "Go runtime"},
 		{append(good, "--default-resource=a/b"), 2, "persistentResources"},
+		{append(good, "--env=BERTH_MAX_WAITS=1h"), 2, "BERTH_MAX_WAITS is no setting of the functions; those are: BERTH_PROJECT"},
+		{append(good, "--env=BERTH_MAX_WAIT=1h", "--env", "BERTH_MAX_WAIT=2h"), 2, "BERTH_MAX_WAIT is given twice"},
+		{append(good, "--dry-run=maybe"), 2, "--dry-run=maybe: takes true or false"},
+		{append(good, "--log-sink=1"), 2, "takes true or false"},
+		{[]string{"--project", "--region=us-central1"}, 2, "--project: unknown, or its value is missing"},
+		{append(good, "--dry-run=false"), 1, "gcloud is not installed"},
 		{good, 1, "gcloud is not installed"},
 	} {
 		res := runBash(t, []string{"PATH=" + t.TempDir()}, append([]string{script}, c.args...)...)
@@ -602,6 +608,55 @@ func TestCommandLine(t *testing.T) {
 		if help := c.code == 0; help != strings.Contains(res.stdout, "usage:") {
 			t.Errorf("%q: stdout %q", c.args, res.stdout)
 		}
+	}
+}
+
+// Every flag is taken with "=" and with a space, the switches also with a value.
+func TestFlagForms(t *testing.T) {
+	t.Parallel()
+	equals := []string{"--project=demo-project", "--region=us-central1", "--default-resource=a100", "--job-service-account=" + jobA,
+		"--publisher=" + publisher, "--status-user=" + reader, "--env=BERTH_MAX_WAIT=24h", "--runtime=go127", "--prefix=night-shift", "--log-sink=true"}
+	var spaces []string
+	for _, arg := range equals[:len(equals)-1] {
+		flag, value, _ := strings.Cut(arg, "=")
+		spaces = append(spaces, flag, value)
+	}
+	want := dryRun(t, equals...)
+	if got := dryRun(t, append(spaces, "--log-sink")...); got != want {
+		t.Errorf("with spaces (-equals +spaces):\n%s", gocmp.Diff(want, got))
+	}
+	if got := dryRun(t, append(spaces, "--log-sink", "--log-sink=false")...); strings.Contains(got, "logging sinks") {
+		t.Error("--log-sink=false makes a log sink")
+	}
+}
+
+// Values are held against the code's own validation where there is Go, before
+// anything is called or printed, whatever the caller's own environment says.
+func TestSettingsAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		setting, says string
+	}{
+		{"BERTH_MAX_WAIT=2000h", "BERTH_MAX_WAIT is 2000h0m0s; want 1s to 720h0m0s"},
+		{"BERTH_POLL=soon", "Poll"},
+		{"BERTH_TENANTS=berth-admit:Team", "BERTH_TENANTS: tenant"},
+		{"BERTH_MAX_WAIT=24h", ""},
+	} {
+		res := runBash(t, append(os.Environ(), "BERTH_TICK=never", "BERTH_PROJECT=x"),
+			script, "--dry-run", "--project=demo-project", "--region=us-central1", "--env="+c.setting)
+		if c.says == "" {
+			if res.code != 0 || strings.Contains(res.stderr, "not checked") {
+				t.Errorf("%s: exit %d\n%s", c.setting, res.code, res.stderr)
+			}
+			continue
+		}
+		if res.code != 2 || !strings.Contains(res.stderr, c.says) || res.stdout != "" || strings.Count(res.stderr, "\n") != 2 {
+			t.Errorf("%s: exit %d, stdout %q, stderr\n%s", c.setting, res.code, res.stdout, res.stderr)
+		}
+	}
+	res := runBash(t, []string{"PATH=" + t.TempDir()}, script, "--dry-run", "--project=demo-project", "--region=us-central1", "--env=BERTH_POLL=soon")
+	if res.code != 0 || !strings.Contains(res.stderr, "go is not installed: the values of settings are not checked") {
+		t.Errorf("without Go: exit %d\n%s", res.code, res.stderr)
 	}
 }
 
