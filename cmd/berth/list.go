@@ -86,6 +86,9 @@ func (c *listCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
+	if g.Tenant != "default" { // else all that the deployment shows
+		query.Set("tenant", g.Tenant)
+	}
 	all := statuspage.Requests{Requests: []statuspage.Summary{}}
 	read := 0
 	all.Next, err = pages(g, "recent", query, c.Limit, func(p statuspage.Requests) (int, string) {

@@ -28,6 +28,7 @@ type recentFilter struct {
 	statuses  []string
 	since     time.Time
 	prefix    string
+	tenant    string // "" for all that are shown
 }
 
 func (d *door) recentFilter(r *http.Request) (f recentFilter, err error) {
@@ -53,7 +54,10 @@ func (d *door) recentFilter(r *http.Request) (f recentFilter, err error) {
 		}
 	}
 	f.prefix = q.Get("prefix")
-	return f, nil
+	if q.Get("tenant") != "" {
+		f.tenant, err = d.tenant(r)
+	}
+	return f, err
 }
 
 // recent lists requests and answers, the latest received first.
@@ -81,7 +85,7 @@ func (d *door) recent(r *http.Request) (any, error) {
 			if rec.Times.Received.Before(filter.since) {
 				return list, nil
 			}
-			if strings.HasPrefix(rec.ID, filter.prefix) {
+			if d.shows(rec.Tenant) && (filter.tenant == "" || rec.Tenant == filter.tenant) && strings.HasPrefix(rec.ID, filter.prefix) {
 				if len(list.Requests) == limit {
 					list.Next = cursor{Order: after}.text()
 					return list, nil

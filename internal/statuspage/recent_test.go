@@ -139,6 +139,8 @@ func TestRequestOfJob(t *testing.T) {
 	} {
 		_ = w.fails("GET", "/requests/"+url.PathEscape(id)+"?kind=job", "", 404)
 	}
+	w.info.AllTenants = true
+	w.door = New(w.c, w.ledger, w.info)
 	_ = w.fails("GET", "/requests/"+number+"?tenant=other", "", 404)
 	_ = w.fails("GET", "/requests/"+number+"?kind=request", "", 404)
 	// An id is an id first, even if it looks like the number of a job.

@@ -140,7 +140,6 @@ func (d *door) request(r *http.Request) (any, error) {
 	var rec *ledger.Record
 	var res *ledger.Resource
 	var now time.Time
-	var err error
 	if kind != kindJob {
 		rec, res, now, err = d.find(r.Context(), tenant, id, kinds)
 	}

@@ -46,7 +46,7 @@ var routes = []Route{
 	{"GET", "/pools", "persistent resources: pools, use per shape, foreign jobs (resource, after, limit)"},
 	{"GET", "/queue", "waiting requests in order, each with its reason as of now (resource, after, limit)"},
 	{"GET", "/requests", "requests in a state, all live ones without (resource, state, after, limit)"},
-	{"GET", "/recent", "requests and refused messages, the latest first (resource, state, since, prefix, after, limit)"},
+	{"GET", "/recent", "requests and refused messages, the latest first (resource, state, since, prefix, tenant, after, limit)"},
 	{"GET", "/requests/{id}", "one request and its history, by its id or by its job (kind, tenant)"},
 	{"POST", "/explain", `what would happen to a message {"data": base64, "attributes": {}} now (tenant)`},
 }

@@ -59,6 +59,10 @@ func TestTenants(t *testing.T) {
 	if got := ids(); !slices.Equal(got, []string{"mine"}) {
 		t.Errorf("the lists show %q, want the own one alone", got)
 	}
+	if got := w.listed("limit=1"); got != "mine:WAITING" {
+		t.Errorf("the recent ones are %q, want the own one alone", got)
+	}
+	_ = w.fails("GET", "/recent?tenant=other", "", http.StatusForbidden)
 	if q := waiters(); len(q) != 1 || q[0].ID != "mine" || q[0].Position != 2 || *q[0].Ahead != 1 {
 		t.Errorf("the queue shows %+v, want the own one at place 2", q)
 	}
@@ -70,6 +74,9 @@ func TestTenants(t *testing.T) {
 	}
 	if got := ids(); !slices.Equal(got, []string{"secret", "mine", "first", "huge"}) {
 		t.Errorf("where all are shown the lists show %q", got)
+	}
+	if got := w.listed("tenant=other"); got != "huge:REJECTED secret:WAITING first:SUBMITTED" {
+		t.Errorf("where all are shown the recent ones of one tenant are %q", got)
 	}
 	if q := waiters(); len(q) != 2 {
 		t.Errorf("where all are shown the queue shows %+v", q)
