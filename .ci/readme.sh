@@ -36,6 +36,8 @@ fail() {
 
 # Not with "go run", which does not hand a signal on.
 go build -o "$tmp/localstack" ./cmd/localstack
+# What an example installs is found by the next one, and goes away at the end.
+export GOBIN=$tmp/bin PATH=$tmp/bin:$PATH
 export BERTH_LOCALSTACK_FILE=$tmp/state.json CLOUDSDK_CONFIG=$tmp/gcloud CLOUDSDK_CORE_DISABLE_PROMPTS=1
 "$tmp/localstack" >"$tmp/log" 2>&1 &
 stack=$!

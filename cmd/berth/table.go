@@ -99,7 +99,8 @@ func fitWidths(widths []int) []int {
 
 func widest(widths []int) int { return slices.Index(widths, slices.Max(widths)) }
 
-// wrap breaks a text into lines of at most width columns, at spaces where it can.
+// wrap breaks a text into lines of at most width columns, at spaces where it can,
+// else after a slash or comma.
 // Further lines are indented as the first is.
 func wrap(text string, width int) []string {
 	rest := []rune(text)
@@ -109,15 +110,26 @@ func wrap(text string, width int) []string {
 	}
 	var lines []string
 	for len(rest) > width {
-		at := width
-		for i := width; i > indent; i-- {
-			if rest[i] == ' ' {
-				at = i
-				break
-			}
+		at := lastBreak(rest, indent, width, func(i int) bool { return rest[i] == ' ' })
+		if at < 0 {
+			at = lastBreak(rest, indent, width, func(i int) bool { return rest[i-1] == '/' || rest[i-1] == ',' })
+		}
+		if at < 0 {
+			at = width
 		}
 		lines = append(lines, string(rest[:at]))
 		rest = []rune(strings.Repeat(" ", indent) + strings.TrimLeft(string(rest[at:]), " "))
 	}
 	return append(lines, string(rest))
+}
+
+// lastBreak is the last place after the indent, width at most, where a line may
+// end; -1 if there is none.
+func lastBreak(text []rune, indent, width int, may func(int) bool) int {
+	for i := width; i > indent; i-- {
+		if may(i) {
+			return i
+		}
+	}
+	return -1
 }

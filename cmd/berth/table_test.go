@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -45,6 +46,13 @@ func TestTableFits(t *testing.T) {
 				t.Fatalf("%q is there %d times less than it was given:\n%s", c, n, b.String())
 			}
 		}
+	}
+}
+
+func TestWrapKeepsNamesWhole(t *testing.T) {
+	got := wrap("g2-standard-12/NVIDIA_L4:1/pd-standard:200", 30)
+	if want := []string{"g2-standard-12/NVIDIA_L4:1/", "pd-standard:200"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

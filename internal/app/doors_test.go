@@ -280,7 +280,7 @@ func TestStatusIndex(t *testing.T) {
 	s := deployed(t, "BERTH_REGIONS=us-central1,europe-west4", "BERTH_TICK=3m")
 	_, text := s.get("/")
 	for _, want := range []string{`"project":"test-project"`, `"regions":["us-central1","europe-west4"]`, `"deployment":"default"`,
-		`"defaultResource":"pool"`, `"outcomeTopic":"berth-outcomes"`, `"maxAge":"360s"`, `"version":"` + version() + `"`} {
+		`"defaultResource":"pool"`, `"outcomeTopic":"berth-outcomes"`, `"maxAge":"360s"`, `"version":"` + Version() + `"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("Status does not say %s: %s", want, text)
 		}
