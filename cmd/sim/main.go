@@ -53,13 +53,15 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		return 2
 	}
 	flags := flag.NewFlagSet("sim "+args[0], flag.ContinueOnError)
-	flags.SetOutput(errs)
+	flags.SetOutput(io.Discard) // an error is one line, and the help is printed where it is asked for
 	broken, err := verb(ctx, flags, args[1:], out)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(out)
+		flags.Usage()
 		return 0
 	case err != nil:
-		_, _ = fmt.Fprintln(errs, "sim:", err)
+		_, _ = fmt.Fprintf(errs, "sim: %v; see sim %s -help\n", err, args[0])
 		return 2
 	case broken:
 		return 1

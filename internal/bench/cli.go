@@ -29,7 +29,7 @@ Measurements:
 // Main is the program. It returns the exit code.
 func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.SetOutput(errOut)
+	flags.SetOutput(io.Discard) // an error is one line, and the help is printed where it is asked for
 	flags.Usage = func() {
 		_, _ = fmt.Fprint(flags.Output(), about)
 		for _, m := range measurements {
@@ -48,8 +48,11 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	logFile := flags.String("log", "", "write the logs of all processes to this `file`")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
+			flags.SetOutput(out)
+			flags.Usage()
 			return exitFine
 		}
+		_, _ = fmt.Fprintf(errOut, "bench: %v; see -help\n", err)
 		return exitUsage
 	}
 	fail := func(code int, err error) int {

@@ -36,7 +36,7 @@ if it could not be run.
 // Main is the program. It returns the exit code.
 func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
-	flags.SetOutput(errOut)
+	flags.SetOutput(io.Discard) // an error is one line, and the help is printed where it is asked for
 	flags.Usage = func() {
 		_, _ = fmt.Fprint(flags.Output(), about, "Flags:\n")
 		flags.PrintDefaults()
@@ -53,8 +53,11 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	logFile := flags.String("log", "", "write the logs of all processes to this `file`")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
+			flags.SetOutput(out)
+			flags.Usage()
 			return exitFine
 		}
+		_, _ = fmt.Fprintf(errOut, "chaos: %v; see -help\n", err)
 		return exitUsage
 	}
 	if err := check(flags, o); err != nil {
