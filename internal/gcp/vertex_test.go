@@ -68,7 +68,7 @@ func newWorld(t *testing.T, o VertexOptions, change func(*fakevertex.Behaviour))
 	if _, err := w.AddResource(&aiplatformpb.PersistentResource{
 		Name:           pool,
 		EncryptionSpec: &aiplatformpb.EncryptionSpec{KmsKeyName: "key"},
-		Network:        "net",
+		Network:        "projects/7/global/networks/net",
 		ResourceRuntimeSpec: &aiplatformpb.ResourceRuntimeSpec{
 			ServiceAccountSpec: &aiplatformpb.ServiceAccountSpec{EnableCustomServiceAccount: true},
 		},
@@ -101,7 +101,7 @@ func job(run string, replicas int64) *aiplatformpb.CustomJob {
 		EncryptionSpec: &aiplatformpb.EncryptionSpec{KmsKeyName: "key"},
 		Labels:         map[string]string{vertex.LabelRun: run, vertex.LabelRequest: string(requestKey), vertex.LabelDeployment: "d", "fake-run": "1h"},
 		JobSpec: &aiplatformpb.CustomJobSpec{
-			PersistentResourceId: "pool", Network: "net", ServiceAccount: "account@p.iam.gserviceaccount.com",
+			PersistentResourceId: "pool", Network: "projects/7/global/networks/net", ServiceAccount: "account@p.iam.gserviceaccount.com",
 			WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{{
 				MachineSpec: &aiplatformpb.MachineSpec{MachineType: "n1-standard-4"}, ReplicaCount: replicas,
 				Task: &aiplatformpb.WorkerPoolSpec_ContainerSpec{ContainerSpec: &aiplatformpb.ContainerSpec{ImageUri: "image"}},
@@ -215,7 +215,7 @@ func TestVertexResource(t *testing.T) {
 	w.clock.Advance(10 * time.Second)
 	got, err := w.Resource(t.Context(), pool)
 	want := vertex.Resource{
-		State: "RUNNING", CreateTime: start, Network: "net", EncryptionKey: "key", CustomAccount: true,
+		State: "RUNNING", CreateTime: start, Network: "projects/7/global/networks/net", EncryptionKey: "key", CustomAccount: true,
 		Pools: []capacity.Pool{
 			{ID: "cpu", Shape: cpuShape, Count: 3, Used: 2},
 			{ID: "gpu", Shape: gpuShape, Count: 1, Max: 4},

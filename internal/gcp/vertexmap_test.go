@@ -68,7 +68,7 @@ func fullJob() *aiplatformpb.CustomJob {
 	at := func(s int64) *timestamppb.Timestamp { return &timestamppb.Timestamp{Seconds: s} }
 	return &aiplatformpb.CustomJob{
 		Name: parent + "/customJobs/7", DisplayName: "shown", State: aiplatformpb.JobState_JOB_STATE_FAILED,
-		Labels:     map[string]string{vertex.LabelRun: "run-1", vertex.LabelRequest: "key", vertex.LabelDeployment: "dep", "other": "x"},
+		Labels:     map[string]string{vertex.LabelRun: "run-1", vertex.LabelRequest: string(requestKey), vertex.LabelDeployment: "dep", "other": "x"},
 		CreateTime: at(1), StartTime: at(2), EndTime: at(3), UpdateTime: at(4),
 		Error: &status.Status{Code: 9, Message: "it broke"},
 		JobSpec: &aiplatformpb.CustomJobSpec{PersistentResourceId: "pool", WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{
@@ -79,7 +79,7 @@ func fullJob() *aiplatformpb.CustomJob {
 
 func TestJobOf(t *testing.T) {
 	want := vertex.Job{
-		Name: parent + "/customJobs/7", State: vertex.JobFailed, Run: "run-1", Request: "key", Deployment: "dep", PersistentResource: "pool",
+		Name: parent + "/customJobs/7", State: vertex.JobFailed, Run: "run-1", Request: requestKey, Deployment: "dep", PersistentResource: "pool",
 		Ask: capacity.Ask{{Shape: gpuShape, Replicas: 3}}, Error: &message.JobError{Code: 9, Message: "it broke"},
 		CreateTime: time.Unix(1, 0).UTC(), StartTime: time.Unix(2, 0).UTC(), EndTime: time.Unix(3, 0).UTC(),
 	}

@@ -118,7 +118,7 @@ func (w *world) request(id string, replicas int) {
 
 func (w *world) pass() {
 	w.t.Helper()
-	if _, err := w.c.Reconcile(w.t.Context(), "test", time.Millisecond); err != nil {
+	if _, err := w.c.Reconcile(w.t.Context(), "test", 5*time.Second); err != nil {
 		w.t.Fatal(err)
 	}
 }
