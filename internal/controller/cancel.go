@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 // A cancelling is what one run of a cancel's update found and did.
 type cancelling struct {
+	lost     bool           // the document of needs is missing
 	needs    string         // resource that the update has to read and did not
 	moved    *ledger.Record // the request that the cancel moved
 	answered *ledger.Record // the answer to the cancel
@@ -78,6 +80,8 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 				did.answered = answerTo(tx, tenant, d, message.Outcome{Type: message.Refused, ClaimedRequestID: id, Reason: &p, Problems: []message.Problem{p}})
 			case needsResource(rec) && rec.Resource != resource:
 				did.needs = rec.Resource
+			case needsResource(rec) && tx.Resource(resource) == nil:
+				did.needs, did.lost = resource, true
 			default:
 				c.cancelRecord(tx, rec, d.ID, cancelReason(m), &did)
 			}
@@ -88,6 +92,11 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 		}
 		if did.needs == "" {
 			break
+		}
+		if did.lost {
+			if rebuilt, err := c.rebuild(ctx, resource); err != nil || !rebuilt {
+				return fmt.Errorf("cancel by message %s: the document of %s is missing: %w", d.ID, resource, cmp.Or(err, ledger.ErrBusy))
+			}
 		}
 	}
 	switch {

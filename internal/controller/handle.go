@@ -188,6 +188,12 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	rec.Ahead = res.Ahead(rec)
 	d := admission.Decide(Snapshot(tx.Now(), res, rec.Ahead), Ask(rec), c.cfg.Policy)
 	rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp
+	if _, left := res.Holds[rec.Key]; left && d.Verdict == admission.Admit {
+		// A hold of an earlier run that no move has left. Its job may be live, and a
+		// second hold under the key would take the place of the first.
+		d.Verdict, d.Reason = admission.Wait, &message.Problem{Code: message.Full,
+			Detail: "Machines are still held for an earlier run of this request; it starts when they are given back."}
+	}
 	aside := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
 	switch d.Verdict {
 	case admission.Admit:

@@ -20,18 +20,7 @@ const perUpdate = 20
 // learn makes the moves that a sighting calls for: jobs that run, jobs that
 // were created but never recorded, jobs that are over, strays.
 func (c *Controller) learn(ctx context.Context, s sighting, r *Report) error {
-	var errs []error
-	for _, job := range s.strays {
-		c.log.Warn("cancelling a job that its reservation does not name", "event", "stray", "request_key", string(job.Request), "job", job.Name)
-		if err := c.vertex.Cancel(ctx, job.Name); err != nil && vertex.KindOf(err) != vertex.NotFound {
-			errs = append(errs, fmt.Errorf("cancel stray %s: %w", job.Name, err))
-			continue
-		}
-		r.Strays++
-	}
-	if len(s.res.Holds) == 0 {
-		return errors.Join(errs...)
-	}
+	r.Unheld += len(s.unheld)
 	var news, missing []message.Key
 	for _, key := range slices.Sorted(maps.Keys(s.res.Holds)) {
 		h := s.res.Holds[key]
@@ -44,8 +33,60 @@ func (c *Controller) learn(ctx context.Context, s sighting, r *Report) error {
 			news = append(news, key) // of all others there is nothing to learn while they are listed
 		}
 	}
-	errs = append(errs, c.note(ctx, s, news, s.ours, r), c.lookUp(ctx, s, missing, r))
+	for _, key := range slices.Sorted(maps.Keys(s.unheld)) {
+		if _, held := s.res.Holds[key]; !held {
+			news = append(news, key)
+		}
+	}
+	// Strays come last: by then the job that is to be recorded is, so that what is
+	// cancelled can never be named any more.
+	return errors.Join(c.note(ctx, s, news, s.ours, r), c.lookUp(ctx, s, missing, r), c.cancelStrays(ctx, s.strays, r))
+}
+
+// cancelStrays cancels jobs of ours that no reservation names, after a look at their
+// records: another instance may have recorded one of them since the sighting.
+func (c *Controller) cancelStrays(ctx context.Context, strays []vertex.Job, r *Report) error {
+	var errs []error
+	for part := range slices.Chunk(strays, perUpdate) {
+		var names ledger.Names
+		for _, job := range part {
+			names.Records = append(names.Records, job.Request)
+		}
+		recs := map[message.Key]*ledger.Record{}
+		err := ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
+			for _, key := range names.Records {
+				recs[key] = tx.Record(key)
+			}
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read the records of %d strays: %w", len(part), err))
+			continue
+		}
+		for _, job := range part {
+			if !isStray(recs[job.Request], job) {
+				continue
+			}
+			c.log.Warn("cancelling a job that its reservation does not name", "event", "stray", "request_key", string(job.Request), "job", job.Name)
+			if err := c.vertex.Cancel(ctx, job.Name); err != nil && vertex.KindOf(err) != vertex.NotFound {
+				errs = append(errs, fmt.Errorf("cancel stray %s: %w", job.Name, err))
+				continue
+			}
+			r.Strays++
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// isStray says whether a job is of a run of ours and can never be named any more: a
+// run names one job, once, and a run that is over names none.
+func isStray(rec *ledger.Record, job vertex.Job) bool {
+	switch {
+	case rec == nil || rec.Reservation.Job == job.Name:
+		return false
+	case job.Run == rec.Run:
+		return rec.Reservation.Job != "" || rec.State.Terminal()
+	}
+	return slices.Contains(rec.PastRuns, job.Run)
 }
 
 // lookUp asks about jobs that are not among the live ones.
@@ -68,7 +109,9 @@ func (c *Controller) lookUp(ctx context.Context, s sighting, keys []message.Key,
 		for i, rec := range recs {
 			if rec == nil || rec.Run != s.res.Holds[part[i]].Run || !rec.State.Holds() {
 				errs = append(errs, c.orphan(ctx, s.res.Name, part[i]))
-				continue
+				if rec == nil || !rec.State.Holds() {
+					continue // else its own job is asked about all the same
+				}
 			}
 			if rec.Reservation.Job == "" {
 				continue // being submitted
@@ -104,13 +147,16 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 		err := c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 			moved = nil
 			res := tx.Resource(s.res.Name)
+			if res == nil {
+				return nil // lost since the sighting; a later look rebuilds it
+			}
 			before := res.Version
 			for _, key := range part {
 				if rec := tx.Record(key); rec != nil && c.hear(tx, res, rec, jobs[key]) {
 					tx.PutRecord(rec)
 					moved = append(moved, rec)
 				}
-				if res != nil && jobs[key].CreateTime.After(res.AcceptedAt) {
+				if jobs[key].CreateTime.After(res.AcceptedAt) {
 					res.AcceptedAt = jobs[key].CreateTime // stored when the resource is
 				}
 				if jobs[key].State.Ran() {
@@ -198,18 +244,23 @@ func whyEnded(rec *ledger.Record, job vertex.Job) *message.Problem {
 	return &message.Problem{Code: message.JobEnded, Detail: "The job ended as " + string(job.State) + "; Vertex AI's error is in the event."}
 }
 
-// orphan gives back a hold whose request does not hold it. No move leaves one;
-// this mends what a bug or a hand in the database has left.
+// orphan gives back a hold whose request does not hold, in any state and for any
+// run: no move leaves one, but a manual edit or a restore can. The hold of a request
+// that holds for another run stays, because the job of either run may be live; only
+// an operator can say which is right.
 func (c *Controller) orphan(ctx context.Context, resource string, key message.Key) error {
-	freed := false
+	freed, kept := false, false
 	err := c.ledger.Update(ctx, ledger.Names{Resources: []string{resource}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
-		freed = false
+		freed, kept = false, false
 		res, rec := tx.Resource(resource), tx.Record(key)
 		if res == nil {
 			return nil
 		}
-		h, held := res.Holds[key]
-		if !held || rec != nil && rec.State.Holds() && rec.Run == h.Run {
+		if _, held := res.Holds[key]; !held {
+			return nil
+		}
+		if rec != nil && rec.State.Holds() {
+			kept = !res.Holding(rec) || rec.Resource != resource
 			return nil
 		}
 		res.Release(key)
@@ -220,9 +271,13 @@ func (c *Controller) orphan(ctx context.Context, resource string, key message.Ke
 	if err != nil {
 		return fmt.Errorf("free orphaned hold %s on %s: %w", key, resource, err)
 	}
-	if freed {
+	switch {
+	case freed:
 		c.log.Error("freed a hold that no request holds: this is a bug, please report it",
 			"event", "orphan", "request_key", string(key), "resource", resource)
+	case kept:
+		c.log.Error("a hold is for another run than its request has now; it stays until berth repair orphans has run",
+			"event", "hold_mismatch", "request_key", string(key), "resource", resource)
 	}
 	return nil
 }

@@ -125,6 +125,11 @@ func (c *Controller) lookOnce(ctx context.Context, name string) (looked, error) 
 		l.unknown = true
 		return l, nil // no document: names that never were must not pile up
 	}
+	if !known {
+		if _, err := c.rebuild(ctx, name); err != nil {
+			return l, err // a document without the holds would give their machines away
+		}
+	}
 	_, err = c.record(ctx, name, v)
 	return l, err
 }
@@ -136,6 +141,10 @@ type sighting struct {
 	ours   map[message.Key]vertex.Job // live jobs by the hold that names their run
 	// unnamed are those of them that their reservation does not name yet.
 	unnamed map[message.Key]bool
+	// unheld are live jobs of reservations that hold and whose hold is missing, or
+	// is for another run: no move leaves this, but a manual edit or a restore can.
+	// They count as foreign use until the hold is there again.
+	unheld map[message.Key]vertex.Job
 	// older says that the ledger has a newer view, so nothing was written and the
 	// jobs were not told apart.
 	older bool
@@ -150,7 +159,7 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 		var needed []message.Key // records to be read as well
 		names := ledger.Names{Resources: []string{name}, Records: named, Budgets: []string{parentOf(name)}}
 		err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
-			s, needed = sighting{ours: map[message.Key]vertex.Job{}, unnamed: map[message.Key]bool{}}, nil
+			s, needed = sighting{ours: map[message.Key]vertex.Job{}, unnamed: map[message.Key]bool{}, unheld: map[message.Key]vertex.Job{}}, nil
 			res := tx.Resource(name)
 			if res == nil {
 				res = &ledger.Resource{Name: name}
@@ -170,7 +179,7 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 				case job.Request == "" || job.Run == "":
 					res.Foreign = append(res.Foreign, ledger.Foreign{Job: job.Name, Ask: job.Ask})
 				case slices.Contains(named, job.Request):
-					s.sort(tx, res, job)
+					s.sort(tx, res, job, v.at)
 				case len(named)+len(needed) < 2*perUpdate:
 					needed = append(needed, job.Request)
 				case present && h.Job == "":
@@ -204,6 +213,7 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 			return s, fmt.Errorf("record the view of %s: %w", name, err)
 		}
 		if needed == nil {
+			c.tellUnheld(name, s.unheld)
 			return s, nil
 		}
 		slices.Sort(needed)
@@ -212,10 +222,14 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 }
 
 // sort places a live job that carries our labels, with its record at hand:
-// named by its reservation; ended since the list was made; ours but not named,
-// a stray; or a stranger with borrowed labels. All but the first two count as
-// foreign use until they have ended.
-func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job) {
+// named by its reservation; ended since the list was made at the moment at; ours
+// but not named, a stray; or a stranger with borrowed labels. All but the first two
+// count as foreign use until they have ended.
+//
+// A job is a stray only if no reservation can come to name it. What a reservation
+// that has not ended names, or will name, is never one, whatever has become of its
+// hold: then it is unheld, and counts as foreign use too.
+func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job, at time.Time) {
 	foreign := func(j vertex.Job) { res.Foreign = append(res.Foreign, ledger.Foreign{Job: j.Name, Ask: j.Ask}) }
 	rec := tx.Record(job.Request)
 	if rec == nil {
@@ -226,29 +240,61 @@ func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job) {
 	present := held && h.Run == job.Run
 	named := rec.Reservation.Job
 	switch {
+	case named == job.Name && rec.State.Terminal():
+		// It has ended, and the list is older than that. In a newer list it is live
+		// after all, and takes its machines.
+		if at.After(rec.Times.Ended) {
+			foreign(job)
+		}
 	case named == job.Name && present:
 		s.ours[job.Request] = job
 		h.Job = job.Name
 		res.Holds[job.Request] = h
-	case named == job.Name && rec.State.Terminal():
-		// It has ended; the list is older than the record.
 	case named == "" && present:
-		// Nobody is named yet: the oldest is to be recorded, the others are strays.
-		first, other := job, s.ours[job.Request]
-		if other.Name != "" {
-			if olderThan(other, first) {
-				first, other = other, first
-			}
-			s.strays = append(s.strays, other)
+		if other := s.oldest(job); other.Name != "" {
 			foreign(other)
 		}
-		s.ours[job.Request], s.unnamed[job.Request] = first, true
+	case named == job.Name && rec.State.Holds():
+		s.ours[job.Request], s.unheld[job.Request] = job, job
+		foreign(job)
+	case named == "" && rec.State.Holds() && job.Run == rec.Run:
+		s.oldest(job)
+		s.unheld[job.Request] = s.ours[job.Request]
+		foreign(job)
+	case named == job.Name:
+		foreign(job)
 	case job.Run == rec.Run || slices.Contains(rec.PastRuns, job.Run):
 		s.strays = append(s.strays, job)
 		foreign(job)
 	default:
 		foreign(job)
 	}
+}
+
+// oldest takes a job for the one to be recorded for its run, which has none recorded
+// yet, unless an older one is listed. The other of the two is a stray, and is
+// returned.
+func (s *sighting) oldest(job vertex.Job) (other vertex.Job) {
+	first, other := job, s.ours[job.Request]
+	if other.Name != "" {
+		if olderThan(other, first) {
+			first, other = other, first
+		}
+		s.strays = append(s.strays, other)
+	}
+	s.ours[job.Request], s.unnamed[job.Request] = first, true
+	return other
+}
+
+// tellUnheld tells of jobs whose reservations have lost their holds: one event per
+// look, because only an operator can say whether the hold still fits.
+func (c *Controller) tellUnheld(resource string, jobs map[message.Key]vertex.Job) {
+	if len(jobs) == 0 {
+		return
+	}
+	keys := slices.Sorted(maps.Keys(jobs))
+	c.log.Error("jobs run whose requests have lost their hold; they count as foreign use until berth repair orphans has run",
+		"event", "hold_missing", "resource", resource, "jobs", len(jobs), "request_key", string(keys[0]), "job", jobs[keys[0]].Name)
 }
 
 // olderThan orders two jobs of a run.

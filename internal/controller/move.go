@@ -180,26 +180,41 @@ func (c *Controller) update(ctx context.Context, known *ledger.Record, also scop
 	if also == withBudget {
 		names.Budgets = []string{parentOf(known.Resource)}
 	}
-	err = c.desk.Update(ctx, names, func(tx ledger.Tx) error {
-		var res *ledger.Resource
-		var version int64
-		if len(names.Resources) > 0 {
-			if res = tx.Resource(known.Resource); res != nil {
-				version = res.Version
+	for again := true; ; again = false {
+		lost := false
+		err = c.desk.Update(ctx, names, func(tx ledger.Tx) error {
+			lost = false
+			var res *ledger.Resource
+			var version int64
+			if len(names.Resources) > 0 {
+				if res = tx.Resource(known.Resource); res != nil {
+					version = res.Version
+				}
 			}
-		}
-		if after = tx.Record(key); after == nil {
+			if after = tx.Record(key); after == nil {
+				return nil
+			}
+			if lost = res == nil && len(names.Resources) > 0 && !after.State.Terminal(); lost {
+				return nil // what it gives back or joins is not there
+			}
+			if change(tx, res, after) {
+				tx.PutRecord(after)
+				// Most moves that keep the replicas leave the resource alone: that
+				// document is the one everybody writes.
+				if res != nil && res.Version != version {
+					tx.PutResource(res)
+				}
+			}
 			return nil
+		})
+		switch {
+		case err != nil || !lost:
+			return after, err
+		case !again:
+			return nil, fmt.Errorf("the document of %s is missing", known.Resource)
 		}
-		if change(tx, res, after) {
-			tx.PutRecord(after)
-			// Most moves that keep the replicas leave the resource alone: that
-			// document is the one everybody writes.
-			if res != nil && res.Version != version {
-				tx.PutResource(res)
-			}
+		if _, err := c.rebuild(ctx, known.Resource); err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return after, err
+	}
 }

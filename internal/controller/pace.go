@@ -257,9 +257,9 @@ func (c *Controller) giveTurns(ctx context.Context, parent string, resources []s
 		if res.State != vertex.Running {
 			limit, to = commitRecords, &lost
 		}
-		recs, err := c.ledger.InState(ctx, res.Name, lifecycle.Reserved, "", limit)
+		recs, err := c.reserved(ctx, res, limit)
 		if err != nil {
-			return g, fmt.Errorf("list who waits for a turn on %s: %w", res.Name, err)
+			return g, err
 		}
 		*to = append(*to, recs...)
 	}
@@ -299,6 +299,22 @@ func (c *Controller) giveTurns(ctx context.Context, parent string, resources []s
 	return g, err
 }
 
+// reserved lists the foremost reservations of a resource that wait for their turn. Those
+// that have lost their hold get none, and take none from the others.
+func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit int) ([]*ledger.Record, error) {
+	for ; ; limit = commitRecords {
+		recs, err := c.ledger.InState(ctx, res.Name, lifecycle.Reserved, "", limit)
+		if err != nil {
+			return nil, fmt.Errorf("list who waits for a turn on %s: %w", res.Name, err)
+		}
+		held := slices.DeleteFunc(slices.Clone(recs), func(rec *ledger.Record) bool { return !res.Holding(rec) })
+		if len(held) < len(recs) && len(recs) == limit && limit < commitRecords {
+			continue // there may be others behind them
+		}
+		return held, nil
+	}
+}
+
 // leaseTurns gives reservations of one resource their turn in one update, as far
 // as the budget goes. next is the order key of who comes first after them, ""
 // for nobody. With more, the resource is lent tokens beforehand if any are left.
@@ -318,6 +334,9 @@ func (c *Controller) leaseTurns(ctx context.Context, resource string, recs []*le
 		for _, key := range names.Records {
 			rec := tx.Record(key)
 			if rec == nil || rec.State != lifecycle.Reserved {
+				continue
+			}
+			if !res.Holding(rec) {
 				continue
 			}
 			switch p := lost(now, res, rec, c.cfg.Policy); {

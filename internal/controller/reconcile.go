@@ -26,6 +26,7 @@ type Report struct {
 	Woken     int  `json:"woken"`   // records looked at because it was time
 	Started   int  `json:"started"` // waiting requests admitted
 	Strays    int  `json:"strays"`  // jobs of ours cancelled because no reservation names them
+	Unheld    int  `json:"unheld"`  // live jobs whose requests have lost their holds
 	Letters   int  `json:"letters"` // records whose outcomes were sent
 	Waiting   int  `json:"waiting"` // requests in line at the end
 	Pending   int  `json:"pending"` // requests admitted and waiting for their turn to be submitted, at the end
@@ -134,6 +135,7 @@ func (c *Controller) pass(ctx context.Context, clock func() time.Time, t *tasks,
 // tendAll starts the work on every region that has rested.
 func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next map[string]time.Time, r *Report) error {
 	regions := map[string][]*ledger.Resource{}
+	known := map[string]bool{} // resources with a document
 	after := ""
 	for {
 		page, err := c.ledger.Resources(ctx, after, 50)
@@ -142,6 +144,7 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 		}
 		for _, res := range page {
 			after = res.Name
+			known[res.Name] = true
 			if !unwatched(res) { // else a request, or a parked one whose time comes, will look again
 				r.Resources++
 				regions[parentOf(res.Name)] = append(regions[parentOf(res.Name)], res)
@@ -156,7 +159,7 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 			r.more = true
 			continue
 		}
-		r.tasks.start("region "+parent, "", r, func(r *Report) error { return c.tendRegion(ctx, parent, regions[parent], clock, r) })
+		r.tasks.start("region "+parent, "", r, func(r *Report) error { return c.tendRegion(ctx, parent, regions[parent], known, clock, r) })
 	}
 	return nil
 }
@@ -164,9 +167,9 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 // tendRegion looks after the resources of one region. Passes begin with another
 // quarter of them each, so that a pass that is broken off leaves out others than
 // the last.
-func (c *Controller) tendRegion(ctx context.Context, parent string, resources []*ledger.Resource, clock func() time.Time, r *Report) error {
+func (c *Controller) tendRegion(ctx context.Context, parent string, resources []*ledger.Resource, known map[string]bool, clock func() time.Time, r *Report) error {
 	lists := map[string]listing{} // one list of live jobs serves all
-	_, err := c.list(ctx, parent, clock, lists, r)
+	l, err := c.list(ctx, parent, clock, lists, r)
 	n := len(resources)
 	first := int(clock().Unix()/int64(max(time.Second, c.cfg.Tick)/time.Second)) % 4 * ((n + 3) / 4)
 	for i := range n {
@@ -184,7 +187,7 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 			}
 		}
 	}
-	return errors.Join(err, c.dispatch(ctx, r))
+	return errors.Join(err, c.findLost(ctx, parent, l.jobs, known), c.dispatch(ctx, r))
 }
 
 // unwatched says that passes leave a resource alone: it was deleted, and nobody

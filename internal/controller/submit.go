@@ -162,7 +162,14 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 		return nil, fmt.Errorf("record job %s of %s: %w", job.Name, rec.Key, err)
 	}
 	c.resumed(ctx, parentOf(rec.Resource))
-	if after == nil || after.Reservation.Job != job.Name {
+	if after == nil {
+		// Somebody deleted the record, perhaps to restore another. Then the label of
+		// the run finds the job again; until then it counts as foreign use.
+		c.log.Error("the record of a job was lost while the job was submitted; the job is left alone",
+			"event", "record_lost", "request_key", string(rec.Key), "job", job.Name)
+		return nil, nil
+	}
+	if after.Reservation.Job != job.Name {
 		// The run is over, or has another job. This one is ours and nobody's.
 		c.log.Warn("cancelling a job that its reservation does not name", "event", "stray", "request_key", string(rec.Key), "job", job.Name)
 		if err := c.vertex.Cancel(ctx, job.Name); err != nil {

@@ -141,6 +141,7 @@ func (r *Report) add(o Report) {
 	r.Woken += o.Woken
 	r.Started += o.Started
 	r.Strays += o.Strays
+	r.Unheld += o.Unheld
 	r.Letters += o.Letters
 	r.Waiting += o.Waiting
 	r.Pending += o.Pending

@@ -129,21 +129,30 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, unseen map[stri
 		c.lookForParked(ctx, rec.Resource, unseen)
 	}
 	began := c.env.Monotonic()
-	moved := false
+	moved, unheld := false, false
 	also, state := withResource, rec.State
 	if state == lifecycle.Submitting {
 		also = withBudget
 	}
 	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
-		moved = false
+		moved, unheld = false, false
 		if rec.WakeAt.IsZero() || tx.Now().Before(rec.WakeAt) || rec.State != state {
 			return false // somebody else was here
+		}
+		// Without its hold it must not create a job.
+		creates := rec.State == lifecycle.Reserved || rec.State == lifecycle.Submitting && !rec.LookOnly
+		if unheld = creates && res != nil && !res.Holding(rec); unheld {
+			rec.WakeAt = tx.Now().Add(c.cfg.Tick)
+			return true
 		}
 		moved = c.due(tx, res, rec)
 		return true
 	})
 	if err != nil || after == nil {
 		return err
+	}
+	if unheld {
+		c.tellNoHold(after)
 	}
 	if !moved {
 		c.sendCancel(ctx, after)
@@ -159,6 +168,13 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, unseen map[stri
 	}
 	c.carryOn(ctx, after, began)
 	return nil
+}
+
+// tellNoHold tells of a request whose job is to be created and whose hold is missing
+// or for another run.
+func (c *Controller) tellNoHold(rec *ledger.Record) {
+	c.log.Error("a request has lost its hold, so its job is not created until berth repair orphans has run",
+		"event", "hold_missing", "request_key", string(rec.Key), "resource", rec.Resource, "state", string(rec.State))
 }
 
 // due makes the move that a record's state calls for when its time has come.
@@ -216,6 +232,11 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 		if end := rec.Times.Submitted.Add(c.cfg.StartWithin); now.Before(end) {
 			rec.WakeAt = end // whoever set it earlier, a healthy job is not cancelled
 			return false
+		}
+		if res != nil && res.Holding(rec) && res.Holds[rec.Key].Ran {
+			// It was seen running, so the record is older than its hold: restored.
+			w, why = lifecycle.What{Event: lifecycle.Started, Job: rec.Reservation.Job}, nil
+			break
 		}
 		w = lifecycle.What{Event: lifecycle.Overdue}
 		why = &message.Problem{Code: message.StartOverdue,

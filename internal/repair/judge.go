@@ -84,7 +84,7 @@ func (j *judge) unknown() {
 		}
 		f := about(r, Fail, "is %s on %s, of which the ledger has no document", r.State, r.Resource)
 		f.Means = "Nobody looks after that persistent resource, so the request never moves."
-		f.Do = "Publish a request for the same persistent resource: the look that it causes makes the document. Then berth repair orphans, berth repair lines."
+		f.Do = "berth repair orphans"
 		j.add(f)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
@@ -16,8 +17,9 @@ const perUpdate = 100
 
 // Orphans frees holds whose request does not hold, and takes the replicas again
 // of a request that holds and has no hold, or one of another run or size. Where
-// these do not fit beside what others have, it leaves the request as it is:
-// taking them would make the resource overdrawn by a hand.
+// these do not fit beside what others have, and its job is not counted as foreign
+// use, it leaves the request as it is: taking them would make the resource
+// overdrawn by a hand. It makes a document that was lost anew from the requests.
 func (k Kit) Orphans(ctx context.Context) ([]Change, error) {
 	res, err := resources(ctx, k.Ledger)
 	if err != nil {
@@ -27,7 +29,10 @@ func (k Kit) Orphans(ctx context.Context) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []Change
+	all, err := k.lost(ctx, res, recs)
+	if err != nil {
+		return all, err
+	}
 	for _, r := range res {
 		for keys := range slices.Chunk(suspects(r, recs), perUpdate) {
 			changes, err := k.update(ctx, ledger.Names{Resources: []string{r.Name}, Records: keys}, func(tx ledger.Tx) []Change {
@@ -40,6 +45,42 @@ func (k Kit) Orphans(ctx context.Context) ([]Change, error) {
 		}
 	}
 	return all, nil
+}
+
+// lost makes anew the documents of resources on which requests hold or wait and that
+// the ledger has no document of.
+func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.Record) ([]Change, error) {
+	missing := map[string][]*ledger.Record{}
+	for _, r := range recs {
+		if r.Resource != "" && r.Kind != message.KindAnswer && !r.State.Terminal() {
+			missing[r.Resource] = append(missing[r.Resource], r)
+		}
+	}
+	for _, res := range known {
+		delete(missing, res.Name)
+	}
+	var all []Change
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		changes, err := k.update(ctx, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) []Change {
+			res := ledger.Rebuild(name, missing[name], tx.Now(), k.latestEnd)
+			if tx.Resource(name) != nil || res == nil {
+				return nil
+			}
+			tx.PutResource(res)
+			return []Change{{Document: "resources/" + name, What: "document", From: "none",
+				To: fmt.Sprintf("%s and %s", plural(len(res.Holds), "hold"), plural(len(res.Lines), "line")), Note: "nothing is admitted before the next look at Vertex AI"}}
+		})
+		if err != nil {
+			return all, fmt.Errorf("make the document of %s anew: %w", name, err)
+		}
+		all = append(all, changes...)
+	}
+	return all, nil
+}
+
+// latestEnd is when the job of a record that holds ends at the latest.
+func (k Kit) latestEnd(rec *ledger.Record) time.Time {
+	return rec.Times.Reserved.Add(k.Settings.StartWithin + rec.Timeout)
 }
 
 // suspects are the requests whose hold looked wrong, those to be freed first, so
@@ -89,6 +130,12 @@ func (k Kit) mendHolds(tx ledger.Tx, resource string, keys []message.Key) []Chan
 				c.Note = "the request is " + string(rec.State) + " on " + rec.Resource
 			}
 			res.Release(key)
+			if h.Job != "" && !slices.ContainsFunc(res.Foreign, func(f ledger.Foreign) bool { return f.Job == h.Job }) {
+				// It was seen live, and the next look says whether it still is.
+				res.Foreign = append(res.Foreign, ledger.Foreign{Job: h.Job, Ask: h.Ask})
+				res.Settle()
+				c.Note += "; its job counts as foreign use until the next look"
+			}
 		case holding(rec, resource) && (!held || !matches(h, rec)):
 			c.Note = "the request is " + string(rec.State)
 			k.take(tx, res, rec, &c)
@@ -110,10 +157,12 @@ func (k Kit) take(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, c *Cha
 	delete(others.Holds, rec.Key)
 	named := func(f ledger.Foreign) bool { return rec.Reservation.Job != "" && f.Job == rec.Reservation.Job }
 	others.Foreign = slices.DeleteFunc(others.Foreign, named)
+	// A job that is counted already takes no more machines by being counted as ours.
+	counted := len(others.Foreign) < len(res.Foreign)
 	fit := capacity.Check(res.Pools, others.Use(), rec.Ask)
 	c.To = holdText(ledger.Hold{Ask: rec.Ask, Run: rec.Run})
 	switch {
-	case fit.Verdict != capacity.Fits:
+	case fit.Verdict != capacity.Fits && !counted:
 		c.Left = unfit(fit)
 		return
 	case len(others.Holds) >= ledger.MaxHolds:

@@ -30,7 +30,7 @@ var mutants = []mutant{
 	{"takes a second attempt's refusal for the run's", "internal/lifecycle/next.go", "if !r.UnclearUntil.IsZero() {\n\t\t\treturn CaseUnclear, Moved\n\t\t}", "", "TestRaceRefusedAfterUnclear", ""},
 	{"believes any attempt's refusal", "internal/lifecycle/next.go", "if r.Job != \"\" || w.Attempt != r.Attempt || !r.Open {\n\t\t\treturn \"\", AlreadySo // void", "if r.Job != \"\" {\n\t\t\treturn \"\", AlreadySo // void", "TestExplore|TestLateAnswers", ""},
 	{"leaves a stray running", "internal/controller/submit.go", "if err := c.vertex.Cancel(ctx, job.Name); err != nil {", "if err := error(nil); err != nil {", "TestRaceLateAnswer", ""},
-	{"sweeps no strays", "internal/controller/learn.go", "for _, job := range s.strays {", "for _, job := range s.strays[:0] {", "TestRaceSweepMeetsTwoJobs", ""},
+	{"sweeps no strays", "internal/controller/learn.go", "range slices.Chunk(strays, perUpdate) {", "range slices.Chunk(strays[:0], perUpdate) {", "TestRaceSweepMeetsTwoJobs", ""},
 	{"records the younger job", "internal/controller/look.go", "if olderThan(other, first) {", "if olderThan(first, other) {", "TestRaceSweepMeetsTwoJobs", ""},
 	{"takes any job of a run for its own", "internal/controller/look.go", "case present && h.Job == job.Name:", "case present:", "TestRaceStrayOutlives", ""},
 	{"acts after its time", "internal/controller/submit.go", "left := end.Sub(c.env.Monotonic())", "left := end.Sub(started)", "TestRacePausedInstance", ""},
@@ -69,6 +69,13 @@ var mutants = []mutant{
 	{"takes any label for a key", "internal/vertex/labels.go", "message.ParseKey(labels[LabelRequest])", "message.Key(labels[LabelRequest]), true", "TestHostileLabels", ""},
 	{"names any document", "internal/ledger/name.go", "if why := unfit(name, c.slashes); why != \"\" {", "if why := unfit(name, c.slashes); name == \"\" {", "TestMem", ""},
 	{"takes a job with a copied label", "internal/controller/submit.go", "return j.Request != rec.Key ||", "return", "TestCopiedRun", ""},
+	{"cancels what its reservation names", "internal/controller/look.go", "case named == job.Name && rec.State.Holds():", "case false:", "TestDamagedHolds", ""},
+	{"cancels strays unseen", "internal/controller/learn.go", "if !isStray(recs[job.Request], job) {", "if false {", "TestRaceStrayIsRecorded", ""},
+	{"frees the hold of another run", "internal/controller/learn.go", "if rec != nil && rec.State.Holds() {\n\t\t\tkept", "if rec != nil && rec.State.Holds() && res.Holding(rec) {\n\t\t\tkept", "TestOtherRun", ""},
+	{"creates without a hold", "internal/controller/wake.go", "if unheld = creates && res != nil && !res.Holding(rec); unheld {", "if unheld = creates && res != nil && !res.Holding(rec); false {", "TestNoCreateWithoutHold", ""},
+	{"makes a lost document without its holds", "internal/controller/look.go", "if _, err := c.rebuild(ctx, name); err != nil {", "if err := error(nil); err != nil {", "TestDamagedHolds|TestLostDocument", ""},
+	{"forgets a job that is live again", "internal/controller/look.go", "if at.After(rec.Times.Ended) {", "if false {", "TestRaceEndedJobIsLive", ""},
+	{"starts beside an earlier run", "internal/controller/handle.go", "left && d.Verdict == admission.Admit {", "left && d.Verdict == \"\" {", "TestRestoredRecord", ""},
 	{"sees no parked request", "internal/controller/wake.go", "rec.State == lifecycle.Waiting && rec.Aside {", "false {", "TestParkedOnADeleted", ""},
 	{"accepts a job for an ended run", "internal/lifecycle/next.go", "if r.State != None && w.Run != r.Run {", "if r.State == Submitted && w.Run != r.Run {", "TestLateAnswers|TestBackInLine|TestExplore", ""},
 	{"submits without a token", "internal/controller/handle.go", "if res.Take(tx.Now()) {\n\t\t\tc.move(tx, res, rec, admitted", "if res.Take(tx.Now()) || true {\n\t\t\tc.move(tx, res, rec, admitted", "TestTurns", ""},
@@ -127,7 +134,7 @@ func TestMutants(t *testing.T) {
 				t.Fatal(err)
 			}
 			cmd := exec.Command("go", "test", "-vet=off", "-failfast", "-count=1", "-timeout=120s", "-overlay", list, "-run", m.run,
-				"./internal/sim", "./internal/lifecycle", "./internal/ledger/...", "./internal/batch")
+				"./internal/sim", "./internal/lifecycle", "./internal/ledger/...", "./internal/batch", "./internal/repair")
 			cmd.Dir = root
 			out, err := cmd.CombinedOutput()
 			text := string(out)

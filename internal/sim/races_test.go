@@ -455,3 +455,64 @@ func TestRaceRefusalUnderRunningID(t *testing.T) {
 		t.Errorf("%d answers, want 2", refused)
 	}
 }
+
+// The sweep has seen two jobs of a run that names none, and takes the younger for a
+// stray. Before it acts another instance records the younger. Then that one must
+// not be cancelled, but the older.
+func TestRaceStrayIsRecordedMeanwhile(t *testing.T) {
+	w := New(t)
+	w.Ask(Job{ID: "first", GPU: 1})
+	faultOnce(w, "create", vertex.FailAfter)
+	w.Ask(one)
+	rec := w.Record("a")
+	older := w.Vertex.Jobs()[1].Name
+	w.Now = w.Now.Add(time.Second)
+	younger := jobWith(w, 1, rec.Run, string(rec.Key))
+	w.Ledger.Wrote = func(path string, _, after any) {
+		if _, ok := after.(*ledger.Resource); !ok {
+			return
+		}
+		w.Ledger.Wrote = nil // the view is written; the next commit is that of the older job
+		w.Ledger.Between = func() {
+			w.Ledger.Between = nil
+			err := w.Ledger.Update(context.Background(), ledger.Names{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) error {
+				r := tx.Record(rec.Key)
+				r.Reservation, _, _ = lifecycle.Next(r.Reservation, lifecycle.What{Event: lifecycle.Accepted, Run: r.Run, Job: younger.Name})
+				tx.PutRecord(r)
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	w.After(10 * time.Second)
+	state := func(name string) vertex.JobState {
+		j, _ := w.Vertex.Get(context.Background(), name)
+		return j.State
+	}
+	if got := w.JobOf("a"); got != younger.Name || state(younger.Name) != vertex.JobPending {
+		t.Errorf("the request names %s, which is %s; want %s, live", got, state(got), younger.Name)
+	}
+	w.After(10 * time.Second)
+	if state(younger.Name) != vertex.JobPending || state(older) != vertex.JobCancelling {
+		t.Errorf("the younger is %s, the older %s; want the older cancelled", state(younger.Name), state(older))
+	}
+}
+
+// A job is live in a list that is newer than its request's end: its state was
+// reported wrongly, or it came back. It is not cancelled, and counts as foreign use.
+func TestRaceEndedJobIsLiveAgain(t *testing.T) {
+	w := New(t)
+	w.Ask(Job{ID: "a", CPU: 3})
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	w.Expect("a", lifecycle.Succeeded, "reserved", "submitted", "succeeded")
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
+	w.After(time.Minute)
+	w.Ask(Job{ID: "b", CPU: 2})
+	w.Expect("b", lifecycle.Waiting, "queued")
+	if f := w.Document().Foreign; len(f) != 1 || f[0].Job != w.JobOf("a") {
+		t.Errorf("foreign jobs are %v", f)
+	}
+}

@@ -1,0 +1,107 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// rebuild writes the document of a resource anew if it is missing although records
+// of the resource hold machines or wait: somebody deleted it, or restored the rest
+// without it. Without its holds the machines of running jobs would be taken a
+// second time. It reports whether the document was missing and is there now.
+//
+// For a resource that is new it finds no records; that costs one query per state.
+func (c *Controller) rebuild(ctx context.Context, name string) (rebuilt bool, err error) {
+	records, err := c.active(ctx, name)
+	if err != nil || len(records) == 0 {
+		return false, err
+	}
+	holds := 0
+	err = c.ledger.Update(ctx, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) error {
+		rebuilt, holds = false, 0
+		if tx.Resource(name) != nil {
+			return nil // somebody else was here
+		}
+		if res := ledger.Rebuild(name, records, tx.Now(), c.latestEnd); res != nil {
+			rebuilt, holds = true, len(res.Holds)
+			tx.PutResource(res)
+		}
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("rebuild the document of %s: %w", name, err)
+	}
+	if rebuilt {
+		c.log.Error("the document of a persistent resource was lost; it has been rebuilt from its requests",
+			"event", "resource_lost", "resource", name, "requests", len(records), "holds", holds)
+	}
+	return rebuilt, nil
+}
+
+// findLost rebuilds documents that are missing although live jobs of ours in a region
+// run on their resources; known are the resources that have one: no pass comes by a resource without a document.
+func (c *Controller) findLost(ctx context.Context, parent string, live []vertex.Job, known map[string]bool) error {
+	keys := map[string][]message.Key{}
+	for _, job := range live {
+		name := parent + "/persistentResources/" + job.PersistentResource
+		if job.Request != "" && job.Deployment == c.cfg.Deployment && !known[name] && len(keys[name]) < perUpdate {
+			keys[name] = append(keys[name], job.Request)
+		}
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		ours := false
+		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: keys[name]}, func(tx ledger.Tx) {
+			ours = slices.ContainsFunc(keys[name], func(key message.Key) bool {
+				rec := tx.Record(key)
+				return rec != nil && rec.Resource == name && !rec.State.Terminal()
+			})
+		})
+		if err == nil && ours {
+			_, err = c.rebuild(ctx, name)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("look for the document of %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// active reads all records of a resource that have not ended, without their specs.
+func (c *Controller) active(ctx context.Context, name string) ([]*ledger.Record, error) {
+	var all []*ledger.Record
+	for _, state := range lifecycle.States {
+		if state.Terminal() {
+			continue
+		}
+		for after := ""; ; {
+			page, err := c.ledger.InState(ctx, name, state, after, perUpdate)
+			if err != nil {
+				return nil, fmt.Errorf("list the requests of %s that are %s: %w", name, state, err)
+			}
+			for _, rec := range page {
+				rec.Letters, rec.Fit, rec.Warnings = nil, nil, nil
+				after = rec.Order
+				all = append(all, rec)
+			}
+			if len(page) < perUpdate {
+				break
+			}
+		}
+	}
+	return all, nil
+}
+
+// latestEnd is when the job of a record that holds ends at the latest.
+func (c *Controller) latestEnd(rec *ledger.Record) time.Time {
+	return rec.Times.Reserved.Add(c.cfg.StartWithin + rec.Timeout)
+}
