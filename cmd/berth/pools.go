@@ -100,6 +100,9 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 		seen += " (too long: nothing is admitted)"
 	}
 	facts := []string{r.State, seen, plural(r.Holds, "job") + " of Berth's"}
+	if r.Ray {
+		facts = append(facts, "a Ray cluster")
+	}
 	if n := len(r.Foreign); n > 0 {
 		facts = append(facts, plural(n, "foreign job"))
 	}

@@ -56,7 +56,8 @@ type Snapshot struct {
 	Pools         []capacity.Pool
 	Network       string
 	EncryptionKey string
-	CustomAccount bool // jobs must bring a service account, else they must not
+	CustomAccount bool // jobs must bring a service account
+	Ray           bool // it is a Ray cluster
 
 	Use       capacity.Use // holds, foreign use, unexplained use
 	Holds     int
@@ -70,6 +71,7 @@ type Ask struct {
 	Network        string
 	EncryptionKey  string
 	ServiceAccount string
+	UnsetDisks     []int // worker pools whose disk type the deployment filled in
 	OnFull         message.OnFull
 	// Waiting says that the request is in line already. ContradictedSince is
 	// since when it can, as it looks, never fit; zero if it can.
@@ -82,6 +84,12 @@ type Policy struct {
 	MaxAge   time.Duration // a view older than this admits nothing
 	MaxHolds int           // holds per persistent resource
 	Regret   time.Duration // how long a waiting request must be contradicted before it is refused
+	// AllowAccounts lets jobs name a service account on a persistent resource that
+	// was made without enableCustomServiceAccount. Whether Vertex AI refuses them,
+	// or runs them under the account or under its own agent, is not documented.
+	AllowAccounts bool
+	// AllowRay lets jobs start on a persistent resource that is a Ray cluster.
+	AllowRay bool
 }
 
 // A Verdict is what happens to the request.
@@ -110,6 +118,7 @@ type Decision struct {
 // Decide decides.
 func Decide(s Snapshot, a Ask, p Policy) Decision {
 	fit := capacity.Check(s.Pools, s.Use, a.Needs)
+	unsetDisks(fit.Findings, a.UnsetDisks)
 	d := Decision{Verdict: Admit, Fit: fit.Findings, ScaleUp: fit.ScaleUp, Ahead: s.Ahead}
 	fresh := !s.SeenAt.Before(s.Now.Add(-p.MaxAge))
 
@@ -118,7 +127,7 @@ func Decide(s Snapshot, a Ask, p Policy) Decision {
 		return d
 	}
 	if s.State == running && fresh {
-		if never := contradiction(s, a, fit); never != nil {
+		if never := contradiction(s, a, p, fit); never != nil {
 			d.Contradicted, d.Reason = true, never
 			if a.Waiting && (a.ContradictedSince.IsZero() || s.Now.Before(a.ContradictedSince.Add(p.Regret))) {
 				d.Verdict = Wait
@@ -138,8 +147,12 @@ func Decide(s Snapshot, a Ask, p Policy) Decision {
 }
 
 // contradiction says why the request can never run on the resource as it is.
-func contradiction(s Snapshot, a Ask, fit capacity.Result) *message.Problem {
+func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *message.Problem {
 	switch {
+	case s.Ray && !policy.AllowRay:
+		return &message.Problem{Code: message.RayCluster, Path: "persistentResource",
+			Detail: "The persistent resource is a Ray cluster (it has a raySpec): its machines run Ray's own work, and whether a custom job may have them is not documented.",
+			Mend:   "Name a persistent resource without a raySpec, or let the deployment allow Ray clusters (BERTH_RAY_CLUSTERS=allow)."}
 	case !sameName(a.Network, s.Network):
 		return mismatch(message.NetworkMismatch, "jobSpec.network", "network", s.Network)
 	case a.EncryptionKey != s.EncryptionKey:
@@ -148,10 +161,10 @@ func contradiction(s Snapshot, a Ask, fit capacity.Result) *message.Problem {
 		return &message.Problem{Code: message.AccountMismatch, Path: "jobSpec.serviceAccount",
 			Detail: "The persistent resource runs jobs only under a service account of their own.",
 			Mend:   "Set jobSpec.serviceAccount."}
-	case !s.CustomAccount && a.ServiceAccount != "":
+	case !s.CustomAccount && a.ServiceAccount != "" && !policy.AllowAccounts:
 		return &message.Problem{Code: message.AccountMismatch, Path: "jobSpec.serviceAccount",
-			Detail: "The persistent resource was made without enableCustomServiceAccount, so the job would not run under the account it names.",
-			Mend:   "Leave out jobSpec.serviceAccount, or make the persistent resource with enableCustomServiceAccount."}
+			Detail: "The persistent resource was made without enableCustomServiceAccount, so the job may not run under the account it names.",
+			Mend:   "Leave out jobSpec.serviceAccount, or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."}
 	case fit.Verdict != capacity.Never:
 		return nil
 	}
@@ -167,6 +180,9 @@ func contradiction(s Snapshot, a Ask, fit capacity.Result) *message.Problem {
 			case len(f.Pools) == 0:
 				p.Code = message.SpecMismatch
 				p.Detail = fmt.Sprintf("No pool has the machine and disk spec %s.", f.Shape)
+				if slices.ContainsFunc(f.WorkerPools, func(i int) bool { return slices.Contains(a.UnsetDisks, i) }) {
+					p.Detail += fmt.Sprintf(" The job sets no diskSpec.bootDiskType, for which this deployment takes %s.", f.Shape.DiskType)
+				}
 			case f.Asked <= f.Limit: // there are enough, but not together
 				p.Detail = fmt.Sprintf("%d replicas of %s are asked for, and those of one worker pool have to fit into one pool; pools %s have room for %d only together, when nothing else runs.",
 					f.Asked, f.Shape, strings.Join(f.Pools, ", "), f.Limit)
@@ -183,6 +199,31 @@ func contradiction(s Snapshot, a Ask, fit capacity.Result) *message.Problem {
 		p.Mend = "To fit: " + strings.Join(edits, "; ") + "."
 	}
 	return p
+}
+
+// unsetDisks makes edits and differences say that a disk type is not set, where
+// the job sets none.
+func unsetDisks(findings []capacity.Finding, pools []int) {
+	const field = "diskSpec.bootDiskType"
+	unset := func(i int) bool { return slices.Contains(pools, i) }
+	for i := range findings {
+		f := &findings[i]
+		for j, e := range f.Edits {
+			if slices.ContainsFunc(pools, func(i int) bool { return e.Path == fmt.Sprintf("workerPoolSpecs[%d].%s", i, field) }) {
+				f.Edits[j].From = ""
+			}
+		}
+		if slices.ContainsFunc(f.WorkerPools, func(i int) bool { return !unset(i) }) {
+			continue
+		}
+		for _, d := range f.Nearest {
+			for k := range d.Fields {
+				if d.Fields[k].Field == field {
+					d.Fields[k].Asked = ""
+				}
+			}
+		}
+	}
 }
 
 func mismatch(code message.Code, path, what, want string) *message.Problem {

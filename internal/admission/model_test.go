@@ -28,10 +28,11 @@ func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, message.Code, bool) {
 	seen := s.State == "RUNNING" && s.Now.Sub(s.SeenAt) <= p.MaxAge
 	never := []rule{
 		{"no resource of this name ever was", s.State == "ABSENT" && !s.Known, message.UnknownResource},
+		{"a Ray cluster", seen && s.Ray && !p.AllowRay, message.RayCluster},
 		{"another network", seen && !modelSameNetwork(a.Network, s.Network), message.NetworkMismatch},
 		{"another key", seen && a.EncryptionKey != s.EncryptionKey, message.KeyMismatch},
 		{"an account is needed and missing", seen && s.CustomAccount && a.ServiceAccount == "", message.AccountMismatch},
-		{"an account is not possible and given", seen && !s.CustomAccount && a.ServiceAccount != "", message.AccountMismatch},
+		{"an account is not possible and given", seen && !s.CustomAccount && a.ServiceAccount != "" && !p.AllowAccounts, message.AccountMismatch},
 	}
 	for _, shape := range modelShapes(a.Needs) {
 		limits, items := modelOf(s.Pools, a.Needs, shape)
@@ -250,6 +251,10 @@ func situation(bytes []byte) (Snapshot, Ask) {
 	for i := range 1 + pick(&d, 0, 0, 0, 1, 1, 2, 3) {
 		a.Needs = append(a.Needs, capacity.Need{WorkerPool: i, Shape: pick(&d, asked...), Replicas: 1 + capacity.Replicas(d.roll(3))})
 	}
+	s.Ray = d.roll(8) == 7
+	if d.roll(3) == 2 {
+		a.UnsetDisks = []int{0, 2}
+	}
 	return s, a
 }
 
@@ -258,20 +263,24 @@ func situation(bytes []byte) (Snapshot, Ask) {
 func check(t *testing.T, bytes []byte) Verdict {
 	t.Helper()
 	s, a := situation(bytes)
-	d := Decide(s, a, policy)
+	p := policy
+	if n := len(bytes); n > 0 {
+		p.AllowRay, p.AllowAccounts = bytes[n-1]&1 != 0, bytes[n-1]&2 != 0
+	}
+	d := Decide(s, a, p)
 	complain := func(format string, args ...any) {
 		t.Helper()
 		t.Fatalf("%s, %+v for\n%+v\n%+v: "+format, append([]any{d.Verdict, d.Reason, s, a}, args...)...)
 	}
-	verdict, code, contradicted := modelDecide(s, a, policy)
+	verdict, code, contradicted := modelDecide(s, a, p)
 	if d.Verdict != verdict || d.Contradicted != contradicted || d.Reason != nil && d.Reason.Code != code {
 		complain("the model says %s %s, contradicted %v", verdict, code, contradicted)
 	}
 	fresh, again := situation(bytes)
-	if !reflect.DeepEqual(d, Decide(fresh, again, policy)) || !reflect.DeepEqual(s, fresh) || !reflect.DeepEqual(a, again) {
+	if !reflect.DeepEqual(d, Decide(fresh, again, p)) || !reflect.DeepEqual(s, fresh) || !reflect.DeepEqual(a, again) {
 		complain("asked twice, two answers, or an argument changed")
 	}
-	stale := s.Now.Sub(s.SeenAt) > policy.MaxAge
+	stale := s.Now.Sub(s.SeenAt) > p.MaxAge
 	if d.Contradicted && (s.State != "RUNNING" || stale || d.Verdict == Admit) {
 		complain("contradicted by what is not known")
 	}
@@ -294,11 +303,11 @@ func check(t *testing.T, bytes []byte) Verdict {
 			complain("admitted where %s is overdrawn", shape)
 		}
 	}
-	if s.State != "RUNNING" || stale || s.Ahead > 0 || s.Now.Before(s.NotBefore) || s.Holds >= policy.MaxHolds {
+	if s.State != "RUNNING" || stale || s.Ahead > 0 || s.Now.Before(s.NotBefore) || s.Holds >= p.MaxHolds {
 		complain("admitted")
 	}
 	for name, more := range roomier(s) {
-		if got := Decide(more, a, policy); got.Verdict != Admit {
+		if got := Decide(more, a, p); got.Verdict != Admit {
 			complain("%s, and then it is %s %+v", name, got.Verdict, got.Reason)
 		}
 	}

@@ -80,7 +80,7 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 		}
 		l = f
 	}
-	vo := gcp.VertexOptions{CreateDeadline: cfg.CreateWithin}
+	vo := gcp.VertexOptions{CreateDeadline: cfg.CreateWithin, DiskType: cfg.DiskType}
 	if cfg.VertexEndpoint != "" {
 		vo.Insecure, vo.Endpoint = true, func(string) string { return cfg.VertexEndpoint }
 	}

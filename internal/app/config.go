@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,6 +78,24 @@ type Config struct {
 	// Regret is how long a RUNNING resource must contradict a waiting request
 	// before it is refused as never fitting.
 	Regret time.Duration `env:"BERTH_REGRET, default=24h"`
+	// DeclineTimeout is for how long Vertex AI must refuse a request with
+	// FAILED_PRECONDITION or NOT_FOUND, on a persistent resource that is RUNNING all
+	// the while and seems to have room, until the request fails with VERTEX_DECLINED.
+	// Until then such an answer is taken for "not now". It should be longer than
+	// machines are used by what Berth cannot see. 1m to 30 days.
+	DeclineTimeout time.Duration `env:"BERTH_DECLINE_TIMEOUT, default=24h"`
+	// DiskType is the boot disk type that stands for one which a job does not set:
+	// pd-ssd, pd-standard or hyperdisk-balanced. Berth writes it into the job that
+	// it submits, so that Vertex AI's own default does not matter. Recorded traffic
+	// shows pd-ssd; the page on creating a persistent resource says pd-standard.
+	DiskType string `env:"BERTH_DISK_TYPE, default=pd-ssd"`
+	// ServiceAccounts says what becomes of a job that names a service account on a
+	// persistent resource made without enableCustomServiceAccount: refuse or allow.
+	// What Vertex AI does with such a job is not documented.
+	ServiceAccounts string `env:"BERTH_SERVICE_ACCOUNTS, default=refuse"`
+	// RayClusters says what becomes of a job on a persistent resource that is a
+	// Ray cluster: refuse or allow.
+	RayClusters string `env:"BERTH_RAY_CLUSTERS, default=refuse"`
 	// CreateWithin is how long one submission attempt may take. 10s to 5m.
 	CreateWithin time.Duration `env:"BERTH_CREATE_WITHIN, default=1m"`
 	// Relook is the pause between an attempt whose answer was lost and the next
@@ -108,8 +127,13 @@ type Config struct {
 var (
 	projectID = regexp.MustCompile(`^[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
 	labelText = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,61}$`)
+	// diskTypes are the boot disk types that Vertex AI takes (DiskSpec).
+	diskTypes = []string{"pd-ssd", "pd-standard", "hyperdisk-balanced"}
 	regionID  = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`)
 )
+
+// allow is the value of settings that are otherwise refuse.
+const allow = "allow"
 
 // LoadConfig reads the configuration from a lookup (the environment, or a
 // test's map) and validates it.
@@ -156,9 +180,14 @@ func (c Config) Validate() error {
 	between("BERTH_MAX_WAIT", c.MaxWait, time.Second, 30*24*time.Hour)
 	between("BERTH_START_WITHIN", c.StartWithin, time.Second, 7*24*time.Hour)
 	between("BERTH_REGRET", c.Regret, 0, 30*24*time.Hour)
+	between("BERTH_DECLINE_TIMEOUT", c.DeclineTimeout, time.Minute, 30*24*time.Hour)
 	between("BERTH_CREATE_WITHIN", c.CreateWithin, 2*time.Second, 5*time.Minute)
 	between("BERTH_RELOOK", c.Relook, 0, 10*time.Minute)
 	between("BERTH_POST_GRACE", c.PostGrace, 0, 10*time.Minute)
+	bad(slices.Contains(diskTypes, c.DiskType), "BERTH_DISK_TYPE %q: want %s", c.DiskType, strings.Join(diskTypes, ", "))
+	for name, value := range map[string]string{"BERTH_SERVICE_ACCOUNTS": c.ServiceAccounts, "BERTH_RAY_CLUSTERS": c.RayClusters} {
+		bad(value == "refuse" || value == allow, "%s %q: want refuse or allow", name, value)
+	}
 	bad(c.Settle > c.CreateWithin+c.Relook, "BERTH_SETTLE %s has to be longer than BERTH_CREATE_WITHIN and BERTH_RELOOK together", c.Settle)
 	if c.DefaultResource != "" {
 		_, ok := message.ResourceID(c.DefaultResource)
@@ -182,6 +211,8 @@ func (c Config) controller() controller.Config {
 	cc.MaxBackOff = max(cc.MaxBackOff, c.RateRetry, c.BackOff)
 	cc.Margin = min(cc.Margin, c.CreateWithin/4)
 	cc.Policy.MaxAge, cc.Policy.Regret = 2*c.Tick, c.Regret
+	cc.Policy.AllowAccounts, cc.Policy.AllowRay = c.ServiceAccounts == allow, c.RayClusters == allow
+	cc.DiskType, cc.DeclineTimeout = c.DiskType, c.DeclineTimeout
 	return cc
 }
 

@@ -443,6 +443,20 @@ func (h hostile) checkOwned(w *den, before ledger.Dump, created []*aiplatformpb.
 	if len(created[0].Labels) == 0 {
 		created[0].Labels = nil
 	}
+	for _, pool := range sent.JobSpec.WorkerPoolSpecs { // the deployment's default disk is written out
+		if pool.MachineSpec == nil {
+			continue
+		}
+		if pool.DiskSpec == nil {
+			pool.DiskSpec = &aiplatformpb.DiskSpec{}
+		}
+		if pool.DiskSpec.BootDiskType == "" {
+			pool.DiskSpec.BootDiskType = "pd-ssd"
+		}
+		if pool.DiskSpec.BootDiskSizeGb == 0 {
+			pool.DiskSpec.BootDiskSizeGb = 100
+		}
+	}
 	if !proto.Equal(sent, created[0]) {
 		w.Errorf("sent\n%s\ncreated\n%s", sent, created[0])
 	}

@@ -447,6 +447,53 @@ var effects = map[string]func(*testing.T){
 		}
 		listen(t).open(t, "BERTH_LEDGER=firestore") // with it, both are
 	},
+	"BERTH_DISK_TYPE": func(t *testing.T) {
+		standard := capacity.Shape{MachineType: sim.CPU.MachineType, DiskType: "pd-standard"}.Normal()
+		for setting, want := range map[string]message.Code{"pd-standard": "", "": message.SpecMismatch} {
+			s := deployed(t, "BERTH_DISK_TYPE="+setting)
+			s.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: standard, Count: 4})
+			spec := s.jobSpec()
+			if got := problem(s.ask(oneCPU)); got != want {
+				t.Errorf("BERTH_DISK_TYPE=%s: %q, want %q", setting, got, want)
+			}
+			if job := spec(); want == "" && job.JobSpec.WorkerPoolSpecs[0].DiskSpec.BootDiskType != "pd-standard" {
+				t.Errorf("submitted with %v", job.JobSpec.WorkerPoolSpecs[0].DiskSpec)
+			}
+		}
+	},
+	"BERTH_SERVICE_ACCOUNTS": func(t *testing.T) {
+		job := sim.Job{ID: "a", CPU: 1, Spec: map[string]any{"serviceAccount": "sa@p.iam.gserviceaccount.com"}}
+		for setting, want := range map[string]message.Code{"allow": "", "refuse": message.AccountMismatch, "": message.AccountMismatch} {
+			if got := problem(deployed(t, "BERTH_SERVICE_ACCOUNTS="+setting).ask(job)); got != want {
+				t.Errorf("BERTH_SERVICE_ACCOUNTS=%s: %q, want %q", setting, got, want)
+			}
+		}
+	},
+	"BERTH_RAY_CLUSTERS": func(t *testing.T) {
+		for setting, want := range map[string]message.Code{"allow": "", "refuse": message.RayCluster, "": message.RayCluster} {
+			s := deployed(t, "BERTH_RAY_CLUSTERS="+setting)
+			s.Vertex.SetResource(sim.Resource, vertex.Resource{State: vertex.Running, Ray: true, CreateTime: time.Unix(1, 0),
+				Pools: []capacity.Pool{{ID: "cpu", Shape: sim.CPU, Count: 4}}})
+			if got := problem(s.ask(oneCPU)); got != want {
+				t.Errorf("BERTH_RAY_CLUSTERS=%s: %q, want %q", setting, got, want)
+			}
+		}
+	},
+	"BERTH_DECLINE_TIMEOUT": func(t *testing.T) {
+		for setting, want := range map[string]time.Duration{"": 24 * time.Hour, "1h": time.Hour} {
+			s := deployed(t, "BERTH_DECLINE_TIMEOUT="+setting)
+			s.Vertex.Admit = refuseJobs(func() error { return &vertex.Error{Op: "create", Kind: vertex.Passing, Code: 9} })
+			s.Ask(oneCPU)
+			s.wait(want - 5*time.Minute)
+			if got := s.State("a"); got == lifecycle.Failed {
+				t.Errorf("BERTH_DECLINE_TIMEOUT=%s: it failed before %s", setting, want)
+			}
+			s.wait(want/5 + 10*time.Minute)
+			if got := s.State("a"); got != lifecycle.Failed {
+				t.Errorf("BERTH_DECLINE_TIMEOUT=%s: it is %s long after %s", setting, got, want)
+			}
+		}
+	},
 	"BERTH_VERTEX_ENDPOINT": func(t *testing.T) {
 		outside := listen(t)
 		outside.open(t).post(t, oneCPU)

@@ -27,8 +27,9 @@ import (
 )
 
 // The values that the server stores for an unset disk spec, on jobs and on
-// pools alike (recorded API traffic and the field comments of DiskSpec; the
-// pages that say pd-standard are wrong).
+// pools alike, by recorded API traffic and the field comments of DiskSpec. The
+// page on creating a persistent resource says pd-standard, so whoever knows the
+// deployment's setting fills the type in first, by [Shape.WithDisk].
 const (
 	DefaultDiskType   = "pd-ssd"
 	DefaultDiskSizeGB = 100
@@ -49,16 +50,25 @@ type Shape struct {
 	DiskSizeGB       int32
 }
 
+// WithDisk returns the shape with the disk type that an unset one stands for:
+// usual, but for machines that take no persistent disk. An empty usual is
+// [DefaultDiskType].
+func (s Shape) WithDisk(usual string) Shape {
+	switch {
+	case s.DiskType != "":
+	case strings.HasPrefix(s.MachineType, "a3-ultragpu-"):
+		s.DiskType = a3UltraDiskType
+	default:
+		s.DiskType = cmp.Or(usual, DefaultDiskType)
+	}
+	return s
+}
+
 // Normal returns the shape as the server stores it: unset disk fields get
 // their defaults, each on its own, and an accelerator with a count of zero (or
 // a count with no accelerator) is no accelerator. Normal is idempotent.
 func (s Shape) Normal() Shape {
-	if s.DiskType == "" {
-		s.DiskType = DefaultDiskType
-		if strings.HasPrefix(s.MachineType, "a3-ultragpu-") {
-			s.DiskType = a3UltraDiskType
-		}
-	}
+	s = s.WithDisk(DefaultDiskType)
 	if s.DiskSizeGB == 0 {
 		s.DiskSizeGB = DefaultDiskSizeGB
 	}

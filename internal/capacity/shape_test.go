@@ -44,6 +44,23 @@ func TestDiffIsEmptyExactlyWhenEqual(t *testing.T) {
 	})
 }
 
+// The type of a disk that is not set is the caller's, but for machines that take no
+// persistent disk; one that is set stays.
+func TestWithDisk(t *testing.T) {
+	for _, c := range []struct{ machine, set, usual, want string }{
+		{"n1-standard-4", "", "", "pd-ssd"},
+		{"n1-standard-4", "", "pd-standard", "pd-standard"},
+		{"n1-standard-4", "pd-ssd", "pd-standard", "pd-ssd"},
+		{"a3-ultragpu-8g", "", "pd-standard", "hyperdisk-balanced"},
+		{"a3-ultragpu-8g", "pd-ssd", "pd-standard", "pd-ssd"},
+	} {
+		s := Shape{MachineType: c.machine, DiskType: c.set}.WithDisk(c.usual)
+		if s.DiskType != c.want || s.Normal().DiskType != c.want || s.DiskSizeGB != 0 {
+			t.Errorf("%+v: %+v", c, s)
+		}
+	}
+}
+
 func TestShapeText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawShape(t, "s").Normal()

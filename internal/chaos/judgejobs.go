@@ -112,6 +112,6 @@ func readJob(j *aiplatformpb.CustomJob) vertex.Job {
 		Name: j.GetName(), State: vertex.JobState(strings.TrimPrefix(j.GetState().String(), "JOB_STATE_")),
 		Run: j.GetLabels()[vertex.LabelRun], Request: message.Key(j.GetLabels()[vertex.LabelRequest]),
 		Deployment: j.GetLabels()[vertex.LabelDeployment], PersistentResource: j.GetJobSpec().GetPersistentResourceId(),
-		Ask: message.AskOf(j), CreateTime: j.GetCreateTime().AsTime(), StartTime: j.GetStartTime().AsTime(), EndTime: j.GetEndTime().AsTime(),
+		Ask: message.AskOf(j, ""), CreateTime: j.GetCreateTime().AsTime(), StartTime: j.GetStartTime().AsTime(), EndTime: j.GetEndTime().AsTime(),
 	}
 }

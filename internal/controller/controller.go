@@ -72,7 +72,8 @@ type Config struct {
 	DefaultResource string   // for requests that name none: id or full name; "" refuses them
 	Deployment      string   // value of the deployment label on our jobs
 
-	Policy admission.Policy
+	Policy   admission.Policy
+	DiskType string // of worker pools that name none; "" for capacity.DefaultDiskType
 
 	Tick         time.Duration // period of the reconcile tick
 	Poll         time.Duration // between two looks within one tick, while something waits
@@ -86,12 +87,15 @@ type Config struct {
 	RateRetry    time.Duration // first pause of all submissions after a rate refusal; doubles
 	BackOff      time.Duration // first pause of a resource after a passing refusal; doubles
 	MaxBackOff   time.Duration // longest pause, of either kind
-	Submissions  int           // jobs submitted a minute per project and region, by all instances
-	Polls        int           // other calls of Vertex AI a minute per project and region that passes may make
-	Keep         time.Duration // how long an ended request stays in the ledger
-	Submitters   int           // submissions that one instance has under way
-	SampleEvery  int           // one pass in so many holds a few requests against the promises; 0 for none
-	PostGrace    time.Duration // a letter younger than this is left to the instance that wrote it
+	// DeclineTimeout is for how long the same request must be refused, with nothing
+	// to explain it, until it is taken for refused for good.
+	DeclineTimeout time.Duration
+	Submissions    int           // jobs submitted a minute per project and region, by all instances
+	Polls          int           // other calls of Vertex AI a minute per project and region that passes may make
+	Keep           time.Duration // how long an ended request stays in the ledger
+	Submitters     int           // submissions that one instance has under way
+	SampleEvery    int           // one pass in so many holds a few requests against the promises; 0 for none
+	PostGrace      time.Duration // a letter younger than this is left to the instance that wrote it
 }
 
 // DefaultConfig returns the defaults for a one-minute tick.
@@ -111,10 +115,13 @@ func DefaultConfig() Config {
 		RateRetry:    20 * time.Second,
 		BackOff:      15 * time.Second,
 		MaxBackOff:   time.Minute, // longer would outlast an outage by more than a tick or two
-		Submissions:  60,          // Vertex AI's own limit
-		Polls:        300,         // half of Vertex AI's limit
-		Submitters:   8,
-		SampleEvery:  10,
+		// A failure of the service is over by then, and so are most jobs that
+		// cannot be seen.
+		DeclineTimeout: 24 * time.Hour,
+		Submissions:    60,  // Vertex AI's own limit
+		Polls:          300, // half of Vertex AI's limit
+		Submitters:     8,
+		SampleEvery:    10,
 		// Beyond 31 days in the topic, 31 in the subscription and 31 in the dead
 		// letters, so that no late delivery finds its id forgotten.
 		Keep:      100 * 24 * time.Hour,

@@ -49,7 +49,8 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 	r := m.Request
 	rec := &ledger.Record{
 		Kind: message.KindRequest, Tenant: tenant, ID: r.RequestID, MessageID: d.ID, Fingerprint: m.Fingerprint,
-		DisplayName: r.Job.GetDisplayName(), Labels: r.Job.GetLabels(), Ask: r.Ask,
+		DisplayName: r.Job.GetDisplayName(), Labels: r.Job.GetLabels(),
+		Ask: message.AskOf(r.Job, c.cfg.DiskType), UnsetDisks: message.UnsetDisks(r.Job),
 		Network: r.Job.GetJobSpec().GetNetwork(), EncryptionKey: r.Job.GetEncryptionSpec().GetKmsKeyName(),
 		ServiceAccount: r.Job.GetJobSpec().GetServiceAccount(),
 		Priority:       r.Priority, OnFull: r.OnFull, MaxWait: r.MaxWait,
@@ -245,7 +246,7 @@ func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.What {
 func Snapshot(now time.Time, res *ledger.Resource, ahead int) admission.Snapshot {
 	return admission.Snapshot{
 		Now: now, State: res.State, SeenAt: res.SeenAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
-		Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount,
+		Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount, Ray: res.Ray,
 		Use: res.Use(), Holds: len(res.Holds), NotBefore: res.NotBefore, Ahead: ahead,
 	}
 }
@@ -253,7 +254,7 @@ func Snapshot(now time.Time, res *ledger.Resource, ahead int) admission.Snapshot
 // Ask is a record as the decision sees it.
 func Ask(rec *ledger.Record) admission.Ask {
 	return admission.Ask{
-		Needs: rec.Ask, Network: rec.Network, EncryptionKey: rec.EncryptionKey, ServiceAccount: rec.ServiceAccount,
+		Needs: rec.Ask, Network: rec.Network, EncryptionKey: rec.EncryptionKey, ServiceAccount: rec.ServiceAccount, UnsetDisks: rec.UnsetDisks,
 		OnFull: rec.OnFull, Waiting: rec.State == lifecycle.Waiting, ContradictedSince: rec.ContradictedSince,
 	}
 }

@@ -28,11 +28,27 @@ func (v view) onto(res *ledger.Resource) {
 	if v.absent {
 		// Pools and create time stay, to be shown and to tell a resource made
 		// anew from this one.
-		res.State = ledger.Absent
+		res.State, res.SteadySince = ledger.Absent, time.Time{}
 		return
 	}
+	switch {
+	case v.res.State != vertex.Running:
+		res.SteadySince = time.Time{}
+	case res.SteadySince.IsZero() || !res.CreateTime.Equal(v.res.CreateTime) || !slices.EqualFunc(res.Pools, v.res.Pools, samePool):
+		res.SteadySince = v.at
+	}
 	res.State, res.CreateTime, res.Pools = v.res.State, v.res.CreateTime, v.res.Pools
-	res.Network, res.EncryptionKey, res.CustomAccount = v.res.Network, v.res.EncryptionKey, v.res.CustomAccount
+	res.Network, res.EncryptionKey, res.CustomAccount, res.Ray = v.res.Network, v.res.EncryptionKey, v.res.CustomAccount, v.res.Ray
+}
+
+// samePool says whether a pool is as it was, but for the machines that
+// autoscaling and jobs change all the time.
+func samePool(a, b capacity.Pool) bool {
+	if a.Max > 0 && b.Max > 0 {
+		a.Count, b.Count = 0, 0
+	}
+	a.Used, b.Used = 0, 0
+	return a == b
 }
 
 // strangers takes the live jobs that no hold names for foreign use: what

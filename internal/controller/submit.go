@@ -74,6 +74,7 @@ func (c *Controller) jobOf(rec *ledger.Record) (*aiplatformpb.CustomJob, error) 
 	}
 	job.DisplayName = rec.DisplayName
 	job.JobSpec.PersistentResourceId = idOf(rec.Resource)
+	message.SetDisks(job, rec.Ask)
 	if job.Labels == nil {
 		job.Labels = map[string]string{}
 	}
@@ -155,7 +156,7 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 	run := rec.Run
 	after, err := c.update(ctx, rec, recordOnly, func(tx ledger.Tx, _ *ledger.Resource, rec *ledger.Record) bool {
 		w := lifecycle.What{Event: lifecycle.Accepted, Run: run, Job: job.Name}
-		rec.JobState = string(job.State)
+		rec.JobState, rec.Declined = string(job.State), ledger.Declined{}
 		return c.move(tx, nil, rec, w, rec.Why) == lifecycle.Moved
 	})
 	if err != nil {
@@ -209,6 +210,8 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		switch {
 		case rec.State == lifecycle.Cancelling:
 			reason = rec.Why // the cancel is what ends it
+		case d == lifecycle.Passing && c.countDecline(tx.Now(), res, rec, e):
+			w.Decline, reason = lifecycle.Permanent, declinedForGood(rec.Declined)
 		case d == lifecycle.Rate:
 			reason = c.paced()
 		case d == lifecycle.Denied && !own:
@@ -224,7 +227,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		if c.move(tx, res, rec, w, reason) != lifecycle.Moved {
 			return false
 		}
-		if before == lifecycle.Submitting && d == lifecycle.Passing {
+		if before == lifecycle.Submitting && w.Decline == lifecycle.Passing {
 			backOff(tx.Now(), res, c.cfg)
 		}
 		return true
@@ -246,6 +249,36 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 func denied() *message.Problem {
 	return &message.Problem{Code: message.SubmissionsDenied,
 		Detail: "Its machines are held. Vertex AI does not let Berth submit jobs in this region at present; the request is submitted when it does."}
+}
+
+// countDecline counts a passing refusal of a request, and reports whether there
+// have been enough to take it for a refusal of the request itself. Without a bound
+// a job that Vertex AI never takes would be submitted every minute for as long
+// as it may wait.
+//
+// A refusal counts if it could be about the job ([vertex.Error.Unspecific]) and the
+// persistent resource has been RUNNING with the same pools since the refusal before
+// it: an outage or a new resource explains the refusals before. The time in which
+// the request was not tried, because its pools were full or backing off, does not
+// count. What is left is longer than machines are taken by what Berth cannot see.
+func (c *Controller) countDecline(now time.Time, res *ledger.Resource, rec *ledger.Record, e *vertex.Error) bool {
+	if !e.Unspecific() {
+		return false
+	}
+	r := &rec.Declined
+	if steady := res != nil && !res.SteadySince.IsZero() && !res.SteadySince.After(r.Last); r.Times == 0 || !steady {
+		*r = ledger.Declined{}
+	} else {
+		r.For += min(now.Sub(r.Last), 2*max(c.cfg.MaxBackOff, c.cfg.Tick))
+	}
+	r.Times, r.Last = r.Times+1, now
+	return r.For >= c.cfg.DeclineTimeout
+}
+
+func declinedForGood(r ledger.Declined) *message.Problem {
+	return &message.Problem{Code: message.VertexDeclined,
+		Detail: fmt.Sprintf("Vertex AI refused the job %d times in %s, while the persistent resource was RUNNING and, as far as can be seen, had room for it.", r.Times, r.For.Round(time.Minute)),
+		Mend:   "Vertex AI's words are in error. Mend the job, and send it again under a new id."}
 }
 
 // maxError is how much of an error's text is kept, in bytes. It is in every

@@ -39,7 +39,10 @@ type VertexOptions struct {
 	// CreateDeadline and CallDeadline bound one create and any other call; 0 for
 	// 30 and 15 seconds.
 	CreateDeadline, CallDeadline time.Duration
-	ClientOptions                []option.ClientOption
+	// DiskType stands for the disk type of a job or pool that shows none; "" for
+	// capacity.DefaultDiskType. By recorded traffic Vertex AI always shows one.
+	DiskType      string
+	ClientOptions []option.ClientOption
 }
 
 // Vertex is a [vertex.Client] for all regions. It keeps one client per region,
@@ -95,7 +98,7 @@ func (v *Vertex) Create(ctx context.Context, parent string, job *aiplatformpb.Cu
 		created, err = r.jobs.CreateCustomJob(ctx, &aiplatformpb.CreateCustomJobRequest{Parent: parent, CustomJob: job})
 		return err
 	})
-	return jobOf(created), err
+	return jobOf(created, v.options.DiskType), err
 }
 
 // Get implements [vertex.Client].
@@ -105,7 +108,7 @@ func (v *Vertex) Get(ctx context.Context, name string) (vertex.Job, error) {
 		job, err = r.jobs.GetCustomJob(ctx, &aiplatformpb.GetCustomJobRequest{Name: name})
 		return err
 	})
-	return jobOf(job), err
+	return jobOf(job, v.options.DiskType), err
 }
 
 // Find implements [vertex.Client].
@@ -155,7 +158,7 @@ func (v *Vertex) list(ctx context.Context, op, parent, filter string) ([]vertex.
 			var page []*aiplatformpb.CustomJob
 			next, err := iterator.NewPager(r.jobs.ListCustomJobs(ctx, req), vertex.PageSize, req.PageToken).NextPage(&page)
 			for _, j := range page {
-				jobs = append(jobs, jobOf(j))
+				jobs = append(jobs, jobOf(j, v.options.DiskType))
 			}
 			req.PageToken = next
 			return err
@@ -193,7 +196,7 @@ func (v *Vertex) Resource(ctx context.Context, name string) (vertex.Resource, er
 		resource, err = r.resources.GetPersistentResource(ctx, &aiplatformpb.GetPersistentResourceRequest{Name: name})
 		return err
 	})
-	return resourceOf(resource), err
+	return resourceOf(resource, v.options.DiskType), err
 }
 
 var (

@@ -224,11 +224,30 @@ func TestVertexResource(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v: want -, got +:\n%s", err, diff)
 	}
+	const ray = parent + "/persistentResources/ray"
+	if _, err := w.AddResource(&aiplatformpb.PersistentResource{Name: ray, ResourcePools: []*aiplatformpb.ResourcePool{
+		{MachineSpec: &aiplatformpb.MachineSpec{MachineType: "n1-standard-4"}, ReplicaCount: proto.Int64(1)},
+	}, ResourceRuntimeSpec: &aiplatformpb.ResourceRuntimeSpec{RaySpec: &aiplatformpb.RaySpec{}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := w.Resource(t.Context(), ray); err != nil || !got.Ray {
+		t.Errorf("a Ray cluster: %+v, %v", got, err)
+	}
 	if err := w.SetResourceState(pool, aiplatformpb.PersistentResource_STOPPING); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := w.Resource(t.Context(), pool); err != nil || got.State != "STOPPING" {
 		t.Errorf("%s, %v", got.State, err)
+	}
+}
+
+// A disk type that Vertex AI does not show is the deployment's.
+func TestDiskTypeNotShown(t *testing.T) {
+	machine := &aiplatformpb.MachineSpec{MachineType: "n1-standard-4"}
+	job := jobOf(&aiplatformpb.CustomJob{JobSpec: &aiplatformpb.CustomJobSpec{WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{{MachineSpec: machine, ReplicaCount: 1}}}}, "pd-standard")
+	resource := resourceOf(&aiplatformpb.PersistentResource{ResourcePools: []*aiplatformpb.ResourcePool{{MachineSpec: machine}}}, "pd-standard")
+	if j, r := job.Ask[0].Shape.DiskType, resource.Pools[0].Shape.DiskType; j != "pd-standard" || r != "pd-standard" {
+		t.Errorf("the job has %s, the pool %s", j, r)
 	}
 }
 
@@ -377,12 +396,12 @@ func TestNewVertexRefuses(t *testing.T) {
 // Labels become a run and a request only in the form that Berth writes.
 func TestVertexJobWithHostileLabels(t *testing.T) {
 	for run, request := range map[string]string{"run-1": "__x__", "run-2": "..", "run-3": "", "../run": string(requestKey), "": string(requestKey)} {
-		j := jobOf(&aiplatformpb.CustomJob{Name: "j", Labels: map[string]string{vertex.LabelRun: run, vertex.LabelRequest: request}})
+		j := jobOf(&aiplatformpb.CustomJob{Name: "j", Labels: map[string]string{vertex.LabelRun: run, vertex.LabelRequest: request}}, "")
 		if j.Run != "" || j.Request != "" {
 			t.Errorf("labels %q and %q: run %q, request %q; want none", run, request, j.Run, j.Request)
 		}
 	}
-	if j := jobOf(job("run-1", 1)); j.Run != "run-1" || j.Request != requestKey {
+	if j := jobOf(job("run-1", 1), ""); j.Run != "run-1" || j.Request != requestKey {
 		t.Errorf("labels of ours: run %q, request %q", j.Run, j.Request)
 	}
 }

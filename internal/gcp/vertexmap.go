@@ -12,8 +12,8 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// jobOf keeps of a job what the port knows.
-func jobOf(j *aiplatformpb.CustomJob) vertex.Job {
+// jobOf keeps of a job what the port knows. diskType is for disks without a type.
+func jobOf(j *aiplatformpb.CustomJob, diskType string) vertex.Job {
 	if j == nil {
 		return vertex.Job{}
 	}
@@ -25,7 +25,7 @@ func jobOf(j *aiplatformpb.CustomJob) vertex.Job {
 		Request:            request,
 		Deployment:         j.GetLabels()[vertex.LabelDeployment],
 		PersistentResource: j.GetJobSpec().GetPersistentResourceId(),
-		Ask:                message.AskOf(j),
+		Ask:                message.AskOf(j, diskType),
 		CreateTime:         timeOf(j.GetCreateTime()),
 		StartTime:          timeOf(j.GetStartTime()),
 		EndTime:            timeOf(j.GetEndTime()),
@@ -40,8 +40,9 @@ func jobOf(j *aiplatformpb.CustomJob) vertex.Job {
 	return job
 }
 
-// resourceOf keeps of a persistent resource what the port knows.
-func resourceOf(r *aiplatformpb.PersistentResource) vertex.Resource {
+// resourceOf keeps of a persistent resource what the port knows. diskType is for
+// disks without a type.
+func resourceOf(r *aiplatformpb.PersistentResource, diskType string) vertex.Resource {
 	if r == nil {
 		return vertex.Resource{}
 	}
@@ -51,6 +52,7 @@ func resourceOf(r *aiplatformpb.PersistentResource) vertex.Resource {
 		Network:       r.GetNetwork(),
 		EncryptionKey: r.GetEncryptionSpec().GetKmsKeyName(),
 		CustomAccount: r.GetResourceRuntimeSpec().GetServiceAccountSpec().GetEnableCustomServiceAccount(),
+		Ray:           r.GetResourceRuntimeSpec().GetRaySpec() != nil,
 	}
 	for _, p := range r.GetResourcePools() {
 		pool := capacity.Pool{
@@ -65,7 +67,7 @@ func resourceOf(r *aiplatformpb.PersistentResource) vertex.Resource {
 		// A pool's shape is written as a job's is.
 		for _, need := range message.AskOf(&aiplatformpb.CustomJob{JobSpec: &aiplatformpb.CustomJobSpec{
 			WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{{MachineSpec: p.GetMachineSpec(), DiskSpec: p.GetDiskSpec(), ReplicaCount: 1}},
-		}}) {
+		}}, diskType) {
 			pool.Shape = need.Shape
 		}
 		resource.Pools = append(resource.Pools, pool)

@@ -45,7 +45,7 @@ func TestStatesAndLiveFilter(t *testing.T) {
 		if !known {
 			t.Errorf("the library has a state %s that this test does not know", name)
 		}
-		if got := jobOf(&aiplatformpb.CustomJob{State: state}).State; got != want {
+		if got := jobOf(&aiplatformpb.CustomJob{State: state}, "").State; got != want {
 			t.Errorf("%s is mapped to %q, want %q", name, got, want)
 		}
 		excluded := 0
@@ -83,10 +83,10 @@ func TestJobOf(t *testing.T) {
 		Ask: capacity.Ask{{Shape: gpuShape, Replicas: 3}}, Error: &message.JobError{Code: 9, Message: "it broke"},
 		CreateTime: time.Unix(1, 0).UTC(), StartTime: time.Unix(2, 0).UTC(), EndTime: time.Unix(3, 0).UTC(),
 	}
-	if diff := cmp.Diff(want, jobOf(fullJob())); diff != "" {
+	if diff := cmp.Diff(want, jobOf(fullJob(), "")); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if diff := cmp.Diff(vertex.Job{}, jobOf(nil)); diff != "" {
+	if diff := cmp.Diff(vertex.Job{}, jobOf(nil, "")); diff != "" {
 		t.Errorf("no job: %s", diff)
 	}
 	for name, c := range map[string]struct {
@@ -97,11 +97,11 @@ func TestJobOf(t *testing.T) {
 		"a code alone": {&status.Status{Code: 3}, &message.JobError{Code: 3}},
 		"words alone":  {&status.Status{Message: "m"}, &message.JobError{Message: "m"}},
 	} {
-		if diff := cmp.Diff(c.want, jobOf(&aiplatformpb.CustomJob{Error: c.in}).Error); diff != "" {
+		if diff := cmp.Diff(c.want, jobOf(&aiplatformpb.CustomJob{Error: c.in}, "").Error); diff != "" {
 			t.Errorf("error %s: %s", name, diff)
 		}
 	}
-	if j := jobOf(&aiplatformpb.CustomJob{}); !j.CreateTime.IsZero() || !j.StartTime.IsZero() || !j.EndTime.IsZero() {
+	if j := jobOf(&aiplatformpb.CustomJob{}, ""); !j.CreateTime.IsZero() || !j.StartTime.IsZero() || !j.EndTime.IsZero() {
 		t.Errorf("times that are not set: %+v", j)
 	}
 }
@@ -118,7 +118,7 @@ func TestWantedFields(t *testing.T) {
 		masked.ProtoReflect().Clear(fd)
 		return true
 	})
-	if diff := cmp.Diff(jobOf(fullJob()), jobOf(masked)); diff != "" {
+	if diff := cmp.Diff(jobOf(fullJob(), ""), jobOf(masked, "")); diff != "" {
 		t.Errorf("of a job in a list (-whole +listed):\n%s", diff)
 	}
 	fields := (&aiplatformpb.CustomJob{}).ProtoReflect().Descriptor().Fields()
@@ -128,7 +128,7 @@ func TestWantedFields(t *testing.T) {
 		}
 		less := fullJob()
 		less.ProtoReflect().Clear(fields.ByName(protoreflect.Name(name)))
-		if cmp.Equal(jobOf(fullJob()), jobOf(less)) {
+		if cmp.Equal(jobOf(fullJob(), ""), jobOf(less, "")) {
 			t.Errorf("the field %s is asked for, and nothing is read of it", name)
 		}
 	}
@@ -149,7 +149,7 @@ func TestResourceOf(t *testing.T) {
 				AutoscalingSpec: &aiplatformpb.ResourcePool_AutoscalingSpec{MinReplicaCount: proto.Int64(1), MaxReplicaCount: proto.Int64(4)}},
 		},
 	}
-	got := resourceOf(in)
+	got := resourceOf(in, "")
 	pools := []capacity.Pool{
 		{ID: "fixed", Shape: cpuShape, Count: 3, Used: 2},
 		{ID: "scales", Shape: gpuShape, Count: 1, Max: 4},
@@ -161,10 +161,10 @@ func TestResourceOf(t *testing.T) {
 	if diff := cmp.Diff(pools, got.Pools); diff != "" {
 		t.Errorf("pools (-want +got)\n%s", diff)
 	}
-	if plain := resourceOf(&aiplatformpb.PersistentResource{State: aiplatformpb.PersistentResource_RUNNING}); plain.State != vertex.Running || plain.CustomAccount || plain.Pools != nil {
+	if plain := resourceOf(&aiplatformpb.PersistentResource{State: aiplatformpb.PersistentResource_RUNNING}, ""); plain.State != vertex.Running || plain.CustomAccount || plain.Pools != nil {
 		t.Errorf("a plain one: %+v", plain)
 	}
-	if diff := cmp.Diff(vertex.Resource{}, resourceOf(nil)); diff != "" {
+	if diff := cmp.Diff(vertex.Resource{}, resourceOf(nil, "")); diff != "" {
 		t.Errorf("no resource: %s", diff)
 	}
 }

@@ -343,7 +343,7 @@ func Settled(p Picture, policy admission.Policy) []Violation {
 		res := p.Resources[i]
 		d := admission.Decide(admission.Snapshot{
 			Now: p.Now, State: res.State, SeenAt: res.SeenAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
-			Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount,
+			Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount, Ray: res.Ray,
 			Use: res.Use(), Holds: len(res.Holds), NotBefore: res.NotBefore, Ahead: res.Ahead(r),
 		}, admission.Ask{Needs: r.Ask, Network: r.Network, EncryptionKey: r.EncryptionKey, ServiceAccount: r.ServiceAccount,
 			OnFull: message.Queue, Waiting: true}, policy)

@@ -50,6 +50,7 @@ func (c copier) resource(r *Resource) *Resource {
 	n.CreateTime = c.time(r.CreateTime)
 	n.Pools = list(c, r.Pools, nil)
 	n.SeenAt = c.time(r.SeenAt)
+	n.SteadySince = c.time(r.SteadySince)
 	n.Holds = dict(c, r.Holds, func(h Hold) Hold {
 		h.Ask = list(c, h.Ask, nil)
 		h.LatestEnd = c.time(h.LatestEnd)
@@ -78,6 +79,7 @@ func (c copier) record(r *Record) *Record {
 	n := *r
 	n.Labels = dict(c, r.Labels, nil)
 	n.Ask = list(c, r.Ask, nil)
+	n.UnsetDisks = list(c, r.UnsetDisks, nil)
 	n.Warnings = list(c, r.Warnings, nil)
 	n.ActUntil = c.time(r.ActUntil)
 	n.UnclearUntil = c.time(r.UnclearUntil)
@@ -87,6 +89,7 @@ func (c copier) record(r *Record) *Record {
 	n.Why = pointer(r.Why, nil)
 	n.Fit = list(c, r.Fit, c.finding)
 	n.ContradictedSince = c.time(r.ContradictedSince)
+	n.Declined.Last = c.time(r.Declined.Last)
 	n.JobError = pointer(r.JobError, nil)
 	n.Times = c.times(r.Times)
 	n.WakeAt = c.time(r.WakeAt)

@@ -30,6 +30,7 @@ type Record struct {
 	Network        string            `json:"network,omitempty"`
 	EncryptionKey  string            `json:"encryptionKey,omitempty"`
 	ServiceAccount string            `json:"serviceAccount,omitempty"`
+	UnsetDisks     []int             `json:"unsetDisks,omitempty"` // worker pools whose disk type Ask has from the deployment, not from the job
 	Priority       int               `json:"priority,omitempty"`
 	OnFull         message.OnFull    `json:"onFull,omitempty"`
 	MaxWait        time.Duration     `json:"maxWait,omitempty"`
@@ -71,7 +72,10 @@ type Record struct {
 	// they were last seen can never take it. That may change, since resources are
 	// made anew; but until then nobody should wait behind it, and shapes that no
 	// pool has must not make lines without end.
-	Aside    bool              `json:"aside,omitempty"`
+	Aside bool `json:"aside,omitempty"`
+	// Declined is for how long Vertex AI has refused this request without a cause
+	// that can be seen.
+	Declined Declined          `json:"declined,omitzero"`
 	JobState string            `json:"jobState,omitempty"`
 	JobError *message.JobError `json:"jobError,omitempty"`
 	Times    message.Times     `json:"times"`
@@ -84,6 +88,14 @@ type Record struct {
 	// ExpireAt is when the document may be deleted. It is set by the write that
 	// marks the terminal letter sent, and of a tombstone by the cancel.
 	ExpireAt time.Time `json:"expireAt,omitzero"`
+}
+
+// Declined counts the creates of a request in a row that Vertex AI refused while
+// nothing that can be seen explained it.
+type Declined struct {
+	Times int           `json:"times"`
+	Last  time.Time     `json:"last"` // ledger's time of the latest
+	For   time.Duration `json:"for"`  // time between them, without the time in which it was not tried
 }
 
 // A Letter is an outcome event and whether the outcome topic has it.

@@ -22,7 +22,12 @@ type Resource struct {
 	Network       string          `json:"network,omitempty"`
 	EncryptionKey string          `json:"encryptionKey,omitempty"`
 	CustomAccount bool            `json:"customAccount,omitempty"` // jobs must bring a service account
+	Ray           bool            `json:"ray,omitempty"`           // it is a Ray cluster
 	SeenAt        time.Time       `json:"seenAt"`                  // no later than the look; by the ledger's clock
+
+	// SteadySince is when it was first seen RUNNING and with the pools that it has,
+	// as in every look since; zero while it is not.
+	SteadySince time.Time `json:"steadySince,omitzero"`
 
 	// Holds are the replicas of our reservations, by request. A hold is there
 	// exactly while its reservation is in a state that holds. It does not say

@@ -271,7 +271,15 @@ func changeField(t *rapid.T, m protoreflect.Message) {
 		d.Seconds++
 		return
 	}
-	fd := rapid.SampledFrom(fieldsOf(m)).Draw(t, "field")
+	fields := slices.DeleteFunc(fieldsOf(m), func(fd protoreflect.FieldDescriptor) bool { // nothing is in it to be changed
+		if fd.Message() == nil || fd.IsList() || fd.IsMap() {
+			return false
+		}
+		inner := m.Get(fd).Message()
+		_, duration := inner.Interface().(*durationpb.Duration)
+		return !duration && len(fieldsOf(inner)) == 0
+	})
+	fd := rapid.SampledFrom(fields).Draw(t, "field")
 	switch v := m.Get(fd); {
 	case fd.IsMap():
 		v.Map().Set(protoreflect.ValueOf("more").MapKey(), protoreflect.ValueOf("x"))

@@ -257,7 +257,7 @@ func FuzzParseJob(f *testing.F) {
 		if err != nil || !proto.Equal(back, job) {
 			t.Errorf("%s reads back as %v, error %v", text, back, err)
 		}
-		for _, n := range AskOf(job) {
+		for _, n := range AskOf(job, "") {
 			if n.Replicas < 1 {
 				t.Errorf("need %+v", n)
 			}

@@ -58,7 +58,8 @@ type Request struct {
 	// message gives none.
 	Job *aiplatformpb.CustomJob
 	// Ask is what Job needs, one entry per worker pool that is not an empty
-	// placeholder. Never empty.
+	// placeholder, with [capacity.DefaultDiskType] where no disk type is set; a
+	// deployment that goes by another asks AskOf. Never empty.
 	Ask capacity.Ask
 	// Warnings are remarks that do not stop the job, for example more than one
 	// replica in worker pool 0. Their code is Remark.

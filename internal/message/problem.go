@@ -29,6 +29,7 @@ const (
 	NetworkMismatch   Code = "NETWORK_MISMATCH"   // network differs from the persistent resource's
 	KeyMismatch       Code = "KEY_MISMATCH"       // encryption key differs
 	AccountMismatch   Code = "ACCOUNT_MISMATCH"   // service account missing, or given where it cannot be
+	RayCluster        Code = "RAY_CLUSTER"        // the persistent resource is a Ray cluster
 	Full              Code = "FULL"               // not now: too few machines are free
 	Behind            Code = "BEHIND"             // not now: others of the same pool are ahead
 	Overdrawn         Code = "OVERDRAWN"          // not now: more is in use than there is

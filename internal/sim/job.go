@@ -17,6 +17,7 @@ type Job struct {
 	DryRun   bool
 	Spec     map[string]any // further fields of the job spec
 	KMSKey   string
+	Disk     string // boot disk type of every worker pool
 }
 
 // Body is the message.
@@ -26,7 +27,11 @@ func (j Job) Body() []byte {
 		if s.Accelerator != "" {
 			m["acceleratorType"], m["acceleratorCount"] = s.Accelerator, s.AcceleratorCount
 		}
-		return map[string]any{"machineSpec": m, "replicaCount": n, "containerSpec": map[string]any{"imageUri": "gcr.io/p/image"}}
+		p := map[string]any{"machineSpec": m, "replicaCount": n, "containerSpec": map[string]any{"imageUri": "gcr.io/p/image"}}
+		if j.Disk != "" {
+			p["diskSpec"] = map[string]any{"bootDiskType": j.Disk}
+		}
+		return p
 	}
 	var pools []any
 	if j.CPU > 0 {

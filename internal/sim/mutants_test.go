@@ -96,6 +96,13 @@ var mutants = []mutant{
 	{"tries without end", "internal/controller/submit.go", "rec.Rounds >= maxRounds", "rec.Rounds < 0", "TestNeverAnswered", ""},
 	{"commits what has failed", "internal/ledger/group.go", "failed = m\n\t\t\t\t\treturn errAgain", "failed = m", "TestGroupPoison", ""},
 	{"leaves behind what came while it lost", "internal/ledger/group.go", "late := more()", "late := more()[:0]", "TestGroupWhileLosing", ""},
+	{"submits what Vertex AI fills in", "internal/controller/submit.go", "\tmessage.SetDisks(job, rec.Ask)\n", "", "TestDiskTypeNotSet", ""},
+	{"goes by one disk type", "internal/controller/handle.go", "message.AskOf(r.Job, c.cfg.DiskType)", "message.AskOf(r.Job, \"\")", "TestDiskTypeNotSet", ""},
+	{"takes a Ray cluster for plain pools", "internal/controller/look.go", "v.res.CustomAccount, v.res.Ray", "v.res.CustomAccount, false", "TestAccountAndRay", ""},
+	{"never gives up a refused request", "internal/controller/submit.go", "return r.For >= c.cfg.DeclineTimeout", "return false", "TestRefusedWithoutEnd", ""},
+	{"an outage counts against a request", "internal/controller/submit.go", "!res.SteadySince.After(r.Last)", "true", "TestRefusedForACause", ""},
+	{"waiting counts as being refused", "internal/controller/submit.go", "r.For += min(now.Sub(r.Last), 2*max(c.cfg.MaxBackOff, c.cfg.Tick))", "r.For += now.Sub(r.Last)", "TestRefusedForACause", ""},
+	{"a shortage counts against a request", "internal/vertex/vertex.go", "return e.Code == 5 || e.Code == 9", "return true", "TestRefusedForACause", ""},
 	{"one tenant takes all turns", "internal/batch/batch.go", "l.turns = append(l.turns[1:], party)", "", "TestPartiesTakeTurns", ""},
 }
 

@@ -122,7 +122,7 @@ func (w *World) fits(job *aiplatformpb.CustomJob) bool {
 		}
 	}
 	res, ok := w.Vertex.Peek(Resource)
-	return ok && capacity.Check(res.Pools, use, message.AskOf(job)).Verdict == capacity.Fits
+	return ok && capacity.Check(res.Pools, use, message.AskOf(job, w.Vertex.DiskType)).Verdict == capacity.Fits
 }
 
 // deleteOne deletes a job at Vertex AI.

@@ -132,7 +132,7 @@ func (d *door) readResources(ctx context.Context, names []string) (found []*ledg
 func (d *door) show(res *ledger.Resource, now time.Time) Resource {
 	s := Resource{
 		Name: res.Name, State: res.State, CreateTime: res.CreateTime, SeenAt: res.SeenAt,
-		ViewAge: since(res.SeenAt, now), Stale: d.stale(res, now), Network: res.Network,
+		ViewAge: since(res.SeenAt, now), Stale: d.stale(res, now), Network: res.Network, Ray: res.Ray,
 		Pools: []Pool{}, Shapes: shapes(res), Holds: len(res.Holds), Foreign: res.Foreign[:min(maxForeign, len(res.Foreign))],
 		Declines: res.Declines,
 	}

@@ -109,6 +109,7 @@ type Resource struct {
 	ViewAge    Duration         `json:"viewAge"`         // 0 when it never was looked at
 	Stale      bool             `json:"stale,omitempty"` // the view is too old to admit anything
 	Network    string           `json:"network,omitempty"`
+	Ray        bool             `json:"ray,omitempty"` // it is a Ray cluster
 	Pools      []Pool           `json:"pools"`
 	Shapes     []Shape          `json:"shapes"`
 	Holds      int              `json:"holds"`             // requests that hold machines

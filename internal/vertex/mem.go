@@ -37,6 +37,18 @@ type Mem struct {
 	// ended less than UsedLag ago included.
 	CountUsed bool
 	UsedLag   time.Duration
+	// DiskType is what a job's disk becomes whose type is not set; "" for
+	// capacity.DefaultDiskType.
+	DiskType string
+	// Strict holds a job against its persistent resource before Admit is asked:
+	// every shape has to be a pool's, the resource has to be there and RUNNING.
+	// RefuseAccounts and RefuseRay are then what else it goes by.
+	Strict         bool
+	RefuseAccounts bool // a job with a service account needs a resource with CustomAccount
+	RefuseRay      bool // a Ray cluster takes no job
+	// Refusal is the kind and code of what Strict refuses because of the job;
+	// PERMANENT and INVALID_ARGUMENT if it is nil.
+	Refusal *Error
 	// IgnoreCancel lets cancelled jobs go on as if nothing had been said, until a
 	// test ends them.
 	IgnoreCancel bool
@@ -103,6 +115,11 @@ func (m *Mem) Create(ctx context.Context, parent string, job *aiplatformpb.Custo
 	if err != nil {
 		return Job{}, err
 	}
+	if m.Strict {
+		if err := m.check(parent, job); err != nil {
+			return Job{}, err
+		}
+	}
 	if m.Admit != nil {
 		if err := m.Admit(parent, job); err != nil {
 			return Job{}, err
@@ -115,7 +132,7 @@ func (m *Mem) Create(ctx context.Context, parent string, job *aiplatformpb.Custo
 	j := &memJob{parent: parent, spec: proto.CloneOf(job), Job: Job{
 		Name: m.name(parent), State: JobPending, CreateTime: m.now(),
 		Run: run, Request: request, Deployment: job.GetLabels()[LabelDeployment],
-		PersistentResource: job.GetJobSpec().GetPersistentResourceId(), Ask: message.AskOf(job),
+		PersistentResource: job.GetJobSpec().GetPersistentResourceId(), Ask: message.AskOf(job, m.DiskType),
 	}}
 	if doomed {
 		j.State, j.EndTime = JobFailed, m.now()
@@ -125,6 +142,41 @@ func (m *Mem) Create(ctx context.Context, parent string, job *aiplatformpb.Custo
 		return Job{}, err
 	}
 	return j.Job, nil
+}
+
+// check is what Strict refuses.
+func (m *Mem) check(parent string, job *aiplatformpb.CustomJob) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	refuse := func(kind Kind, code int32, text string) error {
+		return &Error{Op: "create", Name: parent, Kind: kind, Code: code, Message: text}
+	}
+	wrong := func(text string) error {
+		if m.Refusal != nil {
+			return refuse(m.Refusal.Kind, m.Refusal.Code, text)
+		}
+		return refuse(Permanent, 3, text)
+	}
+	res, ok := m.resources[parent+"/persistentResources/"+job.GetJobSpec().GetPersistentResourceId()]
+	account := job.GetJobSpec().GetServiceAccount()
+	switch {
+	case !ok:
+		return refuse(Passing, 5, "The PersistentResource does not exist.")
+	case res.State != Running:
+		return refuse(Passing, 9, "The PersistentResource is "+res.State+".")
+	case res.Ray && m.RefuseRay:
+		return wrong("The PersistentResource is a Ray cluster.")
+	case res.CustomAccount && account == "":
+		return wrong("The PersistentResource enforces custom service accounts.")
+	case !res.CustomAccount && account != "" && m.RefuseAccounts:
+		return wrong("The PersistentResource allows no custom service accounts.")
+	}
+	for _, n := range message.AskOf(job, m.DiskType) {
+		if !slices.ContainsFunc(res.Pools, func(p capacity.Pool) bool { return p.Shape.Normal() == n.Shape }) {
+			return wrong("No pool is " + n.Shape.String() + ".")
+		}
+	}
+	return nil
 }
 
 func (m *Mem) Get(ctx context.Context, name string) (Job, error) {

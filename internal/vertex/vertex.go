@@ -122,6 +122,7 @@ type Resource struct {
 	Network       string
 	EncryptionKey string
 	CustomAccount bool // enable_custom_service_account
+	Ray           bool // it is a Ray cluster: resource_runtime_spec has a ray_spec
 }
 
 // Running is the one State in which jobs are accepted.
@@ -159,6 +160,12 @@ type Error struct {
 	Message string // Vertex AI's words. It may quote the job, so it goes into events, not into logs.
 	Err     error
 }
+
+// Unspecific reports whether the refusal of a create leaves open what it is about.
+// FAILED_PRECONDITION and NOT_FOUND may speak of the persistent resource as it is
+// right now, and then pass, or of the job, and then never do.
+// RESOURCE_EXHAUSTED speaks of a shortage, and a call that got no answer of nothing.
+func (e *Error) Unspecific() bool { return e.Code == 5 || e.Code == 9 }
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("vertex: %s %s: %s (code %d)", e.Op, e.Name, e.Kind, e.Code)

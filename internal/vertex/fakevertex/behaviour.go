@@ -79,6 +79,14 @@ type Behaviour struct {
 	ResourceNotRunning Refusal       // empty: FAILED_PRECONDITION
 	ResourceAbsent     Refusal       // empty: NOT_FOUND
 
+	// What an unset disk type becomes, of a worker pool and of a resource pool;
+	// empty: pd-ssd. Machines of A3 Ultra have hyperdisk-balanced in any case.
+	JobDisk, PoolDisk string
+
+	// What a resource refuses beside that, in the way of Mismatch.
+	RefuseAccounts bool // a job with a service account, where enable_custom_service_account is not set
+	RefuseRay      bool // any job, where the resource is a Ray cluster
+
 	// Fit.
 	FirstPool        bool // take the first pool that fits, not the tightest
 	IgnoreDiskSize   bool // compare the type of the disk only

@@ -1,6 +1,7 @@
 package fakevertex_test
 
 import (
+	"cmp"
 	"fmt"
 	"testing"
 	"time"
@@ -183,6 +184,55 @@ func TestConsistencyWithTheResource(t *testing.T) {
 		spoil(bad)
 		_, err := w.create(t, bad)
 		refused(t, err, codes.InvalidArgument, text)
+	}
+}
+
+// What an unset disk type becomes on either side, and what a resource refuses
+// beside a mismatch, are knobs.
+func TestUnknownDefaults(t *testing.T) {
+	for _, types := range [][2]string{{"", ""}, {"pd-standard", ""}, {"", "pd-standard"}, {"pd-standard", "pd-standard"}} {
+		w := newWorld(t, func(b *fakevertex.Behaviour) { b.JobDisk, b.PoolDisk = types[0], types[1] })
+		disk := func(s string) string { return cmp.Or(s, "pd-ssd") }
+		if got := w.add(t, fixedPool("", 9)).ResourcePools[0].DiskSpec; got.BootDiskType != disk(types[1]) || got.BootDiskSizeGb != 100 {
+			t.Errorf("%q: the pool has %v", types, got)
+		}
+		_, err := w.create(t, one(1))
+		if types[0] == types[1] && err != nil {
+			t.Errorf("%q: %v", types, err)
+		} else if types[0] != types[1] {
+			refused(t, err, codes.InvalidArgument, "do not match")
+		}
+		explicit := one(1)
+		explicit.JobSpec.WorkerPoolSpecs[0].DiskSpec = &aiplatformpb.DiskSpec{BootDiskType: disk(types[1])}
+		w.mustCreate(t, explicit)
+	}
+}
+
+func TestAccountsAndRay(t *testing.T) {
+	account := one(1)
+	account.JobSpec.ServiceAccount = "trainer@p.iam.gserviceaccount.com"
+	for name, c := range map[string]struct {
+		spec *aiplatformpb.ResourceRuntimeSpec
+		job  *aiplatformpb.CustomJob
+		knob func(*fakevertex.Behaviour)
+		text string
+	}{
+		"account": {nil, account, func(b *fakevertex.Behaviour) { b.RefuseAccounts = true }, "custom service accounts"},
+		"Ray":     {&aiplatformpb.ResourceRuntimeSpec{RaySpec: &aiplatformpb.RaySpec{}}, one(1), func(b *fakevertex.Behaviour) { b.RefuseRay = true }, "Ray cluster"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			if _, err := w.AddResource(&aiplatformpb.PersistentResource{Name: resourceName, ResourcePools: []*aiplatformpb.ResourcePool{fixedPool("", 9)}, ResourceRuntimeSpec: c.spec}); err != nil {
+				t.Fatal(err)
+			}
+			w.mustCreate(t, c.job)
+			w.SetBehaviour(c.knob)
+			_, err := w.create(t, c.job)
+			refused(t, err, codes.InvalidArgument, c.text)
+			w.SetBehaviour(func(b *fakevertex.Behaviour) { b.Mismatch = fakevertex.RefuseFailedPrecondition })
+			_, err = w.create(t, c.job)
+			refused(t, err, codes.FailedPrecondition, c.text)
+		})
 	}
 }
 

@@ -43,8 +43,8 @@
 // Job ids are numbers of 19 digits chosen by the server, and creating is never
 // idempotent. Names come back with the project number, whichever was asked with.
 // A new job is PENDING, then QUEUED, PENDING again and RUNNING; its start time is
-// set long before it runs. Unset disk fields become pd-ssd and 100 GB, each on its
-// own. Cancelling is asynchronous and ends in CANCELLED with error
+// set long before it runs. Unset disk fields become pd-ssd (unless a knob says
+// otherwise) and 100 GB, each on its own. Cancelling is asynchronous and ends in CANCELLED with error
 // {1, "CANCELED"}. Deleting a job needs a terminal state and is done at
 // once. A RUNNING resource shows an empty error. Resources cannot be updated.
 // ListCustomJobs filters on display_name, state, create_time and labels only.

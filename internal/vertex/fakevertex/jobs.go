@@ -48,7 +48,7 @@ func (s *Server) createJob(req *aiplatformpb.CreateCustomJobRequest) (*job, erro
 	spec := proto.CloneOf(in.GetJobSpec())
 	for _, w := range spec.WorkerPoolSpecs {
 		if !isPlaceholder(w) {
-			w.DiskSpec = fillDisk(w.MachineSpec.GetMachineType(), w.DiskSpec)
+			w.DiskSpec = fillDisk(w.MachineSpec.GetMachineType(), s.knobs.JobDisk, w.DiskSpec)
 		}
 	}
 	id := spec.PersistentResourceId
@@ -145,7 +145,7 @@ func (s *Server) admit(name string, spec *aiplatformpb.CustomJobSpec, in *aiplat
 		return s.knobs.ResourceNotRunning.refuse(codes.FailedPrecondition,
 			fmt.Sprintf("The PersistentResource %q is in state %v and can not run jobs.", id, r.pb.State))
 	}
-	if why := inconsistent(r.pb, spec, in); why != "" {
+	if why := s.inconsistent(r.pb, spec, in); why != "" {
 		return s.knobs.Mismatch.refuse(codes.InvalidArgument, why)
 	}
 	needs := s.needs(spec)
@@ -169,7 +169,7 @@ func (s *Server) admit(name string, spec *aiplatformpb.CustomJobSpec, in *aiplat
 
 // inconsistent says how a job and its resource contradict each other apart from
 // machines, or "".
-func inconsistent(r *aiplatformpb.PersistentResource, spec *aiplatformpb.CustomJobSpec, in *aiplatformpb.CustomJob) string {
+func (s *Server) inconsistent(r *aiplatformpb.PersistentResource, spec *aiplatformpb.CustomJobSpec, in *aiplatformpb.CustomJob) string {
 	switch {
 	case spec.Network != r.Network:
 		return fmt.Sprintf("The network %q of the job is not the network %q of its PersistentResource.", spec.Network, r.Network)
@@ -178,6 +178,10 @@ func inconsistent(r *aiplatformpb.PersistentResource, spec *aiplatformpb.CustomJ
 			in.GetEncryptionSpec().GetKmsKeyName(), r.GetEncryptionSpec().GetKmsKeyName())
 	case r.GetResourceRuntimeSpec().GetServiceAccountSpec().GetEnableCustomServiceAccount() && spec.ServiceAccount == "":
 		return "The PersistentResource enforces custom service accounts, but the job sets none."
+	case s.knobs.RefuseAccounts && !r.GetResourceRuntimeSpec().GetServiceAccountSpec().GetEnableCustomServiceAccount() && spec.ServiceAccount != "":
+		return "The PersistentResource does not enable custom service accounts, but the job sets one."
+	case s.knobs.RefuseRay && r.GetResourceRuntimeSpec().GetRaySpec() != nil:
+		return "The PersistentResource is a Ray cluster and can not run custom jobs."
 	}
 	for _, w := range spec.WorkerPoolSpecs {
 		if bindsReservation(w.GetMachineSpec().GetReservationAffinity()) {

@@ -39,13 +39,14 @@ func (s *Server) shapeOf(m *aiplatformpb.MachineSpec, d *aiplatformpb.DiskSpec) 
 	return sh
 }
 
-// fillDisk sets what is unset of a disk spec, each field by itself.
-func fillDisk(machine string, d *aiplatformpb.DiskSpec) *aiplatformpb.DiskSpec {
+// fillDisk sets what is unset of a disk spec, each field by itself. usual is the
+// type for most machines; empty means pd-ssd.
+func fillDisk(machine, usual string, d *aiplatformpb.DiskSpec) *aiplatformpb.DiskSpec {
 	if d == nil {
 		d = &aiplatformpb.DiskSpec{}
 	}
 	if d.BootDiskType == "" {
-		d.BootDiskType = "pd-ssd"
+		d.BootDiskType = cmp.Or(usual, "pd-ssd")
 		if strings.HasPrefix(machine, "a3-ultragpu") {
 			d.BootDiskType = "hyperdisk-balanced"
 		}

@@ -53,7 +53,7 @@ func (s *Server) ReplaceResource(pb *aiplatformpb.PersistentResource) (*aiplatfo
 		if r.pb.DisplayName == "" {
 			r.pb.DisplayName = lastWord(name)
 		}
-		fillPools(r.pb)
+		s.fillPools(r.pb)
 		shown := map[string]int64{}
 		for _, p := range old.ResourcePools {
 			shown[p.Id] = p.UsedReplicaCount

@@ -91,7 +91,8 @@ func (s resourceService) ListPersistentResources(_ context.Context, req *aiplatf
 }
 
 // UpdatePersistentResource is refused whatever it asks for: the real service does
-// no update of a resource that is not a Ray cluster, and this one has no others.
+// no update of a resource that is not a Ray cluster, and what it does to one that
+// is has no use here.
 func (s resourceService) UpdatePersistentResource(_ context.Context, req *aiplatformpb.UpdatePersistentResourceRequest) (*longrunningpb.Operation, error) {
 	return nil, s.withResource(req.GetPersistentResource().GetName(), func(*resource) error {
 		for _, path := range req.GetUpdateMask().GetPaths() {

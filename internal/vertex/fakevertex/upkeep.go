@@ -22,7 +22,7 @@ func (s *Server) storeResource(parent string, pb *aiplatformpb.PersistentResourc
 		pb.CreateTime = s.stamp()
 	}
 	pb.UpdateTime = s.stamp()
-	fillPools(pb)
+	s.fillPools(pb)
 	s.seq++
 	r := &resource{pb: pb, uid: s.seq, parent: parent, used: map[string]int64{}, grows: map[string]bool{}}
 	s.resources[pb.Name] = r
@@ -33,13 +33,13 @@ func (s *Server) storeResource(parent string, pb *aiplatformpb.PersistentResourc
 }
 
 // fillPools sets ids, disks and sizes of pools that leave them out.
-func fillPools(pb *aiplatformpb.PersistentResource) {
+func (s *Server) fillPools(pb *aiplatformpb.PersistentResource) {
 	taken := map[string]bool{}
 	for _, p := range pb.ResourcePools {
 		taken[p.Id] = true
 	}
 	for _, p := range pb.ResourcePools {
-		p.DiskSpec = fillDisk(p.MachineSpec.GetMachineType(), p.DiskSpec)
+		p.DiskSpec = fillDisk(p.MachineSpec.GetMachineType(), s.knobs.PoolDisk, p.DiskSpec)
 		if p.ReplicaCount == nil {
 			p.ReplicaCount = proto.Int64(max(1, p.AutoscalingSpec.GetMinReplicaCount()))
 		}

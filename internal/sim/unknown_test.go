@@ -1,0 +1,346 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// What is not known of Vertex AI is a setting of the deployment and a switch of
+// its twin. Each test goes through both.
+
+// again is the world with its configuration as it is now.
+func (w *World) again() { w.Controller = w.Instance(w.Config) }
+
+// A job that sets no disk type is decided by the deployment's setting, and what is
+// submitted says so: Vertex AI's own default makes no difference.
+func TestDiskTypeNotSet(t *testing.T) {
+	types := []string{"pd-ssd", "pd-standard"}
+	for _, setting := range types {
+		for _, service := range types {
+			for _, pool := range types {
+				t.Run(fmt.Sprintf("setting %s, service %s, pool %s", setting, service, pool), func(t *testing.T) {
+					w := New(t)
+					w.Config.DiskType, w.Vertex.DiskType, w.Vertex.Strict = setting, service, true
+					w.again()
+					shape := capacity.Shape{MachineType: CPU.MachineType, DiskType: pool}.Normal()
+					w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: shape, Count: 4})
+					w.Ask(Job{ID: "explicit", CPU: 1, Disk: pool})
+					w.Expect("explicit", lifecycle.Submitted, "reserved", "submitted")
+					w.Ask(Job{ID: "a", CPU: 1})
+					if setting == pool {
+						w.Expect("a", lifecycle.Submitted, "reserved", "submitted")
+						if got := w.Vertex.Jobs()[1].Ask[0].Shape; got != shape {
+							t.Errorf("the job runs on %s, want %s", got, shape)
+						}
+						return
+					}
+					w.Expect("a", lifecycle.Rejected, "rejected")
+					why := w.Record("a").Why
+					if why.Code != message.SpecMismatch || !strings.Contains(why.Detail, "sets no diskSpec.bootDiskType, for which this deployment takes "+setting+".") ||
+						why.Mend != "To fit: set workerPoolSpecs[0].diskSpec.bootDiskType to "+pool+"." {
+						t.Errorf("it is refused because: %v", why)
+					}
+					f := w.Record("a").Fit[0]
+					if f.Edits[0].From != "" || f.Edits[0].To != pool || f.Nearest[0].Fields[0].Asked != "" {
+						t.Errorf("edits %v and differences %v, want them to say that no disk type is set", f.Edits, f.Nearest)
+					}
+					if n := w.Vertex.Calls()["create"]; n != 1 {
+						t.Errorf("%d creates, want that of the other job alone", n)
+					}
+				})
+			}
+		}
+	}
+	t.Run("set by the job", func(t *testing.T) { // then nothing is said of a default
+		w := New(t)
+		w.Ask(Job{ID: "a", CPU: 1, Disk: "pd-standard"})
+		if why := w.Record("a").Why; why.Code != message.SpecMismatch || strings.Contains(why.Detail, "diskSpec") {
+			t.Errorf("it is refused because: %v", why)
+		}
+		if e := w.Record("a").Fit[0].Edits[0]; e.From != "pd-standard" || e.To != "pd-ssd" {
+			t.Errorf("edit %+v", e)
+		}
+	})
+	t.Run("changed while it waits", func(t *testing.T) { // what was decided is what is submitted
+		w := New(t)
+		w.Vertex.Strict = true
+		w.Ask(Job{ID: "w", CPU: 4})
+		w.Ask(Job{ID: "a", CPU: 1})
+		w.Config.DiskType, w.Vertex.DiskType = "pd-standard", "pd-standard"
+		w.again()
+		w.Vertex.SetJob(w.JobOf("w"), vertex.JobSucceeded)
+		w.After(time.Minute)
+		w.Expect("a", lifecycle.Submitted, "queued", "reserved", "submitted")
+	})
+}
+
+// A job names a service account, and the resource was made without
+// enableCustomServiceAccount; or the resource is a Ray cluster. Both by setting,
+// by what Vertex AI does, and by how it refuses.
+func TestAccountAndRay(t *testing.T) {
+	cases := map[string]struct {
+		job     Job
+		res     vertex.Resource
+		code    message.Code
+		allow   func(w *World)
+		refuses func(w *World)
+	}{
+		"account": {Job{ID: "a", CPU: 1, Spec: map[string]any{"serviceAccount": "sa@p.iam.gserviceaccount.com"}}, vertex.Resource{},
+			message.AccountMismatch, func(w *World) { w.Config.Policy.AllowAccounts = true }, func(w *World) { w.Vertex.RefuseAccounts = true }},
+		"Ray": {Job{ID: "a", CPU: 1}, vertex.Resource{Ray: true},
+			message.RayCluster, func(w *World) { w.Config.Policy.AllowRay = true }, func(w *World) { w.Vertex.RefuseRay = true }},
+	}
+	for name, c := range cases {
+		world := func(t *testing.T) *World {
+			w := New(t)
+			w.Vertex.Strict = true
+			c.res.State, c.res.CreateTime = vertex.Running, time.Unix(1, 0)
+			c.res.Pools = []capacity.Pool{{ID: "cpu", Shape: CPU, Count: 4}}
+			w.Vertex.SetResource(Resource, c.res)
+			return w
+		}
+		for _, refuses := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s refused, service refuses %v", name, refuses), func(t *testing.T) {
+				w := world(t)
+				if refuses {
+					c.refuses(w)
+				}
+				w.Ask(c.job)
+				w.Expect("a", lifecycle.Rejected, "rejected")
+				if why := w.Record("a").Why; why.Code != c.code || why.Path == "" || why.Mend == "" {
+					t.Errorf("it is refused because: %v", why)
+				}
+				if n := w.Vertex.Calls()["create"]; n != 0 {
+					t.Errorf("%d creates", n)
+				}
+			})
+		}
+		t.Run(name+" allowed and taken", func(t *testing.T) {
+			w := world(t)
+			c.allow(w)
+			w.again()
+			w.Ask(c.job)
+			w.Expect("a", lifecycle.Submitted, "reserved", "submitted")
+		})
+		t.Run(name+" allowed and refused at once", func(t *testing.T) {
+			w := world(t)
+			c.allow(w)
+			c.refuses(w)
+			w.again()
+			w.Ask(c.job)
+			w.Expect("a", lifecycle.Failed, "reserved", "failed")
+			if o := w.Out.Last("a"); o.Reason.Code != message.VertexDeclined || o.JobError.Code != int32(codes.InvalidArgument) {
+				t.Errorf("it failed with %v and %v", o.Reason, o.JobError)
+			}
+		})
+		t.Run(name+" allowed and refused as if it passed", func(t *testing.T) {
+			w := world(t)
+			c.allow(w)
+			c.refuses(w)
+			w.Config.DeclineTimeout = 2 * time.Hour
+			w.Vertex.Refusal = &vertex.Error{Kind: vertex.Passing, Code: int32(codes.FailedPrecondition)}
+			w.again()
+			w.Ask(c.job)
+			if took := w.until("a", lifecycle.Failed, 3*time.Hour); took < 2*time.Hour {
+				t.Errorf("it failed after %s", took)
+			}
+		})
+	}
+	t.Run("made anew as Ray while a request waits", func(t *testing.T) {
+		w := New(t)
+		w.Ask(Job{ID: "w", CPU: 4})
+		w.Ask(Job{ID: "a", CPU: 1})
+		w.Vertex.SetJob(w.JobOf("w"), vertex.JobCancelled)
+		w.Vertex.SetResource(Resource, vertex.Resource{State: vertex.Running, CreateTime: w.Now, Ray: true, Pools: []capacity.Pool{{ID: "cpu", Shape: CPU, Count: 4}}})
+		w.After(time.Minute)
+		if took := w.until("a", lifecycle.Rejected, 25*time.Hour); took < 24*time.Hour-10*time.Minute {
+			t.Errorf("refused after %s of contradiction; the policy says 24h", took)
+		}
+		if why := w.Record("a").Why; why.Code != message.RayCluster {
+			t.Errorf("it is refused because: %v", why)
+		}
+	})
+}
+
+// until lets minutes pass until a request is in a state, and says how long it took.
+func (w *World) until(id string, s lifecycle.State, most time.Duration) time.Duration {
+	w.Helper()
+	began := w.Now
+	for w.State(id) != s {
+		if w.Now.Sub(began) > most {
+			w.Fatalf("%s is %s after %s, want %s: %v", id, w.State(id), most, s, w.Record(id).Why)
+		}
+		w.After(time.Minute)
+	}
+	return w.Now.Sub(began)
+}
+
+// passing makes Vertex AI refuse a request's creates, with a kind and a code, while
+// a condition holds.
+func passing(w *World, kind vertex.Kind, code codes.Code, while func() bool) {
+	onCreate(w, func() error {
+		if !while() {
+			return nil
+		}
+		return &vertex.Error{Op: "create", Kind: kind, Code: int32(code), Message: "the words of Vertex AI"}
+	})
+}
+
+func always() bool { return true }
+
+// An answer that may mean "not now" and never passes ends the request after the
+// deployment's time, at the cost of a submission a minute.
+func TestRefusedWithoutEnd(t *testing.T) {
+	for name, answer := range map[string]struct {
+		kind vertex.Kind
+		code codes.Code
+	}{
+		"FAILED_PRECONDITION":    {vertex.Passing, codes.FailedPrecondition},
+		"NOT_FOUND":              {vertex.Passing, codes.NotFound},
+		"NOT_FOUND, by its kind": {vertex.NotFound, codes.NotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := New(t)
+			passing(w, answer.kind, answer.code, always)
+			w.Ask(one)
+			if took := w.until("a", lifecycle.Failed, 25*time.Hour); took < 24*time.Hour {
+				t.Errorf("it failed after %s; machines may be used for as long by what cannot be seen", took)
+			}
+			o := w.Out.Last("a")
+			if o.Reason.Code != message.VertexDeclined || !strings.Contains(o.Reason.Detail, "in 24h") || o.JobError.Message != "the words of Vertex AI" || o.JobError.Code != int32(answer.code) {
+				t.Errorf("it failed with %v and %+v", o.Reason, o.JobError)
+			}
+			if n := w.Vertex.Calls()["create"]; n > 1500 {
+				t.Errorf("%d creates in a day", n)
+			}
+			for i, o := range w.Out.Of("a") {
+				if o.Sequence != int64(i+1) {
+					t.Fatalf("event %d has number %d", i+1, o.Sequence)
+				}
+			}
+			w.CheckHolds()
+			w.Vertex.Admit = nil
+			w.Ask(Job{ID: "next", CPU: 4})
+			w.until("next", lifecycle.Submitted, 6*time.Minute)
+		})
+	}
+}
+
+// What explains a refusal, or says itself what it is about, ends no request.
+func TestRefusedForACause(t *testing.T) {
+	const timeout = 2 * time.Hour // in place of the default day
+	world := func(t *testing.T) *World {
+		w := New(t)
+		w.Config.DeclineTimeout = timeout
+		w.again()
+		return w
+	}
+	t.Run("full of what cannot be seen", func(t *testing.T) {
+		for _, code := range []codes.Code{codes.FailedPrecondition, codes.ResourceExhausted} {
+			w := world(t)
+			passing(w, vertex.Passing, code, func() bool { return w.Now.Before(w.Record("a").Times.Received.Add(timeout - 20*time.Minute)) })
+			w.Ask(one)
+			w.until("a", lifecycle.Submitted, timeout)
+			if r := w.Record("a").Declined; r.Times != 0 {
+				t.Errorf("%s: %+v is held against it although it was accepted", code, r)
+			}
+		}
+	})
+	t.Run("a shortage", func(t *testing.T) { // or no answer at all
+		for _, code := range []codes.Code{codes.ResourceExhausted, codes.OK} {
+			w := world(t)
+			passing(w, vertex.Passing, code, always)
+			w.Ask(Job{ID: "a", CPU: 1, MaxWait: "18000s"})
+			if took := w.until("a", lifecycle.Expired, 6*time.Hour); took < 5*time.Hour {
+				t.Errorf("code %s: it ended after %s, want the longest wait", code, took)
+			}
+		}
+	})
+	for name, interrupt := range map[string]func(w *World){
+		"the resource reboots": func(w *World) {
+			w.SetPools("REBOOTING", capacity.Pool{ID: "cpu", Shape: CPU, Count: 4})
+			w.After(time.Minute)
+			w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 4})
+		},
+		"the resource is deleted and made anew": func(w *World) {
+			w.Vertex.SetResource(Resource, vertex.Resource{})
+			w.After(time.Minute)
+			w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 4})
+		},
+		"the resource is made anew between two looks": func(w *World) {
+			w.Vertex.SetResource(Resource, vertex.Resource{State: vertex.Running, CreateTime: w.Now, Pools: []capacity.Pool{{ID: "cpu", Shape: CPU, Count: 4}}})
+		},
+		"its pools change": func(w *World) { w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 5}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := world(t)
+			passing(w, vertex.Passing, codes.FailedPrecondition, always)
+			w.Ask(one)
+			for began := w.Now; w.Now.Sub(began) < timeout-10*time.Minute; {
+				w.After(time.Minute)
+			}
+			interrupt(w)
+			for began := w.Now; w.Now.Sub(began) < timeout-10*time.Minute; {
+				w.After(time.Minute)
+			}
+			if s := w.State("a"); s == lifecycle.Failed {
+				t.Fatalf("it failed: %v", w.Record("a").Why)
+			}
+			w.until("a", lifecycle.Failed, 20*time.Minute)
+		})
+	}
+	t.Run("autoscaling explains nothing", func(t *testing.T) {
+		w := world(t)
+		passing(w, vertex.Passing, codes.FailedPrecondition, always)
+		w.Ask(Job{ID: "a", GPU: 1})
+		for i := range 130 {
+			w.SetPools(vertex.Running, capacity.Pool{ID: "gpu", Shape: GPU, Count: capacity.Replicas(2 + i%2), Max: 4})
+			w.After(time.Minute)
+		}
+		if s := w.State("a"); s != lifecycle.Failed {
+			t.Errorf("it is %s", s)
+		}
+	})
+	t.Run("it was not tried", func(t *testing.T) { // its pool was full of what can be seen
+		w := world(t)
+		refuse := true
+		passing(w, vertex.Passing, codes.FailedPrecondition, func() bool { return refuse })
+		w.Ask(one)
+		other := w.Vertex.AddForeign(Parent, "pool", capacity.Ask{{Shape: CPU, Replicas: 4}})
+		for began := w.Now; w.Now.Sub(began) < 2*timeout; {
+			w.After(time.Minute)
+		}
+		w.Vertex.SetJob(other, vertex.JobSucceeded)
+		for began := w.Now; w.Now.Sub(began) < time.Hour; {
+			w.After(time.Minute)
+		}
+		if s := w.State("a"); s == lifecycle.Failed {
+			t.Fatalf("it failed: %v", w.Record("a").Why)
+		}
+		refuse = false
+		w.until("a", lifecycle.Submitted, 6*time.Minute)
+	})
+	t.Run("a cancel", func(t *testing.T) { // is what ends it
+		w := world(t)
+		passing(w, vertex.Passing, codes.FailedPrecondition, func() bool {
+			if w.Record("a").Declined.Times > 2 && w.State("a") == lifecycle.Submitting {
+				w.Cancel("a")
+			}
+			return true
+		})
+		w.Ask(one)
+		w.until("a", lifecycle.Cancelled, time.Hour)
+		if why := w.Record("a").Why; why.Code != message.CancelRequested {
+			t.Errorf("it ended because: %v", why)
+		}
+	})
+}
