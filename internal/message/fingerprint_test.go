@@ -361,6 +361,23 @@ func TestFingerprint(t *testing.T) {
 	if a, b := print(`{"cancel":{"requestId":"a","messageId":""},"requestId":null}`, nil), print("", map[string]string{"berth-cancel": "true", "berth-request-id": "a"}); a != b {
 		t.Error("a cancel by attributes differs from one by data")
 	}
+	for name, c := range map[string]struct {
+		machine, disk string
+		same          bool
+	}{
+		"usual disk":        {"n1-standard-4", `{"bootDiskType":"pd-ssd","bootDiskSizeGb":100}`, true},
+		"size alone":        {"n1-standard-4", `{"bootDiskSizeGb":"100"}`, true},
+		"other disk":        {"n1-standard-4", `{"bootDiskType":"pd-standard"}`, false},
+		"usual on a3 ultra": {"a3-ultragpu-8g", `{"bootDiskType":"hyperdisk-balanced"}`, true},
+		"pd-ssd on a3":      {"a3-ultragpu-8g", `{"bootDiskType":"pd-ssd"}`, false},
+		"hyperdisk on n1":   {"n1-standard-4", `{"bootDiskType":"hyperdisk-balanced"}`, false},
+		"larger":            {"n1-standard-4", `{"bootDiskSizeGb":101}`, false},
+	} {
+		job := `[{"machineSpec":{"machineType":"` + c.machine + `"},"replicaCount":1,"diskSpec":@,"containerSpec":{"imageUri":"i"}}]`
+		if same := print(strings.Replace(job, "@", c.disk, 1), nil) == print(strings.Replace(job, "@", "null", 1), nil); same != c.same {
+			t.Errorf("%s: same as no disk spec: %v", name, same)
+		}
+	}
 	seen := map[string]string{base: "base"}
 	for name, other := range map[string]string{
 		"request id":            print(`{"requestId":"b","job":`+plainJob+`}`, nil),

@@ -48,6 +48,17 @@ func TestWholeNumberAtTheEdges(t *testing.T) {
 	}
 }
 
+func TestDirectiveLine(t *testing.T) {
+	for text, want := range map[string]int{
+		"%TAG": 1, "\ufeff%TAG": 1, "a: b\n%TAG": 2, "a: b\r%TAG": 2, "a: b\r\n%TAG": 2, "a: b\r\n\n%TAG": 3, "# c\u0085%YAML": 2, "# c\u2028%": 2, "# c\u2029%": 2,
+		"...\n\ufeff%TAG": 2, "": 0, "a: 5%": 0, "a: b\n %TAG": 0, "a: |\n  %TAG\n": 0, "a: b\r\n\u00a0%TAG": 0,
+	} {
+		if got := directiveLine([]byte(text)); got != want {
+			t.Errorf("%q: line %d, want %d", text, got, want)
+		}
+	}
+}
+
 // TestNothingIsSaidTwice is about messages with one thing wrong.
 func TestNothingIsSaidTwice(t *testing.T) {
 	container := func(text string) string {
@@ -58,6 +69,8 @@ func TestNothingIsSaidTwice(t *testing.T) {
 		"merge of text":      {"<<: a\njob: " + plainJob, `MALFORMED ["<<"]`},
 		"merge of itself":    {"&x\n<<: *x\njob: " + plainJob, `MALFORMED ["<<"]`},
 		"aliases in a merge": {"job: " + plainJob + "\nx: &x {}\n<<: [*x, *x]", `UNKNOWN_FIELD x`},
+		"two merge keys":     {"<<: {a: 1}\n<<: {b: 1}\njob: " + plainJob, `DUPLICATE_FIELD ["<<"], UNKNOWN_FIELD b`},
+		"pools beside a job": {`{"workerPoolSpecs":[],"jobSpec":{"workerPoolSpecs":` + plainJob + `}}`, "UNKNOWN_FIELD workerPoolSpecs"},
 		"key of no text":     {"1: a\njob: " + plainJob, "INVALID_VALUE 1"},
 		"key in a cancel":    {"cancel: {requestId: a, 1: b}", "INVALID_VALUE cancel.1"},
 		"key by a cancel":    {"cancel: {requestId: a}\n1: b", "INVALID_VALUE 1"},
