@@ -162,6 +162,9 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 		}
 		o.Say("  %-12s process %d ended (%s); process %d takes its place%s", "function", r.Ended, r.Why, r.PID, lost)
 	})
+	if err := unshared(ctx, s.PubSub, s.topology()); err != nil {
+		return err
+	}
 	if err := Apply(ctx, s.PubSub, s.topology()); err != nil {
 		return fmt.Errorf("make topics and subscriptions: %w", err)
 	}

@@ -118,6 +118,40 @@ func TestFunctionPortOfAnother(t *testing.T) {
 	}
 }
 
+// Two stacks on one emulator and project would take each other's requests. What a
+// stack that has stopped left there is taken over.
+func TestPubSubOfAnotherStack(t *testing.T) {
+	b, err := StartBroker(BrokerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Stop() }()
+	first := &Stack{Project: "berth-local", PubSub: b.Host(), Function: startFunction(t, 0)}
+	second := &Stack{Project: "berth-local", PubSub: b.Host(), Function: startFunction(t, 0)}
+	for range 2 { // a stack is not in its own way
+		if err := unshared(t.Context(), b.Host(), first.topology()); err != nil {
+			t.Fatal(err)
+		}
+		if err := Apply(t.Context(), b.Host(), first.topology()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unshared(t.Context(), b.Host(), second.topology()); err == nil || !strings.Contains(err.Error(), "-project") {
+		t.Errorf("while the first runs: %v", err)
+	}
+	second.Project = "another"
+	if err := unshared(t.Context(), b.Host(), second.topology()); err != nil {
+		t.Errorf("in another project: %v", err)
+	}
+	second.Project = "berth-local"
+	if err := first.Function.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unshared(t.Context(), b.Host(), second.topology()); err != nil {
+		t.Errorf("after the first has stopped: %v", err)
+	}
+}
+
 // A restart is told with both process ids, and the printed one is the present one.
 func TestRestartIsTold(t *testing.T) {
 	f := startFunction(t, 0)
