@@ -174,7 +174,7 @@ func TestTable(t *testing.T) {
 			if w.State("a") != lifecycle.Waiting {
 				w.Errorf("refused after 23 hours of contradiction; the regret is 24")
 			}
-		}, pass(time.Hour)), lifecycle.Rejected, []string{"queued", "rejected"}},
+		}, pass(time.Hour), pass(6*time.Minute)), lifecycle.Rejected, []string{"queued", "rejected"}},
 		"WAITING/TIMED_OUT":    {do(waiting, pass(7*day+time.Hour)), lifecycle.Expired, []string{"queued", "expired"}},
 		"WAITING/CANCEL_ASKED": {do(waiting, cancel), lifecycle.Cancelled, []string{"queued", "cancelled"}},
 

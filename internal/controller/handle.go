@@ -223,7 +223,10 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 			res.Join(rec)
 		}
 		if !d.Contradicted {
-			rec.ContradictedSince = time.Time{}
+			// An old view shows nothing: it must not begin the count anew.
+			if d.Reason.Code != message.ViewTooOld {
+				rec.ContradictedSince = time.Time{}
+			}
 		} else if rec.ContradictedSince.IsZero() {
 			rec.ContradictedSince = tx.Now()
 		}
