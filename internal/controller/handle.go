@@ -173,10 +173,15 @@ func (c *Controller) received(tx ledger.Tx, draft *ledger.Record) *ledger.Record
 func known(old, draft *ledger.Record) verdict {
 	// Earlier releases wrote tombstones as CANCELLED records with an event of
 	// their own and without a fingerprint: the request is answered already.
-	if old.Fingerprint == "" || old.Fingerprint == draft.Fingerprint {
-		return duplicate
+	if old.Fingerprint != "" && old.Fingerprint != draft.Fingerprint {
+		return reused
 	}
-	return reused
+	// A fingerprint takes a disk type that is not set for Vertex AI's documented
+	// default. Where the deployment takes another, the two are different content.
+	if !slices.Equal(old.UnsetDisks, draft.UnsetDisks) && !slices.Equal(old.Ask, draft.Ask) && old.Fingerprint != "" {
+		return reused
+	}
+	return duplicate
 }
 
 // place decides a record that is new or waiting and moves it accordingly. It

@@ -68,7 +68,8 @@
 // alone: one job with the same options has the same one in JSON and YAML, in either
 // case, with "1" or 1, with options in the envelope or in attributes, and with what
 // Vertex AI fills in written out or not: strategy STANDARD, timeout 604800s, boot
-// disk pd-ssd of 100 GB (hyperdisk-balanced for a3-ultragpu), unused worker pools at
+// disk pd-ssd of 100 GB (hyperdisk-balanced for a3-ultragpu; where the deployment
+// takes another type for none, the controller tells them apart), unused worker pools at
 // the end. Defaults of the deployment are no part of it.
 //
 // # What may change

@@ -106,6 +106,12 @@ func TestWork(t *testing.T) {
 	for i, text := range hostile(t, "data.") {
 		data(fmt.Sprint("data ", i), text)
 	}
+	for i, text := range hostile(t, "data.json") {
+		check(fmt.Sprint("stored job ", i), len(text), func(*report) { _, _ = ParseJob(text) })
+		check(fmt.Sprint("event ", i), len(text), func(*report) {
+			_, _ = DecodeOutcome(map[string]string{"ce-specversion": "1.0", "ce-type": string(Queued), "ce-id": "a", "ce-time": "2026-01-01T00:00:00Z"}, text)
+		})
+	}
 	for i, text := range hostile(t, "body.") {
 		check(fmt.Sprint("body ", i), len(text), func(r *report) {
 			_, _ = decodeDelivery(func(string) string { return "" }, text, r)

@@ -344,3 +344,40 @@ func TestRefusedForACause(t *testing.T) {
 		}
 	})
 }
+
+// A disk type that is written out is the same content as none where the deployment
+// takes that type for none. Else the id is taken by other content, also after the
+// first request was rejected.
+func TestDiskTypeWrittenOutUnderOneID(t *testing.T) {
+	for setting, reused := range map[string]bool{"": false, "pd-ssd": false, "pd-standard": true} {
+		t.Run("setting "+setting, func(t *testing.T) {
+			w := New(t)
+			w.Config.DiskType = setting
+			w.again()
+			w.Ask(Job{ID: "a", CPU: 1})
+			state := w.Record("a").State
+			before := len(w.Out.All())
+			w.Config.DiskType = "hyperdisk-balanced" // the same message comes again under another setting
+			w.again()
+			w.Ask(Job{ID: "a", CPU: 1})
+			if n := len(w.Out.All()) - before; n != 0 {
+				t.Errorf("the same job is answered with %d events", n)
+			}
+			w.Config.DiskType = setting
+			w.again()
+			id := w.Ask(Job{ID: "a", CPU: 1, Disk: "pd-ssd"})
+			if w.Record("a").State != state {
+				t.Errorf("the request is %s, was %s", w.Record("a").State, state)
+			}
+			if !reused {
+				if n := len(w.Out.All()) - before; n != 0 {
+					t.Errorf("the same job with its disk written out is answered with %d events", n)
+				}
+				return
+			}
+			if o := w.Out.Last(id); o.Type != message.Refused || o.Reason.Code != message.IDReused || !strings.Contains(o.Reason.Mend, "under a new id") {
+				t.Errorf("another disk under the same id is answered with %+v", o)
+			}
+		})
+	}
+}
