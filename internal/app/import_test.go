@@ -27,9 +27,13 @@ type room struct {
 // list only. A new package has to be placed here, which is the moment to ask
 // whether it is a room of its own.
 var rooms = []room{
-	{"internal/capacity", nil, nil,
+	{"internal/spelling", nil, nil,
+		"near names and near machines are found by one comparison, which knows of neither"},
+	{"internal/visible", nil, nil,
+		"reasons, logs and terminals show the text of users in one way"},
+	{"internal/capacity", list("internal/spelling"), nil,
 		"planner, memory twins and invariants share one Fit, so it depends on nobody"},
-	{"internal/message", list("internal/capacity"),
+	{"internal/message", list("internal/capacity", "internal/spelling", "internal/visible"),
 		list(wireTypes, "google.golang.org/genproto/googleapis/api/annotations", "google.golang.org/protobuf/...", "go.yaml.in/yaml/...", "github.com/cloudevents/sdk-go/..."),
 		"the public words: users send jobs in Vertex AI's own form, so its wire types are the vocabulary"},
 	{"internal/lifecycle", list("internal/capacity"), nil,
@@ -106,7 +110,7 @@ const wireTypes = "cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 // pure names the rooms whose results follow from their arguments alone: they are
 // run twice by updates, by the simulator under virtual time, and by /explain
 // without a request. Any of these would make two runs differ, or a run wait.
-var pure = list("internal/capacity", "internal/message", "internal/lifecycle", "internal/admission")
+var pure = list("internal/spelling", "internal/visible", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission")
 
 var impure = map[string]string{
 	"context":      "there is nothing to wait for or to cancel",

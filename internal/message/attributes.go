@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"example.com/berth/internal/spelling"
 )
 
 // attributePrefix begins the names of the attributes that Berth reads.
@@ -61,10 +63,14 @@ func mendAttribute(key string) string {
 	known := slices.Sorted(maps.Keys(optionNames))
 	known = append(known, slices.Sorted(maps.Keys(cancelNames))...)
 	known = append(slices.DeleteFunc(known, func(name string) bool { return !strings.HasPrefix(name, attributePrefix) }), cancelAttribute)
-	if name := nearest(key, known); name != "" {
-		return "Did you mean " + name + "?"
+	slices.Sort(known)
+	words := optionWords
+	words.Noise = []string{strings.TrimSuffix(attributePrefix, "-")}
+	near, sure := spelling.Nearest(key, known, words)
+	if len(near) == 0 {
+		return "Berth's attributes are " + strings.Join(slices.Compact(known), ", ") + "; call an attribute of your own something else."
 	}
-	return "Leave it out; names that begin with berth- are Berth's."
+	return mendName(near, sure, known)
 }
 
 // labelList reads "team=vision,stage=dev" into an object.

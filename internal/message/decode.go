@@ -151,7 +151,7 @@ func request(n *node, opts options, r *report) *Request {
 			m.ReservationAffinity = nil // what is left of it says that there is none
 		}
 	}
-	req.Job, req.Ask = job, AskOf(job, "")
+	req.Job, req.Ask, req.Paths = job, AskOf(job, ""), pathsOf(n, s, opts)
 	req.Warnings = inOrder(r.warnings)
 	return req
 }

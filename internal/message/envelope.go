@@ -1,10 +1,13 @@
 package message
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"example.com/berth/internal/spelling"
 )
 
 // readEnvelope reads the options around a job, and returns the job. An object
@@ -21,7 +24,7 @@ func readEnvelope(n *node, r *report) (*node, options) {
 		case m.key == "job", m.key == "cancel" && m.blank(), m.bad && name == "":
 			continue
 		case name == "" || strings.HasPrefix(m.key, attributePrefix):
-			r.at(m, UnknownField, "No option has this name.", mendOption(m.key))
+			r.at(m, UnknownField, "No option has this name.", mendOption(n, m))
 			continue
 		case seen[name] != nil:
 			r.at(m, DuplicateField, "This is another spelling of "+seen[name].key+".", "Keep one of them.")
@@ -38,17 +41,23 @@ func readEnvelope(n *node, r *report) (*node, options) {
 	return job, opts
 }
 
-func mendOption(key string) string {
+func mendOption(n, m *node) string {
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(optionNames)), func(name string) bool { return strings.ContainsAny(name, "-_") })
+	near, sure := spelling.Nearest(m.key, names, optionWords)
 	switch {
-	case slices.ContainsFunc(names, func(name string) bool { return squeeze(name) == squeeze(key) }):
-		return "Write " + nearest(key, names) + "."
-	case len(jobFields()[squeeze(key)]) > 0:
-		return "Put it into the job."
-	case nearest(key, names) != "":
-		return "Did you mean " + nearest(key, names) + "?"
+	case sure:
+	case len(homesOf(m.key)) > 0:
+		homes := n.writtenAll(homesOf(m.key))
+		if len(homes) == 1 && homes[0] == "job" {
+			return "Put what it holds into job."
+		}
+		return fmt.Sprintf("Put it into the job, at %s.", either(homes))
+	case mendElsewhere(m) != "":
+		return mendElsewhere(m)
+	case len(near) == 0:
+		return "The options are " + strings.Join(names, ", ") + "; what belongs to the job stands in job."
 	}
-	return "Leave it out."
+	return mendName(near, sure, names)
 }
 
 // readCancel reads the fields of a cancel from an envelope's object or from

@@ -2,12 +2,13 @@ package message
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"example.com/berth/internal/spelling"
 )
 
 var (
@@ -32,28 +33,34 @@ func fieldOf(md protoreflect.MessageDescriptor, key string) protoreflect.FieldDe
 }
 
 // mendUnknown says what an unknown name may have been meant to be: a field of
-// this object in another spelling, one of another object, or a typing error.
+// this object in another spelling, one of another object, what another tool
+// calls it, or a typing error.
 func mendUnknown(md protoreflect.MessageDescriptor, m *node) string {
 	var names []string
+	snakes := m.parent.snakes()
 	for i := range md.Fields().Len() {
-		names = append(names, md.Fields().Get(i).JSONName())
+		switch fd := md.Fields().Get(i); {
+		case md == jobType && outputOnly[string(fd.Name())]:
+		case snakes:
+			names = append(names, string(fd.Name()))
+		default:
+			names = append(names, fd.JSONName())
+		}
 	}
-	i := slices.IndexFunc(names, func(name string) bool { return squeeze(name) == squeeze(m.key) })
-	homes := jobFields()[squeeze(m.key)]
-	near := nearest(m.key, names)
+	near, sure := spelling.Nearest(m.key, names, fieldWords)
+	homes := homesOf(m.key)
 	switch {
-	case i >= 0:
-		return fmt.Sprintf("Write %s.", names[i])
+	case sure:
 	case md == jobType && optionNames[m.key] != "":
 		return fmt.Sprintf("Put the job beside it: {%q: ..., \"job\": {...}}.", m.key)
 	case md == specType && fieldOf(jobType, m.key) != nil:
-		return fmt.Sprintf("Send {%q: ..., \"jobSpec\": {...}}.", m.key)
+		return fmt.Sprintf("Send {%q: ..., %q: {...}}.", m.key, m.parent.spell("job_spec"))
 	case len(homes) > 0:
-		return fmt.Sprintf("The field belongs at %s.", strings.Join(homes, " or "))
-	case near != "":
-		return fmt.Sprintf("Did you mean %s?", near)
+		return fmt.Sprintf("The field belongs at %s.", either(m.writtenAll(homes)))
+	case mendElsewhere(m) != "":
+		return mendElsewhere(m)
 	}
-	return "Leave it out."
+	return mendName(near, sure, names)
 }
 
 // jobFields maps the squeezed name of every field of a CustomJob to the paths
@@ -68,7 +75,7 @@ var jobFields = sync.OnceValue(func() map[string][]string {
 				continue
 			}
 			path := prefix + fd.JSONName()
-			key := squeeze(fd.JSONName())
+			key := spelling.Squeeze(fd.JSONName())
 			homes[key] = append(homes[key], path)
 			if sub := fd.Message(); sub != nil && !fd.IsMap() && sub.ParentFile().Package() == jobType.ParentFile().Package() {
 				if fd.IsList() {
@@ -86,6 +93,18 @@ var jobFields = sync.OnceValue(func() map[string][]string {
 	}
 	return homes
 })
+
+// homesOf returns the paths of a CustomJob at which a field of this name can
+// stand, one or two of them; a plural may be missing or too many.
+func homesOf(key string) []string {
+	plain := spelling.Squeeze(key)
+	for _, k := range []string{plain, plain + "s", strings.TrimSuffix(plain, "s")} {
+		if homes := jobFields()[k]; len(homes) > 0 {
+			return homes
+		}
+	}
+	return nil
+}
 
 // fieldList names the fields of a small message.
 func fieldList(md protoreflect.MessageDescriptor) string {

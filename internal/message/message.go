@@ -61,6 +61,8 @@ type Request struct {
 	// placeholder, with [capacity.DefaultDiskType] where no disk type is set; a
 	// deployment that goes by another asks AskOf. Never empty.
 	Ask capacity.Ask
+	// Paths says how the message writes the fields of the job.
+	Paths Paths
 	// Warnings are remarks that do not stop the job, for example more than one
 	// replica in worker pool 0. Their code is Remark.
 	Warnings []Problem

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"example.com/berth/internal/spelling"
 )
 
 const (
@@ -41,10 +43,10 @@ func (r *report) at(n *node, code Code, detail, mend string) {
 // unknown member of the object was told to be that field, or a part of it.
 func (r *report) lacks(n *node, name, detail, mend string) {
 	for _, stray := range n.strays {
-		if squeeze(stray.key) == squeeze(name) {
+		if spelling.Squeeze(stray.key) == spelling.Squeeze(name) {
 			return
 		}
-		for _, home := range jobFields()[squeeze(stray.key)] {
+		for _, home := range homesOf(stray.key) {
 			if strings.Contains(strings.ReplaceAll(home, "[]", "")+".", camel(name)+".") {
 				return
 			}

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"example.com/berth/internal/spelling"
 )
 
 // What Vertex AI refuses of any job, by the annotations and comments of its API and
@@ -67,7 +69,10 @@ var requiredMends = map[protoreflect.FullName]string{
 // required reports the fields that a walked message needs and does not have.
 func (w walker) required(n *node, md protoreflect.MessageDescriptor) {
 	for _, fd := range requiredFields()[md.FullName()] {
-		meant := func(stray *node) bool { return nearest(stray.key, []string{fd.JSONName()}) != "" }
+		meant := func(stray *node) bool {
+			near, _ := spelling.Nearest(stray.key, []string{fd.JSONName()}, fieldWords)
+			return len(near) > 0
+		}
 		if f := n.field(string(fd.Name())); (f == nil || !f.bad && zero(f.value)) && !slices.ContainsFunc(n.strays, meant) {
 			w.r.lacks(n, string(fd.Name()), "This field is needed.", requiredMends[fd.FullName()])
 		}

@@ -27,6 +27,8 @@ func walkJob(n *node, r *report) jobShape {
 	case n.kind == object && hasPools(n):
 		w.message(n, specType, nil)
 		return jobShape{spec: n, list: n.field("worker_pool_specs"), value: map[string]any{"jobSpec": n.value}}.withPools()
+	case n.kind == object && notAJob(n, r):
+		return jobShape{}
 	case n.kind == object && onePool(n):
 		r.at(n, Malformed, "This is one worker pool spec.", "Put it into a list: [{...}].")
 		return jobShape{}
@@ -50,6 +52,15 @@ func hasPools(n *node) bool {
 	spec := cmp.Or(n.member("jobSpec"), n.member("job_spec"))
 	pools := cmp.Or(n.member("workerPoolSpecs"), n.member("worker_pool_specs"))
 	return pools != nil && (spec == nil || !pools.blank())
+}
+
+// notAJob refuses a document of another kind by its name.
+func notAJob(n *node, r *report) bool {
+	m, kind, mend := foreignKind(n)
+	if m != nil {
+		r.at(m, UnknownField, "This is "+kind+"; Berth takes a CustomJob.", mend)
+	}
+	return m != nil
 }
 
 // onePool says whether every member of an object belongs to a worker pool spec.

@@ -4,7 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"example.com/berth/internal/visible"
 )
 
 // A kind is what a node of a document is.
@@ -157,7 +158,7 @@ func (n *node) path() string {
 
 func join(path, key string) string {
 	if !plainKey(key) {
-		return path + "[" + strconv.Quote(excerpt(key)) + "]"
+		return path + `["` + strings.ReplaceAll(excerpt(key), `"`, `\"`) + `"]`
 	}
 	if path == "" {
 		return key
@@ -177,15 +178,8 @@ func plainKey(key string) bool {
 // spell writes a proto field name as the nearest names around are written:
 // snake_case where they show it, else camelCase.
 func (n *node) spell(name string) string {
-	for m := n; m != nil; m = m.parent {
-		for _, c := range m.members {
-			if strings.Contains(c.key, "_") {
-				return name
-			}
-			if strings.IndexFunc(c.key, unicode.IsUpper) > 0 {
-				return camel(name)
-			}
-		}
+	if n.snakes() {
+		return name
 	}
 	return camel(name)
 }
@@ -213,20 +207,14 @@ const (
 	maxText    = 400 // bytes of any string of a problem
 )
 
-// excerpt shortens a string from a message and takes out what is not
-// printable, so that it can be shown.
+// excerpt shortens a string from a message and makes visible what a reader could
+// not see of it, so that it can be shown.
 func excerpt(s string) string { return clean(s, maxExcerpt) }
 
 func clean(s string, limit int) string {
-	var b strings.Builder
-	for _, c := range s {
-		if c == utf8.RuneError || !unicode.IsPrint(c) {
-			c = '?'
-		}
-		if b.Len()+utf8.RuneLen(c) > limit-len("...") {
-			return b.String() + "..."
-		}
-		b.WriteRune(c)
+	s = visible.Text(s)
+	if len(s) <= limit {
+		return s
 	}
-	return b.String()
+	return strings.ToValidUTF8(s[:limit-len("...")], "") + "..."
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"example.com/berth/internal/spelling"
 )
 
 // A walker goes through a document along a proto descriptor. It reports every
@@ -304,13 +306,8 @@ func (w walker) enum(n *node, ed protoreflect.EnumDescriptor) {
 	for i := range ed.Values().Len() {
 		names = append(names, string(ed.Values().Get(i).Name()))
 	}
-	mend := "Write one of the names of " + string(ed.Name()) + "."
-	if name := nearest(n.text, names); name != "" {
-		mend = "Write " + name + "."
-	} else if len(names) <= 8 {
-		mend = "Write one of " + strings.Join(names[1:], ", ") + "."
-	}
-	w.r.at(n, InvalidValue, fmt.Sprintf("No %s has the name %q.", ed.Name(), excerpt(n.text)), mend)
+	near, sure := spelling.Nearest(n.text, names[1:], enumWords)
+	w.r.at(n, InvalidValue, fmt.Sprintf("No %s has the name \"%s\".", ed.Name(), excerpt(n.text)), mendName(near, sure, names[1:]))
 }
 
 // enumText is the name of an enum's value; "" of the one that says nothing.
