@@ -40,8 +40,8 @@ const (
 
 // Unknown is the reason to refuse a request for a persistent resource that
 // Vertex AI does not know and that was never seen.
-func Unknown() *message.Problem {
-	return &message.Problem{Code: message.UnknownResource, Path: "persistentResource",
+func Unknown(paths message.Paths) *message.Problem {
+	return &message.Problem{Code: message.UnknownResource, Path: paths.At("persistentResource"),
 		Detail: "Vertex AI knows no persistent resource of this name, and it never was seen here.",
 		Mend:   "Check the name, the project and the region."}
 }
@@ -77,6 +77,8 @@ type Ask struct {
 	// since when it can, as it looks, never fit; zero if it can.
 	Waiting           bool
 	ContradictedSince time.Time
+	// Paths says how the request's message writes the fields that reasons name.
+	Paths message.Paths
 }
 
 // A Policy is what the deployment decides about decisions.
@@ -119,11 +121,12 @@ type Decision struct {
 func Decide(s Snapshot, a Ask, p Policy) Decision {
 	fit := capacity.Check(s.Pools, s.Use, a.Needs)
 	unsetDisks(fit.Findings, a.UnsetDisks)
+	address(fit.Findings, a.Paths)
 	d := Decision{Verdict: Admit, Fit: fit.Findings, ScaleUp: fit.ScaleUp, Ahead: s.Ahead}
 	fresh := !s.SeenAt.Before(s.Now.Add(-p.MaxAge))
 
 	if s.State == absent && !s.Known {
-		d.Verdict, d.Reason = Refuse, Unknown()
+		d.Verdict, d.Reason = Refuse, Unknown(a.Paths)
 		return d
 	}
 	if s.State == running && fresh {
@@ -141,30 +144,48 @@ func Decide(s Snapshot, a Ask, p Policy) Decision {
 		d.Verdict = Wait
 		if a.OnFull == message.Reject && !a.Waiting {
 			d.Verdict = Refuse
+			d.Reason.Mend = fmt.Sprintf("Send it again later under a new id, or without %s, so that it waits.", a.Paths.At("onFull"))
 		}
 	}
 	return d
 }
 
+// address writes the paths of edits and differences as the message does.
+func address(findings []capacity.Finding, paths message.Paths) {
+	for i := range findings {
+		f := &findings[i]
+		for j := range f.Edits {
+			f.Edits[j].Path = paths.At(f.Edits[j].Path)
+		}
+		pool := fmt.Sprintf("jobSpec.workerPoolSpecs[%d]", f.WorkerPools[0])
+		for _, n := range f.Nearest {
+			for j := range n.Fields {
+				n.Fields[j].Field = strings.TrimPrefix(strings.TrimPrefix(paths.At(pool+"."+n.Fields[j].Field), paths.At(pool)), ".")
+			}
+		}
+	}
+}
+
 // contradiction says why the request can never run on the resource as it is.
 func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *message.Problem {
+	account := a.Paths.At("jobSpec.serviceAccount")
 	switch {
 	case s.Ray && !policy.AllowRay:
-		return &message.Problem{Code: message.RayCluster, Path: "persistentResource",
+		return &message.Problem{Code: message.RayCluster, Path: a.Paths.At("persistentResource"),
 			Detail: "The persistent resource is a Ray cluster (it has a raySpec): its machines run Ray's own work, and whether a custom job may have them is not documented.",
 			Mend:   "Name a persistent resource without a raySpec, or let the deployment allow Ray clusters (BERTH_RAY_CLUSTERS=allow)."}
 	case !sameName(a.Network, s.Network):
-		return mismatch(message.NetworkMismatch, "jobSpec.network", "network", s.Network)
+		return mismatch(a.Paths, message.NetworkMismatch, "jobSpec.network", "network", s.Network)
 	case a.EncryptionKey != s.EncryptionKey:
-		return mismatch(message.KeyMismatch, "encryptionSpec.kmsKeyName", "encryption key", s.EncryptionKey)
+		return mismatch(a.Paths, message.KeyMismatch, "encryptionSpec.kmsKeyName", "encryption key", s.EncryptionKey)
 	case s.CustomAccount && a.ServiceAccount == "":
-		return &message.Problem{Code: message.AccountMismatch, Path: "jobSpec.serviceAccount",
+		return &message.Problem{Code: message.AccountMismatch, Path: account,
 			Detail: "The persistent resource runs jobs only under a service account of their own.",
-			Mend:   "Set jobSpec.serviceAccount."}
+			Mend:   set(a.Paths, "jobSpec.serviceAccount", "NAME@PROJECT.iam.gserviceaccount.com")}
 	case !s.CustomAccount && a.ServiceAccount != "" && !policy.AllowAccounts:
-		return &message.Problem{Code: message.AccountMismatch, Path: "jobSpec.serviceAccount",
+		return &message.Problem{Code: message.AccountMismatch, Path: account,
 			Detail: "The persistent resource was made without enableCustomServiceAccount, so the job may not run under the account it names.",
-			Mend:   "Leave out jobSpec.serviceAccount, or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."}
+			Mend:   "Leave out " + account + ", or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."}
 	case fit.Verdict != capacity.Never:
 		return nil
 	}
@@ -175,7 +196,7 @@ func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *messa
 			continue
 		}
 		if p.Path == "" {
-			p.Path = fmt.Sprintf("jobSpec.workerPoolSpecs[%d]", f.WorkerPools[0])
+			p.Path = a.Paths.At(fmt.Sprintf("jobSpec.workerPoolSpecs[%d]", f.WorkerPools[0]))
 			switch {
 			case len(f.Pools) == 0:
 				p.Code = message.SpecMismatch
@@ -197,6 +218,8 @@ func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *messa
 	}
 	if len(edits) > 0 {
 		p.Mend = "To fit: " + strings.Join(edits, "; ") + "."
+	} else {
+		p.Mend = "No small edit makes the job fit. " + has(s.Pools) + " Send a job for these machines, or name another persistent resource."
 	}
 	return p
 }
@@ -209,7 +232,7 @@ func unsetDisks(findings []capacity.Finding, pools []int) {
 	for i := range findings {
 		f := &findings[i]
 		for j, e := range f.Edits {
-			if slices.ContainsFunc(pools, func(i int) bool { return e.Path == fmt.Sprintf("workerPoolSpecs[%d].%s", i, field) }) {
+			if slices.ContainsFunc(pools, func(i int) bool { return e.Path == fmt.Sprintf("jobSpec.workerPoolSpecs[%d].%s", i, field) }) {
 				f.Edits[j].From = ""
 			}
 		}
@@ -226,15 +249,42 @@ func unsetDisks(findings []capacity.Finding, pools []int) {
 	}
 }
 
-func mismatch(code message.Code, path, what, want string) *message.Problem {
-	p := &message.Problem{Code: code, Path: path,
+// has says in one sentence which machines there are.
+func has(pools []capacity.Pool) string {
+	const most = 6
+	var list []string
+	for _, p := range pools[:min(len(pools), most)] {
+		list = append(list, fmt.Sprintf("%d x %s", p.Limit(), p.Shape.Normal()))
+	}
+	if n := len(pools) - most; n > 0 {
+		list = append(list, fmt.Sprintf("and %d pools more", n))
+	}
+	if len(list) == 0 {
+		return "The persistent resource has no pool."
+	}
+	return "The persistent resource has " + strings.Join(list, ", ") + "."
+}
+
+func mismatch(paths message.Paths, code message.Code, path, what, want string) *message.Problem {
+	p := &message.Problem{Code: code, Path: paths.At(path),
 		Detail: fmt.Sprintf("The job's %s is not the persistent resource's, and Vertex AI rejects such a job.", what)}
 	if want == "" {
-		p.Mend = fmt.Sprintf("Leave out %s; the persistent resource has none.", path)
+		p.Mend = fmt.Sprintf("Leave out %s; the persistent resource has none.", p.Path)
 	} else {
-		p.Mend = fmt.Sprintf("Set %s to %q.", path, want)
+		p.Mend = set(paths, path, want)
 	}
 	return p
+}
+
+// set tells to give a field a value, also where the message has no place for it.
+func set(paths message.Paths, path, value string) string {
+	switch {
+	case paths.Has(path):
+		return fmt.Sprintf("Set %s to %q.", paths.At(path), value)
+	case path == "encryptionSpec.kmsKeyName":
+		return fmt.Sprintf("Send a CustomJob: {\"jobSpec\": {...}, \"encryptionSpec\": {\"kmsKeyName\": %q}}.", value)
+	}
+	return fmt.Sprintf("Send a CustomJobSpec: {\"workerPoolSpecs\": [...], %q: %q}.", strings.TrimPrefix(path, "jobSpec."), value)
 }
 
 // sameName compares two VPC names. Vertex AI writes a project's number where

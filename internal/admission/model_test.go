@@ -363,7 +363,7 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 					t.Fatalf("%+v does not tell to %s", d.Reason, e)
 				}
 			}
-			index, field, _ := strings.Cut(strings.TrimPrefix(e.Path, "workerPoolSpecs["), "].")
+			index, field, _ := strings.Cut(strings.TrimPrefix(e.Path, "jobSpec.workerPoolSpecs["), "].")
 			i, err := strconv.Atoi(index)
 			if err != nil {
 				t.Fatal(err)

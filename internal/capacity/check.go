@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"example.com/berth/internal/spelling"
 )
 
 // A Verdict is the answer of [Check]. Words, because they are stored and sent.
@@ -49,7 +51,7 @@ type PoolDiff struct {
 
 // An Edit is a change of one field of a job.
 type Edit struct {
-	Path string `json:"path"` // for example "workerPoolSpecs[0].machineSpec.machineType"
+	Path string `json:"path"` // in a CustomJob, for example "jobSpec.workerPoolSpecs[0].machineSpec.machineType"; in an answer as the message writes it
 	From string `json:"from"` // "" when the field is not set
 	To   string `json:"to"`   // "" to leave it out
 }
@@ -154,16 +156,83 @@ func short(limits []Replicas, used Replicas, items []Replicas) Replicas {
 }
 
 func nearest(pools []Pool, shape Shape) []PoolDiff {
-	var diffs []PoolDiff
-	for _, p := range pools {
-		diffs = append(diffs, PoolDiff{Pool: p.ID, Fields: Diff(shape, p.Shape)})
+	order := candidates(pools, shape)
+	diffs := make([]PoolDiff, 0, len(order))
+	for _, c := range order {
+		diffs = append(diffs, c.diff)
 	}
-	// Of two pools that differ in as many fields, the one with the right machine
-	// is nearer: another disk changes less about a job.
-	slices.SortStableFunc(diffs, func(a, b PoolDiff) int {
-		return cmp.Or(len(a.Fields)-len(b.Fields), machineFields(a)-machineFields(b))
-	})
 	return diffs
+}
+
+// A candidate is a pool that a job may be changed to match.
+type candidate struct {
+	pool *Pool
+	diff PoolDiff
+	far  int     // 0 for machines of the same class, 2 from an accelerator to none or back
+	like float64 // how much the differing names have in common
+}
+
+// candidates orders the pools by how near they are to a shape. A job keeps its
+// class of machine: one that asks for accelerators is not nearer to a pool
+// without them because fewer fields have to be changed. Of two pools that differ
+// in as many fields, the one with the right machine is nearer, since another disk
+// changes less about a job; then the one of which the names are more alike.
+func candidates(pools []Pool, shape Shape) []candidate {
+	all := make([]candidate, 0, len(pools))
+	want := classOf(shape)
+	for i := range pools {
+		c := candidate{pool: &pools[i], diff: PoolDiff{Pool: pools[i].ID, Fields: Diff(shape, pools[i].Shape)}}
+		switch has := classOf(pools[i].Shape); {
+		case has == want:
+		case has == cpuClass || want == cpuClass:
+			c.far = 2
+		default:
+			c.far = 1
+		}
+		for _, f := range c.diff.Fields {
+			if f.Asked != "" && f.Pool != "" {
+				c.like += spelling.Likeness(f.Asked, f.Pool)
+			}
+		}
+		all = append(all, c)
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int {
+		return cmp.Or(a.far-b.far, len(a.diff.Fields)-len(b.diff.Fields), machineFields(a.diff)-machineFields(b.diff), cmp.Compare(b.like, a.like))
+	})
+	return all
+}
+
+// A class is a kind of machine that a job is written for.
+type class int
+
+const (
+	cpuClass class = iota // no accelerator
+	gpuClass
+	tpuClass
+)
+
+// bundled are the machine families that come with accelerators, by the start of
+// the machine type; a job may leave the accelerator fields out. (Machine types of
+// Compute Engine: accelerator-optimized families; ct... are TPU machines.)
+var bundled = []struct {
+	prefix string
+	class  class
+}{{"a2-", gpuClass}, {"a3-", gpuClass}, {"a4-", gpuClass}, {"a4x-", gpuClass}, {"g2-", gpuClass}, {"g4-", gpuClass}, {"cloud-tpu", tpuClass}, {"ct", tpuClass}, {"tpu", tpuClass}}
+
+func classOf(s Shape) class {
+	s = s.Normal()
+	switch {
+	case strings.HasPrefix(s.Accelerator, "TPU_") || s.TPUTopology != "":
+		return tpuClass
+	case s.Accelerator != "" || s.GPUPartition != "":
+		return gpuClass
+	}
+	for _, b := range bundled {
+		if strings.HasPrefix(s.MachineType, b.prefix) {
+			return b.class
+		}
+	}
+	return cpuClass
 }
 
 func machineFields(d PoolDiff) (n int) {
@@ -204,7 +273,7 @@ func suggest(pools []Pool, ask Ask, findings []Finding) {
 		if f == nil {
 			continue
 		}
-		edited, ok := edit(nearest(pools, n.Shape), pools, n, fits)
+		edited, ok := edit(candidates(pools, n.Shape), n, fits)
 		if !ok {
 			for i := range findings { // even one replica has no place beside the others
 				findings[i].Edits = nil
@@ -212,7 +281,7 @@ func suggest(pools []Pool, ask Ask, findings []Finding) {
 			return
 		}
 		settled = append(settled, edited)
-		path := "workerPoolSpecs[" + strconv.Itoa(n.WorkerPool) + "]."
+		path := "jobSpec.workerPoolSpecs[" + strconv.Itoa(n.WorkerPool) + "]."
 		for _, d := range Diff(n.Shape, edited.Shape) {
 			f.Edits = append(f.Edits, Edit{path + d.Field, d.Asked, d.Pool})
 		}
@@ -223,25 +292,34 @@ func suggest(pools []Pool, ask Ask, findings []Finding) {
 	}
 }
 
-// edit returns the need with the fewest fields changed that fits.
-func edit(order []PoolDiff, pools []Pool, n Need, fits func(Need) bool) (Need, bool) {
-	best, cost := n, -1
-	for _, d := range order {
-		i := slices.IndexFunc(pools, func(p Pool) bool { return p.ID == d.Pool })
-		try := Need{n.WorkerPool, pools[i].Shape.Normal(), n.Replicas}
-		c := len(d.Fields)
+// edit returns the need with the fewest fields changed that fits, on the nearest
+// class of machine that there is. A job is not sent from an accelerator to a
+// machine without one while a pool has accelerators, nor the other way round
+// while a pool has none, even if there is no room for it.
+func edit(order []candidate, n Need, fits func(Need) bool) (Need, bool) {
+	best, cost, far := n, -1, -1
+	for _, c := range order {
+		if far >= 0 && c.far != far && (c.far == 2 || cost >= 0) {
+			break
+		}
+		if c.pool.Limit() == 0 {
+			continue // it has no machine, and is not to get one
+		}
+		far = c.far
+		try := Need{n.WorkerPool, c.pool.Shape.Normal(), n.Replicas}
+		fields := len(c.diff.Fields)
 		if !fits(try) {
-			most := sort.Search(int(min(n.Replicas, pools[i].Limit())), func(r int) bool {
+			most := sort.Search(int(min(n.Replicas, c.pool.Limit())), func(r int) bool {
 				return !fits(Need{n.WorkerPool, try.Shape, Replicas(r + 1)})
 			})
 			if most == 0 {
 				continue
 			}
 			try.Replicas = Replicas(most)
-			c++
+			fields++
 		}
-		if cost < 0 || c < cost {
-			best, cost = try, c
+		if cost < 0 || fields < cost {
+			best, cost = try, fields
 		}
 	}
 	return best, cost >= 0

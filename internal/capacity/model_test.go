@@ -228,7 +228,7 @@ func TestEditsFit(t *testing.T) {
 }
 
 func apply(t failer, ask Ask, e Edit) {
-	index, field, ok := strings.Cut(strings.TrimPrefix(e.Path, "workerPoolSpecs["), "].")
+	index, field, ok := strings.Cut(strings.TrimPrefix(e.Path, "jobSpec.workerPoolSpecs["), "].")
 	i, err := strconv.Atoi(index)
 	if !ok || err != nil {
 		t.Fatalf("path %q", e.Path)

@@ -62,7 +62,7 @@ func (c *Controller) Refuse(ctx context.Context, tenant string, d message.Delive
 
 // answerReuse refuses a message that carries the id of another request.
 func (c *Controller) answerReuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
-	p := message.Problem{Code: message.IDReused, Path: "requestId",
+	p := message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
 		Detail: "There is another request under this id, with other content.",
 		Mend:   "Publish this job under a new id. An id stays taken after its request was rejected or has ended."}
 	return c.answer(ctx, draft.Tenant, d, message.Outcome{
@@ -124,17 +124,17 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	case buried != nil:
 		return refuse(buried)
 	case v == reused:
-		return refuse(&message.Problem{Code: message.IDReused, Path: "requestId",
+		return refuse(&message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
 			Detail: "There is another request under this id, with other content.", Mend: "Publish this job under a new id."})
 	case v == duplicate:
-		return refuse(&message.Problem{Code: message.IDReused, Path: "requestId",
+		return refuse(&message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
 			Detail: "This very request is known already; sending it again changes nothing."})
 	}
 	if res == nil || now.Sub(res.SeenAt) > c.cfg.Policy.MaxAge {
 		seen, absent, err := c.see(ctx, draft.Resource, now)
 		switch {
 		case absent && res == nil:
-			return refuse(admission.Unknown())
+			return refuse(admission.Unknown(draft.Paths))
 		case err == nil:
 			if res == nil {
 				res = &ledger.Resource{Name: draft.Resource}

@@ -200,21 +200,21 @@ func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.
 }
 
 // resolve makes the full name of the persistent resource that a request means.
-func (c *Controller) resolve(named string) (string, *message.Problem) {
+func (c *Controller) resolve(named string, paths message.Paths) (string, *message.Problem) {
 	if named == "" {
 		named = c.cfg.DefaultResource
 	}
 	if named == "" {
-		return "", &message.Problem{Code: message.NoResource, Path: "persistentResource",
+		return "", &message.Problem{Code: message.NoResource, Path: paths.At("persistentResource"),
 			Detail: "The request names no persistent resource, and the deployment has no default.",
-			Mend:   "Set persistentResource, or the attribute berth-persistent-resource."}
+			Mend:   "Set " + paths.At("persistentResource") + "; the id is enough."}
 	}
 	if !strings.Contains(named, "/") {
 		return ResourceName(c.cfg.Project, c.cfg.Regions[0], named), nil
 	}
 	part := strings.Split(named, "/")
 	if len(part) != 6 || part[1] != c.cfg.Project || !contains(c.cfg.Regions, part[3]) {
-		return "", &message.Problem{Code: message.ForeignResource, Path: "persistentResource",
+		return "", &message.Problem{Code: message.ForeignResource, Path: paths.At("persistentResource"),
 			Detail: fmt.Sprintf("This deployment serves project %s in %s only.", c.cfg.Project, strings.Join(c.cfg.Regions, ", ")),
 			Mend:   "Name a persistent resource there, by its id or with that project and region."}
 	}

@@ -54,7 +54,7 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 		Network: r.Job.GetJobSpec().GetNetwork(), EncryptionKey: r.Job.GetEncryptionSpec().GetKmsKeyName(),
 		ServiceAccount: r.Job.GetJobSpec().GetServiceAccount(),
 		Priority:       r.Priority, OnFull: r.OnFull, MaxWait: r.MaxWait,
-		Timeout: defaultTimeout, Warnings: r.Warnings,
+		Timeout: defaultTimeout, Warnings: r.Warnings, Paths: r.Paths,
 	}
 	if rec.ID == "" {
 		rec.Kind, rec.ID = message.KindMessage, d.ID
@@ -70,7 +70,7 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 	if rec.DisplayName == "" {
 		rec.DisplayName = rec.ID
 	}
-	rec.Resource, rec.Why = c.resolve(r.PersistentResource)
+	rec.Resource, rec.Why = c.resolve(r.PersistentResource, r.Paths)
 	spec, err := r.JobJSON()
 	if err != nil { // cannot happen: Decode made it
 		panic(fmt.Sprintf("controller: decoded job does not encode: %v", err))
@@ -101,7 +101,7 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 		// cannot be asked, the request waits for a view.
 		absent, lookErr := c.look(ctx, draft.Resource)
 		if absent {
-			draft.Why = admission.Unknown()
+			draft.Why = admission.Unknown(draft.Paths)
 			return c.refuse(ctx, d, draft)
 		}
 		if lookErr != nil {
@@ -263,7 +263,7 @@ func Snapshot(now time.Time, res *ledger.Resource, ahead int) admission.Snapshot
 func Ask(rec *ledger.Record) admission.Ask {
 	return admission.Ask{
 		Needs: rec.Ask, Network: rec.Network, EncryptionKey: rec.EncryptionKey, ServiceAccount: rec.ServiceAccount, UnsetDisks: rec.UnsetDisks,
-		OnFull: rec.OnFull, Waiting: rec.State == lifecycle.Waiting, ContradictedSince: rec.ContradictedSince,
+		OnFull: rec.OnFull, Waiting: rec.State == lifecycle.Waiting, ContradictedSince: rec.ContradictedSince, Paths: rec.Paths,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
@@ -207,7 +208,7 @@ func (c *Controller) hear(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 			rec.JobError = &message.JobError{Code: job.Error.Code, Message: clip(job.Error.Message)}
 		}
 		rec.Times.JobStarted, rec.Times.JobEnded = job.StartTime, job.EndTime
-		do(lifecycle.What{Event: lifecycle.Ended, JobState: endOf(job.State)}, whyEnded(rec, job))
+		do(lifecycle.What{Event: lifecycle.Ended, JobState: endOf(job.State)}, whyEnded(rec, res, job))
 	case job.State.Ran():
 		rec.JobState, rec.Times.JobStarted = string(job.State), job.StartTime
 		do(lifecycle.What{Event: lifecycle.Started}, nil)
@@ -228,7 +229,9 @@ func endOf(s vertex.JobState) lifecycle.State {
 	return lifecycle.Failed
 }
 
-func whyEnded(rec *ledger.Record, job vertex.Job) *message.Problem {
+// whyEnded says why a job ended, with the cause where it is known. res is its
+// persistent resource as it was last seen, nil if that is not known.
+func whyEnded(rec *ledger.Record, res *ledger.Resource, job vertex.Job) *message.Problem {
 	switch {
 	case job.State == vertex.JobSucceeded && rec.State != lifecycle.Cancelling:
 		return nil
@@ -238,10 +241,34 @@ func whyEnded(rec *ledger.Record, job vertex.Job) *message.Problem {
 		return &message.Problem{Code: message.JobEnded, Detail: "The job ended as PARTIALLY_SUCCEEDED: some results may be missing."}
 	case job.State == vertex.JobCancelled && rec.State == lifecycle.Cancelling:
 		return rec.Why
+	}
+	// Vertex AI ends a job over its scheduling.timeout, and the jobs of a resource
+	// that is deleted, as CANCELLED; it is not documented that it does so always.
+	switch ran := job.EndTime.Sub(job.StartTime); {
+	case job.State != vertex.JobExpired && !job.StartTime.IsZero() && rec.Timeout > 0 && ran >= rec.Timeout:
+		return &message.Problem{Code: message.JobTimedOut,
+			Detail: fmt.Sprintf("The job reached its timeout of %s: it took %s from start to end, and Vertex AI ended it as %s.", rec.Timeout, ran.Round(time.Second), job.State),
+			Mend:   fmt.Sprintf("Send it again under a new id with a longer %s.", rec.Paths.At("jobSpec.scheduling.timeout"))}
+	case job.State == vertex.JobCancelled && lostUnder(res, job):
+		return &message.Problem{Code: message.ResourceGone,
+			Detail: "The persistent resource was deleted while the job was on it; Vertex AI cancelled the job.",
+			Mend:   "Send it again under a new id once there is a persistent resource for it."}
 	case job.State == vertex.JobCancelled:
 		return &message.Problem{Code: message.JobEnded, Detail: "The job was cancelled at Vertex AI by somebody else."}
 	}
 	return &message.Problem{Code: message.JobEnded, Detail: "The job ended as " + string(job.State) + "; Vertex AI's error is in the event."}
+}
+
+// lostUnder says whether the resource was deleted under a job: it is gone or
+// going, or was made anew after the job was created.
+func lostUnder(res *ledger.Resource, job vertex.Job) bool {
+	switch {
+	case res == nil:
+		return false
+	case res.State == ledger.Absent || res.State == vertex.Stopping:
+		return true
+	}
+	return !job.CreateTime.IsZero() && job.CreateTime.Before(res.CreateTime)
 }
 
 // orphan gives back a hold whose request does not hold, in any state and for any

@@ -260,7 +260,7 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 
 func waitedTooLong(rec *ledger.Record) *message.Problem {
 	return &message.Problem{Code: message.WaitedTooLong,
-		Detail: fmt.Sprintf("It waited %s, the longest it was to wait.", rec.MaxWait), Mend: "Send it again under a new id, with a longer maxWait or at a better time."}
+		Detail: fmt.Sprintf("It waited %s, the longest it was to wait.", rec.MaxWait), Mend: fmt.Sprintf("Send it again under a new id, with a longer %s or at a better time.", rec.Paths.At("maxWait"))}
 }
 
 // lost says why a reservation that is not submitted yet has lost its pool; nil

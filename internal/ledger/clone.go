@@ -81,6 +81,8 @@ func (c copier) record(r *Record) *Record {
 	n.Ask = list(c, r.Ask, nil)
 	n.UnsetDisks = list(c, r.UnsetDisks, nil)
 	n.Warnings = list(c, r.Warnings, nil)
+	n.Paths.Pools = list(c, r.Paths.Pools, nil)
+	n.Paths.Names = dict(c, r.Paths.Names, nil)
 	n.ActUntil = c.time(r.ActUntil)
 	n.UnclearUntil = c.time(r.UnclearUntil)
 	n.LeasedAt, n.DeniedAt = c.time(r.LeasedAt), c.time(r.DeniedAt)

@@ -36,6 +36,9 @@ type Record struct {
 	MaxWait        time.Duration     `json:"maxWait,omitempty"`
 	Timeout        time.Duration     `json:"timeout,omitempty"` // the job's own time limit; Vertex AI's default where it sets none
 	Warnings       []message.Problem `json:"warnings,omitempty"`
+	// Paths says how the message writes the fields of the job, for reasons that
+	// are given later.
+	Paths message.Paths `json:"paths,omitzero"`
 
 	// Order is where the request stands among all of its resource: lower comes
 	// first. It is set by the first decision and never changes, so a request

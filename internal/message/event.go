@@ -34,8 +34,12 @@ func Source(tenant string) string { return "//berth.example.com/tenants/" + tena
 //	ce-tenant, ce-sequence (ten digits, so that it sorts as text), and where
 //	the outcome has them ce-requestid, ce-state, ce-persistentresource (the id)
 //
-// for example with the filter attributes.ce-state = "SUCCEEDED". An outcome
-// that lacks what a CloudEvent needs, or is too large, is an error.
+// for example with the filter attributes.ce-state = "SUCCEEDED". An answer to a
+// message that owns no request has the id that the message claims in
+// ce-requestid, and ce-claimed = "true" beside it: it is no event of the request
+// of that id. A refused message has the state REFUSED, so that one filter on
+// states finds all that ended badly. An outcome that lacks what a CloudEvent
+// needs, or is too large, is an error.
 func (o Outcome) PubSub() (data []byte, attributes map[string]string, err error) {
 	fail := func(what string) ([]byte, map[string]string, error) {
 		return nil, nil, fmt.Errorf("encode outcome %s %s: %s", excerpt(string(o.Type)), excerpt(o.EventID), what)
@@ -51,6 +55,9 @@ func (o Outcome) PubSub() (data []byte, attributes map[string]string, err error)
 		return fail("it is about no request and no message")
 	}
 	o.bound()
+	if o.Type == Refused {
+		o.State = StateRefused
+	}
 	if data, err = json.Marshal(o); err != nil {
 		return fail(err.Error())
 	}
@@ -75,6 +82,9 @@ func (o Outcome) PubSub() (data []byte, attributes map[string]string, err error)
 		"ce-requestid":          o.RequestID,
 		"ce-state":              o.State,
 		"ce-persistentresource": o.PersistentResource[strings.LastIndex(o.PersistentResource, "/")+1:],
+	}
+	if o.RequestID == "" && o.ClaimedRequestID != "" {
+		attributes["ce-requestid"], attributes["ce-claimed"] = o.ClaimedRequestID, "true"
 	}
 	for key, value := range attributes {
 		if len(value) > maxAttribute {

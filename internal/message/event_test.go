@@ -66,7 +66,7 @@ func sampleOutcomes() []Outcome {
 		case Expired:
 			o.Reason = &Problem{Code: WaitedTooLong, Detail: "The longest wait is over."}
 		case Refused:
-			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "", 1
+			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", StateRefused, 1
 			o.PersistentResource, o.DisplayName, o.Labels = "", "", nil
 			o.Reason = &Problem{Code: UnknownField, Path: "jobSpec.workerPoolSpec", Detail: "No field has this name here.", Mend: "Write workerPoolSpecs."}
 			o.Problems = []Problem{*o.Reason}
@@ -153,8 +153,14 @@ func TestPubSubIsCloudEvent(t *testing.T) {
 			t.Errorf("%s: content types %q and %q", o.Type, e.DataContentType(), attributes["content-type"])
 		}
 		answer := slices.Contains([]Type{Refused, Quoted, Noted}, o.Type)
-		if _, has := attributes["ce-requestid"]; has == answer {
-			t.Errorf("%s: ce-requestid is %q", o.Type, attributes["ce-requestid"])
+		if claimed := attributes["ce-claimed"] == "true"; claimed != answer || attributes["ce-requestid"] != "train-7" {
+			t.Errorf("%s: ce-requestid is %q, claimed %v", o.Type, attributes["ce-requestid"], claimed)
+		}
+		if answer && attributes["ce-subject"] == "train-7" {
+			t.Errorf("%s: its subject is a request that it is no event of", o.Type)
+		}
+		if o.Type == Refused && (attributes["ce-state"] != StateRefused || !bytes.Contains(data, []byte(`"state":"REFUSED"`))) {
+			t.Errorf("%s: state %q, data %s", o.Type, attributes["ce-state"], data)
 		}
 	}
 }

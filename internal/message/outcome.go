@@ -30,8 +30,8 @@ type Outcome struct {
 	// Sequence counts the events of one request from 1, without a gap. An
 	// answer is its message's only event and has number 1.
 	Sequence int64 `json:"sequence"`
-	// State is the reservation's new state, a word of the state table; empty
-	// in an answer.
+	// State is the reservation's new state, a word of the state table. An answer
+	// to a message that was refused has StateRefused, another answer has none.
 	State string `json:"state,omitempty"`
 
 	PersistentResource string            `json:"persistentResource,omitempty"` // full name
@@ -62,6 +62,10 @@ type Outcome struct {
 	CancelUntil time.Time `json:"cancelUntil,omitzero"`
 	Times       Times     `json:"times"`
 }
+
+// StateRefused is the state in the answer to a message that made no request. It
+// is not a state of a reservation.
+const StateRefused = "REFUSED"
 
 // A JobError is a google.rpc.Status in short.
 type JobError struct {

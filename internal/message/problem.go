@@ -34,7 +34,7 @@ const (
 	Behind            Code = "BEHIND"             // not now: others of the same pool are ahead
 	Overdrawn         Code = "OVERDRAWN"          // not now: more is in use than there is
 	ResourceNotReady  Code = "RESOURCE_NOT_READY" // not now: the persistent resource is not RUNNING
-	ResourceGone      Code = "RESOURCE_GONE"      // not now: deleted, perhaps to be made anew
+	ResourceGone      Code = "RESOURCE_GONE"      // deleted, perhaps to be made anew: not now; or the end of a job that was on it
 	ViewTooOld        Code = "VIEW_TOO_OLD"       // not now: Vertex AI has not been looked at lately
 	HoldLimit         Code = "HOLD_LIMIT"         // not now: too many jobs on one persistent resource
 	Paced             Code = "PACED"              // its machines are held; it waits for its turn to be submitted
@@ -43,6 +43,7 @@ const (
 	VertexDeclined    Code = "VERTEX_DECLINED"    // Vertex AI refused the job
 	SubmissionUnclear Code = "SUBMISSION_UNCLEAR" // whether the job was created could not be found out in time
 	JobGone           Code = "JOB_GONE"           // the job was deleted at Vertex AI
+	JobTimedOut       Code = "JOB_TIMED_OUT"      // the job ran as long as its own timeout allows
 	JobEnded          Code = "JOB_ENDED"          // the job ended; the state and error are Vertex AI's
 	WaitedTooLong     Code = "WAITED_TOO_LONG"    // longest wait is over
 	StartOverdue      Code = "START_OVERDUE"      // submitted, but not running in time

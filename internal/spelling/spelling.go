@@ -80,17 +80,50 @@ func Nearest(written string, names []string, v Vocabulary) (near []string, sure 
 	return near, len(near) == 1 && slices.Equal(v.meaning(written), v.meaning(near[0]))
 }
 
-// Likeness says how much two names have in common, from 0 to 1.
+// Likeness says how much two names have in common, from 0 to 1. It allocates
+// nothing, because it is asked of every pool for a refusal.
 func Likeness(a, b string) float64 {
-	if Squeeze(a) == Squeeze(b) {
-		return 1
+	same, all := 0.0, 0
+	for rest := a; ; {
+		var w string
+		if w, rest = cutWord(rest); w == "" {
+			break
+		}
+		all++
+		best := 0.0
+		for other := b; best < 1; {
+			var o string
+			if o, other = cutWord(other); o == "" {
+				break
+			}
+			switch n := min(len(w), len(o)); {
+			case strings.EqualFold(w, o):
+				best = 1
+			case n >= 3 && strings.EqualFold(w[:3], o[:3]):
+				best = max(best, 0.5)
+			}
+		}
+		same += best
 	}
-	v := Vocabulary{}
-	said, has := v.words(a), v.words(b)
-	if len(said) == 0 || len(has) == 0 {
+	for rest := b; ; all++ {
+		var w string
+		if w, rest = cutWord(rest); w == "" {
+			break
+		}
+	}
+	if all == 0 {
 		return 0
 	}
-	return 2 * v.score(said, has) / (v.weight(said) + v.weight(has))
+	return min(1, 2*same/float64(all))
+}
+
+// cutWord returns the first word of a name, and what follows it.
+func cutWord(s string) (word, rest string) {
+	s = strings.TrimLeft(s, "-_. ")
+	if i := strings.IndexAny(s, "-_. "); i >= 0 {
+		return s[:i], s[i:]
+	}
+	return s, ""
 }
 
 // Squeeze removes what separates words, and case.

@@ -128,6 +128,9 @@ type Resource struct {
 // Running is the one State in which jobs are accepted.
 const Running = "RUNNING"
 
+// Stopping is the State of a resource that is being deleted.
+const Stopping = "STOPPING"
+
 // A Kind sorts errors by what they allow to conclude.
 type Kind string
 

@@ -1,0 +1,209 @@
+package admission
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
+)
+
+var zoo = []capacity.Shape{
+	{MachineType: "n1-standard-4"}, {MachineType: "n1-standard-8"}, {MachineType: "e2-standard-4", DiskType: "pd-standard", DiskSizeGB: 200},
+	{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}, {MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1},
+	{MachineType: "a2-highgpu-1g", Accelerator: "NVIDIA_TESLA_A100", AcceleratorCount: 1}, {MachineType: "a2-highgpu-1g"}, {MachineType: "a2-ultragpu-1g", Accelerator: "NVIDIA_A100_80GB", AcceleratorCount: 1},
+	{MachineType: "a3-highgpu-8g", Accelerator: "NVIDIA_H100_80GB", AcceleratorCount: 8}, {MachineType: "a3-highgpu-8g"}, {MachineType: "a3-megagpu-8g", Accelerator: "NVIDIA_H100_MEGA_80GB", AcceleratorCount: 8},
+	{MachineType: "ct5lp-hightpu-4t", TPUTopology: "2x2"}, {MachineType: "a3-highgpu-8g", Accelerator: "NVIDIA_H100_80GB", AcceleratorCount: 8, DiskSizeGB: 500},
+}
+
+// accelerated says whether the people who made a shape of the zoo meant a GPU or
+// a TPU.
+func accelerated(s capacity.Shape) bool {
+	return s.Accelerator != "" || s.TPUTopology != "" || strings.HasPrefix(s.MachineType, "a2-") || strings.HasPrefix(s.MachineType, "a3-")
+}
+
+// TestRefusalsTellHowToFit draws refusals. Each says what to do; what it says to
+// change makes the request fit; and no job is sent from an accelerator to a
+// machine without one while there is one of those.
+func TestRefusalsTellHowToFit(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 10))
+	refusals, edited, hopeless := 0, 0, 0
+	for range 4000 {
+		s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, CustomAccount: random.IntN(12) == 0, Use: capacity.Use{}}
+		anyAccelerator, anyCPU := false, false
+		for i := range random.IntN(5) {
+			p := capacity.Pool{ID: "p" + strconv.Itoa(i), Shape: zoo[random.IntN(len(zoo))], Count: capacity.Replicas(random.IntN(4))}
+			s.Pools = append(s.Pools, p)
+			anyAccelerator = anyAccelerator || accelerated(p.Shape) && p.Count > 0
+			anyCPU = anyCPU || !accelerated(p.Shape) && p.Count > 0
+		}
+		a := Ask{OnFull: []message.OnFull{message.Queue, message.Reject}[random.IntN(2)]}
+		for i := range 1 + random.IntN(3) {
+			a.Needs = append(a.Needs, capacity.Need{WorkerPool: i, Shape: zoo[random.IntN(len(zoo))].Normal(), Replicas: 1 + capacity.Replicas(random.IntN(4))})
+		}
+		for _, n := range a.Needs[:random.IntN(2)] {
+			s.Use[n.Shape] = 1
+		}
+		d := Decide(s, a, policy)
+		if d.Verdict != Refuse {
+			continue
+		}
+		refusals++
+		if d.Reason.Mend == "" || strings.Contains(d.Reason.Mend, "%!") {
+			t.Fatalf("%+v of %+v: no fix: %+v", a, s, d.Reason)
+		}
+		if d.Reason.Code != message.SpecMismatch && d.Reason.Code != message.TooManyReplicas {
+			continue
+		}
+		after := a
+		after.Needs = slices.Clone(a.Needs)
+		edits := applyEdits(t, after.Needs, d.Fit)
+		if edits == 0 {
+			hopeless++
+			if !strings.Contains(d.Reason.Mend, "No small edit") {
+				t.Fatalf("%+v of %+v: %+v", a, s, d.Reason)
+			}
+			continue
+		}
+		edited++
+		if got := capacity.Check(s.Pools, nil, after.Needs); got.Verdict != capacity.Fits {
+			t.Fatalf("%+v of %+v: after %s it is %s", a, s, d.Reason.Mend, got.Verdict)
+		}
+		for i, n := range after.Needs {
+			if was := a.Needs[i].Shape; accelerated(was) && !accelerated(n.Shape) && anyAccelerator {
+				t.Fatalf("%+v of %+v: %s leaves no accelerator", a, s, d.Reason.Mend)
+			} else if !accelerated(was) && accelerated(n.Shape) && anyCPU {
+				t.Fatalf("%+v of %+v: %s takes an accelerator for a job without", a, s, d.Reason.Mend)
+			}
+		}
+	}
+	if refusals < 1000 || edited < 400 || hopeless < 20 {
+		t.Errorf("%d refusals, %d with edits, %d without: too few to tell", refusals, edited, hopeless)
+	}
+}
+
+// applyEdits does what the edits say and counts them.
+func applyEdits(t *testing.T, needs capacity.Ask, fit []capacity.Finding) (n int) {
+	t.Helper()
+	for _, f := range fit {
+		for _, e := range f.Edits {
+			n++
+			index, field, _ := strings.Cut(strings.TrimPrefix(e.Path, "jobSpec.workerPoolSpecs["), "].")
+			i, err := strconv.Atoi(index)
+			if err != nil {
+				t.Fatalf("edit of %q", e.Path)
+			}
+			number, _ := strconv.ParseInt(e.To, 10, 64)
+			s := &needs[i].Shape
+			switch field {
+			case "replicaCount":
+				needs[i].Replicas = capacity.Replicas(number)
+			case "machineSpec.machineType":
+				s.MachineType = e.To
+			case "machineSpec.acceleratorType":
+				s.Accelerator = e.To
+			case "machineSpec.acceleratorCount":
+				s.AcceleratorCount = int32(number)
+			case "machineSpec.tpuTopology":
+				s.TPUTopology = e.To
+			case "diskSpec.bootDiskType":
+				s.DiskType = e.To
+			case "diskSpec.bootDiskSizeGb":
+				s.DiskSizeGB = int32(number)
+			default:
+				t.Fatalf("edit of %q", e.Path)
+			}
+		}
+	}
+	return n
+}
+
+// TestSmallestEdit is about single cases that a person would find wrong.
+func TestSmallestEdit(t *testing.T) {
+	cpu := capacity.Pool{ID: "cpu", Shape: capacity.Shape{MachineType: "n1-standard-4"}, Count: 8}
+	a100 := capacity.Pool{ID: "a100", Shape: zoo[5], Count: 2}
+	l4 := capacity.Pool{ID: "l4", Shape: zoo[4], Count: 2}
+	for _, c := range []struct {
+		name  string
+		asked capacity.Shape
+		pools []capacity.Pool
+		mend  string
+	}{
+		{"an a2 without accelerator fields", capacity.Shape{MachineType: "a2-highgpu-1g"}, []capacity.Pool{cpu, a100},
+			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.acceleratorType to NVIDIA_TESLA_A100; set jobSpec.workerPoolSpecs[0].machineSpec.acceleratorCount to 1."},
+		{"H100s", zoo[8], []capacity.Pool{cpu, a100},
+			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.machineType to a2-highgpu-1g; set jobSpec.workerPoolSpecs[0].machineSpec.acceleratorType to NVIDIA_TESLA_A100; set jobSpec.workerPoolSpecs[0].machineSpec.acceleratorCount to 1."},
+		{"H100s where nothing but CPUs is", zoo[8], []capacity.Pool{cpu},
+			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.machineType to n1-standard-4; leave out jobSpec.workerPoolSpecs[0].machineSpec.acceleratorType; leave out jobSpec.workerPoolSpecs[0].machineSpec.acceleratorCount."},
+		{"a misspelled machine type", capacity.Shape{MachineType: "n1-standard4"}, []capacity.Pool{{ID: "e", Shape: capacity.Shape{MachineType: "e2-highmem-2"}, Count: 3}, cpu},
+			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.machineType to n1-standard-4."},
+		{"a misspelled disk type", capacity.Shape{MachineType: "n1-standard-4", DiskType: "pd_standard"}, []capacity.Pool{cpu, {ID: "hdd", Shape: capacity.Shape{MachineType: "n1-standard-4", DiskType: "pd-standard"}, Count: 1}},
+			"To fit: set jobSpec.workerPoolSpecs[0].diskSpec.bootDiskType to pd-standard."},
+		{"no machine at all", cpu.Shape, nil,
+			"No small edit makes the job fit. The persistent resource has no pool. Send a job for these machines, or name another persistent resource."},
+		{"a CPU job beside accelerators", capacity.Shape{MachineType: "n1-standard-32"}, []capacity.Pool{l4, cpu},
+			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.machineType to n1-standard-4."},
+	} {
+		s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, Pools: c.pools}
+		d := Decide(s, Ask{Needs: capacity.Ask{{Shape: c.asked, Replicas: 1}}}, policy)
+		if d.Verdict != Refuse || d.Reason.Mend != c.mend {
+			t.Errorf("%s: %s %+v", c.name, d.Verdict, d.Reason)
+		}
+	}
+	two := Decide(Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, Pools: []capacity.Pool{{ID: "a", Shape: cpu.Shape, Count: 1}}},
+		Ask{Needs: capacity.Ask{{Shape: cpu.Shape.Normal(), Replicas: 1}, {WorkerPool: 1, Shape: zoo[8].Normal(), Replicas: 1}}}, policy)
+	if two.Verdict != Refuse || !strings.Contains(two.Reason.Mend, "No small edit makes the job fit. The persistent resource has 1 x n1-standard-4/pd-ssd:100.") {
+		t.Errorf("two worker pools and one machine: %+v", two.Reason)
+	}
+}
+
+// TestPathsOfReasons writes reasons for jobs in other dress.
+func TestPathsOfReasons(t *testing.T) {
+	s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, CustomAccount: true, EncryptionKey: "k", Network: "projects/1/global/networks/n",
+		Pools: []capacity.Pool{{ID: "a", Shape: zoo[0], Count: 4}}}
+	list := message.Paths{Form: message.FormList, Pools: []string{"[0].", "[1]."}, Snake: true}
+	spec := message.Paths{Form: message.FormSpec, Job: "job.", Spec: "job.", Pools: []string{"job.worker_pool_specs."}, Snake: true}
+	job := message.Paths{Job: "job.", Spec: "job.jobSpec.", Pools: []string{"job.jobSpec.workerPoolSpecs[0]."}}
+	for _, c := range []struct {
+		paths      message.Paths
+		change     func(*Snapshot, *Ask)
+		path, says string
+	}{
+		{list, func(s *Snapshot, a *Ask) { a.Needs[0].Replicas = 9 }, "[0]", "To fit: set [0].replica_count to 4."},
+		{list, func(s *Snapshot, a *Ask) { a.Needs[0].Shape.MachineType = "x" }, "[0]", "To fit: set [0].machine_spec.machine_type to n1-standard-4."},
+		{spec, func(s *Snapshot, a *Ask) { a.Needs[0].Replicas = 9 }, "job.worker_pool_specs", "To fit: set job.worker_pool_specs.replica_count to 4."},
+		{job, func(s *Snapshot, a *Ask) { a.Needs[0].Replicas = 9 }, "job.jobSpec.workerPoolSpecs[0]", "To fit: set job.jobSpec.workerPoolSpecs[0].replicaCount to 4."},
+		{list, func(s *Snapshot, a *Ask) { a.Network = "" }, "network", `Send a CustomJobSpec: {"workerPoolSpecs": [...], "network": "projects/1/global/networks/n"}.`},
+		{spec, func(s *Snapshot, a *Ask) { a.Network = "" }, "job.network", `Set job.network to "projects/1/global/networks/n".`},
+		{spec, func(s *Snapshot, a *Ask) { a.EncryptionKey = "" }, "job.encryption_spec.kms_key_name", `Send a CustomJob: {"jobSpec": {...}, "encryptionSpec": {"kmsKeyName": "k"}}.`},
+		{job, func(s *Snapshot, a *Ask) { a.EncryptionKey = "other" }, "job.encryptionSpec.kmsKeyName", `Set job.encryptionSpec.kmsKeyName to "k".`},
+		{spec, func(s *Snapshot, a *Ask) { a.ServiceAccount = "" }, "job.service_account", "Set job.service_account to"},
+		{job, func(s *Snapshot, a *Ask) { s.CustomAccount = false }, "job.jobSpec.serviceAccount", "Leave out job.jobSpec.serviceAccount, or"},
+		{list, func(s *Snapshot, a *Ask) { s.State, s.Known = "ABSENT", false }, "attributes.berth-persistent-resource", "Check the name"},
+		{job, func(s *Snapshot, a *Ask) { s.State, s.Known = "ABSENT", false }, "persistentResource", "Check the name"},
+	} {
+		s, a := s, Ask{Needs: capacity.Ask{{Shape: zoo[0].Normal(), Replicas: 1}}, Network: s.Network, EncryptionKey: s.EncryptionKey, ServiceAccount: "a@p", Paths: c.paths}
+		c.change(&s, &a)
+		d := Decide(s, a, policy)
+		if d.Verdict != Refuse || d.Reason.Path != c.path || !strings.Contains(d.Reason.Mend, c.says) {
+			t.Errorf("%s %+v, want %s at %s", d.Verdict, d.Reason, c.says, c.path)
+		}
+		for _, f := range d.Fit {
+			for _, e := range f.Edits {
+				if !strings.Contains(d.Reason.Mend, e.Path) {
+					t.Errorf("the edit is of %s, the reason says %s", e.Path, d.Reason.Mend)
+				}
+			}
+			for _, n := range f.Nearest {
+				for _, field := range n.Fields {
+					if c.paths.Snake != strings.Contains(field.Field, "_") {
+						t.Errorf("%s in a message of other spelling", field.Field)
+					}
+				}
+			}
+		}
+	}
+}
