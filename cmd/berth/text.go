@@ -9,22 +9,17 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/statuspage"
+	"example.com/berth/internal/visible"
 )
 
 // line makes one harmless line of any text: what others wrote must not steer a
-// terminal.
+// terminal, nor look like something else there.
 func line(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
-			return ' '
-		}
-		return c
-	}, s)
+	return visible.Text(strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(s))
 }
 
 // say writes one line of text.
@@ -40,7 +35,7 @@ func printJSON(w io.Writer, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encode output: %w", err)
 	}
-	_, err := w.Write(b.Bytes())
+	_, err := w.Write(visible.JSON(b.Bytes()))
 	return err
 }
 
@@ -51,7 +46,7 @@ func indent(w io.Writer, text []byte) error {
 		return fmt.Errorf("indent output: %w", err)
 	}
 	b.WriteByte('\n')
-	_, err := w.Write(b.Bytes())
+	_, err := w.Write(visible.JSON(b.Bytes()))
 	return err
 }
 

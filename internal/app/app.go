@@ -24,6 +24,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/statuspage"
+	"example.com/berth/internal/visible"
 )
 
 // An App is a configured controller with its doors.
@@ -132,12 +133,28 @@ func Version() string {
 	return "unknown"
 }
 
+// seen makes visible what a log field may have of a user's text, most of all in
+// an error that quotes it: a hidden character would show a reader another line
+// than the one that was written.
+func seen(v slog.Value) slog.Value {
+	switch v.Kind() {
+	case slog.KindString:
+		return slog.StringValue(visible.Text(v.String()))
+	case slog.KindAny:
+		if err, ok := v.Any().(error); ok {
+			return slog.StringValue(visible.Text(err.Error()))
+		}
+	}
+	return v
+}
+
 // newLogger writes one JSON line per record, with the key names that Cloud
 // Logging understands.
 func newLogger(w interface{ Write([]byte) (int, error) }, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{
 		Level: level,
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			a.Value = seen(a.Value)
 			if len(groups) > 0 {
 				return a
 			}

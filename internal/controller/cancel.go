@@ -10,6 +10,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/visible"
 )
 
 // A cancelling is what one run of a cancel's update found and did.
@@ -131,7 +132,7 @@ func (c *Controller) cancelRecord(tx ledger.Tx, rec *ledger.Record, messageID st
 func cancelReason(m message.Cancel) *message.Problem {
 	why := &message.Problem{Code: message.CancelRequested, Detail: "A cancel was asked for."}
 	if m.Reason != "" {
-		why.Detail = "A cancel was asked for: " + m.Reason
+		why.Detail = "A cancel was asked for: " + visible.Text(m.Reason)
 	}
 	return why
 }

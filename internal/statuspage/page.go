@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/visible"
 )
 
 const (
@@ -40,7 +43,7 @@ func (c cursor) valid() bool {
 	_, named := message.ResourceID(c.Resource)
 	return (c.Resource == "" || named && strings.Contains(c.Resource, "/")) &&
 		(c.State == lifecycle.None || slices.Contains(lifecycle.States, c.State)) &&
-		len(c.Order) <= maxOrder && c.Position >= 0
+		plain(c.Order, maxOrder) && c.Position >= 0
 }
 
 // maxOrder is longer than any order key, in bytes.
@@ -73,7 +76,7 @@ func page(r *http.Request) (c cursor, limit int, err error) {
 }
 
 func invalid(parameter, mend string) *Error {
-	return &Error{http.StatusBadRequest, string(message.InvalidValue), "The parameter " + parameter + " does not read.", mend}
+	return &Error{http.StatusBadRequest, string(message.InvalidValue), "The parameter " + excerpt(parameter) + " does not read.", mend}
 }
 
 // resources returns the full names that the parameter resource= may mean: the
@@ -95,6 +98,36 @@ func (d *door) resources(r *http.Request) ([]string, error) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// checked refuses a request whose path or parameters are not text that anything
+// could be found by: no ledger is asked for those.
+func checked(r *http.Request) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return &Error{http.StatusBadRequest, string(message.InvalidValue), "The query of the URL does not read.", "Escape special characters by % and two hex digits."}
+	}
+	for name, values := range query {
+		switch {
+		case len(values) > 1 && name != "state":
+			return invalid(name, "Give it once.")
+		case slices.ContainsFunc(values, func(v string) bool { return !plain(v, 2*maxCursor) }):
+			return invalid(name, "Want printable text in UTF-8.")
+		case name == "tenant" && !plain(values[0], maxKey):
+			return invalid(name, fmt.Sprintf("A tenant has at most %d bytes.", maxKey))
+		}
+	}
+	if id := r.PathValue("id"); !plain(id, 2*maxKey) {
+		return invalid("id", "Want the id of a request or a message, or the name of a job.")
+	}
+	return nil
+}
+
+// maxKey bounds tenants, in bytes.
+const maxKey = 256
+
+func plain(s string, most int) bool {
+	return len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, visible.Hidden)
 }
 
 func unknownResource(named string) *Error {

@@ -11,6 +11,7 @@ import (
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/visible"
 )
 
 // A Quoter says what would happen to a delivery now, and writes nothing. The
@@ -107,6 +108,10 @@ func only(method string, answer func(*http.Request) (any, error)) http.Handler {
 			reply(w, nil, &Error{http.StatusMethodNotAllowed, MethodNotAllowed, "This route does not take " + excerpt(r.Method) + ".", "Use " + method + "."})
 			return
 		}
+		if err := checked(r); err != nil {
+			reply(w, nil, err)
+			return
+		}
 		body, err := answer(r)
 		reply(w, body, err)
 	})
@@ -141,8 +146,8 @@ func write(w http.ResponseWriter, status int, body any) {
 
 // excerpt shortens what a client sent, to be quoted back.
 func excerpt(s string) string {
-	if len(s) > 80 {
-		s = s[:80] + "..."
+	if s = visible.Text(s); len(s) > 80 {
+		s = strings.ToValidUTF8(s[:80], "") + "..."
 	}
-	return strings.ToValidUTF8(s, "?")
+	return s
 }

@@ -64,7 +64,7 @@ func TestBadRequests(t *testing.T) {
 		"/queue?after=" + cursor{Resource: "__x__"}.text(): 400, "/queue?after=" + cursor{Resource: "pool"}.text(): 400,
 		"/requests?after=" + cursor{Resource: prName + "~"}.text(): 400, "/requests?after=" + cursor{State: "DREAMING"}.text(): 400,
 		"/queue?after=" + cursor{Resource: prName, Order: strings.Repeat("0", 1501)}.text(): 400,
-		"/requests/__x__": 404, "/requests/%ff": 404, "/requests/..%2f..": 404,
+		"/requests/__x__": 404, "/requests/%ff": 400, "/requests/..%2f..": 404,
 		"/requests?state=DREAMING": 400, "/requests/wide?kind=dream": 400,
 		"/requests/wide?tenant=other": 403, "/requests/wide?kind=message": 404, "/requests/x": 404,
 	} {

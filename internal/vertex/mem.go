@@ -297,7 +297,10 @@ func (m *Mem) SetJob(name string, s JobState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	j := m.find(name)
-	if j.State = s; s.Ended() {
+	if j.State = s; s.Ran() && j.StartTime.IsZero() {
+		j.StartTime = m.now()
+	}
+	if s.Ended() {
 		j.EndTime = m.now()
 	}
 }
