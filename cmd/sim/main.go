@@ -6,6 +6,7 @@
 //	go run ./cmd/sim explore -delays 1 -faults 2    every schedule within the bounds
 //	go run ./cmd/sim storm -for 1m                  random schedules, over all cores
 //	go run ./cmd/sim replay -seed 17 '[3:fail]'     one schedule again
+//	go run ./cmd/sim outages                        every dependency failing in every way, for up to ten hours
 //
 // It exits with 0 if no promise was broken, 1 if one was, 2 for wrong usage.
 package main
@@ -38,6 +39,7 @@ func main() {
 const usage = `Usage: sim explore [flags]   run every schedule of the small worlds within bounds
        sim storm [flags]     make random runs
        sim replay [flags] SCHEDULE   run one schedule again, as a finding prints it
+       sim outages [flags]   play the outage matrix, and print it as a table
 Each has -help.`
 
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
@@ -46,7 +48,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		return map[bool]int{true: 2, false: 0}[len(args) == 0]
 	}
 	verb, ok := map[string]func(context.Context, *flag.FlagSet, []string, io.Writer) (bool, error){
-		"explore": explore, "storm": storm, "replay": replay,
+		"explore": explore, "storm": storm, "replay": replay, "outages": outages,
 	}[args[0]]
 	if !ok {
 		_, _ = fmt.Fprintf(errs, "sim: no such verb: %q\n%s\n", args[0], usage)

@@ -39,6 +39,7 @@ func (c *Controller) noteOutage(errs map[string]error) {
 	for name, err := range errs {
 		failed[subject(name)] = err
 	}
+	var news []string
 	for _, name := range slices.Sorted(maps.Keys(failed)) {
 		o := c.alarms.of[name]
 		if o == nil {
@@ -48,8 +49,12 @@ func (c *Controller) noteOutage(errs map[string]error) {
 		o.failed, o.good = o.failed+1, 0
 		if o.failed >= alarmAfter && !o.told {
 			o.told = true
-			c.log.Error("reconcile keeps failing here; what it could not do is done once it can be", "event", "outage", "part", name, "error", failed[name])
+			news = append(news, name)
 		}
+	}
+	if len(news) > 0 {
+		c.log.Error("reconcile keeps failing here; what it could not do is done once it can be",
+			"event", "outage", "parts", strings.Join(news, ", "), "error", failed[news[0]])
 	}
 	for name, o := range c.alarms.of {
 		if failed[name] != nil {

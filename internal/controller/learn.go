@@ -125,7 +125,11 @@ func (c *Controller) lookUp(ctx context.Context, s sighting, keys []message.Key,
 			job, err := c.vertex.Get(ctx, rec.Reservation.Job)
 			switch {
 			case vertex.KindOf(err) == vertex.NotFound && err != nil:
-				job = vertex.Job{Name: rec.Reservation.Job, Run: rec.Run, Request: rec.Key}
+				r.called(parentOf(s.res.Name), 1)
+				if job, err = c.confirmGone(ctx, rec); err != nil {
+					errs = append(errs, err)
+					continue
+				}
 			case err != nil:
 				errs = append(errs, fmt.Errorf("get %s: %w", rec.Reservation.Job, err))
 				continue
@@ -136,6 +140,22 @@ func (c *Controller) lookUp(ctx context.Context, s sighting, keys []message.Key,
 		errs = append(errs, c.note(ctx, s, found, jobs, r))
 	}
 	return errors.Join(errs...)
+}
+
+// confirmGone asks a second way for a job that Vertex AI says it does not have: a
+// job that is gone ends its request for good, so one wrong answer must not do. It
+// returns the job, without a state if it is gone.
+func (c *Controller) confirmGone(ctx context.Context, rec *ledger.Record) (vertex.Job, error) {
+	jobs, err := c.vertex.Find(ctx, parentOf(rec.Resource), rec.Run)
+	if err != nil {
+		return vertex.Job{}, fmt.Errorf("look whether %s is gone: %w", rec.Reservation.Job, err)
+	}
+	for _, job := range jobs {
+		if job.Name == rec.Reservation.Job {
+			return job, nil
+		}
+	}
+	return vertex.Job{Name: rec.Reservation.Job, Run: rec.Run, Request: rec.Key}, nil
 }
 
 // note writes down what was seen of some jobs, in as few updates as the size
@@ -175,6 +195,9 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 		}
 		r.Learned += len(moved)
 		for _, rec := range moved {
+			if rec.State == lifecycle.Submitted {
+				c.resumed(ctx, parentOf(rec.Resource)) // its create was answered by nobody, and was done
+			}
 			c.sendCancel(ctx, rec)
 		}
 		errs = append(errs, c.post(ctx, moved...))

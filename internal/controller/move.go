@@ -60,7 +60,7 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 		res.Release(rec.Key)
 	}
 	if w.Event == lifecycle.Leased {
-		rec.LeasedAt = now
+		rec.LeasedAt, rec.Excused = now, 0
 	}
 	if pending := next.State == lifecycle.Reserved; pending || before.State == lifecycle.Reserved {
 		res.Turn(rec.Key, pending, now.Add(c.cfg.StartWithin+rec.Timeout))

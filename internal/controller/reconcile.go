@@ -100,7 +100,10 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 	t.all.Wait()
 	c.noteOutage(t.errs)
 	r, _ := t.report()
-	return r, errors.Join(t.join(), c.dropLease(ctx, holder))
+	// Whoever cannot give the lease back lets it run out.
+	last, end := c.env.within(ctx, budget-c.env.Monotonic().Sub(started))
+	defer end()
+	return r, errors.Join(t.join(), c.dropLease(last, holder))
 }
 
 // rest is how long to wait before the next pass, and sets when each region has

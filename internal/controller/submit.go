@@ -63,8 +63,54 @@ func (c *Controller) submit(ctx context.Context, rec *ledger.Record, started tim
 	}
 	// Unclear: there may be a job now, or in a while. The record stays as it is;
 	// whoever takes over looks before it creates.
+	c.unanswered(ctx, rec)
 	return nil, err
 }
+
+// unanswered pauses the submissions of a region after a create without an answer,
+// for a moment that doubles: while Vertex AI does not answer, each attempt leaves
+// machines held until it is settled that nothing came of it.
+func (c *Controller) unanswered(ctx context.Context, rec *ledger.Record) {
+	// The context may have ended with the create.
+	ctx, cancel := c.env.within(context.WithoutCancel(ctx), noteWithin)
+	defer cancel()
+	parent := parentOf(rec.Resource)
+	var lent []string
+	var news bool
+	err := c.desk.Update(ctx, ledger.Names{Resources: []string{rec.Resource}, Budgets: []string{parent}}, func(tx ledger.Tx) error {
+		lent, news = nil, false
+		res, b, now := tx.Resource(rec.Resource), budgetFor(tx, rec.Resource), tx.Now()
+		if res == nil || now.Before(b.NotBefore) && b.Refusals < alarmRefusals {
+			return nil
+		}
+		b.Pause(now, c.cfg.Poll, c.cfg.MaxBackOff) // nothing within a pause
+		if b.Refusals >= alarmRefusals {
+			news = b.Deny(now)
+		}
+		c.lend(now, b, res)
+		tx.PutBudget(b)
+		tx.PutResource(res)
+		lent = b.Lent(now)
+		return nil
+	})
+	if err != nil {
+		c.log.Warn("submissions go on although one was not answered", "event", "pause_failed", "region", parent, "error", err)
+		return
+	}
+	c.turns.pause(parent, true)
+	if news {
+		c.log.Error("Vertex AI does not answer when jobs are created: submissions in this region are tried one at a time until it does",
+			"event", "submissions_unanswered", "region", parent)
+	}
+	c.callBack(ctx, lent)
+}
+
+const (
+	// noteWithin bounds what is written after a create whose context may be over.
+	noteWithin = 5 * time.Second
+	// alarmRefusals is how many pauses in a row are worth an alarm.
+	alarmRefusals = 3
+)
 
 // jobOf is the job to create for a record's present run.
 func (c *Controller) jobOf(rec *ledger.Record) (*aiplatformpb.CustomJob, error) {
@@ -122,7 +168,7 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 		if res != nil {
 			accepted = res.AcceptedAt
 		}
-		w.Last = outdone(rec, rec.LeasedAt, accepted) || rec.Rounds >= maxRounds
+		w.Last = outdone(rec, rec.LeasedAt, accepted) || rec.Rounds >= maxRounds || !lookedAt.Before(rec.LeasedAt.Add(maxSubmitting))
 		settled = c.move(tx, res, rec, w, reason) == lifecycle.Moved
 		return settled
 	})
@@ -140,6 +186,8 @@ const (
 	// maxRounds is how many runs there are at most, of twenty minutes and more each:
 	// longer than an outage of a night, but not without end.
 	maxRounds = 50
+	// maxSubmitting is how long one run is tried while nobody's creates are answered.
+	maxSubmitting = 24 * time.Hour
 )
 
 // outdone counts whether Vertex AI has accepted another's job since a request was

@@ -131,6 +131,12 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, unseen map[stri
 	began := c.env.Monotonic()
 	moved, unheld := false, false
 	also, state := withResource, rec.State
+	var seen vertex.Job
+	var unseenErr error
+	if end := rec.Times.Submitted.Add(c.cfg.StartWithin); state == lifecycle.Submitted && !rec.WakeAt.Before(end) {
+		// A job that could not be looked at for an hour may have run all the while.
+		seen, unseenErr = c.vertex.Get(ctx, rec.Reservation.Job)
+	}
 	if state == lifecycle.Submitting {
 		also = withBudget
 	}
@@ -144,6 +150,15 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, unseen map[stri
 		if unheld = creates && res != nil && !res.Holding(rec); unheld {
 			rec.WakeAt = tx.Now().Add(c.cfg.Tick)
 			return true
+		}
+		switch {
+		case unseenErr != nil:
+			rec.WakeAt = tx.Now().Add(c.cfg.Tick) // a pass learns it if the job is gone
+			return true
+		case seen.Name != "":
+			if moved = c.hear(tx, res, rec, seen); moved {
+				return true
+			}
 		}
 		moved = c.due(tx, res, rec)
 		return true
@@ -209,20 +224,26 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 		}
 		w, why = lifecycle.What{Event: lifecycle.Withdrawn}, p
 	case lifecycle.Submitting:
+		// Attempts are not used up by an outage: after the last all that is left is to
+		// wait until it is settled that there is no job.
+		b := budgetFor(tx, rec.Resource)
 		w = lifecycle.What{Event: lifecycle.Retaken, Run: rec.Run, Now: now, Until: now.Add(c.cfg.CreateWithin),
-			LookOnly: rec.Attempt >= c.cfg.MaxAttempts}
+			LookOnly: rec.Attempt-rec.Excused >= c.cfg.MaxAttempts || !now.Before(rec.LeasedAt.Add(maxSubmitting))}
 		if w.LookOnly || rec.LookOnly {
 			break
 		}
-		b := budgetFor(tx, rec.Resource)
 		if now.Before(b.NotBefore) {
 			rec.WakeAt = b.NotBefore
 			return false
 		}
-		c.turns.pause(parentOf(rec.Resource), b.Refusals > 0)
+		if b.Refusals > 0 {
+			c.turns.pause(parentOf(rec.Resource), true)
+			b.Pause(now, c.cfg.Poll, c.cfg.MaxBackOff) // one at a time, and less and less often
+			rec.Excused++
+		}
 		// It may create. It goes first, whether a token is left or not: it has had
 		// its turn. Those who come after it find one less.
-		if res != nil && res.Take(now) {
+		if b.Refusals == 0 && res != nil && res.Take(now) {
 			tx.PutResource(res)
 		} else {
 			b.Spend(now, 1)

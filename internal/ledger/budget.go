@@ -24,7 +24,8 @@ type Budget struct {
 	// were too many, or that we may make none.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	Refusals  int       `json:"refusals,omitempty"` // pauses in a row; 0 once a job was accepted
-	// DeniedAt is when Vertex AI last said that we may not submit.
+	// DeniedAt is when Vertex AI last said that we may not submit, or went on not
+	// answering.
 	DeniedAt time.Time `json:"deniedAt,omitzero"`
 	// ResumedAt is when Vertex AI last accepted a job after a pause.
 	ResumedAt time.Time `json:"resumedAt,omitzero"`
@@ -161,14 +162,14 @@ func (b *Budget) Pause(now time.Time, first, most time.Duration) {
 	if now.Before(b.NotBefore) {
 		return
 	}
-	if now.Sub(b.NotBefore) > most {
+	if now.Sub(b.NotBefore) > 2*most+time.Minute { // what is tried again after a lost answer comes that late
 		b.Refusals = 0
 	}
 	b.NotBefore = now.Add(min(first<<min(b.Refusals, 16), most))
 	b.Refusals++
 }
 
-// Deny notes that Vertex AI said that we may not submit. It reports whether that
+// Deny notes that Vertex AI said that we may not submit, or goes on not answering. It reports whether that
 // is news: not if it said so within the last hour, whatever came between.
 func (b *Budget) Deny(now time.Time) (news bool) {
 	news = now.Sub(b.DeniedAt) > time.Hour

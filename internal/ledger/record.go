@@ -48,6 +48,9 @@ type Record struct {
 	lifecycle.Reservation `json:"reservation"`
 	// LeasedAt is when the first attempt of the run began.
 	LeasedAt time.Time `json:"leasedAt,omitzero"`
+	// Excused is how many attempts of the run were made while Vertex AI answered
+	// nobody's creates in the region.
+	Excused int `json:"excused,omitempty"`
 	// DeniedAt is when Vertex AI last refused Berth itself while this request was
 	// submitted.
 	DeniedAt time.Time `json:"deniedAt,omitzero"`

@@ -66,10 +66,6 @@ func (h *hanging) Create(ctx context.Context, parent string, job *aiplatformpb.C
 	return h.Client.Create(ctx, parent, job)
 }
 
-func in(region, id string) string {
-	return "projects/test-project/locations/" + region + "/persistentResources/" + id
-}
-
 // While a region or a resource hangs, freed machines of all others are handed on
 // in seconds, timers and events are looked after, and no pass outlives its lease.
 func TestHangDelaysNobodyElse(t *testing.T) {

@@ -237,6 +237,8 @@ func TestRetakesCount(t *testing.T) {
 	retake := p.Config.CreateWithin + p.Config.Relook
 	p.Ask(Job{ID: "a0", CPU: 1})
 	p.Ask(Job{ID: "a1", CPU: 1})
+	p.Expect("a1", lifecycle.Reserved, "reserved") // the region pauses for a moment
+	p.After(p.Config.Poll + time.Second)
 	p.Expect("a1", lifecycle.Submitting, "reserved")
 	fault = vertex.NoFault
 	p.After(retake + time.Second)
@@ -258,7 +260,7 @@ func TestRetakesCount(t *testing.T) {
 		t.Errorf("%d creates in the pause", len(p.at)-tried)
 	}
 	fault = vertex.NoFault
-	p.After(p.Config.RateRetry)
+	p.After(2 * p.Config.RateRetry) // the second pause in a row
 	p.Expect("b", lifecycle.Submitted, "reserved", "submitted")
 }
 
