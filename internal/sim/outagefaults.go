@@ -163,8 +163,12 @@ func (s *surroundings) store(ctx context.Context, call string) error {
 	return errOutage
 }
 
-// struckLedger is the ledger with the outage.
-type struckLedger struct{ *surroundings }
+// struckLedger is the ledger with the outage. Queries that only the status page and
+// the tools make are the memory ledger's own.
+type struckLedger struct {
+	ledger.Ledger
+	*surroundings
+}
 
 func (l struckLedger) Update(ctx context.Context, names ledger.Names, closure func(ledger.Tx) error) error {
 	if err := l.store(ctx, "read"); err != nil {

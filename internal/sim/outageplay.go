@@ -67,7 +67,7 @@ func (o Outage) Play(rules Rules) Verdict {
 	if o.Length > time.Hour {
 		cfg.Poll = 20 * time.Second // or a night takes minutes
 	}
-	p.c = controller.New(cfg, struckLedger{s}, s, s, slog.New(slog.NewTextHandler(p, nil)), controller.RealEnv())
+	p.c = controller.New(cfg, struckLedger{mem, s}, s, s, slog.New(slog.NewTextHandler(p, nil)), controller.RealEnv())
 	for _, res := range p.resources() {
 		ai.SetResource(res, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{{ID: "cpu", Shape: CPU, Count: 4}}})
 		p.ask(res, "run", 1)
