@@ -87,9 +87,9 @@ func (s *surroundings) ask(ctx context.Context, op, name, account string) (befor
 	case wayHalf:
 		return s.rules(op, name, account, unavailable, "connection refused"), nil
 	case "RESOURCE_EXHAUSTED":
-		return s.rules(op, name, account, codes[way], "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute per region'"), nil
+		return s.rules(op, name, account, statusCodes[way], "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute per region'"), nil
 	}
-	return s.rules(op, name, account, codes[way], "injected: "+way), nil
+	return s.rules(op, name, account, statusCodes[way], "injected: "+way), nil
 }
 
 func asked[T any](s *surroundings, ctx context.Context, op, name, account string, call func() (T, error)) (T, error) {

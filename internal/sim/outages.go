@@ -36,9 +36,9 @@ const (
 	wayHalf = "half" // every second call is UNAVAILABLE
 )
 
-// codes are the gRPC codes by name. INVALID_ARGUMENT and OUT_OF_RANGE speak of what
+// statusCodes are the gRPC codes by name. INVALID_ARGUMENT and OUT_OF_RANGE speak of what
 // was asked, so they are no outage.
-var codes = map[string]int{
+var statusCodes = map[string]int{
 	"CANCELLED": 1, "UNKNOWN": 2, "DEADLINE_EXCEEDED": 4, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "PERMISSION_DENIED": 7,
 	"RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9, "ABORTED": 10, "UNIMPLEMENTED": 12, "INTERNAL": 13, "UNAVAILABLE": 14,
 	"DATA_LOSS": 15, "UNAUTHENTICATED": 16,
@@ -85,10 +85,10 @@ func Matrix(thin bool) (all []Outage) {
 		return all
 	}
 	var names []string
-	for name := range codes {
+	for name := range statusCodes {
 		names = append(names, name)
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(codes[a], codes[b]) })
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(statusCodes[a], statusCodes[b]) })
 	for _, call := range vertexCalls {
 		add(call, append(slices.Clone(names), wayHang, wayLost, wayHalf)...)
 	}
