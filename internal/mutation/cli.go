@@ -40,6 +40,7 @@ func Main(ctx context.Context, args []string, out, errs io.Writer) int {
 	only := flags.String("only", "", "only mutants whose description (file, function, operator, source) matches this regular expression")
 	limit := flags.Duration("limit", 3*time.Minute, "how long one step of the tests may take for one mutant; ten times the unchanged run is the bound below that")
 	whole := flags.Duration("for", 0, "begin no mutant after this long; 0 for no end")
+	most := flags.Int("steps", 0, "run only so many steps of the tests for each mutant, the fastest first; 0 for all")
 	want := flags.Float64("want", 90, "the score in percent that is good enough")
 	accepted := flags.String("accepted", "testdata/mutation/survivors.txt", "file of accepted survivors, from the module's root")
 	list := flags.Bool("list", false, "print the mutants that would be run, and run none")
@@ -68,6 +69,11 @@ func Main(ctx context.Context, args []string, out, errs io.Writer) int {
 	s := &Survey{Runner: &Runner{Root: root, Limit: *limit}, Sample: *sample, Seed: *seed, For: *whole, Progress: errs}
 	if s.Targets, err = targets(flags.Args()); err != nil {
 		return wrong(err)
+	}
+	if *most > 0 {
+		for i, t := range s.Targets {
+			s.Targets[i].Steps = t.Steps[:min(*most, len(t.Steps))]
+		}
 	}
 	if *only != "" {
 		if s.Only, err = regexp.Compile(*only); err != nil {
@@ -148,7 +154,7 @@ func (r *Report) print(out io.Writer) {
 // targets returns those that the arguments name.
 func targets(args []string) ([]Target, error) {
 	if len(args) == 0 {
-		return Targets, nil
+		return slices.Clone(Targets), nil
 	}
 	var chosen []Target
 	for _, a := range args {

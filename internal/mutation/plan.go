@@ -17,7 +17,7 @@ type Target struct {
 
 // Tests that are slow, and judge something else than the behaviour of a package:
 // what is uploaded, what imports what.
-const structural = "TestBuildpackRehearsal|TestRooms|TestDeployed|TestImport|TestReadme"
+const structural = "TestBuildpackRehearsal|TestUploadSet|TestDeployedBuildHasNoFakes|TestImports|TestReadme"
 
 var (
 	scenarios = Step{Packages: []string{"internal/sim"}, Skip: "TestExplore|TestStorm"}
@@ -37,6 +37,7 @@ var Targets = []Target{
 	{"internal/controller", []Step{own("internal/controller"), scenarios, doors, own("internal/statuspage", "internal/repair"), schedules}},
 	{"internal/gcp", []Step{own("internal/gcp")}},
 	{"internal/message", []Step{own("internal/message"), own("internal/statuspage"), scenarios, doors, hostile}},
-	{"internal/statuspage", []Step{own("internal/statuspage"), own("cmd/berth"), doors}},
-	{"internal/app", []Step{doors, hostile, own("internal/localstack")}},
+	{"internal/statuspage", []Step{own("internal/statuspage"), doors}},
+	{"internal/repair", []Step{own("internal/repair")}},
+	{"internal/app", []Step{doors, hostile}},
 }

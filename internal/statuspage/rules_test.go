@@ -1,0 +1,347 @@
+package statuspage
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// Lists that are empty are lists all the same: a program goes through them.
+func TestEmptyLists(t *testing.T) {
+	w := newWorld(t)
+	for path, want := range map[string]string{"/pools": `"resources":[]`, "/queue": `"waiting":[]`, "/requests": `"requests":[]`} {
+		if code, text := w.do("GET", path, ""); code != http.StatusOK || !strings.Contains(text, want) {
+			t.Errorf("GET %s of an empty ledger: %d %s, want %s", path, code, text, want)
+		}
+	}
+	w.put(&ledger.Resource{Name: prName, State: "RUNNING", SeenAt: w.now})
+	if _, text := w.do("GET", "/pools", ""); !strings.Contains(text, `"pools":[]`) || !strings.Contains(text, `"shapes":[]`) {
+		t.Errorf("a resource without pools: %s", text)
+	}
+	id := w.send([]byte(`{"cancel":{"requestId":"nothing-yet"}}`))
+	if code, text := w.do("GET", "/requests/nothing-yet", ""); code != http.StatusOK || !strings.Contains(text, `"events":[`) {
+		t.Errorf("message %s: %d %s", id, code, text)
+	}
+}
+
+// fill makes n resources, each with one request in a state and a line of two.
+func (w *world) fill(n int, state lifecycle.State) (names []string) {
+	w.t.Helper()
+	for i := range n {
+		name := fmt.Sprintf("%s/persistentResources/r%03d", parent, i)
+		rec := &ledger.Record{
+			Key: message.KeyOf("default", message.KindRequest, name), Kind: message.KindRequest, Tenant: "default",
+			ID: fmt.Sprintf("q%03d", i), Resource: name, Ask: capacity.Ask{{Shape: cpu, Replicas: 1}},
+		}
+		rec.State = state
+		rec.Order = ledger.OrderKey(0, w.now, rec.Key)
+		w.put(&ledger.Resource{Name: name, State: "RUNNING", CreateTime: time.Unix(1, 0), SeenAt: w.now,
+			Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 1}}}, rec)
+		names = append(names, rec.ID)
+	}
+	return names
+}
+
+// Pages of every list show everything once, over more resources than one query
+// returns, whatever the limit; none is longer than its limit, and none costs
+// queries without end.
+func TestPagesOverManyResources(t *testing.T) {
+	w := newWorld(t)
+	want := strings.Join(w.fill(150, lifecycle.Waiting), " ")
+	lists := map[string]func(limit int, after string) (ids []string, next string){
+		"/queue": func(limit int, after string) (ids []string, next string) {
+			q := get[Queue](w, fmt.Sprintf("/queue?limit=%d&after=%s", limit, after))
+			for _, e := range q.Waiting {
+				ids = append(ids, e.ID)
+			}
+			return ids, q.Next
+		},
+		"/requests": func(limit int, after string) (ids []string, next string) {
+			q := get[Requests](w, fmt.Sprintf("/requests?limit=%d&after=%s", limit, after))
+			for _, e := range q.Requests {
+				ids = append(ids, e.ID)
+			}
+			return ids, q.Next
+		},
+		"/pools": func(limit int, after string) (ids []string, next string) {
+			q := get[Pools](w, fmt.Sprintf("/pools?limit=%d&after=%s", limit, after))
+			for _, e := range q.Resources {
+				ids = append(ids, "q"+e.Name[len(e.Name)-3:])
+			}
+			return ids, q.Next
+		},
+	}
+	for path, list := range lists {
+		for _, limit := range []int{7, 50, 64, 149, 150, 200} {
+			var all []string
+			pages := 0
+			for after := ""; ; pages++ {
+				before := w.ledger.Stats()
+				ids, next := list(limit, after)
+				if len(ids) > limit {
+					t.Errorf("%s: a page of %d is longer than %d", path, len(ids), limit)
+				}
+				if n := w.ledger.Stats().Queries - before.Queries; n > maxQueries+maxLimit {
+					t.Errorf("%s: a page of %d costs %d queries", path, limit, n)
+				}
+				if all = append(all, ids...); next == "" || pages > 2000 {
+					break
+				}
+				after = next
+			}
+			if got := strings.Join(all, " "); got != want {
+				t.Errorf("%s by %d shows %d entries in %d pages, want each of 150 once, in order", path, limit, len(all), pages+1)
+			}
+		}
+	}
+	if q := get[Queue](w, "/queue"); len(q.Waiting) != defaultLimit {
+		t.Errorf("without a limit a page has %d entries, want %d", len(q.Waiting), defaultLimit)
+	}
+	w.fillMore(100)
+	for _, limit := range []int{201, 100000} {
+		if p := get[Pools](w, fmt.Sprintf("/pools?limit=%d", limit)); len(p.Resources) != maxLimit {
+			t.Errorf("with limit=%d a page has %d entries, want %d", limit, len(p.Resources), maxLimit)
+		}
+	}
+}
+
+func (w *world) fillMore(n int) {
+	for i := range n {
+		w.put(&ledger.Resource{Name: fmt.Sprintf("%s/persistentResources/s%03d", parent, i), State: "RUNNING", SeenAt: w.now})
+	}
+}
+
+// The place of a request in a long line is exact up to a bound, and beyond it at
+// most all others are ahead.
+func TestAheadInALongLine(t *testing.T) {
+	w := newWorld(t)
+	const n = 1300
+	var recs []*ledger.Record
+	for i := range n {
+		r := &ledger.Record{
+			Key: message.KeyOf("default", message.KindRequest, fmt.Sprint(i)), Kind: message.KindRequest, Tenant: "default",
+			ID: fmt.Sprint(i), Resource: prName, Ask: capacity.Ask{{Shape: cpu, Replicas: 1}},
+		}
+		r.State = lifecycle.Waiting
+		r.Order = ledger.OrderKey(0, w.now.Add(time.Duration(i)*time.Second), r.Key)
+		recs = append(recs, r)
+	}
+	w.put(&ledger.Resource{Name: prName, State: "RUNNING", CreateTime: time.Unix(1, 0), SeenAt: w.now,
+		Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 4}}}, recs...)
+	for _, i := range []int{0, 1, 15, 16, 17, 199, 200, 201, 399, 400, 401, 998, 999} {
+		if q := get[Request](w, fmt.Sprintf("/requests/%d", i)); q.Ahead == nil || *q.Ahead != i {
+			t.Errorf("before request %d there are %v, want %d", i, q.Ahead, i)
+		}
+	}
+	for _, i := range []int{1001, n - 1} {
+		if q := get[Request](w, fmt.Sprintf("/requests/%d", i)); q.Ahead == nil || *q.Ahead != n-1 {
+			t.Errorf("before request %d there are said to be %v, want all %d others", i, *q.Ahead, n-1)
+		}
+	}
+}
+
+// What is known of a resource is shown as it is.
+func TestResourceAsItIs(t *testing.T) {
+	w := newWorld(t)
+	res := &ledger.Resource{
+		Name: prName, State: "ERROR", CreateTime: time.Unix(7, 0).UTC(), SeenAt: w.now.Add(-time.Minute), Network: "net",
+		Pools:       []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 3, Max: 5, Used: 2}},
+		Unexplained: capacity.Use{cpu: 1}, NotBefore: w.now.Add(time.Minute), Declines: 4,
+	}
+	for i := range 120 {
+		res.Foreign = append(res.Foreign, ledger.Foreign{Job: fmt.Sprintf("%s/customJobs/%03d", parent, i), Ask: capacity.Ask{{Shape: gpu, Replicas: 1}}})
+	}
+	w.put(res)
+	got := get[Pools](w, "/pools").Resources[0]
+	if got.State != "ERROR" || !got.CreateTime.Equal(res.CreateTime) || !got.SeenAt.Equal(res.SeenAt) || time.Duration(got.ViewAge) != time.Minute ||
+		got.Network != "net" || got.Declines != 4 || !got.NotBefore.Equal(res.NotBefore) || got.Stale || got.Holds != 0 {
+		t.Errorf("%+v", got)
+	}
+	if len(got.Foreign) != maxForeign {
+		t.Errorf("%d of 120 foreign jobs are shown, want %d", len(got.Foreign), maxForeign)
+	}
+	want := map[capacity.Shape]Shape{
+		cpu: {Shape: cpu, Limit: 5, Unexplained: 1, Taken: 1, Free: 4},
+		gpu: {Shape: gpu, Foreign: 120, Taken: 120}, // no pool has it, so none is overdrawn
+	}
+	if len(got.Shapes) != 2 || got.Shapes[0] != want[got.Shapes[0].Shape] || got.Shapes[1] != want[got.Shapes[1].Shape] {
+		t.Errorf("shapes %+v, want %+v", got.Shapes, want)
+	}
+	if p := got.Pools; len(p) != 1 || p[0].ID != "cpu" || p[0].Limit != 5 || p[0].Used != 2 {
+		t.Errorf("pools %+v", p)
+	}
+	w.now = w.now.Add(2 * time.Minute)
+	if got := get[Pools](w, "/pools").Resources[0]; !got.NotBefore.IsZero() || !got.Stale {
+		t.Errorf("after the pause, and with a view of three minutes: %+v", got)
+	}
+	w.now = res.SeenAt.Add(w.info.Policy.MaxAge)
+	if got := get[Pools](w, "/pools").Resources[0]; got.Stale {
+		t.Error("a view of exactly the greatest age is called stale; it admits")
+	}
+}
+
+// Health counts what is looked at, and names the oldest view of it.
+func TestHealth(t *testing.T) {
+	w := newWorld(t)
+	at := w.now
+	for i, age := range []time.Duration{time.Minute, 3 * time.Minute, 0} {
+		w.put(&ledger.Resource{Name: fmt.Sprintf("%s/persistentResources/r%d", parent, i), State: "RUNNING", SeenAt: at.Add(-age)})
+	}
+	w.put(&ledger.Resource{Name: parent + "/persistentResources/gone", State: ledger.Absent, SeenAt: at.Add(-time.Hour)})
+	h := get[Health](w, "/health")
+	if !h.OK || !h.AsOf.Equal(at) || h.Resources != 3 || h.Oldest != parent+"/persistentResources/r1" || time.Duration(h.OldestAge) != 3*time.Minute || !h.Stale {
+		t.Errorf("%+v", h)
+	}
+	w.now = at.Add(-90 * time.Second)
+	if h := get[Health](w, "/health"); h.Stale {
+		t.Errorf("when the oldest view is a minute and a half old: %+v", h)
+	}
+}
+
+// Names and cursors are held to what they can be.
+func TestNamesThatCannotBe(t *testing.T) {
+	w := busy(t)
+	long := strings.Repeat("a", 256)
+	_ = w.fails("GET", "/pools?resource="+long, "", http.StatusNotFound)
+	for _, named := range []string{long + "a", "a/b", "projects/p/regions/l/persistentResources/x", "projects/p/locations/l/customJobs/x", prName + "/x"} {
+		if e := w.fails("GET", "/pools?resource="+named, "", http.StatusBadRequest); e.Code != string(message.InvalidValue) || e.Mend == "" || e.Detail == "" {
+			t.Errorf("resource=%s: %+v", named, e)
+		}
+	}
+	if e := w.fails("GET", "/queue?limit=0", "", http.StatusBadRequest); !strings.Contains(e.Mend, fmt.Sprint(maxLimit)) || !strings.Contains(e.Detail, "limit") {
+		t.Errorf("limit=0: %+v", e)
+	}
+	if q := get[Queue](w, "/queue?limit=1"); len(q.Waiting) != 1 || q.Next == "" {
+		t.Errorf("limit=1: %+v", q)
+	}
+	if list := get[Requests](w, "/requests?resource="+prName); len(list.Requests) != 3 {
+		t.Errorf("by its full name: %+v", list)
+	}
+}
+
+// record is a record with something in every field that is shown.
+func (w *world) record(state lifecycle.State) *ledger.Record {
+	at := func(s int64) time.Time { return time.Unix(s, 0).UTC() }
+	r := &ledger.Record{
+		Key: message.KeyOf("default", message.KindRequest, "full"), Kind: message.KindRequest, Tenant: "default", ID: "full", MessageID: "m-1",
+		Resource: prName, DisplayName: "shown", Labels: map[string]string{"k": "v"}, Priority: 3, OnFull: "reject", MaxWait: time.Hour, Timeout: 2 * time.Hour,
+		Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}, Why: &message.Problem{Code: message.Full, Detail: "d"}, Fingerprint: "f",
+		JobState: "PENDING", JobError: &message.JobError{Code: 3, Message: "m"}, WakeAt: at(9), Warnings: []message.Problem{{Code: message.Full}},
+		Fit: []capacity.Finding{{Shape: cpu}}, ScaleUp: true,
+	}
+	times := reflect.ValueOf(&r.Times).Elem()
+	for i := range times.NumField() {
+		if f := times.Field(i); f.Type() == reflect.TypeFor[time.Time]() {
+			f.Set(reflect.ValueOf(at(int64(100 + i))))
+		}
+	}
+	r.State, r.Run, r.Attempt, r.Reservation.Job, r.ActUntil = state, "run-1", 2, parent+"/customJobs/1", at(8)
+	r.Order = ledger.OrderKey(3, w.now, r.Key)
+	return r
+}
+
+// empty lists the fields of an answer that hold nothing.
+func empty(v any) (names []string) {
+	r := reflect.ValueOf(v)
+	for i := range r.NumField() {
+		if r.Field(i).IsZero() {
+			names = append(names, r.Type().Field(i).Name)
+		}
+	}
+	return names
+}
+
+// Everything that is known of a request is shown, in the list and by its id.
+func TestRequestAsItIs(t *testing.T) {
+	w := newWorld(t)
+	rec := w.record(lifecycle.Submitting)
+	res := &ledger.Resource{Name: prName, State: "RUNNING", SeenAt: w.now, Holds: map[message.Key]ledger.Hold{
+		rec.Key: {Ask: rec.Ask, LatestEnd: w.now.Add(time.Hour)},
+	}}
+	w.put(res, rec)
+	s := get[Requests](w, "/requests").Requests[0]
+	if missing := empty(s); missing != nil {
+		t.Errorf("the list does not show %q", missing)
+	}
+	if s.ID != "full" || s.State != rec.State || s.Priority != 3 || s.Job != rec.Reservation.Job || s.JobState != "PENDING" || s.Reason.Code != message.Full || s.Times != rec.Times || s.DisplayName != "shown" {
+		t.Errorf("the list shows %+v", s)
+	}
+	q := get[Request](w, "/requests/full")
+	if missing := fmt.Sprint(empty(q)); missing != "[CancelledUntil Terminal]" {
+		t.Errorf("the request does not show %s", missing)
+	}
+	if missing := fmt.Sprint(empty(q.Live)); missing != "[Verdict Ahead ViewTime ContradictedSince]" {
+		t.Errorf("the request does not show %s", missing)
+	}
+	if q.Key != rec.Key || q.MessageID != "m-1" || q.OnFull != "reject" || time.Duration(q.MaxWait) != time.Hour || time.Duration(q.Timeout) != 2*time.Hour ||
+		q.Labels["k"] != "v" || q.Run != "run-1" || q.Attempt != 2 || !q.ActUntil.Equal(rec.ActUntil) || !q.WakeAt.Equal(rec.WakeAt) ||
+		q.JobError.Code != 3 || q.Times != rec.Times || !q.Hold.LatestEnd.Equal(w.now.Add(time.Hour)) || q.Hold.Ask.Replicas() != 2 || !q.AsOf.Equal(w.now) {
+		t.Errorf("the request shows %+v", q)
+	}
+	// Until when an attempt may act is shown while one acts, and not later.
+	for state, job := range map[lifecycle.State]string{lifecycle.Submitted: "j", lifecycle.Cancelling: "j", lifecycle.Running: "j", lifecycle.Succeeded: "j"} {
+		rec := w.record(state)
+		rec.Reservation.Job = job
+		w.put(res, rec)
+		if q := get[Request](w, "/requests/full"); !q.ActUntil.IsZero() || q.Terminal != state.Terminal() {
+			t.Errorf("in %s it shows that it acts until %s; ended: %t", state, q.ActUntil, q.Terminal)
+		}
+	}
+	rec = w.record(lifecycle.Cancelling)
+	rec.Reservation.Job = ""
+	w.put(res, rec)
+	if q := get[Request](w, "/requests/full"); q.ActUntil.IsZero() {
+		t.Error("cancelling without a job, it does not show until when it looks for one")
+	}
+}
+
+// A waiting request shows who it is and since when it waits.
+func TestWaiterAsItIs(t *testing.T) {
+	w := newWorld(t)
+	rec := w.record(lifecycle.Waiting)
+	rec.Times.Queued, rec.ContradictedSince = w.now.Add(-time.Minute), w.now.Add(-time.Hour)
+	w.put(&ledger.Resource{Name: prName, State: "RUNNING", SeenAt: w.now, Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 1}}}, rec)
+	e := get[Queue](w, "/queue").Waiting[0]
+	if missing := empty(e); missing != nil {
+		t.Errorf("the queue does not show %q", missing)
+	}
+	if e.ID != "full" || e.Kind != message.KindRequest || e.Tenant != "default" || e.Resource != prName || e.DisplayName != "shown" || e.Priority != 3 ||
+		!e.Since.Equal(rec.Times.Queued) || time.Duration(e.Waited) != time.Minute || !e.Until.Equal(rec.WakeAt) || !e.ViewTime.Equal(w.now) || !e.ContradictedSince.Equal(rec.ContradictedSince) {
+		t.Errorf("the queue shows %+v", e)
+	}
+}
+
+// Whichever read fails, the answer says that it failed, and never shows a part as
+// if it were the whole.
+func TestEveryReadThatFails(t *testing.T) {
+	for _, path := range []string{"/health", "/pools", "/pools?resource=pool", "/queue", "/queue?resource=pool", "/requests", "/requests?resource=pool", "/requests/wide", "/requests/first"} {
+		for k := 1; ; k++ {
+			w := busy(t)
+			n := 0
+			w.ledger.Fault = func(string) ledger.Fault {
+				if n++; n == k {
+					return ledger.FailRead
+				}
+				return ledger.None
+			}
+			code, text := w.do("GET", path, "")
+			if n < k {
+				if k == 1 {
+					t.Errorf("GET %s reads nothing", path)
+				}
+				break // all its reads have failed once
+			}
+			if code != http.StatusServiceUnavailable || !strings.Contains(text, Unavailable) {
+				t.Errorf("GET %s is answered %d %s when its read %d fails", path, code, text, k)
+			}
+		}
+	}
+}
