@@ -209,7 +209,7 @@ func TestHealth(t *testing.T) {
 // Names and cursors are held to what they can be.
 func TestNamesThatCannotBe(t *testing.T) {
 	w := busy(t)
-	long := strings.Repeat("a", 256)
+	long := strings.Repeat("a", 63)
 	_ = w.fails("GET", "/pools?resource="+long, "", http.StatusNotFound)
 	for _, named := range []string{long + "a", "a/b", "projects/p/regions/l/persistentResources/x", "projects/p/locations/l/customJobs/x", prName + "/x"} {
 		if e := w.fails("GET", "/pools?resource="+named, "", http.StatusBadRequest); e.Code != string(message.InvalidValue) || e.Mend == "" || e.Detail == "" {

@@ -1,0 +1,240 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+var (
+	noon  = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	small = capacity.Shape{MachineType: "n1-standard-4"}.Normal()
+	big   = capacity.Shape{MachineType: "n1-standard-8"}.Normal()
+)
+
+// waiting is a record that waits for machines of some shapes.
+func waiting(i, priority int, shapes ...capacity.Shape) *Record {
+	r := &Record{Key: message.Key(fmt.Sprintf("k%03d", i)), Spec: "{}"}
+	for _, s := range shapes {
+		r.Ask = append(r.Ask, capacity.Need{Shape: s, Replicas: 2})
+	}
+	r.State = lifecycle.Waiting
+	r.Order = OrderKey(priority, noon.Add(time.Duration(i)*time.Second), r.Key)
+	return r
+}
+
+// What is found by a query becomes the heads of a line only at the version at
+// which it was complete.
+func TestRefill(t *testing.T) {
+	res := &Resource{}
+	for i := range 40 {
+		res.Join(waiting(i, 0, small))
+	}
+	shape := small.String()
+	var heads []Head
+	for i := range 30 {
+		heads = append(heads, waiting(i, 0, small).HeadIn(shape))
+	}
+	if res.Refill(shape, heads, res.Version-1) || len(res.Lines[shape].Heads) != MaxHeads {
+		t.Error("heads of an older version are taken")
+	}
+	if res.Refill("another", heads, res.Version) || len(res.Lines) != 1 {
+		t.Error("a line that is not there is filled")
+	}
+	version := res.Version
+	if !res.Refill(shape, heads, version) || len(res.Lines[shape].Heads) != 30 || res.Lines[shape].Count != 40 || res.Version != version {
+		t.Errorf("refilled: %d heads of %d, version %d of %d", len(res.Lines[shape].Heads), res.Lines[shape].Count, res.Version, version)
+	}
+	heads[0] = Head{}
+	if res.Lines[shape].Heads[0] == (Head{}) {
+		t.Error("the heads are shared with the caller")
+	}
+	if res.Trim(); len(res.Lines[shape].Heads) != MaxHeads || res.Lines[shape].Count != 40 {
+		t.Errorf("trimmed: %d heads of %d", len(res.Lines[shape].Heads), res.Lines[shape].Count)
+	}
+	// A key is struck from where it heads, and nowhere else.
+	version = res.Version
+	if res.Strike("k003"); res.Lines[shape].Count != 39 || len(res.Lines[shape].Heads) != MaxHeads-1 || res.Version != version+1 {
+		t.Errorf("struck: %d heads of %d", len(res.Lines[shape].Heads), res.Lines[shape].Count)
+	}
+	if res.Strike("nobody"); res.Lines[shape].Count != 39 {
+		t.Errorf("nobody was struck, and %d of 39 are left", res.Lines[shape].Count)
+	}
+	alone := &Resource{}
+	alone.Join(waiting(1, 0, small))
+	if alone.Strike("k001"); len(alone.Lines) != 0 {
+		t.Errorf("the line of one that was struck is %+v", alone.Lines)
+	}
+}
+
+// A hold is what a reservation has, takes its replicas once, and gives all back.
+func TestHolds(t *testing.T) {
+	res := &Resource{Pools: []capacity.Pool{{ID: "p", Shape: small, Count: 3}}, Unexplained: capacity.Use{small: 1},
+		Foreign: []Foreign{{Job: "f", Ask: capacity.Ask{{Shape: big, Replicas: 4}}}}}
+	rec := waiting(1, 0, small)
+	rec.State, rec.Tenant, rec.Run = lifecycle.Reserved, "team", "run-1"
+	end := noon.Add(time.Hour)
+	use := func(want capacity.Replicas) {
+		t.Helper()
+		if u := res.Use(); u[small] != want || u[big] != 4 || len(u) != 2 {
+			t.Errorf("in use is %v, want %d and 4", u, want)
+		}
+	}
+	res.Hold(rec, end)
+	if h := res.Holds[rec.Key]; h.Tenant != "team" || h.Run != "run-1" || !h.Pending || !h.LatestEnd.Equal(end) || h.Ran || h.Job != "" || h.Ask.Replicas() != 2 {
+		t.Errorf("the hold is %+v", h)
+	}
+	use(3)
+	if res.Pending() != 1 || res.Version != 1 || len(res.Overdrawn) != 0 {
+		t.Errorf("%d pending at version %d, overdrawn by %v", res.Pending(), res.Version, res.Overdrawn)
+	}
+	res.Hold(rec, end) // again: it has no more than before
+	use(3)
+	other := waiting(2, 0, small)
+	other.State = lifecycle.Submitting
+	res.Hold(other, end)
+	use(5)
+	if res.Overdrawn[small] != 2 || res.Pending() != 1 {
+		t.Errorf("overdrawn by %v, %d pending", res.Overdrawn, res.Pending())
+	}
+
+	for _, c := range []struct {
+		key     message.Key
+		pending bool
+		counts  int64 // by how much the version grows
+	}{{rec.Key, true, 0}, {"nobody", false, 0}, {rec.Key, false, 1}, {rec.Key, false, 0}, {rec.Key, true, 1}} {
+		version := res.Version
+		res.Turn(c.key, c.pending, end.Add(time.Minute))
+		if res.Version != version+c.counts || len(res.Holds) != 2 {
+			t.Errorf("turn of %s to %t: version %d of %d, %d holds", c.key, c.pending, res.Version, version, len(res.Holds))
+		}
+	}
+	if h := res.Holds[rec.Key]; !h.Pending || !h.LatestEnd.Equal(end.Add(time.Minute)) {
+		t.Errorf("after its turns the hold is %+v", h)
+	}
+
+	for _, c := range []struct {
+		key    message.Key
+		run    string
+		ran    bool
+		counts int64
+	}{{"nobody", "run-1", false, 0}, {rec.Key, "run-2", false, 0}, {rec.Key, "run-1", true, 1}, {rec.Key, "run-1", true, 0}} {
+		version := res.Version
+		res.SawRun(c.key, c.run)
+		if res.Holds[rec.Key].Ran != c.ran || res.Version != version+c.counts || len(res.Holds) != 2 {
+			t.Errorf("%s of %s was seen running: %+v, version %d of %d", c.run, c.key, res.Holds[rec.Key], res.Version, version)
+		}
+	}
+
+	version := res.Version
+	res.Release(other.Key)
+	use(3)
+	if len(res.Overdrawn) != 0 || res.Version != version+1 || len(res.Holds) != 1 {
+		t.Errorf("released: overdrawn by %v, version %d of %d", res.Overdrawn, res.Version, version)
+	}
+	res.Use()[small] = 99
+	use(3) // what is handed out is the caller's
+	res.Foreign = nil
+	if res.Settle(); res.Use()[big] != 0 {
+		t.Errorf("settled: %v in use", res.Use())
+	}
+}
+
+// Events are numbered without a gap. Of those that are sent the latest are kept, of
+// those that are not, all. An ended request may go once all are sent, not before
+// and not later for a second word.
+func TestLetters(t *testing.T) {
+	r := &Record{Key: "k", Kind: message.KindRequest, DisplayName: "shown", Labels: map[string]string{"a": "b"}}
+	at := func(i int) time.Time { return noon.Add(time.Duration(i) * time.Second) }
+	for i := 1; i <= 100; i++ {
+		r.Write(message.Outcome{Type: message.Queued}, at(i))
+		if l := r.Letters[len(r.Letters)-1]; l.ID != fmt.Sprintf("k-%d", i) || l.Outcome.Sequence != int64(i) || r.Sequence != int64(i) || !l.Time.Equal(at(i)) || l.Sent || l.Type != message.Queued {
+			t.Fatalf("letter %d is %+v", i, l)
+		}
+		if i%2 == 0 {
+			r.MarkSent([]string{fmt.Sprintf("k-%d", i)}, at(i), time.Hour)
+		}
+	}
+	if n := len(r.Unsent()); n != 50 || r.Unsent()[0].ID != "k-1" || r.Unsent()[49].ID != "k-99" {
+		t.Errorf("%d are unsent, from %s", n, r.Unsent()[0].ID)
+	}
+	// Half of them sent and gone but for one that came after the last cut.
+	if len(r.Letters) != 51 || r.Letters[50].ID != "k-100" || !r.ExpireAt.IsZero() {
+		t.Errorf("%d letters are kept, the last %s; it may go at %s", len(r.Letters), r.Letters[len(r.Letters)-1].ID, r.ExpireAt)
+	}
+	var ids []string
+	for _, l := range r.Letters {
+		ids = append(ids, l.ID)
+	}
+	r.MarkSent(ids, at(200), time.Hour)
+	if len(r.Unsent()) != 0 || !r.ExpireAt.IsZero() {
+		t.Errorf("%d unsent; a request that has not ended may go at %s", len(r.Unsent()), r.ExpireAt)
+	}
+	r.Write(message.Outcome{Type: message.Queued}, at(201))
+	if len(r.Letters) != keepLetters || r.Letters[0].ID != "k-23" && r.Letters[0].Sent == false {
+		t.Errorf("of letters that are sent %d are kept, from %s", len(r.Letters), r.Letters[0].ID)
+	}
+	r.State = lifecycle.Succeeded
+	r.Write(message.Outcome{Type: message.Succeeded}, at(202))
+	if r.MarkSent([]string{"k-102"}, at(203), time.Hour); !r.ExpireAt.IsZero() {
+		t.Error("it may go while an event is unsent")
+	}
+	if r.MarkSent([]string{"k-101"}, at(204), time.Hour); !r.ExpireAt.Equal(at(204).Add(time.Hour)) {
+		t.Errorf("it may go at %s, want an hour after the last event was sent", r.ExpireAt)
+	}
+	if r.MarkSent([]string{"k-101"}, at(300), time.Hour); !r.ExpireAt.Equal(at(204).Add(time.Hour)) {
+		t.Errorf("a second mark puts its end off to %s", r.ExpireAt)
+	}
+	e := r.Event(r.Letters[len(r.Letters)-1])
+	if e.EventID != "k-102" || e.Type != message.Succeeded || !e.Time.Equal(at(202)) || e.DisplayName != "shown" || e.Labels["a"] != "b" || e.Sequence != 102 {
+		t.Errorf("the event is %+v", e)
+	}
+	answer := &Record{Key: "a", Kind: message.KindAnswer, DisplayName: "shown"}
+	answer.Write(message.Outcome{Type: message.Refused, DisplayName: "own"}, noon)
+	if e := answer.Event(answer.Letters[0]); e.DisplayName != "own" {
+		t.Errorf("an answer's event is %+v", e)
+	}
+	if answer.MarkSent([]string{"a-1"}, noon, time.Hour); !answer.ExpireAt.Equal(noon.Add(time.Hour)) {
+		t.Errorf("an answer may go at %s", answer.ExpireAt)
+	}
+}
+
+// Only what waits, and is not parked, is in lines: one for each shape.
+func TestLinesOfARecord(t *testing.T) {
+	r := waiting(1, 0, small, big, small)
+	if got := r.Lines(); len(got) != 2 || !slices.Contains(got, small.String()) || !slices.Contains(got, big.String()) {
+		t.Errorf("it is in the lines %q", got)
+	}
+	if h := r.HeadIn(small.String()); h.Need != 4 || h.Key != r.Key || h.Order != r.Order {
+		t.Errorf("its place is %+v; it wants 4 in two pools", h)
+	}
+	r.Aside = true
+	if got := r.Lines(); got != nil {
+		t.Errorf("parked, it is in the lines %q", got)
+	}
+	r.Aside = false
+	for _, s := range lifecycle.States {
+		if r.State = s; (r.Lines() != nil) != (s == lifecycle.Waiting) {
+			t.Errorf("%s, it is in the lines %q", s, r.Lines())
+		}
+	}
+}
+
+// Orders sort by priority, then by age, then by key.
+func TestOrderKeys(t *testing.T) {
+	ordered := []string{
+		OrderKey(1000, noon.Add(time.Hour), "z"), OrderKey(5, noon, "a"), OrderKey(5, noon.Add(1), "a"), OrderKey(5, noon.Add(time.Second), "a"),
+		OrderKey(0, noon.Add(-time.Hour), "b"), OrderKey(0, noon, "a"), OrderKey(0, noon, "b"), OrderKey(-1, noon, "a"), OrderKey(-1000, noon.Add(-time.Hour), "a"),
+	}
+	if !slices.IsSorted(ordered) {
+		t.Errorf("these are not in order: %q", ordered)
+	}
+	if a, b := OrderKey(0, noon, "a"), OrderKey(0, noon.In(time.FixedZone("x", 3600)), "a"); a != b {
+		t.Errorf("an order depends on the zone of a time: %s, %s", a, b)
+	}
+}
