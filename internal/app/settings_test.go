@@ -529,6 +529,7 @@ func TestEverySettingHasAnEffect(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	got, want := settings(t).controller(), controller.DefaultConfig()
 	want.Project, want.Regions, want.DefaultResource = "test-project", []string{"us-central1"}, "pool"
+	want.DiskType = "pd-ssd" // the simulator leaves disks as they are
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the settings' defaults differ from the controller's (-want +got):\n%s", diff)
 	}

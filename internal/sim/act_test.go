@@ -86,7 +86,7 @@ func TestCreatedJobIsTheOneAskedFor(t *testing.T) {
 	w := hearing(t, func(_ context.Context, parent string, job *aiplatformpb.CustomJob) {
 		at, got = parent, proto.CloneOf(job)
 	})
-	const spec = `{"displayName":"mine","labels":{"team":"a"},"jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":"2",
+	const spec = `{"displayName":"mine","labels":{"team":"a"},"jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":"2","diskSpec":{"bootDiskType":"pd-ssd","bootDiskSizeGb":100},
 		"containerSpec":{"imageUri":"gcr.io/p/i","command":["c"],"args":["--x=1"],"env":[{"name":"A","value":"b"}]}}],
 		"scheduling":{"timeout":"3600s"},"baseOutputDirectory":{"outputUriPrefix":"gs://b/o"},"enableWebAccess":true}}`
 	w.Send([]byte(`{"requestId":"a","labels":{"run":"7"},"job":` + spec + `}`))
