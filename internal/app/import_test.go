@@ -89,7 +89,7 @@ var rooms = []room{
 	{"internal/bench", list("internal/gcp", "internal/ledger", "internal/lifecycle", "internal/localstack", "internal/localstack/emulator", "internal/message", "internal/vertex/fakevertex"),
 		list(wireTypes, "cloud.google.com/go/...", "google.golang.org/...", "github.com/GoogleCloudPlatform/functions-framework-go/funcframework"),
 		"it counts from outside, at the wire, what a request costs; it asks the function nothing but requests"},
-	{"internal/mutation", nil, nil,
+	{"internal/mutation", list("internal/localstack/emulator"), nil,
 		"it reads the source and runs the go command; what the source says is none of its business"},
 	{"deploy", nil, nil,
 		"tests only: they hold the script together with the code"},

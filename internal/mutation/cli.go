@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"example.com/berth/internal/localstack/emulator"
 )
 
 const usage = `Usage: mutate [flags] [package ...]
@@ -94,6 +96,8 @@ func Main(ctx context.Context, args []string, out, errs io.Writer) int {
 	if *list {
 		return s.list(ctx, out, errs)
 	}
+	stop := s.shareEmulators(ctx)
+	defer stop()
 	r, err := s.Run(ctx)
 	if err != nil {
 		_, _ = fmt.Fprintln(errs, "mutate:", err)
@@ -110,6 +114,33 @@ func Main(ctx context.Context, args []string, out, errs io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// shareEmulators starts the emulators once for all mutants of packages whose tests
+// need them: starting them takes longer than the tests. Where they are not
+// installed, or are given, tests do as they always do.
+func (s *Survey) shareEmulators(ctx context.Context) (stop func()) {
+	var stops []func() error
+	if slices.ContainsFunc(s.Targets, func(t Target) bool {
+		return slices.ContainsFunc(t.Steps, func(s Step) bool { return slices.Contains(s.Packages, "internal/gcp") })
+	}) {
+		for name, start := range map[string]func(context.Context, emulator.Options) (*emulator.Emulator, error){
+			"FIRESTORE_EMULATOR_HOST": emulator.StartFirestore, "PUBSUB_EMULATOR_HOST": emulator.StartPubSub,
+		} {
+			if os.Getenv(name) != "" {
+				continue
+			}
+			if e, err := start(ctx, emulator.Options{StartTimeout: time.Minute}); err == nil {
+				s.Runner.Env = append(s.Runner.Env, name+"="+e.Host())
+				stops = append(stops, e.Stop)
+			}
+		}
+	}
+	return func() {
+		for _, stop := range stops {
+			_ = stop() // the process ends with this one anyway
+		}
+	}
 }
 
 func (s *Survey) list(ctx context.Context, out, errs io.Writer) int {
