@@ -21,6 +21,7 @@ import (
 // siteFlags say where a deployment's insides are. The local stack's are known.
 type siteFlags struct {
 	Database        string        `env:"BERTH_DATABASE" group:"Deployment:" placeholder:"ID" help:"Firestore database; by default named as --prefix."`
+	Deployment      string        `env:"BERTH_DEPLOYMENT" group:"Deployment:" placeholder:"NAME" help:"Name of the deployment, part of the source of its events; by default what the Status door says, or as --prefix."`
 	Region          []string      `env:"BERTH_REGIONS" group:"Deployment:" placeholder:"REGION" help:"Vertex AI regions that are served; by default those of the Status door, and of the persistent resources in the ledger."`
 	Prefix          string        `env:"BERTH_PREFIX" default:"berth" group:"Deployment:" placeholder:"NAME" help:"Beginning of the names of topics, by default ${default}."`
 	Tick            time.Duration `env:"BERTH_TICK" group:"Deployment:" help:"Period of the reconcile tick; by default that of the Status door, or 1m."`
@@ -38,7 +39,10 @@ type site struct {
 	pubsub   *broker
 	settings repair.Settings
 	parents  []string // projects/P/locations/L
-	emulated bool     // no part of it is Google's
+	// deployment is part of the source of events: one that is published again
+	// under another source would be another event.
+	deployment string
+	emulated   bool // no part of it is Google's
 
 	ledgerErr error
 	doorErr   error // nil also where there is no door to ask; then door is nil
@@ -86,7 +90,7 @@ func openSite(g *globals, f siteFlags) (*site, error) {
 	s.askDoor(g)
 	s.configure(g, f)
 	ledgerOptions := gcp.LedgerOptions{Project: g.Project, Database: cmp.Or(f.Database, f.Prefix), AllowEmulator: f.Emulators || local}
-	publisherOptions := gcp.PublisherOptions{Project: g.Project, Topic: s.pubsub.outcomes(), AllowEmulator: f.Emulators || local}
+	publisherOptions := gcp.PublisherOptions{Project: g.Project, Topic: s.pubsub.outcomes(), Deployment: s.deployment, AllowEmulator: f.Emulators || local}
 	if local {
 		ledgerOptions.ClientOptions, publisherOptions.ClientOptions = insecureAt(stack.Firestore), insecureAt(stack.PubSub)
 	}
@@ -139,7 +143,12 @@ func (s *site) askDoor(g *globals) {
 func (s *site) configure(g *globals, f siteFlags) {
 	c := controller.DefaultConfig()
 	regions, tick := f.Region, f.Tick
+	s.deployment = cmp.Or(f.Deployment, c.Deployment)
+	if f.Deployment == "" && f.Prefix != "berth" {
+		s.deployment = f.Prefix // as deploy.sh names it
+	}
 	if s.door != nil {
+		s.deployment = cmp.Or(f.Deployment, s.door.Deployment, s.deployment)
 		if len(regions) == 0 {
 			regions = s.door.Regions
 		}

@@ -89,7 +89,7 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make Vertex AI client: %w", err)
 	}
-	p, err := gcp.NewPublisher(ctx, gcp.PublisherOptions{Project: cfg.Project, Topic: cfg.OutcomeTopic, AllowEmulator: cfg.Emulators})
+	p, err := gcp.NewPublisher(ctx, gcp.PublisherOptions{Project: cfg.Project, Topic: cfg.OutcomeTopic, Deployment: cfg.Deployment, AllowEmulator: cfg.Emulators})
 	if err != nil {
 		return nil, fmt.Errorf("make publisher: %w", err)
 	}

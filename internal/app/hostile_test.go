@@ -261,8 +261,7 @@ func told(status int, events []message.Outcome) string {
 	}
 	var b strings.Builder
 	last := events[len(events)-1]
-	word := strings.Split(string(last.Type), ".")
-	b.WriteString(word[len(word)-2] + "\n")
+	b.WriteString(last.Type.Word() + "\n")
 	if last.ClaimedRequestID != "" {
 		fmt.Fprintf(&b, "claims %s\n", last.ClaimedRequestID)
 	}
@@ -366,7 +365,7 @@ func (h hostile) run(t *testing.T) (got string) {
 			t.Errorf("answered %d: it would come again", answer.Code)
 		}
 		for _, e := range events {
-			if _, _, err := e.PubSub(); err != nil {
+			if _, _, err := e.PubSub(message.Source{Project: "p", Deployment: "d"}); err != nil {
 				t.Errorf("the answer cannot be sent: %v", err)
 			}
 			if !owned && (e.Type != message.Refused || e.RequestID != "" || e.State != "" || e.Reason == nil || len(events) != 1) {
@@ -799,7 +798,7 @@ func TestNothingSentIsLogged(t *testing.T) {
 					t.Errorf("%s: answered %d, and %d when all was well again", path, first, second)
 				}
 				for _, e := range w.Out.All() {
-					if _, _, err := e.PubSub(); err != nil {
+					if _, _, err := e.PubSub(message.Source{Project: "p", Deployment: "d"}); err != nil {
 						t.Errorf("%s: the event cannot be sent: %v", path, err)
 					}
 				}
@@ -965,7 +964,7 @@ func TestLargestRequests(t *testing.T) {
 			}
 			w.CheckHolds()
 			for _, e := range w.Out.All() {
-				if data, _, err := e.PubSub(); err != nil {
+				if data, _, err := e.PubSub(message.Source{Project: "p", Deployment: "d"}); err != nil {
 					t.Errorf("%s cannot be sent: %v", e.Type, err)
 				} else if len(data) > 100<<10 {
 					t.Errorf("%s has %d bytes", e.Type, len(data))

@@ -35,7 +35,7 @@ func TestReadmeNamesEverything(t *testing.T) {
 		named("code", c[1])
 	}
 	for _, typ := range message.Types() {
-		word := strings.TrimSuffix(strings.TrimPrefix(string(typ), "com.example.berth."), ".v1")
+		word := strings.TrimSuffix(strings.TrimPrefix(string(typ), "berth."), ".v1")
 		named("event type", word)
 	}
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {

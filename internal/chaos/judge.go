@@ -249,7 +249,7 @@ func (j *verdict) outcomes() {
 			j.say(Untold, key, fmt.Sprintf("%d events were written", r.Sequence), "the outcome topic has %d", len(events))
 		}
 		for _, l := range r.Letters {
-			data, _, err := r.Event(l).PubSub()
+			data, _, err := r.Event(l).PubSub(source)
 			if h, ok := had[l.ID]; !ok || err != nil || h.data != string(data) {
 				j.say(Untold, key, "event "+l.ID+" was written", "the outcome topic has it differently, or not at all")
 			}

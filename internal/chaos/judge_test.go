@@ -72,7 +72,7 @@ func record(kind message.Kind, id, by string, state lifecycle.State, letters ...
 	for _, l := range letters {
 		var word, in string
 		_, _ = fmt.Sscan(l, &word, &in)
-		of := message.Type("com.example.berth.request." + word + ".v1")
+		of := message.Type("berth.request." + word + ".v1")
 		if kind == message.KindAnswer {
 			of = message.Refused
 		}
@@ -83,7 +83,7 @@ func record(kind message.Kind, id, by string, state lifecycle.State, letters ...
 }
 
 func publication(r *ledger.Record, l ledger.Letter) heard {
-	data, attributes, err := r.Event(l).PubSub()
+	data, attributes, err := r.Event(l).PubSub(source)
 	if err != nil {
 		panic(err)
 	}

@@ -210,8 +210,8 @@ func rewritten(old, now *ledger.Record) []invariant.Violation {
 
 // sameEvent compares two events by what is published of them.
 func sameEvent(a, b message.Outcome) bool {
-	data, attributes, err := a.PubSub()
-	data2, attributes2, err2 := b.PubSub()
+	data, attributes, err := a.PubSub(source)
+	data2, attributes2, err2 := b.PubSub(source)
 	return err == nil && err2 == nil && string(data) == string(data2) && maps.Equal(attributes, attributes2)
 }
 

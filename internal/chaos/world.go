@@ -22,6 +22,7 @@ import (
 
 	"example.com/berth/internal/localstack"
 	"example.com/berth/internal/localstack/emulator"
+	"example.com/berth/internal/message"
 )
 
 // How the functions are configured: as a deployment is, but for the speed.
@@ -43,6 +44,10 @@ const (
 	maxAttempts  = 100 // the most that a dead-letter policy may have
 	startTimeout = 2 * time.Minute
 )
+
+// source is part of what a published event is, so the judge compares under it. The
+// judge has no project to know: it compares what is the same in all of them.
+var source = message.Source{Project: "chaos", Deployment: "chaos"}
 
 // A world is everything that runs.
 type world struct {
@@ -214,7 +219,7 @@ func (w *world) subscription(id string) string { return localstack.SubscriptionN
 func (w *world) environment() []string {
 	return []string{
 		"BERTH_PROJECT=" + w.project, "BERTH_REGIONS=" + localstack.Region, "BERTH_DEFAULT_RESOURCE=" + localstack.ResourceID,
-		"BERTH_DEPLOYMENT=chaos", "BERTH_OUTCOME_TOPIC=" + localstack.OutcomeTopic, "BERTH_DATABASE=" + database,
+		"BERTH_DEPLOYMENT=" + source.Deployment, "BERTH_OUTCOME_TOPIC=" + localstack.OutcomeTopic, "BERTH_DATABASE=" + database,
 		"BERTH_TICK=" + tick.String(), "BERTH_POLL=" + poll.String(), "BERTH_TIMEOUT=45s",
 		"BERTH_CREATE_WITHIN=" + createWithin.String(), "BERTH_RELOOK=" + relook.String(), "BERTH_SETTLE=" + settle.String(),
 		"BERTH_REGRET=" + regret.String(), "BERTH_START_WITHIN=" + startWithin.String(), "BERTH_MAX_WAIT=" + maxWait.String(),

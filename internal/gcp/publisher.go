@@ -25,10 +25,11 @@ const (
 	publishDeadline = 10 * time.Second // per call
 )
 
-// PublisherOptions say which topic.
+// PublisherOptions say which topic, and in whose name.
 type PublisherOptions struct {
-	Project string // id
-	Topic   string // id
+	Project    string // id
+	Topic      string // id
+	Deployment string // with Project, the source of the events
 	// AllowEmulator lets PUBSUB_EMULATOR_HOST take the place of Pub/Sub. Without
 	// it the variable is an error.
 	AllowEmulator bool
@@ -40,8 +41,9 @@ type PublisherOptions struct {
 // safe for concurrent use.
 type Publisher struct {
 	rpcs
-	topic string // projects/P/topics/T
-	open  func(context.Context) (*pubsub.TopicAdminClient, error)
+	topic  string // projects/P/topics/T
+	source message.Source
+	open   func(context.Context) (*pubsub.TopicAdminClient, error)
 
 	mu     sync.Mutex
 	closed bool
@@ -50,15 +52,15 @@ type Publisher struct {
 
 // NewPublisher checks the options. It does not connect.
 func NewPublisher(_ context.Context, o PublisherOptions) (*Publisher, error) {
-	if o.Project == "" || o.Topic == "" {
-		return nil, fmt.Errorf("publisher: project %q or topic %q is not set", o.Project, o.Topic)
+	if o.Project == "" || o.Topic == "" || o.Deployment == "" {
+		return nil, fmt.Errorf("publisher: project %q, topic %q or deployment %q is not set", o.Project, o.Topic, o.Deployment)
 	}
 	// The library would take the variable by itself.
 	options, err := emulator("PUBSUB_EMULATOR_HOST", o.AllowEmulator)
 	if err != nil {
 		return nil, fmt.Errorf("publisher for %s: %w", o.Topic, err)
 	}
-	p := &Publisher{topic: "projects/" + o.Project + "/topics/" + o.Topic}
+	p := &Publisher{topic: "projects/" + o.Project + "/topics/" + o.Topic, source: message.Source{Project: o.Project, Deployment: o.Deployment}}
 	options = append(append(p.option(), options...), o.ClientOptions...)
 	p.open = func(ctx context.Context) (*pubsub.TopicAdminClient, error) {
 		c, err := pubsub.NewTopicAdminClient(context.WithoutCancel(ctx), options...)
@@ -109,7 +111,7 @@ func (p *Publisher) Publish(ctx context.Context, events ...message.Outcome) erro
 		batch, size = nil, 0
 	}
 	for _, e := range events {
-		data, attributes, err := e.PubSub()
+		data, attributes, err := e.PubSub(p.source)
 		m := outgoing{e.EventID, &pubsubpb.PubsubMessage{Data: data, Attributes: attributes}}
 		if err != nil {
 			fail(err, m)

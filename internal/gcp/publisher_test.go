@@ -43,7 +43,7 @@ func openTopic(t *testing.T, between grpc.UnaryClientInterceptor) (*Publisher, *
 	if between != nil {
 		options = append(options, option.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(between)))
 	}
-	p, err := NewPublisher(t.Context(), PublisherOptions{Project: "p", Topic: "outcomes", AllowEmulator: true, ClientOptions: options})
+	p, err := NewPublisher(t.Context(), PublisherOptions{Project: "p", Topic: "outcomes", Deployment: "default", AllowEmulator: true, ClientOptions: options})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestPublisherClosed(t *testing.T) {
 
 func TestNewPublisherRefuses(t *testing.T) {
 	t.Setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
-	if _, err := NewPublisher(t.Context(), PublisherOptions{Project: "p", Topic: "t"}); err == nil || !strings.Contains(err.Error(), "PUBSUB_EMULATOR_HOST") {
+	if _, err := NewPublisher(t.Context(), PublisherOptions{Project: "p", Topic: "t", Deployment: "default"}); err == nil || !strings.Contains(err.Error(), "PUBSUB_EMULATOR_HOST") {
 		t.Errorf("error %v, want one that names the variable", err)
 	}
 	for _, o := range []PublisherOptions{{Project: "p", AllowEmulator: true}, {Topic: "t", AllowEmulator: true}} {
@@ -198,7 +198,7 @@ func TestNewPublisherRefuses(t *testing.T) {
 // was published.
 func TestPublishEmulator(t *testing.T) {
 	host, project := emulatortest.PubSub(t), emulatortest.Project(t)
-	p, err := NewPublisher(t.Context(), PublisherOptions{Project: project, Topic: "outcomes", AllowEmulator: true, ClientOptions: local(host)})
+	p, err := NewPublisher(t.Context(), PublisherOptions{Project: project, Topic: "outcomes", Deployment: "default", AllowEmulator: true, ClientOptions: local(host)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func operations(t testing.TB) []operation {
 	for _, o := range sampleOutcomes() {
 		switch o.Type {
 		case Queued, Submitted:
-			all = append(all, operation{"Outcome.PubSub/" + strings.Split(string(o.Type), ".")[4], func() { _, _, _ = o.PubSub() }})
+			all = append(all, operation{"Outcome.PubSub/" + o.Type.Word(), func() { _, _, _ = o.PubSub(testSource) }})
 		}
 	}
 	return all

@@ -24,8 +24,19 @@ func Types() []Type {
 	return []Type{Queued, Reserved, Submitted, Started, Cancelling, Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Noted}
 }
 
-// Source is the CloudEvent source of a tenant's outcomes.
-func Source(tenant string) string { return "//berth.example.com/tenants/" + tenant }
+// A Source says which deployment an event comes from. With the event id it makes
+// an event unique in the world: two deployments of one project give different
+// requests the same keys only under different sources.
+type Source struct {
+	Project    string // id
+	Deployment string // name of the installation in that project
+}
+
+// Of returns the CloudEvent source of a tenant's outcomes: a URI reference with a
+// path only, because no domain is Berth's.
+func (s Source) Of(tenant string) string {
+	return "/projects/" + s.Project + "/berth/" + s.Deployment + "/tenants/" + tenant
+}
 
 // PubSub encodes the outcome as a message of the outcome topic: a CloudEvent in
 // the binary mode of the Pub/Sub protocol binding. Beside the attributes that
@@ -40,13 +51,20 @@ func Source(tenant string) string { return "//berth.example.com/tenants/" + tena
 // of that id. A refused message has the state REFUSED, so that one filter on
 // states finds all that ended badly. An outcome that lacks what a CloudEvent
 // needs, or is too large, is an error.
-func (o Outcome) PubSub() (data []byte, attributes map[string]string, err error) {
+//
+// The data's media type is the attribute content-type and no other, as the
+// Pub/Sub protocol binding of CloudEvents has it. In an unwrapped push every
+// attribute is a header, and the CloudEvents SDK for Go refuses an event that has
+// ce-datacontenttype beside content-type.
+func (o Outcome) PubSub(from Source) (data []byte, attributes map[string]string, err error) {
 	fail := func(what string) ([]byte, map[string]string, error) {
 		return nil, nil, fmt.Errorf("encode outcome %s %s: %s", excerpt(string(o.Type)), excerpt(o.EventID), what)
 	}
 	switch {
 	case !slices.Contains(Types(), o.Type):
 		return fail("unknown type")
+	case from.Project == "" || from.Deployment == "":
+		return fail("project and deployment of its source are needed")
 	case o.EventID == "" || o.Tenant == "" || o.Time.IsZero() || o.Sequence < 1:
 		return fail("event id, tenant, time and sequence are needed")
 	case o.Time.UTC().Year() < 1 || o.Time.UTC().Year() > 9999:
@@ -71,11 +89,10 @@ func (o Outcome) PubSub() (data []byte, attributes map[string]string, err error)
 	attributes = map[string]string{
 		"ce-specversion":        "1.0",
 		"ce-id":                 o.EventID,
-		"ce-source":             Source(o.Tenant),
+		"ce-source":             from.Of(o.Tenant),
 		"ce-type":               string(o.Type),
 		"ce-time":               o.Time.UTC().Format(time.RFC3339Nano),
 		"ce-subject":            subject,
-		"ce-datacontenttype":    "application/json",
 		"content-type":          "application/json",
 		"ce-tenant":             o.Tenant,
 		"ce-sequence":           fmt.Sprintf("%010d", o.Sequence),

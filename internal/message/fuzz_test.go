@@ -217,7 +217,7 @@ func FuzzDecodeOutcome(f *testing.F) {
 		if err != nil {
 			return
 		}
-		written, attributes, err := o.PubSub()
+		written, attributes, err := o.PubSub(testSource)
 		if err != nil {
 			return
 		}
@@ -225,7 +225,7 @@ func FuzzDecodeOutcome(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s cannot be read: %v", written, err)
 		}
-		rewritten, same, err := again.PubSub()
+		rewritten, same, err := again.PubSub(testSource)
 		if err != nil || string(rewritten) != string(written) || !maps.Equal(same, attributes) {
 			t.Errorf("%v %s becomes %v %s, error %v", attributes, written, same, rewritten, err)
 		}

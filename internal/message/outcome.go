@@ -1,6 +1,7 @@
 package message
 
 import (
+	"strings"
 	"time"
 
 	"example.com/berth/internal/capacity"
@@ -92,7 +93,7 @@ type Type string
 
 // The types of requests are named after the state that the event announces.
 const (
-	typePrefix = "com.example.berth."
+	typePrefix = "berth."
 
 	Queued     Type = typePrefix + "request.queued.v1"
 	Reserved   Type = typePrefix + "request.reserved.v1"
@@ -113,6 +114,16 @@ const (
 	// Noted answers a cancel under whose id nothing has come yet.
 	Noted Type = typePrefix + "message.noted.v1"
 )
+
+// Word returns what the type says has happened: "queued" for
+// "berth.request.queued.v1". It is "" for a type of another form.
+func (t Type) Word() string {
+	parts := strings.Split(string(t), ".")
+	if len(parts) != 4 {
+		return ""
+	}
+	return parts[2]
+}
 
 // Terminal reports whether the event is the last of its request.
 func (t Type) Terminal() bool {

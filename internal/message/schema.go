@@ -8,3 +8,9 @@ import _ "embed"
 //
 //go:embed request.schema.json
 var Schema []byte
+
+// EventSchema is the JSON Schema (draft 2020-12) of the data of an outcome event.
+// It leaves room for fields that a later release adds.
+//
+//go:embed event.schema.json
+var EventSchema []byte

@@ -8,19 +8,30 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-var schema = sync.OnceValues(func() (*jsonschema.Schema, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))
+var (
+	schema      = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile(Schema) })
+	eventSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile(EventSchema) })
+)
+
+func compile(text []byte) (*jsonschema.Schema, error) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
 	c := jsonschema.NewCompiler()
-	if err := c.AddResource("request.schema.json", doc); err != nil {
+	c.AssertFormat()
+	if err := c.AddResource("schema.json", doc); err != nil {
 		return nil, err
 	}
-	return c.Compile("request.schema.json")
-})
+	return c.Compile("schema.json")
+}
 
 func validate(t testing.TB, data []byte) error {
+	t.Helper()
+	return validateBy(t, schema, data)
+}
+
+func validateBy(t testing.TB, schema func() (*jsonschema.Schema, error), data []byte) error {
 	t.Helper()
 	s, err := schema()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 
 	"example.com/berth/internal/message"
@@ -68,8 +67,7 @@ func (o *Outbox) Of(id string) []message.Outcome {
 // Words returns the words of those events: "queued", "reserved", ...
 func (o *Outbox) Words(id string) (words []string) {
 	for _, e := range o.Of(id) {
-		part := strings.Split(string(e.Type), ".")
-		words = append(words, part[len(part)-2])
+		words = append(words, e.Type.Word())
 	}
 	return words
 }
