@@ -109,6 +109,8 @@ func state(r statuspage.Request) string {
 		return "QUOTED (a dry run): " + r.Events[0].Outcome.Verdict
 	case r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type == message.Noted:
 		return "NOTED (a cancel under whose id nothing has come yet)"
+	case r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type == message.Duplicate:
+		return "DUPLICATE (the request was sent again after it had ended as " + r.Events[0].Outcome.State + ")"
 	case r.Kind == message.KindAnswer:
 		return "REFUSED (the message made no request)"
 	case !r.CancelledUntil.IsZero():

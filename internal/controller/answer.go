@@ -60,6 +60,15 @@ func (c *Controller) Refuse(ctx context.Context, tenant string, d message.Delive
 	})
 }
 
+// answerRepeat tells whoever sends a request again after it has ended how it
+// ended: no event of the request itself will come any more.
+func (c *Controller) answerRepeat(ctx context.Context, d message.Delivery, rec *ledger.Record) error {
+	return c.answer(ctx, rec.Tenant, d, message.Outcome{
+		Type: message.Duplicate, ClaimedRequestID: rec.ID, State: string(rec.State), Reason: rec.Why,
+		PersistentResource: rec.Resource, DisplayName: rec.DisplayName, Job: rec.Reservation.Job, JobState: rec.JobState,
+	})
+}
+
 // answerReuse refuses a message that carries the id of another request.
 func (c *Controller) answerReuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
 	p := message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
@@ -126,7 +135,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	case v == reused:
 		return refuse(&message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
 			Detail: "There is another request under this id, with other content.", Mend: "Publish this job under a new id."})
-	case v == duplicate:
+	case v == duplicate, v == repeated:
 		return refuse(&message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
 			Detail: "This very request is known already; sending it again changes nothing."})
 	}

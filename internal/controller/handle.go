@@ -89,6 +89,7 @@ type verdict int
 const (
 	entered   verdict = iota
 	duplicate         // the same request again: nothing to do
+	repeated          // the same request again, by another message, after it has ended
 	reused            // its id belongs to another request
 	unseen            // nothing is known of the resource, or it was not looked at lately
 )
@@ -119,6 +120,8 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 		return fmt.Errorf("decide message %s: %w", d.ID, err)
 	case v == duplicate:
 		return nil
+	case v == repeated:
+		return c.answerRepeat(ctx, d, rec)
 	case v == reused:
 		return c.answerReuse(ctx, d, draft)
 	}
@@ -137,7 +140,7 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 		v, rec = entered, nil
 		old := tx.Record(draft.Key)
 		if old != nil && !old.Tombstone() {
-			v = known(old, draft)
+			v, rec = known(old, draft), old
 			return nil
 		}
 		if old != nil {
@@ -180,6 +183,9 @@ func known(old, draft *ledger.Record) verdict {
 	// default. Where the deployment takes another, the two are different content.
 	if !slices.Equal(old.UnsetDisks, draft.UnsetDisks) && !slices.Equal(old.Ask, draft.Ask) && old.Fingerprint != "" {
 		return reused
+	}
+	if old.State.Terminal() && old.Fingerprint != "" && old.MessageID != draft.MessageID {
+		return repeated
 	}
 	return duplicate
 }
@@ -277,7 +283,7 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 		v, rec = entered, nil
 		old := tx.Record(draft.Key)
 		if old != nil && !old.Tombstone() {
-			v = known(old, draft)
+			v, rec = known(old, draft), old
 			return nil
 		}
 		rec = c.received(tx, draft)
@@ -294,6 +300,8 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 		return fmt.Errorf("refuse message %s: %w", d.ID, err)
 	case v == duplicate:
 		return nil
+	case v == repeated:
+		return c.answerRepeat(ctx, d, rec)
 	case v == reused:
 		return c.answerReuse(ctx, d, draft)
 	}

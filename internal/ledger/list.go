@@ -22,14 +22,15 @@ func Statuses() (all []string) {
 	for _, s := range lifecycle.States {
 		all = append(all, string(s))
 	}
-	return append(all, refused, quoted, noted)
+	return append(all, refused, quoted, noted, repeated)
 }
 
 // What stands for the state of an answer, which has none.
 const (
-	refused = "REFUSED" // the message made no request
-	quoted  = "QUOTED"  // a dry run
-	noted   = "NOTED"   // a cancel under whose id nothing has come yet
+	refused  = "REFUSED"   // the message made no request
+	quoted   = "QUOTED"    // a dry run
+	noted    = "NOTED"     // a cancel under whose id nothing has come yet
+	repeated = "DUPLICATE" // a request sent again after it has ended
 )
 
 // Status is the record's state, or what kind of answer it is.
@@ -41,6 +42,8 @@ func (r *Record) Status() string {
 		return quoted
 	case len(r.Letters) > 0 && r.Letters[0].Type == message.Noted:
 		return noted
+	case len(r.Letters) > 0 && r.Letters[0].Type == message.Duplicate:
+		return repeated
 	}
 	return refused
 }

@@ -74,6 +74,9 @@ func sampleOutcomes() []Outcome {
 			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "", 1
 			o.PersistentResource, o.DisplayName, o.Labels = "", "", nil
 			o.Reason, o.CancelUntil = &Problem{Code: NothingMatched, Path: "cancel", Detail: "Nothing has come under this id yet."}, at.Add(time.Hour)
+		case Duplicate:
+			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "FAILED", 1
+			o.Job, o.Reason = job, &Problem{Code: JobEnded, Detail: "The job ended."}
 		case Quoted:
 			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "", 1
 			o.Reason = &Problem{Code: Full, Detail: "Too few machines are free."}

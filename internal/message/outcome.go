@@ -111,6 +111,10 @@ const (
 	Refused Type = typePrefix + "message.refused.v1"
 	// Quoted answers a dry run.
 	Quoted Type = typePrefix + "message.quoted.v1"
+	// Duplicate answers a message that sends a request again, same id and same
+	// content, after the request has ended: with the state and the reason it ended
+	// in.
+	Duplicate Type = typePrefix + "message.duplicate.v1"
 	// Noted answers a cancel under whose id nothing has come yet.
 	Noted Type = typePrefix + "message.noted.v1"
 )
@@ -128,7 +132,7 @@ func (t Type) Word() string {
 // Terminal reports whether the event is the last of its request.
 func (t Type) Terminal() bool {
 	switch t {
-	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Noted:
+	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Duplicate, Noted:
 		return true
 	}
 	return false
