@@ -449,7 +449,6 @@ done
 field() { # collection, field
   run firestore indexes fields update "$2" --collection-group="$1" --database="$database" --index=order=ascending
 }
-field requests wakeAt
 field requests outbox
 field requests recent
 field requests job
@@ -462,6 +461,9 @@ index --collection-group=requests --database="$database" \
   --field-config=field-path=resource,order=ascending \
   --field-config=field-path=state,order=ascending \
   --field-config=field-path=order,order=ascending
+index --collection-group=requests --database="$database" \
+  --field-config=field-path=state,order=ascending \
+  --field-config=field-path=wakeAt,order=ascending
 # For the list of recent requests, by each of its filters.
 for fields in resource status 'resource status'; do
   by=()

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -21,7 +22,7 @@ func (c *poolsCmd) Run(g *globals) error {
 	var err error
 	all.Next, err = pages(g, "pools", resourceQuery(c.Resource), c.Limit, func(p statuspage.Pools) (int, string) {
 		all.AsOf = p.AsOf
-		all.Resources = append(all.Resources, p.Resources...)
+		all.Resources, all.Unreadable = append(all.Resources, p.Resources...), append(all.Unreadable, p.Unreadable...)
 		return len(all.Resources), p.Next
 	})
 	if err != nil {
@@ -30,7 +31,7 @@ func (c *poolsCmd) Run(g *globals) error {
 	if g.JSON {
 		return pretty(g.out, all)
 	}
-	if len(all.Resources) == 0 {
+	if len(all.Resources)+len(all.Unreadable) == 0 {
 		say(g.out, "No persistent resource has been seen yet; one is looked at when a request names it.")
 	}
 	for i, r := range all.Resources {
@@ -39,6 +40,7 @@ func (c *poolsCmd) Run(g *globals) error {
 		}
 		resource(g.out, all, r)
 	}
+	g.unreadable(all.Unreadable)
 	return g.more(all.Next)
 }
 
@@ -80,6 +82,17 @@ func (g *globals) more(next string) error {
 		say(g.err, "There are more; raise --limit.")
 	}
 	return nil
+}
+
+// unreadable names documents that could not be read, each once.
+func (g *globals) unreadable(documents []*ledger.UnreadableError) {
+	told := map[ledger.Doc]bool{}
+	for _, u := range documents {
+		if !told[u.Doc] {
+			say(g.err, "%s cannot be read: %s. It is left as it is; see berth doctor.", u.Doc, u.Why)
+		}
+		told[u.Doc] = true
+	}
 }
 
 func pretty(w io.Writer, v any) error {

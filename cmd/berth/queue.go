@@ -17,7 +17,7 @@ func (c *queueCmd) Run(g *globals) error {
 	var err error
 	all.Next, err = pages(g, "queue", resourceQuery(c.Resource), c.Limit, func(q statuspage.Queue) (int, string) {
 		all.AsOf = q.AsOf
-		all.Waiting = append(all.Waiting, q.Waiting...)
+		all.Waiting, all.Unreadable = append(all.Waiting, q.Waiting...), append(all.Unreadable, q.Unreadable...)
 		return len(all.Waiting), q.Next
 	})
 	if err != nil {
@@ -44,6 +44,7 @@ func (c *queueCmd) Run(g *globals) error {
 	if len(all.Waiting) > 0 {
 		t.end()
 	}
+	g.unreadable(all.Unreadable)
 	return g.more(all.Next)
 }
 

@@ -45,6 +45,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -143,6 +144,28 @@ type Controller struct {
 	turns  *turns
 	hints  *rate.Limiter
 	alarms alarms
+
+	unreadable unreadable
+	dueFrom    [len(dueClasses)]resume // where the next pass goes on with the timers
+	unsentFrom resume
+}
+
+// A resume is where a pass of this instance left off a query that goes by time.
+type resume struct {
+	mu   sync.Mutex
+	from ledger.Timed
+}
+
+func (r *resume) get() ledger.Timed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.from
+}
+
+func (r *resume) set(from ledger.Timed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.from = from
 }
 
 // Env is the part of the world that a test replaces.
@@ -229,7 +252,7 @@ func ResourceName(project, region, id string) string {
 // parentOf returns projects/P/locations/L of a full name.
 func parentOf(name string) string {
 	part := strings.SplitN(name, "/", 5)
-	return strings.Join(part[:4], "/")
+	return strings.Join(part[:min(4, len(part))], "/")
 }
 
 // idOf returns the last segment of a full name.

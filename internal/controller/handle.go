@@ -18,7 +18,16 @@ import (
 // Handle takes in one delivery of a tenant's topic. When it returns nil, the
 // request or the answer to it is durable and the message may be acknowledged.
 // An error means that nothing is promised and Pub/Sub should deliver again.
+//
+// A request whose own document, or whose resource's, cannot be read is not taken:
+// its delivery comes again until a release that can read it runs.
 func (c *Controller) Handle(ctx context.Context, tenant string, d message.Delivery) error {
+	err := c.handle(ctx, tenant, d)
+	c.leftAlone(err, nil)
+	return err
+}
+
+func (c *Controller) handle(ctx context.Context, tenant string, d message.Delivery) error {
 	started := c.env.Monotonic()
 	m, err := message.Decode(d)
 	if refusal := (*message.Refusal)(nil); errors.As(err, &refusal) {
@@ -233,6 +242,7 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 			rec.Aside, rec.Why = false, d.Reason
 			res.Join(rec)
 		}
+		res.HasParked = res.HasParked || aside
 		if !d.Contradicted {
 			// An old view shows nothing: it must not begin the count anew.
 			if d.Reason.Code != message.ViewTooOld {

@@ -35,7 +35,7 @@ func (c *Controller) handOn(ctx context.Context, name string, seen *ledger.Resou
 			return waiting, err
 		}
 		began := c.env.Monotonic()
-		after, moved, err := c.decideWaiting(ctx, seen, next)
+		after, moved, err := c.decideWaiting(ctx, seen, next, r)
 		if err != nil {
 			return waiting, err
 		}
@@ -97,14 +97,14 @@ func (c *Controller) hopeful(ctx context.Context, res *ledger.Resource) (candida
 		if limit > 0 {
 			most = int(min(free, commitRecords))
 		}
-		heads := line.Heads
+		heads := res.Readable(line.Heads)
 		n := reach(heads, limit, free)
-		if n == len(heads) && n < min(most, line.Count) {
-			var err error
-			if heads, err = c.ledger.Line(ctx, res.Name, shape, "", most); err != nil {
+		if n == len(heads) && n < min(most, line.Count-(len(line.Heads)-len(heads))) {
+			all, err := c.ledger.Line(ctx, res.Name, shape, "", most+len(res.Skipped))
+			if err != nil {
 				return next, fmt.Errorf("read line %s of %s: %w", shape, res.Name, err)
 			}
-			next.lines[shape] = heads
+			next.lines[shape], heads = all, res.Readable(all)
 			n = reach(heads, limit, free)
 		}
 		for i, h := range heads[:n] {
@@ -146,7 +146,7 @@ func reach(heads []ledger.Head, limit, free capacity.Replicas) int {
 // decideWaiting decides waiting requests of a resource in one update, in the
 // order given. It returns the resource as it is after that, nil if others have
 // changed it, and those that moved.
-func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, next candidates) (res *ledger.Resource, moved []*ledger.Record, err error) {
+func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, next candidates, r *Report) (res *ledger.Resource, moved []*ledger.Record, err error) {
 	names := ledger.Names{Resources: []string{seen.Name}, Records: next.keys}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		moved = nil
@@ -166,6 +166,10 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 			}
 		}
 		for _, key := range next.keys {
+			if !c.readable(tx, key, r) {
+				res.Skip(key)
+				continue
+			}
 			rec := tx.Record(key)
 			if rec == nil || len(rec.Lines()) == 0 {
 				res.Strike(key)
@@ -220,10 +224,10 @@ func (c *Controller) carryOnAll(ctx context.Context, moved []*ledger.Record, beg
 }
 
 // inLine counts the waiting requests of a resource, one that stands in several
-// lines once per line.
+// lines once per line, without those that cannot be read.
 func inLine(res *ledger.Resource) (n int) {
 	for _, line := range res.Lines {
 		n += line.Count
 	}
-	return n
+	return max(0, n-len(res.Skipped))
 }

@@ -28,6 +28,7 @@ func (c *Controller) learn(ctx context.Context, s sighting, r *Report) error {
 		job, live := s.ours[key]
 		switch {
 		case h.Pending: // not submitted
+		case !live && c.unreadable.known(key, c.env.Monotonic()): // it keeps what it holds
 		case !live:
 			missing = append(missing, key) // not in the list proves nothing: ask
 		case s.unnamed[key] || job.State.Ran() && !h.Ran:
@@ -95,10 +96,13 @@ func (c *Controller) lookUp(ctx context.Context, s sighting, keys []message.Key,
 	var errs []error
 	for part := range slices.Chunk(keys, perUpdate) {
 		var recs []*ledger.Record
+		var known []message.Key // those of part that can be read
 		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: part}, func(tx ledger.Tx) {
-			recs = nil
+			recs, known = nil, nil
 			for _, key := range part {
-				recs = append(recs, tx.Record(key))
+				if c.readable(tx, key, r) { // else it may hold what it holds
+					recs, known = append(recs, tx.Record(key)), append(known, key)
+				}
 			}
 		})
 		if err != nil {
@@ -108,8 +112,10 @@ func (c *Controller) lookUp(ctx context.Context, s sighting, keys []message.Key,
 		jobs := map[message.Key]vertex.Job{}
 		var found []message.Key
 		for i, rec := range recs {
-			if rec == nil || rec.Run != s.res.Holds[part[i]].Run || !rec.State.Holds() {
-				errs = append(errs, c.orphan(ctx, s.res.Name, part[i]))
+			if rec == nil || rec.Run != s.res.Holds[known[i]].Run || !rec.State.Holds() {
+				if err := c.orphan(ctx, s.res.Name, known[i]); !c.leftAlone(err, r) {
+					errs = append(errs, err)
+				}
 				if rec == nil || !rec.State.Holds() {
 					continue // else its own job is asked about all the same
 				}
@@ -162,20 +168,31 @@ func (c *Controller) confirmGone(ctx context.Context, rec *ledger.Record) (verte
 // of a commit allows, and sends the letters.
 func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, jobs map[message.Key]vertex.Job, r *Report) error {
 	var errs []error
-	for part := range slices.Chunk(keys, perUpdate) {
+	for len(keys) > 0 {
+		part := keys[:min(perUpdate, len(keys))]
+		done := 0
 		var moved []*ledger.Record
 		names := ledger.Names{Resources: []string{s.res.Name}, Records: part}
 		err := c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
-			moved = nil
+			moved, done = nil, 0
 			res := tx.Resource(s.res.Name)
 			if res == nil {
+				done = len(part)
 				return nil // lost since the sighting; a later look rebuilds it
 			}
-			before := res.Version
+			before, bytes := res.Version, 0
 			for _, key := range part {
+				if bytes >= commitBytes {
+					break // the others in another commit
+				}
+				done++
+				if !c.readable(tx, key, r) {
+					continue
+				}
 				if rec := tx.Record(key); rec != nil && c.hear(tx, res, rec, jobs[key]) {
 					tx.PutRecord(rec)
 					moved = append(moved, rec)
+					bytes += rec.Weight()
 				}
 				if jobs[key].CreateTime.After(res.AcceptedAt) {
 					res.AcceptedAt = jobs[key].CreateTime // stored when the resource is
@@ -190,9 +207,11 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 			return nil
 		})
 		if err != nil {
+			keys = keys[len(part):]
 			errs = append(errs, fmt.Errorf("note the state of %d jobs of %s: %w", len(part), s.res.Name, err))
 			continue
 		}
+		keys = keys[done:]
 		r.Learned += len(moved)
 		for _, rec := range moved {
 			if rec.State == lifecycle.Submitted {

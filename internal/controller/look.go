@@ -186,6 +186,17 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 			}
 			before := res.Clone()
 			res.Foreign = nil
+			// Waiting requests that could not be read take part again once they can be.
+			for key := range res.Skipped {
+				switch {
+				case !slices.Contains(named, key):
+					if len(needed) < perUpdate && named == nil {
+						needed = append(needed, key)
+					}
+				case tx.Unreadable(ledger.RecordDoc(key)) == nil:
+					res.Unskip(key)
+				}
+			}
 			for _, job := range v.live {
 				h, held := res.Holds[job.Request]
 				present := held && h.Run == job.Run
@@ -213,12 +224,17 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 					res.AcceptedAt = job.CreateTime
 				}
 			}
+			res.Recheck = concerns(before, res, tx.Now().Sub(before.SeenAt) > c.cfg.Policy.MaxAge)
 			suspect(res, v)
 			res.Settle()
 			if !maps.Equal(before.Use(), res.Use()) {
 				res.Version++
 			}
-			if b := budgetFor(tx, name); c.lend(tx.Now(), b, res) {
+			// Without a budget that can be read nothing is submitted in the region. What
+			// runs there is looked after all the same.
+			if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindBudget, Name: parentOf(name)}); bad != nil {
+				c.tellUnreadable(nil, bad)
+			} else if b := budgetFor(tx, name); c.lend(tx.Now(), b, res) {
 				tx.PutBudget(b)
 			}
 			s.res = res
@@ -247,13 +263,23 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 // hold: then it is unheld, and counts as foreign use too.
 func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job, at time.Time) {
 	foreign := func(j vertex.Job) { res.Foreign = append(res.Foreign, ledger.Foreign{Job: j.Name, Ask: j.Ask}) }
+	h, held := res.Holds[job.Request]
+	present := held && h.Run == job.Run
+	if tx.Unreadable(ledger.RecordDoc(job.Request)) != nil {
+		// Which job the reservation names is not known: the first of the hold's run
+		// is taken for it, and none of them for a stray.
+		if s.ours[job.Request].Name == "" && present {
+			s.ours[job.Request] = job
+		} else {
+			foreign(job)
+		}
+		return
+	}
 	rec := tx.Record(job.Request)
 	if rec == nil {
 		foreign(job)
 		return
 	}
-	h, held := res.Holds[job.Request]
-	present := held && h.Run == job.Run
 	named := rec.Reservation.Job
 	switch {
 	case named == job.Name && rec.State.Terminal():

@@ -101,10 +101,10 @@ func (c *Controller) wakeAt(rec *ledger.Record, now time.Time) time.Time {
 		if !rec.Aside {
 			return end
 		}
-		for _, t := range []time.Time{now.Add(5 * c.cfg.Tick), rec.ContradictedSince.Add(c.cfg.Policy.Regret)} {
-			if t.After(now) && t.Before(end) {
-				end = t // it stands in no line, so nobody comes by
-			}
+		// It waits for the pools to change, which brings a pass to it (parked.go), and
+		// is refused once they have contradicted it for long.
+		if t := rec.ContradictedSince.Add(c.cfg.Policy.Regret); !rec.ContradictedSince.IsZero() && t.After(now) && t.Before(end) {
+			end = t
 		}
 		return end
 	case lifecycle.Reserved:

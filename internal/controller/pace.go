@@ -304,7 +304,7 @@ func (c *Controller) giveTurns(ctx context.Context, parent string, resources []s
 func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit int) ([]*ledger.Record, error) {
 	for ; ; limit = commitRecords {
 		recs, err := c.ledger.InState(ctx, res.Name, lifecycle.Reserved, "", limit)
-		if err != nil {
+		if err = c.skipped(err, nil); err != nil {
 			return nil, fmt.Errorf("list who waits for a turn on %s: %w", res.Name, err)
 		}
 		held := slices.DeleteFunc(slices.Clone(recs), func(rec *ledger.Record) bool { return !res.Holding(rec) })
@@ -332,6 +332,9 @@ func (c *Controller) leaseTurns(ctx context.Context, resource string, recs []*le
 		}
 		before, spent := res.Version, 0
 		for _, key := range names.Records {
+			if !c.readable(tx, key, nil) {
+				continue
+			}
 			rec := tx.Record(key)
 			if rec == nil || rec.State != lifecycle.Reserved {
 				continue
@@ -397,6 +400,9 @@ func (c *Controller) dispatch(ctx context.Context, r *Report) error {
 		for {
 			began := c.env.Monotonic()
 			g, err := c.giveTurns(ctx, parent, byParent[parent], true)
+			if c.leftAlone(err, r) {
+				err = nil
+			}
 			first = cmp.Or(first, err)
 			tried := c.turns.isPaused(parent)
 			c.carryOnAll(ctx, g.moved, began, r)

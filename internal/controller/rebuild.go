@@ -62,6 +62,9 @@ func (c *Controller) findLost(ctx context.Context, parent string, live []vertex.
 		ours := false
 		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: keys[name]}, func(tx ledger.Tx) {
 			ours = slices.ContainsFunc(keys[name], func(key message.Key) bool {
+				if !c.readable(tx, key, nil) {
+					return false
+				}
 				rec := tx.Record(key)
 				return rec != nil && rec.Resource == name && !rec.State.Terminal()
 			})

@@ -31,11 +31,15 @@ type Report struct {
 	Waiting   int  `json:"waiting"` // requests in line at the end
 	Pending   int  `json:"pending"` // requests admitted and waiting for their turn to be submitted, at the end
 	Skipped   bool `json:"skipped"` // another instance holds the lease
+	// Unreadable are documents that were left alone because this release cannot
+	// read them.
+	Unreadable int `json:"unreadable"`
 
-	pending map[string]bool // resources with such requests
-	calls   map[string]int  // of Vertex AI in the present pass, by region
-	more    bool            // the present pass left something to the next, to spare Vertex AI
-	tasks   *tasks
+	unreadable map[ledger.Doc]bool
+	pending    map[string]bool // resources with such requests
+	calls      map[string]int  // of Vertex AI in the present pass, by region
+	more       bool            // the present pass left something to the next
+	tasks      *tasks
 }
 
 // wait notes that an admitted request may wait for its turn.
@@ -50,6 +54,14 @@ func (r *Report) pend(resource string) {
 		r.pending = map[string]bool{}
 	}
 	r.pending[resource] = true
+}
+
+func (r *Report) unread(d ledger.Doc) {
+	if r.unreadable == nil {
+		r.unreadable = map[ledger.Doc]bool{}
+	}
+	r.unreadable[d] = true
+	r.Unreadable = len(r.unreadable)
 }
 
 // called notes calls of Vertex AI about something under a region.
@@ -72,7 +84,8 @@ func (r *Report) called(parent string, n int) {
 // polling; the last of each part is returned.
 func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.Duration) (Report, error) {
 	started := c.env.Monotonic()
-	now, ours, err := c.takeLease(ctx, holder, budget)
+	var first Report
+	now, ours, err := c.takeLease(ctx, holder, budget, &first)
 	if err != nil {
 		c.noteOutage(map[string]error{"ledger": err})
 		return Report{}, err
@@ -85,6 +98,7 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 	bounded, cancel := c.env.within(ctx, budget-budget/10-leased.Sub(started))
 	defer cancel()
 	t := newTasks(c.cfg.Submitters == 1)
+	t.total.add(first)
 	next := map[string]time.Time{} // by region, when it has rested
 	for {
 		c.pass(bounded, clock, t, next)
@@ -142,13 +156,18 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 	after := ""
 	for {
 		page, err := c.ledger.Resources(ctx, after, 50)
+		unread, err := ledger.Skipped(err)
 		if err != nil {
 			return fmt.Errorf("list resources: %w", err)
+		}
+		c.tellUnreadable(r, unread...)
+		for _, u := range unread {
+			known[u.Name] = true // it is there, and nobody writes it anew
 		}
 		for _, res := range page {
 			after = res.Name
 			known[res.Name] = true
-			if !unwatched(res) { // else a request, or a parked one whose time comes, will look again
+			if !unwatched(res) || c.parkedOn(ctx, res, clock()) { // else a request will look again
 				r.Resources++
 				regions[parentOf(res.Name)] = append(regions[parentOf(res.Name)], res)
 			}
@@ -194,7 +213,7 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 }
 
 // unwatched says that passes leave a resource alone: it was deleted, and nobody
-// holds machines there or is in line for them.
+// holds machines there or is in line for them. Parked requests are in no line.
 func unwatched(res *ledger.Resource) bool {
 	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Lines) == 0
 }
@@ -244,32 +263,46 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 				if r.Learned == learned {
 					after = s.res // nothing has moved since
 				}
+				if len(s.res.Recheck) > 0 {
+					var parked error
+					if after, parked = c.recheck(ctx, s.res, r); !c.leftAlone(parked, r) {
+						errs = append(errs, parked)
+					}
+				}
 			}
 		}
-		errs = append(errs, err)
+		if !c.leftAlone(err, r) {
+			errs = append(errs, err)
+		}
 	}
 	waiting, err := c.handOn(ctx, name, after, r)
 	r.Waiting += waiting
+	if c.leftAlone(err, r) {
+		err = nil
+	}
 	return errors.Join(append(errs, err)...)
 }
 
 // sendLetters publishes letters that whoever wrote them has not sent.
 func (c *Controller) sendLetters(ctx context.Context, now time.Time, r *Report) error {
 	const most = 200
-	keys, err := c.ledger.Unsent(ctx, most)
+	keys, more, err := c.inTurn(&c.unsentFrom, most, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
+		return c.ledger.Unsent(ctx, after, limit)
+	})
 	if err != nil {
 		return fmt.Errorf("list unsent letters: %w", err)
 	}
+	r.more = r.more || more
 	var errs []error
 	for part := range slices.Chunk(keys, perUpdate) {
-		sent, err := c.sendLate(ctx, now, part...)
+		sent, err := c.sendLate(ctx, now, r, part...)
 		r.Letters += sent
 		if err == nil {
 			continue
 		}
-		// One that cannot be read or sent must not keep the others back.
+		// One that cannot be sent must not keep the others back.
 		for _, key := range part {
-			sent, err := c.sendLate(ctx, now, key)
+			sent, err := c.sendLate(ctx, now, r, key)
 			r.Letters += sent
 			errs = append(errs, err)
 		}
@@ -279,13 +312,16 @@ func (c *Controller) sendLetters(ctx context.Context, now time.Time, r *Report) 
 
 // sendLate publishes the letters of records that nobody is about to send, and
 // returns of how many.
-func (c *Controller) sendLate(ctx context.Context, now time.Time, keys ...message.Key) (int, error) {
+func (c *Controller) sendLate(ctx context.Context, now time.Time, r *Report, keys ...message.Key) (int, error) {
 	var late []*ledger.Record
 	err := ledger.Read(ctx, c.ledger, ledger.Names{Records: keys}, func(tx ledger.Tx) {
 		late = nil
 		for _, key := range keys {
 			// What is not late was sent meanwhile, or is about to be by the instance
 			// that wrote it.
+			if !c.readable(tx, key, r) {
+				continue
+			}
 			if rec := tx.Record(key); rec != nil && len(rec.Unsent()) > 0 && now.Sub(rec.Unsent()[0].Time) >= c.cfg.PostGrace {
 				late = append(late, rec)
 			}
@@ -306,9 +342,16 @@ func (c *Controller) read(ctx context.Context, key message.Key) (rec *ledger.Rec
 	return rec, err
 }
 
-func (c *Controller) takeLease(ctx context.Context, holder string, d time.Duration) (now time.Time, ours bool, err error) {
+// takeLease takes the lease, or says that another has it. One that cannot be read
+// is no reason to stop: passes are right without it, and only do work twice.
+func (c *Controller) takeLease(ctx context.Context, holder string, d time.Duration, r *Report) (now time.Time, ours bool, err error) {
 	err = c.ledger.Update(ctx, ledger.Names{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
 		now = tx.Now()
+		if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: ReconcileLease}); bad != nil {
+			ours = true
+			c.tellUnreadable(r, bad)
+			return nil
+		}
 		l := tx.Lease(ReconcileLease)
 		if ours = l == nil || l.Holder == holder || !now.Before(l.Until); ours {
 			tx.PutLease(&ledger.Lease{Name: ReconcileLease, Holder: holder, Until: now.Add(d)})
@@ -323,6 +366,9 @@ func (c *Controller) takeLease(ctx context.Context, holder string, d time.Durati
 
 func (c *Controller) dropLease(ctx context.Context, holder string) error {
 	err := c.ledger.Update(ctx, ledger.Names{Leases: []string{ReconcileLease}, Recent: true}, func(tx ledger.Tx) error {
+		if tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: ReconcileLease}) != nil {
+			return nil
+		}
 		if l := tx.Lease(ReconcileLease); l != nil && l.Holder == holder {
 			l.Until = tx.Now()
 			tx.PutLease(l)

@@ -30,6 +30,9 @@ func (c *Controller) sample(ctx context.Context, res *ledger.Resource, turn int)
 			p.Resources = []*ledger.Resource{r}
 		}
 		for _, key := range keys {
+			if tx.Unreadable(ledger.RecordDoc(key)) != nil {
+				continue // what it says is not known
+			}
 			if r := tx.Record(key); r != nil {
 				p.Records = append(p.Records, r)
 			}

@@ -146,6 +146,9 @@ func (r *Report) add(o Report) {
 	r.Waiting += o.Waiting
 	r.Pending += o.Pending
 	r.more = r.more || o.more
+	for d := range o.unreadable {
+		r.unread(d)
+	}
 	for name := range o.pending {
 		r.pend(name)
 	}

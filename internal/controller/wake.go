@@ -19,15 +19,42 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// wake looks at the records whose time has come, a bounded number per pass,
-// longest due first.
+// dueClasses are the states whose timers go before others: whatever holds
+// machines goes first, because a lost submission keeps them from everybody.
+var dueClasses = [...][]lifecycle.State{
+	{lifecycle.Submitting, lifecycle.Cancelling, lifecycle.Reserved, lifecycle.Submitted},
+	{lifecycle.Waiting},
+}
+
+// duePerPass bounds the timers of each class that one pass runs.
+const duePerPass = 200
+
+// wake looks at the records whose time has come, a bounded number of each class
+// per pass, longest due first.
 func (c *Controller) wake(ctx context.Context, now time.Time, r *Report) error {
-	const most = 200
-	keys, err := c.ledger.Due(ctx, now, most)
+	// Usually all that are due fit into one pass, and one query finds them.
+	first, err := c.ledger.Due(ctx, slices.Concat(dueClasses[:]...), now, ledger.Timed{}, duePerPass)
 	if err != nil {
 		return fmt.Errorf("list due records: %w", err)
 	}
-	return c.rouseAll(ctx, keys, r)
+	if len(first) < duePerPass {
+		return c.rouseAll(ctx, slices.DeleteFunc(ledger.KeysOf(first), func(key message.Key) bool {
+			return c.unreadable.known(key, c.env.Monotonic())
+		}), r)
+	}
+	var errs []error
+	for class, states := range dueClasses {
+		keys, more, err := c.inTurn(&c.dueFrom[class], duePerPass, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
+			return c.ledger.Due(ctx, states, now, after, limit)
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("list due records in %s: %w", states, err))
+			continue
+		}
+		r.more = r.more || more
+		errs = append(errs, c.rouseAll(ctx, keys, r))
+	}
+	return errors.Join(errs...)
 }
 
 // rouseAll does what is due for some records, side by side by region, and several
@@ -42,6 +69,10 @@ func (c *Controller) rouseAll(ctx context.Context, keys []message.Key, r *Report
 		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: part}, func(tx ledger.Tx) {
 			group = make([]string, len(part))
 			for i, key := range part {
+				if !c.readable(tx, key, r) {
+					group[i] = unreadableGroup
+					continue
+				}
 				switch rec := tx.Record(key); {
 				case rec == nil || rec.Resource == "":
 				case rec.State == lifecycle.Waiting:
@@ -63,6 +94,9 @@ func (c *Controller) rouseAll(ctx context.Context, keys []message.Key, r *Report
 		}
 	}
 	for _, name := range names {
+		if name == unreadableGroup {
+			continue
+		}
 		together := 1
 		if !strings.HasPrefix(name, waitingIn) {
 			together = c.cfg.Submitters
@@ -72,18 +106,20 @@ func (c *Controller) rouseAll(ctx context.Context, keys []message.Key, r *Report
 	return errors.Join(errs...)
 }
 
+// unreadableGroup is the group of records that are left alone.
+const unreadableGroup = "unreadable"
+
 // waitingIn begins the name of a group of waiting requests.
 const waitingIn = "waiting in "
 
 func (c *Controller) rouseEach(ctx context.Context, keys []message.Key, together int, r *Report) error {
 	var mu sync.Mutex
 	var errs []error
-	unseen := map[string]bool{} // used by waiting requests, which go one at a time
 	var g errgroup.Group
 	g.SetLimit(together)
 	for _, key := range keys {
 		g.Go(func() error {
-			err := c.rouse(ctx, key, unseen)
+			err := c.rouse(ctx, key, r)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -98,38 +134,51 @@ func (c *Controller) rouseEach(ctx context.Context, keys []message.Key, together
 	return errors.Join(errs...)
 }
 
-// lookForParked asks Vertex AI again about a resource that passes leave alone. A
-// parked request is in no line, so nothing else says that somebody waits there.
-// unseen names the resources that could not be looked at in this pass: a region
-// that hangs is to cost one call, not one per request.
-func (c *Controller) lookForParked(ctx context.Context, name string, unseen map[string]bool) {
-	if unseen[name] {
-		return
+// inTurn returns up to most records of a query that goes by time, and whether
+// there are more. It leaves out those that could not be read lately. Where it
+// ends, the instance's next pass begins: records that stay in the query, because
+// what is due for them fails, must not keep the others from their turn.
+func (c *Controller) inTurn(from *resume, most int, query func(after ledger.Timed, limit int) ([]ledger.Timed, error)) (keys []message.Key, more bool, err error) {
+	const pages = 20 // of which all but one are about unreadable records
+	start := from.get()
+	after, now := start, c.env.Monotonic()
+	for range pages {
+		found, err := query(after, most)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, place := range found {
+			if len(keys) == most {
+				from.set(after)
+				return keys, true, nil
+			}
+			if after = place; !c.unreadable.known(place.Key, now) {
+				keys = append(keys, place.Key)
+			}
+		}
+		if len(found) < most {
+			from.set(ledger.Timed{}) // the next pass begins with the first again
+			return keys, start != ledger.Timed{}, nil
+		}
+		if len(keys) == most {
+			break
+		}
 	}
-	res, err := c.readResource(ctx, name)
-	if err == nil && (res == nil || !unwatched(res)) {
-		return
-	}
-	if err == nil {
-		_, err = c.look(ctx, name)
-	}
-	if err != nil {
-		unseen[name] = true
-		c.log.Warn("cannot look at persistent resource", "event", "look_failed", "resource", name, "error", err)
-	}
+	from.set(after)
+	return keys, true, nil
 }
 
-// rouse does what is due for one record. unseen is described at lookForParked.
-func (c *Controller) rouse(ctx context.Context, key message.Key, unseen map[string]bool) error {
+// rouse does what is due for one record.
+func (c *Controller) rouse(ctx context.Context, key message.Key, r *Report) error {
 	rec, err := c.read(ctx, key)
+	if c.leftAlone(err, r) {
+		return nil
+	}
 	if err != nil || rec == nil {
 		return err
 	}
-	if rec.State == lifecycle.Waiting && rec.Aside {
-		c.lookForParked(ctx, rec.Resource, unseen)
-	}
 	began := c.env.Monotonic()
-	moved, unheld := false, false
+	moved, unheld, alone := false, false, false
 	also, state := withResource, rec.State
 	var seen vertex.Job
 	var unseenErr error
@@ -141,9 +190,12 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, unseen map[stri
 		also = withBudget
 	}
 	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
-		moved, unheld = false, false
+		moved, unheld, alone = false, false, false
 		if rec.WakeAt.IsZero() || tx.Now().Before(rec.WakeAt) || rec.State != state {
 			return false // somebody else was here
+		}
+		if alone = res == nil && rec.Resource != ""; alone {
+			return false
 		}
 		// Without its hold it must not create a job.
 		creates := rec.State == lifecycle.Reserved || rec.State == lifecycle.Submitting && !rec.LookOnly
@@ -163,6 +215,12 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, unseen map[stri
 		moved = c.due(tx, res, rec)
 		return true
 	})
+	if c.leftAlone(err, r) {
+		return nil
+	}
+	if alone && err == nil {
+		return fmt.Errorf("there is no document of its persistent resource %s", rec.Resource)
+	}
 	if err != nil || after == nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type snapshot struct {
 }
 
 // A version is one document as it was read; doc and update are nil when there
-// was none.
+// was none. The doc of one that cannot be read is its *ledger.UnreadableError.
 type version struct {
 	doc    any
 	update *timestamppb.Timestamp // exactly as the server gave it: it is a condition of the commit
@@ -54,9 +54,9 @@ func (l *Ledger) read(ctx context.Context, named []id) (snapshot, error) {
 		}
 		if d := r.GetFound(); d != nil {
 			i := byPath[d.GetName()]
-			doc, err := unpack(i.collection, d)
-			if err != nil {
-				return snapshot{}, fmt.Errorf("%w: %w", ledger.ErrRefused, err)
+			doc, bad := unpack(i.collection, d)
+			if bad != nil {
+				doc = bad
 			}
 			snap.docs[i] = version{doc, d.GetUpdateTime()}
 		}

@@ -1,6 +1,9 @@
 package gcp
 
 import (
+	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,7 +39,7 @@ type Index struct {
 var Indexes = []Index{
 	{Requests, []string{"resource", "lines[]", "order"}}, // Line
 	{Requests, []string{"resource", "state", "order"}},   // InState
-	{Requests, []string{"wakeAt"}},                       // Due
+	{Requests, []string{"state", "wakeAt"}},              // Due
 	{Requests, []string{"outbox"}},                       // Unsent
 	{Resources, []string{"name"}},                        // Resources
 	{Requests, []string{"recent"}},                       // List, by its filter
@@ -119,7 +122,7 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 	if r.Reservation.Job != "" {
 		fields["job"] = stringValue(ledger.JobNumber(r.Reservation.Job))
 	}
-	if lines := r.Lines(); len(lines) > 0 {
+	if lines := r.Indexed(); len(lines) > 0 {
 		list, needs := &firestorepb.ArrayValue{}, &firestorepb.ArrayValue{}
 		for _, l := range lines {
 			list.Values = append(list.Values, stringValue(l))
@@ -141,10 +144,19 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 }
 
 // unpack returns the *ledger.Resource, *ledger.Record, *ledger.Lease or
-// *ledger.Budget of a stored document.
-func unpack(collection string, stored *firestorepb.Document) (any, error) {
+// *ledger.Budget of a stored document, or why it cannot be read. What it says then
+// quotes nothing of the document: a user may have written that.
+func unpack(collection string, stored *firestorepb.Document) (any, *ledger.UnreadableError) {
+	name := strings.ReplaceAll(string(keyOf(stored)), "~", "/")
+	unreadable := func(format string, args ...any) *ledger.UnreadableError {
+		u := &ledger.UnreadableError{Doc: ledger.Doc{Kind: ledger.Kind(collection), Name: name}, Why: fmt.Sprintf(format, args...)}
+		if collection == Requests {
+			u.Resource = stored.GetFields()["resource"].GetStringValue()
+		}
+		return u
+	}
 	if n := stored.GetFields()["layout"].GetIntegerValue(); n != layout {
-		return nil, fmt.Errorf("gcp: %s has layout %d, this release knows %d", shortName(stored), n, layout)
+		return nil, unreadable("it has layout %d, this release knows %d", n, layout)
 	}
 	var doc any
 	switch collection {
@@ -157,15 +169,37 @@ func unpack(collection string, stored *firestorepb.Document) (any, error) {
 	case Budgets:
 		doc = &ledger.Budget{}
 	}
-	if err := decode(stored.GetFields()["doc"], doc); err != nil {
-		return nil, fmt.Errorf("gcp: %s cannot be read: %w", shortName(stored), err)
+	switch err := decode(stored.GetFields()["doc"], doc); err := err.(type) {
+	case nil:
+	case *json.SyntaxError:
+		return nil, unreadable("its text is no JSON from byte %d on", err.Offset)
+	case *json.UnmarshalTypeError:
+		return nil, unreadable("its text has something else where %s is to be", cmp.Or(err.Field, "a document"))
+	default:
+		return nil, unreadable("its text cannot be decoded (%T)", err)
+	}
+	other := errors.New("it is the document of another " + strings.TrimSuffix(collection, "s"))
+	var err error
+	switch doc := doc.(type) {
+	case *ledger.Record:
+		err = doc.Understood(message.Key(name))
+	case *ledger.Resource:
+		if doc.Name != name {
+			err = other
+		}
+	case *ledger.Lease:
+		if doc.Name != name {
+			err = other
+		}
+	case *ledger.Budget:
+		if doc.Name != name {
+			err = other
+		}
+	}
+	if err != nil {
+		return nil, unreadable("%s", err)
 	}
 	return doc, nil
-}
-
-func shortName(stored *firestorepb.Document) string {
-	_, short, _ := strings.Cut(stored.GetName(), "/documents/")
-	return short
 }
 
 func keyOf(stored *firestorepb.Document) message.Key {

@@ -70,6 +70,11 @@ func TestQueryFields(t *testing.T) {
 			"wakeAt": at.String(), "outbox": at.Add(time.Second).String(), "expireAt": at.Add(2).String(),
 			"recent": recent, "status": "WAITING", "job": "77",
 		}},
+		{"parked", func() { r.Aside = true }, map[string]string{
+			"resource": "pool", "state": "WAITING", "order": "o", "lines": "parked", "needs": "0", "size": "4",
+			"wakeAt": at.String(), "outbox": at.Add(time.Second).String(), "expireAt": at.Add(2).String(),
+			"recent": recent, "status": "WAITING", "job": "77",
+		}},
 		{"running", func() { r.State, r.WakeAt, r.ExpireAt = lifecycle.Running, time.Time{}, time.Time{} }, map[string]string{
 			"resource": "pool", "state": "RUNNING", "order": "o", "outbox": at.Add(time.Second).String(),
 			"recent": recent, "status": "RUNNING", "job": "77",
@@ -119,7 +124,7 @@ func TestIndexes(t *testing.T) {
 	needed := map[string]bool{}
 	for _, q := range []query{
 		lineQuery("r", "s", "a"), lineQuery("r", "s", ""), stateQuery("r", "S", "a"), stateQuery("r", "S", ""),
-		dueQuery(time.Now()), unsentQuery(), resourcesQuery("a"), resourcesQuery(""), jobQuery("7"),
+		dueQuery(lifecycle.States, time.Now()), unsentQuery(), resourcesQuery("a"), resourcesQuery(""), jobQuery("7"),
 		listQuery(ledger.Filter{}, ""), listQuery(ledger.Filter{Resource: "r"}, "a"), listQuery(ledger.Filter{Statuses: []string{"S"}}, "a"),
 		listQuery(ledger.Filter{Statuses: []string{"S", "T"}}, "a"), listQuery(ledger.Filter{Resource: "r", Statuses: []string{"S", "T"}}, "a"),
 	} {
@@ -205,9 +210,9 @@ func TestUnpackRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := "projects/p/databases/d/documents/leases/l"
-	doc, err := unpack(Leases, &firestorepb.Document{Name: name, Fields: fields})
-	if err != nil || doc.(*ledger.Lease).Name != "l" {
-		t.Fatalf("%v, %v", doc, err)
+	doc, bad := unpack(Leases, &firestorepb.Document{Name: name, Fields: fields})
+	if bad != nil || doc.(*ledger.Lease).Name != "l" {
+		t.Fatalf("%v, %v", doc, bad)
 	}
 	fields["layout"] = integerValue(layout + 1)
 	if _, err := unpack(Leases, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {

@@ -122,7 +122,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 		}
 		recent = false
 		tx := newTx(snap)
-		err = closure(tx)
+		err = ledger.RunClosure(closure, tx)
 		if remembered && (err != nil || len(tx.puts) == 0) {
 			try-- // what is not written is not checked, so it has to be read
 			continue

@@ -44,40 +44,73 @@ func lineQuery(resource, shape, after string) query {
 }
 
 // Due implements [ledger.Ledger].
-func (l *Ledger) Due(ctx context.Context, now time.Time, limit int) ([]message.Key, error) {
-	return l.keys(ctx, dueQuery(now), limit)
+func (l *Ledger) Due(ctx context.Context, states []lifecycle.State, now time.Time, after ledger.Timed, limit int) ([]ledger.Timed, error) {
+	return l.timed(ctx, dueQuery(states, now), after, limit)
 }
 
-func dueQuery(now time.Time) query {
-	return query{from: Requests, order: "wakeAt", fields: []string{"__name__"}, filters: []*firestorepb.StructuredQuery_Filter{
+func dueQuery(states []lifecycle.State, now time.Time) query {
+	words := &firestorepb.ArrayValue{}
+	for _, s := range states {
+		words.Values = append(words.Values, stringValue(string(s)))
+	}
+	return query{from: Requests, order: "wakeAt", fields: []string{"wakeAt"}, filters: []*firestorepb.StructuredQuery_Filter{
+		where("state", firestorepb.StructuredQuery_FieldFilter_IN, &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: words}}),
 		where("wakeAt", firestorepb.StructuredQuery_FieldFilter_LESS_THAN_OR_EQUAL, timeValue(now)),
 	}}
 }
 
 // Unsent implements [ledger.Ledger].
-func (l *Ledger) Unsent(ctx context.Context, limit int) ([]message.Key, error) {
-	return l.keys(ctx, unsentQuery(), limit)
+func (l *Ledger) Unsent(ctx context.Context, after ledger.Timed, limit int) ([]ledger.Timed, error) {
+	return l.timed(ctx, unsentQuery(), after, limit)
 }
 
 func unsentQuery() query {
-	return query{from: Requests, order: "outbox", fields: []string{"__name__"}}
+	return query{from: Requests, order: "outbox", fields: []string{"outbox"}}
+}
+
+// timed makes a query in order of a time.
+func (l *Ledger) timed(ctx context.Context, q query, after ledger.Timed, limit int) ([]ledger.Timed, error) {
+	if after != (ledger.Timed{}) {
+		q.start = []*firestorepb.Value{timeValue(after.Time), reference(id{Requests, string(after.Key)}.path(l.database))}
+	}
+	var places []ledger.Timed
+	err := l.query(ctx, q, limit, func(d *firestorepb.Document) error {
+		places = append(places, ledger.Timed{Time: d.GetFields()[q.order].GetTimestampValue().AsTime(), Key: keyOf(d)})
+		return nil
+	})
+	return places, err
 }
 
 // InState implements [ledger.Ledger].
 func (l *Ledger) InState(ctx context.Context, resource string, state lifecycle.State, after string, limit int) ([]*ledger.Record, error) {
-	return l.records(ctx, stateQuery(resource, state, after), limit)
+	return whole[*ledger.Record](ctx, l, stateQuery(resource, state, after), limit)
 }
 
-func (l *Ledger) records(ctx context.Context, q query, limit int) ([]*ledger.Record, error) {
-	var records []*ledger.Record
-	err := l.query(ctx, q, limit, func(d *firestorepb.Document) error {
-		doc, err := unpack(Requests, d)
-		if err == nil {
-			records = append(records, doc.(*ledger.Record))
+// whole makes a query for documents of one type. Those that cannot be read it
+// leaves out and goes on for others, so that they do not end a caller's paging.
+func whole[T any](ctx context.Context, l *Ledger, q query, limit int) ([]T, error) {
+	var found []T
+	var skipped []*ledger.UnreadableError
+	for more := true; more && len(found) < limit; {
+		var last *firestorepb.Document
+		asked, got := limit-len(found), 0
+		err := l.query(ctx, q, asked, func(d *firestorepb.Document) error {
+			last, got = d, got+1
+			if doc, bad := unpack(q.from, d); bad != nil {
+				skipped = append(skipped, bad)
+			} else {
+				found = append(found, doc.(T))
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return err
-	})
-	return records, err
+		if more = got == asked; more {
+			q.start = q.placeOf(last)
+		}
+	}
+	return found, ledger.SkippedOf(skipped)
 }
 
 func stateQuery(resource string, state lifecycle.State, after string) query {
@@ -90,7 +123,7 @@ func stateQuery(resource string, state lifecycle.State, after string) query {
 
 // List implements [ledger.Ledger].
 func (l *Ledger) List(ctx context.Context, f ledger.Filter, after string, limit int) ([]*ledger.Record, error) {
-	return l.records(ctx, listQuery(f, after), limit)
+	return whole[*ledger.Record](ctx, l, listQuery(f, after), limit)
 }
 
 func listQuery(f ledger.Filter, after string) query {
@@ -115,26 +148,23 @@ func listQuery(f ledger.Filter, after string) query {
 
 // OfJob implements [ledger.Ledger].
 func (l *Ledger) OfJob(ctx context.Context, number string, limit int) ([]message.Key, error) {
-	return l.keys(ctx, jobQuery(number), limit)
+	var keys []message.Key
+	err := l.query(ctx, jobQuery(number), limit, func(d *firestorepb.Document) error {
+		keys = append(keys, keyOf(d))
+		return nil
+	})
+	return keys, err
 }
 
 func jobQuery(number string) query {
-	return query{from: Requests, order: "__name__", fields: []string{"__name__"}, filters: []*firestorepb.StructuredQuery_Filter{
+	return query{from: Requests, order: nameField, fields: []string{nameField}, filters: []*firestorepb.StructuredQuery_Filter{
 		where("job", firestorepb.StructuredQuery_FieldFilter_EQUAL, stringValue(number)),
 	}}
 }
 
 // Resources implements [ledger.Ledger].
 func (l *Ledger) Resources(ctx context.Context, after string, limit int) ([]*ledger.Resource, error) {
-	var resources []*ledger.Resource
-	err := l.query(ctx, resourcesQuery(after), limit, func(d *firestorepb.Document) error {
-		doc, err := unpack(Resources, d)
-		if err == nil {
-			resources = append(resources, doc.(*ledger.Resource))
-		}
-		return err
-	})
-	return resources, err
+	return whole[*ledger.Resource](ctx, l, resourcesQuery(after), limit)
 }
 
 func resourcesQuery(after string) query {
@@ -142,12 +172,28 @@ func resourcesQuery(after string) query {
 }
 
 // A query asks for documents of one collection that pass all filters, in
-// ascending order of one field.
+// ascending order of one field, and by name where that is equal.
 type query struct {
 	from    string
 	filters []*firestorepb.StructuredQuery_Filter
 	order   string
-	fields  []string // what to return, nil for whole documents
+	fields  []string             // what to return, nil for whole documents
+	start   []*firestorepb.Value // values of the order and name after which to begin, nil for the first
+}
+
+// placeOf is where a query goes on after a document.
+func (q query) placeOf(d *firestorepb.Document) []*firestorepb.Value {
+	if q.order == nameField {
+		return []*firestorepb.Value{reference(d.GetName())}
+	}
+	return []*firestorepb.Value{d.GetFields()[q.order], reference(d.GetName())}
+}
+
+// nameField stands for a document's name in queries.
+const nameField = "__name__"
+
+func reference(path string) *firestorepb.Value {
+	return &firestorepb.Value{ValueType: &firestorepb.Value_ReferenceValue{ReferenceValue: path}}
 }
 
 // past keeps what comes after a value of a field, everything if it is "".
@@ -174,6 +220,12 @@ func (q query) structured(limit int) *firestorepb.StructuredQuery {
 		OrderBy: []*firestorepb.StructuredQuery_Order{{Field: fieldOf(q.order), Direction: firestorepb.StructuredQuery_ASCENDING}},
 		Limit:   wrapperspb.Int32(int32(limit)),
 	}
+	if q.start != nil {
+		if q.order != nameField {
+			s.OrderBy = append(s.OrderBy, &firestorepb.StructuredQuery_Order{Field: fieldOf(nameField), Direction: firestorepb.StructuredQuery_ASCENDING})
+		}
+		s.StartAt = &firestorepb.Cursor{Values: q.start}
+	}
 	if q.fields != nil {
 		s.Select = &firestorepb.StructuredQuery_Projection{}
 		for _, f := range q.fields {
@@ -190,15 +242,6 @@ func (q query) structured(limit int) *firestorepb.StructuredQuery {
 		}}
 	}
 	return s
-}
-
-func (l *Ledger) keys(ctx context.Context, q query, limit int) ([]message.Key, error) {
-	var keys []message.Key
-	err := l.query(ctx, q, limit, func(d *firestorepb.Document) error {
-		keys = append(keys, keyOf(d))
-		return nil
-	})
-	return keys, err
 }
 
 // query hands out the first documents found, at most limit; none for a limit of

@@ -13,18 +13,9 @@ import (
 // for the first). It is for operators' tools, which are the only ones that read
 // everything; the order of document names needs no index.
 func (l *Ledger) Scan(ctx context.Context, after message.Key, limit int) ([]*ledger.Record, error) {
-	q := query{from: Requests, order: "__name__"}
+	q := query{from: Requests, order: nameField}
 	if after != "" {
-		q.filters = append(q.filters, where("__name__", firestorepb.StructuredQuery_FieldFilter_GREATER_THAN,
-			&firestorepb.Value{ValueType: &firestorepb.Value_ReferenceValue{ReferenceValue: id{Requests, string(after)}.path(l.database)}}))
+		q.start = []*firestorepb.Value{reference(id{Requests, string(after)}.path(l.database))}
 	}
-	var records []*ledger.Record
-	err := l.query(ctx, q, limit, func(d *firestorepb.Document) error {
-		doc, err := unpack(Requests, d)
-		if err == nil {
-			records = append(records, doc.(*ledger.Record))
-		}
-		return err
-	})
-	return records, err
+	return whole[*ledger.Record](ctx, l, q, limit)
 }

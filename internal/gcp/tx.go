@@ -34,6 +34,15 @@ func (t *tx) PutLease(l *ledger.Lease)       { t.put(id{Leases, l.Name}, l, l.No
 func (t *tx) Budget(name string) *ledger.Budget { return get[ledger.Budget](t, id{Budgets, name}) }
 func (t *tx) PutBudget(b *ledger.Budget)        { t.put(id{Budgets, b.Name}, b, b.Normal()) }
 
+func (t *tx) Unreadable(d ledger.Doc) *ledger.UnreadableError {
+	v, named := t.snap.docs[id{string(d.Kind), d.Name}]
+	if !named {
+		panic("gcp: update reads " + d.String() + ", which it does not name")
+	}
+	bad, _ := v.doc.(*ledger.UnreadableError)
+	return bad
+}
+
 func get[T any](t *tx, i id) *T {
 	v, named := t.snap.docs[i]
 	if !named {
@@ -42,13 +51,20 @@ func get[T any](t *tx, i id) *T {
 	if own, ok := t.own[i]; ok {
 		return own.(*T)
 	}
+	if bad, unreadable := v.doc.(*ledger.UnreadableError); unreadable {
+		panic(bad)
+	}
 	doc, _ := v.doc.(*T) // nil for an absent document
 	return doc
 }
 
 func (t *tx) put(i id, doc, normal any) {
-	if _, named := t.snap.docs[i]; !named {
+	v, named := t.snap.docs[i]
+	if !named {
 		panic("gcp: update puts " + i.String() + ", which it does not name")
+	}
+	if bad, unreadable := v.doc.(*ledger.UnreadableError); unreadable {
+		panic(bad)
 	}
 	t.own[i], t.puts[i] = doc, normal
 }

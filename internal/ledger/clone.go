@@ -65,6 +65,8 @@ func (c copier) resource(r *Resource) *Resource {
 	n.Overdrawn = dict(c, r.Overdrawn, nil)
 	n.Tokens.Until = c.time(r.Tokens.Until)
 	n.NotBefore, n.AcceptedAt = c.time(r.NotBefore), c.time(r.AcceptedAt)
+	n.Skipped = dict(c, r.Skipped, nil)
+	n.Recheck = dict(c, r.Recheck, nil)
 	n.Lines = dict(c, r.Lines, func(l Line) Line {
 		l.Heads = list(c, l.Heads, nil)
 		return l

@@ -14,9 +14,8 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// ErrRefused means that the ledger would not take or give the documents of an
-// update however often it was asked: too large, or not readable for this
-// release. Nothing was written.
+// ErrRefused means that the ledger would not take the documents of an update
+// however often it was asked: they are too large. Nothing was written.
 var ErrRefused = errors.New("ledger: refused for what it contains")
 
 // Bounds of a group. A commit has 10 MiB, and what is stored of a request is up
@@ -36,7 +35,7 @@ const (
 //
 // The closures of a commit run one after the other, each on what those before it
 // have put, so the result is that of one update after the other. None can harm
-// another: one that fails or panics is taken out and the others run again
+// another: one that fails, panics or needs an unreadable document is taken out and the others run again
 // without it; and if the documents of all together are refused, the group is
 // split until the one that does it is alone.
 //
@@ -212,7 +211,14 @@ func (g *Group) commit(ctx context.Context, members []*member, more func() []*me
 // run runs a member's closure. It returns the resource if the member has put it.
 func (m *member) run(tx Tx) (put *Resource) {
 	m.err, m.panicked = nil, nil
-	defer func() { m.panicked = recover() }()
+	defer func() {
+		p := recover()
+		if u, unreadable := p.(*UnreadableError); unreadable {
+			m.err = u
+			return
+		}
+		m.panicked = p
+	}()
 	own := &groupTx{tx: tx, names: m.names, records: map[message.Key]*Record{}}
 	if m.err = m.closure(own); m.err == nil {
 		own.check()
@@ -318,6 +324,8 @@ func (t *groupTx) Budget(name string) *Budget {
 	named(slices.Contains(t.names.Budgets, name), name)
 	return t.tx.Budget(name).Clone()
 }
+
+func (t *groupTx) Unreadable(d Doc) *UnreadableError { return t.tx.Unreadable(d) }
 
 func (t *groupTx) PutBudget(b *Budget) {
 	named(slices.Contains(t.names.Budgets, b.Name), b.Name)

@@ -349,3 +349,34 @@ func TestGroupUnderFaults(t *testing.T) {
 		t.Errorf("version %d and %d records, want %d of each", got, len(seen), callers*each)
 	}
 }
+
+// A document that cannot be read fails the updates that need it and no other of
+// their group.
+func TestGroupUnreadable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newGate()
+		names := ledger.Names{Records: []message.Key{"bad"}}
+		err := l.Mem.Update(t.Context(), names, func(tx ledger.Tx) error {
+			tx.PutRecord(&ledger.Record{Key: "bad", Sequence: 7})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Spoil(ledger.RecordDoc("bad"), "damaged")
+		errs := crowd(t, l, nil, "first", "a", "bad", "b")
+		for key, err := range errs {
+			unreadable := (*ledger.UnreadableError)(nil)
+			if is := errors.As(err, &unreadable); is != (key == "bad") || !is && err != nil {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
+		written := map[message.Key]int64{}
+		for _, r := range l.Records() {
+			written[r.Key] = r.Sequence
+		}
+		if len(written) != 4 || written["bad"] != 7 {
+			t.Errorf("written: %v", written)
+		}
+	})
+}

@@ -34,6 +34,18 @@
 // what is there now; so closures must recognise their own finished work, as
 // they must for a redelivered message anyway.
 //
+// # Unreadable documents
+//
+// A document may be damaged, or written by a newer release. An update that uses
+// such a document, to read or to write it, ends with its [UnreadableError] and
+// writes nothing; [Tx.Unreadable] lets a closure that can do without it find out
+// first. Queries that return documents leave such ones out, go on until they have
+// as many others as were asked for, and return a [SkippedError] with them. So an
+// unreadable document is never taken for one that is absent, and never written
+// over.
+//
+// # Queries
+//
 // Queries ([Ledger.Line], [Ledger.Due], ...) are sources of candidates. What
 // they return may be out of date by the time it is read; whoever acts on it
 // reads it again by key inside an update.
@@ -104,6 +116,10 @@ type Tx interface {
 	Record(key message.Key) *Record
 	Lease(name string) *Lease
 	Budget(name string) *Budget
+	// Unreadable returns why a document that the update names cannot be read, nil if
+	// it can or is absent. The functions above and below end the closure's run if
+	// they are called for one that cannot.
+	Unreadable(Doc) *UnreadableError
 
 	PutResource(*Resource)
 	PutRecord(*Record)
@@ -115,17 +131,21 @@ type Tx interface {
 // any number of processes.
 type Ledger interface {
 	// Update is described in the package comment. It returns the closure's error
-	// as it is, [ErrBusy], or the error of a read or commit that could not be
-	// settled; in the last case the update may have landed.
+	// as it is, [ErrBusy], an [UnreadableError], or the error of a read or commit
+	// that could not be settled; in the last case the update may have landed.
 	Update(ctx context.Context, names Names, closure func(Tx) error) error
 
 	// Line returns waiting requests of one line in order, those after the given
-	// order key ("" for the head).
+	// order key ("" for the head). Parked requests have lines of their own
+	// ([Parked], [ParkedIn]).
 	Line(ctx context.Context, resource, shape, after string, limit int) ([]Head, error)
-	// Due returns records whose WakeAt is at or before now, earliest first.
-	Due(ctx context.Context, now time.Time, limit int) ([]message.Key, error)
-	// Unsent returns records with an unsent letter, longest unsent first.
-	Unsent(ctx context.Context, limit int) ([]message.Key, error)
+	// Due returns records in one of the states whose WakeAt is at or before now,
+	// earliest first and those of one moment by key: those after the given place,
+	// the zero Timed for the first.
+	Due(ctx context.Context, states []lifecycle.State, now time.Time, after Timed, limit int) ([]Timed, error)
+	// Unsent returns records with an unsent letter, longest unsent first and those
+	// of one moment by key: those after the given place, the zero Timed for the first.
+	Unsent(ctx context.Context, after Timed, limit int) ([]Timed, error)
 	// InState returns records of a resource in a state, in order of their order
 	// key, those after the given one ("" for the first).
 	InState(ctx context.Context, resource string, state lifecycle.State, after string, limit int) ([]*Record, error)

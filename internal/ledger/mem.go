@@ -98,8 +98,9 @@ type Stats struct {
 // is never changed in place.
 type slot struct {
 	doc    any
-	commit int64 // number of the commit that wrote it, 0 for an absent document
-	writes int   // commits that wrote it so far
+	bad    *UnreadableError // why it cannot be read, nil if it can
+	commit int64            // number of the commit that wrote it, 0 for an absent document
+	writes int              // commits that wrote it so far
 }
 
 // NewMem returns an empty ledger. now is its clock, nil for the system's.
@@ -131,9 +132,9 @@ func (m *Mem) Update(ctx context.Context, names Names, closure func(Tx) error) e
 		if err != nil {
 			return fmt.Errorf("ledger: read of %s: %w", paths[0], err)
 		}
-		_ = closure(newMemTx(now, read)) // a closure may run again
+		_ = RunClosure(closure, newMemTx(now, read)) // a closure may run again
 		tx := newMemTx(now, read)
-		if err := closure(tx); err != nil {
+		if err := RunClosure(closure, tx); err != nil {
 			return err
 		}
 		if len(tx.puts) == 0 {
@@ -205,7 +206,7 @@ func (m *Mem) commit(read map[string]slot, puts map[string]any, stale bool) (int
 		if m.Wrote != nil {
 			m.Wrote(path, m.slots[path].doc, doc)
 		}
-		m.slots[path] = slot{doc, m.count, m.slots[path].writes + 1}
+		m.slots[path] = slot{doc: doc, commit: m.count, writes: m.slots[path].writes + 1}
 	}
 	m.stats.DocsWritten += len(puts)
 	return m.count, true
@@ -238,9 +239,9 @@ func (m *Mem) callBetween() {
 
 // Line implements [Ledger].
 func (m *Mem) Line(ctx context.Context, resource, shape, after string, limit int) ([]Head, error) {
-	records, err := m.query(ctx, "line", limit, func(r *Record) bool {
-		return r.Resource == resource && slices.Contains(r.Lines(), shape) && r.Order > after
-	}, byOrder)
+	records, _, err := m.query(ctx, "line", limit, func(r *Record) bool {
+		return r.Resource == resource && slices.Contains(r.Indexed(), shape) && r.Order > after
+	}, byOrder, false)
 	var heads []Head
 	for _, r := range records {
 		heads = append(heads, r.HeadIn(shape))
@@ -249,30 +250,49 @@ func (m *Mem) Line(ctx context.Context, resource, shape, after string, limit int
 }
 
 // Due implements [Ledger].
-func (m *Mem) Due(ctx context.Context, now time.Time, limit int) ([]message.Key, error) {
-	records, err := m.query(ctx, "due", limit, func(r *Record) bool {
-		return !r.WakeAt.IsZero() && !r.WakeAt.After(now)
-	}, func(a, b *Record) int { return a.WakeAt.Compare(b.WakeAt) })
-	return keys(records), err
+func (m *Mem) Due(ctx context.Context, states []lifecycle.State, now time.Time, after Timed, limit int) ([]Timed, error) {
+	return m.timed(ctx, "due", after, limit, func(r *Record) (time.Time, bool) {
+		return r.WakeAt, slices.Contains(states, r.State) && !r.WakeAt.IsZero() && !r.WakeAt.After(now)
+	})
 }
 
 // Unsent implements [Ledger].
-func (m *Mem) Unsent(ctx context.Context, limit int) ([]message.Key, error) {
-	records, err := m.query(ctx, "unsent", limit, func(r *Record) bool {
-		return len(r.Unsent()) > 0
-	}, func(a, b *Record) int { return a.Unsent()[0].Time.Compare(b.Unsent()[0].Time) })
-	return keys(records), err
+func (m *Mem) Unsent(ctx context.Context, after Timed, limit int) ([]Timed, error) {
+	return m.timed(ctx, "unsent", after, limit, func(r *Record) (time.Time, bool) {
+		if unsent := r.Unsent(); len(unsent) > 0 {
+			return unsent[0].Time, true
+		}
+		return time.Time{}, false
+	})
+}
+
+// timed is a query for records that go by the time that when returns; its second
+// value says whether the record is among them.
+func (m *Mem) timed(ctx context.Context, name string, after Timed, limit int, when func(*Record) (time.Time, bool)) ([]Timed, error) {
+	place := func(r *Record) Timed {
+		at, _ := when(r)
+		return Timed{at, r.Key}
+	}
+	records, _, err := m.query(ctx, name, limit, func(r *Record) bool {
+		_, is := when(r)
+		return is && (after == (Timed{}) || place(r).Compare(after) > 0)
+	}, func(a, b *Record) int { return place(a).Compare(place(b)) }, false)
+	var places []Timed
+	for _, r := range records {
+		places = append(places, place(r))
+	}
+	return places, err
 }
 
 // InState implements [Ledger].
 func (m *Mem) InState(ctx context.Context, resource string, state lifecycle.State, after string, limit int) ([]*Record, error) {
-	records, err := m.query(ctx, "state", limit, func(r *Record) bool {
+	records, skipped, err := m.query(ctx, "state", limit, func(r *Record) bool {
 		return r.Resource == resource && r.State == state && state != lifecycle.None && (after == "" || r.Order > after)
-	}, byOrder)
+	}, byOrder, true)
 	for i, r := range records {
 		records[i] = r.Clone()
 	}
-	return records, err
+	return records, cmp.Or(err, SkippedOf(skipped))
 }
 
 // Resources implements [Ledger].
@@ -280,29 +300,81 @@ func (m *Mem) Resources(ctx context.Context, after string, limit int) ([]*Resour
 	if err := m.startQuery(ctx, "resources"); err != nil {
 		return nil, err
 	}
-	all := m.Dump().Resources
-	i, found := slices.BinarySearchFunc(all, after, func(r *Resource, name string) int { return cmp.Compare(r.Name, name) })
-	if found {
-		i++
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []*Resource
+	var skipped []*UnreadableError
+	for _, path := range slices.Sorted(maps.Keys(m.slots)) {
+		s := m.slots[path]
+		r, ok := s.doc.(*Resource)
+		switch {
+		case !ok || r.Name <= after || len(all) >= limit:
+		case s.bad != nil:
+			skipped = append(skipped, s.bad)
+		default:
+			all = append(all, r.Clone())
+		}
 	}
-	return all[i:][:min(max(0, limit), len(all)-i)], nil
+	return all, SkippedOf(skipped)
 }
 
-// query returns the first records, by order and then by key, not copied.
-func (m *Mem) query(ctx context.Context, name string, limit int, want func(*Record) bool, order func(a, b *Record) int) ([]*Record, error) {
+// query returns the first records, by order and then by key, not copied. With
+// whole, those that cannot be read are left out and returned apart; a query for
+// what the indexes hold shows them like any others.
+func (m *Mem) query(ctx context.Context, name string, limit int, want func(*Record) bool, order func(a, b *Record) int, whole bool) ([]*Record, []*UnreadableError, error) {
 	if err := m.startQuery(ctx, name); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var found []*Record
+	var all, found []*Record
 	for _, s := range m.slots {
 		if r, ok := s.doc.(*Record); ok && want(r) {
-			found = append(found, r)
+			all = append(all, r)
 		}
 	}
-	slices.SortFunc(found, func(a, b *Record) int { return cmp.Or(order(a, b), cmp.Compare(a.Key, b.Key)) })
-	return found[:min(max(0, limit), len(found))], nil
+	slices.SortFunc(all, func(a, b *Record) int { return cmp.Or(order(a, b), cmp.Compare(a.Key, b.Key)) })
+	var skipped []*UnreadableError
+	for _, r := range all {
+		if len(found) >= limit {
+			break
+		}
+		if bad := m.slots[recordPath(r.Key)].bad; whole && bad != nil {
+			skipped = append(skipped, bad)
+			continue
+		}
+		found = append(found, r)
+	}
+	return found, skipped, nil
+}
+
+// Spoil makes a document one that cannot be read, as damage or a newer release
+// does. Indexes go on showing it as it was. [Mem.Heal] is the inverse.
+func (m *Mem) Spoil(d Doc, why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	path := pathOf(d)
+	s := m.slots[path]
+	if s.doc == nil {
+		panic("ledger: there is no document " + d.String() + " to spoil")
+	}
+	s.bad = &UnreadableError{Doc: d, Why: why}
+	if r, ok := s.doc.(*Record); ok {
+		s.bad.Resource = r.Resource
+	}
+	m.count++
+	s.commit = m.count
+	m.slots[path] = s
+}
+
+// Heal makes a spoiled document readable again, as it was.
+func (m *Mem) Heal(d Doc) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.slots[pathOf(d)]
+	m.count++
+	s.bad, s.commit = nil, m.count
+	m.slots[pathOf(d)] = s
 }
 
 func (m *Mem) startQuery(ctx context.Context, name string) error {
@@ -319,14 +391,6 @@ func (m *Mem) startQuery(ctx context.Context, name string) error {
 }
 
 func byOrder(a, b *Record) int { return cmp.Compare(a.Order, b.Order) }
-
-func keys(records []*Record) []message.Key {
-	var keys []message.Key
-	for _, r := range records {
-		keys = append(keys, r.Key)
-	}
-	return keys
-}
 
 // A Dump is everything in a [Mem], each list in order of names or keys.
 type Dump struct {
@@ -429,10 +493,33 @@ func (t *memTx) PutLease(l *Lease)              { t.put(leasePath(l.Name), l, l.
 func (t *memTx) Budget(name string) *Budget     { return memGet(t, budgetPath(name), (*Budget).Clone) }
 func (t *memTx) PutBudget(b *Budget)            { t.put(budgetPath(b.Name), b, b.Normal()) }
 
+func (t *memTx) Unreadable(d Doc) *UnreadableError {
+	s, named := t.read[pathOf(d)]
+	if !named {
+		panic("ledger: update reads " + d.String() + ", which it does not name")
+	}
+	return s.bad
+}
+
+func pathOf(d Doc) string {
+	switch d.Kind {
+	case KindResource:
+		return resourcePath(d.Name)
+	case KindRecord:
+		return recordPath(message.Key(d.Name))
+	case KindLease:
+		return leasePath(d.Name)
+	}
+	return budgetPath(d.Name)
+}
+
 func memGet[T any](t *memTx, path string, clone func(*T) *T) *T {
 	s, named := t.read[path]
 	if !named {
 		panic("ledger: update reads " + path + ", which it does not name")
+	}
+	if s.bad != nil {
+		panic(s.bad)
 	}
 	if own, ok := t.own[path]; ok {
 		return own.(*T)
@@ -446,8 +533,12 @@ func memGet[T any](t *memTx, path string, clone func(*T) *T) *T {
 }
 
 func (t *memTx) put(path string, doc, normal any) {
-	if _, named := t.read[path]; !named {
+	s, named := t.read[path]
+	if !named {
 		panic("ledger: update puts " + path + ", which it does not name")
+	}
+	if s.bad != nil {
+		panic(s.bad)
 	}
 	t.own[path], t.puts[path] = doc, normal
 }

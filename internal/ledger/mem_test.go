@@ -196,8 +196,8 @@ func TestMemQueryFaultAndCancel(t *testing.T) {
 	}{{t.Context(), ErrInjected}, {cancelled, context.Canceled}} {
 		ctx := test.ctx
 		_, line := m.Line(ctx, pool, "s", "", 1)
-		_, due := m.Due(ctx, time.Now(), 1)
-		_, unsent := m.Unsent(ctx, 1)
+		_, due := m.Due(ctx, lifecycle.States, time.Now(), Timed{}, 1)
+		_, unsent := m.Unsent(ctx, Timed{}, 1)
 		_, state := m.InState(ctx, pool, lifecycle.Waiting, "", 1)
 		_, resources := m.Resources(ctx, "", 1)
 		for i, err := range []error{line, due, unsent, state, resources} {

@@ -219,6 +219,26 @@ func (r *Record) Lines() []string {
 	return lines
 }
 
+// Parked is the line of all parked requests, those that are waiting and Aside.
+// It is in the index only ([Ledger.Line]): nobody waits in it.
+const Parked = "parked"
+
+// ParkedIn is the line of the parked requests that ask for a shape.
+func ParkedIn(shape string) string { return Parked + " " + shape }
+
+// Indexed names the lines in which [Ledger.Line] finds the record: those that it
+// waits in, or of a parked one those of parked requests.
+func (r *Record) Indexed() []string {
+	if r.State != lifecycle.Waiting || !r.Aside {
+		return r.Lines()
+	}
+	lines := []string{Parked}
+	for _, s := range r.Ask.Shapes() {
+		lines = append(lines, ParkedIn(s.String()))
+	}
+	return lines
+}
+
 // OrderKey makes a record's static order: higher priority first, then older,
 // then by key. Priorities are -1000 to 1000.
 func OrderKey(priority int, since time.Time, key message.Key) string {

@@ -59,6 +59,17 @@ type Resource struct {
 	// Lines are the waiting requests per shape.
 	Lines map[string]Line `json:"lines,omitempty"`
 
+	// Skipped are waiting requests that are counted in their lines and whose record
+	// could not be read. Nobody waits for them.
+	Skipped map[message.Key]bool `json:"skipped,omitempty"`
+	// Recheck are the parked requests to be decided again because what Vertex AI
+	// says of the resource has changed since they were parked: by line of parked
+	// requests ([Parked], [ParkedIn]), the order key up to which that is done.
+	Recheck map[string]string `json:"recheck,omitempty"`
+	// HasParked says that requests have been parked since there were last none. It
+	// spares a query where there never were any.
+	HasParked bool `json:"hasParked,omitempty"`
+
 	// use is Use as far as it is known: summing a thousand holds for each of a
 	// hundred decisions was most of a commit's time. It is never stored.
 	use capacity.Use
@@ -124,6 +135,7 @@ func (h Head) Same(other Head) bool {
 // HeadIn is the record's place in one of its lines.
 func (r *Record) HeadIn(line string) Head {
 	h := Head{Order: r.Order, Key: r.Key, Size: len(r.Spec)}
+	line = strings.TrimPrefix(line, Parked+" ")
 	for _, n := range r.Ask {
 		if n.Shape.Normal().String() == line {
 			h.Need = h.Need.Plus(n.Replicas)
@@ -195,6 +207,7 @@ func (r *Resource) Join(rec *Record) {
 // Waiting. It changes no line in which the record cannot be: a line that was
 // counted down for a request outside it would lose one that is inside.
 func (r *Resource) Leave(rec *Record) {
+	delete(r.Skipped, rec.Key)
 	for _, shape := range rec.Lines() {
 		line, ok := r.Lines[shape]
 		if !ok {
@@ -229,6 +242,29 @@ func (r *Resource) Strike(key message.Key) {
 		r.Lines[shape] = line
 	}
 	r.Version++
+}
+
+// Skip notes that the record of a waiting request cannot be read.
+func (r *Resource) Skip(key message.Key) {
+	if r.Skipped == nil {
+		r.Skipped = map[message.Key]bool{}
+	}
+	r.Skipped[key] = true
+	r.Version++
+}
+
+// Unskip undoes Skip.
+func (r *Resource) Unskip(key message.Key) {
+	delete(r.Skipped, key)
+	r.Version++
+}
+
+// Readable returns the heads without those that are skipped.
+func (r *Resource) Readable(heads []Head) []Head {
+	if len(r.Skipped) == 0 {
+		return heads
+	}
+	return slices.DeleteFunc(slices.Clone(heads), func(h Head) bool { return r.Skipped[h.Key] })
 }
 
 // Refill replaces the heads of a line by the result of a query that was
@@ -267,13 +303,14 @@ func (r *Resource) Ahead(rec *Record) int {
 	for _, s := range rec.Ask.Shapes() {
 		line := r.Lines[s.String()]
 		i, known := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
+		skipped := i - len(r.Readable(line.Heads[:i]))
 		if !known && line.beyond(i) {
 			i = line.Count
 			if slices.Contains(in, s.String()) {
 				i-- // it is one of the rest itself
 			}
 		}
-		most = max(most, i)
+		most = max(most, i-skipped)
 	}
 	return most
 }

@@ -11,13 +11,13 @@ import (
 // for the first). It is not part of the port: whoever serves a request reads what
 // the request is about, and only an operator's tools read everything.
 func (m *Mem) Scan(ctx context.Context, after message.Key, limit int) ([]*Record, error) {
-	records, err := m.query(ctx, "scan", limit, func(r *Record) bool { return r.Key > after },
-		func(*Record, *Record) int { return 0 })
+	records, skipped, err := m.query(ctx, "scan", limit, func(r *Record) bool { return r.Key > after },
+		func(*Record, *Record) int { return 0 }, true)
 	if err != nil {
 		return nil, fmt.Errorf("scan records after %q: %w", after, err)
 	}
 	for i, r := range records {
 		records[i] = r.Clone()
 	}
-	return records, nil
+	return records, SkippedOf(skipped)
 }

@@ -1,5 +1,7 @@
 package lifecycle
 
+import "slices"
+
 // A State of a reservation. Stored states are these words; they may be added
 // to but never renamed.
 type State string
@@ -27,6 +29,10 @@ var States = []State{
 	Waiting, Reserved, Submitting, Submitted, Running, Cancelling,
 	Rejected, Succeeded, Failed, Cancelled, Expired,
 }
+
+// Known reports whether this release knows the state. A newer one may have
+// stored another.
+func (s State) Known() bool { return slices.Contains(States, s) }
 
 // Holds reports whether a reservation in this state holds replicas. It is the
 // only definition of that: a hold exists exactly while this is true.

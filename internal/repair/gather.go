@@ -32,6 +32,8 @@ type Picture struct {
 	// are not, with the error.
 	Listed   []string
 	Unlisted map[string]error
+	// Unreadable are the documents that cannot be read.
+	Unreadable []*ledger.UnreadableError
 	// Seen are the resources that Vertex AI was asked about; the error is nil for
 	// one that it knows.
 	Seen map[string]error
@@ -55,45 +57,97 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 	p.Complete = true
 	before := src.Clock()
 	err := ledger.Read(ctx, src.Ledger, ledger.Names{Leases: []string{lease}}, func(tx ledger.Tx) {
-		p.Now, p.Lease = tx.Now(), tx.Lease(lease)
+		p.Now, p.Lease, p.Unreadable = tx.Now(), nil, nil
+		if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: lease}); bad != nil {
+			p.Unreadable = append(p.Unreadable, bad)
+		} else {
+			p.Lease = tx.Lease(lease)
+		}
 	})
 	if err != nil {
 		return p, fmt.Errorf("read lease %s: %w", lease, err)
 	}
 	p.Skew = before.Add(src.Clock().Sub(before) / 2).Sub(p.Now)
-	if p.Resources, err = resources(ctx, src.Ledger); err != nil {
+	var bad []*ledger.UnreadableError
+	if p.Resources, bad, err = resources(ctx, src.Ledger); err != nil {
 		return p, err
 	}
-	if p.Records, err = records(ctx, src.Ledger); err != nil {
+	p.Unreadable = append(p.Unreadable, bad...)
+	if p.Records, bad, err = records(ctx, src.Ledger); err != nil {
 		return p, err
 	}
+	p.Unreadable = append(p.Unreadable, bad...)
+	if bad, err = budgets(ctx, src, p.Resources); err != nil {
+		return p, err
+	}
+	p.Unreadable = append(p.Unreadable, bad...)
 	p.ask(ctx, src)
+	p.Complete = len(p.Unreadable) == 0
 	return p, nil
 }
 
-// resources reads all resource documents.
-func resources(ctx context.Context, l Ledger) ([]*ledger.Resource, error) {
-	var all []*ledger.Resource
+// budgets returns those of the places to list jobs at that cannot be read.
+func budgets(ctx context.Context, src Source, all []*ledger.Resource) (bad []*ledger.UnreadableError, err error) {
+	names := ledger.Names{Budgets: slices.Clone(src.Parents)}
+	for _, res := range all {
+		names.Budgets = append(names.Budgets, parentOf(res.Name))
+	}
+	if len(names.Budgets) == 0 {
+		return nil, nil
+	}
+	slices.Sort(names.Budgets)
+	names.Budgets = slices.Compact(names.Budgets)
+	err = ledger.Read(ctx, src.Ledger, names, func(tx ledger.Tx) {
+		bad = nil
+		for _, name := range names.Budgets {
+			if u := tx.Unreadable(ledger.Doc{Kind: ledger.KindBudget, Name: name}); u != nil {
+				bad = append(bad, u)
+			}
+		}
+	})
+	if err != nil {
+		err = fmt.Errorf("read budgets: %w", err)
+	}
+	return bad, err
+}
+
+// resources reads all resource documents. Those that cannot be read it returns
+// apart.
+func resources(ctx context.Context, l Ledger) (all []*ledger.Resource, bad []*ledger.UnreadableError, err error) {
 	for after, more := "", true; more; {
 		found, err := l.Resources(ctx, after, page)
+		skipped, err := ledger.Skipped(err)
+		bad = append(bad, skipped...)
 		if err != nil {
-			return nil, fmt.Errorf("list resources after %q: %w", after, err)
+			return nil, nil, fmt.Errorf("list resources after %q: %w", after, err)
 		}
 		all = append(all, found...)
 		if more = len(found) == page; more {
 			after = found[page-1].Name
 		}
 	}
-	return all, nil
+	return all, once(bad), nil
 }
 
-// records reads all records, without what is the users' own and large.
-func records(ctx context.Context, l Ledger) ([]*ledger.Record, error) {
-	var all []*ledger.Record
+// once drops what several pages told of.
+func once(bad []*ledger.UnreadableError) (all []*ledger.UnreadableError) {
+	for _, u := range bad {
+		if !slices.ContainsFunc(all, func(known *ledger.UnreadableError) bool { return known.Doc == u.Doc }) {
+			all = append(all, u)
+		}
+	}
+	return all
+}
+
+// records reads all records, without what is the users' own and large. Those that
+// cannot be read it returns apart.
+func records(ctx context.Context, l Ledger) (all []*ledger.Record, bad []*ledger.UnreadableError, err error) {
 	for after, more := message.Key(""), true; more; {
 		found, err := l.Scan(ctx, after, page)
+		skipped, err := ledger.Skipped(err)
+		bad = append(bad, skipped...)
 		if err != nil {
-			return nil, fmt.Errorf("list records after %q: %w", after, err)
+			return nil, nil, fmt.Errorf("list records after %q: %w", after, err)
 		}
 		for _, r := range found {
 			r.Spec, r.Labels, r.Warnings, r.Fit = "", nil, nil, nil
@@ -103,7 +157,7 @@ func records(ctx context.Context, l Ledger) ([]*ledger.Record, error) {
 			after = found[page-1].Key
 		}
 	}
-	return all, nil
+	return all, once(bad), nil
 }
 
 // ask asks Vertex AI.

@@ -33,12 +33,12 @@ func Indexes(ctx context.Context, l Ledger) Finding {
 			return err
 		}},
 		{"requests by job", func() error { _, err := l.OfJob(ctx, "none", 1); return err }},
-		{"requests by wakeAt", func() error { _, err := l.Due(ctx, time.Unix(0, 0), 1); return err }},
-		{"requests by outbox", func() error { _, err := l.Unsent(ctx, 1); return err }},
+		{"requests by state and wakeAt", func() error { _, err := l.Due(ctx, lifecycle.States, time.Unix(0, 0), ledger.Timed{}, 1); return err }},
+		{"requests by outbox", func() error { _, err := l.Unsent(ctx, ledger.Timed{}, 1); return err }},
 	}
 	var failed []string
 	for _, q := range queries {
-		if err := q.ask(); err != nil {
+		if _, err := ledger.Skipped(q.ask()); err != nil {
 			failed = append(failed, fmt.Sprintf("%s: %v", q.name, err))
 		}
 	}

@@ -16,6 +16,9 @@ import (
 // Names of the checks, beside those that are named after their promise.
 const (
 	CheckLedger = "ledger"
+	// CheckUnreadable names documents that this release cannot read.
+	CheckUnreadable = "unreadable"
+
 	CheckJobs   = "jobs"
 	CheckTick   = "tick"
 	CheckViews  = "views"
@@ -39,6 +42,7 @@ func Judge(p Picture, s Settings) []Finding {
 	for _, r := range p.Records {
 		j.records[r.Key] = r
 	}
+	j.check(CheckUnreadable, "every document that is there can be read", j.unreadable)
 	j.check(CheckLedger, fmt.Sprintf("%s and %s were read", plural(len(p.Resources), "persistent resource"), plural(len(p.Records), "record")), j.unknown)
 	j.promises()
 	j.check(CheckJobs, fmt.Sprintf("%s in %s; each of Berth's is one that its request names", plural(len(p.Jobs), "live job"), plural(len(p.Listed), "region")), j.jobs)
@@ -71,12 +75,36 @@ func about(r *ledger.Record, level Level, format string, args ...any) Finding {
 		Text: who(r) + " " + fmt.Sprintf(format, args...)}
 }
 
+// unreadable names the documents that cannot be read, and what that stops.
+func (j *judge) unreadable() {
+	for _, u := range j.Unreadable {
+		f := Finding{Level: Fail, Resource: u.Resource, Text: fmt.Sprintf("document %s cannot be read: %s", u.Doc, u.Why),
+			Do: "Deploy the release that wrote it, or restore the document from a backup. Nothing of Berth writes over it."}
+		switch u.Kind {
+		case ledger.KindResource:
+			f.Resource = u.Name
+			f.Means = "Nobody looks after that persistent resource: requests for it are delivered again and again, and its jobs go on unseen."
+		case ledger.KindRecord:
+			f.Request = message.Key(u.Name)
+			f.Means = "The request stays as it is: what it holds stays held, its job goes on, and its events are not published."
+		case ledger.KindBudget:
+			f.Means = "Nothing is submitted in that region."
+		case ledger.KindLease:
+			f.Means = "Passes of reconcile run without a lease: all is done, some of it twice."
+		}
+		j.add(f)
+	}
+}
+
 // unknown finds live requests on resources without a document. No promise of a
 // resource's covers them.
 func (j *judge) unknown() {
 	known := map[string]bool{}
 	for _, res := range j.Resources {
 		known[res.Name] = true
+	}
+	for _, u := range j.Unreadable {
+		known[u.Name] = known[u.Name] || u.Kind == ledger.KindResource // another check's
 	}
 	for _, r := range j.Records {
 		if r.Resource == "" || r.State.Terminal() || r.Kind == message.KindAnswer || known[r.Resource] {

@@ -2,6 +2,7 @@ package repair
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -76,13 +77,17 @@ func lettersText(rec *ledger.Record) string {
 func (k Kit) Send(ctx context.Context, out Publisher) ([]Change, error) {
 	// A letter that is sent leaves the query, one that is not stays in it: so one
 	// query with all of them, rather than pages.
-	keys, err := k.Ledger.Unsent(ctx, 10_000)
+	places, err := k.Ledger.Unsent(ctx, ledger.Timed{}, 10_000)
 	if err != nil {
 		return nil, fmt.Errorf("list unsent letters: %w", err)
 	}
 	var all []Change
-	for _, key := range keys {
+	for _, key := range ledger.KeysOf(places) {
 		change, err := k.send(ctx, out, key)
+		if bad := (*ledger.UnreadableError)(nil); errors.As(err, &bad) {
+			all = append(all, leftUnread(bad, "letters"))
+			continue
+		}
 		if err != nil {
 			return all, err
 		}

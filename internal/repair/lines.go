@@ -18,18 +18,30 @@ const rounds = 8
 // every move that changes a line changes it, so the count is complete. Nothing
 // but the resource document is written.
 func (k Kit) Lines(ctx context.Context) ([]Change, error) {
-	left, err := resources(ctx, k.Ledger)
+	left, bad, err := resources(ctx, k.Ledger)
 	if err != nil {
 		return nil, err
 	}
 	var all []Change
-	for range rounds {
-		recs, err := records(ctx, k.Ledger)
+	for _, u := range bad {
+		all = append(all, leftUnread(u, "lines"))
+	}
+	for round := range rounds {
+		recs, unread, err := records(ctx, k.Ledger)
 		if err != nil {
 			return all, err
 		}
+		if round == 0 {
+			for _, u := range unread {
+				all = append(all, leftUnread(u, "lines"))
+			}
+		}
 		var moved []*ledger.Resource
 		for _, seen := range left {
+			// A request that cannot be read may wait: the lines cannot be counted.
+			if slices.ContainsFunc(unread, func(u *ledger.UnreadableError) bool { return u.Resource == "" || u.Resource == seen.Name }) {
+				continue
+			}
 			want := lines(seen.Name, recs)
 			var now *ledger.Resource
 			changes, err := k.update(ctx, ledger.Names{Resources: []string{seen.Name}}, func(tx ledger.Tx) []Change {

@@ -36,6 +36,15 @@ func onRecord(r *ledger.Record, what string) Change {
 	return Change{Document: "requests/" + string(r.Key), Request: r.Key, RequestID: r.ID, What: what}
 }
 
+// leftUnread is the change that is not made to a document which cannot be read.
+func leftUnread(u *ledger.UnreadableError, what string) Change {
+	c := Change{Document: u.Doc.String(), What: what, Left: "it cannot be read: " + u.Why}
+	if u.Kind == ledger.KindRecord {
+		c.Request = message.Key(u.Name)
+	}
+	return c
+}
+
 // update makes one mend. plan reads what it is about from the transaction and
 // puts what it changes; in a dry run the puts are dropped.
 func (k Kit) update(ctx context.Context, names ledger.Names, plan func(ledger.Tx) []Change) ([]Change, error) {
@@ -96,10 +105,17 @@ func Find(ctx context.Context, l ledger.Ledger, tenant, called string) (message.
 	var found *ledger.Record
 	err := ledger.Read(ctx, l, ledger.Names{Records: keys}, func(tx ledger.Tx) {
 		var known []*ledger.Record
+		unreadable := message.Key("")
 		for _, key := range keys {
-			known = append(known, tx.Record(key))
+			if tx.Unreadable(ledger.RecordDoc(key)) != nil {
+				unreadable = key
+			} else {
+				known = append(known, tx.Record(key))
+			}
 		}
-		found = ledger.Preferred(known...)
+		if found = ledger.Preferred(known...); found == nil && unreadable != "" {
+			tx.Record(unreadable) // which ends the read with what is wrong with it
+		}
 	})
 	switch {
 	case err != nil:

@@ -21,17 +21,20 @@ const perUpdate = 100
 // use, it leaves the request as it is: taking them would make the resource
 // overdrawn by a hand. It makes a document that was lost anew from the requests.
 func (k Kit) Orphans(ctx context.Context) ([]Change, error) {
-	res, err := resources(ctx, k.Ledger)
+	res, bad, err := resources(ctx, k.Ledger)
 	if err != nil {
 		return nil, err
 	}
-	recs, err := records(ctx, k.Ledger)
+	recs, unread, err := records(ctx, k.Ledger)
 	if err != nil {
 		return nil, err
 	}
-	all, err := k.lost(ctx, res, recs)
+	all, err := k.lost(ctx, res, recs, append(bad, unread...))
 	if err != nil {
 		return all, err
+	}
+	for _, u := range append(bad, unread...) {
+		all = append(all, leftUnread(u, "hold")) // what it holds is not known, so nothing of it is freed
 	}
 	for _, r := range res {
 		for keys := range slices.Chunk(suspects(r, recs), perUpdate) {
@@ -49,7 +52,7 @@ func (k Kit) Orphans(ctx context.Context) ([]Change, error) {
 
 // lost makes anew the documents of resources on which requests hold or wait and that
 // the ledger has no document of.
-func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.Record) ([]Change, error) {
+func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.Record, unread []*ledger.UnreadableError) ([]Change, error) {
 	missing := map[string][]*ledger.Record{}
 	for _, r := range recs {
 		if r.Resource != "" && r.Kind != message.KindAnswer && !r.State.Terminal() {
@@ -58,6 +61,15 @@ func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.
 	}
 	for _, res := range known {
 		delete(missing, res.Name)
+	}
+	// A document that cannot be read is there; and made anew without a request that
+	// cannot be read, one would have room for too much.
+	for _, u := range unread {
+		delete(missing, u.Name)
+		if u.Kind == ledger.KindRecord && u.Resource == "" {
+			clear(missing)
+		}
+		delete(missing, u.Resource)
 	}
 	var all []Change
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
@@ -114,6 +126,9 @@ func (k Kit) mendHolds(tx ledger.Tx, resource string, keys []message.Key) []Chan
 	var changes []Change
 	version := res.Version
 	for _, key := range keys {
+		if tx.Unreadable(ledger.RecordDoc(key)) != nil {
+			continue
+		}
 		rec := tx.Record(key)
 		h, held := res.Holds[key]
 		c := Change{Document: "resources/" + resource, Request: key, What: "hold of " + string(key), From: "none", To: "none"}

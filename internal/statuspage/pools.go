@@ -16,10 +16,14 @@ import (
 // maxForeign bounds the foreign jobs shown per resource.
 const maxForeign = 100
 
-// now reads the ledger's clock, and who reconciles.
+// now reads the ledger's clock, and who reconciles: nil as well if that cannot be
+// read.
 func (d *door) now(ctx context.Context) (now time.Time, lease *ledger.Lease, err error) {
 	err = ledger.Read(ctx, d.ledger, ledger.Names{Leases: []string{controller.ReconcileLease}}, func(tx ledger.Tx) {
-		now, lease = tx.Now(), tx.Lease(controller.ReconcileLease)
+		now, lease = tx.Now(), nil
+		if tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: controller.ReconcileLease}) == nil {
+			lease = tx.Lease(controller.ReconcileLease)
+		}
 	})
 	if err != nil {
 		err = fmt.Errorf("read the reconcile lease: %w", err)
@@ -38,6 +42,7 @@ func (d *door) index(*http.Request) (any, error) {
 
 func (d *door) health(r *http.Request) (any, error) {
 	page, err := d.ledger.Resources(r.Context(), "", maxLimit)
+	unreadable, err := ledger.Skipped(err)
 	if err != nil {
 		return nil, fmt.Errorf("list resources: %w", err)
 	}
@@ -45,7 +50,7 @@ func (d *door) health(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := Health{OK: true, AsOf: now, Reconcile: lease}
+	h := Health{OK: true, AsOf: now, Reconcile: lease, Unreadable: unreadable}
 	var oldest *ledger.Resource
 	for _, res := range page {
 		if res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Lines) == 0 {
@@ -86,10 +91,10 @@ func (d *door) pools(r *http.Request) (any, error) {
 	p := Pools{Resources: []Resource{}}
 	var found []*ledger.Resource
 	if names != nil {
-		if found, p.AsOf, err = d.readResources(r.Context(), names); err != nil {
+		if found, p.Unreadable, p.AsOf, err = d.readResources(r.Context(), names); err != nil {
 			return nil, err
 		}
-		if len(found) == 0 {
+		if len(found)+len(p.Unreadable) == 0 {
 			return nil, unknownResource(r.URL.Query().Get("resource"))
 		}
 	} else {
@@ -98,7 +103,8 @@ func (d *door) pools(r *http.Request) (any, error) {
 		if p.AsOf, _, err = d.now(r.Context()); err != nil {
 			return nil, err
 		}
-		if found, err = d.ledger.Resources(r.Context(), from.Resource, limit+1); err != nil {
+		found, err = d.ledger.Resources(r.Context(), from.Resource, limit+1)
+		if p.Unreadable, err = ledger.Skipped(err); err != nil {
 			return nil, fmt.Errorf("list resources: %w", err)
 		}
 		if len(found) > limit {
@@ -112,11 +118,16 @@ func (d *door) pools(r *http.Request) (any, error) {
 	return p, nil
 }
 
-// readResources returns those of the named resources that there are.
-func (d *door) readResources(ctx context.Context, names []string) (found []*ledger.Resource, now time.Time, err error) {
+// readResources returns those of the named resources that there are, and apart
+// from them those that cannot be read.
+func (d *door) readResources(ctx context.Context, names []string) (found []*ledger.Resource, unreadable []*ledger.UnreadableError, now time.Time, err error) {
 	err = ledger.Read(ctx, d.ledger, ledger.Names{Resources: names}, func(tx ledger.Tx) {
-		found, now = nil, tx.Now()
+		found, unreadable, now = nil, nil, tx.Now()
 		for _, name := range names {
+			if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindResource, Name: name}); bad != nil {
+				unreadable = append(unreadable, bad)
+				continue
+			}
 			if res := tx.Resource(name); res != nil {
 				found = append(found, res)
 			}
@@ -125,7 +136,7 @@ func (d *door) readResources(ctx context.Context, names []string) (found []*ledg
 	if err != nil {
 		err = fmt.Errorf("read resources: %w", err)
 	}
-	return found, now, err
+	return found, unreadable, now, err
 }
 
 // show makes the entry of a resource.

@@ -11,37 +11,38 @@ import (
 )
 
 // seek returns the resource documents to go through from a cursor on: those
-// that the parameter resource= means, or all. more says that others come after
-// them.
-func (d *door) seek(r *http.Request, from cursor) (docs []*ledger.Resource, now time.Time, more bool, err error) {
+// that the parameter resource= means, or all, and apart from them those that
+// cannot be read. more says that others come after them.
+func (d *door) seek(r *http.Request, from cursor) (docs []*ledger.Resource, bad []*ledger.UnreadableError, now time.Time, more bool, err error) {
 	names, err := d.resources(r)
 	if err != nil {
-		return nil, now, false, err
+		return nil, nil, now, false, err
 	}
 	if names != nil {
-		if docs, now, err = d.readResources(r.Context(), names); err != nil {
-			return nil, now, false, err
+		if docs, bad, now, err = d.readResources(r.Context(), names); err != nil {
+			return nil, nil, now, false, err
 		}
-		if len(docs) == 0 {
-			return nil, now, false, unknownResource(r.URL.Query().Get("resource"))
+		if len(docs)+len(bad) == 0 {
+			return nil, nil, now, false, unknownResource(r.URL.Query().Get("resource"))
 		}
 		return slices.DeleteFunc(docs, func(res *ledger.Resource) bool {
 			return res.Name < from.Resource || from.Done && res.Name == from.Resource
-		}), now, false, nil
+		}), bad, now, false, nil
 	}
 	if now, _, err = d.now(r.Context()); err != nil { // before what it dates
-		return nil, now, false, err
+		return nil, nil, now, false, err
 	}
 	if from.Resource != "" && !from.Done {
-		if docs, _, err = d.readResources(r.Context(), []string{from.Resource}); err != nil {
-			return nil, now, false, err
+		if docs, bad, _, err = d.readResources(r.Context(), []string{from.Resource}); err != nil {
+			return nil, nil, now, false, err
 		}
 	}
 	rest, err := d.ledger.Resources(r.Context(), from.Resource, maxQueries)
+	skipped, err := ledger.Skipped(err)
 	if err != nil {
-		return nil, now, false, fmt.Errorf("list resources: %w", err)
+		return nil, nil, now, false, fmt.Errorf("list resources: %w", err)
 	}
-	return append(docs, rest...), now, len(rest) == maxQueries, nil
+	return append(docs, rest...), append(bad, skipped...), now, len(rest) == maxQueries, nil
 }
 
 func (d *door) queue(r *http.Request) (any, error) {
@@ -49,11 +50,11 @@ func (d *door) queue(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	docs, now, more, err := d.seek(r, from)
+	docs, bad, now, more, err := d.seek(r, from)
 	if err != nil {
 		return nil, err
 	}
-	q := Queue{AsOf: now, Waiting: []Waiter{}}
+	q := Queue{AsOf: now, Waiting: []Waiter{}, Unreadable: bad}
 	for _, res := range docs {
 		if len(res.Lines) == 0 {
 			continue
@@ -68,6 +69,8 @@ func (d *door) queue(r *http.Request) (any, error) {
 			return q, nil
 		}
 		recs, err := d.ledger.InState(r.Context(), res.Name, lifecycle.Waiting, c.Order, room+1)
+		skipped, err := ledger.Skipped(err)
+		q.Unreadable = append(q.Unreadable, skipped...)
 		if err != nil {
 			return nil, fmt.Errorf("list waiting requests of %s: %w", res.Name, err)
 		}

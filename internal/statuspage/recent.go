@@ -77,7 +77,8 @@ func (d *door) recent(r *http.Request) (any, error) {
 	after := from.Order
 	for scanned := 0; scanned < recentScan; {
 		most := min(recentRead, limit+1)
-		recs, err := d.readRecent(r.Context(), filter, after, most)
+		recs, unreadable, err := d.readRecent(r.Context(), filter, after, most)
+		list.Unreadable = append(list.Unreadable, unreadable...)
 		if err != nil {
 			return nil, err
 		}
@@ -103,18 +104,20 @@ func (d *door) recent(r *http.Request) (any, error) {
 	return list, nil
 }
 
-// readRecent returns the next records of all resources that are asked for.
-func (d *door) readRecent(ctx context.Context, f recentFilter, after string, limit int) ([]*ledger.Record, error) {
-	var all []*ledger.Record
+// readRecent returns the next records of all resources that are asked for, and
+// apart from them those that cannot be read.
+func (d *door) readRecent(ctx context.Context, f recentFilter, after string, limit int) (all []*ledger.Record, unreadable []*ledger.UnreadableError, err error) {
 	for _, name := range f.resources {
 		recs, err := d.ledger.List(ctx, ledger.Filter{Resource: name, Statuses: f.statuses}, after, limit)
+		skipped, err := ledger.Skipped(err)
 		if err != nil {
-			return nil, fmt.Errorf("list recent requests: %w", err)
+			return nil, nil, fmt.Errorf("list recent requests: %w", err)
 		}
+		unreadable = append(unreadable, skipped...)
 		all = append(all, recs...)
 	}
 	slices.SortFunc(all, func(a, b *ledger.Record) int { return strings.Compare(a.ListKey(), b.ListKey()) })
-	return all[:min(limit, len(all))], nil
+	return all[:min(limit, len(all))], unreadable, nil
 }
 
 // ofJob finds the request of a tenant whose present job is meant: the full name

@@ -42,11 +42,11 @@ func (d *door) requests(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, now, more, err := d.homes(r, from)
+	names, bad, now, more, err := d.homes(r, from)
 	if err != nil {
 		return nil, err
 	}
-	list := Requests{AsOf: now, Requests: []Summary{}}
+	list := Requests{AsOf: now, Requests: []Summary{}, Unreadable: bad}
 	queries := 0
 	for _, name := range names {
 		for i, state := range wanted {
@@ -68,6 +68,8 @@ func (d *door) requests(r *http.Request) (any, error) {
 				return list, nil
 			}
 			recs, err := d.ledger.InState(r.Context(), name, state, c.Order, room+1)
+			skipped, err := ledger.Skipped(err)
+			list.Unreadable = append(list.Unreadable, skipped...)
 			if err != nil {
 				return nil, fmt.Errorf("list requests of %q in %s: %w", name, state, err)
 			}
@@ -97,23 +99,30 @@ func (d *door) requests(r *http.Request) (any, error) {
 // "" stands for requests that name no resource that is served here. A resource
 // given by the client may be unknown: requests for one are rejected, and listed
 // under its name.
-func (d *door) homes(r *http.Request, from cursor) (names []string, now time.Time, more bool, err error) {
+func (d *door) homes(r *http.Request, from cursor) (names []string, bad []*ledger.UnreadableError, now time.Time, more bool, err error) {
 	if names, err = d.resources(r); err != nil {
-		return nil, now, false, err
+		return nil, nil, now, false, err
 	}
 	if names != nil {
 		names = slices.DeleteFunc(names, func(name string) bool { return name < from.Resource })
 		now, _, err = d.now(r.Context())
-		return names, now, false, err
+		return names, nil, now, false, err
 	}
 	if from.Resource == "" {
 		names = append(names, "")
 	}
-	docs, now, more, err := d.seek(r, from)
+	docs, bad, now, more, err := d.seek(r, from)
 	for _, res := range docs {
 		names = append(names, res.Name)
 	}
-	return names, now, more, err
+	// The requests of a resource whose own document cannot be read are there.
+	for _, u := range bad {
+		if u.Kind == ledger.KindResource {
+			names = append(names, u.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, bad, now, more, err
 }
 
 func summary(rec *ledger.Record) Summary {
@@ -178,11 +187,18 @@ func (d *door) read(ctx context.Context, keys []message.Key) (rec *ledger.Record
 		return ledger.Read(ctx, d.ledger, names, func(tx ledger.Tx) {
 			res, now = nil, tx.Now()
 			var known []*ledger.Record
+			unreadable := message.Key("")
 			for _, key := range names.Records {
-				known = append(known, tx.Record(key))
+				if tx.Unreadable(ledger.RecordDoc(key)) != nil {
+					unreadable = key
+				} else {
+					known = append(known, tx.Record(key))
+				}
 			}
-			rec = ledger.Preferred(known...)
-			if names.Resources != nil {
+			if rec = ledger.Preferred(known...); rec == nil && unreadable != "" {
+				tx.Record(unreadable) // which ends the read with what is wrong with it
+			}
+			if names.Resources != nil && tx.Unreadable(ledger.Doc{Kind: ledger.KindResource, Name: names.Resources[0]}) == nil {
 				res = tx.Resource(names.Resources[0])
 			}
 		})

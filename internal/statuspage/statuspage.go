@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -123,7 +124,10 @@ func reply(w http.ResponseWriter, body any, err error) {
 	status := http.StatusOK
 	if err != nil {
 		e := (*Error)(nil)
-		if !errors.As(err, &e) {
+		if bad := (*ledger.UnreadableError)(nil); errors.As(err, &bad) {
+			e = &Error{http.StatusInternalServerError, Unreadable, fmt.Sprintf("Document %s cannot be read: %s.", bad.Doc, bad.Why),
+				"It is left as it is. berth doctor says what depends on it; a newer release may read it."}
+		} else if !errors.As(err, &e) {
 			e = &Error{http.StatusServiceUnavailable, Unavailable, err.Error(), "Try again in a moment."}
 		}
 		status, body = e.Status, Failure{e}

@@ -17,6 +17,7 @@ const (
 	MethodNotAllowed = "METHOD_NOT_ALLOWED"
 	Forbidden        = "FORBIDDEN"   // of another tenant than this deployment answers for
 	Unavailable      = "UNAVAILABLE" // the ledger or Vertex AI did not answer; it passes
+	Unreadable       = "UNREADABLE"  // a document is damaged, or of a newer release
 )
 
 // An Error says what is wrong with a request to the door, or with the door.
@@ -91,6 +92,9 @@ type Health struct {
 	Oldest    string   `json:"oldest,omitempty"`
 	OldestAge Duration `json:"oldestAge,omitempty"`
 	Stale     bool     `json:"stale,omitempty"`
+	// Unreadable are documents that this release cannot read. Nothing is known of
+	// what they say, and they are left alone.
+	Unreadable []*ledger.UnreadableError `json:"unreadable,omitempty"`
 }
 
 // Pools is the answer of /pools.
@@ -98,6 +102,9 @@ type Pools struct {
 	AsOf      time.Time  `json:"asOf"`
 	Resources []Resource `json:"resources"`
 	Next      string     `json:"next,omitempty"`
+	// Unreadable are documents that this release cannot read. Nothing is known of
+	// what they say, and they are left alone.
+	Unreadable []*ledger.UnreadableError `json:"unreadable,omitempty"`
 }
 
 // A Resource is one persistent resource as the ledger sees it.
@@ -143,6 +150,9 @@ type Queue struct {
 	AsOf    time.Time `json:"asOf"`
 	Waiting []Waiter  `json:"waiting"`
 	Next    string    `json:"next,omitempty"`
+	// Unreadable are documents that this release cannot read. Nothing is known of
+	// what they say, and they are left alone.
+	Unreadable []*ledger.UnreadableError `json:"unreadable,omitempty"`
 }
 
 // A Waiter is one waiting request.
@@ -177,6 +187,9 @@ type Requests struct {
 	AsOf     time.Time `json:"asOf"`
 	Requests []Summary `json:"requests"`
 	Next     string    `json:"next,omitempty"`
+	// Unreadable are documents that this release cannot read. Nothing is known of
+	// what they say, and they are left alone.
+	Unreadable []*ledger.UnreadableError `json:"unreadable,omitempty"`
 }
 
 // A Summary is one request in a list. Its reason is the stored one.

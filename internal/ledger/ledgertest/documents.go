@@ -9,6 +9,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 )
 
@@ -75,6 +76,14 @@ func (f *filler) fill(v reflect.Value) {
 		v.Set(reflect.New(v.Type().Elem()))
 		f.fill(v.Elem())
 	case reflect.String:
+		switch v.Type() { // words that another release may add to
+		case reflect.TypeFor[lifecycle.State]():
+			v.SetString(string(lifecycle.Running))
+			return
+		case reflect.TypeFor[message.Kind]():
+			v.SetString(string(message.KindMessage))
+			return
+		}
 		v.SetString(fmt.Sprintf("text%d", f.n))
 	case reflect.Bool:
 		v.SetBool(true)
@@ -131,7 +140,7 @@ func testNormal(t *testing.T, l ledger.Ledger) {
 // What a closure was given, has put, or got from a query is its own.
 func testIsolation(t *testing.T, l ledger.Ledger) {
 	r := &ledger.Record{Key: "k", Resource: pool, Order: "o", Labels: map[string]string{"a": "1"}}
-	r.State = "S"
+	r.State = lifecycle.Running
 	want := r.Clone()
 	update(t, l, named(r), func(tx ledger.Tx) error {
 		r.Labels["a"] = "1"
@@ -146,7 +155,7 @@ func testIsolation(t *testing.T, l ledger.Ledger) {
 		tx.Record("k").Labels["a"] = "changed and not put"
 		return nil
 	})
-	found, err := l.InState(t.Context(), pool, "S", "", 1)
+	found, err := l.InState(t.Context(), pool, lifecycle.Running, "", 1)
 	if err != nil || len(found) != 1 {
 		t.Fatalf("InState = %v, %v", found, err)
 	}

@@ -21,7 +21,7 @@ import (
 
 // Run tests a ledger. open returns an empty one that no other test has; it is
 // called once per test, from several goroutines. The tests named in except are
-// skipped; the caller says why.
+// skipped; the caller says why. Every ledger under test is a [Spoiler].
 func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) {
 	for name, test := range map[string]func(*testing.T, ledger.Ledger){
 		"Absent":             testAbsent,
@@ -56,6 +56,8 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) 
 		"OfJob":              testOfJob,
 		"Resources":          testResources,
 		"QueryFollowsChange": testQueryFollowsChange,
+		"Unreadable":         testUnreadable,
+		"UnreadableInQuery":  testUnreadableInQueries,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if slices.Contains(except, name) {

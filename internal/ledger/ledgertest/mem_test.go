@@ -42,6 +42,8 @@ func TestGroup(t *testing.T) {
 	ledgertest.Run(t, func(*testing.T) ledger.Ledger { return &twoProcesses{Group: ledger.NewGroup(ledger.NewMem(nil))} })
 }
 
+func (l *twoProcesses) Spoil(d ledger.Doc, how string) { l.Ledger.(*ledger.Mem).Spoil(d, how) }
+
 type twoProcesses struct {
 	*ledger.Group
 	inside  atomic.Int64 // closures of the first that are running

@@ -42,6 +42,15 @@ func testLine(t *testing.T, l ledger.Ledger) {
 	elsewhere, onlyGPU, running := waiting(other, 0, cpu), waiting(pool, 4, gpu), waiting(pool, 5, cpu)
 	running.State = lifecycle.Running
 	write(t, l, a, b, c, elsewhere, onlyGPU, running)
+	parked := waiting(pool, 6, gpu, cpu)
+	parked.Aside = true
+	write(t, l, parked)
+	for line, need := range map[string]capacity.Replicas{ledger.Parked: 0, ledger.ParkedIn(gpu.String()): 7, ledger.ParkedIn(cpu.String()): 8} {
+		got, err := l.Line(t.Context(), pool, line, "", 10)
+		if err != nil || len(got) != 1 || got[0].Key != parked.Key || got[0].Need != need {
+			t.Errorf("%s: %+v, %v; want the parked request, which needs %d", line, got, err, need)
+		}
+	}
 	for _, test := range []struct {
 		resource, after string
 		shape           capacity.Shape
@@ -86,21 +95,35 @@ func sameKeys(t *testing.T, want, got []message.Key, err error) {
 }
 
 func testDue(t *testing.T, l ledger.Ledger) {
-	a, b, c := &ledger.Record{Key: "a", WakeAt: at(3)}, &ledger.Record{Key: "b", WakeAt: at(1)}, &ledger.Record{Key: "c", WakeAt: at(2)}
-	never := &ledger.Record{Key: "never"}
-	write(t, l, a, b, c, never)
+	in := func(state lifecycle.State, key message.Key, n int) *ledger.Record {
+		r := &ledger.Record{Key: key, WakeAt: at(n)}
+		r.State = state
+		return r
+	}
+	a, b, c := in(lifecycle.Waiting, "a", 3), in(lifecycle.Submitting, "b", 1), in(lifecycle.Cancelling, "c", 2)
+	d := in(lifecycle.Waiting, "d", 3)
+	write(t, l, a, b, c, d, &ledger.Record{Key: "never"})
+	all := []lifecycle.State{lifecycle.Waiting, lifecycle.Submitting, lifecycle.Cancelling}
 	for _, test := range []struct {
+		states     []lifecycle.State
 		now, limit int
+		after      ledger.Timed
 		want       []message.Key
 	}{
-		{0, 10, nil},
-		{1, 10, keysOf(b)}, // at the moment itself
-		{9, 10, keysOf(b, c, a)},
-		{9, 2, keysOf(b, c)},
-		{9, 0, nil},
+		{all, 0, 10, ledger.Timed{}, nil},
+		{all, 1, 10, ledger.Timed{}, keysOf(b)}, // at the moment itself
+		{all, 9, 10, ledger.Timed{}, keysOf(b, c, a, d)},
+		{all, 9, 2, ledger.Timed{}, keysOf(b, c)},
+		{all, 9, 0, ledger.Timed{}, nil},
+		{all, 9, 10, ledger.Timed{Time: at(1), Key: "b"}, keysOf(c, a, d)},
+		{all, 9, 1, ledger.Timed{Time: at(3), Key: "a"}, keysOf(d)}, // of one moment
+		{all, 9, 10, ledger.Timed{Time: at(3), Key: "d"}, nil},
+		{all[:1], 9, 10, ledger.Timed{}, keysOf(a, d)},
+		{all[1:], 9, 10, ledger.Timed{}, keysOf(b, c)},
+		{[]lifecycle.State{lifecycle.Running}, 9, 10, ledger.Timed{}, nil},
 	} {
-		got, err := l.Due(t.Context(), at(test.now), test.limit)
-		sameKeys(t, test.want, got, err)
+		got, err := l.Due(t.Context(), test.states, at(test.now), test.after, test.limit)
+		sameKeys(t, test.want, ledger.KeysOf(got), err)
 	}
 }
 
@@ -119,9 +142,11 @@ func testUnsent(t *testing.T, l ledger.Ledger) {
 	a, b, c := letters("a", 5), letters("b", -1, 4, 9), letters("c", -1, 3)
 	write(t, l, a, b, c, letters("sent", -1, -2), letters("none"))
 	for limit, want := range map[int][]message.Key{10: keysOf(c, b, a), 2: keysOf(c, b), 0: nil} {
-		got, err := l.Unsent(t.Context(), limit)
-		sameKeys(t, want, got, err)
+		got, err := l.Unsent(t.Context(), ledger.Timed{}, limit)
+		sameKeys(t, want, ledger.KeysOf(got), err)
 	}
+	got, err := l.Unsent(t.Context(), ledger.Timed{Time: at(3), Key: "c"}, 10)
+	sameKeys(t, keysOf(b, a), ledger.KeysOf(got), err)
 }
 
 func testInState(t *testing.T, l ledger.Ledger) {
@@ -198,8 +223,8 @@ func testQueryFollowsChange(t *testing.T, l ledger.Ledger) {
 	write(t, l, r)
 	count := func() (n [4]int) {
 		line, err1 := l.Line(t.Context(), pool, cpu.String(), "", 10)
-		due, err2 := l.Due(t.Context(), at(9), 10)
-		unsent, err3 := l.Unsent(t.Context(), 10)
+		due, err2 := l.Due(t.Context(), lifecycle.States, at(9), ledger.Timed{}, 10)
+		unsent, err3 := l.Unsent(t.Context(), ledger.Timed{}, 10)
 		state, err4 := l.InState(t.Context(), pool, lifecycle.Waiting, "", 10)
 		for _, err := range []error{err1, err2, err3, err4} {
 			if err != nil {

@@ -1,0 +1,208 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// A parked request ([ledger.Record.Aside]) waits for the pools to change. No
+// timer asks whether they have: the pass that sees a change writes down which
+// parked requests it may concern, in the commit that records the change, and this
+// and later passes decide them again.
+
+// parkedPerPass bounds the parked requests of one resource that one pass reads.
+const parkedPerPass = 200
+
+// lookForParked is how many ticks pass between two looks at a deleted resource for
+// which only parked requests wait.
+const lookForParked = 5
+
+// parkedOn reports whether it is time to look at a deleted resource because
+// requests are parked on it: they wait for one of the same name. It notes where
+// there are none.
+func (c *Controller) parkedOn(ctx context.Context, res *ledger.Resource, now time.Time) bool {
+	if !res.HasParked || now.Sub(res.SeenAt) < lookForParked*c.cfg.Tick-c.cfg.Tick/2 {
+		return false
+	}
+	heads, err := c.ledger.Line(ctx, res.Name, ledger.Parked, "", 1)
+	if err != nil || len(heads) > 0 {
+		return true // if it cannot be known, a look does no harm
+	}
+	err = c.ledger.Update(ctx, ledger.Names{Resources: []string{res.Name}}, func(tx ledger.Tx) error {
+		// Whoever parks one counts up the version.
+		if now := tx.Resource(res.Name); now != nil && now.HasParked && now.Version == res.Version {
+			now.HasParked = false
+			tx.PutResource(now)
+		}
+		return nil
+	})
+	if err != nil {
+		c.log.Warn("cannot note that nobody is parked", "event", "parked_failed", "resource", res.Name, "error", err)
+	}
+	return false
+}
+
+// concerns adds to what has to be decided again what a change of the resource may
+// concern: everything, or the requests for the shapes whose pools have changed.
+// stale says that the view before was too old to contradict anybody: what was
+// parked on it has yet to be told so.
+func concerns(before, after *ledger.Resource, stale bool) map[string]string {
+	if !before.HasParked {
+		return nil
+	}
+	if stale && after.State == vertex.Running || before.State != after.State || !before.CreateTime.Equal(after.CreateTime) || before.Network != after.Network ||
+		before.EncryptionKey != after.EncryptionKey || before.CustomAccount != after.CustomAccount {
+		return map[string]string{ledger.Parked: ""}
+	}
+	old, now := rooms(before.Pools), rooms(after.Pools)
+	recheck := maps.Clone(after.Recheck)
+	for shape, room := range now {
+		if slices.Equal(old[shape], room) {
+			continue
+		}
+		if recheck == nil {
+			recheck = map[string]string{}
+		}
+		recheck[ledger.ParkedIn(shape.String())] = ""
+	}
+	return recheck
+}
+
+// rooms are the limits of the pools of each shape, in order.
+func rooms(pools []capacity.Pool) map[capacity.Shape][]capacity.Replicas {
+	all := map[capacity.Shape][]capacity.Replicas{}
+	for _, p := range pools {
+		all[p.Shape.Normal()] = append(all[p.Shape.Normal()], p.Limit())
+	}
+	for _, room := range all {
+		slices.Sort(room)
+	}
+	return all
+}
+
+// recheck decides parked requests again whose resource has changed, a bounded
+// number per pass. It returns the resource as it is then.
+func (c *Controller) recheck(ctx context.Context, res *ledger.Resource, r *Report) (*ledger.Resource, error) {
+	for read := 0; res != nil && len(res.Recheck) > 0; {
+		if read >= parkedPerPass {
+			r.more = true
+			break
+		}
+		began := c.env.Monotonic()
+		line := slices.Min(slices.Collect(maps.Keys(res.Recheck)))
+		step, err := c.parkedAfter(ctx, res, line)
+		if err != nil {
+			return res, err
+		}
+		read += len(step.keys)
+		after, moved, err := c.decideParked(ctx, res.Name, line, step, r)
+		if err != nil {
+			return res, err
+		}
+		for _, rec := range moved {
+			if rec.State.Holds() {
+				r.Started++
+				r.wait(rec)
+			}
+		}
+		c.carryOnAll(ctx, moved, began, r)
+		res = after
+	}
+	return res, nil
+}
+
+// A parkedStep is what one update decides of a line of parked requests.
+type parkedStep struct {
+	from, to string        // order keys: after the one, up to the other; to is "" for the end
+	keys     []message.Key // those that may fit now
+	none     bool          // there were no parked requests at all at version
+	version  int64
+}
+
+// parkedAfter reads the next part of a line of parked requests.
+func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, line string) (parkedStep, error) {
+	const page = 500
+	step := parkedStep{from: res.Recheck[line], version: res.Version}
+	heads, err := c.ledger.Line(ctx, res.Name, line, step.from, page)
+	if err != nil {
+		return step, fmt.Errorf("read the parked requests of %s: %w", res.Name, err)
+	}
+	step.none = line == ledger.Parked && step.from == "" && len(heads) == 0
+	limit := capacity.Replicas(0)
+	for s, n := range capacity.Limits(res.Pools) {
+		if ledger.ParkedIn(s.String()) == line {
+			limit = n
+		}
+	}
+	bytes, now := 0, c.env.Monotonic()
+	for _, h := range heads {
+		switch {
+		case line != ledger.Parked && h.Need > limit || c.unreadable.known(h.Key, now):
+		case len(step.keys) == commitRecords || len(step.keys) > 0 && bytes+2*h.Size > commitBytes:
+			return step, nil
+		default:
+			bytes += 2 * h.Size
+			step.keys = append(step.keys, h.Key)
+		}
+		step.to = h.Order
+	}
+	if len(heads) < page {
+		step.to = ""
+	}
+	return step, nil
+}
+
+// decideParked decides parked requests in one update, and writes down how far
+// that has got.
+func (c *Controller) decideParked(ctx context.Context, resource, line string, step parkedStep, r *Report) (res *ledger.Resource, moved []*ledger.Record, err error) {
+	names := ledger.Names{Resources: []string{resource}, Records: step.keys}
+	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
+		moved = nil
+		res = tx.Resource(resource)
+		if res == nil {
+			return nil
+		}
+		if from, open := res.Recheck[line]; !open || from != step.from {
+			return nil // another pass was here
+		}
+		for _, key := range step.keys {
+			if !c.readable(tx, key, r) {
+				continue
+			}
+			rec := tx.Record(key)
+			if rec == nil || rec.State != lifecycle.Waiting || !rec.Aside {
+				continue
+			}
+			before, why := *rec, code(rec.Why)
+			c.place(tx, res, rec)
+			if rec.State != lifecycle.Waiting {
+				moved = append(moved, rec)
+			}
+			if rec.State != lifecycle.Waiting || !rec.Aside || code(rec.Why) != why ||
+				!rec.ContradictedSince.Equal(before.ContradictedSince) || !rec.WakeAt.Equal(before.WakeAt) {
+				tx.PutRecord(rec)
+			}
+		}
+		if res.Recheck[line] = step.to; step.to == "" {
+			delete(res.Recheck, line)
+		}
+		if step.none && res.Version == step.version {
+			res.HasParked = false
+		}
+		tx.PutResource(res)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("decide %d parked requests of %s again: %w", len(step.keys), resource, err)
+	}
+	return res, moved, nil
+}

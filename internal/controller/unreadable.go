@@ -1,0 +1,94 @@
+package controller
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// Bounds of what an instance remembers of unreadable documents.
+const (
+	unreadableFor = 10 * time.Minute // until one is logged, and read, again
+	maxUnreadable = 10_000
+)
+
+// unreadable remembers which documents could not be read lately, so that each is
+// logged now and then and not in every pass, and is not read in every pass.
+type unreadable struct {
+	mu    sync.Mutex
+	until map[ledger.Doc]time.Time // on the monotonic clock
+}
+
+// known reports whether a record could not be read lately.
+func (u *unreadable) known(key message.Key, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	until, known := u.until[ledger.RecordDoc(key)]
+	return known && now.Before(until)
+}
+
+// add reports whether a document is new, or was added long ago.
+func (u *unreadable) add(d ledger.Doc, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if until, known := u.until[d]; known && now.Before(until) {
+		return false
+	}
+	if u.until == nil || len(u.until) >= maxUnreadable {
+		u.until = map[ledger.Doc]time.Time{} // logged again rather than remembered without bound
+	}
+	u.until[d] = now.Add(unreadableFor)
+	return true
+}
+
+// note adds a document to a report, which several goroutines may share.
+func (u *unreadable) note(r *Report, d ledger.Doc) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	r.unread(d)
+}
+
+// leftAlone tells of a document that cannot be read, if that is what an error
+// says. The caller then goes on with the others: what the document says is not
+// known, so nobody may write over it.
+func (c *Controller) leftAlone(err error, r *Report) bool {
+	bad := (*ledger.UnreadableError)(nil)
+	if !errors.As(err, &bad) {
+		return false
+	}
+	c.tellUnreadable(r, bad)
+	return true
+}
+
+// skipped tells of the documents that a query left out, and returns the error of
+// one that failed.
+func (c *Controller) skipped(err error, r *Report) error {
+	documents, err := ledger.Skipped(err)
+	c.tellUnreadable(r, documents...)
+	return err
+}
+
+func (c *Controller) tellUnreadable(r *Report, documents ...*ledger.UnreadableError) {
+	for _, bad := range documents {
+		if r != nil {
+			c.unreadable.note(r, bad.Doc)
+		}
+		if c.unreadable.add(bad.Doc, c.env.Monotonic()) {
+			c.log.Error("a document cannot be read and is left alone; berth doctor says what depends on it",
+				"event", "unreadable_document", "document", bad.Doc.String(), "resource", bad.Resource, "why", bad.Why)
+		}
+	}
+}
+
+// readable reports whether an update can use a record. It tells of one that
+// cannot be read.
+func (c *Controller) readable(tx ledger.Tx, key message.Key, r *Report) bool {
+	bad := tx.Unreadable(ledger.RecordDoc(key))
+	if bad != nil {
+		c.tellUnreadable(r, bad)
+	}
+	return bad == nil
+}

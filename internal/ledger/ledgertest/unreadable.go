@@ -1,0 +1,175 @@
+package ledgertest
+
+import (
+	"errors"
+	"testing"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// A Spoiler is a ledger under test that can make a document unreadable: how is
+// one of Spoils.
+type Spoiler interface {
+	Spoil(d ledger.Doc, how string)
+}
+
+// Spoils are the ways in which a document can be unreadable: of another layout,
+// with a text that does not decode, the document of another name, and, for a
+// record, in a state that this release does not know.
+var Spoils = []string{"layout", "text", "name", "state"}
+
+func testUnreadable(t *testing.T, l ledger.Ledger) {
+	for _, how := range Spoils {
+		running := &ledger.Record{Key: message.Key("k" + how), Resource: pool}
+		running.State = lifecycle.Running
+		docs := []any{
+			&ledger.Resource{Name: pool + how}, running,
+			&ledger.Lease{Name: "l/" + how}, &ledger.Budget{Name: "b/" + how},
+		}
+		for i, d := range []ledger.Doc{
+			{Kind: ledger.KindResource, Name: pool + how}, ledger.RecordDoc(message.Key("k" + how)),
+			{Kind: ledger.KindLease, Name: "l/" + how}, {Kind: ledger.KindBudget, Name: "b/" + how},
+		} {
+			if how == "state" && d.Kind != ledger.KindRecord {
+				continue
+			}
+			write(t, l, docs[i])
+			l.(Spoiler).Spoil(d, how)
+			unreadable(t, l, d, docs[i])
+		}
+	}
+}
+
+// unreadable tests updates that name a document which cannot be read.
+func unreadable(t *testing.T, l ledger.Ledger, d ledger.Doc, doc any) {
+	t.Helper()
+	names := named(doc, &ledger.Record{Key: "beside"}, &ledger.Record{Key: "absent"})
+	beside := record(t, l, "beside")
+	for name, use := range map[string]func(ledger.Tx){
+		"read": func(tx ledger.Tx) { get(tx, doc) },
+		"put":  func(tx ledger.Tx) { put(tx, doc) },
+	} {
+		err := l.Update(t.Context(), names, func(tx ledger.Tx) error {
+			tx.PutRecord(&ledger.Record{Key: "beside", Sequence: 99})
+			use(tx)
+			return nil
+		})
+		bad := (*ledger.UnreadableError)(nil)
+		if !errors.As(err, &bad) || bad.Doc != d || bad.Why == "" || d.Kind == ledger.KindRecord && bad.Resource != pool {
+			t.Errorf("%s of %s: error %v (%+v)", name, d, err, bad)
+		}
+		same(t, beside, record(t, l, "beside"))
+	}
+	// An update that can do without it goes on, and leaves it as it is.
+	update(t, l, names, func(tx ledger.Tx) error {
+		if bad := tx.Unreadable(d); bad == nil || bad.Doc != d {
+			t.Errorf("Unreadable(%s) = %v", d, bad)
+		}
+		for _, key := range []message.Key{"beside", "absent"} {
+			if bad := tx.Unreadable(ledger.RecordDoc(key)); bad != nil {
+				t.Errorf("Unreadable(%s) = %v", key, bad)
+			}
+		}
+		n := int64(1)
+		if r := tx.Record("beside"); r != nil {
+			n = r.Sequence + 1
+		}
+		tx.PutRecord(&ledger.Record{Key: "beside", Sequence: n})
+		return nil
+	})
+	if got := record(t, l, "beside"); beside != nil && got.Sequence != beside.Sequence+1 {
+		t.Errorf("beside %s: %+v after %+v", d, got, beside)
+	}
+	err := ledger.Read(t.Context(), l, names, func(tx ledger.Tx) { get(tx, doc) })
+	if bad := (*ledger.UnreadableError)(nil); !errors.As(err, &bad) {
+		t.Errorf("%s can be read after an update beside it: %v", d, err)
+	}
+}
+
+func get(tx ledger.Tx, doc any) {
+	switch doc := doc.(type) {
+	case *ledger.Resource:
+		tx.Resource(doc.Name)
+	case *ledger.Record:
+		tx.Record(doc.Key)
+	case *ledger.Lease:
+		tx.Lease(doc.Name)
+	case *ledger.Budget:
+		tx.Budget(doc.Name)
+	}
+}
+
+// Queries for documents leave out those that cannot be read and tell of them; a
+// caller's paging by the last one found meets all others.
+func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
+	var recs []*ledger.Record
+	var resources []*ledger.Resource
+	for n := range 6 {
+		r := waiting(pool, n, cpu)
+		r.WakeAt, r.Letters = at(1), letters("", 1).Letters // all of one moment
+		recs = append(recs, r)
+		resources = append(resources, &ledger.Resource{Name: pool + string(rune('a'+n))})
+		write(t, l, r, resources[n])
+	}
+	bad := map[int]bool{0: true, 2: true, 3: true, 5: true}
+	for n := range bad {
+		l.(Spoiler).Spoil(ledger.RecordDoc(recs[n].Key), "layout")
+		l.(Spoiler).Spoil(ledger.Doc{Kind: ledger.KindResource, Name: resources[n].Name}, "text")
+	}
+	for _, limit := range []int{1, 2, 10} {
+		var found []*ledger.Record
+		skipped := map[ledger.Doc]bool{}
+		for after := ""; ; {
+			got, err := l.InState(t.Context(), pool, lifecycle.Waiting, after, limit)
+			tell(t, skipped, err)
+			found = append(found, got...)
+			if len(got) < limit {
+				break
+			}
+			after = got[len(got)-1].Order
+		}
+		same(t, []*ledger.Record{recs[1], recs[4]}, found)
+		var seen []*ledger.Resource
+		for after := ""; ; {
+			got, err := l.Resources(t.Context(), after, limit)
+			tell(t, skipped, err)
+			seen = append(seen, got...)
+			if len(got) < limit {
+				break
+			}
+			after = got[len(got)-1].Name
+		}
+		same(t, []*ledger.Resource{resources[1], resources[4]}, seen)
+		for n := range bad {
+			if !skipped[ledger.RecordDoc(recs[n].Key)] || !skipped[ledger.Doc{Kind: ledger.KindResource, Name: resources[n].Name}] {
+				t.Errorf("limit %d: nothing was said of record or resource %d: %v", limit, n, skipped)
+			}
+		}
+	}
+	// What the indexes hold is found whatever the documents are like.
+	line, err := l.Line(t.Context(), pool, cpu.String(), "", 10)
+	if err != nil || len(line) != 6 {
+		t.Errorf("Line = %v, %v", line, err)
+	}
+	due, err := l.Due(t.Context(), lifecycle.States, at(1), ledger.Timed{}, 10)
+	if err != nil || len(due) != 6 {
+		t.Errorf("Due = %v, %v", due, err)
+	}
+	unsent, err := l.Unsent(t.Context(), ledger.Timed{}, 10)
+	if err != nil || len(unsent) != 6 {
+		t.Errorf("Unsent = %v, %v", unsent, err)
+	}
+}
+
+func tell(t *testing.T, skipped map[ledger.Doc]bool, err error) {
+	t.Helper()
+	bad, err := ledger.Skipped(err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range bad {
+		skipped[u.Doc] = true
+	}
+}

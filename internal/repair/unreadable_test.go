@@ -1,0 +1,85 @@
+package repair_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/controller"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/repair"
+)
+
+// The doctor names every document that cannot be read, and no mend touches what
+// depends on one.
+func TestUnreadableDocuments(t *testing.T) {
+	w := newWorld(t, false)
+	mem := w.ledger.(*ledger.Mem)
+	docs := map[ledger.Doc]string{
+		ledger.RecordDoc(w.key("runs")):                           "what it holds stays held",
+		ledger.RecordDoc(w.key("next")):                           "what it holds stays held",
+		{Kind: ledger.KindLease, Name: controller.ReconcileLease}: "without a lease",
+		{Kind: ledger.KindBudget, Name: parent}:                   "Nothing is submitted",
+	}
+	for d := range docs {
+		mem.Spoil(d, "it has layout 9")
+	}
+	before := w.contents()
+	found := find(w.doctor(), repair.CheckUnreadable)
+	for d, means := range docs {
+		n := 0
+		for _, f := range found {
+			if strings.Contains(f.Text, d.String()) && strings.Contains(f.Text, "layout 9") && strings.Contains(f.Means, means) && f.Level == repair.Fail && f.Do != "" {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s is reported %d times in %+v", d, n, found)
+		}
+	}
+	if len(found) != len(docs) {
+		t.Errorf("%d findings for %d documents: %+v", len(found), len(docs), found)
+	}
+	for _, rule := range []string{"hold-matches", "line-matches"} {
+		for _, f := range find(w.doctor(), rule) {
+			t.Errorf("a document that cannot be read is taken for one that is not there: %+v", f)
+		}
+	}
+	w.now = w.now.Add(time.Hour)
+	for name, m := range map[string]mend{"orphans": orphans, "lines": lines} {
+		changes, err := m(t.Context(), w.kit(true), w)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		left := map[message.Key]bool{}
+		for _, c := range changes {
+			if c.Left == "" || c.Done {
+				t.Errorf("%s: %+v", name, c)
+			}
+			left[c.Request] = true
+		}
+		if !left[w.key("runs")] || !left[w.key("next")] {
+			t.Errorf("%s says nothing of what it leaves: %+v", name, changes)
+		}
+	}
+	w.unchangedSince(before)
+	if _, err := w.kit(true).Wake(t.Context(), w.key("runs")); err == nil || !strings.Contains(err.Error(), "layout 9") {
+		t.Errorf("wake of one that cannot be read: %v", err)
+	}
+	// A resource: it and its requests are named, nothing else fails.
+	mem.Spoil(ledger.Doc{Kind: ledger.KindResource, Name: pool}, "damaged")
+	found = w.doctor()
+	n := 0
+	for _, f := range found {
+		if f.Check == repair.CheckUnreadable && f.Resource == pool && strings.Contains(f.Text, "resources/"+pool) {
+			n++
+		}
+		if strings.Contains(f.Text, "no document") {
+			t.Errorf("a resource that cannot be read counts as absent: %+v", f)
+		}
+	}
+	if n != 1 {
+		t.Errorf("the resource is reported %d times in %+v", n, found)
+	}
+}

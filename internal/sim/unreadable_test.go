@@ -1,0 +1,303 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/controller"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// listening is a world that counts what its log tells of unreadable documents.
+type listening struct {
+	*World
+	told map[string]int // by document
+}
+
+func newListening(t *testing.T) *listening {
+	w := &listening{told: map[string]int{}}
+	w.World = New(hearing{t, w.told})
+	return w
+}
+
+// hearing passes a log on, and counts in it.
+type hearing struct {
+	TB
+	told map[string]int
+}
+
+func (h hearing) Logf(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if strings.Contains(line, "event=unreadable_document") {
+		_, rest, _ := strings.Cut(line, "document=")
+		document, _, _ := strings.Cut(rest, " ")
+		h.told[document]++
+	}
+	h.TB.Logf("%s", line)
+}
+
+func (w *listening) spoil(d ledger.Doc) {
+	w.Helper()
+	w.Ledger.Spoil(d, "damaged")
+}
+
+// writes counts the commits that wrote a document.
+func (w *listening) writes(path string) (n int) {
+	w.Ledger.Each(func(p string, _ any, writes int) {
+		if p == path {
+			n = writes
+		}
+	})
+	return n
+}
+
+// A hold whose record cannot be read stays, its job goes on, and what else is on
+// the resource goes on as well: jobs end, those that wait start.
+func TestUnreadableRecordKeepsItsHold(t *testing.T) {
+	for _, state := range []vertex.JobState{vertex.JobRunning, vertex.JobSucceeded} {
+		w := newListening(t)
+		w.Ask(Job{ID: "bad", CPU: 1})
+		w.Ask(Job{ID: "good", CPU: 3})
+		w.Ask(Job{ID: "next", CPU: 3})
+		w.Expect("next", lifecycle.Waiting, "queued")
+		bad := w.Record("bad")
+		w.spoil(ledger.RecordDoc(bad.Key))
+		before := w.writes("records/" + string(bad.Key))
+		w.Vertex.SetJob(bad.Reservation.Job, state)
+		w.Vertex.SetJob(w.JobOf("good"), vertex.JobSucceeded)
+		for range 3 {
+			w.After(time.Minute)
+		}
+		w.Expect("good", lifecycle.Succeeded, "reserved", "submitted", "succeeded")
+		w.Expect("next", lifecycle.Submitted, "queued", "reserved", "submitted")
+		if _, held := w.Document().Holds[bad.Key]; !held {
+			t.Errorf("%s: the hold was freed", state)
+		}
+		for _, j := range w.Vertex.Jobs() {
+			if j.Name == bad.Reservation.Job && j.State != state {
+				t.Errorf("its job, which was %s, is %s", state, j.State)
+			}
+		}
+		if n := w.writes("records/" + string(bad.Key)); n != before {
+			t.Errorf("the record was written %d times more", n-before)
+		}
+		if n := w.told["requests/"+string(bad.Key)]; state == vertex.JobSucceeded && n != 1 {
+			t.Errorf("the log told of it %d times, want once", n) // while its job is listed nobody needs to read it
+		}
+		w.Ledger.Heal(ledger.RecordDoc(bad.Key))
+		w.Vertex.SetJob(bad.Reservation.Job, vertex.JobSucceeded)
+		for range 2 {
+			w.After(10 * time.Minute)
+		}
+		if got := w.State("bad"); got != lifecycle.Succeeded {
+			t.Errorf("once it can be read again it is %s", got)
+		}
+		w.CheckHolds()
+	}
+}
+
+// A live job under the label of a request that cannot be read is no stray, named
+// by the hold or not.
+func TestUnreadableRecordIsNoStray(t *testing.T) {
+	w := newListening(t)
+	w.Ask(Job{ID: "bad", CPU: 1})
+	bad := w.Record("bad")
+	second, err := w.Vertex.Create(context.Background(), Parent, likeItsJob(t, bad))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.spoil(ledger.RecordDoc(bad.Key))
+	w.After(time.Minute)
+	if n := w.Vertex.Calls()["cancel"]; n != 0 {
+		t.Errorf("%d jobs were cancelled", n)
+	}
+	// Both take machines: the hold's one, and one that counts as foreign.
+	if use := w.Document().Use()[CPU]; use != 2 {
+		t.Errorf("%d replicas are in use, want 2 (second job %s)", use, second.Name)
+	}
+}
+
+// likeItsJob is a job such as a late create of a record's run would make.
+func likeItsJob(t *testing.T, r *ledger.Record) *aiplatformpb.CustomJob {
+	job, err := message.ParseJob([]byte(r.Spec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	job.JobSpec.PersistentResourceId = "pool"
+	job.Labels = map[string]string{vertex.LabelRun: r.Run, vertex.LabelRequest: string(r.Key), vertex.LabelDeployment: "default"}
+	return job
+}
+
+// A waiting request that cannot be read stays in line and nobody waits for it; it
+// takes its place again once it can be read.
+func TestUnreadableWaiterIsPassed(t *testing.T) {
+	w := newListening(t)
+	w.Ask(Job{ID: "runs", CPU: 4})
+	for i := range 3 {
+		w.Ask(Job{ID: fmt.Sprintf("bad%d", i), CPU: 4})
+	}
+	w.Ask(Job{ID: "next", CPU: 2})
+	for i := range 3 {
+		w.spoil(ledger.RecordDoc(w.Record(fmt.Sprintf("bad%d", i)).Key))
+	}
+	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	w.Expect("next", lifecycle.Submitted, "queued", "reserved", "submitted")
+	// A request that comes now does not wait for them either, and a pass has nothing
+	// to wait for.
+	w.Ask(Job{ID: "later", CPU: 2})
+	w.Expect("later", lifecycle.Submitted, "reserved", "submitted")
+	began := w.Now
+	w.After(0)
+	if w.Now != began {
+		t.Errorf("the pass went on for %v", w.Now.Sub(began))
+	}
+	if n := w.Document().Lines[CPU.String()].Count; n != 3 {
+		t.Errorf("the line counts %d, want the 3 that cannot be read", n)
+	}
+	for i := range 3 {
+		w.Ledger.Heal(ledger.RecordDoc(w.Record(fmt.Sprintf("bad%d", i)).Key))
+	}
+	w.Vertex.SetJob(w.JobOf("next"), vertex.JobSucceeded)
+	w.Vertex.SetJob(w.JobOf("later"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	w.Expect("bad0", lifecycle.Submitted, "queued", "reserved", "submitted")
+	w.Expect("bad1", lifecycle.Waiting, "queued")
+	if skipped := w.Document().Skipped; len(skipped) != 0 {
+		t.Errorf("%v are still skipped", skipped)
+	}
+}
+
+// A resource whose document cannot be read is left alone: requests for it come
+// again, and the other resources are looked after.
+func TestUnreadableResource(t *testing.T) {
+	w := newListening(t)
+	const other = Parent + "/persistentResources/other"
+	w.Vertex.SetResource(other, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(1)}})
+	w.Ask(Job{ID: "a", CPU: 1})
+	w.Ask(Job{ID: "b", CPU: 1, Resource: "other"})
+	w.Ask(Job{ID: "c", CPU: 1, Resource: "other"})
+	doc := ledger.Doc{Kind: ledger.KindResource, Name: Resource}
+	w.spoil(doc)
+	before := w.writes("resources/" + Resource)
+	for range 2 {
+		_, err := w.Try(Job{ID: "d", CPU: 1}.Body())
+		if bad := (*ledger.UnreadableError)(nil); !errors.As(err, &bad) || bad.Doc != doc {
+			t.Fatalf("a request for it: %v", err)
+		}
+	}
+	if w.State("d") != lifecycle.None {
+		t.Errorf("the request is %s", w.State("d"))
+	}
+	w.Vertex.SetJob(w.JobOf("b"), vertex.JobSucceeded)
+	report, err := w.Controller.Reconcile(context.Background(), "tick", time.Second)
+	if err != nil || report.Unreadable != 1 {
+		t.Errorf("pass: %+v, %v", report, err)
+	}
+	if got := w.State("c"); got != lifecycle.Submitted {
+		t.Errorf("on the other resource c is %s", got)
+	}
+	if n := w.writes("resources/" + Resource); n != before {
+		t.Errorf("the document was written %d times more", n-before)
+	}
+	if n := w.told[doc.String()]; n != 1 {
+		t.Errorf("the log told of it %d times, want once", n)
+	}
+}
+
+// A lease that cannot be read stops nobody, and a budget only its region's
+// submissions.
+func TestUnreadableLeaseAndBudget(t *testing.T) {
+	w := newListening(t)
+	w.Config.Submissions = 1
+	w.Controller = w.Instance(w.Config)
+	w.Ask(Job{ID: "a", CPU: 1})
+	w.After(time.Minute)
+	lease := ledger.Doc{Kind: ledger.KindLease, Name: controller.ReconcileLease}
+	budget := ledger.Doc{Kind: ledger.KindBudget, Name: Parent}
+	w.spoil(lease)
+	w.spoil(budget)
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
+	report, err := w.Controller.Reconcile(context.Background(), "tick", time.Second)
+	if err != nil || report.Skipped || report.Passes == 0 {
+		t.Fatalf("pass without a lease that can be read: %+v, %v", report, err)
+	}
+	w.Expect("a", lifecycle.Running, "reserved", "submitted", "started")
+	for i := range 4 { // more than any token that is left
+		w.Ask(Job{ID: fmt.Sprint("b", i), GPU: 1})
+	}
+	w.After(time.Minute)
+	pending := 0
+	for i := range 4 {
+		if w.State(fmt.Sprint("b", i)) == lifecycle.Reserved {
+			pending++
+		}
+	}
+	if pending == 0 {
+		t.Error("without a budget that can be read everything was submitted")
+	}
+	if w.told[lease.String()] != 1 || w.told[budget.String()] != 1 {
+		t.Errorf("the log told of %v, want lease and budget once each", w.told)
+	}
+	w.Ledger.Heal(lease)
+	w.Ledger.Heal(budget)
+	for range 10 {
+		w.After(time.Minute)
+	}
+	for i := range 4 {
+		if got := w.State(fmt.Sprint("b", i)); got != lifecycle.Submitted {
+			t.Errorf("b%d is %s once the budget can be read again", i, got)
+		}
+	}
+}
+
+// Records that cannot be read stay among those that are due and unsent: however
+// many they are, the others get their turn.
+func TestUnreadableRecordsDoNotBlockTimers(t *testing.T) {
+	w := newListening(t)
+	w.SetPools(vertex.Running, cpus(1000))
+	w.Vertex.Fault = func(op, _ string) vertex.Fault {
+		if op == "create" {
+			return vertex.FailBefore
+		}
+		return vertex.NoFault
+	}
+	w.Config.Submissions = 10_000
+	w.Controller = w.Instance(w.Config)
+	const n = 450
+	for i := range n {
+		w.Ask(Job{ID: fmt.Sprintf("bad%03d", i), CPU: 1})
+	}
+	w.Ask(Job{ID: "good", CPU: 1})
+	for i := range n {
+		if r := w.Record(fmt.Sprintf("bad%03d", i)); r.State != lifecycle.Submitting {
+			t.Fatalf("%s is %s", r.ID, r.State)
+		} else {
+			w.spoil(ledger.RecordDoc(r.Key))
+		}
+	}
+	w.Now = w.Now.Add(5 * time.Minute)
+	w.Vertex.Fault = func(string, string) vertex.Fault { return vertex.NoFault }
+	passes := 0
+	for ; passes < 4 && w.State("good") == lifecycle.Submitting; passes++ {
+		w.After(0)
+	}
+	if got := w.State("good"); got != lifecycle.Submitted {
+		t.Errorf("after %d passes good is %s", passes, got)
+	}
+	before := w.Ledger.Stats()
+	w.After(time.Second)
+	if read := w.Ledger.Stats().DocsRead - before.DocsRead; read > 20 {
+		t.Errorf("the next pass read %d documents again", read)
+	}
+}
