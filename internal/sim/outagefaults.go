@@ -218,12 +218,12 @@ func (l struckLedger) Line(ctx context.Context, resource, shape, after string, l
 	return queried(l, ctx, func() ([]ledger.Head, error) { return l.mem.Line(ctx, resource, shape, after, limit) })
 }
 
-func (l struckLedger) Due(ctx context.Context, now time.Time, limit int) ([]message.Key, error) {
-	return queried(l, ctx, func() ([]message.Key, error) { return l.mem.Due(ctx, now, limit) })
+func (l struckLedger) Due(ctx context.Context, states []lifecycle.State, now time.Time, after ledger.Timed, limit int) ([]ledger.Timed, error) {
+	return queried(l, ctx, func() ([]ledger.Timed, error) { return l.mem.Due(ctx, states, now, after, limit) })
 }
 
-func (l struckLedger) Unsent(ctx context.Context, limit int) ([]message.Key, error) {
-	return queried(l, ctx, func() ([]message.Key, error) { return l.mem.Unsent(ctx, limit) })
+func (l struckLedger) Unsent(ctx context.Context, after ledger.Timed, limit int) ([]ledger.Timed, error) {
+	return queried(l, ctx, func() ([]ledger.Timed, error) { return l.mem.Unsent(ctx, after, limit) })
 }
 
 func (l struckLedger) InState(ctx context.Context, resource string, state lifecycle.State, after string, limit int) ([]*ledger.Record, error) {

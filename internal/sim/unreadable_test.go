@@ -26,17 +26,17 @@ type listening struct {
 
 func newListening(t *testing.T) *listening {
 	w := &listening{told: map[string]int{}}
-	w.World = New(hearing{t, w.told})
+	w.World = New(overheard{t, w.told})
 	return w
 }
 
-// hearing passes a log on, and counts in it.
-type hearing struct {
+// overheard passes a log on, and counts in it.
+type overheard struct {
 	TB
 	told map[string]int
 }
 
-func (h hearing) Logf(format string, args ...any) {
+func (h overheard) Logf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if strings.Contains(line, "event=unreadable_document") {
 		_, rest, _ := strings.Cut(line, "document=")
