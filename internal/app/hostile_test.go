@@ -342,6 +342,7 @@ func (h hostile) run(t *testing.T) (got string) {
 		ways = forms[:1]
 	}
 	owned := false // the message makes a request of its own
+	ended := false // and that is refused at once: whoever sends it again is told so
 	answered := 0
 	for i, f := range ways {
 		body := h.body
@@ -354,6 +355,11 @@ func (h hostile) run(t *testing.T) (got string) {
 		if i == 0 {
 			got = told(answer.Code, events)
 			owned = answer.Code == http.StatusOK && len(events) > 0 && events[0].Type != message.Refused
+			ended = owned && events[len(events)-1].Type.Terminal()
+		} else if again := told(answer.Code, events); ended {
+			if len(events) != 1 || events[0].Type != message.Duplicate || events[0].State != string(lifecycle.Rejected) {
+				t.Errorf("as %s: %s, want the answer that the request has ended", f.name, again)
+			}
 		} else if again := told(answer.Code, events); owned && again != "nothing\n" || !owned && again != got {
 			t.Errorf("as %s: %s, by push: %s", f.name, again, got)
 		}
@@ -405,7 +411,7 @@ func (h hostile) checkOwned(w *den, before ledger.Dump, created []*aiplatformpb.
 		old[r.Key] = r
 	}
 	var fresh []*ledger.Record
-	for _, r := range w.Ledger.Records() {
+	for _, r := range w.requests().Records {
 		if old[r.Key] == nil {
 			fresh = append(fresh, r)
 		} else if diff := cmp.Diff(old[r.Key], r); diff != "" {
