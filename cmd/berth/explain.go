@@ -105,7 +105,7 @@ func reasons(w io.Writer, o message.Outcome) {
 	if o.Reason != nil && o.Reason.Mend != "" && !edited(o) {
 		say(w, "  %s", o.Reason.Mend)
 	}
-	fit(w, o.Fit)
+	fit(w, o.Fit, o.Verdict == string(admission.Wait))
 }
 
 // edited says whether the arithmetic lists the edits that the mend repeats.

@@ -8,8 +8,9 @@ import (
 )
 
 // fit writes the arithmetic per shape, what differs from the pools where no
-// pool has a shape, and the smallest edits that would fit.
-func fit(w io.Writer, findings []capacity.Finding) {
+// pool has a shape, and the smallest edits that would fit. waits says that the
+// job waits for another reason than the machines where there is room for it.
+func fit(w io.Writer, findings []capacity.Finding, waits bool) {
 	if len(findings) == 0 {
 		return
 	}
@@ -20,7 +21,7 @@ func fit(w io.Writer, findings []capacity.Finding) {
 		if pools == "" {
 			pools = "none"
 		}
-		t.row(f.Shape, f.Asked, f.Limit, f.Taken, max(0, f.Limit-f.Taken), f.Short, pools, fitWord(f))
+		t.row(f.Shape, f.Asked, f.Limit, f.Taken, max(0, f.Limit-f.Taken), f.Short, pools, fitWord(f, waits))
 	}
 	t.end()
 	for _, f := range findings {
@@ -52,8 +53,10 @@ func fit(w io.Writer, findings []capacity.Finding) {
 	}
 }
 
-func fitWord(f capacity.Finding) string {
+func fitWord(f capacity.Finding, waits bool) string {
 	switch {
+	case f.Verdict == capacity.Fits && waits:
+		return "has room, but waits"
 	case f.Verdict == capacity.Fits && f.ScaleUp:
 		return "fits after scaling up"
 	case f.Verdict == capacity.Fits:

@@ -39,7 +39,11 @@ func (c *queueCmd) Run(g *globals) error {
 			say(g.out, "%s", w.Resource)
 			t = newTable(g.out, "  #", "REQUEST", "PRIORITY", "ASKED", "WAITED", "REASON")
 		}
-		t.row(fmt.Sprint("  ", w.Position), w.ID, w.Priority, asked(w.Ask), spanOf(w.Waited), why(w))
+		position := fmt.Sprint("  ", w.Position)
+		if w.Parked {
+			position = "  parked"
+		}
+		t.row(position, w.ID, w.Priority, asked(w.Ask), spanOf(w.Waited), why(w))
 	}
 	if len(all.Waiting) > 0 {
 		t.end()

@@ -35,7 +35,7 @@ func (c *showCmd) Run(g *globals) error {
 	}
 	head(g.out, r)
 	if r.State == lifecycle.Waiting || r.State == lifecycle.Rejected {
-		fit(g.out, r.Fit)
+		fit(g.out, r.Fit, r.Verdict == admission.Wait)
 	}
 	history(g.out, r.Events)
 	if len(r.Warnings) > 0 {

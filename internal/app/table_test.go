@@ -170,11 +170,12 @@ func TestTable(t *testing.T) {
 			w.Vertex.SetJob(w.JobOf("first"), vertex.JobSucceeded)
 			w.After(time.Minute)
 		}), lifecycle.Submitted, []string{"queued", "reserved", "submitted"}},
+		"WAITING/REASON_CHANGED": {do(waiting, noCPU, pass(time.Minute)), lifecycle.Waiting, []string{"queued", "queued"}},
 		"WAITING/REFUSED": {do(waiting, noCPU, pass(time.Minute), pass(23*time.Hour), func(w *sim.World) {
 			if w.State("a") != lifecycle.Waiting {
 				w.Errorf("refused after 23 hours of contradiction; the regret is 24")
 			}
-		}, pass(time.Hour), pass(6*time.Minute)), lifecycle.Rejected, []string{"queued", "rejected"}},
+		}, pass(time.Hour), pass(6*time.Minute)), lifecycle.Rejected, []string{"queued", "queued", "rejected"}},
 		"WAITING/TIMED_OUT":    {do(waiting, pass(7*day+time.Hour)), lifecycle.Expired, []string{"queued", "expired"}},
 		"WAITING/CANCEL_ASKED": {do(waiting, cancel), lifecycle.Cancelled, []string{"queued", "cancelled"}},
 

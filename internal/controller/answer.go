@@ -157,6 +157,9 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	draft.Order = ledger.OrderKey(draft.Priority, now, draft.Key)
 	ahead := res.Ahead(draft)
 	decision := admission.Decide(Snapshot(now, res, ahead), Ask(draft), c.cfg.Policy)
+	if res.State == ledger.Absent {
+		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
+	}
 	o.Verdict, o.Reason, o.Fit, o.ScaleUp, o.Ahead = string(decision.Verdict), decision.Reason, decision.Fit, decision.ScaleUp, &ahead
 	if !res.SeenAt.IsZero() {
 		seenAt := res.SeenAt

@@ -208,7 +208,9 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	}
 	rec.Ahead = res.Ahead(rec)
 	d := admission.Decide(Snapshot(tx.Now(), res, rec.Ahead), Ask(rec), c.cfg.Policy)
-	rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp
+	if rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp; res.State == ledger.Absent {
+		rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
+	}
 	if _, left := res.Holds[rec.Key]; left && d.Verdict == admission.Admit {
 		// A hold of an earlier run that no move has left. Its job may be live, and a
 		// second hold under the key would take the place of the first.
@@ -237,10 +239,14 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 			c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Deferred}, d.Reason)
 		case aside && !rec.Aside:
 			res.Leave(rec)
-			rec.Aside, rec.Why = true, d.Reason
+			rec.Aside = true
+			c.waitsOn(tx, res, rec, d.Reason)
 		case !aside && rec.Aside: // back in line, at its old place
-			rec.Aside, rec.Why = false, d.Reason
+			rec.Aside = false
 			res.Join(rec)
+			c.waitsOn(tx, res, rec, d.Reason)
+		default:
+			c.waitsOn(tx, res, rec, d.Reason)
 		}
 		res.HasParked = res.HasParked || aside
 		if !d.Contradicted {

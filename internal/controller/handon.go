@@ -179,10 +179,10 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 			}
 			before := *rec
 			c.place(tx, res, rec)
-			if rec.State != lifecycle.Waiting {
+			if rec.Sequence != before.Sequence {
 				moved = append(moved, rec)
 			}
-			if rec.State != lifecycle.Waiting || rec.Aside != before.Aside || !rec.ContradictedSince.Equal(before.ContradictedSince) {
+			if rec.State != lifecycle.Waiting || rec.Sequence != before.Sequence || rec.Aside != before.Aside || !rec.ContradictedSince.Equal(before.ContradictedSince) {
 				tx.PutRecord(rec)
 			}
 		}

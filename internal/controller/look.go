@@ -25,6 +25,12 @@ type view struct {
 // onto writes the view into the resource document, but for the jobs.
 func (v view) onto(res *ledger.Resource) {
 	res.SeenAt = v.at
+	before := res.State
+	defer func() {
+		if before != "" && condition(before) != condition(res.State) {
+			res.Notice = &ledger.Notice{} // from the first request on, also if another notice is under way
+		}
+	}()
 	if v.absent {
 		// Pools and create time stay, to be shown and to tell a resource made
 		// anew from this one.

@@ -45,7 +45,8 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 	if res == nil && (row.Capacity != lifecycle.Keep || before.State != next.State && (shown(before.State) || shown(next.State))) {
 		panic(fmt.Sprintf("controller: %s in %q needs the resource document", w.Event, before.State))
 	}
-	if before.State == lifecycle.Waiting {
+	left, joined := before.State == lifecycle.Waiting, next.State == lifecycle.Waiting
+	if left && !joined {
 		res.Leave(rec)
 	}
 	if before.Run != "" && next.Run != before.Run {
@@ -65,10 +66,12 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 	if pending := next.State == lifecycle.Reserved; pending || before.State == lifecycle.Reserved {
 		res.Turn(rec.Key, pending, now.Add(c.cfg.StartWithin+rec.Timeout))
 	}
-	if next.State == lifecycle.Waiting {
+	if joined && !left {
 		res.Join(rec)
 	}
-	stamp(rec, now)
+	if next.State != before.State {
+		stamp(rec, now)
+	}
 	rec.WakeAt = c.wakeAt(rec, now)
 	if row.Letter != "" {
 		rec.Write(outcome(rec, words[row.Letter], res), now)

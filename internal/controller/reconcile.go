@@ -260,6 +260,7 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 				if !s.older {
 					errs = append(errs, c.learn(ctx, s, r), c.sample(ctx, s.res, int(c.passes.Load())))
 				}
+				errs = append(errs, c.notify(ctx, s.res, r))
 				if r.Learned == learned {
 					after = s.res // nothing has moved since
 				}

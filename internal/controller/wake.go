@@ -259,8 +259,9 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 	switch rec.State {
 	case lifecycle.Waiting:
 		if now.Before(rec.Times.Received.Add(rec.MaxWait)) {
+			told := rec.Sequence
 			c.place(tx, res, rec)
-			return rec.State != lifecycle.Waiting
+			return rec.State != lifecycle.Waiting || rec.Sequence != told
 		}
 		w = lifecycle.What{Event: lifecycle.TimedOut}
 		why = waitedTooLong(rec)

@@ -64,6 +64,7 @@ func (c copier) resource(r *Resource) *Resource {
 	n.Suspected = dict(c, r.Suspected, nil)
 	n.Overdrawn = dict(c, r.Overdrawn, nil)
 	n.Tokens.Until = c.time(r.Tokens.Until)
+	n.Notice = pointer(r.Notice, nil)
 	n.NotBefore, n.AcceptedAt = c.time(r.NotBefore), c.time(r.AcceptedAt)
 	n.Skipped = dict(c, r.Skipped, nil)
 	n.Recheck = dict(c, r.Recheck, nil)

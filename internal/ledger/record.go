@@ -67,6 +67,8 @@ type Record struct {
 	Cancels []string `json:"cancels,omitempty"`
 	// Why is the reason for the present state; it goes into the next events.
 	Why *message.Problem `json:"why,omitempty"`
+	// Retold counts the events that told a waiting request of another reason.
+	Retold int `json:"retold,omitempty"`
 	// Fit, ScaleUp and Ahead are what the last decision found.
 	Fit     []capacity.Finding `json:"fit,omitempty"`
 	ScaleUp bool               `json:"scaleUp,omitempty"`

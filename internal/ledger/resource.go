@@ -49,6 +49,10 @@ type Resource struct {
 	// Tokens are submissions that may be made without asking the [Budget].
 	Tokens Tokens `json:"tokens,omitzero"`
 
+	// Notice is set while waiting requests have to be told that the resource has
+	// been deleted or is in error, or no longer is.
+	Notice *Notice `json:"notice,omitempty"`
+
 	// NotBefore stops admissions for a while after Vertex AI declined a job.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	Declines  int       `json:"declines,omitempty"` // in a row
@@ -77,6 +81,12 @@ type Resource struct {
 	// Version counts the moves that queue, unqueue, take or give. A query result
 	// is complete only if the version read before it still stands.
 	Version int64 `json:"version"`
+}
+
+// A Notice is how far the waiting requests of a resource have been told of its
+// state: those up to an order key have.
+type Notice struct {
+	After string `json:"after,omitempty"`
 }
 
 // Absent is the State of a resource that Vertex AI does not know (any more).

@@ -33,6 +33,7 @@
 //
 //	WAITING
 //	  ADMITTED             -> RESERVED   take       "reserved"
+//	  REASON_CHANGED       -> WAITING               "queued"
 //	  REFUSED              -> REJECTED              "rejected"
 //	  TIMED_OUT            -> EXPIRED               "expired"
 //	  CANCEL_ASKED         -> CANCELLED             "cancelled"

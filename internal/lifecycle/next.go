@@ -144,6 +144,10 @@ func guard(r Reservation, w What) (string, Effect) {
 		if r.State == Waiting {
 			return "", AlreadySo
 		}
+	case ReasonChanged:
+		if r.State != Waiting {
+			return "", AlreadySo // it waits no longer
+		}
 	case TimedOut:
 		if r.State.Holds() {
 			return "", AlreadySo

@@ -57,21 +57,22 @@ func (s State) Terminal() bool {
 type Event string
 
 const (
-	Admitted    Event = "ADMITTED"     // the decision took the replicas
-	Deferred    Event = "DEFERRED"     // the decision put it in line
-	Refused     Event = "REFUSED"      // it can never run
-	TimedOut    Event = "TIMED_OUT"    // waited longer than its longest wait
-	CancelAsked Event = "CANCEL_ASKED" // somebody wants it gone
-	Leased      Event = "LEASED"       // an attempt may submit until a stated time
-	Withdrawn   Event = "WITHDRAWN"    // its pool was lost before submission
-	Retaken     Event = "RETAKEN"      // a later attempt took over an expired lease
-	Accepted    Event = "ACCEPTED"     // Vertex AI has a job under this run's label
-	Declined    Event = "DECLINED"     // Vertex AI certainly did not create the job
-	GivenUp     Event = "GIVEN_UP"     // nothing found under the label for the settle time: there is no job of this run
-	Overdue     Event = "OVERDUE"      // submitted, but not seen running in time
-	Started     Event = "STARTED"      // seen RUNNING
-	Ended       Event = "ENDED"        // the job is in a terminal state
-	Gone        Event = "GONE"         // Get answers NOT_FOUND; absence from a list proves nothing
+	Admitted      Event = "ADMITTED"       // the decision took the replicas
+	Deferred      Event = "DEFERRED"       // the decision put it in line
+	ReasonChanged Event = "REASON_CHANGED" // it waits on, for another reason
+	Refused       Event = "REFUSED"        // it can never run
+	TimedOut      Event = "TIMED_OUT"      // waited longer than its longest wait
+	CancelAsked   Event = "CANCEL_ASKED"   // somebody wants it gone
+	Leased        Event = "LEASED"         // an attempt may submit until a stated time
+	Withdrawn     Event = "WITHDRAWN"      // its pool was lost before submission
+	Retaken       Event = "RETAKEN"        // a later attempt took over an expired lease
+	Accepted      Event = "ACCEPTED"       // Vertex AI has a job under this run's label
+	Declined      Event = "DECLINED"       // Vertex AI certainly did not create the job
+	GivenUp       Event = "GIVEN_UP"       // nothing found under the label for the settle time: there is no job of this run
+	Overdue       Event = "OVERDUE"        // submitted, but not seen running in time
+	Started       Event = "STARTED"        // seen RUNNING
+	Ended         Event = "ENDED"          // the job is in a terminal state
+	Gone          Event = "GONE"           // Get answers NOT_FOUND; absence from a list proves nothing
 )
 
 // A Decline says why Vertex AI did not create a job.

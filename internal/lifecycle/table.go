@@ -30,6 +30,7 @@ var Table = []Row{
 	{None, CancelAsked, "", Cancelled, Keep, "cancelled"},
 
 	{Waiting, Admitted, "", Reserved, Take, "reserved"},
+	{Waiting, ReasonChanged, "", Waiting, Keep, "queued"},
 	{Waiting, Refused, "", Rejected, Keep, "rejected"},
 	{Waiting, TimedOut, "", Expired, Keep, "expired"},
 	{Waiting, CancelAsked, "", Cancelled, Keep, "cancelled"},

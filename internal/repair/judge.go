@@ -228,6 +228,9 @@ func (j *judge) letters() {
 
 func (j *judge) use() {
 	for _, res := range j.Resources {
+		if res.State == ledger.Absent {
+			continue // its machines went with it: none is in use, and none too many
+		}
 		over := capacity.Overdrawn(res.Pools, res.Use())
 		for _, s := range slices.SortedFunc(maps.Keys(over), capacity.Shape.Compare) {
 			j.add(Finding{Level: Warn, Resource: res.Name, This: s.String(),

@@ -67,7 +67,7 @@ func TestParkedDoesNotPassTheLine(t *testing.T) {
 	w.SetPools(vertex.Running, cpus(4), gpus(3))
 	ticks(w, 12)
 	for i, id := range gangs {
-		w.Expect(id, lifecycle.Waiting, "queued")
+		w.Expect(id, lifecycle.Waiting, "queued", "queued") // it is told that it is in line now
 		if rec := w.Record(id); rec.Aside || rec.Why.Code != message.Behind || rec.Ahead != i+1 {
 			t.Errorf("%s: parked %v, reason %v, %d ahead; want it in line behind %d", id, rec.Aside, rec.Why, rec.Ahead, i+1)
 		}
@@ -78,7 +78,7 @@ func TestParkedDoesNotPassTheLine(t *testing.T) {
 	w.Vertex.SetJob(w.JobOf("wide"), vertex.JobSucceeded)
 	ticks(w, 1)
 	for _, id := range gangs {
-		w.Expect(id, lifecycle.Submitted, "queued", "reserved", "submitted")
+		w.Expect(id, lifecycle.Submitted, "queued", "queued", "reserved", "submitted")
 	}
 }
 
@@ -97,7 +97,7 @@ func TestParkedKeepsItsPlace(t *testing.T) {
 	ticks(w, 8)
 	w.Vertex.SetJob(w.JobOf("busy"), vertex.JobSucceeded)
 	ticks(w, 1)
-	w.Expect("gang", lifecycle.Submitted, "queued", "reserved", "submitted")
+	w.Expect("gang", lifecycle.Submitted, "queued", "queued", "reserved", "submitted")
 	w.Expect("later", lifecycle.Waiting, "queued")
 }
 

@@ -332,15 +332,15 @@ func TestRaceResourceMadeAnew(t *testing.T) {
 	w.Vertex.SetResource(Resource, vertex.Resource{})
 	w.Ask(one)
 	w.After(time.Minute)
-	w.Expect("a", lifecycle.Waiting, "queued")
+	w.Expect("a", lifecycle.Waiting, "queued", "queued") // it is gone
 	w.Expect("w", lifecycle.Submitted, "reserved", "submitted")
 	w.Vertex.SetResource(Resource, vertex.Resource{State: vertex.Running, CreateTime: w.Now, Pools: []capacity.Pool{{ID: "new", Shape: CPU, Count: 4}}})
 	w.After(time.Minute)
-	w.Expect("a", lifecycle.Waiting, "queued") // the old job is still live
+	w.Expect("a", lifecycle.Waiting, "queued", "queued", "queued") // the old job is still live
 	w.Vertex.SetJob(w.JobOf("w"), vertex.JobCancelled)
 	w.After(time.Minute)
 	w.Expect("w", lifecycle.Cancelled, "reserved", "submitted", "cancelled")
-	w.Expect("a", lifecycle.Submitted, "queued", "reserved", "submitted")
+	w.Expect("a", lifecycle.Submitted, "queued", "queued", "queued", "reserved", "submitted")
 }
 
 // Instances' own clocks are 90 seconds off. Neither does one that is ahead take

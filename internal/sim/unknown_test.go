@@ -46,7 +46,7 @@ func TestDiskTypeNotSet(t *testing.T) {
 					w.Expect("a", lifecycle.Rejected, "rejected")
 					why := w.Record("a").Why
 					if why.Code != message.SpecMismatch || !strings.Contains(why.Detail, "sets no diskSpec.bootDiskType, for which this deployment takes "+setting+".") ||
-						why.Mend != "To fit: set workerPoolSpecs[0].diskSpec.bootDiskType to "+pool+"." {
+						why.Mend != "To fit: set job.jobSpec.workerPoolSpecs[0].diskSpec.bootDiskType to "+pool+"." {
 						t.Errorf("it is refused because: %v", why)
 					}
 					f := w.Record("a").Fit[0]

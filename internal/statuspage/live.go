@@ -15,6 +15,9 @@ import (
 // live decides a waiting record as the controller would now.
 func (d *door) live(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int) Live {
 	decision := admission.Decide(controller.Snapshot(now, res, ahead), controller.Ask(rec), d.info.Policy)
+	if res.State == ledger.Absent {
+		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
+	}
 	return Live{
 		Verdict: decision.Verdict, Reason: decision.Reason, Fit: decision.Fit, ScaleUp: decision.ScaleUp,
 		Ahead: &ahead, ViewTime: res.SeenAt, ContradictedSince: rec.ContradictedSince,

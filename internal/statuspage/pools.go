@@ -151,6 +151,10 @@ func (d *door) show(res *ledger.Resource, now time.Time) Resource {
 		s.NotBefore = res.NotBefore
 	}
 	for _, p := range res.Pools {
+		if res.State == ledger.Absent {
+			s.Pools = append(s.Pools, Pool{capacity.Pool{ID: p.ID, Shape: p.Shape}, 0})
+			continue // its machines went with it
+		}
 		s.Pools = append(s.Pools, Pool{p, p.Limit()})
 	}
 	return s
@@ -166,14 +170,21 @@ func shapes(res *ledger.Resource) []Shape {
 	for _, f := range res.Foreign {
 		foreign.Add(f.Ask)
 	}
-	limits, use := capacity.Limits(res.Pools), res.Use()
-	over := capacity.Overdrawn(res.Pools, use)
+	pools := res.Pools
+	if res.State == ledger.Absent {
+		pools = nil // as last seen: there are no machines now
+	}
+	limits, use := capacity.Limits(pools), res.Use()
+	over := capacity.Overdrawn(pools, use)
 	all := map[capacity.Shape]bool{}
 	for s := range limits {
 		all[s] = true
 	}
 	for s := range use {
 		all[s] = true
+	}
+	for _, p := range res.Pools {
+		all[p.Shape.Normal()] = true
 	}
 	for text := range res.Lines {
 		if s, err := capacity.ParseShape(text); err == nil {

@@ -56,9 +56,6 @@ func (d *door) queue(r *http.Request) (any, error) {
 	}
 	q := Queue{AsOf: now, Waiting: []Waiter{}, Unreadable: bad}
 	for _, res := range docs {
-		if len(res.Lines) == 0 {
-			continue
-		}
 		c := cursor{Resource: res.Name}
 		if res.Name == from.Resource {
 			c = from
@@ -94,7 +91,12 @@ func (q *Queue) add(d *door, c *cursor, res *ledger.Resource, rec *ledger.Record
 	if _, held := res.Holds[rec.Key]; held {
 		return // admitted between the query and the read of its resource
 	}
-	c.Position++
+	// A parked request stands in no line, so it has no position there.
+	position := 0
+	if !rec.Aside {
+		c.Position++
+		position = c.Position
+	}
 	if c.Lines == nil {
 		c.Lines = map[string]int{}
 	}
@@ -109,7 +111,7 @@ func (q *Queue) add(d *door, c *cursor, res *ledger.Resource, rec *ledger.Record
 		return // it has its place before those that are shown
 	}
 	q.Waiting = append(q.Waiting, Waiter{
-		Position: c.Position, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Resource: res.Name,
+		Position: position, Parked: rec.Aside, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Resource: res.Name,
 		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask,
 		Since: rec.Times.Queued, Waited: since(rec.Times.Queued, q.AsOf), Until: rec.WakeAt,
 		Live: d.live(q.AsOf, res, rec, ahead),

@@ -125,7 +125,8 @@ type Resource struct {
 	Declines   int              `json:"declines,omitempty"` // by Vertex AI, in a row
 }
 
-// A Pool is one resource pool.
+// A Pool is one resource pool. Of a resource that is absent it is what was there
+// when it was last seen: a limit of 0 says that there is nothing now.
 type Pool struct {
 	capacity.Pool
 	Limit capacity.Replicas `json:"limit"` // machines, or the autoscaling maximum
@@ -157,7 +158,8 @@ type Queue struct {
 
 // A Waiter is one waiting request.
 type Waiter struct {
-	Position    int          `json:"position"` // among all that wait for the resource, from 1
+	Position    int          `json:"position"`         // among all that stand in line for the resource, from 1; 0 for one that is parked
+	Parked      bool         `json:"parked,omitempty"` // the pools as they are can never take it, so it stands in no line
 	ID          string       `json:"id"`
 	Kind        message.Kind `json:"kind"`
 	Tenant      string       `json:"tenant"`

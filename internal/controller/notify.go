@@ -1,0 +1,126 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// A waiting request is told of a new reason by another queued event. What counts
+// as new is the reason's code: numbers that change are no news, and are shown by
+// Status as they are at the moment.
+
+// maxRetold bounds such events per request: a resource that comes and goes must
+// not make a story without end. Beyond it the reason is only stored.
+const maxRetold = 20
+
+// waitsOn notes why a waiting request goes on waiting, and tells of it if the
+// reason is another. A pause after a decline and a view that is too old pass by
+// themselves within minutes; they do not replace a reason that says more.
+func (c *Controller) waitsOn(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, why *message.Problem) {
+	old := code(rec.Why)
+	switch {
+	case why == nil || old == string(why.Code):
+	case old != "" && (why.Code == message.BackingOff || why.Code == message.ViewTooOld):
+	case rec.Retold >= maxRetold:
+		rec.Why = why
+	default:
+		rec.Retold++
+		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.ReasonChanged}, why)
+	}
+}
+
+// condition is the part of a resource's state of which all that wait are told:
+// that it is gone or broken. A reboot or an update is over in minutes; who is
+// decided meanwhile is told of it.
+func condition(state string) string {
+	switch state {
+	case ledger.Absent, "ERROR":
+		return state
+	}
+	return ""
+}
+
+// ofCondition says whether a reason is about the resource as a whole.
+func ofCondition(code string) bool {
+	return code == string(message.ResourceGone) || code == string(message.ResourceNotReady)
+}
+
+// notifyMost bounds the requests that are told in one pass, per resource.
+const notifyMost = 10 * perUpdate
+
+// notify tells the waiting requests of a resource of its condition, in their
+// order, a bounded number per pass. How far it got is kept in the resource, so
+// another instance goes on there.
+func (c *Controller) notify(ctx context.Context, res *ledger.Resource, r *Report) error {
+	for range notifyMost / perUpdate {
+		if res == nil || res.Notice == nil {
+			return nil
+		}
+		waiting, err := c.ledger.InState(ctx, res.Name, lifecycle.Waiting, res.Notice.After, perUpdate)
+		if err != nil {
+			return fmt.Errorf("list waiting requests of %s: %w", res.Name, err)
+		}
+		after, told, err := c.notifyPart(ctx, res, waiting)
+		if err != nil {
+			return err
+		}
+		if len(told) > 0 {
+			c.tell(ctx, told...)
+		}
+		res = after
+	}
+	if res != nil && res.Notice != nil {
+		r.more = true
+	}
+	return nil
+}
+
+// notifyPart tells some waiting requests, and returns the resource as it is
+// then.
+func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, waiting []*ledger.Record) (res *ledger.Resource, told []*ledger.Record, err error) {
+	names := ledger.Names{Resources: []string{seen.Name}}
+	for _, rec := range waiting {
+		names.Records = append(names.Records, rec.Key)
+	}
+	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
+		told = nil
+		res = tx.Resource(seen.Name)
+		if res == nil || res.Notice == nil || *res.Notice != *seen.Notice || condition(res.State) != condition(seen.State) {
+			return nil // another instance is further, or the state is another now
+		}
+		for _, key := range names.Records {
+			rec := tx.Record(key)
+			if rec == nil || rec.State != lifecycle.Waiting || len(rec.Unsent()) > maxUnsent {
+				continue
+			}
+			rec.Ahead = res.Ahead(rec)
+			d := admission.Decide(Snapshot(tx.Now(), res, rec.Ahead), Ask(rec), c.cfg.Policy)
+			if d.Verdict != admission.Wait || !ofCondition(code(rec.Why)) && !ofCondition(code(d.Reason)) {
+				continue // what can start or end now is decided in its order
+			}
+			before := rec.Sequence
+			if rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp; res.State == ledger.Absent {
+				rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
+			}
+			c.waitsOn(tx, res, rec, d.Reason)
+			tx.PutRecord(rec)
+			if rec.Sequence != before {
+				told = append(told, rec)
+			}
+		}
+		if res.Notice = nil; len(waiting) == perUpdate {
+			res.Notice = &ledger.Notice{After: waiting[len(waiting)-1].Order}
+		}
+		tx.PutResource(res)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("tell %d waiting requests of %s: %w", len(waiting), seen.Name, err)
+	}
+	return res, told, nil
+}

@@ -1,0 +1,147 @@
+package controller_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/sim"
+	"example.com/berth/internal/vertex"
+)
+
+// codes lists the reasons that the queued events of a request gave.
+func codes(w *sim.World, id string) (list []message.Code) {
+	for _, o := range w.Out.Of(id) {
+		if o.Type == message.Queued {
+			list = append(list, o.Reason.Code)
+		}
+	}
+	return list
+}
+
+func expectCodes(t *testing.T, w *sim.World, id string, want ...message.Code) {
+	t.Helper()
+	if got := codes(w, id); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s was told %v, want %v", id, got, want)
+	}
+	for i, o := range w.Out.Of(id) {
+		if o.Sequence != int64(i+1) {
+			t.Errorf("event %d of %s has number %d", i+1, id, o.Sequence)
+		}
+	}
+}
+
+// TestWaitingAreToldThatTheirResourceIsGone: in line and parked, each once, and
+// again when it is back.
+func TestWaitingAreToldThatTheirResourceIsGone(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "runs", CPU: 4})
+	const n = 50 // more than one update takes
+	for i := range n {
+		w.Ask(sim.Job{ID: fmt.Sprint("w", i), CPU: 1})
+	}
+	w.Ask(sim.Job{ID: "trains", GPU: 4})
+	w.Ask(sim.Job{ID: "parked", GPU: 2})
+	pools := w.Document().Pools
+	was, _ := w.Vertex.Peek(sim.Resource)
+	w.Vertex.SetResource(sim.Resource, vertex.Resource{State: vertex.Running, CreateTime: was.CreateTime, Pools: pools[:1]})
+	w.After(time.Minute)
+	w.After(10 * time.Minute)
+	queued := w.Record("w0").Times.Queued
+
+	w.Vertex.SetResource(sim.Resource, vertex.Resource{})
+	w.After(time.Minute)
+	for i := range n {
+		id := fmt.Sprint("w", i)
+		if got := codes(w, id); len(got) != 2 || got[1] != message.ResourceGone {
+			t.Errorf("%s was told %v", id, got)
+		}
+		if w.Record(id).Fit != nil {
+			t.Errorf("%s fits on machines that are gone: %v", id, w.Record(id).Fit)
+		}
+	}
+	expectCodes(t, w, "parked", message.Full, message.SpecMismatch, message.ResourceGone)
+	if !w.Record("w0").Times.Queued.Equal(queued) {
+		t.Error("to be told of a reason is not to be queued anew")
+	}
+	if w.Document().Notice != nil {
+		t.Errorf("all have been told, and %+v is left", w.Document().Notice)
+	}
+	told := len(w.Out.All())
+	for range 5 {
+		w.After(time.Minute)
+	}
+	if more := len(w.Out.All()) - told; more != 0 {
+		t.Errorf("%d events in five minutes in which nothing changed", more)
+	}
+
+	w.Vertex.SetResource(sim.Resource, vertex.Resource{State: vertex.Running, CreateTime: w.Now, Pools: pools})
+	w.After(time.Minute)
+	expectCodes(t, w, "w49", message.Behind, message.ResourceGone, message.Behind)
+	w.CheckHolds()
+}
+
+// TestNoticeGoesOnInTheNextPass: with more that wait than one pass tells, with
+// failures at any commit, each is told once.
+func TestNoticeGoesOnInTheNextPass(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "runs", CPU: 4})
+	const n = 230
+	for i := range n {
+		w.Ask(sim.Job{ID: fmt.Sprint("w", i), CPU: 1})
+	}
+	w.Vertex.SetResource(sim.Resource, vertex.Resource{})
+	for range 4 {
+		w.After(time.Minute)
+	}
+	for i := range n {
+		if got := codes(w, fmt.Sprint("w", i)); len(got) != 2 || got[1] != message.ResourceGone {
+			t.Fatalf("w%d was told %v", i, got)
+		}
+	}
+}
+
+// TestReasonThatChangesIsTold: a waiting request that the pools come to
+// contradict, and back.
+func TestReasonThatChangesIsTold(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "runs", CPU: 4})
+	w.Ask(sim.Job{ID: "a", CPU: 3})
+	w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: sim.CPU, Count: 2})
+	w.After(time.Minute)
+	w.Expect("a", lifecycle.Waiting, "queued", "queued")
+	w.After(time.Minute)
+	w.Expect("a", lifecycle.Waiting, "queued", "queued")
+	w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: sim.CPU, Count: 4})
+	w.After(6 * time.Minute)
+	expectCodes(t, w, "a", message.Full, message.TooManyReplicas, message.Full)
+}
+
+// TestReasonsAreBounded: a resource that comes and goes without end.
+func TestReasonsAreBounded(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "runs", CPU: 4})
+	w.Ask(sim.Job{ID: "a", CPU: 1})
+	was, _ := w.Vertex.Peek(sim.Resource)
+	for i := range 40 {
+		if i%2 == 0 {
+			w.Vertex.SetResource(sim.Resource, vertex.Resource{})
+		} else {
+			w.Vertex.SetResource(sim.Resource, was)
+		}
+		w.After(time.Minute)
+	}
+	if got := len(codes(w, "a")); got != 21 {
+		t.Errorf("it was told %d times, want 21", got)
+	}
+	if why := w.Record("a").Why; why == nil || why.Code != message.Full {
+		t.Errorf("its reason is %v", why)
+	}
+	if w.Document().State == ledger.Absent {
+		t.Error("the resource is there")
+	}
+}
