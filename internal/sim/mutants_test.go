@@ -56,6 +56,7 @@ var mutants = []mutant{
 	{"a cancel under way is not sent", "internal/controller/submit.go", "c.sendCancel(ctx, after) // a cancel came", "_ = after // a cancel came", "TestRaceCancelDuringCreate", ""},
 	{"takes silence for an end", "internal/controller/learn.go", "case vertex.KindOf(err) == vertex.NotFound && err != nil:", "case err != nil && job.Name == \"\":", "TestExplore", invariant.OneJob},
 	{"holds vanish with their resource", "internal/controller/look.go", "res.State = ledger.Absent\n", "res.State, res.Holds = ledger.Absent, nil\n", "TestRaceResourceMadeAnew", ""},
+	{"tells nobody that the resource is gone", "internal/controller/look.go", "res.Notice = &ledger.Notice{} // from", "res.Notice = nil // from", "TestRaceResourceMadeAnew", ""},
 	{"admits where it is not running", "internal/admission/admission.go", "case s.State != running:", "case s.State == \"ERROR\":", "TestStorm|TestRace", ""},
 	{"passes the line", "internal/admission/admission.go", "case s.Ahead > 0:", "case s.Ahead > 99:", "TestExplore|TestRaceCancelledWaiter", ""},
 	{"a parked request passes the line", "internal/ledger/resource.go", "if !known && line.beyond(i) {\n\t\t\ti = line.Count\n\t\t\tif slices.Contains(in, s.String()) {", "if !known && i == len(line.Heads) {\n\t\t\ti = line.Count\n\t\t\tif len(in) > 0 || rec.Aside {", "TestParkedDoesNotPass", invariant.LineOrder},
