@@ -310,8 +310,8 @@ func TestWaiterAsItIs(t *testing.T) {
 	rec.Times.Queued, rec.ContradictedSince = w.now.Add(-time.Minute), w.now.Add(-time.Hour)
 	w.put(&ledger.Resource{Name: prName, State: "RUNNING", SeenAt: w.now, Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 1}}}, rec)
 	e := get[Queue](w, "/queue").Waiting[0]
-	if missing := empty(e); missing != nil {
-		t.Errorf("the queue does not show %q", missing)
+	if missing := fmt.Sprint(empty(e)); missing != "[Parked]" {
+		t.Errorf("the queue does not show %s", missing)
 	}
 	if e.ID != "full" || e.Kind != message.KindRequest || e.Tenant != "default" || e.Resource != prName || e.DisplayName != "shown" || e.Priority != 3 ||
 		!e.Since.Equal(rec.Times.Queued) || time.Duration(e.Waited) != time.Minute || !e.Until.Equal(rec.WakeAt) || !e.ViewTime.Equal(w.now) || !e.ContradictedSince.Equal(rec.ContradictedSince) {
