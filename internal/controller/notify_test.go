@@ -117,7 +117,9 @@ func TestReasonThatChangesIsTold(t *testing.T) {
 	w.After(time.Minute)
 	w.Expect("a", lifecycle.Waiting, "queued", "queued")
 	w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: sim.CPU, Count: 4})
-	w.After(6 * time.Minute)
+	for range 12 { // a parked request is looked at every few ticks
+		w.After(time.Minute)
+	}
 	expectCodes(t, w, "a", message.Full, message.TooManyReplicas, message.Full)
 }
 
