@@ -149,3 +149,22 @@ func TestAnswersToACreate(t *testing.T) {
 		w.CheckHolds()
 	}
 }
+
+// An id that is used again for another job is refused where it stands, to the
+// message that did so, and the first request goes on.
+func TestReusedIDIsRefusedByName(t *testing.T) {
+	w := New(t)
+	w.Ask(Job{ID: "a", CPU: 1})
+	id := w.Ask(Job{ID: "a", CPU: 2})
+	for _, e := range w.Out.All() {
+		if e.MessageID != id {
+			continue
+		}
+		if e.Type != message.Refused || e.Reason == nil || e.Reason.Code != message.IDReused || e.Reason.Path != "requestId" || e.Reason.Detail == "" || e.Reason.Mend == "" || e.ClaimedRequestID != "a" {
+			t.Errorf("the answer is %+v because of %+v", e, e.Reason)
+		}
+		w.Expect("a", lifecycle.Submitted, "reserved", "submitted")
+		return
+	}
+	t.Errorf("message %s was not answered", id)
+}

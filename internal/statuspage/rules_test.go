@@ -1,6 +1,7 @@
 package statuspage
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -12,6 +13,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
 )
 
 // Lists that are empty are lists all the same: a program goes through them.
@@ -343,5 +345,46 @@ func TestEveryReadThatFails(t *testing.T) {
 				t.Errorf("GET %s is answered %d %s when its read %d fails", path, code, text, k)
 			}
 		}
+	}
+}
+
+// A request that was admitted between the query of those that wait and the read of
+// its resource is not shown as waiting, and takes no place.
+func TestAdmittedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.record(lifecycle.Waiting), w.record(lifecycle.Waiting)
+	second.ID, second.Key = "second", message.KeyOf("default", message.KindRequest, "second")
+	second.Order = ledger.OrderKey(2, w.now, second.Key)
+	w.put(&ledger.Resource{Name: prName, State: "RUNNING", SeenAt: w.now, Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 1}},
+		Holds: map[message.Key]ledger.Hold{first.Key: {Ask: first.Ask}}}, first, second)
+	q := get[Queue](w, "/queue")
+	if len(q.Waiting) != 1 || q.Waiting[0].ID != "second" || q.Waiting[0].Position != 1 || *q.Waiting[0].Ahead != 0 {
+		t.Errorf("the queue shows %+v", q.Waiting)
+	}
+}
+
+// Durations are written to the last digit, however long they are.
+func TestLongDurations(t *testing.T) {
+	for _, d := range []time.Duration{1234567*time.Second + 891*time.Millisecond, 30 * 24 * time.Hour, time.Millisecond} {
+		text, err := Duration(d).MarshalText()
+		var back Duration
+		if err != nil || back.UnmarshalText(text) != nil || time.Duration(back) != d {
+			t.Errorf("%s is written %s and read %s", d, text, time.Duration(back))
+		}
+	}
+}
+
+// What would happen now is decided by the time that it is: on a view that is too
+// old, and cannot be renewed, nothing starts.
+func TestExplainOnAnOldView(t *testing.T) {
+	w := busy(t)
+	w.vertex.Fault = func(string, string) vertex.Fault { return vertex.FailBefore }
+	for age, want := range map[time.Duration]string{0: "ADMIT", time.Hour: "WAIT"} {
+		w.now = w.now.Add(age)
+		code, text := w.do("POST", "/explain", fmt.Sprintf(`{"data":%q}`, base64.StdEncoding.EncodeToString(job("new", gpu, 1, 0))))
+		if code != http.StatusOK || !strings.Contains(text, `"verdict":"`+want+`"`) || (age > 0) != strings.Contains(text, string(message.ViewTooOld)) {
+			t.Errorf("on a view that is %s older: %d %s", age, code, text)
+		}
+		w.now = w.now.Add(-age)
 	}
 }
