@@ -153,6 +153,10 @@ func (j *verdict) messages() {
 			if code != message.IDReused {
 				j.say(Lost, key, what+" has other content than the one that made the request", "it was not refused as %s", message.IDReused)
 			}
+		case answer != nil && told(answer, message.Duplicate):
+			if o := answer.Letters[0].Outcome; o.State != string(r.State) {
+				j.say(Surprise, key, what+" is answered as a repeat of what ended as "+o.State, "the request is %s", r.State)
+			}
 		case answer != nil:
 			j.say(Surprise, key, what+" makes the request, or is a copy of the message that did", "it was answered with %s", code)
 		}

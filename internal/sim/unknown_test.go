@@ -356,11 +356,20 @@ func TestDiskTypeWrittenOutUnderOneID(t *testing.T) {
 			w.again()
 			w.Ask(Job{ID: "a", CPU: 1})
 			state := w.Record("a").State
-			before := len(w.Out.All())
+			// Of a request that has ended, whoever sends it again is told so.
+			others := func() (n int) {
+				for _, e := range w.Out.All() {
+					if e.Type != message.Duplicate {
+						n++
+					}
+				}
+				return n
+			}
+			before := others()
 			w.Config.DiskType = "hyperdisk-balanced" // the same message comes again under another setting
 			w.again()
 			w.Ask(Job{ID: "a", CPU: 1})
-			if n := len(w.Out.All()) - before; n != 0 {
+			if n := others() - before; n != 0 {
 				t.Errorf("the same job is answered with %d events", n)
 			}
 			w.Config.DiskType = setting
@@ -370,7 +379,7 @@ func TestDiskTypeWrittenOutUnderOneID(t *testing.T) {
 				t.Errorf("the request is %s, was %s", w.Record("a").State, state)
 			}
 			if !reused {
-				if n := len(w.Out.All()) - before; n != 0 {
+				if n := others() - before; n != 0 {
 					t.Errorf("the same job with its disk written out is answered with %d events", n)
 				}
 				return
