@@ -44,8 +44,7 @@ func outages(ctx context.Context, flags *flag.FlagSet, args []string, out io.Wri
 		return false, fmt.Errorf("no outage begins with %q", *only)
 	}
 	play := func(t *testing.T) {
-		verdicts := playAll(ctx, t, cells, flags.Output())
-		broken := tellOutages(out, verdicts, *asJSON)
+		broken := playAll(ctx, t, cells, newTeller(out, os.Stderr, *asJSON, len(cells)))
 		switch {
 		case ctx.Err() != nil:
 			os.Exit(130)
@@ -58,37 +57,30 @@ func outages(ctx context.Context, flags *flag.FlagSet, args []string, out io.Wri
 	return false, nil
 }
 
-// playAll plays outages on every core, and tells progress now and then.
-func playAll(ctx context.Context, t *testing.T, cells []sim.Outage, progress io.Writer) []sim.Verdict {
-	verdicts := make([]sim.Verdict, len(cells))
-	work := make(chan int)
+// playAll plays outages on every core, and reports whether one has a problem.
+func playAll(ctx context.Context, t *testing.T, cells []sim.Outage, tell *teller) bool {
+	work := make(chan sim.Outage)
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	done, told := 0, time.Now()
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for i := range work {
-				t.Run(cells[i].String(), func(t *testing.T) {
-					synctest.Test(t, func(*testing.T) { verdicts[i] = cells[i].Play(deployed) })
+			for o := range work {
+				var v sim.Verdict
+				t.Run(o.String(), func(t *testing.T) {
+					synctest.Test(t, func(*testing.T) { v = o.Play(deployed) })
 				})
-				mu.Lock()
-				if done++; time.Since(told) > 5*time.Second {
-					told = time.Now()
-					_, _ = fmt.Fprintf(progress, "%d of %d outages played\n", done, len(cells))
-				}
-				mu.Unlock()
+				tell.verdict(v)
 			}
 		})
 	}
-	for i := range cells {
+	for _, o := range cells {
 		if ctx.Err() != nil {
 			break
 		}
-		work <- i
+		work <- o
 	}
 	close(work)
 	wg.Wait()
-	return verdicts
+	return tell.end()
 }
 
 // deployed are the rules of the deployed client of Vertex AI.
@@ -96,36 +88,52 @@ func deployed(op, name, account string, code int, text string) error {
 	return gcp.VertexError(op, name, account, status.Error(codes.Code(code), text)) // #nosec G115 -- one of sixteen
 }
 
-// tellOutages prints the verdicts and reports whether one has a problem.
-func tellOutages(out io.Writer, verdicts []sim.Verdict, asJSON bool) (broken bool) {
-	played, bad := 0, 0
+// A teller prints verdicts as they come.
+type teller struct {
+	out, progress io.Writer
+	asJSON        bool
+	all           int
+
+	mu          sync.Mutex
+	played, bad int
+	told        time.Time
+}
+
+func newTeller(out, progress io.Writer, asJSON bool, all int) *teller {
 	if !asJSON {
 		_, _ = fmt.Fprintf(out, "%-10s %-20s %10s %10s %10s %7s %8s  %s\n", "call", "way", "length", "hand-over", "recovered", "alarms", "creates", "verdict")
 	}
-	for _, v := range verdicts {
-		if v.Call == "" {
-			continue // interrupted before it
-		}
-		played++
-		if len(v.Problems) > 0 {
-			bad++
-		}
-		if asJSON {
-			_ = json.NewEncoder(out).Encode(v)
-			continue
-		}
-		verdict := "as without it"
-		if len(v.Problems) > 0 {
-			verdict = fmt.Sprintf("%d PROBLEMS", len(v.Problems))
-		}
-		_, _ = fmt.Fprintf(out, "%-10s %-20s %10v %10v %10v %7d %8d  %s\n", v.Call, v.Way, v.Length,
-			v.HandOver.Round(time.Second), v.Recovered.Round(time.Second), v.Alarms, v.Creates, verdict)
-		for _, p := range v.Problems {
-			_, _ = fmt.Fprintf(out, "           %s\n", p)
-		}
+	return &teller{out: out, progress: progress, asJSON: asJSON, all: all, told: time.Now()}
+}
+
+func (t *teller) verdict(v sim.Verdict) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.played++
+	verdict := "as without it"
+	if len(v.Problems) > 0 {
+		t.bad++
+		verdict = fmt.Sprintf("%d PROBLEMS", len(v.Problems))
 	}
-	if !asJSON {
-		_, _ = fmt.Fprintf(out, "\n%d outages played, %d with problems\n", played, bad)
+	if time.Since(t.told) > 5*time.Second {
+		t.told = time.Now()
+		_, _ = fmt.Fprintf(t.progress, "%d of %d outages played\n", t.played, t.all)
 	}
-	return bad > 0
+	if t.asJSON {
+		_ = json.NewEncoder(t.out).Encode(v)
+		return
+	}
+	_, _ = fmt.Fprintf(t.out, "%-10s %-20s %10v %10v %10v %7d %8d  %s\n", v.Call, v.Way, v.Length,
+		v.HandOver.Round(time.Second), v.Recovered.Round(time.Second), v.Alarms, v.Creates, verdict)
+	for _, p := range v.Problems {
+		_, _ = fmt.Fprintf(t.out, "           %s\n", p)
+	}
+}
+
+// end prints the sum and reports whether one had a problem.
+func (t *teller) end() bool {
+	if !t.asJSON {
+		_, _ = fmt.Fprintf(t.out, "\n%d outages played, %d with problems\n", t.played, t.bad)
+	}
+	return t.bad > 0
 }
