@@ -24,8 +24,9 @@ type outage struct {
 const (
 	// alarmAfter is how many reconciles have to fail: one that fails is everyday.
 	alarmAfter = 3
-	// calmAfter is how many have to succeed until an outage is over.
-	calmAfter = 3
+	// calmAfter is how many have to succeed until an outage is over: when half of
+	// the calls fail, some reconciles in a row meet none of them.
+	calmAfter = 10
 )
 
 // noteOutage hears how the parts of a reconcile ended, those that failed by name.
