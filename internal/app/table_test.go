@@ -209,8 +209,20 @@ func TestTable(t *testing.T) {
 		}, lifecycle.Failed, []string{"reserved", "failed"}},
 		"SUBMITTING/DECLINED/UNCLEAR": {do(unclearThen), lifecycle.Submitting, []string{"reserved"}},
 		"SUBMITTING/GIVEN_UP": {func(w *sim.World) {
-			fail(w, "create", 100, vertex.FailBefore)
+			// Its creates are not answered while others' are: it is no outage, and its
+			// attempts are used up.
+			w.Vertex.Admit = func(_ string, job *aiplatformpb.CustomJob) error {
+				if job.Labels[vertex.LabelRequest] == string(w.Record("a").Key) {
+					return &vertex.Error{Op: "create", Kind: vertex.Unclear, Code: 14}
+				}
+				return nil
+			}
 			w.Ask(oneCPU)
+			for _, other := range []string{"b1", "b2", "b3"} {
+				w.Ask(sim.Job{ID: other, CPU: 1})
+				w.After(40 * time.Second) // the pause after the lost answer is over
+				w.After(80 * time.Second) // its own next attempt
+			}
 			w.SetPools("REBOOTING") // or it would be admitted again at once
 			for range 15 {
 				w.After(2 * time.Minute)
