@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // alarms tells of an outage once, and not once per call, request or pass: a log
@@ -19,14 +20,17 @@ type outage struct {
 	failed int // reconciles in a row, a few good ones between them not counted
 	good   int // reconciles without an error since
 	told   bool
+	last   time.Time // when the last one failed, on the monotonic clock
 }
 
 const (
 	// alarmAfter is how many reconciles have to fail: one that fails is everyday.
 	alarmAfter = 3
-	// calmAfter is how many have to succeed until an outage is over: when half of
-	// the calls fail, some reconciles in a row meet none of them.
+	// calmAfter is how many have to succeed until an outage is over.
 	calmAfter = 10
+	// toldFor is how long after its last failure an outage is not told of again:
+	// when half of the calls fail, some reconciles in a row meet none of them.
+	toldFor = time.Hour
 )
 
 // noteOutage hears how the parts of a reconcile ended, those that failed by name.
@@ -36,7 +40,7 @@ func (c *Controller) noteOutage(errs map[string]error) {
 	if c.alarms.of == nil {
 		c.alarms.of = map[string]*outage{}
 	}
-	failed := map[string]error{}
+	now, failed := c.env.Monotonic(), map[string]error{}
 	for name, err := range errs {
 		failed[subject(name)] = err
 	}
@@ -47,7 +51,7 @@ func (c *Controller) noteOutage(errs map[string]error) {
 			o = &outage{}
 			c.alarms.of[name] = o
 		}
-		o.failed, o.good = o.failed+1, 0
+		o.failed, o.good, o.last = o.failed+1, 0, now
 		if o.failed >= alarmAfter && !o.told {
 			o.told = true
 			news = append(news, name)
@@ -61,22 +65,23 @@ func (c *Controller) noteOutage(errs map[string]error) {
 		if failed[name] != nil {
 			continue
 		}
-		if o.good++; o.good >= calmAfter {
-			if delete(c.alarms.of, name); o.told {
-				c.log.Info("reconcile works here again", "event", "outage_over", "part", name)
-			}
+		switch o.good++; {
+		case now.Sub(o.last) > toldFor || o.good >= calmAfter && !o.told:
+			delete(c.alarms.of, name)
+		case o.good == calmAfter:
+			c.log.Info("reconcile works here again", "event", "outage_over", "part", name)
 		}
 	}
 }
 
 // subject is what an operator would look at: the region, the ledger, the topic.
 func subject(part string) string {
+	if strings.HasPrefix(part, "events") {
+		return "events"
+	}
 	if _, region, ok := strings.Cut(part, "projects/"); ok {
 		region, _, _ = strings.Cut("projects/"+region, "/persistentResources/")
 		return region
-	}
-	if part == "events" {
-		return "events"
 	}
 	return "ledger"
 }

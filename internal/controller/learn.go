@@ -219,7 +219,11 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 			}
 			c.sendCancel(ctx, rec)
 		}
-		errs = append(errs, c.post(ctx, moved...))
+		// The machines that came free are handed on meanwhile. What is not published
+		// now is published late.
+		if len(moved) > 0 {
+			r.tasks.start("events of "+string(moved[0].Key), "", r, func(*Report) error { return c.post(ctx, moved...) })
+		}
 	}
 	return errors.Join(errs...)
 }
