@@ -568,14 +568,19 @@ push() {
   learn URL run services describe "$function" --region="$region" '--format=value(status.url)'
   local flags=(
     --push-endpoint="$URL" --push-auth-service-account="$push_account" --push-auth-token-audience="$URL"
-    --ack-deadline=150 --min-retry-delay=10s --max-retry-delay=300s --expiration-period=never "$@"
+    --ack-deadline=150 --min-retry-delay=10s --max-retry-delay=600s --expiration-period=never "$@"
   )
   put pubsub subscriptions describe "$name" -- \
     pubsub subscriptions create "$name" --topic="$topic" "${flags[@]}" -- \
     pubsub subscriptions update "$name" "${flags[@]}"
 }
 
-push "$prefix-admit" "$requests" admit --dead-letter-topic="$dead_letters" --max-delivery-attempts=20
+# A delivery fails because of its surroundings (a role, the ledger, a configuration),
+# hardly ever because of the message: what is wrong with that is answered. So a
+# message is given up only after some 15 hours, the most that Pub/Sub allows: 100
+# attempts, 10 minutes apart in the end. A night of trouble sends no good request to
+# the dead letters.
+push "$prefix-admit" "$requests" admit --dead-letter-topic="$dead_letters" --max-delivery-attempts=100
 grant pubsub subscriptions add-iam-policy-binding "$prefix-admit" --member="$pubsub_agent" --role=roles/pubsub.subscriber
 
 # A dead letter means a request that was never answered. A tick or a hint is worth

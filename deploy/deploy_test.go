@@ -362,7 +362,7 @@ func TestSubscriptions(t *testing.T) {
 		if ack := duration(t, c, "ack-deadline"); ack <= limit[endpoint] || ack > 10*time.Minute {
 			t.Errorf("%s: ack deadline %s, function timeout %s: it would be delivered again while it is being worked on", name, ack, limit[endpoint])
 		}
-		if c.flag("min-retry-delay") != "10s" || c.flag("max-retry-delay") != "300s" {
+		if c.flag("min-retry-delay") != "10s" || c.flag("max-retry-delay") != "600s" {
 			t.Errorf("%s: retry delays %q to %q", name, c.flag("min-retry-delay"), c.flag("max-retry-delay"))
 		}
 		if "serviceAccount:"+c.flag("push-auth-service-account") != pushAs || c.flag("push-auth-token-audience") != endpoint {
@@ -371,8 +371,16 @@ func TestSubscriptions(t *testing.T) {
 		// Dead letters are requests that were never answered. Old ticks and hints
 		// among them would have an operator look, and publish them again as requests.
 		if name == "berth-admit" {
-			if c.flag("dead-letter-topic") != "berth-dead-letters" || c.flag("max-delivery-attempts") != "20" {
+			if c.flag("dead-letter-topic") != "berth-dead-letters" || c.flag("max-delivery-attempts") != "100" {
 				t.Errorf("%s: dead letters to %q after %q attempts", name, c.flag("dead-letter-topic"), c.flag("max-delivery-attempts"))
+			}
+			// Trouble that lasts a night must not send good requests there.
+			lasts, pause := time.Duration(0), duration(t, c, "min-retry-delay")
+			for range 99 {
+				lasts, pause = lasts+pause, min(2*pause, duration(t, c, "max-retry-delay"))
+			}
+			if lasts < 15*time.Hour {
+				t.Errorf("%s gives a message up after %s", name, lasts)
 			}
 		} else if c.has("dead-letter-topic") || c.flag("message-retention-duration") != "10m" {
 			t.Errorf("%s: want no dead letters and the shortest retention, which is 10m; have %v", name, c.Flags)

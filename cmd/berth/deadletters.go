@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +13,11 @@ import (
 
 type deadLettersCmd struct {
 	ID    []string `arg:"" optional:"" help:"Message ids of the dead letters that are meant; all that come from a subscription of the request topic by default."`
-	Limit int      `default:"100" help:"Pull at most so many."`
+	Limit int      `default:"0" help:"Pull at most so many; 0 for all."`
 }
+
+// mostNamed bounds the dead letters among which named ones are looked for.
+const mostNamed = 10_000
 
 // Help is shown by berth repair dead-letters --help.
 func (*deadLettersCmd) Help() string {
@@ -23,15 +27,21 @@ func (*deadLettersCmd) Help() string {
 
 // Run needs no ledger, so it works whatever the stack's is.
 func (v *deadLettersCmd) Run(g *globals, c *repairCmd) error {
-	if v.Limit < 1 {
-		return usage("--limit %d: want 1 or more", v.Limit)
+	if v.Limit < 0 {
+		return usage("--limit %d: want 0 or more", v.Limit)
 	}
 	s, err := g.reach(g, c.siteFlags)
 	if err != nil {
 		return err
 	}
 	defer s.close() //nolint:errcheck // everything has been answered
-	letters, err := repair.Kit{Do: c.Yes}.DeadLetters(g.ctx, s.pubsub, time.Now(), v.Limit, v.ID)
+	var letters []repair.DeadLetter
+	kit := repair.Kit{Do: c.Yes}
+	if v.Limit == 0 && len(v.ID) == 0 {
+		letters, err = kit.Replay(g.ctx, s.pubsub, time.Now)
+	} else {
+		letters, err = kit.DeadLetters(g.ctx, s.pubsub, time.Now(), cmp.Or(v.Limit, mostNamed), v.ID)
+	}
 	if len(v.ID) > 0 { // the others are nobody's question
 		letters = slices.DeleteFunc(letters, func(d repair.DeadLetter) bool { return !slices.Contains(v.ID, d.ID) })
 	}

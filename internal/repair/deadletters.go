@@ -153,6 +153,40 @@ func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most i
 	return letters, nil
 }
 
+// Bounds of a replay: as many as are sent before the others' time in hand is over,
+// and as many as one list shows.
+const (
+	replayAtOnce = 100
+	replayListed = 10_000
+)
+
+// Replay is DeadLetters for all there are, however many: with Do set, round by round
+// until nothing is left to send. A second call finds nothing of what the first has
+// sent.
+func (k Kit) Replay(ctx context.Context, box Mailbox, clock func() time.Time) ([]DeadLetter, error) {
+	if !k.Do {
+		return k.DeadLetters(ctx, box, clock(), replayListed, nil)
+	}
+	var all []DeadLetter
+	told := map[string]bool{}
+	for {
+		letters, err := k.DeadLetters(ctx, box, clock(), replayAtOnce, nil)
+		sent := 0
+		for _, d := range letters {
+			if d.NewID != "" {
+				sent++
+			}
+			if !told[d.ID] {
+				all = append(all, d)
+			}
+			told[d.ID] = true
+		}
+		if err != nil || sent == 0 {
+			return all, err
+		}
+	}
+}
+
 func (k Kit) sendAgain(ctx context.Context, box Mailbox, d *DeadLetter) error {
 	if d.Source != "" {
 		ours, err := box.FromRequests(ctx, d.Source)

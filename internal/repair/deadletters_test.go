@@ -137,3 +137,33 @@ func TestDeadLettersThatFail(t *testing.T) {
 		t.Errorf("a lost ack: %+v, %v", letters, err)
 	}
 }
+
+// One call replays all, however many, each once; another finds nothing left.
+func TestReplayOfAll(t *testing.T) {
+	const n = 345
+	b := &box{pulled: map[string]bool{}}
+	for i := range n {
+		b.lies = append(b.lies, parcel(fmt.Sprint(i), "berth-admit", fmt.Sprintf(`{"requestId":"r%d","job":%s}`, i, jobText)))
+	}
+	b.lies = append(b.lies, parcel("tick", "berth-reconcile", "tick"))
+	clock := func() time.Time { return noon }
+	letters, err := repair.Kit{}.Replay(t.Context(), b, clock)
+	if err != nil || len(letters) != n+1 || len(b.sent) != 0 || len(b.lies) != n+1 || len(b.pulled) != 0 {
+		t.Fatalf("dry run: %d letters, %v; %d sent, %d left", len(letters), err, len(b.sent), len(b.lies))
+	}
+	letters, err = repair.Kit{Do: true}.Replay(t.Context(), b, clock)
+	if err != nil || len(letters) != n+1 || len(b.sent) != n || len(b.lies) != 1 || len(b.pulled) != 0 {
+		t.Fatalf("%d letters, %v; %d sent, %d left", len(letters), err, len(b.sent), len(b.lies))
+	}
+	seen := map[string]bool{}
+	for _, data := range b.data {
+		seen[data] = true
+	}
+	if len(seen) != n {
+		t.Errorf("%d different requests were sent, want %d", len(seen), n)
+	}
+	letters, err = repair.Kit{Do: true}.Replay(t.Context(), b, clock)
+	if err != nil || len(letters) != 1 || letters[0].Left == "" || len(b.sent) != n {
+		t.Errorf("once more: %+v, %v; %d sent", letters, err, len(b.sent))
+	}
+}
