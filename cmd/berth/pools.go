@@ -116,7 +116,7 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 	if r.Ray {
 		facts = append(facts, "a Ray cluster")
 	}
-	if n := len(r.Foreign); n > 0 {
+	if n := max(r.ForeignJobs, len(r.Foreign)); n > 0 {
 		facts = append(facts, plural(n, "foreign job"))
 	}
 	if r.NotBefore.After(p.AsOf) {
@@ -156,4 +156,7 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 		t.row("  "+short(f.Job), asked(f.Ask))
 	}
 	t.end()
+	if n := r.ForeignJobs - len(r.Foreign); n > 0 {
+		say(w, "  and %s more", plural(n, "foreign job"))
+	}
 }

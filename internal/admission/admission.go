@@ -61,6 +61,7 @@ type Snapshot struct {
 
 	Use       capacity.Use // holds, foreign use, unexplained use
 	Holds     int
+	NoRoom    bool      // the resource's document has no room for another hold
 	NotBefore time.Time // after a decline by Vertex AI
 	Ahead     int       // waiting requests that come before this one in a line of its
 }
@@ -326,7 +327,7 @@ func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *mes
 		return wait(message.Behind, "%d waiting requests for the same machines come first.", s.Ahead)
 	case s.Now.Before(s.NotBefore):
 		return wait(message.BackingOff, "Vertex AI declined a job here; nothing is submitted before %s.", s.NotBefore.UTC().Format(time.RFC3339))
-	case s.Holds >= p.MaxHolds:
+	case s.Holds >= p.MaxHolds || s.NoRoom:
 		return wait(message.HoldLimit, "%d jobs hold machines of this persistent resource, as many as Berth keeps track of.", s.Holds)
 	case fit.Verdict == capacity.Fits:
 		return nil

@@ -53,7 +53,7 @@ var rooms = []room{
 	{"internal/invariant", list("internal/admission", "internal/capacity", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"), nil,
 		"the promises are checked over what is stored, never over how it came to be"},
 	{"internal/controller", list("internal/admission", "internal/batch", "internal/capacity", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex", "internal/visible"),
-		list(wireTypes, "google.golang.org/protobuf/...", "golang.org/x/sync/...", "golang.org/x/time/rate"),
+		list(wireTypes, "google.golang.org/protobuf/...", "golang.org/x/sync/...", "golang.org/x/time/rate", "github.com/hashicorp/golang-lru/..."),
 		"it passes jobs through from ledger to port, adding id and labels, and looks at nothing else in them"},
 	{"internal/gcp", list("internal/capacity", "internal/controller", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"),
 		list(wireTypes, "cloud.google.com/go/...", "google.golang.org/...", "github.com/googleapis/gax-go/..."),

@@ -35,10 +35,11 @@ type Options struct {
 }
 
 const (
-	perRequest   = 100 * time.Millisecond // of publishing, on average
-	mayGoOn      = 45 * time.Second       // of harm after the last request is published
-	restWithin   = 2 * time.Minute        // after the last harm
-	passesAtRest = 3                      // reconciles that must find nothing to do
+	perRequest   = 100 * time.Millisecond  // of publishing, on average
+	mayGoOn      = 45 * time.Second        // of harm after the last request is published
+	restWithin   = 2 * time.Minute         // after the last harm; for each request
+	restEach     = 1200 * time.Millisecond // as long again: 60 jobs a minute are submitted
+	passesAtRest = 3                       // reconciles that must find nothing to do
 )
 
 // Run starts everything, does harm, waits for rest and judges. The error is one
@@ -201,13 +202,19 @@ func (r *run) standing() (s standing) {
 	return s
 }
 
+// restTime is how long a run of so many requests in a wave may take to come to
+// rest.
+func restTime(requests int) time.Duration {
+	return restWithin + time.Duration(requests)*restEach
+}
+
 // calm ends all harm and waits for rest. It returns what is restless, "" if
 // nothing is.
 func (r *run) calm(ctx context.Context) (unrest string, err error) {
 	r.world.dice.calm()
 	r.pump.calm()
 	r.o.Say("%5.1fs  no more harm: waiting for rest", time.Since(r.began).Seconds())
-	ctx, cancel := context.WithTimeoutCause(ctx, restWithin, errRestless)
+	ctx, cancel := context.WithTimeoutCause(ctx, restTime(r.o.Requests), errRestless)
 	defer cancel()
 	look := time.NewTicker(200 * time.Millisecond)
 	defer look.Stop()
@@ -263,7 +270,7 @@ func (r *run) close(ctx context.Context, unrest string) (Report, error) {
 	found := append(judge(e), r.world.witness.testimony(docs)...)
 	found = append(found, r.world.logs.confessed()...)
 	if unrest != "" {
-		found = append(found, invariant.Violation{Rule: Unrest, This: fmt.Sprintf("everything comes to rest within %s", restWithin), That: unrest})
+		found = append(found, invariant.Violation{Rule: Unrest, This: fmt.Sprintf("everything comes to rest within %s", restTime(r.o.Requests)), That: unrest})
 	}
 	report.conclude(found)
 	return report, nil

@@ -79,6 +79,26 @@ func (c *Controller) answerReuse(ctx context.Context, d message.Delivery, draft 
 	})
 }
 
+// tooLarge reports whether an update was refused for the size of the record that it
+// was to write: the same message would be refused for ever.
+func tooLarge(err error, rec *ledger.Record) bool {
+	const doubt = 16 << 10 // sizes are counted a little differently by each ledger
+	return errors.Is(err, ledger.ErrRefused) && rec != nil && ledger.Size(rec) > ledger.MaxDocument-doubt
+}
+
+// answerTooLarge refuses a message that takes more room in the ledger than a
+// document has. Escapes and expanded lists take several times their bytes there.
+func (c *Controller) answerTooLarge(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
+	p := message.Problem{Code: message.TooLarge, Path: "job",
+		Detail: fmt.Sprintf("Stored, the job takes more than the %d bytes that one document can have.", ledger.MaxDocument),
+		Mend:   "Put long arguments, scripts or environments into a file that the job reads."}
+	o := message.Outcome{Type: message.Refused, Reason: &p, Problems: []message.Problem{p}}
+	if draft.Kind == message.KindRequest {
+		o.ClaimedRequestID = draft.ID
+	}
+	return c.answer(ctx, draft.Tenant, d, o)
+}
+
 // Quote says what would happen to a delivery now, and writes nothing. What
 // cannot be decoded, and an id in use, are quoted as the refusal they would
 // get. The error is the ledger's; Vertex AI is asked only if the ledger does
@@ -126,7 +146,8 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 			}
 		})
 	}
-	if err := read(); err != nil {
+	err := read()
+	if err != nil {
 		return o, fmt.Errorf("quote message %s: %w", d.ID, err)
 	}
 	switch {
@@ -139,7 +160,24 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		return refuse(&message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
 			Detail: "This very request is known already; sending it again changes nothing."})
 	}
-	if res == nil || now.Sub(res.SeenAt) > c.cfg.Policy.MaxAge {
+	if res == nil {
+		// Nothing is promised here, so what a look has just not found need not be
+		// looked for again.
+		there := false
+		if !c.unseen.isAbsent(draft.Resource, c.env.Monotonic()) {
+			if there, err = c.exists(ctx, draft.Resource); errors.Is(err, errLookLater) {
+				return o, fmt.Errorf("quote message %s: %w", d.ID, err)
+			}
+		}
+		if err == nil && !there {
+			return refuse(admission.Unknown(draft.Paths))
+		}
+	}
+	look := res == nil || now.Sub(res.SeenAt) > c.cfg.Policy.MaxAge
+	if look {
+		_, look = c.unseen.mayLook(draft.Resource, 2, c.env.Monotonic())
+	}
+	if look {
 		seen, absent, err := c.see(ctx, draft.Resource, now)
 		switch {
 		case absent && res == nil:
@@ -153,6 +191,9 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		case res == nil:
 			res = &ledger.Resource{Name: draft.Resource}
 		}
+	}
+	if res == nil {
+		res = &ledger.Resource{Name: draft.Resource}
 	}
 	draft.Order = ledger.OrderKey(draft.Priority, now, draft.Key)
 	ahead := res.Ahead(draft)

@@ -144,6 +144,9 @@ type Controller struct {
 	turns  *turns
 	hints  *rate.Limiter
 	alarms alarms
+	unseen *unseenNames
+	// hinting is how many hints are being followed.
+	hinting atomic.Int64
 
 	unreadable unreadable
 	dueFrom    [len(dueClasses)]resume // where the next pass goes on with the timers
@@ -219,7 +222,7 @@ func RealEnv() Env {
 // New returns a controller. The logger must not be nil.
 func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
 	return &Controller{cfg: cfg, ledger: l, desk: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, turns: newTurns(),
-		hints: rate.NewLimiter(rate.Limit(float64(cfg.Polls)/3/60), max(1, cfg.Polls/10)), env: env}
+		hints: rate.NewLimiter(rate.Limit(float64(cfg.Polls)/3/60), max(1, cfg.Polls/10)), unseen: newUnseenNames(cfg.Polls), env: env}
 }
 
 // resolve makes the full name of the persistent resource that a request means.

@@ -125,6 +125,8 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 		}
 	}
 	switch {
+	case tooLarge(err, rec):
+		return c.answerTooLarge(ctx, d, draft)
 	case err != nil:
 		return fmt.Errorf("decide message %s: %w", d.ID, err)
 	case v == duplicate:
@@ -203,7 +205,7 @@ func known(old, draft *ledger.Record) verdict {
 // reports whether the resource document has to be put.
 func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	version := res.Version
-	if len(rec.Unsent()) > maxUnsent {
+	if len(rec.Unsent()) > maxUnsent || rec.UnsentWeight() > maxUnsentBytes {
 		return false // nothing is heard of it; its story must not outgrow its document
 	}
 	rec.Ahead = res.Ahead(rec)
@@ -267,6 +269,9 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 // again and again would gather letters without bound.
 const maxUnsent = 20
 
+// maxUnsentBytes bounds the same by size.
+const maxUnsentBytes = 64 << 10
+
 // lease is the event that gives a new attempt its time.
 func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.What {
 	return lifecycle.What{Event: lifecycle.Leased, Run: rec.Run, Now: tx.Now(), Until: tx.Now().Add(c.cfg.CreateWithin)}
@@ -277,7 +282,7 @@ func Snapshot(now time.Time, res *ledger.Resource, ahead int) admission.Snapshot
 	return admission.Snapshot{
 		Now: now, State: res.State, SeenAt: res.SeenAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
 		Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount, Ray: res.Ray,
-		Use: res.Use(), Holds: len(res.Holds), NotBefore: res.NotBefore, Ahead: ahead,
+		Use: res.Use(), Holds: len(res.Holds), NoRoom: !res.HasRoom(), NotBefore: res.NotBefore, Ahead: ahead,
 	}
 }
 
@@ -312,6 +317,8 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 		return nil
 	})
 	switch {
+	case tooLarge(err, rec):
+		return c.answerTooLarge(ctx, d, draft)
 	case err != nil:
 		return fmt.Errorf("refuse message %s: %w", d.ID, err)
 	case v == duplicate:

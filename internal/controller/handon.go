@@ -165,7 +165,11 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 				res.Version++
 			}
 		}
+		bytes := 0
 		for _, key := range next.keys {
+			if bytes >= commitBytes {
+				break // the others in another round
+			}
 			if !c.readable(tx, key, r) {
 				res.Skip(key)
 				continue
@@ -184,6 +188,7 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 			}
 			if rec.State != lifecycle.Waiting || rec.Sequence != before.Sequence || rec.Aside != before.Aside || !rec.ContradictedSince.Equal(before.ContradictedSince) {
 				tx.PutRecord(rec)
+				bytes += rec.Weight()
 			}
 		}
 		if res.Version != seen.Version || len(next.lines) > 0 {

@@ -61,10 +61,10 @@ func samePool(a, b capacity.Pool) bool {
 // [Controller.record] does, for a question that writes nothing and so may be
 // over-careful about jobs of ours that have just ended.
 func (v view) strangers(res *ledger.Resource) {
-	res.Foreign = nil
+	res.ClearForeign()
 	for _, job := range v.live {
 		if h, held := res.Holds[job.Request]; !held || h.Run != job.Run {
-			res.Foreign = append(res.Foreign, ledger.Foreign{Job: job.Name, Ask: job.Ask})
+			res.AddForeign(job.Name, job.Ask)
 		}
 	}
 	res.Settle()
@@ -139,13 +139,19 @@ func (c *Controller) lookOnce(ctx context.Context, name string) (looked, error) 
 	if err != nil || fresh { // somebody has looked in the meantime
 		return l, err
 	}
+	if !known {
+		if there, err := c.exists(ctx, name); err != nil || !there {
+			l.unknown = err == nil // no document: names that never were must not pile up
+			return l, err
+		}
+	}
 	v, absent, err := c.see(ctx, name, now)
 	if err != nil {
 		return l, err
 	}
 	if absent && !known {
 		l.unknown = true
-		return l, nil // no document: names that never were must not pile up
+		return l, nil
 	}
 	if !known {
 		if _, err := c.rebuild(ctx, name); err != nil {
@@ -191,7 +197,7 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 				return nil
 			}
 			before := res.Clone()
-			res.Foreign = nil
+			res.ClearForeign()
 			// Waiting requests that could not be read take part again once they can be.
 			for key := range res.Skipped {
 				switch {
@@ -210,7 +216,7 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 				case present && h.Job == job.Name:
 					s.ours[job.Request] = job
 				case job.Request == "" || job.Run == "":
-					res.Foreign = append(res.Foreign, ledger.Foreign{Job: job.Name, Ask: job.Ask})
+					res.AddForeign(job.Name, job.Ask)
 				case slices.Contains(named, job.Request):
 					s.sort(tx, res, job, v.at)
 				case len(named)+len(needed) < 2*perUpdate:
@@ -218,7 +224,7 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 				case present && h.Job == "":
 					s.ours[job.Request] = job // as it looks; a later pass reads its record
 				default:
-					res.Foreign = append(res.Foreign, ledger.Foreign{Job: job.Name, Ask: job.Ask})
+					res.AddForeign(job.Name, job.Ask)
 				}
 			}
 			if needed != nil {
@@ -268,7 +274,7 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 // that has not ended names, or will name, is never one, whatever has become of its
 // hold: then it is unheld, and counts as foreign use too.
 func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job, at time.Time) {
-	foreign := func(j vertex.Job) { res.Foreign = append(res.Foreign, ledger.Foreign{Job: j.Name, Ask: j.Ask}) }
+	foreign := func(j vertex.Job) { res.AddForeign(j.Name, j.Ask) }
 	h, held := res.Holds[job.Request]
 	present := held && h.Run == job.Run
 	if tx.Unreadable(ledger.RecordDoc(job.Request)) != nil {

@@ -124,6 +124,7 @@ func (c *Controller) recheck(ctx context.Context, res *ledger.Resource, r *Repor
 type parkedStep struct {
 	from, to string        // order keys: after the one, up to the other; to is "" for the end
 	keys     []message.Key // those that may fit now
+	orders   []string      // and their order keys
 	none     bool          // there were no parked requests at all at version
 	version  int64
 }
@@ -151,7 +152,7 @@ func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, line
 			return step, nil
 		default:
 			bytes += 2 * h.Size
-			step.keys = append(step.keys, h.Key)
+			step.keys, step.orders = append(step.keys, h.Key), append(step.orders, h.Order)
 		}
 		step.to = h.Order
 	}
@@ -174,7 +175,12 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 		if from, open := res.Recheck[line]; !open || from != step.from {
 			return nil // another pass was here
 		}
-		for _, key := range step.keys {
+		bytes, to := 0, step.to
+		for i, key := range step.keys {
+			if bytes >= commitBytes {
+				to = step.orders[i-1] // the others in another commit
+				break
+			}
 			if !c.readable(tx, key, r) {
 				continue
 			}
@@ -190,9 +196,10 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 			if rec.State != lifecycle.Waiting || !rec.Aside || code(rec.Why) != why ||
 				!rec.ContradictedSince.Equal(before.ContradictedSince) || !rec.WakeAt.Equal(before.WakeAt) {
 				tx.PutRecord(rec)
+				bytes += rec.Weight()
 			}
 		}
-		if res.Recheck[line] = step.to; step.to == "" {
+		if res.Recheck[line] = to; to == "" {
 			delete(res.Recheck, line)
 		}
 		if step.none && res.Version == step.version {

@@ -351,7 +351,7 @@ func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.P
 	s := Snapshot(now, res, 0)
 	// Its own replicas are held already: what has to be true is that the machines
 	// are there, not that as many again are free.
-	s.Use, s.Holds, s.NotBefore = nil, 0, time.Time{}
+	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}
 	d := admission.Decide(s, ask, p)
 	if d.Verdict == admission.Admit || d.Reason.Code == message.ViewTooOld {
 		return nil
@@ -386,14 +386,25 @@ func (c *Controller) handOnNow(ctx context.Context, resource string) error {
 	return errors.Join(err, turnErr)
 }
 
+// maxHinting is how many hints an instance follows at one time: less than the
+// requests that deploy.sh lets it have, so that a tick always finds room.
+const maxHinting = 4
+
 // Hint tells of a job that may have changed: one Get, and if it has ended its
 // replicas are handed on. It never starts a pass, and an instance follows no more
-// hints than a third of its share of Vertex AI's calls allows: the others are
-// dropped, since the tick learns the same.
+// hints than a third of its share of Vertex AI's calls allows, and few at one time:
+// the others are dropped, since the tick learns the same.
 func (c *Controller) Hint(ctx context.Context, job string) error {
 	if !c.hints.AllowN(c.env.Monotonic(), 1) {
 		return nil
 	}
+	// A hint that hangs holds one of the function's request slots, and ticks need
+	// these.
+	if c.hinting.Add(1) > maxHinting {
+		c.hinting.Add(-1)
+		return nil
+	}
+	defer c.hinting.Add(-1)
 	j, err := c.vertex.Get(ctx, job)
 	switch {
 	case err != nil && vertex.KindOf(err) == vertex.NotFound:

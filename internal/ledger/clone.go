@@ -60,6 +60,7 @@ func (c copier) resource(r *Resource) *Resource {
 		f.Ask = list(c, f.Ask, nil)
 		return f
 	})
+	n.ForeignRest = dict(c, r.ForeignRest, nil)
 	n.Unexplained = dict(c, r.Unexplained, nil)
 	n.Suspected = dict(c, r.Suspected, nil)
 	n.Overdrawn = dict(c, r.Overdrawn, nil)

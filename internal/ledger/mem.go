@@ -140,6 +140,9 @@ func (m *Mem) Update(ctx context.Context, names Names, closure func(Tx) error) e
 		if len(tx.puts) == 0 {
 			return nil
 		}
+		if err := tooLarge(tx.puts); err != nil {
+			return err
+		}
 		m.callBetween()
 		fault := m.fault(OpCommit)
 		if fault == FailCommit {
@@ -168,6 +171,32 @@ func (m *Mem) Update(ctx context.Context, names Names, closure func(Tx) error) e
 		return fmt.Errorf("ledger: whether a commit of %s landed is not known, and later ones found it changed", paths[0])
 	}
 	return ErrBusy
+}
+
+// tooLarge refuses documents and commits beyond Firestore's limits. What is small
+// for sure is not measured.
+func tooLarge(puts map[string]any) error {
+	const small = 128 << 10
+	all := 0
+	for path, doc := range puts {
+		n := 0
+		switch doc := doc.(type) {
+		case *Record:
+			n = doc.Weight()
+		case *Resource:
+			n = doc.Weight()
+		}
+		if n > small {
+			if n = Size(doc); n > MaxDocument {
+				return fmt.Errorf("%w: document %s has %d bytes", ErrRefused, path, n)
+			}
+		}
+		all += n
+	}
+	if all > MaxCommit {
+		return fmt.Errorf("%w: a commit of %d bytes", ErrRefused, all)
+	}
+	return nil
 }
 
 func (m *Mem) read(paths []string) (time.Time, map[string]slot, error) {

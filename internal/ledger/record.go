@@ -161,6 +161,9 @@ func (r *Record) Event(l Letter) message.Outcome {
 // bound. Unsent letters are always kept.
 const keepLetters = 40
 
+// keepBytes bounds the same by size, in bytes.
+const keepBytes = 96 << 10
+
 // Write adds an unsent letter, numbered after the last.
 func (r *Record) Write(o message.Outcome, now time.Time) {
 	r.Sequence++
@@ -168,11 +171,16 @@ func (r *Record) Write(o message.Outcome, now time.Time) {
 	r.Letters = append(r.Letters, Letter{
 		ID: fmt.Sprintf("%s-%d", r.Key, r.Sequence), Type: o.Type, Time: now, Outcome: o,
 	})
-	for i := 0; i < len(r.Letters) && len(r.Letters) > keepLetters; {
+	bytes := 0
+	for _, l := range r.Letters {
+		bytes += l.weight()
+	}
+	for i := 0; i < len(r.Letters) && (len(r.Letters) > keepLetters || bytes > keepBytes); {
 		if !r.Letters[i].Sent {
 			i++
 			continue
 		}
+		bytes -= r.Letters[i].weight()
 		r.Letters = slices.Delete(r.Letters, i, i+1)
 	}
 }
@@ -200,12 +208,6 @@ func (r *Record) MarkSent(ids []string, now time.Time, keep time.Duration) {
 	if done && len(r.Unsent()) == 0 && r.ExpireAt.IsZero() {
 		r.ExpireAt = now.Add(keep)
 	}
-}
-
-// Weight is about how many bytes the record takes in the ledger, rather more
-// than less.
-func (r *Record) Weight() int {
-	return 2*len(r.Spec) + 4<<10 + len(r.Letters)*2<<10
 }
 
 // Lines names the lines that a waiting record stands in: one per shape it asks

@@ -34,8 +34,12 @@ type Resource struct {
 	// which, but for whether it waits for its turn, so that most moves that keep
 	// the replicas need not touch this document.
 	Holds map[message.Key]Hold `json:"holds,omitempty"`
-	// Foreign are live jobs on the resource that no reservation names.
-	Foreign []Foreign `json:"foreign,omitempty"`
+	// Foreign are live jobs on the resource that no reservation names, the first
+	// [MaxForeign] of them. ForeignJobs counts all, and ForeignRest is what those
+	// beyond the first take together.
+	Foreign     []Foreign    `json:"foreign,omitempty"`
+	ForeignJobs int          `json:"foreignJobs,omitempty"`
+	ForeignRest capacity.Use `json:"foreignRest,omitempty"`
 	// Unexplained are machines that Vertex AI reports as used beyond all listed
 	// jobs; Suspected are those seen once, to be believed when seen again with
 	// no move between.
@@ -93,7 +97,7 @@ type Notice struct {
 const Absent = "ABSENT"
 
 // MaxHolds is how many holds one resource can have: the document is limited to
-// 1 MiB, of which as many holds of four worker pools each take about 90 %.
+// 1 MiB. [Resource.HasRoom] bounds it by bytes.
 const MaxHolds = 2000
 
 // A Hold is what one reservation has taken.
@@ -173,6 +177,9 @@ func (r *Resource) sum() capacity.Use {
 	}
 	for _, f := range r.Foreign {
 		use.Add(f.Ask)
+	}
+	for s, n := range r.ForeignRest {
+		use[s] = use[s].Plus(n)
 	}
 	for s, n := range r.Unexplained {
 		use[s] = use[s].Plus(n)

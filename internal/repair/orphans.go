@@ -188,6 +188,7 @@ func (k Kit) take(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, c *Cha
 	if since.IsZero() {
 		since = tx.Now()
 	}
+	res.ForeignJobs -= len(res.Foreign) - len(others.Foreign)
 	res.Foreign = others.Foreign
 	res.Hold(rec, since.Add(k.Settings.StartWithin+rec.Timeout))
 	res.Settle()

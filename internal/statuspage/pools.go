@@ -13,9 +13,6 @@ import (
 	"example.com/berth/internal/ledger"
 )
 
-// maxForeign bounds the foreign jobs shown per resource.
-const maxForeign = 100
-
 // now reads the ledger's clock, and who reconciles: nil as well if that cannot be
 // read.
 func (d *door) now(ctx context.Context) (now time.Time, lease *ledger.Lease, err error) {
@@ -144,7 +141,7 @@ func (d *door) show(res *ledger.Resource, now time.Time) Resource {
 	s := Resource{
 		Name: res.Name, State: res.State, CreateTime: res.CreateTime, SeenAt: res.SeenAt,
 		ViewAge: since(res.SeenAt, now), Stale: d.stale(res, now), Network: res.Network, Ray: res.Ray,
-		Pools: []Pool{}, Shapes: shapes(res), Holds: len(res.Holds), Foreign: res.Foreign[:min(maxForeign, len(res.Foreign))],
+		Pools: []Pool{}, Shapes: shapes(res), Holds: len(res.Holds), Foreign: res.Foreign[:min(ledger.MaxForeign, len(res.Foreign))], ForeignJobs: max(res.ForeignJobs, len(res.Foreign)),
 		Declines: res.Declines,
 	}
 	if now.Before(res.NotBefore) {
@@ -163,12 +160,9 @@ func (d *door) show(res *ledger.Resource, now time.Time) Resource {
 // shapes does the arithmetic per shape: those of the pools, and those that are
 // held or waited for although no pool has them (any more).
 func shapes(res *ledger.Resource) []Shape {
-	held, foreign := capacity.Use{}, capacity.Use{}
+	held, foreign := capacity.Use{}, res.ForeignUse()
 	for _, h := range res.Holds {
 		held.Add(h.Ask)
-	}
-	for _, f := range res.Foreign {
-		foreign.Add(f.Ask)
 	}
 	pools := res.Pools
 	if res.State == ledger.Absent {

@@ -159,7 +159,7 @@ func TestResourceAsItIs(t *testing.T) {
 		Unexplained: capacity.Use{cpu: 1}, NotBefore: w.now.Add(time.Minute), Declines: 4,
 	}
 	for i := range 120 {
-		res.Foreign = append(res.Foreign, ledger.Foreign{Job: fmt.Sprintf("%s/customJobs/%03d", parent, i), Ask: capacity.Ask{{Shape: gpu, Replicas: 1}}})
+		res.AddForeign(fmt.Sprintf("%s/customJobs/%03d", parent, i), capacity.Ask{{Shape: gpu, Replicas: 1}})
 	}
 	w.put(res)
 	got := get[Pools](w, "/pools").Resources[0]
@@ -167,8 +167,8 @@ func TestResourceAsItIs(t *testing.T) {
 		got.Network != "net" || got.Declines != 4 || !got.NotBefore.Equal(res.NotBefore) || got.Stale || got.Holds != 0 {
 		t.Errorf("%+v", got)
 	}
-	if len(got.Foreign) != maxForeign {
-		t.Errorf("%d of 120 foreign jobs are shown, want %d", len(got.Foreign), maxForeign)
+	if len(got.Foreign) != ledger.MaxForeign || got.ForeignJobs != 120 {
+		t.Errorf("%d of %d foreign jobs are shown, want %d of 120", len(got.Foreign), got.ForeignJobs, ledger.MaxForeign)
 	}
 	want := map[capacity.Shape]Shape{
 		cpu: {Shape: cpu, Limit: 5, Unexplained: 1, Taken: 1, Free: 4},

@@ -109,20 +109,23 @@ type Pools struct {
 
 // A Resource is one persistent resource as the ledger sees it.
 type Resource struct {
-	Name       string           `json:"name"`
-	State      string           `json:"state"`
-	CreateTime time.Time        `json:"createTime,omitzero"`
-	SeenAt     time.Time        `json:"seenAt,omitzero"`
-	ViewAge    Duration         `json:"viewAge"`         // 0 when it never was looked at
-	Stale      bool             `json:"stale,omitempty"` // the view is too old to admit anything
-	Network    string           `json:"network,omitempty"`
-	Ray        bool             `json:"ray,omitempty"` // it is a Ray cluster
-	Pools      []Pool           `json:"pools"`
-	Shapes     []Shape          `json:"shapes"`
-	Holds      int              `json:"holds"`             // requests that hold machines
-	Foreign    []ledger.Foreign `json:"foreign,omitempty"` // live jobs that no reservation names, the first 100
-	NotBefore  time.Time        `json:"notBefore,omitzero"`
-	Declines   int              `json:"declines,omitempty"` // by Vertex AI, in a row
+	Name       string    `json:"name"`
+	State      string    `json:"state"`
+	CreateTime time.Time `json:"createTime,omitzero"`
+	SeenAt     time.Time `json:"seenAt,omitzero"`
+	ViewAge    Duration  `json:"viewAge"`         // 0 when it never was looked at
+	Stale      bool      `json:"stale,omitempty"` // the view is too old to admit anything
+	Network    string    `json:"network,omitempty"`
+	Ray        bool      `json:"ray,omitempty"` // it is a Ray cluster
+	Pools      []Pool    `json:"pools"`
+	Shapes     []Shape   `json:"shapes"`
+	Holds      int       `json:"holds"` // requests that hold machines
+	// Foreign are live jobs that no reservation names, the first 100; ForeignJobs
+	// counts all of them.
+	Foreign     []ledger.Foreign `json:"foreign,omitempty"`
+	ForeignJobs int              `json:"foreignJobs,omitempty"`
+	NotBefore   time.Time        `json:"notBefore,omitzero"`
+	Declines    int              `json:"declines,omitempty"` // by Vertex AI, in a row
 }
 
 // A Pool is one resource pool. Of a resource that is absent it is what was there

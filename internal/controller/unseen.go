@@ -1,0 +1,90 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
+	"example.com/berth/internal/vertex"
+)
+
+// Anybody may name a persistent resource, and every name that is not known costs
+// a call of Vertex AI. Looks for names that are not there, and those of questions,
+// come out of a share of [Config.Polls]: beyond it a request for an unknown name is
+// delivered again, and a question is answered by the last view, or later.
+
+const (
+	absentFor   = 10 * time.Second // how long a look that found nothing is remembered
+	absentNames = 4096             // how many such looks
+	// Looks are counted by each instance. Status and Admit together have about
+	// twelve (see deploy.sh), which share a third of Polls.
+	lookingInstances = 10
+)
+
+// errLookLater is why a request that names an unknown resource is not answered
+// yet.
+var errLookLater = errors.New("too many persistent resources were looked for in the last minute")
+
+// unseenNames keeps the looks that requests cause within their share.
+type unseenNames struct {
+	share  *rate.Limiter
+	burst  float64
+	absent *lru.Cache[string, time.Time] // when the last look that found nothing began, on the monotonic clock
+}
+
+func newUnseenNames(polls int) *unseenNames {
+	absent, err := lru.New[string, time.Time](absentNames)
+	if err != nil {
+		panic(err) // of a size that is not positive
+	}
+	burst := max(6, polls/15) // two questions at least
+	return &unseenNames{rate.NewLimiter(rate.Limit(float64(polls)/3/lookingInstances/60), burst), float64(burst), absent}
+}
+
+// mayLook takes calls of Vertex AI out of the share, if they are left; giveBack puts
+// them back. A name that was looked for in vain a moment ago is not looked for again
+// once half of the share is used: who repeats one name does not take all looks from
+// others.
+func (u *unseenNames) mayLook(name string, calls int, now time.Time) (giveBack func(), ok bool) {
+	if u.isAbsent(name, now) && u.share.TokensAt(now) < u.burst/2 {
+		return nil, false
+	}
+	r := u.share.ReserveN(now, calls)
+	giveBack = func() { r.CancelAt(now) }
+	if !r.OK() || r.DelayFrom(now) > 0 {
+		giveBack()
+		return nil, false
+	}
+	return giveBack, true
+}
+
+// isAbsent reports whether a look for a name found nothing a moment ago.
+func (u *unseenNames) isAbsent(name string, now time.Time) bool {
+	began, known := u.absent.Get(name)
+	return known && now.Sub(began) < absentFor
+}
+
+// exists asks Vertex AI whether a name that the ledger does not know is that of a
+// persistent resource: one call, where a look takes two and more.
+func (c *Controller) exists(ctx context.Context, name string) (bool, error) {
+	began := c.env.Monotonic()
+	giveBack, ok := c.unseen.mayLook(name, 1, began)
+	if !ok {
+		return false, errLookLater
+	}
+	_, err := c.vertex.Resource(ctx, name)
+	switch {
+	case err == nil:
+		giveBack() // it is looked at once and known from then on
+		c.unseen.absent.Remove(name)
+		return true, nil
+	case vertex.KindOf(err) == vertex.NotFound:
+		c.unseen.absent.Add(name, began)
+		return false, nil
+	}
+	return false, fmt.Errorf("look for %s: %w", name, err)
+}

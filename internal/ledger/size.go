@@ -1,0 +1,178 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
+)
+
+// Limits of Firestore (firebase.google.com/docs/firestore/quotas), in bytes. A
+// ledger refuses what is larger, with [ErrRefused].
+const (
+	MaxDocument = 1 << 20
+	MaxCommit   = 10 << 20
+)
+
+// beside is about how many bytes a document takes beside its text: its name, and
+// the fields that queries look at.
+const beside = 1 << 10
+
+// Size is how many bytes a document takes in a ledger.
+func Size(doc any) int {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // as documents are stored
+	if err := e.Encode(doc); err != nil {
+		panic(fmt.Sprintf("ledger: a document does not encode: %v", err))
+	}
+	return text.Len() + beside
+}
+
+// weights of what is small, in bytes
+const (
+	needWeight    = 110 // field names, numbers, the disk
+	problemWeight = 60
+	letterWeight  = 1 << 10
+	poolWeight    = 250
+	holdWeight    = 320 // the job's name, which comes later, included
+	foreignWeight = 130
+	headWeight    = 130
+)
+
+// Weight is about how many bytes the record takes in the ledger, rather more
+// than less.
+func (r *Record) Weight() int {
+	n := 2*len(r.Spec) + 4<<10 + weightOfFit(r.Fit) + weightOfProblems(r.Warnings...) + weightOfLabels(r.Labels) + weightOfAsk(r.Ask)
+	for _, l := range r.Letters {
+		n += l.weight()
+	}
+	return n
+}
+
+// UnsentWeight is about how many bytes the unsent letters take.
+func (r *Record) UnsentWeight() (n int) {
+	for _, l := range r.Letters {
+		if !l.Sent {
+			n += l.weight()
+		}
+	}
+	return n
+}
+
+func (l Letter) weight() int {
+	o := l.Outcome
+	n := letterWeight + weightOfFit(o.Fit) + weightOfProblems(o.Warnings...) + weightOfProblems(o.Problems...) + weightOfLabels(o.Labels)
+	if o.Reason != nil {
+		n += weightOfProblems(*o.Reason)
+	}
+	if o.JobError != nil {
+		n += 2 * len(o.JobError.Message)
+	}
+	return n
+}
+
+func weightOfProblems(problems ...message.Problem) (n int) {
+	for _, p := range problems {
+		n += problemWeight + 2*(len(p.Code)+len(p.Path)+len(p.Detail)+len(p.Mend))
+	}
+	return n
+}
+
+func weightOfLabels(labels map[string]string) (n int) {
+	for k, v := range labels {
+		n += 2*(len(k)+len(v)) + 8
+	}
+	return n
+}
+
+func weightOfFit(fit []capacity.Finding) (n int) {
+	for _, f := range fit {
+		n += 200 + weightOfShape(f.Shape)
+		for _, id := range f.Pools {
+			n += len(id) + 4
+		}
+		for _, d := range f.Nearest {
+			n += 40 + len(d.Pool)
+			for _, x := range d.Fields {
+				n += 40 + 2*(len(x.Field)+len(x.Asked)+len(x.Pool))
+			}
+		}
+		for _, e := range f.Edits {
+			n += 40 + 2*(len(e.Path)+len(e.From)+len(e.To))
+		}
+	}
+	return n
+}
+
+func weightOfShape(s capacity.Shape) int {
+	return 2*(len(s.MachineType)+len(s.Accelerator)+len(s.TPUTopology)+len(s.GPUPartition)+len(s.DiskType)) + 30
+}
+
+func weightOfAsk(a capacity.Ask) (n int) {
+	for _, need := range a {
+		s := need.Shape
+		n += needWeight + len(s.MachineType) + len(s.Accelerator) + len(s.TPUTopology) + len(s.GPUPartition)
+	}
+	return n
+}
+
+// Weight is about how many bytes the document takes in the ledger, rather more
+// than less, with all its foreign jobs and the names of the jobs of its holds.
+func (r *Resource) Weight() int {
+	n := 4<<10 + len(r.Pools)*poolWeight + min(len(r.Holds), 1)*MaxForeign*(foreignWeight+needWeight)
+	for _, h := range r.Holds {
+		n += holdWeight + len(h.Tenant) + len(h.Run) + weightOfAsk(h.Ask)
+	}
+	for shape, l := range r.Lines {
+		n += len(shape) + 40 + len(l.Heads)*headWeight
+	}
+	return n + len(r.Skipped)*48
+}
+
+// roomNeeded is what a resource document keeps free for what is not admitted:
+// foreign jobs, lines, and what is unexplained.
+const roomNeeded = 64 << 10
+
+// HasRoom reports whether the document has room for the hold of another request.
+func (r *Resource) HasRoom() bool {
+	if len(r.Holds) < MaxHolds/8 && len(r.Lines) < MaxHolds/8 {
+		return true // far from it, and nothing to be counted
+	}
+	return r.Weight() <= MaxDocument-roomNeeded
+}
+
+// MaxForeign is how many foreign jobs a resource document lists. Of the others it
+// has only the sums.
+const MaxForeign = 100
+
+// ClearForeign forgets all foreign jobs.
+func (r *Resource) ClearForeign() { r.Foreign, r.ForeignJobs, r.ForeignRest = nil, 0, nil }
+
+// AddForeign adds a live job that no reservation names. Call Settle when all are
+// there.
+func (r *Resource) AddForeign(job string, ask capacity.Ask) {
+	r.ForeignJobs++
+	if len(r.Foreign) < MaxForeign {
+		r.Foreign = append(r.Foreign, Foreign{Job: job, Ask: ask})
+		return
+	}
+	if r.ForeignRest == nil {
+		r.ForeignRest = capacity.Use{}
+	}
+	r.ForeignRest.Add(ask)
+}
+
+// ForeignUse is what all foreign jobs take.
+func (r *Resource) ForeignUse() capacity.Use {
+	use := capacity.Use{}
+	for s, n := range r.ForeignRest {
+		use[s] = n
+	}
+	for _, f := range r.Foreign {
+		use.Add(f.Ask)
+	}
+	return use
+}
