@@ -367,8 +367,9 @@ func (c *Controller) takeLease(ctx context.Context, holder string, d time.Durati
 
 func (c *Controller) dropLease(ctx context.Context, holder string) error {
 	err := c.ledger.Update(ctx, ledger.Names{Leases: []string{ReconcileLease}, Recent: true}, func(tx ledger.Tx) error {
-		if tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: ReconcileLease}) != nil {
-			return nil
+		readable := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: ReconcileLease}) == nil
+		if !readable {
+			return nil // and so it was not taken
 		}
 		if l := tx.Lease(ReconcileLease); l != nil && l.Holder == holder {
 			l.Until = tx.Now()

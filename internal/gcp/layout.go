@@ -169,17 +169,19 @@ func unpack(collection string, stored *firestorepb.Document) (any, *ledger.Unrea
 	case Budgets:
 		doc = &ledger.Budget{}
 	}
-	switch err := decode(stored.GetFields()["doc"], doc); err := err.(type) {
-	case nil:
-	case *json.SyntaxError:
-		return nil, unreadable("its text is no JSON from byte %d on", err.Offset)
-	case *json.UnmarshalTypeError:
-		return nil, unreadable("its text has something else where %s is to be", cmp.Or(err.Field, "a document"))
+	err := decode(stored.GetFields()["doc"], doc)
+	var syntax *json.SyntaxError
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+	case errors.As(err, &syntax):
+		return nil, unreadable("its text is no JSON from byte %d on", syntax.Offset)
+	case errors.As(err, &wrong):
+		return nil, unreadable("its text has something else where %s is to be", cmp.Or(wrong.Field, "a document"))
 	default:
 		return nil, unreadable("its text cannot be decoded (%T)", err)
 	}
 	other := errors.New("it is the document of another " + strings.TrimSuffix(collection, "s"))
-	var err error
 	switch doc := doc.(type) {
 	case *ledger.Record:
 		err = doc.Understood(message.Key(name))

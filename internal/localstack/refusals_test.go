@@ -119,7 +119,9 @@ func fakeJobs(t *testing.T) func(*aiplatformpb.CustomJob) error {
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {
 		server.Stop()
-		<-served
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	})
 	client, err := aiplatform.NewJobClient(t.Context(), option.WithEndpoint(l.Addr().String()), option.WithoutAuthentication(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))

@@ -139,7 +139,7 @@ func implied(m protoreflect.Message, fd protoreflect.FieldDescriptor) bool {
 	switch {
 	case !ok:
 	case fd.Name() == "strategy": // ON_DEMAND is the older name of STANDARD
-		return s.Strategy == aiplatformpb.Scheduling_STANDARD || s.Strategy == aiplatformpb.Scheduling_ON_DEMAND
+		return s.Strategy == aiplatformpb.Scheduling_STANDARD || s.Strategy.String() == "ON_DEMAND"
 	case fd.Name() == "timeout":
 		return s.Timeout.AsDuration() == defaultTimeout
 	}

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -189,8 +190,8 @@ func TestUnknownFieldsWithAMeaning(t *testing.T) {
 		{`{"job":[` + pool + `],"timeout":"5s"}`, "timeout", "Put it into the job"},
 	} {
 		_, err := Decode(Delivery{ID: "1", Data: []byte(c.data)})
-		r, ok := err.(*Refusal)
-		if !ok {
+		var r *Refusal
+		if !errors.As(err, &r) {
 			t.Errorf("%s: taken", c.data)
 			continue
 		}

@@ -2,6 +2,7 @@ package message
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -168,8 +169,8 @@ func TestPathsAreTheMessagesOwn(t *testing.T) {
 		}
 		data, _ = json.Marshal(d.write(pools))
 		_, err = Decode(Delivery{ID: "1", Data: data})
-		r, ok := err.(*Refusal)
-		if !ok || r.Problems[0].Path != paths.At(field) {
+		var r *Refusal
+		if !errors.As(err, &r) || r.Problems[0].Path != paths.At(field) {
 			t.Fatalf("%s: %v, want a problem at %s", data, err, paths.At(field))
 		}
 	}

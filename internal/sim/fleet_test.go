@@ -71,9 +71,7 @@ func (f *fleet) all(prefix string, want lifecycle.State, n int) {
 func (f *fleet) sound() {
 	f.Helper()
 	p := invariant.Picture{Now: f.Now, Jobs: f.Vertex.Jobs(), Complete: true, Published: map[string]bool{}}
-	for _, r := range f.Ledger.Records() {
-		p.Records = append(p.Records, r)
-	}
+	p.Records = append(p.Records, f.Ledger.Records()...)
 	p.Resources = f.Ledger.Dump().Resources
 	for _, e := range f.Out.All() {
 		p.Published[e.EventID] = true

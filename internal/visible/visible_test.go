@@ -52,7 +52,7 @@ func FuzzText(f *testing.F) {
 		if err := json.Unmarshal(out, &back); err != nil {
 			t.Fatalf("JSON(%s) = %s: %v", in, out, err)
 		}
-		if json.Unmarshal(in, &same); back != same || strings.ContainsFunc(string(out), Hidden) {
+		if err := json.Unmarshal(in, &same); err != nil || back != same || strings.ContainsFunc(string(out), Hidden) {
 			t.Errorf("JSON(%s) = %s", in, out)
 		}
 	})
