@@ -95,7 +95,8 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 	}
 	leased := c.env.Monotonic() // later than now, so that the clock is never ahead of the ledger's
 	clock := func() time.Time { return now.Add(c.env.Monotonic().Sub(leased)) }
-	bounded, cancel := c.env.within(ctx, budget-budget/10-leased.Sub(started))
+	whole := max(budget, leastBudget)
+	bounded, cancel := c.env.within(ctx, whole-whole/10-leased.Sub(started))
 	defer cancel()
 	t := newTasks(c.cfg.Submitters == 1)
 	t.total.add(first)
@@ -115,10 +116,15 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 	c.noteOutage(t.errs)
 	r, _ := t.report()
 	// Whoever cannot give the lease back lets it run out.
-	last, end := c.env.within(ctx, budget-c.env.Monotonic().Sub(started))
+	last, end := c.env.within(ctx, whole-c.env.Monotonic().Sub(started))
 	defer end()
 	return r, errors.Join(t.join(), c.dropLease(last, holder))
 }
+
+// leastBudget is what the first pass gets, however short the budget: some calls of
+// Vertex AI take seconds. Such a pass may outlive its lease, which makes nothing
+// unsafe.
+const leastBudget = 5 * time.Second
 
 // rest is how long to wait before the next pass, and sets when each region has
 // rested: a busy one must not slow down the others.
