@@ -76,7 +76,9 @@ func (f *follower) poll() (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if answer != nil {
+	// A repeat of what has ended is followed as the request that it repeats.
+	repeat := answer != nil && len(answer.Events) == 1 && answer.Events[0].Type == message.Duplicate
+	if answer != nil && !repeat {
 		return f.show(answer)
 	}
 	if f.sent.Kind != message.KindRequest {
@@ -87,10 +89,10 @@ func (f *follower) poll() (done bool, err error) {
 		return false, err
 	}
 	if req.MessageID != f.sent.MessageID && f.others <= reusePolls {
-		f.others++
-		if f.others <= reusePolls {
+		if f.others++; f.others <= reusePolls && !repeat {
 			return false, nil
 		}
+		f.others = reusePolls + 1
 		say(f.err, "An earlier message, %s, made this request; this one is a duplicate and changed nothing.", req.MessageID)
 	}
 	return f.show(req)

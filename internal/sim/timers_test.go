@@ -133,7 +133,7 @@ func TestParkedRequestsFollowThePools(t *testing.T) {
 	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobSucceeded)
 	w.SetPools(vertex.Running, cpus(6), capacity.Pool{ID: "gpu", Shape: GPU, Count: 9})
 	settle()
-	w.Expect("p0000", lifecycle.Submitted, "queued", "reserved", "submitted")
+	w.Expect("p0000", lifecycle.Submitted, "queued", "queued", "reserved", "submitted") // told of its new reason as well
 	for i := 1; i < parked; i++ {
 		if r := w.Record(fmt.Sprintf("p%04d", i)); r.State != lifecycle.Waiting || r.Aside {
 			t.Fatalf("%s is %s, parked %v, although the pool could take it", r.ID, r.State, r.Aside)
