@@ -60,7 +60,7 @@ func concerns(before, after *ledger.Resource, stale bool) map[string]string {
 		return nil
 	}
 	if stale && after.State == vertex.Running || before.State != after.State || !before.CreateTime.Equal(after.CreateTime) || before.Network != after.Network ||
-		before.EncryptionKey != after.EncryptionKey || before.CustomAccount != after.CustomAccount {
+		before.EncryptionKey != after.EncryptionKey || before.CustomAccount != after.CustomAccount || before.Ray != after.Ray {
 		return map[string]string{ledger.Parked: ""}
 	}
 	old, now := rooms(before.Pools), rooms(after.Pools)
