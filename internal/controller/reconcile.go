@@ -151,7 +151,8 @@ func (c *Controller) pass(ctx context.Context, clock func() time.Time, t *tasks,
 	}
 	t.start("events", "", r, func(r *Report) error { return c.sendLetters(ctx, clock(), r) })
 	t.start("timers", "", r, func(r *Report) error { return c.wake(ctx, clock(), r) })
-	t.start("resources", "", r, func(r *Report) error { return c.tendAll(ctx, clock, next, r) })
+	rested := maps.Clone(next) // a part may outlast this pass, and the next one writes the map
+	t.start("resources", "", r, func(r *Report) error { return c.tendAll(ctx, clock, rested, r) })
 	t.wait("", c.cfg.Poll)
 }
 
