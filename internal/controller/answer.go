@@ -26,7 +26,7 @@ func (c *Controller) answer(ctx context.Context, tenant string, d message.Delive
 		if rec = nil; tx.Record(key) != nil {
 			return nil
 		}
-		rec = answerTo(tx, tenant, d, o)
+		rec = answerTo(tx, key, tenant, d, o)
 		return nil
 	})
 	if err != nil {
@@ -42,8 +42,7 @@ func (c *Controller) answer(ctx context.Context, tenant string, d message.Delive
 
 // answerTo puts the document of an answer within an update that has read its key
 // and found none.
-func answerTo(tx ledger.Tx, tenant string, d message.Delivery, o message.Outcome) *ledger.Record {
-	key := message.KeyOf(tenant, message.KindAnswer, d.ID)
+func answerTo(tx ledger.Tx, key message.Key, tenant string, d message.Delivery, o message.Outcome) *ledger.Record {
 	rec := &ledger.Record{Key: key, Kind: message.KindAnswer, Tenant: tenant, ID: d.ID, MessageID: d.ID, Why: o.Reason}
 	rec.Times.Published, rec.Times.Received = d.PublishTime, tx.Now()
 	o.Tenant, o.MessageID, o.Times = tenant, d.ID, rec.Times

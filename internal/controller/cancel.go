@@ -71,14 +71,14 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 			switch {
 			case rec == nil:
 				until := c.putTombstones(tx, tenant, d, kinds, id, cancelReason(m))
-				did.answered = answerTo(tx, tenant, d, message.Outcome{Type: message.Noted, ClaimedRequestID: m.RequestID, CancelUntil: until,
+				did.answered = answerTo(tx, answer, tenant, d, message.Outcome{Type: message.Noted, ClaimedRequestID: m.RequestID, CancelUntil: until,
 					Reason: &message.Problem{Code: message.NothingMatched, Path: "cancel",
 						Detail: fmt.Sprintf("Nothing has come under this id yet. What comes under it before %s is cancelled.", until.UTC().Format(time.RFC3339)),
 						Mend:   "If its request has been published already, check the id."}})
 			case rec.State.Terminal():
 				p := message.Problem{Code: message.AlreadyEnded, Path: "cancel",
 					Detail: fmt.Sprintf("The request has ended: it is %s.", rec.State)}
-				did.answered = answerTo(tx, tenant, d, message.Outcome{Type: message.Refused, ClaimedRequestID: id, Reason: &p, Problems: []message.Problem{p}})
+				did.answered = answerTo(tx, answer, tenant, d, message.Outcome{Type: message.Refused, ClaimedRequestID: id, Reason: &p, Problems: []message.Problem{p}})
 			case needsResource(rec) && rec.Resource != resource:
 				did.needs = rec.Resource
 			case needsResource(rec) && tx.Resource(resource) == nil:

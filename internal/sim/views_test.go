@@ -108,6 +108,8 @@ func TestViewsAreHonest(t *testing.T) {
 	ids := []string{"first", "pool", "third"}
 	rapid.Check(t, func(t *rapid.T) {
 		w := New(t)
+		w.Config.Submitters = 1 // one call at a time: what is drawn and the clock belong to one goroutine
+		w.again()
 		for _, id := range ids {
 			w.Vertex.SetResource(inRegion(id), vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(4)}})
 		}
@@ -137,6 +139,8 @@ func TestViewsAreHonest(t *testing.T) {
 // older one is written, and nobody is asked about jobs because of it.
 func TestOlderViewChangesNothing(t *testing.T) {
 	w := New(t)
+	w.Config.Submitters = 1 // one call at a time: the clock is moved between two of them
+	w.again()
 	w.Ask(one)
 	w.After(time.Minute)
 	w.Now = w.Now.Add(3 * time.Minute)
