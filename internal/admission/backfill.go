@@ -1,0 +1,131 @@
+package admission
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/capacity"
+)
+
+// A gate is what a reservation lets past it.
+type gate struct {
+	*Reservation
+	shapes []capacity.Shape
+	room   capacity.Room // at the reservation's moment, with what was let past it
+}
+
+// backfill starts requests that come later in order and hold up no reservation:
+// those that are over by its moment, and those that fit beside it.
+func (pl *planner) backfill() {
+	if len(pl.plan.Reserved) == 0 {
+		return
+	}
+	candidates := pl.candidates()
+	pl.shut()
+	if len(candidates) == 0 {
+		return
+	}
+	gates := make([]gate, len(pl.plan.Reserved))
+	for i := range gates {
+		gates[i] = pl.gate(&pl.plan.Reserved[i])
+	}
+	var started []Head
+	for _, h := range candidates {
+		if !pl.room.Fits(h.Demand) {
+			continue
+		}
+		if by, ok := pl.pass(gates, h); ok {
+			pl.start(h, by)
+			started = append(started, h)
+		}
+	}
+	pl.plan.Reserved = slices.DeleteFunc(pl.plan.Reserved, func(r Reservation) bool {
+		return slices.ContainsFunc(started, func(h Head) bool { return h.ID == r.ID })
+	})
+}
+
+// candidates are the first of every class that fit now, and reservations that
+// still lack a shape, in order.
+func (pl *planner) candidates() []Head {
+	var list []Head
+	for i := range pl.classes {
+		c := &pl.classes[i]
+		if share(c.shapes, pl.stopped) {
+			continue
+		}
+		for k := c.next; k < len(c.heads); k++ {
+			if !c.gone[k] && pl.room.Fits(c.heads[k].Demand) {
+				list = append(list, c.heads[k])
+			}
+		}
+	}
+	for i := range pl.plan.Reserved {
+		if r := &pl.plan.Reserved[i]; !r.complete() && pl.room.Fits(r.Demand) {
+			list = append(list, r.Head)
+		}
+	}
+	slices.SortFunc(list, func(a, b Head) int { return strings.Compare(a.Order, b.Order) })
+	return list
+}
+
+// shut shuts the gate of every reservation of whose shapes somebody has waited too
+// long, and opens the others. A gate that is shut now lets as many replicas past
+// as the reservation has, and no more.
+func (pl *planner) shut() {
+	late := pl.s.Now.Add(-pl.p.Patience)
+	for i := range pl.plan.Reserved {
+		r := &pl.plan.Reserved[i]
+		shut := r.Key.Before(late) || slices.ContainsFunc(pl.classes, func(c planClass) bool {
+			h := c.head()
+			return h != nil && h.Key.Before(late) && share(c.shapes, r.Shapes)
+		})
+		if shut && !r.Shut {
+			r.Budget = r.Demand.Replicas()
+		}
+		r.Shut = shut
+	}
+}
+
+func (pl *planner) gate(r *Reservation) gate {
+	g := gate{Reservation: r, shapes: shapesOf(r.Demand), room: pl.time().At(r.At)}
+	for i := range pl.plan.Reserved { // one that has a shape of it may still run then
+		if o := &pl.plan.Reserved[i]; o.ID != r.ID && share(o.Shapes, g.shapes) {
+			g.room.Take(o.Demand)
+		}
+	}
+	return g
+}
+
+// pass lets a request past the gates of all reservations that it shares a shape
+// with, or past none. by is until when it has to run.
+func (pl *planner) pass(gates []gate, h Head) (by time.Time, ok bool) {
+	shapes := shapesOf(h.Demand)
+	var beside []*gate
+	for i := range gates {
+		g := &gates[i]
+		if g.ID == h.ID || !share(shapes, g.shapes) {
+			continue
+		}
+		if last := g.At.Add(-h.Limit - pl.p.Margin); !last.Before(pl.s.Now.Add(pl.p.StartIn)) {
+			if by.IsZero() || last.Before(by) {
+				by = last
+			}
+			continue
+		}
+		if g.Shut && h.Demand.Replicas() > g.Budget {
+			return by, false
+		}
+		if !g.room.FitsBeside(g.Demand, h.Demand) {
+			return by, false
+		}
+		beside = append(beside, g)
+	}
+	for _, g := range beside {
+		if g.Shut {
+			g.Budget -= h.Demand.Replicas()
+		}
+		g.room.Take(h.Demand)
+	}
+	return by, true
+}

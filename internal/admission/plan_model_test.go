@@ -1,0 +1,429 @@
+package admission
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
+)
+
+// modelPlan is [MakePlan] in its slowest and most obvious form: one sorted list of
+// waiting requests, and [capacity.Check] at every moment at which something ends.
+func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reservation) {
+	var waiting []Head
+	for _, c := range s.Queue {
+		waiting = append(waiting, c.Heads...)
+	}
+	slices.SortFunc(waiting, func(a, b Head) int { return strings.Compare(a.Order, b.Order) })
+	remove := func(id message.Key) {
+		waiting = slices.DeleteFunc(slices.Clone(waiting), func(h Head) bool { return h.ID == id })
+	}
+	use := capacity.Use{}
+	for shape, n := range s.Use {
+		use[shape] = n
+	}
+	fits := func(h Head) bool { return capacity.Check(s.Pools, use, h.Demand).Verdict == capacity.Fits }
+	start := func(h Head, by time.Time) {
+		use.Add(h.Demand)
+		starts = append(starts, Start{h, by})
+		remove(h.ID)
+	}
+	ends := func() (list []capacity.End) {
+		rest := capacity.Use{}
+		for shape, n := range s.Use {
+			rest[shape] = n
+		}
+		for _, h := range s.Held {
+			at := h.End
+			if !at.After(s.Now) {
+				at = s.Now.Add(p.Horizon)
+			}
+			list = append(list, capacity.End{At: at, Ask: h.Demand})
+			for _, n := range h.Demand {
+				rest[n.Shape] -= n.Replicas
+			}
+		}
+		for shape, n := range rest {
+			list = append(list, capacity.End{At: s.Now.Add(p.Horizon), Ask: capacity.Ask{{Shape: shape, Replicas: n}}})
+		}
+		for _, st := range starts {
+			list = append(list, capacity.End{At: s.Now.Add(st.Limit), Ask: st.Demand})
+		}
+		return list
+	}
+	useAt := func(at time.Time, list []capacity.End) capacity.Use {
+		u := capacity.Use{}
+		for _, e := range list {
+			if e.At.After(at) {
+				u.Add(e.Ask)
+			}
+		}
+		return u
+	}
+	earliest := func(h Head) time.Time {
+		list := ends()
+		for _, r := range reserved {
+			if r.ID != h.ID && share(r.Shapes, h.Demand.Shapes()) {
+				list = append(list, capacity.End{At: r.At.Add(r.Limit), Ask: r.Demand})
+			}
+		}
+		moments := []time.Time{s.Now}
+		for _, e := range list {
+			if e.At.After(s.Now) {
+				moments = append(moments, e.At)
+			}
+		}
+		slices.SortFunc(moments, time.Time.Compare)
+		for _, at := range moments {
+			if capacity.Check(s.Pools, useAt(at, list), h.Demand).Verdict == capacity.Fits {
+				return at
+			}
+		}
+		return time.Time{}
+	}
+	has := func(shape capacity.Shape) bool {
+		return slices.ContainsFunc(reserved, func(r Reservation) bool { return slices.Contains(r.Shapes, shape) })
+	}
+	free := func(h Head) (list []capacity.Shape) {
+		for _, shape := range h.Demand.Shapes() {
+			if !has(shape) {
+				list = append(list, shape)
+			}
+		}
+		return list
+	}
+
+	for _, r := range s.Reserved {
+		higher := slices.ContainsFunc(waiting, func(h Head) bool {
+			return priorityOf(h.Order) < priorityOf(r.Order) && share(h.Demand.Shapes(), r.Shapes)
+		})
+		whole := len(r.Shapes) == len(r.Demand.Shapes())
+		switch {
+		case higher:
+		case whole && fits(r.Head):
+			start(r.Head, time.Time{})
+		default:
+			reserved = append(reserved, r)
+			remove(r.ID)
+		}
+	}
+	for again := true; again; {
+		again = false
+		for i, r := range reserved {
+			if len(r.Shapes) == len(r.Demand.Shapes()) {
+				continue
+			}
+			reserved[i].Shapes = append(slices.Clone(r.Shapes), free(r.Head)...)
+			slices.SortFunc(reserved[i].Shapes, capacity.Shape.Compare)
+			if len(reserved[i].Shapes) == len(r.Demand.Shapes()) && fits(r.Head) {
+				start(r.Head, time.Time{})
+				reserved = slices.Delete(reserved, i, i+1)
+				again = true
+				break
+			}
+		}
+	}
+	for i := range reserved {
+		if at := earliest(reserved[i].Head); !at.IsZero() && (reserved[i].At.IsZero() || at.Before(reserved[i].At)) {
+			reserved[i].At = at
+		}
+	}
+
+	for i := 0; i < len(waiting); {
+		h := waiting[i]
+		switch f := free(h); {
+		case len(f) == 0:
+			i++
+			continue
+		case len(f) == len(h.Demand.Shapes()) && fits(h):
+			start(h, time.Time{})
+		default:
+			reserved = append(reserved, Reservation{Head: h, Shapes: f, At: earliest(h), Budget: h.Demand.Replicas()})
+			remove(h.ID)
+		}
+		i = 0
+	}
+	defer func() {
+		slices.SortFunc(reserved, func(a, b Reservation) int { return strings.Compare(a.Order, b.Order) })
+	}()
+	if p.NoBackfill {
+		return starts, reserved
+	}
+
+	late := s.Now.Add(-p.Patience)
+	then := map[message.Key]capacity.Use{} // what is in use at each reservation's moment
+	for i := range reserved {
+		r := &reserved[i]
+		shut := r.Key.Before(late)
+		for _, c := range s.Queue { // of each class, the first that waits
+			for _, h := range waiting {
+				if slices.ContainsFunc(c.Heads, func(o Head) bool { return o.ID == h.ID }) {
+					shut = shut || h.Key.Before(late) && share(h.Demand.Shapes(), r.Shapes)
+					break
+				}
+			}
+		}
+		if shut && !r.Shut {
+			r.Budget = r.Demand.Replicas()
+		}
+		r.Shut = shut
+		then[r.ID] = useAt(r.At, ends())
+		for _, o := range reserved {
+			if o.ID != r.ID && share(o.Shapes, r.Demand.Shapes()) {
+				then[r.ID].Add(o.Demand)
+			}
+		}
+	}
+	candidates := slices.Clone(waiting)
+	for _, r := range reserved {
+		if len(r.Shapes) < len(r.Demand.Shapes()) {
+			candidates = append(candidates, r.Head)
+		}
+	}
+	slices.SortFunc(candidates, func(a, b Head) int { return strings.Compare(a.Order, b.Order) })
+	for _, h := range candidates {
+		if !fits(h) {
+			continue
+		}
+		var by time.Time
+		ok := true
+		var beside []int
+		for i := range reserved {
+			r := &reserved[i]
+			if r.ID == h.ID || !share(r.Demand.Shapes(), h.Demand.Shapes()) {
+				continue
+			}
+			if last := r.At.Add(-h.Limit).Add(-p.Margin); !last.Before(s.Now.Add(p.StartIn)) {
+				if by.IsZero() || last.Before(by) {
+					by = last
+				}
+				continue
+			}
+			ok = ok && !(r.Shut && h.Demand.Replicas() > r.Budget)
+			with := capacity.Use{}
+			for shape, n := range then[r.ID] {
+				with[shape] = n
+			}
+			with.Add(h.Demand)
+			for _, f := range capacity.Check(s.Pools, with, r.Demand).Findings {
+				ok = ok && (f.Verdict == capacity.Fits || !slices.Contains(h.Demand.Shapes(), f.Shape))
+			}
+			beside = append(beside, i)
+		}
+		if !ok {
+			continue
+		}
+		for _, i := range beside {
+			if reserved[i].Shut {
+				reserved[i].Budget -= h.Demand.Replicas()
+			}
+			then[reserved[i].ID].Add(h.Demand)
+		}
+		start(h, by)
+	}
+	reserved = slices.DeleteFunc(reserved, func(r Reservation) bool {
+		return slices.ContainsFunc(starts, func(st Start) bool { return st.ID == r.ID })
+	})
+	return starts, reserved
+}
+
+var planNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// A planWorld draws snapshots and lets them go on.
+type planWorld struct {
+	s       PlanSnapshot
+	p       PlanPolicy
+	waiting []Head
+	ids     int
+}
+
+func drawWorld(t *rapid.T) *planWorld {
+	w := &planWorld{s: PlanSnapshot{Now: planNow, Use: capacity.Use{}, Queue: Queue{}}}
+	w.p = PlanPolicy{Horizon: time.Hour, Margin: time.Duration(rapid.IntRange(0, 2).Draw(t, "margin")) * time.Minute,
+		StartIn: time.Duration(rapid.IntRange(0, 2).Draw(t, "startIn")) * time.Minute, Patience: 4 * time.Hour,
+		NoBackfill: rapid.IntRange(0, 7).Draw(t, "noBackfill") == 0}
+	for i := range rapid.IntRange(1, 3).Draw(t, "pools") {
+		shape := capacity.Shape{MachineType: fmt.Sprintf("m%d", rapid.IntRange(0, 2).Draw(t, "shape"))}.Normal()
+		w.s.Pools = append(w.s.Pools, capacity.Pool{ID: fmt.Sprint(i), Shape: shape, Count: capacity.Replicas(rapid.IntRange(1, 6).Draw(t, "count"))})
+	}
+	return w
+}
+
+// arrive adds a waiting request that fits the empty pools.
+func (w *planWorld) arrive(t *rapid.T, priority int) bool {
+	var ask capacity.Ask
+	for i := range rapid.IntRange(1, 2).Draw(t, "needs") {
+		pool := rapid.SampledFrom(w.s.Pools).Draw(t, "of")
+		ask = append(ask, capacity.Need{WorkerPool: i, Shape: pool.Shape, Replicas: capacity.Replicas(rapid.IntRange(1, int(pool.Count)).Draw(t, "replicas"))})
+	}
+	if capacity.Check(w.s.Pools, nil, ask).Verdict != capacity.Fits {
+		return false
+	}
+	limit := time.Duration(rapid.SampledFrom([]int{20, 60, 200, 700, 1500}).Draw(t, "limit")) * time.Minute
+	key := Key(w.s.Now, time.Duration(rapid.IntRange(0, 90).Draw(t, "expected"))*time.Minute, ask.Replicas() > 1)
+	w.ids++
+	id := message.Key(fmt.Sprintf("%04d", w.ids))
+	h := Head{ID: id, Key: key, Order: fmt.Sprintf("%04d-%s-%s", 1000-priority, key.Format("20060102T150405.000000000"), id), Demand: ask, Limit: limit}
+	w.waiting = append(w.waiting, h)
+	w.queue()
+	return true
+}
+
+// queue makes the classes of what waits, whole.
+func (w *planWorld) queue() {
+	slices.SortFunc(w.waiting, func(a, b Head) int { return strings.Compare(a.Order, b.Order) })
+	w.s.Queue = Queue{}
+	for _, h := range w.waiting {
+		id := ClassOf("t", h.Demand, h.Limit)
+		c := w.s.Queue[id]
+		c.Count++
+		c.Heads = append(c.Heads, h)
+		w.s.Queue[id] = c
+	}
+}
+
+// apply makes the plan come true.
+func (w *planWorld) apply(plan Plan) {
+	for _, st := range plan.Starts {
+		w.s.Use.Add(st.Demand)
+		w.s.Held = append(w.s.Held, Held{ID: st.ID, Demand: st.Demand, End: w.s.Now.Add(st.Limit)})
+		w.waiting = slices.DeleteFunc(w.waiting, func(h Head) bool { return h.ID == st.ID })
+	}
+	w.s.Reserved = plan.Reserved
+	w.queue()
+}
+
+// end ends a job that runs.
+func (w *planWorld) end(i int) {
+	for _, n := range w.s.Held[i].Demand {
+		w.s.Use[n.Shape] -= n.Replicas
+	}
+	w.s.Held = slices.Delete(slices.Clone(w.s.Held), i, i+1)
+}
+
+// pass goes on until nothing more starts, and holds every plan against the model
+// and the promises.
+func (w *planWorld) pass(t *rapid.T) {
+	for {
+		plan := MakePlan(w.s, w.p)
+		starts, reserved := modelPlan(w.s, w.p)
+		same := cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(func(a, b capacity.Shape) bool { return a == b })}
+		if diff := cmp.Diff(starts, plan.Starts, same); diff != "" {
+			t.Fatalf("starts (-model +plan)\n%s", diff)
+		}
+		if diff := cmp.Diff(reserved, plan.Reserved, same); diff != "" {
+			t.Fatalf("reserved (-model +plan)\n%s", diff)
+		}
+		w.promises(t, plan)
+		w.apply(plan)
+		if len(plan.Starts) == 0 {
+			return
+		}
+	}
+}
+
+// promises checks what a plan promises whatever the policy.
+func (w *planWorld) promises(t *rapid.T, plan Plan) {
+	use := capacity.Use{}
+	for shape, n := range w.s.Use {
+		use[shape] = n
+	}
+	for _, st := range plan.Starts {
+		if capacity.Check(w.s.Pools, use, st.Demand).Verdict != capacity.Fits {
+			t.Fatalf("%s starts without room", st.ID)
+		}
+		use.Add(st.Demand)
+	}
+	for _, r := range plan.Reserved {
+		for _, o := range plan.Reserved {
+			if o.ID != r.ID && share(o.Shapes, r.Shapes) {
+				t.Fatalf("%s and %s are both reserved one shape", o.ID, r.ID)
+			}
+		}
+	}
+	for _, h := range w.waiting {
+		// A pass plans again after every start, so only the last of its plans has to
+		// leave nothing undone.
+		if len(plan.Starts) == 0 && !slices.ContainsFunc(plan.Reserved, func(r Reservation) bool { return share(r.Shapes, h.Demand.Shapes()) }) {
+			t.Fatalf("%s waits although nobody has reserved a shape of it", h.ID)
+		}
+	}
+	for _, old := range w.s.Reserved {
+		outranked := slices.ContainsFunc(w.waiting, func(h Head) bool { return priorityOf(h.Order) < priorityOf(old.Order) })
+		for _, r := range plan.Reserved {
+			if r.ID == old.ID && r.At.After(old.At) && !outranked {
+				t.Fatalf("the moment of %s becomes later: %s, then %s", r.ID, old.At, r.At)
+			}
+		}
+	}
+}
+
+// TestPlanAgainstModel lets worlds go on at random: requests come, jobs end before
+// their limits or at them, and every plan is the model's.
+func TestPlanAgainstModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		priorities := rapid.Bool().Draw(t, "priorities")
+		promised := map[message.Key]time.Time{}
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			switch rapid.IntRange(0, 2).Draw(t, "step") {
+			case 0, 1:
+				priority := 0
+				if priorities {
+					priority = rapid.IntRange(0, 1).Draw(t, "priority")
+				}
+				if !w.arrive(t, priority) {
+					continue
+				}
+			case 2:
+				w.s.Now = w.s.Now.Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "minutes")) * time.Minute)
+			}
+			for i := len(w.s.Held) - 1; i >= 0; i-- {
+				if !w.s.Held[i].End.After(w.s.Now) || rapid.IntRange(0, 5).Draw(t, "early") == 0 {
+					w.end(i)
+				}
+			}
+			w.pass(t)
+			for _, r := range w.s.Reserved {
+				if at, ok := promised[r.ID]; ok && !priorities && r.At.After(at) {
+					t.Fatalf("%s was promised %s, and is now promised %s", r.ID, at, r.At)
+				}
+				promised[r.ID] = r.At
+				// One minute of steps may pass before anybody looks.
+				if !priorities && w.s.Now.Sub(r.At) > time.Hour {
+					t.Fatalf("%s waits at %s and was promised %s", r.ID, w.s.Now, r.At)
+				}
+			}
+		}
+		// When nothing comes any more, everything starts.
+		for range 10 * (len(w.waiting) + len(w.s.Held) + 1) {
+			if len(w.waiting) == 0 {
+				return
+			}
+			next := time.Time{}
+			for _, h := range w.s.Held {
+				if next.IsZero() || h.End.Before(next) {
+					next = h.End
+				}
+			}
+			if next.After(w.s.Now) {
+				w.s.Now = next
+			}
+			for i := len(w.s.Held) - 1; i >= 0; i-- {
+				if !w.s.Held[i].End.After(w.s.Now) {
+					w.end(i)
+				}
+			}
+			w.pass(t)
+		}
+		t.Fatalf("%d requests never start", len(w.waiting))
+	})
+}
