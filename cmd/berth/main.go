@@ -44,16 +44,17 @@ Exit codes: 0 success, 1 error, 2 usage, 3 refused or never fits, 4 would have t
 type cli struct {
 	globals
 
-	Submit  submitCmd  `cmd:"" help:"Check a job and publish it to the request topic."`
-	List    listCmd    `cmd:"" help:"List running and recent requests, the latest first."`
-	Show    showCmd    `cmd:"" help:"Show one request, by its id or by its job: its state, the reason, its history."`
-	Check   checkCmd   `cmd:"" help:"Check a job file here, without a deployment."`
-	Explain explainCmd `cmd:"" help:"Say what would happen to a job now, without sending it."`
-	Pools   poolsCmd   `cmd:"" help:"Show the pools of the persistent resources and what is free."`
-	Queue   queueCmd   `cmd:"" help:"Show the waiting requests in order, each with its reason."`
-	Cancel  cancelCmd  `cmd:"" help:"Ask for the end of a request."`
-	Doctor  doctorCmd  `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
-	Repair  repairCmd  `cmd:"" help:"Mend what doctor found. Shows what it would do; does it with --yes."`
+	Submit   submitCmd   `cmd:"" help:"Check a job and publish it to the request topic."`
+	List     listCmd     `cmd:"" help:"List running and recent requests, the latest first."`
+	Show     showCmd     `cmd:"" help:"Show one request, by its id or by its job: its state, the reason, its history."`
+	Check    checkCmd    `cmd:"" help:"Check a job file here, without a deployment."`
+	Explain  explainCmd  `cmd:"" help:"Say what would happen to a job now, without sending it."`
+	Pools    poolsCmd    `cmd:"" help:"Show the pools of the persistent resources and what is free."`
+	Queue    queueCmd    `cmd:"" help:"Show the waiting requests in order, each with its reason."`
+	Cancel   cancelCmd   `cmd:"" help:"Ask for the end of a request."`
+	Simulate simulateCmd `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`
+	Doctor   doctorCmd   `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
+	Repair   repairCmd   `cmd:"" help:"Mend what doctor found. Shows what it would do; does it with --yes."`
 
 	CheckSettings checkSettingsCmd `cmd:"" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`
 	Version       versionCmd       `cmd:"" help:"Print the version of this tool."`

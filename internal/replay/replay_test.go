@@ -1,0 +1,166 @@
+package replay
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"example.com/berth/internal/admission"
+)
+
+// jobs makes a workload of rows: submitted at, replicas, run time, in minutes.
+func jobs(rows ...[3]int64) (list []Job) {
+	for i, r := range rows {
+		run := time.Duration(r[2]) * time.Minute
+		list = append(list, Job{ID: fmt.Sprint(i), Submit: time.Duration(r[0]) * time.Minute, Replicas: r[1], Run: run, Limit: admission.LimitStep(run)})
+	}
+	return list
+}
+
+func waits(list []Job, start []time.Duration) (minutes []int64) {
+	for i := range list {
+		minutes = append(minutes, int64((start[i]-list[i].Submit)/time.Minute))
+	}
+	return minutes
+}
+
+func plan(list []Job, replicas int64, p admission.PlanPolicy) []time.Duration {
+	return Run(list, replicas, Settings{Policy: p, Gang: 2, Expected: func(j *Job) time.Duration { return j.Limit }})
+}
+
+var policy = admission.PlanPolicy{Horizon: time.Hour, Patience: 24 * time.Hour}
+
+// Small workloads, worked out by hand.
+func TestByHand(t *testing.T) {
+	for name, c := range map[string]struct {
+		jobs           []Job
+		replicas       int64
+		easy, shortest []int64
+		plan           []int64
+	}{
+		// The wide one waits for all four; the short one is over before that, the
+		// long one would hold it up and does not.
+		"one that is over in time": {jobs([3]int64{0, 3, 600}, [3]int64{1, 4, 60}, [3]int64{2, 1, 240}, [3]int64{3, 1, 1200}), 4,
+			[]int64{0, 599, 0, 657}, []int64{0, 1441, 0, 239}, []int64{0, 599, 0, 657}},
+		// Two are free beside the reservation: one long job may have one of them.
+		"one that fits beside": {jobs([3]int64{0, 4, 60}, [3]int64{1, 5, 60}, [3]int64{2, 1, 6000}, [3]int64{3, 1, 6000}), 6,
+			[]int64{0, 59, 0, 117}, []int64{0, 6001, 0, 0}, []int64{0, 59, 0, 117}},
+		// Nobody waits: everything starts at once.
+		"no queue": {jobs([3]int64{0, 1, 60}, [3]int64{1, 1, 60}), 2, []int64{0, 0}, []int64{0, 0}, []int64{0, 0}},
+	} {
+		if got := waits(c.jobs, Easy(c.jobs, c.replicas)); !slices.Equal(got, c.easy) {
+			t.Errorf("%s: EASY waits %v, want %v", name, got, c.easy)
+		}
+		if got := waits(c.jobs, Shortest(c.jobs, c.replicas)); !slices.Equal(got, c.shortest) {
+			t.Errorf("%s: shortest first waits %v, want %v", name, got, c.shortest)
+		}
+		if got := waits(c.jobs, plan(c.jobs, c.replicas, policy)); !slices.Equal(got, c.plan) {
+			t.Errorf("%s: the plan waits %v, want %v", name, got, c.plan)
+		}
+	}
+}
+
+// Without backfill nobody passes the first that waits.
+func TestNoBackfill(t *testing.T) {
+	list := jobs([3]int64{0, 3, 600}, [3]int64{1, 4, 60}, [3]int64{2, 1, 10})
+	p := policy
+	p.NoBackfill = true
+	if got := waits(list, plan(list, 4, p)); got[2] != 658 {
+		t.Errorf("the job behind the wide one waits %d minutes, want 658", got[2])
+	}
+}
+
+// Whatever the workload and the policy, every job starts, none before it is
+// submitted, and no more replicas are in use than there are.
+func TestEveryRunIsSound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const replicas = 8
+		var list []Job
+		at := int64(0)
+		for range rapid.IntRange(1, 30).Draw(t, "jobs") {
+			at += rapid.Int64Range(0, 90).Draw(t, "gap")
+			list = append(list, jobs([3]int64{at, rapid.Int64Range(1, replicas).Draw(t, "replicas"), rapid.Int64Range(0, 3000).Draw(t, "run")})...)
+		}
+		est := NewEstimates()
+		for name, start := range map[string][]time.Duration{
+			"EASY": Easy(list, replicas), "shortest": Shortest(list, replicas), "plan": plan(list, replicas, policy),
+			"learned": Run(list, replicas, Settings{Policy: policy, Gang: 2, Expected: est.Expected, Ended: est.Learn}),
+		} {
+			for i := range list {
+				if start[i] < list[i].Submit {
+					t.Fatalf("%s: job %d starts before it is submitted", name, i)
+				}
+				used := int64(0)
+				for k := range list {
+					if start[k] <= start[i] && start[i] < start[k]+list[k].Run {
+						used += list[k].Replicas
+					}
+				}
+				if used > replicas {
+					t.Fatalf("%s: %d of %d replicas are in use at %s", name, used, replicas, start[i])
+				}
+			}
+		}
+	})
+}
+
+func TestEstimates(t *testing.T) {
+	e := NewEstimates()
+	job := Job{Tenant: "a", Replicas: 1, Limit: 24 * time.Hour, Run: 10 * time.Minute}
+	if got := e.Expected(&job); got < 12*time.Hour || got > 24*time.Hour {
+		t.Errorf("%s is expected of a job of which nothing is known, want a good part of its limit", got)
+	}
+	for range 50 {
+		e.Learn(&job)
+	}
+	if got := e.Expected(&job); got < 9*time.Minute || got > 15*time.Minute {
+		t.Errorf("%s is expected after 50 jobs of 10 minutes", got)
+	}
+	long := job
+	long.Tenant, long.Run = "b", 20*time.Hour
+	for range 50 {
+		e.Learn(&long)
+	}
+	if a, b := e.Expected(&job), e.Expected(&long); a > time.Hour || b < 15*time.Hour {
+		t.Errorf("%s and %s are expected of tenants whose jobs run 10 minutes and 20 hours", a, b)
+	}
+	liar := job
+	liar.Limit = time.Hour
+	if got := e.Expected(&liar); got > time.Hour {
+		t.Errorf("%s is expected of a job with a limit of an hour", got)
+	}
+}
+
+func TestRead(t *testing.T) {
+	const header = "job_id,submit_s,gpus,duration_s,tenant\n"
+	list, err := Read(strings.NewReader(header + "a,0,2,60,x\nb,5,1,7200,y\n"))
+	if err != nil || len(list) != 2 || list[1].Submit != 5*time.Second || list[1].Limit != 4*time.Hour || list[0].Replicas != 2 || list[1].Tenant != "y" {
+		t.Errorf("read %+v, %v", list, err)
+	}
+	for text, want := range map[string]string{
+		"":                                "first line",
+		"job_id,submit_s,gpus\n":          "no column duration_s",
+		header + "a,x,1,1,t\n":            "line 2: submit_s",
+		header + "a,0,0,1,t\n":            "line 2: gpus",
+		header + "a,0,1,-1,t\n":           "line 2: duration_s",
+		header + "a,9,1,1,t\nb,8,1,1,t\n": "line 3: it is submitted before",
+		header + "a,0,1\n":                "wrong number of fields",
+	} {
+		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want one that says %q", text, err, want)
+		}
+	}
+}
+
+func TestScore(t *testing.T) {
+	list := jobs([3]int64{0, 1, 1}, [3]int64{0, 2, 1}, [3]int64{0, 1, 1}, [3]int64{0, 4, 1})
+	s := ScoreOf("p", list, []time.Duration{0, time.Minute, 2 * time.Minute, 5 * time.Minute}, 2)
+	want := Score{Policy: "p", Jobs: 4, Mean: 2 * time.Minute, P50: time.Minute, P95: 5 * time.Minute, Max: 5 * time.Minute, Gangs: 2, GangMean: 3 * time.Minute, GangMax: 5 * time.Minute}
+	if s != want {
+		t.Errorf("score %+v, want %+v", s, want)
+	}
+}
