@@ -298,6 +298,8 @@ func TestTable(t *testing.T) {
 		}
 		t.Run(rowName(row), func(t *testing.T) {
 			w := behindDoors(t)
+			w.Config.Submitters = 1 // one call at a time: stories send messages, and so move the clock, between two
+			w.Controller = w.Instance(w.Config)
 			story.tell(w)
 			w.Expect("a", story.state, story.events...)
 			if w.Rows[row] == 0 {

@@ -122,6 +122,10 @@ func TestDeniedForOneJob(t *testing.T) {
 	for i := range 10 {
 		w.Ask(Job{ID: fmt.Sprint("other", i), CPU: 1})
 		w.After(time.Minute)
+		// The one that was denied comes first in order, and is not tried first again.
+		if id := fmt.Sprint("other", i); w.State(id) != lifecycle.Submitted {
+			t.Errorf("%s is %s after a minute", id, w.State(id))
+		}
 		w.endJobs()
 		w.After(time.Second)
 	}
@@ -264,6 +268,32 @@ func TestNeverAnsweredRequestFails(t *testing.T) {
 		if !alone && took > 150*time.Minute || alone && (took < 12*time.Hour || took > 30*time.Hour) {
 			t.Errorf("alone %v: it took %v", alone, took)
 		}
+	}
+}
+
+// A request whose submission never gets an answer, while jobs on another resource
+// of the region are accepted, is tried in a bounded number of runs: nothing else
+// would end it.
+func TestNeverAnsweredRunsAreBounded(t *testing.T) {
+	w, _, _ := newOutage(t)
+	w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 4})
+	w.Vertex.SetResource(inRegion("other"), vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(4)}})
+	w.Vertex.Admit = func(_ string, job *aiplatformpb.CustomJob) error {
+		if job.GetJobSpec().GetPersistentResourceId() != "other" {
+			return &vertex.Error{Op: "create", Kind: vertex.Unclear, Code: 13}
+		}
+		return nil
+	}
+	w.Ask(Job{ID: "bad", CPU: 1})
+	runs, began := map[string]bool{}, w.Now
+	for n := 0; !w.State("bad").Terminal() && w.Now.Sub(began) < 30*time.Hour; n++ {
+		w.Ask(Job{ID: fmt.Sprint("good", n), CPU: 1, Resource: "other"})
+		w.After(time.Minute)
+		runs[w.Record("bad").Run] = true
+		w.endJobs()
+	}
+	if w.State("bad") != lifecycle.Failed || w.Record("bad").Why.Code != message.SubmissionUnclear || len(runs) != 50 {
+		t.Errorf("it is %s after %d runs and %v, want FAILED after 50", w.State("bad"), len(runs), w.Now.Sub(began))
 	}
 }
 
