@@ -39,6 +39,7 @@ const (
 func newBurst(t *testing.T, instances int, cfg func(*controller.Config)) *burst {
 	b := &burst{t: t, w: New(t), faults: func(string) ledger.Fault { return ledger.None }}
 	b.w.Config.SampleEvery = 0
+	b.w.Config.Submitters = controller.DefaultConfig().Submitters // side by side is what is measured
 	if cfg != nil {
 		cfg(&b.w.Config)
 	}

@@ -142,7 +142,9 @@ func (p *player) Write(line []byte) (int, error) {
 
 func (p *player) ask(resource, id string, cpus int) {
 	id = idIn(resource, id)
+	p.mu.Lock()
 	p.ids[message.KeyOf(Tenant, message.KindRequest, id)] = id
+	p.mu.Unlock()
 	p.send("m-"+id, Job{ID: id, CPU: cpus, Resource: resource}.Body())
 }
 
@@ -202,7 +204,10 @@ func (p *player) jobs() {
 			if p.seen[key].IsZero() {
 				p.seen[key] = time.Now()
 			}
-			age, id := time.Since(p.seen[key]), p.ids[j.Request]
+			age := time.Since(p.seen[key])
+			p.mu.Lock()
+			id := p.ids[j.Request]
+			p.mu.Unlock()
 			end := jobTime
 			if strings.HasSuffix(id, "-run") {
 				end = 4 * jobTime

@@ -69,6 +69,9 @@ func New(t TB) *World {
 	w.Ledger, w.Vertex = ledger.NewMem(clock), vertex.NewMem(clock)
 	w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 4}, capacity.Pool{ID: "gpu", Shape: GPU, Count: 2, Max: 4})
 	w.Config = controller.DefaultConfig()
+	// One call at a time: hooks of tests and the clock then belong to one goroutine,
+	// and a run is the same every time. Side by side is for the tests of that.
+	w.Config.Submitters = 1
 	w.Config.Project, w.Config.Regions, w.Config.DefaultResource = "test-project", []string{"us-central1"}, "pool"
 	w.Controller = w.Instance(w.Config)
 	w.Deliver = func(d message.Delivery) error { return w.Controller.Handle(context.Background(), Tenant, d) }
