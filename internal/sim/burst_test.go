@@ -153,9 +153,14 @@ func TestBurstUnderFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBurst(t, 3, nil)
 		b.w.SetPools(vertex.Running, cpus(100))
-		n := 0
-		b.faults = func(op string) ledger.Fault {
+		n, lost := 0, 0
+		b.faults = func(op string) (fault ledger.Fault) {
 			n++
+			defer func() {
+				if fault != ledger.None {
+					lost++
+				}
+			}()
 			switch {
 			case op == ledger.OpRead && n%13 == 0:
 				return ledger.FailRead
@@ -164,8 +169,8 @@ func TestBurstUnderFaults(t *testing.T) {
 			}
 			return ledger.None
 		}
-		if nacks := b.send(300, cpuJob); nacks == 0 {
-			t.Error("no fault was felt")
+		if nacks := b.send(300, cpuJob); lost < 5 { // most are made good by trying again
+			t.Errorf("%d faults in %d calls, %d deliveries came again: too few to show anything", lost, n, nacks)
 		}
 		b.faults = func(string) ledger.Fault { return ledger.None }
 		if got := len(b.w.Ledger.Records()); got != 300 {
