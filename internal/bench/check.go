@@ -11,13 +11,14 @@ import (
 // bandsFile is where the bands are, from the module's root.
 const bandsFile = "testdata/bench/bands.json"
 
-// atBands does something with the file of the bands.
-func atBands(do func(file string) error) error {
+// inRepository calls do with the path of a file that is named from the module's
+// root.
+func inRepository(file string, do func(path string) error) error {
 	root, err := localstack.Root()
 	if err != nil {
-		return fmt.Errorf("find %s: %w", bandsFile, err)
+		return fmt.Errorf("find %s: %w", file, err)
 	}
-	return do(filepath.Join(root, bandsFile))
+	return do(filepath.Join(root, file))
 }
 
 // check prints what is outside its band, and fails if something is.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Exit codes of Main.
@@ -45,6 +46,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	asJSON := flags.Bool("json", false, "print the figures as JSON")
 	compare := flags.Bool("check", false, "as -quick, and hold the counts against "+bandsFile+": exit with 1 if one is outside its band")
 	keep := flags.Bool("record", false, "as -quick, and add the counts to the runs in "+bandsFile+", of which the bands are made; remove the file first if the counts were to change")
+	write := flags.Bool("write", false, "write the figures as the page "+resultsFile+", which README quotes")
 	logFile := flags.String("log", "", "write the logs of all processes to this `file`")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -65,6 +67,8 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return fail(exitUsage, fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0)))
 	case *isQuick && *isFull:
 		return fail(exitUsage, errors.New("-quick and -full exclude each other; see -help"))
+	case *write && (*only != "" || *isQuick || *compare || *keep):
+		return fail(exitUsage, errors.New("-write is for a run of all measurements; see -help"))
 	case *isFull && (*compare || *keep):
 		return fail(exitUsage, errors.New("-check and -record are for the counts of -quick; see -help"))
 	case *isQuick || *compare || *keep:
@@ -100,11 +104,14 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if err = errors.Join(failed, err); err != nil {
 		return fail(exitFailed, err)
 	}
-	if *keep {
-		err = atBands(func(file string) error { return record(file, report.Figures) })
+	if *write {
+		err = inRepository(resultsFile, func(path string) error { return writeResults(path, report, time.Now()) })
+	}
+	if *keep && err == nil {
+		err = inRepository(bandsFile, func(file string) error { return record(file, report.Figures) })
 	}
 	if *compare && err == nil {
-		err = atBands(func(file string) error { return check(file, report.Figures, errOut) })
+		err = inRepository(bandsFile, func(file string) error { return check(file, report.Figures, errOut) })
 	}
 	if err != nil {
 		return fail(exitFailed, err)
