@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -184,9 +185,11 @@ type sighting struct {
 func (c *Controller) record(ctx context.Context, name string, v view) (s sighting, err error) {
 	var named []message.Key // records read, to tell strays from strangers
 	for {
-		var needed []message.Key // records to be read as well
+		var needed []message.Key        // records to be read as well
+		var unread map[message.Key]bool // of live jobs with our labels; true for those that hold here
 		names := ledger.Names{Resources: []string{name}, Records: named, Budgets: []string{parentOf(name)}}
 		err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
+			unread = map[message.Key]bool{}
 			s, needed = sighting{ours: map[message.Key]vertex.Job{}, unnamed: map[message.Key]bool{}, unheld: map[message.Key]vertex.Job{}}, nil
 			res := tx.Resource(name)
 			if res == nil {
@@ -219,14 +222,15 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 					res.AddForeign(job.Name, job.Ask)
 				case slices.Contains(named, job.Request):
 					s.sort(tx, res, job, v.at)
-				case len(named)+len(needed) < 2*perUpdate:
-					needed = append(needed, job.Request)
+				case len(named) < 2*perUpdate:
+					unread[job.Request] = held
 				case present && h.Job == "":
 					s.ours[job.Request] = job // as it looks; a later pass reads its record
 				default:
 					res.AddForeign(job.Name, job.Ask)
 				}
 			}
+			needed = append(needed, someOf(unread, 2*perUpdate-len(named)-len(needed), v.at)...)
 			if needed != nil {
 				return nil // once more, with the records at hand
 			}
@@ -263,6 +267,26 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 		slices.Sort(needed)
 		named = append(named, slices.Compact(needed)...)
 	}
+}
+
+// someOf returns at most n of the keys: first those that are true, and of equals
+// others at each moment. Jobs with forged labels that never end would else keep
+// every other job from being told apart. One moment draws the same keys again, so an
+// update whose closure runs twice reads the same records.
+func someOf(keys map[message.Key]bool, n int, at time.Time) []message.Key {
+	all := slices.Sorted(maps.Keys(keys))
+	draw := rand.New(rand.NewPCG(uint64(at.UnixNano()), 0))
+	draw.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	slices.SortStableFunc(all, func(a, b message.Key) int {
+		switch {
+		case keys[a] == keys[b]:
+			return 0
+		case keys[a]:
+			return -1
+		}
+		return 1
+	})
+	return all[:max(0, min(n, len(all)))]
 }
 
 // sort places a live job that carries our labels, with its record at hand:

@@ -62,7 +62,7 @@ func (c *Controller) notify(ctx context.Context, res *ledger.Resource, r *Report
 			return nil
 		}
 		waiting, err := c.ledger.InState(ctx, res.Name, lifecycle.Waiting, res.Notice.After, perUpdate)
-		if err != nil {
+		if err = c.skipped(err, r); err != nil {
 			return fmt.Errorf("list waiting requests of %s: %w", res.Name, err)
 		}
 		after, told, err := c.notifyPart(ctx, res, waiting)
@@ -89,11 +89,23 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 	}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		told = nil
+		bytes := 0
 		res = tx.Resource(seen.Name)
 		if res == nil || res.Notice == nil || *res.Notice != *seen.Notice || condition(res.State) != condition(seen.State) {
 			return nil // another instance is further, or the state is another now
 		}
-		for _, key := range names.Records {
+		next := ""
+		if len(waiting) == perUpdate {
+			next = waiting[len(waiting)-1].Order
+		}
+		for i, key := range names.Records {
+			if bytes >= commitBytes {
+				next = waiting[i-1].Order // the others in another commit
+				break
+			}
+			if !c.readable(tx, key, nil) {
+				continue
+			}
 			rec := tx.Record(key)
 			if rec == nil || rec.State != lifecycle.Waiting || len(rec.Unsent()) > maxUnsent {
 				continue
@@ -109,12 +121,13 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 			}
 			c.waitsOn(tx, res, rec, d.Reason)
 			tx.PutRecord(rec)
+			bytes += rec.Weight()
 			if rec.Sequence != before {
 				told = append(told, rec)
 			}
 		}
-		if res.Notice = nil; len(waiting) == perUpdate {
-			res.Notice = &ledger.Notice{After: waiting[len(waiting)-1].Order}
+		if res.Notice = nil; next != "" {
+			res.Notice = &ledger.Notice{After: next}
 		}
 		tx.PutResource(res)
 		return nil

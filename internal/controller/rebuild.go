@@ -11,7 +11,6 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
-	"example.com/berth/internal/vertex"
 )
 
 // rebuild writes the document of a resource anew if it is missing although records
@@ -49,19 +48,23 @@ func (c *Controller) rebuild(ctx context.Context, name string) (rebuilt bool, er
 
 // findLost rebuilds documents that are missing although live jobs of ours in a region
 // run on their resources; known are the resources that have one: no pass comes by a resource without a document.
-func (c *Controller) findLost(ctx context.Context, parent string, live []vertex.Job, known map[string]bool) error {
-	keys := map[string][]message.Key{}
-	for _, job := range live {
+func (c *Controller) findLost(ctx context.Context, parent string, l listing, known map[string]bool) error {
+	requests := map[string]map[message.Key]bool{}
+	for _, job := range l.jobs {
 		name := parent + "/persistentResources/" + job.PersistentResource
-		if job.Request != "" && job.Deployment == c.cfg.Deployment && !known[name] && len(keys[name]) < perUpdate {
-			keys[name] = append(keys[name], job.Request)
+		if job.Request == "" || job.PersistentResource == "" || job.Deployment != c.cfg.Deployment || known[name] {
+			continue
 		}
+		if requests[name] == nil {
+			requests[name] = map[message.Key]bool{}
+		}
+		requests[name][job.Request] = false
 	}
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(keys)) {
-		ours := false
-		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: keys[name]}, func(tx ledger.Tx) {
-			ours = slices.ContainsFunc(keys[name], func(key message.Key) bool {
+	for _, name := range slices.Sorted(maps.Keys(requests)) {
+		ours, keys := false, someOf(requests[name], perUpdate, l.at)
+		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: keys}, func(tx ledger.Tx) {
+			ours = slices.ContainsFunc(keys, func(key message.Key) bool {
 				if !c.readable(tx, key, nil) {
 					return false
 				}
@@ -80,6 +83,9 @@ func (c *Controller) findLost(ctx context.Context, parent string, live []vertex.
 }
 
 // active reads all records of a resource that have not ended, without their specs.
+// Those that cannot be read it tells of and leaves out: one of them must not stop the
+// whole resource. What they hold is not known. A job of theirs that is live counts as
+// foreign use, and none is created without a hold.
 func (c *Controller) active(ctx context.Context, name string) ([]*ledger.Record, error) {
 	var all []*ledger.Record
 	for _, state := range lifecycle.States {
@@ -88,7 +94,7 @@ func (c *Controller) active(ctx context.Context, name string) ([]*ledger.Record,
 		}
 		for after := ""; ; {
 			page, err := c.ledger.InState(ctx, name, state, after, perUpdate)
-			if err != nil {
+			if err = c.skipped(err, nil); err != nil {
 				return nil, fmt.Errorf("list the requests of %s that are %s: %w", name, state, err)
 			}
 			for _, rec := range page {

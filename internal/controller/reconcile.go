@@ -216,7 +216,7 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 			}
 		}
 	}
-	return errors.Join(err, c.findLost(ctx, parent, l.jobs, known), c.dispatch(ctx, r))
+	return errors.Join(err, c.findLost(ctx, parent, l, known), c.dispatch(ctx, r))
 }
 
 // unwatched says that passes leave a resource alone: it was deleted, and nobody

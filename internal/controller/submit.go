@@ -144,9 +144,7 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 		return nil, fmt.Errorf("look for a job of %s: %w", rec.Key, err)
 	}
 	// The label of the run can have been copied to a job of somebody else.
-	jobs = slices.DeleteFunc(jobs, func(j vertex.Job) bool {
-		return j.Request != rec.Key || j.PersistentResource != idOf(rec.Resource)
-	})
+	jobs = slices.DeleteFunc(jobs, func(j vertex.Job) bool { return !ofRun(rec, j) })
 	if len(jobs) > 0 {
 		return c.accepted(ctx, rec, jobs[0])
 	}
@@ -176,6 +174,12 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 		return nil, err
 	}
 	return after, nil
+}
+
+// ofRun reports whether a job in the region of a record's resource can be the job
+// of its present run. Somebody can have copied the labels to a job elsewhere.
+func ofRun(rec *ledger.Record, j vertex.Job) bool {
+	return j.Run == rec.Run && j.Request == rec.Key && j.PersistentResource == idOf(rec.Resource)
 }
 
 // Bounds of what is tried for a request whose submission does not come to a job

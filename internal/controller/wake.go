@@ -415,12 +415,12 @@ func (c *Controller) Hint(ctx context.Context, job string) error {
 		return nil
 	}
 	rec, err := c.read(ctx, j.Request)
-	if err != nil || rec == nil || rec.Run != j.Run || rec.Resource == "" {
+	if err != nil || rec == nil || rec.Resource == "" || parentOf(job) != parentOf(rec.Resource) || !ofRun(rec, j) {
 		return err
 	}
 	moved := false
 	after, err := c.update(ctx, rec, withResource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
-		moved = c.hear(tx, res, rec, j)
+		moved = ofRun(rec, j) && c.hear(tx, res, rec, j)
 		return moved
 	})
 	if err != nil || !moved {

@@ -2,11 +2,13 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"google.golang.org/protobuf/proto"
 
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -99,5 +101,97 @@ func TestCopiedRunLabel(t *testing.T) {
 	}
 	if j, _ := w.Vertex.Get(context.Background(), copied); j.State != vertex.JobPending {
 		t.Errorf("somebody else's job is %s", j.State)
+	}
+}
+
+// Jobs with forged labels that never end, more than the records that one look reads,
+// keep no other job from being told apart: not a second job of a run under way, and
+// not one of a request that has ended. However many they are, a look reads no more.
+func TestForgedLabelsHideNoStray(t *testing.T) {
+	for name, request := range map[string]func(i int) string{
+		"of many requests": func(i int) string { return fmt.Sprint("nobody", i) },
+		"of one request":   func(int) string { return "nobody" },
+	} {
+		for _, of := range []string{"a", "ended"} {
+			t.Run(name+", a job of "+of, func(t *testing.T) {
+				w := New(t)
+				w.Ask(Job{ID: "ended", CPU: 1})
+				w.Vertex.SetJob(w.JobOf("ended"), vertex.JobSucceeded)
+				w.After(time.Minute)
+				w.Ask(one)
+				w.After(time.Minute) // the job of a is known by its name
+				for i := range 60 {
+					jobWith(w, 1, "run1", string(message.KeyOf(Tenant, message.KindRequest, request(i))))
+				}
+				w.Now = w.Now.Add(time.Second) // older ones are listed first
+				second := jobWith(w, 1, w.Record(of).Run, string(w.Record(of).Key))
+				looks, state := 0, func() vertex.JobState {
+					j, err := w.Vertex.Get(context.Background(), second.Name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return j.State
+				}
+				for ; looks < 20 && state() != vertex.JobCancelling; looks++ {
+					before := w.Ledger.Stats().DocsRead
+					w.After(time.Minute)
+					if n := w.Ledger.Stats().DocsRead - before; n > 60 {
+						t.Errorf("a pass read %d documents", n)
+					}
+				}
+				if most := map[string]int{"a": 1, "ended": 10}[of]; looks > most {
+					t.Errorf("the second job is %s after %d looks, want a cancel within %d", state(), looks, most)
+				}
+				if j, _ := w.Vertex.Get(context.Background(), w.JobOf("a")); j.State != vertex.JobPending {
+					t.Errorf("the named job is %s", j.State)
+				}
+				if n := w.Vertex.Calls()["cancel"]; n != 1 {
+					t.Errorf("%d jobs were cancelled, want 1", n)
+				}
+			})
+		}
+	}
+}
+
+// A job that carries the labels of a run and is not on the request's persistent
+// resource, or not in its region, is not taken for the run's job when a hint tells of
+// it.
+func TestHintOfACopiedJob(t *testing.T) {
+	for name, elsewhere := range map[string]struct{ parent, resource string }{
+		"no persistent resource": {Parent, ""},
+		"another one":            {Parent, "other"},
+		"another region":         {strings.Replace(Parent, "us-central1", "europe-west4", 1), "pool"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := New(t)
+			copied := ""
+			w.Vertex.Admit = func(_ string, job *aiplatformpb.CustomJob) error {
+				if copied != "" {
+					return nil
+				}
+				copied = "creating"
+				job = proto.CloneOf(job)
+				job.JobSpec.PersistentResourceId = elsewhere.resource
+				created, err := w.Vertex.Create(context.Background(), elsewhere.parent, job)
+				if err != nil {
+					t.Fatal(err)
+				}
+				copied = created.Name
+				return &vertex.Error{Op: "create", Kind: vertex.Unclear, Code: 14}
+			}
+			w.Ask(one)
+			if err := w.Controller.Hint(context.Background(), copied); err != nil {
+				t.Fatal(err)
+			}
+			w.Expect("a", lifecycle.Submitting, "reserved")
+			w.After(2 * time.Minute)
+			w.Expect("a", lifecycle.Submitted, "reserved", "submitted")
+			if w.JobOf("a") == copied {
+				t.Error("the request took somebody else's job for its own")
+			}
+			if n := w.Vertex.Calls()["cancel"]; n != 0 {
+				t.Errorf("%d jobs were cancelled", n)
+			}
+		})
 	}
 }

@@ -74,6 +74,29 @@ func TestLargestJobsThroughEverything(t *testing.T) {
 	}
 }
 
+// Dozens of the largest jobs that wait are told that their resource is gone, each
+// once, within the limits of the ledger.
+func TestLargestJobsAreToldOfTheirResource(t *testing.T) {
+	const n = 45
+	w := New(silent{t})
+	w.Ask(Job{ID: "runs", CPU: 4})
+	for i := range n {
+		w.Send(large(fmt.Sprintf("w%02d", i), 1))
+	}
+	w.Vertex.SetResource(Resource, vertex.Resource{})
+	w.After(time.Minute)
+	for i := range n {
+		id := fmt.Sprintf("w%02d", i)
+		w.Expect(id, lifecycle.Waiting, "queued", "queued")
+		if why := w.Record(id).Why; why.Code != message.ResourceGone {
+			t.Fatalf("%s waits for %v", id, why)
+		}
+	}
+	if left := w.Document().Notice; left != nil {
+		t.Errorf("all have been told, and %+v is left", left)
+	}
+}
+
 // Thousands of foreign jobs on a resource do not stop it: their machines are taken,
 // and free again when they have ended.
 func TestThousandsOfForeignJobs(t *testing.T) {

@@ -178,6 +178,38 @@ func TestUnreadableWaiterIsPassed(t *testing.T) {
 	}
 }
 
+// Those that wait are told that their resource is gone, whichever of them cannot be
+// read, and pages go on behind it.
+func TestUnreadableWaiterSilencesNobody(t *testing.T) {
+	const n = 45
+	w := newListening(t)
+	w.Ask(Job{ID: "runs", CPU: 4})
+	for i := range n {
+		w.Ask(Job{ID: fmt.Sprintf("w%02d", i), CPU: 1})
+	}
+	bad := map[int]bool{0: true, 19: true, 20: true, 21: true, n - 1: true}
+	for i := range bad {
+		w.spoil(ledger.RecordDoc(w.Record(fmt.Sprintf("w%02d", i)).Key))
+	}
+	w.Vertex.SetResource(Resource, vertex.Resource{})
+	w.After(time.Minute)
+	w.After(time.Minute)
+	for i := range n {
+		id := fmt.Sprintf("w%02d", i)
+		if bad[i] {
+			w.Expect(id, lifecycle.Waiting, "queued")
+			continue
+		}
+		w.Expect(id, lifecycle.Waiting, "queued", "queued")
+	}
+	if left := w.Document().Notice; left != nil {
+		t.Errorf("all have been told, and %+v is left", left)
+	}
+	if len(w.told) != len(bad) {
+		t.Errorf("the log told of %v, want the %d that cannot be read", w.told, len(bad))
+	}
+}
+
 // A resource whose document cannot be read is left alone: requests for it come
 // again, and the other resources are looked after.
 func TestUnreadableResource(t *testing.T) {

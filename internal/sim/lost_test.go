@@ -1,0 +1,67 @@
+package sim
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// loseResources deletes all resource documents, as a hand or a restore of the other
+// collections does.
+func (w *World) loseResources() {
+	w.Helper()
+	old := w.Ledger.Dump()
+	w.Ledger = ledger.NewMem(func() time.Time { return w.Now })
+	for _, r := range old.Records {
+		err := w.Ledger.Update(context.Background(), ledger.Names{Records: []message.Key{r.Key}}, func(tx ledger.Tx) error {
+			tx.PutRecord(r)
+			return nil
+		})
+		if err != nil {
+			w.Fatalf("copy %s: %v", r.Key, err)
+		}
+	}
+	w.Controller = w.Instance(w.Config)
+}
+
+// A lost document is made anew although one of its requests cannot be read. Its job
+// counts as foreign use, so that its machines are taken by nobody else.
+func TestLostDocumentWithAnUnreadableRequest(t *testing.T) {
+	w := newListening(t)
+	w.Ask(Job{ID: "good", CPU: 2})
+	w.Ask(Job{ID: "bad", CPU: 1})
+	w.Vertex.SetJob(w.JobOf("good"), vertex.JobRunning)
+	w.Vertex.SetJob(w.JobOf("bad"), vertex.JobRunning)
+	w.After(time.Minute)
+	w.loseResources()
+	bad := ledger.RecordDoc(w.Record("bad").Key)
+	w.spoil(bad)
+	is := func(id string, want lifecycle.State) {
+		t.Helper()
+		if got := w.State(id); got != want {
+			t.Errorf("%s is %s, want %s", id, got, want)
+		}
+	}
+	w.Ask(Job{ID: "wide", CPU: 2})
+	is("wide", lifecycle.Waiting)
+	w.Ask(Job{ID: "narrow", GPU: 1})
+	is("narrow", lifecycle.Submitted)
+	if use := w.Document().Use()[CPU]; use != 3 {
+		t.Errorf("%d machines count as used, want 3", use)
+	}
+	if n := w.told[bad.String()]; n != 1 {
+		t.Errorf("the log told of it %d times, want once", n)
+	}
+	w.Vertex.SetJob(w.JobOf("good"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	is("good", lifecycle.Succeeded)
+	is("wide", lifecycle.Submitted)
+	if n := w.Vertex.Calls()["cancel"]; n != 0 {
+		t.Errorf("%d jobs were cancelled", n)
+	}
+}
