@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/localstack"
+	"example.com/berth/internal/localstack/child"
 	"example.com/berth/internal/localstack/emulator"
 )
 
@@ -87,7 +88,7 @@ func coldStarts(ctx context.Context, b *bench, w *world, binary string) error {
 		if i == starts-1 {
 			err = afterStart(ctx, w, p, d)
 		}
-		if err = errors.Join(err, d.stop()); err != nil {
+		if err = errors.Join(err, d.Stop(0)); err != nil {
 			return err
 		}
 	}
@@ -113,20 +114,11 @@ func afterStart(ctx context.Context, w *world, p page, d *deployed) error {
 
 // A deployed process is the function behind one door, as in the cloud.
 type deployed struct {
+	*child.Process
 	port int
-	cmd  *exec.Cmd
 }
 
 func (d *deployed) URL(string) string { return fmt.Sprintf("http://127.0.0.1:%d/", d.port) }
-func (d *deployed) PID() int          { return d.cmd.Process.Pid }
-
-func (d *deployed) stop() error {
-	if err := d.cmd.Process.Kill(); err != nil {
-		return err
-	}
-	_ = d.cmd.Wait() // it was killed
-	return nil
-}
 
 // startDeployed starts the binary and returns how long it took until a request
 // was answered.
@@ -135,24 +127,20 @@ func (w *world) startDeployed(ctx context.Context, binary string, log io.Writer)
 	if err != nil {
 		return nil, 0, err
 	}
-	d := &deployed{port, exec.CommandContext(ctx, binary)}
-	d.cmd.Env = append(append(os.Environ(), w.environment(addresses{w.firestore, w.pubsub, w.vertex})...),
-		"FUNCTION_TARGET=Admit", "PORT="+strconv.Itoa(port))
-	d.cmd.Stdout, d.cmd.Stderr = log, log
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	env := append(w.environment(addresses{w.firestore, w.pubsub, w.vertex}), "FUNCTION_TARGET=Admit", "PORT="+strconv.Itoa(port))
 	first := w.request(0, 1)
 	began := time.Now()
-	if err := d.cmd.Start(); err != nil {
-		return nil, 0, fmt.Errorf("start %s: %w", binary, err)
+	process, err := child.Start(child.Spec{Path: binary, Env: env, Log: log})
+	if err != nil {
+		return nil, 0, err
 	}
-	for {
-		err := w.post(ctx, d, first, nil)
-		took := time.Since(began)
-		if err == nil {
-			return d, took, nil
-		}
-		if took > startTimeout || ctx.Err() != nil {
-			return nil, 0, errors.Join(fmt.Errorf("no answer within %s of its start: %w", took, err), d.stop())
-		}
-		rest(ctx, time.Millisecond)
+	d := &deployed{process, port}
+	err = d.Await(ctx, time.Millisecond, func(ctx context.Context) error { return w.post(ctx, d, first, nil) })
+	took := time.Since(began)
+	if err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("no answer within %s of its start: %w", took, err), d.Stop(0))
 	}
+	return d, took, nil
 }

@@ -98,7 +98,7 @@ func (m *monkey) killVertex(ctx context.Context) {
 		return
 	}
 	m.armed = false
-	if ctx.Err() == nil && m.world.vertex.kill() == nil {
+	if ctx.Err() == nil && m.world.vertex.Kill() == nil {
 		m.vertex++
 		m.say("  killed the fake Vertex AI")
 	}
@@ -140,7 +140,7 @@ func (m *monkey) before(method string, req []byte, since time.Duration) []byte {
 func (m *monkey) killSoon() {
 	wait := time.Duration(m.rng.Int64N(int64(4 * time.Millisecond)))
 	time.AfterFunc(wait, func() {
-		if m.world.vertex.kill() == nil {
+		if m.world.vertex.Kill() == nil {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.vertex++

@@ -2,20 +2,18 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
-	"sync"
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"google.golang.org/protobuf/proto"
 
 	"example.com/berth/internal/localstack"
+	"example.com/berth/internal/localstack/child"
 	"example.com/berth/internal/vertex/fakevertex"
 )
 
@@ -34,10 +32,7 @@ func RoleMain() bool {
 	if spec == "" {
 		return false
 	}
-	go func() { // ends with its parent
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
+	child.EndWithParent()
 	if err := serveVertex(spec); err != nil {
 		fmt.Fprintln(os.Stderr, "fake Vertex AI:", err)
 		os.Exit(1)
@@ -94,102 +89,25 @@ func pools() []*aiplatformpb.ResourcePool {
 // A vertexProcess is a supervised fake Vertex AI: when it dies, another takes
 // its place on the same port, with the jobs of the state file.
 type vertexProcess struct {
-	host, spec string
-	log        io.Writer
-
-	mu       sync.Mutex
-	cmd      *exec.Cmd
-	stdin    io.Closer
-	stopping bool
-	starts   int
-	ended    chan struct{}
+	*child.Service
+	host string
 }
 
 func startVertex(ctx context.Context, port int, resource, stateFile string, log io.Writer) (*vertexProcess, error) {
-	host := fmt.Sprintf("127.0.0.1:%d", port)
-	v := &vertexProcess{host: host, spec: host + " " + resource + " " + stateFile, log: log, ended: make(chan struct{})}
-	if err := v.spawn(); err != nil {
-		return nil, err
-	}
-	go v.supervise()
-	if err := v.ready(ctx); err != nil {
-		return nil, errors.Join(err, v.stop())
-	}
-	return v, nil
-}
-
-func (v *vertexProcess) spawn() error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.stopping {
-		return errors.New("the fake Vertex AI is being stopped")
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), vertexEnv+"="+v.spec)
-	cmd.Stdout, cmd.Stderr = v.log, v.log
-	in, err := cmd.StdinPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		return fmt.Errorf("start fake Vertex AI: %w", err)
-	}
-	v.cmd, v.stdin = cmd, in
-	v.starts++
-	return nil
-}
-
-func (v *vertexProcess) supervise() {
-	defer close(v.ended)
-	for {
-		v.mu.Lock()
-		cmd := v.cmd
-		v.mu.Unlock()
-		_ = cmd.Wait() // killed on purpose or not: start another
-		if err := v.spawn(); err != nil {
-			return
-		}
-	}
-}
-
-// ready waits until something listens.
-func (v *vertexProcess) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	v := &vertexProcess{host: fmt.Sprintf("127.0.0.1:%d", port)}
+	listens := func(ctx context.Context) error {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", v.host)
-		if err == nil {
-			return conn.Close()
+		if err != nil {
+			return err
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("fake Vertex AI at %s is not ready: %w", v.host, err)
-		}
+		return conn.Close()
 	}
-}
-
-// kill ends the process at once. Another takes its place.
-func (v *vertexProcess) kill() error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.cmd.Process.Kill()
-}
-
-func (v *vertexProcess) stop() error {
-	v.mu.Lock()
-	if !v.stopping {
-		v.stopping = true
-		_ = v.stdin.Close()
-		_ = v.cmd.Process.Kill()
+	var err error
+	v.Service, err = child.Serve(ctx, child.Spec{Env: []string{vertexEnv + "=" + v.host + " " + resource + " " + stateFile}, Log: log}, listens, nil)
+	if err != nil {
+		return nil, fmt.Errorf("start the fake Vertex AI at %s: %w", v.host, err)
 	}
-	v.mu.Unlock()
-	<-v.ended
-	return nil
+	return v, nil
 }

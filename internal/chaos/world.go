@@ -101,7 +101,7 @@ func startWorld(ctx context.Context, o Options, log io.Writer) (w *world, err er
 	if w.vertex, err = startVertex(ctx, port, w.resource, filepath.Join(w.dir, "vertex.json"), w.logs.of("vertex")); err != nil {
 		return w, err
 	}
-	w.stops = append(w.stops, w.vertex.stop)
+	w.stops = append(w.stops, w.vertex.Stop)
 	if err := w.startProxies(); err != nil {
 		return w, err
 	}

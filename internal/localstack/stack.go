@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 
+	"example.com/berth/internal/localstack/child"
 	"example.com/berth/internal/localstack/emulator"
 	"example.com/berth/internal/vertex/fakevertex"
 )
@@ -155,7 +156,7 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 	}
 	s.stops = append(s.stops, s.Function.Stop)
 	o.Say("  %-12s functions framework at %s, process %d", "function", s.Function.URL(""), s.Function.PID())
-	s.Function.OnRestart(func(r Restart) {
+	s.Function.OnRestart(func(r child.Restart) {
 		lost := ""
 		if s.Firestore == "" {
 			lost = "; the ledger was in its memory and is empty now"

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/berth/internal/localstack/child"
 	"example.com/berth/internal/localstack/emulator"
 )
 
@@ -155,8 +156,8 @@ func TestPubSubOfAnotherStack(t *testing.T) {
 // A restart is told with both process ids, and the printed one is the present one.
 func TestRestartIsTold(t *testing.T) {
 	f := startFunction(t, 0)
-	told := make(chan Restart, 1)
-	f.OnRestart(func(r Restart) { told <- r })
+	told := make(chan child.Restart, 1)
+	f.OnRestart(func(r child.Restart) { told <- r })
 	old := f.PID()
 	if err := f.Kill(); err != nil {
 		t.Fatal(err)
@@ -169,34 +170,8 @@ func TestRestartIsTold(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("nobody was told")
 	}
-	if _, err := ask(t.Context(), f.port, "/Status/health"); err != nil && f.Starts() != 2 {
+	if _, err := ask(t.Context(), f.port, healthPath); err != nil && f.Starts() != 2 {
 		t.Errorf("%d starts: %v", f.Starts(), err)
-	}
-}
-
-// A process that cannot work is not started again without a pause: the pauses
-// double.
-func TestRespawnPauses(t *testing.T) {
-	f := startFunction(t, 0)
-	told := make(chan time.Time, 100)
-	f.OnRestart(func(Restart) { told <- time.Now() })
-	f.mu.Lock()
-	f.env = append(f.env, "GOMEMLIMIT=nonsense") // Go ends such a process at its start
-	f.mu.Unlock()
-	if err := f.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	var at []time.Time
-	for range 5 {
-		select {
-		case moment := <-told:
-			at = append(at, moment)
-		case <-time.After(20 * time.Second):
-			t.Fatalf("after %d restarts no more", len(at))
-		}
-	}
-	if took := at[4].Sub(at[0]); took < 15*firstPause {
-		t.Errorf("4 restarts of a process that cannot work took %s, want pauses of 1, 2, 4 and 8 times %s", took, firstPause)
 	}
 }
 

@@ -13,9 +13,7 @@
 // Nobody should fail over that; there are embedded replacements and tests to
 // skip. Any other error means that something which should have worked did not.
 //
-// What is ours ends with us. Each process has a group of its own, Stop ends
-// that group, and if this program dies without calling Stop the kernel (on
-// Linux) or a small watcher (elsewhere on Unix) kills the emulator.
+// What is ours ends with us: see package child.
 package emulator
 
 import (
@@ -28,6 +26,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"example.com/berth/internal/localstack/child"
 )
 
 // ErrNotInstalled is matched by every error that means "cannot be had on this
@@ -70,7 +70,7 @@ type Options struct {
 // An Emulator is one running emulator, given or ours.
 type Emulator struct {
 	name, host string
-	proc       *process // nil when given
+	proc       *child.Process // nil when given
 	stop       func() error
 }
 
@@ -88,7 +88,7 @@ func (e *Emulator) PID() int {
 	if e.proc == nil {
 		return 0
 	}
-	return e.proc.pid
+	return e.proc.PID()
 }
 
 // Exited is closed when a process of ours has ended, for whatever reason. It
@@ -97,7 +97,7 @@ func (e *Emulator) Exited() <-chan struct{} {
 	if e.proc == nil {
 		return nil
 	}
-	return e.proc.exited
+	return e.proc.Exited()
 }
 
 // Stop ends an emulator that is ours and waits until its process is gone, for
@@ -167,50 +167,26 @@ func (k kind) launch(ctx context.Context, c command, opts Options) (_ *Emulator,
 		}
 	}
 	host := fmt.Sprintf("127.0.0.1:%d", port)
-	proc, err := startProcess(c.java, c.args(port, cmp.Or(opts.Heap, defaultHeap)), opts.Output)
+	proc, err := child.Start(child.Spec{
+		Path: c.java, Args: c.args(port, cmp.Or(opts.Heap, defaultHeap)), Dir: os.TempDir(), Log: opts.Output})
 	if err != nil {
 		return nil, false, err
 	}
 	wait := cmp.Or(opts.StartTimeout, defaultStartTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no answer within %v", wait))
 	defer cancel()
-	if err := proc.awaitReady(ctx, host); err != nil {
-		select {
-		case <-proc.exited:
-			retry = proc.exitCode() == 1 && ctx.Err() == nil
-		default:
-		}
-		err = errors.Join(err, proc.stop(stopGrace))
-		return nil, retry, fmt.Errorf("start %s on %s: %w%s", c, host, err, proc.tail.quote())
+	err = proc.Await(ctx, pollEvery, func(ctx context.Context) error { return probe(ctx, host) })
+	if err != nil {
+		retry = errors.Is(err, child.ErrEnded) && proc.ExitCode() == 1 && ctx.Err() == nil
+		err = errors.Join(err, proc.Stop(stopGrace))
+		return nil, retry, fmt.Errorf("start %s on %s: %w%s", c, host, err, proc.Quote())
 	}
 	return &Emulator{
 		name: k.name,
 		host: host,
 		proc: proc,
-		stop: sync.OnceValue(func() error { return proc.stop(stopGrace) }),
+		stop: sync.OnceValue(func() error { return proc.Stop(stopGrace) }),
 	}, false, nil
-}
-
-// awaitReady polls until the emulator answers, its process ends, or ctx does.
-func (p *process) awaitReady(ctx context.Context, host string) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		if probe(ctx, host) == nil {
-			select {
-			case <-p.exited: // somebody else's server answered on that port
-			default:
-				return nil
-			}
-		}
-		select {
-		case <-p.exited:
-			return fmt.Errorf("process ended before it answered: exit status %d", p.exitCode())
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
 }
 
 // probeClient keeps no connections, so that a probe leaves nothing behind.

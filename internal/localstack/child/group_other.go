@@ -1,6 +1,6 @@
 //go:build !unix
 
-package emulator
+package child
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 
 func ownGroup() *syscall.SysProcAttr { return nil }
 
-// guard does nothing: here an emulator ends by Stop only.
+// guard does nothing: here a process ends by Stop, or with its standard input.
 func guard(int) (release func()) { return func() {} }
 
 func terminateGroup(pid int) error { return killGroup(pid) }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package emulator
+package child
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ func signalGroup(pid int, sig syscall.Signal) error {
 // is gone, which it notices by the end of a pipe that only this program holds.
 // It stands in for the death signal of Linux. release ends the shell and must
 // be called once the group is gone, since its number may be given out again.
-// Without a shell there is no watcher: the emulator then ends by Stop only.
+// Without a shell there is no watcher: the process then ends by Stop, or with its standard input.
 func watch(pid int) (release func()) {
 	sh := exec.Command("sh", "-c", `read -r _; kill -KILL "-$0"`, fmt.Sprint(pid))
 	sh.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is not for the watcher
