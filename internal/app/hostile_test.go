@@ -638,7 +638,7 @@ func made() []hostile {
 	data("counts", "documents", "MALFORMED ", full(most, "", "---\n", ""))
 	data("counts", "directives", "MALFORMED ", full(most, "", "%a b\n", "---\na: b"))
 	data("counts", "tag-directives", "MALFORMED ", func() string { return numbered(13_000, "%%TAG !t%d! canary\n", "") + "---\na: b" })
-	data("counts", "bangs", "MISSING_FIELD jobSpec\nUNKNOWN_FIELD a", full(most, "a: ", "!", ""))
+	data("counts", "bangs", "MISSING_FIELD jobSpec\nINVALID_VALUE a", full(most, "a: ", "!", ""))
 
 	data("nesting", "lists-without-end", "TOO_LARGE ", full(most, "", "[", ""))
 	data("nesting", "lists-closed", "TOO_LARGE ", func() string { return strings.Repeat("[", most/2) + strings.Repeat("]", most/2) })

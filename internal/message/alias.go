@@ -1,6 +1,10 @@
 package message
 
-import "go.yaml.in/yaml/v4"
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
 
 // A yamlParser turns the nodes of a YAML document into ours. An alias becomes a
 // copy of what it names, and a merge key the members that it brings, each at the
@@ -13,6 +17,7 @@ type yamlParser struct {
 	within int                 // aliases around the value that is read now
 	open   map[*yaml.Node]bool // objects and lists around it
 	deep   bool
+	other  bool // a plain text shows another language
 }
 
 // full says that a bound is reached; the document as a whole is then refused.
@@ -22,10 +27,6 @@ func (p *yamlParser) full() bool { return p.deep || p.count > maxNodes || p.copi
 func (p *yamlParser) value(y *yaml.Node, n *node, depth int) *node {
 	p.enter(n, len(y.Value), depth)
 	if p.full() {
-		return n
-	}
-	if y.Style&yaml.TaggedStyle != 0 {
-		n.kind, n.text = unclear, y.Value
 		return n
 	}
 	switch y.Kind {
@@ -43,6 +44,7 @@ func (p *yamlParser) value(y *yaml.Node, n *node, depth int) *node {
 		n.kind, n.text = text, y.Value
 		if y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
 			n.kind, n.text = resolve(y.Value)
+			p.other = p.other || n.kind == text && notYAML(y.Value)
 		}
 	case yaml.AliasNode:
 		if p.open[y.Alias] {
@@ -54,7 +56,57 @@ func (p *yamlParser) value(y *yaml.Node, n *node, depth int) *node {
 		p.value(y.Alias, n, depth)
 		p.within--
 	}
+	if y.Style&yaml.TaggedStyle != 0 && n.kind != broken {
+		p.tagged(y, n)
+	}
 	return n
+}
+
+// tagged takes a value for what its tag says it is. Tags of the core schema are
+// read, as gcloud reads them; others stand for objects of a program.
+func (p *yamlParser) tagged(y *yaml.Node, n *node) {
+	was := n.kind
+	plain, _ := resolve(y.Value)
+	fits, known := false, true
+	switch y.ShortTag() {
+	case "!!str":
+		fits = y.Kind == yaml.ScalarNode
+		n.kind, n.text = text, y.Value
+	case "!!int", "!!float":
+		fits = y.Kind == yaml.ScalarNode && plain == number
+		n.kind = number
+	case "!!bool":
+		fits = y.Kind == yaml.ScalarNode && plain == boolean
+		n.kind, n.text = boolean, strings.ToLower(y.Value)
+	case "!!null":
+		fits = y.Kind == yaml.ScalarNode && plain == null
+		n.kind = null
+	case "!!seq":
+		fits = was == list
+	case "!!map":
+		fits = was == object
+	default:
+		known = false
+	}
+	switch {
+	case !known:
+		p.r.at(n, InvalidValue, "This YAML tag is not read.", "Leave the tag out. The tags !!str, !!int, !!float, !!bool, !!null, !!seq and !!map are read.")
+	case !fits:
+		p.r.at(n, InvalidValue, "This YAML value is not what its tag says.", "Leave the tag out, or write a value of that type.")
+	}
+	if !fits {
+		n.kind = broken
+	}
+}
+
+// notYAML says whether a plain text means something else to whoever wrote it: a
+// value of Python or JavaScript, or JSON with a comma missing or with typographic quotes.
+func notYAML(s string) bool {
+	switch strings.TrimPrefix(s, "-") {
+	case "None", "NaN", "nan", "Infinity", "inf", "undefined":
+		return true
+	}
+	return strings.ContainsAny(s, "\"“”")
 }
 
 // enter counts one value at its place.
@@ -98,7 +150,9 @@ func (p *yamlParser) members(y *yaml.Node, n *node, seen map[string]bool, depth 
 		case p.full():
 			return
 		case key.kind == object || key.kind == list || key.kind == broken:
-			p.r.at(n, InvalidValue, "A key is not text.", "")
+			if !n.bad {
+				p.r.at(n, InvalidValue, "A key is not text.", "Quote the key. If it is a {{name}} of a template, fill it in before the job is published.")
+			}
 			continue
 		case key.kind != text:
 			p.r.at(m, InvalidValue, "The key is not text to YAML.", "Quote the key.")
@@ -133,7 +187,7 @@ func (p *yamlParser) merge(y *yaml.Node, n *node, seen map[string]bool, depth in
 	case p.open[y]:
 		n.bad = true // what it lacks is not told
 		p.r.at(at, Malformed, "This YAML alias stands within what it names.", "Write the fields out.")
-	case y.Style&yaml.TaggedStyle != 0:
+	case y.Style&yaml.TaggedStyle != 0 && y.ShortTag() != "!!map" && y.ShortTag() != "!!seq":
 		n.bad = true
 		p.r.at(at, InvalidValue, "What a merge key names has a tag.", "Leave the tag out.")
 	case y.Kind == yaml.MappingNode:

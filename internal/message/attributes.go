@@ -36,10 +36,10 @@ func berthAttributes(all map[string]string, r *report) *node {
 		case optionNames[key] == "" && cancelNames[key] == "" && key != cancelAttribute:
 			r.at(m, UnknownField, "No attribute of Berth has this name.", mendAttribute(key))
 		case len(m.text) > maxAttribute:
-			r.at(m, TooLarge, fmt.Sprintf("The attribute is longer than %d bytes.", maxAttribute), "")
+			r.at(m, TooLarge, fmt.Sprintf("The attribute is longer than %d bytes.", maxAttribute), "Shorten it, or publish an envelope, whose options have no such limit.")
 			m.kind = broken
 		case !utf8.ValidString(m.text):
-			r.at(m, InvalidValue, "The attribute is not UTF-8 text.", "")
+			r.at(m, InvalidValue, "The attribute is not UTF-8 text.", "Write it as UTF-8.")
 			m.kind = broken
 		case m.text == "":
 			m.kind = null // as good as not there
@@ -47,7 +47,7 @@ func berthAttributes(all map[string]string, r *report) *node {
 			if m.text == "true" || m.text == "false" {
 				m.kind = boolean
 			} else {
-				r.at(m, InvalidValue, "Want true or false.", "")
+				r.at(m, InvalidValue, "Want true or false.", "Write true or false, in small letters.")
 				m.kind = broken
 			}
 		case key == attributeName("priority") && jsonNumber.MatchString(m.text):

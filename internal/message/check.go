@@ -46,7 +46,7 @@ func checkName(s jobShape, opts options, r *report) string {
 	case own == nil || own.bad || own.str() == "":
 		return opts.displayName.value
 	case !validName(own.str()):
-		r.at(own, InvalidValue, nameRule, "")
+		r.at(own, InvalidValue, nameRule, mendNameRule)
 	case opts.displayName.given && opts.displayName.value != own.str():
 		r.at(own, Conflict, fmt.Sprintf("This contradicts %s.", opts.displayName.at.path), "Keep one of them.")
 	}
@@ -60,9 +60,9 @@ func checkSpec(s jobShape, r *report) {
 	for _, n := range []*node{timeout, wait} {
 		switch d, _ := seconds(n.str()); {
 		case d < 0 || strings.HasPrefix(n.str(), "-"):
-			r.at(n, InvalidValue, "A duration cannot be negative.", "")
+			r.at(n, InvalidValue, "A duration cannot be negative.", "Write a positive number of seconds, or leave it out.")
 		case d > longestTime:
-			r.at(n, InvalidValue, fmt.Sprintf("The duration is longer than a hundred years, %.0fs.", longestTime.Seconds()), "")
+			r.at(n, InvalidValue, fmt.Sprintf("The duration is longer than a hundred years, %.0fs.", longestTime.Seconds()), "Write a shorter one, or leave it out.")
 		}
 	}
 	strategy := scheduling.field("strategy")
@@ -80,14 +80,16 @@ func checkSpec(s jobShape, r *report) {
 	}
 }
 
+const mendNoPool = "Add a worker pool: {\"machineSpec\": {\"machineType\": ...}, \"replicaCount\": 1, \"containerSpec\": {\"imageUri\": ...}}."
+
 // checkPools looks at the worker pools.
 func checkPools(s jobShape, r *report) {
 	if len(s.pools) == 0 {
 		switch {
 		case s.list != nil && !s.list.bad:
-			r.at(s.list, MissingField, "The job has no worker pool.", "")
+			r.at(s.list, MissingField, "The job has no worker pool.", mendNoPool)
 		case s.list == nil && s.spec != nil && s.spec.kind == object:
-			r.lacks(s.spec, "worker_pool_specs", "The job has no worker pool.", "")
+			r.lacks(s.spec, "worker_pool_specs", "The job has no worker pool.", mendNoPool)
 		}
 		return
 	}
@@ -124,7 +126,7 @@ func checkMachine(pool *node, r *report) {
 	machine, disk := pool.field("machine_spec"), pool.field("disk_spec")
 	checkWord(disk.field("boot_disk_type"), r)
 	if n := disk.field("boot_disk_size_gb"); n.int() != 0 && (n.int() < minDiskGB || n.int() > maxDiskGB) {
-		r.at(n, InvalidValue, fmt.Sprintf("Vertex AI takes boot disks of %d to %d GB.", minDiskGB, maxDiskGB), "")
+		r.at(n, InvalidValue, fmt.Sprintf("Vertex AI takes boot disks of %d to %d GB.", minDiskGB, maxDiskGB), "Write the size of the pool's boot disks, or leave it out for 100.")
 	}
 	if machine == nil {
 		r.lacks(pool, "machine_spec", "The worker pool has no machine spec.", "Write the machine spec of a pool of the persistent resource.")
@@ -137,14 +139,14 @@ func checkMachine(pool *node, r *report) {
 	checkWord(machine.field("tpu_topology"), r)
 	checkWord(machine.field("gpu_partition_size"), r)
 	if n := machine.field("machine_type"); n == nil || n.value == "" {
-		r.lacks(machine, "machine_type", "The machine spec has no machine type.", "")
+		r.lacks(machine, "machine_type", "The machine spec has no machine type.", "Write the machine type of a pool of the persistent resource.")
 	}
 	kind, count := machine.field("accelerator_type"), machine.field("accelerator_count")
 	named := kind != nil && (kind.bad || kind.str() != "")
 	counted := count != nil && (count.bad || count.int() != 0)
 	switch {
 	case count.int() < 0:
-		r.at(count, InvalidValue, "A number of accelerators cannot be negative.", "")
+		r.at(count, InvalidValue, "A number of accelerators cannot be negative.", "Write how many each machine has.")
 	case named && !counted:
 		r.lacks(machine, "accelerator_count", "The accelerator has no count.", "Write how many each machine has.")
 	case counted && !named:
@@ -173,7 +175,7 @@ func checkAffinity(machine *node, r *report) {
 // checkWord looks at a part of a machine or disk spec.
 func checkWord(n *node, r *report) {
 	if n.str() != "" && !specWord.MatchString(n.str()) {
-		r.at(n, InvalidValue, "Want a short word of letters, digits and . + _ -.", "")
+		r.at(n, InvalidValue, "Want a short word of letters, digits and . + _ -.", n.mendHole("Write it as the pool of the persistent resource has it."))
 	}
 }
 
@@ -192,7 +194,7 @@ func checkTask(pool *node, r *report) {
 		for _, v := range task.field("env").list() {
 			name := v.field("name")
 			if noSpace(name, r) && !envName.MatchString(name.str()) {
-				r.at(name, InvalidValue, "A variable's name has letters, digits and underscores, no digit first.", "")
+				r.at(name, InvalidValue, "A variable's name has letters, digits and underscores, no digit first.", "Choose such a name.")
 			}
 		}
 	}
@@ -205,7 +207,7 @@ func noSpace(n *node, r *report) bool {
 		return false
 	}
 	if strings.ContainsFunc(templateHole.ReplaceAllString(n.str(), ""), unicode.IsSpace) {
-		r.at(n, InvalidValue, "The text has white space.", "")
+		r.at(n, InvalidValue, "The text has white space.", "Leave out the white space, also at the ends.")
 		return false
 	}
 	return true

@@ -8,6 +8,9 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
+// mendLarge says how a job becomes smaller, whatever it has too much of.
+const mendLarge = "Put long arguments, scripts or environments into a file that the job reads."
+
 // Decode reads what a delivery says. An error is a *Refusal that lists what is
 // wrong, each at its path in the message as it was sent.
 func Decode(d Delivery) (Message, error) { return decode(d, &report{}) }
@@ -15,10 +18,10 @@ func Decode(d Delivery) (Message, error) { return decode(d, &report{}) }
 func decode(d Delivery, r *report) (Message, error) {
 	r.claimed = d.Attributes[attributeName("request_id")]
 	if len(d.Data) > MaxData {
-		r.add(place{}, TooLarge, fmt.Sprintf("The data is larger than %d bytes.", MaxData), "")
+		r.add(place{}, TooLarge, fmt.Sprintf("The data is larger than %d bytes.", MaxData), mendLarge)
 	}
 	if len(d.Attributes) > MaxAttributes {
-		r.add(place{path: "attributes"}, TooLarge, fmt.Sprintf("The message has more than %d attributes.", MaxAttributes), "")
+		r.add(place{path: "attributes"}, TooLarge, fmt.Sprintf("The message has more than %d attributes.", MaxAttributes), "Publish fewer attributes.")
 	}
 	if !r.ok() {
 		return Message{}, r.refusal()
@@ -128,7 +131,7 @@ func request(n *node, opts options, r *report) *Request {
 		req.OnFull = Queue
 	}
 	if opts.maxWait.given && req.OnFull == Reject {
-		r.warn(opts.maxWait.at, "A job that is rejected when it does not fit never waits.", "")
+		r.warn(opts.maxWait.at, "A job that is rejected when it does not fit never waits.", "Leave out one of the two.")
 	}
 	checkResource(s, opts, req, r)
 	displayName := checkName(s, opts, r)
@@ -141,7 +144,7 @@ func request(n *node, opts options, r *report) *Request {
 	}
 	job, err := build(s)
 	if err != nil {
-		r.add(n.place(), Malformed, "The job cannot be read: "+excerptError(err)+".", "")
+		r.add(n.place(), Malformed, "The job cannot be read: "+excerptError(err)+".", "Compare the job with the reference of the API.")
 		return nil
 	}
 	job.DisplayName, job.Labels = displayName, labels

@@ -170,6 +170,7 @@ func TestRefuse(t *testing.T) {
 		if !errors.As(err, &refusal) {
 			t.Fatalf("not refused: %v, error %v", m, err)
 		}
+		checkRefusal(t, err)
 		var b strings.Builder
 		if refusal.ClaimedID != "" {
 			fmt.Fprintf(&b, "claims %s\n", refusal.ClaimedID)

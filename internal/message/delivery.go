@@ -26,7 +26,7 @@ func DecodeDelivery(header func(name string) string, body []byte) (Delivery, err
 
 func decodeDelivery(header func(name string) string, body []byte, r *report) (Delivery, error) {
 	if len(body) > MaxBody {
-		r.add(place{}, TooLarge, fmt.Sprintf("The request body is larger than %d bytes.", MaxBody), "")
+		r.add(place{}, TooLarge, fmt.Sprintf("The request body is larger than %d bytes.", MaxBody), mendLarge)
 		return Delivery{}, r.refusal()
 	}
 	mediaType, _, _ := strings.Cut(header("Content-Type"), ";")
@@ -65,7 +65,7 @@ func decodeDelivery(header func(name string) string, body []byte, r *report) (De
 
 func eventHead(versionAt place, version string, typeAt place, ceType string, r *report) {
 	if version != "1.0" {
-		r.add(versionAt, InvalidValue, "The CloudEvents version is not 1.0.", "")
+		r.add(versionAt, InvalidValue, "The CloudEvents version is not 1.0.", "Send events of version 1.0.")
 	}
 	if ceType != publishedType {
 		r.add(typeAt, InvalidValue, "The CloudEvent is not a Pub/Sub message.", "Use a trigger of type "+publishedType+".")
@@ -84,12 +84,12 @@ func structured(event *node, r *report) *node {
 	case coded != nil:
 		text, err := base64.StdEncoding.DecodeString(in.str("data_base64"))
 		if err != nil {
-			r.at(coded, InvalidValue, "The text is not base64.", "")
+			r.at(coded, InvalidValue, "The text is not base64.", "Encode it as standard base64, or send it as data.")
 			return nil
 		}
 		return parseJSON(text, r)
 	case data == nil:
-		r.add(place{path: "data"}, MissingField, "The event has no data.", "")
+		r.add(place{path: "data"}, MissingField, "The event has no data.", useWrapped)
 	}
 	return data
 }
@@ -117,7 +117,7 @@ func unwrap(envelope *node, r *report) Delivery {
 	case id != nil && id.kind == text && requestID.MatchString(id.text):
 		d.ID = id.text
 	case id != nil:
-		r.at(id, InvalidValue, "The message id is not an id.", "")
+		r.at(id, InvalidValue, "The message id is not an id.", useWrapped)
 	default:
 		r.add(m.missing("message_id"), MissingField, "The message has no id.", useWrapped)
 	}
@@ -126,12 +126,12 @@ func unwrap(envelope *node, r *report) Delivery {
 		at, err := time.Parse(time.RFC3339Nano, t.text)
 		if d.PublishTime = at.UTC(); err != nil || t.kind != text || d.PublishTime.Year() < 1 || d.PublishTime.Year() > 9999 {
 			d.PublishTime = time.Time{}
-			r.at(t, InvalidValue, "The publish time is not an RFC 3339 time.", "")
+			r.at(t, InvalidValue, "The publish time is not an RFC 3339 time.", useWrapped)
 		}
 	}
 	if k := inner.either("orderingKey", "ordering_key"); k != nil {
 		if d.OrderingKey = k.text; k.kind != text {
-			r.at(k, InvalidValue, "The ordering key is not text.", "")
+			r.at(k, InvalidValue, "The ordering key is not text.", useWrapped)
 		}
 	}
 	if a := inner.get("attributes"); a != nil {
@@ -154,13 +154,13 @@ func unwrap(envelope *node, r *report) Delivery {
 
 func attributes(n *node, r *report) map[string]string {
 	if n.kind != object {
-		r.at(n, InvalidValue, "The attributes are not an object.", "")
+		r.at(n, InvalidValue, "The attributes are not an object.", useWrapped)
 		return nil
 	}
 	all := map[string]string{}
 	for _, m := range n.members {
 		if m.kind != text {
-			r.at(m, InvalidValue, "The attribute is not text.", "")
+			r.at(m, InvalidValue, "The attribute is not text.", useWrapped)
 			continue
 		}
 		all[m.key] = m.text
@@ -190,7 +190,7 @@ func (f fieldReader) either(a, b string) *node {
 	case x == nil:
 		return y
 	case y != nil && (x.kind != y.kind || x.text != y.text):
-		f.r.at(y, Conflict, "The two spellings of this field have different values.", "")
+		f.r.at(y, Conflict, "The two spellings of this field have different values.", useWrapped)
 	}
 	return x
 }
@@ -201,7 +201,7 @@ func (f fieldReader) str(key string) string {
 		return ""
 	}
 	if m.kind != text {
-		f.r.at(m, InvalidValue, "Want text, found "+m.kind.String()+".", "")
+		f.r.at(m, InvalidValue, "Want text, found "+m.kind.String()+".", useWrapped)
 		return ""
 	}
 	return m.text
@@ -211,7 +211,7 @@ func (f fieldReader) str(key string) string {
 func (f fieldReader) name(key string) string {
 	s := f.str(key)
 	if len(s) > 512 || bytes.ContainsFunc([]byte(s), control) {
-		f.r.at(f.get(key), InvalidValue, "The name is too long or has control characters.", "")
+		f.r.at(f.get(key), InvalidValue, "The name is too long or has control characters.", useWrapped)
 		return ""
 	}
 	return s
@@ -224,7 +224,7 @@ func (f fieldReader) count(key string) int {
 	}
 	i, err := strconv.Atoi(m.text)
 	if err != nil || m.kind != number || i < 0 {
-		f.r.at(m, InvalidValue, "Want a whole number, not negative.", "")
+		f.r.at(m, InvalidValue, "Want a whole number, not negative.", useWrapped)
 		return 0
 	}
 	return i

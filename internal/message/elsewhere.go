@@ -48,9 +48,9 @@ func foreignKind(n *node) (m *node, kind, mend string) {
 // elsewhere says where the meaning of a name that a CustomJob does not have
 // belongs: names of the Python SDK, of gcloud's flags, of pipeline components
 // and of Kubernetes. Keys are squeezed; "<path>" becomes the path of a field of
-// this very message.
+// this very message, "<=name>" a name as this message spells it.
 var elsewhere = map[string]string{
-	"baseoutputdir":           "Write <jobSpec.baseOutputDirectory>: {\"outputUriPrefix\": \"gs://...\"}.",
+	"baseoutputdir":           "Write <jobSpec.baseOutputDirectory>: {\"<=outputUriPrefix>\": \"gs://...\"}.",
 	"stagingbucket":           "The Python SDK derives <jobSpec.baseOutputDirectory.outputUriPrefix> from it; write that.",
 	"outputuri":               "Output goes where <jobSpec.baseOutputDirectory.outputUriPrefix> says.",
 	"project":                 "The persistent resource says where the job runs: give its full name as the option persistentResource.",
@@ -58,14 +58,15 @@ var elsewhere = map[string]string{
 	"location":                "The persistent resource says where the job runs: give its full name as the option persistentResource.",
 	"region":                  "The persistent resource says where the job runs: give its full name as the option persistentResource.",
 	"parent":                  "The persistent resource says where the job runs: give its full name as the option persistentResource.",
-	"customjob":               "Write {\"job\": {...}}: in a request the CustomJob stands under the name job.",
-	"request":                 "Write {\"job\": {...}}: in a request the CustomJob stands under the name job.",
+	"customjob":               "Write {\"job\": {...}} with what it holds, or send that alone.",
+	"request":                 "Write {\"job\": {...}} with what it holds, or send that alone.",
 	"spec":                    "A CustomJob has <jobSpec>; did you mean that?",
 	"customjobspec":           "A CustomJob has <jobSpec>; did you mean that?",
 	"encryptionspeckeyname":   "The key belongs at <encryptionSpec.kmsKeyName>.",
 	"kmskey":                  "The key belongs at <encryptionSpec.kmsKeyName>.",
 	"schedulingstrategy":      "The field belongs at <jobSpec.scheduling.strategy>.",
 	"timeoutseconds":          "The field belongs at <jobSpec.scheduling.timeout>, written as seconds with an s: \"3600s\".",
+	"containeruri":            "The field belongs at <jobSpec.workerPoolSpecs[].containerSpec.imageUri>.",
 	"containerimageuri":       "The field belongs at <jobSpec.workerPoolSpecs[].containerSpec.imageUri>.",
 	"imageuri":                "The field belongs at <jobSpec.workerPoolSpecs[].containerSpec.imageUri>.",
 	"image":                   "The field belongs at <jobSpec.workerPoolSpecs[].containerSpec.imageUri>.",
@@ -88,6 +89,10 @@ var elsewhere = map[string]string{
 	"pythonpackageuris":       "The field belongs at <jobSpec.workerPoolSpecs[].pythonPackageSpec.packageUris>.",
 	"pythonpackageuri":        "The field belongs at <jobSpec.workerPoolSpecs[].pythonPackageSpec.packageUris>.",
 	"environmentvariables":    "Variables belong at <jobSpec.workerPoolSpecs[].containerSpec.env>: [{\"name\": ..., \"value\": ...}].",
+	"valuefrom":               "Vertex AI fills in no secret or field; write a value, or have the program read the secret itself.",
+	"envfrom":                 "Vertex AI fills in no secret or field; write each variable into <jobSpec.workerPoolSpecs[].containerSpec.env>, or have the program read the secret itself.",
+	"volumes":                 "Vertex AI mounts <jobSpec.workerPoolSpecs[].nfsMounts>, and buckets at /gcs/BUCKET.",
+	"volumemounts":            "Vertex AI mounts <jobSpec.workerPoolSpecs[].nfsMounts>, and buckets at /gcs/BUCKET.",
 	"envvars":                 "Variables belong at <jobSpec.workerPoolSpecs[].containerSpec.env>: [{\"name\": ..., \"value\": ...}].",
 	"restartpolicy":           "Restarts are asked for by <jobSpec.scheduling.restartJobOnWorkerRestart>.",
 	"backofflimit":            "Restarts are asked for by <jobSpec.scheduling.restartJobOnWorkerRestart>.",
@@ -109,6 +114,27 @@ var pathMark = regexp.MustCompile(`<[^>]*>`)
 // message would.
 func mendElsewhere(m *node) string {
 	return pathMark.ReplaceAllStringFunc(elsewhere[spelling.Squeeze(m.key)], func(mark string) string {
+		if name, ok := strings.CutPrefix(mark, "<="); ok {
+			return m.parent.spell(snake(strings.TrimSuffix(name, ">")))
+		}
 		return m.written(strings.Trim(mark, "<>"))
 	})
+}
+
+// hints says whether what is told of an unknown member names the field as well, so
+// that the field need not be called missing.
+func hints(stray *node, name string) bool {
+	key := spelling.Squeeze(stray.key)
+	mend, known := elsewhere[key]
+	if known && (strings.HasPrefix(key, spelling.Squeeze(name)) || name == "job_spec" && strings.Contains(mend, `{"job"`)) {
+		return true
+	}
+	for _, path := range append(pathMark.FindAllString(mend, -1), homesOf(stray.key)...) {
+		path = strings.NewReplacer("[]", "", ">", "").Replace(path)
+		if strings.Contains(path+".", camel(name)+".") {
+			return true
+		}
+	}
+	near, _ := spelling.Nearest(stray.key, []string{camel(name)}, fieldWords)
+	return len(near) > 0
 }

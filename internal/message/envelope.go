@@ -95,7 +95,7 @@ func readCancel(n *node, r *report) (c Cancel, rest []*node) {
 		case "reason":
 			c.Reason = s
 			if utf8.RuneCountInString(s) > maxReason || strings.ContainsFunc(s, control) {
-				r.at(m, InvalidValue, "A reason has at most 256 characters, none of them a control character.", "")
+				r.at(m, InvalidValue, "A reason has at most 256 characters, none of them a control character.", "Shorten it, or leave it out.")
 			}
 		}
 	}
@@ -114,7 +114,7 @@ func readCancel(n *node, r *report) (c Cancel, rest []*node) {
 
 func idOf(n *node, r *report) string {
 	if !requestID.MatchString(n.text) {
-		r.at(n, InvalidValue, "Want 1 to 128 letters, digits and . _ : ~ -, a letter or digit first.", "")
+		r.at(n, InvalidValue, "Want 1 to 128 letters, digits and . _ : ~ -, a letter or digit first.", "Name the request by the id under which it was published.")
 	}
 	return n.text
 }

@@ -51,6 +51,8 @@ func mendUnknown(md protoreflect.MessageDescriptor, m *node) string {
 	homes := homesOf(m.key)
 	switch {
 	case sure:
+	case strings.HasPrefix(m.key, "x-"), strings.HasPrefix(m.key, "."): // names that stand in YAML files for an anchor alone
+		return "Put the YAML anchor (&) where its value is used first, and leave this out."
 	case md == jobType && optionNames[m.key] != "":
 		return fmt.Sprintf("Put the job beside it: {%q: ..., \"job\": {...}}.", m.key)
 	case md == specType && fieldOf(jobType, m.key) != nil:
@@ -106,14 +108,23 @@ func homesOf(key string) []string {
 	return nil
 }
 
-// fieldList names the fields of a small message.
-func fieldList(md protoreflect.MessageDescriptor) string {
+// fieldList says that an object is wanted, with its fields if they are few.
+func (n *node) fieldList(md protoreflect.MessageDescriptor) string {
 	if md.Fields().Len() > 4 {
-		return ""
+		return "an object"
 	}
 	var names []string
 	for i := range md.Fields().Len() {
-		names = append(names, md.Fields().Get(i).JSONName())
+		names = append(names, n.spell(string(md.Fields().Get(i).Name())))
 	}
-	return " {" + strings.Join(names, ", ") + "}"
+	return "an object {" + strings.Join(names, ", ") + "}"
+}
+
+// onlyText is the name of the only field of a message where that is a text, else
+// empty: people write the text alone.
+func onlyText(md protoreflect.MessageDescriptor) string {
+	if fd := md.Fields().Get(0); md.Fields().Len() == 1 && fd.Kind() == protoreflect.StringKind && !fd.IsList() {
+		return string(fd.Name())
+	}
+	return ""
 }

@@ -51,7 +51,7 @@ func checkRefusal(t *testing.T, err error) {
 		t.Errorf("%d problems", n)
 	}
 	for _, p := range refusal.Problems {
-		if p.Code == "" || p.Code == Remark || p.Detail == "" {
+		if p.Code == "" || p.Code == Remark || p.Detail == "" || p.Mend == "" {
 			t.Errorf("problem without words: %#v", p)
 		}
 		for _, s := range []string{p.Path, p.Detail, p.Mend, refusal.ClaimedID} {

@@ -13,23 +13,34 @@ import (
 // a hundred variables and a thousand arguments each has half as many.
 const maxNodes = 20_000
 
+const strictJSON = "Send strict JSON: double quotes, no comments, no trailing comma."
+
+const mendDeep = "Send a job; none is nested so deep."
+
 // parseJSON reads strict JSON. It returns nil, and has reported why, when the
 // text cannot be read as a whole; a key that comes twice is reported, and the
 // first one kept.
 func parseJSON(data []byte, r *report) *node {
+	return readJSON(data, r, func(why string) *node {
+		r.add(place{}, Malformed, "The text is not JSON: "+why+".", strictJSON)
+		return nil
+	})
+}
+
+// readJSON does so, and leaves a text that is not JSON to another.
+func readJSON(data []byte, r *report, otherwise func(why string) *node) *node {
 	r.work += len(data)
 	if !utf8.Valid(data) {
 		r.add(place{}, Malformed, "The text is not UTF-8.", "Send JSON as UTF-8.")
 		return nil
 	}
 	if !shallow(data) {
-		r.add(place{}, TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), "")
+		r.add(place{}, TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), mendDeep)
 		return nil
 	}
 	var raw json.RawMessage
 	if err := json.Unmarshal(data, &raw); err != nil {
-		r.add(place{}, Malformed, "The text is not JSON: "+syntax(data, err)+".", "Send strict JSON: double quotes, no comments, no trailing comma.")
-		return nil
+		return otherwise(syntax(data, err))
 	}
 	if at := loneSurrogate(data); at >= 0 {
 		r.add(place{}, Malformed, "A \\u escape is half of a surrogate pair, at "+position(data, at)+".", "Send JSON as UTF-8.")
@@ -39,7 +50,7 @@ func parseJSON(data []byte, r *report) *node {
 	root := p.value(&node{})
 	r.work += p.count
 	if p.count > maxNodes {
-		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), "")
+		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), mendLarge)
 		return nil
 	}
 	return root

@@ -47,7 +47,7 @@ func checkLabels(s jobShape, opts options, r *report) map[string]string {
 	}
 	if len(labels) > maxLabels {
 		r.add(all[0].parent.place(), TooLarge, fmt.Sprintf("The job has %d labels; at most %d are allowed, because Vertex AI takes %d and Berth adds %d.",
-			len(labels), maxLabels, maxLabels+OwnLabels, OwnLabels), "")
+			len(labels), maxLabels, maxLabels+OwnLabels, OwnLabels), "Leave some of them out.")
 	}
 	return labels
 }
@@ -59,14 +59,23 @@ func checkLabel(n *node, r *report) {
 	case strings.HasPrefix(key, LabelPrefix) || key == strings.TrimSuffix(LabelPrefix, "-"):
 		r.at(n, ReservedLabel, "Label keys of this form are Berth's own.", "Choose another key.")
 	case n.key == "" || !labelText(n.key):
-		r.at(n, InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", "")
+		r.at(n, InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", mendLabel(n.key, "another key"))
 	case strings.ContainsAny(n.key[:1], "_-") || unicode.Is(unicode.M, first(n.key)):
-		r.at(n, InvalidValue, "The label key has to begin with a letter or a digit.", "")
+		r.at(n, InvalidValue, "The label key has to begin with a letter or a digit.", "Choose another key.")
 	case !labelText(n.text):
-		r.at(n, InvalidValue, "The label value has to be of at most 63 lowercase letters, digits, _ and -.", "")
+		r.at(n, InvalidValue, "The label value has to be of at most 63 lowercase letters, digits, _ and -.", n.mendHole(mendLabel(n.text, "another value")))
 	case len(n.key) > maxLabelBytes || len(n.text) > maxLabelBytes:
-		r.at(n, InvalidValue, fmt.Sprintf("A label's key and value have at most %d bytes each, in UTF-8.", maxLabelBytes), "")
+		r.at(n, InvalidValue, fmt.Sprintf("A label's key and value have at most %d bytes each, in UTF-8.", maxLabelBytes), "Shorten it.")
 	}
+}
+
+// mendLabel says how to write what was meant as a label: in small letters where
+// nothing else is wrong with it. What may be meant else is the author's to choose.
+func mendLabel(s, other string) string {
+	if small := strings.ToLower(s); s != "" && labelText(small) && !strings.ContainsAny(small[:1], "_-") {
+		return fmt.Sprintf("Write it in small letters: %q.", excerpt(small))
+	}
+	return "Choose " + other + "."
 }
 
 func first(s string) rune {

@@ -57,16 +57,16 @@ func (o *options) read(name string, n *node, r *report) {
 	case "request_id":
 		if s, ok := textOption(n, r); ok {
 			r.claimed = s
-			set(&o.requestID, n, s, requestID.MatchString(s), "Want 1 to 128 letters, digits and . _ : ~ -, a letter or digit first.", r)
+			set(&o.requestID, n, s, requestID.MatchString(s), "Want 1 to 128 letters, digits and . _ : ~ -, a letter or digit first.", "Choose such an id, or leave it out for the id of the message.", r)
 		}
 	case "persistent_resource":
 		if s, ok := textOption(n, r); ok {
 			_, known := resourceOf(s)
-			set(&o.resource, n, s, known, "Want the id of a persistent resource, or projects/P/locations/L/persistentResources/ID.", r)
+			set(&o.resource, n, s, known, "Want the id of a persistent resource, or projects/P/locations/L/persistentResources/ID.", "Write it so, or leave it out for the default.", r)
 		}
 	case "display_name":
 		if s, ok := textOption(n, r); ok {
-			set(&o.displayName, n, s, validName(s), nameRule, r)
+			set(&o.displayName, n, s, validName(s), nameRule, mendNameRule, r)
 			r.template(n)
 		}
 	case "labels":
@@ -76,10 +76,10 @@ func (o *options) read(name string, n *node, r *report) {
 		}
 	case "priority":
 		i, ok := wholeNumber(n, 32)
-		set(&o.priority, n, int(i), ok && n.kind == number && -MaxPriority <= i && i <= MaxPriority, "Want a whole number from -1000 to 1000.", r)
+		set(&o.priority, n, int(i), ok && n.kind == number && -MaxPriority <= i && i <= MaxPriority, "Want a whole number from -1000 to 1000.", mendPlain(n, number, "Write one, or leave it out for 0."), r)
 	case "on_full":
 		if s, ok := textOption(n, r); ok {
-			set(&o.onFull, n, OnFull(s), OnFull(s) == Queue || OnFull(s) == Reject, `Want "queue" or "reject".`, r)
+			set(&o.onFull, n, OnFull(s), OnFull(s) == Queue || OnFull(s) == Reject, `Want "queue" or "reject".`, `Write "queue" for a job that may wait, "reject" for one that may not.`, r)
 		}
 	case "max_wait":
 		d, ok := seconds(n.text)
@@ -89,16 +89,16 @@ func (o *options) read(name string, n *node, r *report) {
 		case d == 0:
 			r.at(n, InvalidValue, "A wait of no time is no wait.", `Set onFull to "reject" instead.`)
 		default:
-			set(&o.maxWait, n, d, 0 < d && d <= LongestWait, "Want more than 0s and at most 30 days, 2592000s.", r)
+			set(&o.maxWait, n, d, 0 < d && d <= LongestWait, "Want more than 0s and at most 30 days, 2592000s.", "Write such a time, or leave it out for the default.", r)
 		}
 	case "dry_run":
-		set(&o.dryRun, n, n.text == "true", n.kind == boolean, "Want true or false.", r)
+		set(&o.dryRun, n, n.text == "true", n.kind == boolean, "Want true or false.", mendPlain(n, boolean, "Write true or false."), r)
 	}
 }
 
-func set[T comparable](s *setting[T], n *node, value T, ok bool, rule string, r *report) {
+func set[T comparable](s *setting[T], n *node, value T, ok bool, rule, mend string, r *report) {
 	if !ok {
-		r.at(n, InvalidValue, rule, "")
+		r.at(n, InvalidValue, rule, n.mendHole(mend))
 		return
 	}
 	*s = setting[T]{true, n.place(), value}
@@ -150,6 +150,8 @@ func sameResource(a, b setting[string]) bool {
 }
 
 const nameRule = "A name has 1 to 128 characters, none of them a control character."
+
+const mendNameRule = "Shorten it, and leave out line breaks."
 
 func validName(s string) bool {
 	return utf8.RuneCountInString(s) <= maxName && !strings.ContainsFunc(s, control)

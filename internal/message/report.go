@@ -3,9 +3,6 @@ package message
 import (
 	"cmp"
 	"slices"
-	"strings"
-
-	"example.com/berth/internal/spelling"
 )
 
 const (
@@ -19,6 +16,7 @@ type report struct {
 	problems, warnings []finding
 	claimed            string // request id, as far as it was read
 	work               int    // bytes scanned and values visited, counted where input decides how often
+	other              bool   // of data that was read as YAML: a plain text shows another language
 	loaded             int    // bytes given to the YAML loader, whose work cannot be counted
 }
 
@@ -42,15 +40,8 @@ func (r *report) at(n *node, code Code, detail, mend string) {
 // lacks reports a field that is needed and not there. It is silent when an
 // unknown member of the object was told to be that field, or a part of it.
 func (r *report) lacks(n *node, name, detail, mend string) {
-	for _, stray := range n.strays {
-		if spelling.Squeeze(stray.key) == spelling.Squeeze(name) {
-			return
-		}
-		for _, home := range homesOf(stray.key) {
-			if strings.Contains(strings.ReplaceAll(home, "[]", "")+".", camel(name)+".") {
-				return
-			}
-		}
+	if slices.ContainsFunc(n.strays, func(stray *node) bool { return hints(stray, name) }) {
+		return
 	}
 	r.add(n.missing(name), MissingField, detail, mend)
 }

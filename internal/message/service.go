@@ -1,6 +1,7 @@
 package message
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,8 +11,6 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"example.com/berth/internal/spelling"
 )
 
 // What Vertex AI refuses of any job, by the annotations and comments of its API and
@@ -69,12 +68,8 @@ var requiredMends = map[protoreflect.FullName]string{
 // required reports the fields that a walked message needs and does not have.
 func (w walker) required(n *node, md protoreflect.MessageDescriptor) {
 	for _, fd := range requiredFields()[md.FullName()] {
-		meant := func(stray *node) bool {
-			near, _ := spelling.Nearest(stray.key, []string{fd.JSONName()}, fieldWords)
-			return len(near) > 0
-		}
-		if f := n.field(string(fd.Name())); (f == nil || !f.bad && zero(f.value)) && !slices.ContainsFunc(n.strays, meant) {
-			w.r.lacks(n, string(fd.Name()), "This field is needed.", requiredMends[fd.FullName()])
+		if f := n.field(string(fd.Name())); f == nil || !f.bad && zero(f.value) {
+			w.r.lacks(n, string(fd.Name()), "This field is needed.", cmp.Or(requiredMends[fd.FullName()], fmt.Sprintf("Add %s.", n.spell(string(fd.Name())))))
 		}
 	}
 }
@@ -83,6 +78,7 @@ func (w walker) required(n *node, md protoreflect.MessageDescriptor) {
 type form struct {
 	pattern *regexp.Regexp
 	rule    string
+	mend    string
 }
 
 func nameForm(collections ...string) form {
@@ -92,19 +88,19 @@ func nameForm(collections ...string) form {
 		pattern += "/" + c + "/[^/]+"
 		example += "/" + c + "/" + strings.ToUpper(c[:1])
 	}
-	return form{regexp.MustCompile(pattern + "$"), "Want the full name, " + example + "."}
+	return form{regexp.MustCompile(pattern + "$"), "Want the full name, " + example + ".", "Write it in full."}
 }
 
 // specForms are the forms of fields of a job spec, from the field comments.
 var specForms = map[string]form{
-	"network":        {regexp.MustCompile(`^projects/[^/]+/global/networks/[^/]+$`), "Want the full name of a network, projects/NUMBER/global/networks/NAME."},
+	"network":        {regexp.MustCompile(`^projects/[^/]+/global/networks/[^/]+$`), "Want the full name of a network, projects/NUMBER/global/networks/NAME.", "Write it in full, with the number of the project."},
 	"tensorboard":    nameForm("locations", "tensorboards"),
 	"experiment":     nameForm("locations", "metadataStores", "contexts"),
 	"experiment_run": nameForm("locations", "metadataStores", "contexts"),
 	"models":         nameForm("locations", "models"),
 }
 
-var bucketForm = form{regexp.MustCompile(`^gs://[^/]+`), "Want a place in Cloud Storage, gs://BUCKET/FOLDER."}
+var bucketForm = form{regexp.MustCompile(`^gs://[^/]+`), "Want a place in Cloud Storage, gs://BUCKET/FOLDER.", "Write it with gs:// before it."}
 
 // checkService looks at what else Vertex AI refuses in a job spec.
 func checkService(s jobShape, r *report) {
@@ -124,13 +120,13 @@ func checkService(s jobShape, r *report) {
 	checkForm(s.spec.field("base_output_directory").field("output_uri_prefix"), bucketForm, r)
 	for _, peering := range s.spec.field("psc_interface_config").field("dns_peering_configs").list() {
 		if n := peering.field("domain"); n.str() != "" && !strings.HasSuffix(n.str(), ".") {
-			r.at(n, InvalidValue, "The domain has to end with a dot.", "")
+			r.at(n, InvalidValue, "The domain has to end with a dot.", fmt.Sprintf("Write %q.", excerpt(n.str()+".")))
 		}
 	}
 	for _, pool := range s.pools {
 		for _, mount := range pool.field("nfs_mounts").list() {
 			if n := mount.field("path"); n.str() != "" && !strings.HasPrefix(n.str(), "/") {
-				r.at(n, InvalidValue, "The path of an NFS export begins with a slash.", "")
+				r.at(n, InvalidValue, "The path of an NFS export begins with a slash.", fmt.Sprintf("Write %q.", excerpt("/"+n.str())))
 			}
 		}
 	}
@@ -141,7 +137,7 @@ func checkForm(n *node, f form, r *report) {
 		return // of a template nobody knows what it becomes; it is warned of
 	}
 	if !f.pattern.MatchString(n.text) {
-		r.at(n, InvalidValue, f.rule, "")
+		r.at(n, InvalidValue, f.rule, f.mend)
 	}
 }
 
@@ -154,6 +150,15 @@ func (r *report) template(n *node) {
 	if hole := templateHole.FindString(n.text); hole != "" {
 		r.warn(n.place(), fmt.Sprintf("The text has %s in it, which nobody fills in.", excerpt(hole)), "Fill it in before the job is published, if a template was meant.")
 	}
+}
+
+// mendHole says what to do about a text that is no value of its field: fill in what
+// a template left open, else what mend says.
+func (n *node) mendHole(mend string) string {
+	if hole := templateHole.FindString(n.text); hole != "" && n.kind == text {
+		return fmt.Sprintf("Fill in %s before the job is published.", excerpt(hole))
+	}
+	return mend
 }
 
 var templateHole = regexp.MustCompile(`\$\{[^{}]+\}|\{\{[^{}]+\}\}`)

@@ -25,7 +25,11 @@ var maxItems = map[protoreflect.Name]int{
 // message walks an object as a message. Fields in skip are passed over.
 func (w walker) message(n *node, md protoreflect.MessageDescriptor, skip map[string]bool) {
 	if n.kind != object {
-		w.mistyped(n, "an object"+fieldList(md))
+		if name := onlyText(md); name != "" && n.kind == text {
+			w.r.at(n, InvalidValue, "Want "+n.fieldList(md)+", found text.", fmt.Sprintf("Write {%q: %q}.", n.spell(name), excerpt(n.text)))
+			return
+		}
+		w.mistyped(n, n.fieldList(md))
 		return
 	}
 	n.fields = fieldSet{}
@@ -145,7 +149,7 @@ func (w walker) list(n *node, fd protoreflect.FieldDescriptor) {
 		return
 	}
 	if limit, ok := maxItems[fd.Name()]; ok && len(n.items) > limit {
-		w.r.at(n, TooLarge, fmt.Sprintf("The list has %d entries; at most %d are allowed.", len(n.items), limit), "")
+		w.r.at(n, TooLarge, fmt.Sprintf("The list has %d entries; at most %d are allowed.", len(n.items), limit), "Leave some of them out.")
 		return
 	}
 	values := []any{}
@@ -243,12 +247,12 @@ func (w walker) single(n *node, fd protoreflect.FieldDescriptor) {
 		case ok:
 			n.value = i
 		case n.kind == number:
-			w.r.at(n, InvalidValue, fmt.Sprintf("Want a whole number of %d bits.", bits), "")
+			w.r.at(n, InvalidValue, fmt.Sprintf("Want a whole number of %d bits.", bits), "Write a whole number in plain decimals.")
 		default:
 			w.mistyped(n, "a whole number")
 		}
 	default: // no other kind is in a CustomJob; a newer one is refused, not guessed at
-		w.r.at(n, Unsupported, "A field of this type is not supported.", "")
+		w.r.at(n, Unsupported, "A field of this type is not supported.", "Leave it out, or use a newer release of Berth.")
 	}
 }
 
@@ -265,7 +269,7 @@ func (w walker) text(n *node, fd protoreflect.FieldDescriptor) {
 		bad = func(c rune) bool { return c == 0 }
 	}
 	if strings.ContainsFunc(n.text, bad) {
-		w.r.at(n, InvalidValue, "The text has control characters.", "")
+		w.r.at(n, InvalidValue, "The text has control characters.", "Leave them out; a line break at the end of a YAML block is one.")
 		return
 	}
 	n.value = n.text
@@ -320,20 +324,41 @@ func enumText(v protoreflect.EnumValueDescriptor) string {
 
 // mistyped reports a value of the wrong kind.
 func (w walker) mistyped(n *node, want string) {
+	if n.bad {
+		return // said already, for example of an object with a key that is not text
+	}
 	switch n.kind {
 	case broken:
 	case unclear:
-		w.r.at(n, InvalidValue, "This YAML value has a tag, or is read differently by YAML 1.1 and 1.2.", mendUnclear(want))
+		w.r.at(n, InvalidValue, "Readers of YAML differ on this value.", mendUnclear(want))
 	default:
-		mend := ""
-		switch {
-		case want == "text" && (n.kind == number || n.kind == boolean):
-			mend = fmt.Sprintf("Quote it: %q.", excerpt(n.text))
-		case strings.HasPrefix(want, "a list of {name"):
-			mend = "Write [{\"name\": ..., \"value\": ...}]."
-		}
-		w.r.at(n, InvalidValue, fmt.Sprintf("Want %s, found %s.", want, n.kind), mend)
+		w.r.at(n, InvalidValue, fmt.Sprintf("Want %s, found %s.", want, n.kind), n.mendHole(mendType(n, want)))
 	}
+}
+
+// mendType says how to write what was meant, where the value is of the wrong kind.
+func mendType(n *node, want string) string {
+	switch {
+	case want == "text" && (n.kind == number || n.kind == boolean):
+		return fmt.Sprintf("Quote it: %q.", excerpt(n.text))
+	case strings.HasPrefix(want, "a list of {name"):
+		return "Write [{\"name\": ..., \"value\": ...}]."
+	case want == "true or false":
+		return mendPlain(n, boolean, "Write true or false.")
+	}
+	return "Write " + want + "."
+}
+
+// mendPlain says that a number, true or false stands in quotes, where it does.
+func mendPlain(n *node, want kind, mend string) string {
+	s := n.text
+	if want == boolean {
+		s = strings.ToLower(s)
+	}
+	if k, _ := resolve(s); n.kind == text && k == want && len(s) < 12 {
+		return fmt.Sprintf("Write %s, without quotes.", s)
+	}
+	return mend
 }
 
 func mendUnclear(want string) string {

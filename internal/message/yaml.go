@@ -29,7 +29,7 @@ func parse(data []byte, r *report) *node {
 		r.add(place{}, MissingField, "The message has no data.", "Publish a job as the data.")
 		return nil
 	case start[0] == '{' || start[0] == '[':
-		root = parseJSON(data, r)
+		root = readJSON(data, r, func(why string) *node { return parseFlow(data, why, r) })
 	default:
 		root = parseYAML(data, r)
 	}
@@ -40,9 +40,52 @@ func parse(data []byte, r *report) *node {
 	return root
 }
 
+// parseFlow reads data that begins like JSON and is not, for the reason why. It may
+// be YAML in the flow style, as gcloud takes it: {workerPoolSpecs: [...]}. What
+// neither reads gets one answer.
+func parseFlow(data []byte, why string, r *report) *node {
+	if strings.Contains(why, " in string ") || lineBreakInText(data) {
+		r.add(place{}, Malformed, "The text is not JSON: "+why+".", strictJSON)
+		return nil
+	}
+	own := report{work: r.work, loaded: r.loaded}
+	root := parseYAML(data, &own)
+	r.work, r.loaded = own.work, own.loaded
+	switch {
+	case own.other:
+		r.add(place{}, Malformed, "The text is not JSON: "+why+".", strictJSON)
+		return nil
+	case root == nil && own.problems[0].problem.Code == Malformed:
+		r.add(place{}, Malformed, "The text is not JSON: "+why+". It is not YAML either: "+strings.TrimPrefix(own.problems[0].problem.Detail, notRead), strictJSON+" Or send YAML.")
+		return nil
+	}
+	r.problems = append(r.problems, own.problems...)
+	return root
+}
+
+// lineBreakInText says whether a text in double quotes goes on in the next line. YAML
+// reads one space there, and whoever wrote JSON meant a line break.
+func lineBreakInText(data []byte) bool {
+	quoted := false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted && (c == '\n' || c == '\r'):
+			return true
+		}
+	}
+	return false
+}
+
+// notRead begins what is told of data that YAML does not read.
+const notRead = "The data is neither JSON nor YAML: "
+
 // parseYAML reads one document of YAML 1.2 with the core schema. Aliases and merge
 // keys are written out, within bounds. Whatever versions of YAML read differently
-// is refused at its place: tags, words like yes, numbers like 0777 or 1_000.
+// is refused at its place: words like yes, numbers like 0777 or 1_000.
 func parseYAML(data []byte, r *report) *node {
 	r.work += len(data)
 	if !utf8.Valid(data) {
@@ -59,16 +102,17 @@ func parseYAML(data []byte, r *report) *node {
 	}
 	p := yamlParser{r: r, open: map[*yaml.Node]bool{}}
 	root := p.value(top, &node{}, 1)
+	r.other = p.other
 	r.work += p.count
 	switch {
 	case p.deep:
-		r.add(place{}, TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), "")
+		r.add(place{}, TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), mendDeep)
 		return nil
 	case p.count > maxNodes:
-		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), "")
+		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), mendLarge)
 		return nil
 	case p.copied > MaxData:
-		r.add(place{}, TooLarge, fmt.Sprintf("The aliases of the document stand for more than %d bytes.", MaxData), "")
+		r.add(place{}, TooLarge, fmt.Sprintf("The aliases of the document stand for more than %d bytes.", MaxData), mendLarge)
 		return nil
 	}
 	return root
@@ -102,7 +146,7 @@ func loadYAML(data []byte, r *report) *yaml.Node {
 	loader, err := yaml.NewLoader(bytes.NewReader(data),
 		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(2*MaxDepth))))
 	if err != nil {
-		r.add(place{}, Malformed, "The data is not YAML.", "")
+		r.add(place{}, Malformed, "The data is not YAML.", "Send JSON, or YAML as gcloud --config takes it.")
 		return nil
 	}
 	var doc yaml.Node
@@ -110,7 +154,7 @@ func loadYAML(data []byte, r *report) *yaml.Node {
 		if errors.Is(err, io.EOF) {
 			r.add(place{}, MissingField, "The YAML document is empty.", "Publish a job as the data.")
 		} else {
-			r.add(place{}, Malformed, "The data is neither JSON nor YAML: "+excerptError(err)+".", "Send JSON, or YAML as gcloud --config takes it.")
+			r.add(place{}, Malformed, notRead+excerptError(err)+".", "Send JSON, or YAML as gcloud --config takes it.")
 		}
 		return nil
 	}
@@ -134,8 +178,12 @@ func loadYAML(data []byte, r *report) *yaml.Node {
 // column, and no more: later lines can quote the document.
 func excerptError(err error) string {
 	first, _, _ := strings.Cut(err.Error(), "\n")
+	first = loadError.ReplaceAllString(first, "line $1, column $2: ")
 	return clean(strings.TrimRight(first, ".:"), 160)
 }
+
+// loadError begins an error of the YAML loader.
+var loadError = regexp.MustCompile(`^go-yaml load error .* at L([0-9]+)\.C([0-9]+)[^:]*: `)
 
 var (
 	// jsonNumber is what every version of YAML, and JSON, reads as one number.
