@@ -33,7 +33,8 @@ const (
 	toldFor = time.Hour
 )
 
-// noteOutage hears how the parts of a reconcile ended, those that failed by name.
+// noteOutage hears how the parts of a reconcile ended, by name those whose last run
+// failed.
 func (c *Controller) noteOutage(errs map[string]error) {
 	c.alarms.mu.Lock()
 	defer c.alarms.mu.Unlock()

@@ -222,7 +222,7 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 		// The machines that came free are handed on meanwhile. What is not published
 		// now is published late.
 		if len(moved) > 0 {
-			r.tasks.start("events of "+string(moved[0].Key), "", r, func(*Report) error { return c.post(ctx, moved...) })
+			r.tasks.start(ctx, "events of "+string(moved[0].Key), "", r, func(*Report) error { return c.post(ctx, moved...) })
 		}
 	}
 	return errors.Join(errs...)

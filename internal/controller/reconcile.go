@@ -113,7 +113,7 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 		}
 	}
 	t.all.Wait()
-	c.noteOutage(t.errs)
+	c.noteOutage(t.failing)
 	r, _ := t.report()
 	// Whoever cannot give the lease back lets it run out.
 	last, end := c.env.within(ctx, whole-c.env.Monotonic().Sub(started))
@@ -149,10 +149,10 @@ func (c *Controller) pass(ctx context.Context, clock func() time.Time, t *tasks,
 	if !t.inline {
 		r = &Report{tasks: t}
 	}
-	t.start("events", "", r, func(r *Report) error { return c.sendLetters(ctx, clock(), r) })
-	t.start("timers", "", r, func(r *Report) error { return c.wake(ctx, clock(), r) })
+	t.start(ctx, "events", "", r, func(r *Report) error { return c.sendLetters(ctx, clock(), r) })
+	t.start(ctx, "timers", "", r, func(r *Report) error { return c.wake(ctx, clock(), r) })
 	rested := maps.Clone(next) // a part may outlast this pass, and the next one writes the map
-	t.start("resources", "", r, func(r *Report) error { return c.tendAll(ctx, clock, rested, r) })
+	t.start(ctx, "resources", "", r, func(r *Report) error { return c.tendAll(ctx, clock, rested, r) })
 	t.wait("", c.cfg.Poll)
 }
 
@@ -188,7 +188,7 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 			r.more = true
 			continue
 		}
-		r.tasks.start("region "+parent, "", r, func(r *Report) error { return c.tendRegion(ctx, parent, regions[parent], known, clock, r) })
+		r.tasks.start(ctx, "region "+parent, "", r, func(r *Report) error { return c.tendRegion(ctx, parent, regions[parent], known, clock, r) })
 	}
 	return nil
 }
@@ -206,7 +206,7 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 		if res.Pending() > 0 {
 			r.pend(res.Name)
 		}
-		r.tasks.start("resource "+res.Name, parent, r, func(r *Report) error { return c.tend(ctx, res.Name, clock, maps.Clone(lists), r) })
+		r.tasks.start(ctx, "resource "+res.Name, parent, r, func(r *Report) error { return c.tend(ctx, res.Name, clock, maps.Clone(lists), r) })
 	}
 	r.tasks.wait("resource "+parent+"/", c.cfg.Poll)
 	if done, _ := r.tasks.report(); !r.tasks.inline {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -22,27 +23,45 @@ type tasks struct {
 	ended chan struct{} // closed, and replaced, whenever a part ends
 	all   sync.WaitGroup
 	total Report
+	// found is what the last run of each part found, which a later run does not add to;
+	// passes are counted by begin.
+	found map[string]found
+	pass  int
 	errs  map[string]error // by name; the last of each
+	// failing are those of errs after which the part has not succeeded again.
+	failing map[string]error
+}
+
+// found is what a part of a pass found, as opposed to what it did.
+type found struct {
+	pass                            int // for which it stands
+	resources, waiting, unsubmitted int
 }
 
 // besides is how many resources of one region are looked after at a time.
 const besides = 16
 
 func newTasks(inline bool) *tasks {
-	t := &tasks{inline: inline, busy: map[string]int{}, slots: map[string]chan struct{}{}, ended: make(chan struct{}), errs: map[string]error{}}
+	t := &tasks{inline: inline, busy: map[string]int{}, slots: map[string]chan struct{}{}, ended: make(chan struct{}),
+		found: map[string]found{}, errs: map[string]error{}, failing: map[string]error{}}
 	t.total.tasks = t
 	return t
 }
 
-// start runs a part. Its report is added to the pass's when it ends. group bounds
-// how many parts run at a time; "" for no bound.
-func (t *tasks) start(name, group string, r *Report, do func(*Report) error) {
+// start runs a part. Its report is added to the pass's when it ends. What a part
+// found that outlasts its pass counts for the pass in which it would have been started
+// again. group bounds how many parts run at a time; "" for no bound. A part that is
+// still waiting for that when the context ends is left to the next pass.
+func (t *tasks) start(ctx context.Context, name, group string, r *Report, do func(*Report) error) {
 	if t.inline {
 		t.failed(name, do(r))
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	stands := t.found[name]
+	stands.pass = t.pass
+	t.found[name] = stands // what an earlier run found stands until this one ends
 	if t.busy[name] > 0 {
 		t.total.more = true
 		return
@@ -54,15 +73,20 @@ func (t *tasks) start(name, group string, r *Report, do func(*Report) error) {
 		t.slots[group] = slots
 	}
 	t.all.Go(func() {
-		if slots != nil {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-		}
 		own := Report{tasks: t}
-		err := do(&own)
-		t.failed(name, err)
+		ran := take(ctx, slots)
+		if ran {
+			t.failed(name, do(&own))
+			if slots != nil {
+				<-slots
+			}
+		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
+		if ran {
+			t.found[name] = found{t.found[name].pass, own.Resources, own.Waiting, own.Pending}
+		}
+		own.Resources, own.Waiting, own.Pending, own.more = 0, 0, 0, own.more || !ran
 		t.total.add(own)
 		if t.busy[name]--; t.busy[name] == 0 {
 			delete(t.busy, name)
@@ -72,11 +96,28 @@ func (t *tasks) start(name, group string, r *Report, do func(*Report) error) {
 	})
 }
 
+// take takes a slot, and reports false if the context ends before. Without slots
+// there is nothing to wait for.
+func take(ctx context.Context, slots chan struct{}) bool {
+	if slots == nil {
+		return true
+	}
+	select {
+	case slots <- struct{}{}:
+		if ctx.Err() == nil {
+			return true
+		}
+		<-slots
+	case <-ctx.Done():
+	}
+	return false
+}
+
 func (t *tasks) failed(name string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err != nil {
-		t.errs[name] = err
+	if delete(t.failing, name); err != nil {
+		t.errs[name], t.failing[name] = err, err
 	}
 }
 
@@ -109,6 +150,7 @@ func (t *tasks) wait(prefix string, most time.Duration) {
 func (t *tasks) begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.pass++
 	t.total.Passes++
 	t.total.Waiting, t.total.Pending, t.total.Resources = 0, 0, 0
 	t.total.pending, t.total.calls, t.total.more = nil, nil, false
@@ -119,6 +161,11 @@ func (t *tasks) report() (r Report, under bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r = t.total
+	for _, f := range t.found {
+		if f.pass == t.pass {
+			r.Resources, r.Waiting, r.Pending = r.Resources+f.resources, r.Waiting+f.waiting, r.Pending+f.unsubmitted
+		}
+	}
 	r.calls, r.pending = maps.Clone(r.calls), maps.Clone(r.pending)
 	return r, len(t.busy) > 0
 }

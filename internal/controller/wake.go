@@ -101,7 +101,7 @@ func (c *Controller) rouseAll(ctx context.Context, keys []message.Key, r *Report
 		if !strings.HasPrefix(name, waitingIn) {
 			together = c.cfg.Submitters
 		}
-		r.tasks.start("timers "+name, "", r, func(r *Report) error { return c.rouseEach(ctx, groups[name], together, r) })
+		r.tasks.start(ctx, "timers "+name, "", r, func(r *Report) error { return c.rouseEach(ctx, groups[name], together, r) })
 	}
 	return errors.Join(errs...)
 }

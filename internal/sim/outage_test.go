@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -320,5 +321,47 @@ func TestUnseenJobIsNotOverdue(t *testing.T) {
 	w.Expect("a", lifecycle.Running, "reserved", "submitted", "started")
 	if n := w.Vertex.Calls()["cancel"]; n != 0 {
 		t.Errorf("%d cancels", n)
+	}
+}
+
+// outages counts the log events about outages.
+type outages struct {
+	TB
+	n *int
+}
+
+func (o outages) Logf(format string, args ...any) {
+	if strings.Contains(fmt.Sprintf(format, args...), "event=outage ") {
+		*o.n++
+	}
+}
+
+// A call that fails once in each reconcile and is good when the next pass makes it is
+// no outage. The same call failing in every pass is one, after three reconciles.
+func TestErrorThatPassesIsNoOutage(t *testing.T) {
+	for _, lasts := range []bool{false, true} {
+		told := 0
+		w := New(outages{t, &told})
+		w.Ask(Job{ID: "a", CPU: 4})
+		w.Ask(Job{ID: "waits", CPU: 1}) // so that there is more than one pass
+		fail := false
+		w.Vertex.Fault = func(op, _ string) vertex.Fault {
+			if op != "live" || !fail {
+				return vertex.NoFault
+			}
+			fail = lasts
+			return vertex.FailBefore
+		}
+		for tick := range 6 {
+			fail = true
+			w.Now = w.Now.Add(time.Minute)
+			report, err := w.Controller.Reconcile(context.Background(), "tick", 20*time.Second)
+			if err == nil || report.Passes < 3 {
+				t.Fatalf("%d passes, error %v", report.Passes, err)
+			}
+			if want := map[bool]int{true: 1, false: 0}[lasts && tick >= 2]; told != want {
+				t.Errorf("lasts %v: %d alarms after %d reconciles, want %d", lasts, told, tick+1, want)
+			}
+		}
 	}
 }
