@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/berth/internal/admission"
@@ -80,6 +81,7 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 		rec.DisplayName = rec.ID
 	}
 	rec.Resource, rec.Why = c.resolve(r.PersistentResource, r.Paths)
+	rec.NamedInFull = strings.Contains(r.PersistentResource, "/")
 	spec, err := r.JobJSON()
 	if err != nil { // cannot happen: Decode made it
 		panic(fmt.Sprintf("controller: decoded job does not encode: %v", err))
@@ -188,6 +190,11 @@ func known(old, draft *ledger.Record) verdict {
 	// Earlier releases wrote tombstones as CANCELLED records with an event of
 	// their own and without a fingerprint: the request is answered already.
 	if old.Fingerprint != "" && old.Fingerprint != draft.Fingerprint {
+		return reused
+	}
+	// A fingerprint has the id of the persistent resource. A region that one of the
+	// two names is content as well; that of an id alone is the deployment's.
+	if old.Resource != draft.Resource && (old.NamedInFull || draft.NamedInFull) && old.Fingerprint != "" {
 		return reused
 	}
 	// A fingerprint takes a disk type that is not set for Vertex AI's documented

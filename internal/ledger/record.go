@@ -22,7 +22,8 @@ type Record struct {
 	MessageID   string       `json:"messageId"` // message that made the record
 	Fingerprint string       `json:"fingerprint,omitempty"`
 
-	Resource       string            `json:"resource,omitempty"` // full name
+	Resource       string            `json:"resource,omitempty"`    // full name
+	NamedInFull    bool              `json:"namedInFull,omitempty"` // the message names Resource so, and not by its id or by default
 	DisplayName    string            `json:"displayName,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
 	Spec           string            `json:"spec,omitempty"` // what to submit: JSON of a CustomJob without id of the persistent resource and our labels

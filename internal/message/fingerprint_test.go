@@ -358,6 +358,12 @@ func TestFingerprint(t *testing.T) {
 			t.Errorf("%s: another fingerprint", name)
 		}
 	}
+	in := func(resource string) string {
+		return print(`{"requestId":"a","persistentResource":"`+resource+`","job":`+plainJob+`}`, nil)
+	}
+	if in("pool") != in("projects/p/locations/us-central1/persistentResources/pool") || in("pool") == in("pools") || in("pool") == base {
+		t.Error("a persistent resource by its id is not the one of that full name, or is another")
+	}
 	if a, b := print(`{"cancel":{"requestId":"a","messageId":""},"requestId":null}`, nil), print("", map[string]string{"berth-cancel": "true", "berth-request-id": "a"}); a != b {
 		t.Error("a cancel by attributes differs from one by data")
 	}

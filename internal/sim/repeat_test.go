@@ -73,3 +73,50 @@ func TestRepeatOfWhatWasRejected(t *testing.T) {
 		t.Errorf("the answer is %+v", e)
 	}
 }
+
+// One persistent resource by its id, by its full name or by default is the same content;
+// one of another region is not, and a change of what the deployment takes for an id is
+// no change of the message.
+func TestRepeatUnderAnotherNameOfTheResource(t *testing.T) {
+	const here, there = "projects/test-project/locations/us-central1/persistentResources/pool", "projects/test-project/locations/asia-east1/persistentResources/pool"
+	for _, c := range []struct {
+		name, first, second string
+		move                bool // the deployment's first region becomes another in between
+		want                message.Type
+	}{
+		{"id, then full name", "pool", here, false, ""},
+		{"full name, then id", here, "pool", false, ""},
+		{"full name twice", here, here, false, ""},
+		{"id, then the full name of another region", "pool", there, false, message.Refused},
+		{"full name, then that of another region", here, there, false, message.Refused},
+		{"another id", "pool", "pools", false, message.Refused},
+		{"id under another first region", "pool", "pool", true, ""},
+		{"full name under another first region", here, here, true, ""},
+		{"full name, then an id that means another region", here, "pool", true, message.Refused},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := New(t)
+			w.Config.Regions = []string{"us-central1", "asia-east1"}
+			w.again()
+			body := func(resource string) string {
+				return string(Job{ID: "a", CPU: 1, Resource: resource}.Body())
+			}
+			deliver(w, "m1", body(c.first))
+			if got := w.State("a"); got != lifecycle.Submitted {
+				t.Fatalf("the request is %s", got)
+			}
+			if c.move {
+				w.Config.Regions = []string{"asia-east1", "us-central1"}
+				w.again()
+			}
+			deliver(w, "m2", body(c.second))
+			var got message.Type
+			if events := w.Out.Of("m2"); len(events) > 0 {
+				got = events[0].Type
+			}
+			if got != c.want {
+				t.Errorf("the second is answered %q, want %q", got, c.want)
+			}
+		})
+	}
+}
