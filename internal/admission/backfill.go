@@ -28,7 +28,7 @@ func (pl *planner) backfill() {
 	}
 	gates := make([]gate, len(pl.plan.Reserved))
 	for i := range gates {
-		gates[i] = pl.gate(&pl.plan.Reserved[i])
+		gates[i] = pl.gate(i)
 	}
 	var started []Head
 	for _, h := range candidates {
@@ -87,10 +87,14 @@ func (pl *planner) shut() {
 	}
 }
 
-func (pl *planner) gate(r *Reservation) gate {
+// gate counts the reservations that come first and may still run at the moment of
+// the gate's own as if they ran then. Those that come later wait, or pass the gate.
+func (pl *planner) gate(k int) gate {
+	r := &pl.plan.Reserved[k]
 	g := gate{Reservation: r, shapes: shapesOf(r.Demand), room: pl.time().At(r.At)}
-	for i := range pl.plan.Reserved { // one that has a shape of it may still run then
-		if o := &pl.plan.Reserved[i]; o.ID != r.ID && share(o.Shapes, g.shapes) {
+	for i := range k {
+		o := &pl.plan.Reserved[i]
+		if share(shapesOf(o.Demand), g.shapes) && (pl.latest[i].IsZero() || pl.latest[i].Add(o.Limit).After(r.At)) {
 			g.room.Take(o.Demand)
 		}
 	}
@@ -98,13 +102,17 @@ func (pl *planner) gate(r *Reservation) gate {
 }
 
 // pass lets a request past the gates of all reservations that it shares a shape
-// with, or past none. by is until when it has to run.
+// with, or past none. A reservation passes those that come before it; the moments
+// of the others count on it. by is until when it has to run.
 func (pl *planner) pass(gates []gate, h Head) (by time.Time, ok bool) {
 	shapes := shapesOf(h.Demand)
 	var beside []*gate
 	for i := range gates {
 		g := &gates[i]
-		if g.ID == h.ID || !share(shapes, g.shapes) {
+		if g.ID == h.ID {
+			break
+		}
+		if !share(shapes, g.shapes) {
 			continue
 		}
 		if last := g.At.Add(-h.Limit - pl.p.Margin); !last.Before(pl.s.Now.Add(pl.p.StartIn)) {

@@ -2,7 +2,6 @@ package admission
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"example.com/berth/internal/capacity"
@@ -22,15 +21,19 @@ type Held struct {
 // which it starts at the latest. A shape has at most one.
 //
 // A request for several shapes may find some of them reserved for others. It then
-// reserves the rest, and takes each of the others as soon as it is free: otherwise
-// it would never find all of them free at once, and starve.
+// reserves the rest, and gets each of the others after the reservations that come
+// before it (see [Plan]): otherwise it would never find all of them free at once,
+// and starve.
 type Reservation struct {
 	Head
 	// Shapes are those that are reserved for it, sorted. It is complete when they
 	// are all that it asks for.
 	Shapes []capacity.Shape
-	// At never becomes later while the resource keeps its machines and the jobs on
-	// it keep their limits.
+	// At is when it starts at the latest. It never becomes later. It is kept while
+	// the resource keeps its machines, the jobs on it keep their limits, no request
+	// of higher priority waits, and every end of a job is followed by a plan. It is
+	// zero while the request does not fit even the empty machines, or comes after
+	// one that does not.
 	At time.Time
 	// Budget is how many replicas may still be let past it for longer than until At
 	// while it is Shut.
@@ -65,13 +68,17 @@ type PlanSnapshot struct {
 	Use      capacity.Use // everything that is taken
 	Held     []Held       // what of it ends; the rest is taken to end one horizon from now
 	Queue    Queue
-	Reserved []Reservation
+	Reserved []Reservation // in the order of the plan that made them
 }
 
 // A Plan is what to do now.
 type Plan struct {
-	Starts   []Start
-	Reserved []Reservation // in order
+	Starts []Start
+	// Reserved are sorted by priority, then by age: a new one comes last. A shape
+	// that several of them ask for goes to the first of them. The next snapshot has
+	// to give them in this order, because each moment counts on it: a later arrival
+	// that got a shape first would move the moments of those that wait for it.
+	Reserved []Reservation
 	// Want are classes of which more heads have to be known for the plan to go on.
 	Want []ClassID
 }
@@ -87,10 +94,10 @@ func MakePlan(s PlanSnapshot, p PlanPolicy) Plan {
 	pl := newPlanner(s, p)
 	pl.keepReservations()
 	pl.serveHeads()
+	pl.promise()
 	if !p.NoBackfill {
 		pl.backfill()
 	}
-	slices.SortFunc(pl.plan.Reserved, func(a, b Reservation) int { return strings.Compare(a.Order, b.Order) })
 	return pl.plan
 }
 

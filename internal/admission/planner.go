@@ -20,6 +20,11 @@ type planner struct {
 	// stopped are shapes of which the next request in order is not known.
 	stopped []capacity.Shape
 
+	// latest is when each reservation of the plan starts at the latest, as far as
+	// this snapshot tells; zero if it does not. It is later than the moment that was
+	// promised if the promise is broken.
+	latest []time.Time
+
 	timeline *capacity.Timeline // of what runs and what has started in this plan
 	built    int                // starts that are in it
 }
@@ -84,86 +89,106 @@ func (pl *planner) start(h Head, by time.Time) {
 	pl.plan.Starts = append(pl.plan.Starts, Start{h, by})
 }
 
-// holder returns the index of the reservation that has a shape, -1 for none.
-func (pl *planner) holder(s capacity.Shape) int {
-	return slices.IndexFunc(pl.plan.Reserved, func(r Reservation) bool { return slices.Contains(r.Shapes, s) })
-}
-
-// unreserved returns those of the shapes that nobody has.
-func (pl *planner) unreserved(shapes []capacity.Shape) []capacity.Shape {
+// unreserved returns those of the shapes that a request of some order gets if it is
+// reserved now: nobody has them, and no reservation of its priority or a higher one
+// lacks them.
+func (pl *planner) unreserved(order string, shapes []capacity.Shape) []capacity.Shape {
+	own := priorityOf(order)
+	taken := func(s capacity.Shape) bool {
+		return slices.ContainsFunc(pl.plan.Reserved, func(r Reservation) bool {
+			return slices.Contains(r.Shapes, s) || !r.complete() && priorityOf(r.Order) <= own && slices.Contains(shapesOf(r.Demand), s)
+		})
+	}
 	if len(shapes) == 1 {
-		if pl.holder(shapes[0]) >= 0 {
+		if taken(shapes[0]) {
 			return nil
 		}
 		return shapes
 	}
-	return slices.DeleteFunc(slices.Clone(shapes), func(s capacity.Shape) bool { return pl.holder(s) >= 0 })
+	return slices.DeleteFunc(slices.Clone(shapes), taken)
 }
 
-// keepReservations goes on with the reservations: each starts as soon as it fits,
-// and gives way to nobody but a request of higher priority.
+// keepReservations goes on with the reservations: each starts as soon as it has
+// all of its shapes and fits, and gives way to nobody but a request of higher
+// priority. A shape that comes free goes to the first that asks for it. Two of
+// them can then never wait for each other.
 func (pl *planner) keepReservations() {
 	for _, r := range pl.s.Reserved {
-		switch {
-		case pl.outranked(r):
-			// It is a waiting request like any other again.
-		case r.complete() && pl.room.Fits(r.Demand):
-			pl.set(r.ID, true)
+		if pl.outranked(r.Order, r.Shapes) {
+			continue // It is a waiting request like any other again.
+		}
+		pl.set(r.ID, true)
+		had := r.Shapes
+		r.Shapes = slices.DeleteFunc(slices.Clone(pl.unreserved(r.Order, shapesOf(r.Demand))), func(s capacity.Shape) bool {
+			return !slices.Contains(had, s) && pl.outranked(r.Order, []capacity.Shape{s})
+		})
+		if r.complete() && pl.room.Fits(r.Demand) {
 			pl.start(r.Head, time.Time{})
-		default:
-			pl.set(r.ID, true)
-			r.Shapes = slices.Clone(r.Shapes)
+		} else {
 			pl.plan.Reserved = append(pl.plan.Reserved, r)
 		}
 	}
-	// What has come free goes to those that wait for it with a part in hand, oldest
-	// first. Two of them can then never wait for each other.
-	for i := 0; i < len(pl.plan.Reserved); i++ {
-		r := &pl.plan.Reserved[i]
-		if !r.complete() {
-			r.Shapes = append(r.Shapes, pl.unreserved(shapesOf(r.Demand))...)
-			slices.SortFunc(r.Shapes, capacity.Shape.Compare)
-			if r.complete() && pl.room.Fits(r.Demand) {
-				pl.start(r.Head, time.Time{})
-				pl.plan.Reserved = slices.Delete(pl.plan.Reserved, i, i+1)
-				i = -1 // its shapes are free for the others
-			}
-		}
+	pl.foresee(0)
+}
+
+// outranked reports whether a request of higher priority than an order key waits
+// for one of the shapes.
+func (pl *planner) outranked(order string, shapes []capacity.Shape) bool {
+	own := priorityOf(order)
+	return slices.ContainsFunc(pl.classes, func(c planClass) bool {
+		h := c.head()
+		return h != nil && priorityOf(h.Order) < own && share(shapes, c.shapes)
+	})
+}
+
+// foresee says of each reservation from one on when it starts at the latest. One
+// that comes before them is new or has changed.
+func (pl *planner) foresee(from int) {
+	pl.latest = pl.latest[:from]
+	for i := from; i < len(pl.plan.Reserved); i++ {
+		pl.latest = append(pl.latest, pl.earliest(i))
 	}
-	for i := range pl.plan.Reserved {
-		r := &pl.plan.Reserved[i]
-		if at, ok := pl.earliest(r.Head); ok && (r.At.IsZero() || at.Before(r.At)) {
+}
+
+// promise makes the moments of reservations earlier where they are. It needs all
+// reservations of the plan: a moment that did not count on one of them would be
+// promised too early, and never be made later again.
+func (pl *planner) promise() {
+	for i, at := range pl.latest {
+		if r := &pl.plan.Reserved[i]; !at.IsZero() && (r.At.IsZero() || at.Before(r.At)) {
 			r.At = at
 		}
 	}
 }
 
-// outranked reports whether a request of higher priority waits for one of the
-// shapes.
-func (pl *planner) outranked(r Reservation) bool {
-	own := priorityOf(r.Order)
-	return slices.ContainsFunc(pl.classes, func(c planClass) bool {
-		h := c.head()
-		return h != nil && priorityOf(h.Order) < own && share(r.Shapes, c.shapes)
-	})
-}
-
-// earliest is when a request fits at the latest. Reservations of others that it
-// shares a shape with are counted as if they ran already, until the end of what
-// they will run.
-func (pl *planner) earliest(h Head) (time.Time, bool) {
+// earliest is when a reservation starts at the latest; zero if nobody can tell.
+// Those that come before it for one of its shapes have to start first, whether
+// they have that shape or lack it too, and are counted as if they ran already.
+// Nothing else that starts meanwhile holds it up: whatever asks for one of its
+// shapes is let past it, or waits.
+func (pl *planner) earliest(k int) time.Time {
+	r, shapes, from := &pl.plan.Reserved[k], shapesOf(pl.plan.Reserved[k].Demand), pl.s.Now
 	var others []capacity.End
-	for i := range pl.plan.Reserved {
-		r := &pl.plan.Reserved[i]
-		if r.ID != h.ID && share(r.Shapes, shapesOf(h.Demand)) {
-			others = append(others, capacity.End{At: r.At.Add(r.Limit), Ask: r.Demand})
+	for i := range k {
+		o := &pl.plan.Reserved[i]
+		if !share(shapesOf(o.Demand), shapes) {
+			continue
 		}
+		if pl.latest[i].IsZero() {
+			return time.Time{}
+		}
+		if pl.latest[i].After(from) {
+			from = pl.latest[i]
+		}
+		others = append(others, capacity.End{At: pl.latest[i].Add(o.Limit), Ask: o.Demand})
 	}
-	if others == nil {
-		return pl.time().Earliest(pl.s.Now, h.Demand)
+	t := pl.time()
+	if others != nil {
+		with := capacity.NewTimeline(pl.s.Pools, nil, append(pl.ends(), others...))
+		t = &with
 	}
-	t := capacity.NewTimeline(pl.s.Pools, nil, append(pl.ends(), others...))
-	return t.Earliest(pl.s.Now, h.Demand)
+	at, _ := t.Earliest(from, r.Demand)
+	return at
 }
 
 func (pl *planner) time() *capacity.Timeline {
@@ -211,7 +236,7 @@ func (pl *planner) serveHeads() {
 		for i := range pl.classes {
 			o := &pl.classes[i]
 			if o.head() != nil && (c == nil || o.head().Order < c.head().Order) &&
-				!share(o.shapes, pl.stopped) && len(pl.unreserved(o.shapes)) > 0 {
+				!share(o.shapes, pl.stopped) && len(pl.unreserved(o.head().Order, o.shapes)) > 0 {
 				c = o
 			}
 		}
@@ -220,11 +245,13 @@ func (pl *planner) serveHeads() {
 		}
 		h := *c.head()
 		c.set(c.next, true)
-		if free := pl.unreserved(c.shapes); len(free) == len(c.shapes) && pl.room.Fits(h.Demand) {
+		if free := pl.unreserved(h.Order, c.shapes); len(free) == len(c.shapes) && pl.room.Fits(h.Demand) {
 			pl.start(h, time.Time{})
+			if i := slices.IndexFunc(pl.plan.Reserved, func(r Reservation) bool { return share(shapesOf(r.Demand), c.shapes) }); i >= 0 {
+				pl.foresee(i) // of lower priority: it waits for this start too
+			}
 		} else {
-			at, _ := pl.earliest(h)
-			pl.plan.Reserved = append(pl.plan.Reserved, Reservation{Head: h, Shapes: slices.Clone(free), At: at, Budget: h.Demand.Replicas()})
+			pl.reserve(Reservation{Head: h, Shapes: slices.Clone(free), Budget: h.Demand.Replicas()})
 		}
 		if c.head() == nil && c.more {
 			// Whoever comes next here may come before all others of these shapes.
@@ -232,4 +259,15 @@ func (pl *planner) serveHeads() {
 			pl.stopped = append(pl.stopped, c.shapes...)
 		}
 	}
+}
+
+// reserve adds a reservation behind all of its priority.
+func (pl *planner) reserve(r Reservation) {
+	own := priorityOf(r.Order)
+	i := slices.IndexFunc(pl.plan.Reserved, func(o Reservation) bool { return priorityOf(o.Order) > own })
+	if i < 0 {
+		i = len(pl.plan.Reserved)
+	}
+	pl.plan.Reserved = slices.Insert(pl.plan.Reserved, i, r)
+	pl.foresee(i)
 }
