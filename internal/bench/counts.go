@@ -8,6 +8,8 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+
+	"example.com/berth/internal/localstack/proxy"
 )
 
 // Counts are what passed the proxies. All count calls or things in calls that
@@ -74,21 +76,21 @@ func (t *counter) now() Counts {
 	return c
 }
 
-func (t *counter) firestore(c call) {
+func (t *counter) firestore(c proxy.Call) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.c.Firestore[c.method]++
+	t.c.Firestore[c.Method]++
 	switch {
-	case c.method == "Commit" && stale(c.code):
+	case c.Method == "Commit" && stale(c.Code):
 		t.c.Stale++
-	case c.code != codes.OK:
+	case c.Code != codes.OK:
 		t.c.Failed++
-	case c.method == "Commit":
-		t.commit(c.request)
-	case c.method == "BatchGetDocuments":
-		t.gets(c.answers)
-	case c.method == "RunQuery":
-		t.query(c.answers)
+	case c.Method == "Commit":
+		t.commit(c.Request)
+	case c.Method == "BatchGetDocuments":
+		t.gets(c.Answers)
+	case c.Method == "RunQuery":
+		t.query(c.Answers)
 	}
 }
 
@@ -146,19 +148,19 @@ func (t *counter) query(answers [][]byte) {
 // leastBilled is what Pub/Sub bills for a publish or a push at least, in bytes.
 const leastBilled = 1000
 
-func (t *counter) pubsub(c call) {
+func (t *counter) pubsub(c proxy.Call) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c.method != "Publish" {
+	if c.Method != "Publish" {
 		return // nothing else is asked of Pub/Sub
 	}
 	t.c.Publishes++
-	if c.code != codes.OK {
+	if c.Code != codes.OK {
 		t.c.Failed++
 		return
 	}
 	var req pubsubpb.PublishRequest
-	if proto.Unmarshal(c.request, &req) != nil {
+	if proto.Unmarshal(c.Request, &req) != nil {
 		t.c.Failed++
 		return
 	}
@@ -171,11 +173,11 @@ func (t *counter) pubsub(c call) {
 	t.c.Sent += max(sent, leastBilled)
 }
 
-func (t *counter) vertex(c call) {
+func (t *counter) vertex(c proxy.Call) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.c.Vertex[c.method]++
-	if c.code != codes.OK {
+	t.c.Vertex[c.Method]++
+	if c.Code != codes.OK {
 		t.c.Failed++
 	}
 }

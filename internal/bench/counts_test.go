@@ -8,6 +8,8 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+
+	"example.com/berth/internal/localstack/proxy"
 )
 
 func TestFirestoreIsCountedAsItIsBilled(t *testing.T) {
@@ -25,9 +27,9 @@ func TestFirestoreIsCountedAsItIsBilled(t *testing.T) {
 		{Operation: &firestorepb.Write_Delete{Delete: "d"}, CurrentDocument: exists(true)},
 	}}
 	c := newCounter()
-	c.firestore(call{method: "Commit", request: bytesOf(t, commit)})
-	c.firestore(call{method: "Commit", request: bytesOf(t, commit), code: codes.FailedPrecondition})
-	c.firestore(call{method: "Commit", request: bytesOf(t, commit), code: codes.Unavailable})
+	c.firestore(proxy.Call{Method: "Commit", Request: bytesOf(t, commit)})
+	c.firestore(proxy.Call{Method: "Commit", Request: bytesOf(t, commit), Code: codes.FailedPrecondition})
+	c.firestore(proxy.Call{Method: "Commit", Request: bytesOf(t, commit), Code: codes.Unavailable})
 	have := c.now()
 	if have.Written != 2 || have.Verified != 2 || have.Deleted != 1 || have.Stale != 1 || have.Failed != 1 || have.Firestore["Commit"] != 3 {
 		t.Errorf("counted %+v", have)
@@ -36,7 +38,7 @@ func TestFirestoreIsCountedAsItIsBilled(t *testing.T) {
 
 func TestMessagesAreCountedAsTheyAreBilled(t *testing.T) {
 	c := newCounter()
-	c.pubsub(call{method: "Publish", request: bytesOf(t, &pubsubpb.PublishRequest{Messages: []*pubsubpb.PubsubMessage{
+	c.pubsub(proxy.Call{Method: "Publish", Request: bytesOf(t, &pubsubpb.PublishRequest{Messages: []*pubsubpb.PubsubMessage{
 		{Data: []byte("small")}, {Data: []byte(strings.Repeat("x", 3000))}}})})
 	if have := c.now(); have.Publishes != 1 || have.Messages != 2 || have.Sent < 3000 || have.Sent > 3100 || have.Delivered < 4000 || have.Delivered > 4100 {
 		t.Errorf("counted %+v", have)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"github.com/googleapis/gax-go/v2"
 )
 
 // handover measures how long freed machines stand idle while a request waits for
@@ -72,7 +73,7 @@ func handovers(ctx context.Context, b *bench, w *world, name string, keep func(*
 // jobs were created.
 func (w *world) tickUntil(ctx context.Context, jobs int) error {
 	for due := time.Now(); len(w.fake.Jobs()) < jobs; due = due.Add(time.Minute) {
-		rest(ctx, time.Until(due))
+		_ = gax.Sleep(ctx, time.Until(due))
 		if err := w.post(ctx, w.functions[0], w.tick(), nil); err != nil {
 			return fmt.Errorf("tick: %w", err)
 		}
@@ -98,7 +99,7 @@ func (w *world) hintUntil(ctx context.Context, jobs int) error {
 				return fmt.Errorf("hint: %w", err)
 			}
 		}
-		if rest(ctx, 2*time.Millisecond); ctx.Err() != nil {
+		if gax.Sleep(ctx, 2*time.Millisecond) != nil {
 			return errors.New("the next job was not created")
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/googleapis/gax-go/v2"
 )
 
 // A delivery that is not answered by 200 comes again, as Pub/Sub would send it,
@@ -46,7 +48,7 @@ func (w *world) steady(ctx context.Context, clients int, perSecond float64, all 
 	began := time.Now()
 	return w.load(ctx, clients, all, func(ctx context.Context, i int) time.Time {
 		due := began.Add(time.Duration(float64(i) / perSecond * float64(time.Second)))
-		rest(ctx, time.Until(due))
+		_ = gax.Sleep(ctx, time.Until(due))
 		return due
 	}, began)
 }
@@ -100,7 +102,7 @@ func (w *world) deliver(ctx context.Context, f target, d delivery) (failed []err
 			return failed, err
 		}
 		failed = append(failed, err)
-		rest(ctx, redeliverAfter)
+		_ = gax.Sleep(ctx, redeliverAfter)
 	}
 	return failed, fmt.Errorf("delivered %d times: %w", deliveries, err)
 }
@@ -112,16 +114,6 @@ func (r run) percentile(share float64) time.Duration {
 
 // perSecond is the rate of all.
 func (r run) perSecond() float64 { return float64(len(r.took)) / r.total.Seconds() }
-
-// rest waits, or returns early when the context ends.
-func rest(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
 
 // and puts two runs together that were made one after the other.
 func (r run) and(o run) run {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"example.com/berth/internal/localstack/emulator"
+	"example.com/berth/internal/localstack/proxy"
 )
 
 // A scripted Firestore finds one document of two, nothing by any query, and has
@@ -35,7 +36,7 @@ func (scripted) Commit(context.Context, *firestorepb.CommitRequest) (*firestorep
 	return nil, status.Error(codes.Aborted, "too late")
 }
 
-func TestProxyPassesOnAndTells(t *testing.T) {
+func TestCountsOfWhatPasses(t *testing.T) {
 	lis, err := emulator.Listen(0)
 	if err != nil {
 		t.Fatal(err)
@@ -45,16 +46,16 @@ func TestProxyPassesOnAndTells(t *testing.T) {
 	go func() { _ = server.Serve(lis) }() // ends by Stop
 	t.Cleanup(server.Stop)
 	counter := newCounter()
-	p, err := startProxy(lis.Addr().String(), counter.firestore)
+	p, err := proxy.Start(lis.Addr().String(), proxy.Options{Heard: counter.firestore})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := p.stop(); err != nil {
+		if err := p.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	conn, err := grpc.NewClient(p.host, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(p.Host(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"example.com/berth/internal/localstack"
 	"example.com/berth/internal/localstack/emulator"
+	"example.com/berth/internal/localstack/proxy"
 	"example.com/berth/internal/vertex/fakevertex"
 )
 
@@ -180,7 +181,7 @@ func (w *world) startProxies() (addresses, error) {
 	var at addresses
 	for _, p := range []struct {
 		upstream string
-		tell     func(call)
+		heard    func(proxy.Call)
 		at       *string
 	}{
 		{w.firestore, w.counter.firestore, &at.firestore},
@@ -190,12 +191,12 @@ func (w *world) startProxies() (addresses, error) {
 		if p.upstream == "" {
 			continue
 		}
-		started, err := startProxy(p.upstream, p.tell)
+		started, err := proxy.Start(p.upstream, proxy.Options{Heard: p.heard})
 		if err != nil {
 			return at, err
 		}
-		w.stops = append(w.stops, started.stop)
-		*p.at = started.host
+		w.stops = append(w.stops, started.Stop)
+		*p.at = started.Host()
 	}
 	return at, nil
 }

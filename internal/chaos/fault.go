@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"example.com/berth/internal/localstack/proxy"
 )
 
 // A Fault is what a proxy does to one call.
@@ -62,6 +64,21 @@ func (f Fault) err() error {
 		return status.Error(codes.ResourceExhausted, "chaos: too many requests per minute")
 	}
 	return nil
+}
+
+// does is what a proxy is to do to a call, with a wait for a fault that takes time.
+func (f Fault) does(wait time.Duration) proxy.Fault {
+	switch f {
+	case abortedBefore, unavailableBefore, rateLimited, outage:
+		return proxy.Fault{Sort: proxy.NotDone, Err: f.err()}
+	case doneLater:
+		return proxy.Fault{Sort: proxy.DoneLater, Err: f.err(), Wait: wait}
+	case brokenOff:
+		return proxy.Fault{Sort: proxy.BrokenOff, Err: f.err()}
+	case slow:
+		return proxy.Fault{Wait: wait}
+	}
+	return proxy.Fault{Err: f.err()}
 }
 
 // rules says which faults befall which method, in turn. A fault that stands
@@ -137,6 +154,14 @@ func (d *dice) roll(service, method string, faults []Fault) (Fault, time.Duratio
 	}
 	d.count(service, f)
 	return f, time.Duration(d.rng.Int64N(int64(most)))
+}
+
+// judge lets the dice decide what a proxy does to the calls of a service.
+func (d *dice) judge(service string, r rules) func(method string) proxy.Fault {
+	return func(method string) proxy.Fault {
+		f, wait := d.roll(service, method, r[method])
+		return f.does(wait)
+	}
 }
 
 func (d *dice) count(service string, f Fault) {

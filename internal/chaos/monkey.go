@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/protobuf/proto"
 
 	"example.com/berth/internal/localstack"
@@ -53,7 +54,8 @@ type monkey struct {
 func newMonkey(w *world, seed uint64, every time.Duration, say func(string, ...any)) *monkey {
 	m := &monkey{world: w, every: every, say: say, functions: map[int]int{}, late: map[string]int{},
 		rng: rand.New(rand.NewPCG(seed, 0x303))} // #nosec G404 -- a game, not a secret
-	w.proxies.vertex.before = m.before
+	before := m.before
+	w.toVertex.Store(&before)
 	return m
 }
 
@@ -68,8 +70,7 @@ func (m *monkey) run(ctx context.Context) {
 		wait := time.Duration(m.rng.ExpFloat64() * float64(m.every))
 		instance := m.rng.IntN(len(m.world.functions))
 		m.mu.Unlock()
-		rest(ctx, min(wait, 4*m.every))
-		if ctx.Err() != nil {
+		if gax.Sleep(ctx, min(wait, 4*m.every)) != nil {
 			return
 		}
 		if n%everyVertex == 0 {
@@ -91,7 +92,7 @@ func (m *monkey) killVertex(ctx context.Context) {
 	m.mu.Lock()
 	m.armed = true
 	m.mu.Unlock()
-	rest(ctx, 2*time.Second)
+	_ = gax.Sleep(ctx, 2*time.Second)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.armed {
@@ -157,8 +158,7 @@ func (m *monkey) breakDown(ctx context.Context) {
 		wait := time.Duration(m.rng.ExpFloat64() * float64(outageEvery))
 		lasts := outageLeast + time.Duration(m.rng.Int64N(int64(outageMost-outageLeast)))
 		m.mu.Unlock()
-		rest(ctx, min(wait, 2*outageEvery))
-		if ctx.Err() != nil {
+		if gax.Sleep(ctx, min(wait, 2*outageEvery)) != nil {
 			return
 		}
 		service := []string{"Pub/Sub", "Firestore", "Vertex AI"}[turn%3]
@@ -167,7 +167,7 @@ func (m *monkey) breakDown(ctx context.Context) {
 		m.outages++
 		m.mu.Unlock()
 		m.say("  %s is unavailable for %s", service, lasts.Round(time.Millisecond))
-		rest(ctx, lasts)
+		_ = gax.Sleep(ctx, lasts)
 	}
 }
 
@@ -180,8 +180,7 @@ func (m *monkey) takeMachines(ctx context.Context) {
 		m.strangers++
 		job := m.stranger(m.strangers)
 		m.mu.Unlock()
-		rest(ctx, min(wait, 5*time.Second))
-		if ctx.Err() != nil {
+		if gax.Sleep(ctx, min(wait, 5*time.Second)) != nil {
 			return
 		}
 		call, cancel := context.WithTimeout(ctx, 2*time.Second)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
+	"github.com/googleapis/gax-go/v2"
 
 	"example.com/berth/internal/localstack"
 	"example.com/berth/internal/message"
@@ -45,8 +46,7 @@ func (o *postOffice) publish(ctx context.Context, posts []posting) error {
 	defer requests.Stop()
 	began := time.Now()
 	for _, p := range posts {
-		rest(ctx, p.at-time.Since(began))
-		if ctx.Err() != nil {
+		if gax.Sleep(ctx, p.at-time.Since(began)) != nil {
 			return ctx.Err()
 		}
 		data, attributes := p.data, p.attributes

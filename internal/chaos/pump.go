@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
+	"github.com/googleapis/gax-go/v2"
 
 	"example.com/berth/internal/localstack"
 )
@@ -107,12 +108,12 @@ func (p *pump) admit(ctx context.Context, m *pubsub.Message) {
 	first := m.DeliveryAttempt == nil || *m.DeliveryAttempt <= 1
 	if first && p.chance(chanceLate) {
 		p.count(&p.counts.Late)
-		rest(ctx, p.upTo(heldBack))
+		_ = gax.Sleep(ctx, p.upTo(heldBack))
 	}
 	if p.chance(chanceTwice) {
 		wait := p.upTo(lateCopy)
 		p.copies.Go(func() {
-			rest(ctx, wait)
+			_ = gax.Sleep(ctx, wait)
 			p.count(&p.counts.Duplicate)
 			_ = p.post(ctx, admitPull, "Admit", m, nil) // whatever comes of it, the message itself counts
 		})
@@ -122,7 +123,7 @@ func (p *pump) admit(ctx context.Context, m *pubsub.Message) {
 	}
 	if err := p.post(ctx, admitPull, "Admit", m, nil); err != nil {
 		p.count(&p.counts.Failed)
-		rest(ctx, 50*time.Millisecond+p.upTo(500*time.Millisecond)) // the back-off of a retry policy
+		_ = gax.Sleep(ctx, 50*time.Millisecond+p.upTo(500*time.Millisecond)) // the back-off of a retry policy
 		m.Nack()
 		return
 	}

@@ -225,7 +225,7 @@ func (r *run) calm(ctx context.Context) (unrest string, err error) {
 		_, ids := r.office.all()
 		_, acked, passes := r.pump.tally(ids)
 		switch {
-		case !s.quiet || acked < len(ids) || r.world.proxies.vertex.pending.Load() > 0:
+		case !s.quiet || acked < len(ids) || r.world.proxies.vertex.Pending() > 0:
 			unrest, due = fmt.Sprintf("%d of %d requests and answers at their end, %d of %d messages acknowledged", s.ended, s.known, acked, len(ids)), 0
 		case due == 0:
 			unrest, due, before = "at rest, but not for long enough", passes+passesAtRest, s.picture

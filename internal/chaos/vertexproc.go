@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -110,4 +111,17 @@ func startVertex(ctx context.Context, port int, resource, stateFile string, log 
 		return nil, fmt.Errorf("start the fake Vertex AI at %s: %w", v.host, err)
 	}
 	return v, nil
+}
+
+// freePort returns a port of 127.0.0.1 below those that outgoing connections
+// take, so that nobody takes it while the process that serves there is dead.
+func freePort(pick func(n int) int) (int, error) {
+	for range 200 {
+		port := 15000 + pick(15000)
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, errors.New("no free port between 15000 and 30000")
 }

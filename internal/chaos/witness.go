@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
 	"example.com/berth/internal/invariant"
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/localstack/proxy"
 	"example.com/berth/internal/message"
 )
 
@@ -42,6 +44,13 @@ type commit struct {
 
 func newWitness() *witness {
 	return &witness{docs: map[string]stored{}, until: map[string]map[time.Time]time.Time{}, changed: make(chan struct{})}
+}
+
+// heard is told of every call to Firestore.
+func (w *witness) heard(c proxy.Call) {
+	if c.Code == codes.OK && len(c.Answers) > 0 {
+		w.hear(c.Method, c.Request, c.Answers[0])
+	}
 }
 
 // hear takes in a Commit call that was answered with success.

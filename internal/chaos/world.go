@@ -10,6 +10,7 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	aiplatform "cloud.google.com/go/aiplatform/apiv1"
@@ -22,6 +23,7 @@ import (
 
 	"example.com/berth/internal/localstack"
 	"example.com/berth/internal/localstack/emulator"
+	"example.com/berth/internal/localstack/proxy"
 	"example.com/berth/internal/message"
 )
 
@@ -57,8 +59,9 @@ type world struct {
 
 	functions []*localstack.Function
 	vertex    *vertexProcess
-	proxies   struct{ firestore, vertex, pubsub *proxy }
+	proxies   struct{ firestore, vertex, pubsub *proxy.Proxy }
 	dice      *dice
+	toVertex  atomic.Pointer[func(method string, req []byte, since time.Duration) []byte] // hears of calls before Vertex AI does; nil: nobody
 	witness   *witness
 	logs      *logBook
 
@@ -138,19 +141,31 @@ func (w *world) startEmulators(ctx context.Context) error {
 }
 
 func (w *world) startProxies() error {
-	w.proxies.firestore = &proxy{service: "Firestore", rules: firestoreRules, dice: w.dice,
-		finish: map[string]bool{"Commit": true}, after: w.witness.hear}
-	w.proxies.vertex = &proxy{service: "Vertex AI", rules: vertexRules, dice: w.dice}
-	w.proxies.pubsub = &proxy{service: "Pub/Sub", rules: pubsubRules, dice: w.dice}
-	for p, upstream := range map[*proxy]string{
-		w.proxies.firestore: w.emulated.firestore, w.proxies.vertex: w.vertex.host, w.proxies.pubsub: w.emulated.pubsub,
+	for _, p := range []struct {
+		upstream string
+		options  proxy.Options
+		at       **proxy.Proxy
+	}{
+		{w.emulated.firestore, proxy.Options{Judge: w.dice.judge("Firestore", firestoreRules), Finish: []string{"Commit"}, Heard: w.witness.heard}, &w.proxies.firestore},
+		{w.vertex.host, proxy.Options{Judge: w.dice.judge("Vertex AI", vertexRules), Before: w.before}, &w.proxies.vertex},
+		{w.emulated.pubsub, proxy.Options{Judge: w.dice.judge("Pub/Sub", pubsubRules)}, &w.proxies.pubsub},
 	} {
-		if err := p.start(upstream); err != nil {
+		started, err := proxy.Start(p.upstream, p.options)
+		if err != nil {
 			return err
 		}
-		w.stops = append(w.stops, p.stop)
+		*p.at = started
+		w.stops = append(w.stops, started.Stop)
 	}
 	return nil
+}
+
+// before lets those who watch the calls to Vertex AI change one.
+func (w *world) before(method string, req []byte, since time.Duration) []byte {
+	if change := w.toVertex.Load(); change != nil {
+		return (*change)(method, req, since)
+	}
+	return req
 }
 
 // connect makes the clients of this process, topics and subscriptions.
@@ -224,8 +239,8 @@ func (w *world) environment() []string {
 		"BERTH_CREATE_WITHIN=" + createWithin.String(), "BERTH_RELOOK=" + relook.String(), "BERTH_SETTLE=" + settle.String(),
 		"BERTH_REGRET=" + regret.String(), "BERTH_START_WITHIN=" + startWithin.String(), "BERTH_MAX_WAIT=" + maxWait.String(),
 		"BERTH_POST_GRACE=1s", "BERTH_EMULATORS=true", "BERTH_LEDGER=firestore",
-		"BERTH_VERTEX_ENDPOINT=" + w.proxies.vertex.host, "FIRESTORE_EMULATOR_HOST=" + w.proxies.firestore.host,
-		"PUBSUB_EMULATOR_HOST=" + w.proxies.pubsub.host, "FUNCTION_TARGET=",
+		"BERTH_VERTEX_ENDPOINT=" + w.proxies.vertex.Host(), "FIRESTORE_EMULATOR_HOST=" + w.proxies.firestore.Host(),
+		"PUBSUB_EMULATOR_HOST=" + w.proxies.pubsub.Host(), "FUNCTION_TARGET=",
 	}
 }
 
@@ -246,9 +261,8 @@ func (w *world) silence() error {
 	for _, f := range w.functions {
 		errs = append(errs, f.Stop())
 	}
-	for _, p := range []*proxy{w.proxies.firestore, w.proxies.vertex, w.proxies.pubsub} {
-		p.server.GracefulStop()
-		p.late.Wait()
+	for _, p := range []*proxy.Proxy{w.proxies.firestore, w.proxies.vertex, w.proxies.pubsub} {
+		p.Drain()
 	}
 	return errors.Join(errs...)
 }
