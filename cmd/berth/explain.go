@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/message"
@@ -102,8 +103,14 @@ func reasons(w io.Writer, o message.Outcome) {
 		problems(w, o.Problems)
 		return
 	}
-	if o.Reason != nil && o.Reason.Mend != "" && !edited(o) {
-		say(w, "  %s", o.Reason.Mend)
+	if o.Reason != nil {
+		mend := o.Reason.Mend
+		if edited(o) { // the edits are listed below
+			mend, _, _ = strings.Cut(mend, "To fit: ")
+		}
+		if mend = strings.TrimSpace(mend); mend != "" {
+			say(w, "  %s", mend)
+		}
 	}
 	fit(w, o.Fit, o.Verdict == string(admission.Wait))
 }

@@ -158,38 +158,77 @@ func address(findings []capacity.Finding, paths message.Paths) {
 		for j := range f.Edits {
 			f.Edits[j].Path = paths.At(f.Edits[j].Path)
 		}
-		pool := fmt.Sprintf("jobSpec.workerPoolSpecs[%d]", f.WorkerPools[0])
 		for _, n := range f.Nearest {
 			for j := range n.Fields {
-				n.Fields[j].Field = strings.TrimPrefix(strings.TrimPrefix(paths.At(pool+"."+n.Fields[j].Field), paths.At(pool)), ".")
+				n.Fields[j].Field = within(paths, f.WorkerPools[0], n.Fields[j].Field)
 			}
 		}
 	}
 }
 
-// contradiction says why the request can never run on the resource as it is.
+// within is the path of a field within its worker pool, as the message writes it.
+func within(paths message.Paths, pool int, field string) string {
+	at := fmt.Sprintf("jobSpec.workerPoolSpecs[%d]", pool)
+	return strings.TrimPrefix(strings.TrimPrefix(paths.At(at+"."+field), paths.At(at)), ".")
+}
+
+func diskField(paths message.Paths, pool int) string {
+	return within(paths, pool, "diskSpec.bootDiskType")
+}
+
+// differs says whether the nearest pool has another value of a field.
+func differs(f capacity.Finding, field string) bool {
+	return len(f.Nearest) > 0 && slices.ContainsFunc(f.Nearest[0].Fields, func(d capacity.FieldDiff) bool { return d.Field == field })
+}
+
+// contradiction says why the request can never run on the resource as it is: the
+// first cause, and what to do about all of them. A job that is mended of one cause
+// alone would be refused for the next.
 func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *message.Problem {
-	account := a.Paths.At("jobSpec.serviceAccount")
-	switch {
-	case s.Ray && !policy.AllowRay:
-		return &message.Problem{Code: message.RayCluster, Path: a.Paths.At("persistentResource"),
-			Detail: "The persistent resource is a Ray cluster (it has a raySpec): its machines run Ray's own work, and whether a custom job may have them is not documented.",
-			Mend:   "Name a persistent resource without a raySpec, or let the deployment allow Ray clusters (BERTH_RAY_CLUSTERS=allow)."}
-	case !sameName(a.Network, s.Network):
-		return mismatch(a.Paths, message.NetworkMismatch, "jobSpec.network", "network", s.Network)
-	case a.EncryptionKey != s.EncryptionKey:
-		return mismatch(a.Paths, message.KeyMismatch, "encryptionSpec.kmsKeyName", "encryption key", s.EncryptionKey)
-	case s.CustomAccount && a.ServiceAccount == "":
-		return &message.Problem{Code: message.AccountMismatch, Path: account,
-			Detail: "The persistent resource runs jobs only under a service account of their own.",
-			Mend:   set(a.Paths, "jobSpec.serviceAccount", "NAME@PROJECT.iam.gserviceaccount.com")}
-	case !s.CustomAccount && a.ServiceAccount != "" && !policy.AllowAccounts:
-		return &message.Problem{Code: message.AccountMismatch, Path: account,
-			Detail: "The persistent resource was made without enableCustomServiceAccount, so the job may not run under the account it names.",
-			Mend:   "Leave out " + account + ", or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."}
-	case fit.Verdict != capacity.Never:
+	all := contradictions(s, a, policy)
+	if fit.Verdict == capacity.Never {
+		all = append(all, misfit(s, a, fit))
+	}
+	if len(all) == 0 {
 		return nil
 	}
+	first := all[0]
+	for _, p := range all[1:] {
+		first.Mend += " " + p.Mend
+	}
+	return first
+}
+
+// contradictions are those between the job and the resource beside its pools. What
+// is told of a Ray cluster is told alone: its settings are those of another use.
+func contradictions(s Snapshot, a Ask, policy Policy) (all []*message.Problem) {
+	account := a.Paths.At("jobSpec.serviceAccount")
+	if s.Ray && !policy.AllowRay {
+		return append(all, &message.Problem{Code: message.RayCluster, Path: a.Paths.At("persistentResource"),
+			Detail: "The persistent resource is a Ray cluster (it has a raySpec): its machines run Ray's own work, and whether a custom job may have them is not documented.",
+			Mend:   "Name a persistent resource without a raySpec, or let the deployment allow Ray clusters (BERTH_RAY_CLUSTERS=allow)."})
+	}
+	if !sameName(a.Network, s.Network) {
+		all = append(all, mismatch(a.Paths, message.NetworkMismatch, "jobSpec.network", "network", s.Network))
+	}
+	if a.EncryptionKey != s.EncryptionKey {
+		all = append(all, mismatch(a.Paths, message.KeyMismatch, "encryptionSpec.kmsKeyName", "encryption key", s.EncryptionKey))
+	}
+	switch {
+	case s.CustomAccount && a.ServiceAccount == "":
+		all = append(all, &message.Problem{Code: message.AccountMismatch, Path: account,
+			Detail: "The persistent resource runs jobs only under a service account of their own.",
+			Mend:   set(a.Paths, "jobSpec.serviceAccount", "NAME@PROJECT.iam.gserviceaccount.com")})
+	case !s.CustomAccount && a.ServiceAccount != "" && !policy.AllowAccounts:
+		all = append(all, &message.Problem{Code: message.AccountMismatch, Path: account,
+			Detail: "The persistent resource was made without enableCustomServiceAccount, so the job may not run under the account it names.",
+			Mend:   "Leave out " + account + ", or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."})
+	}
+	return all
+}
+
+// misfit says why the pools can never hold the job.
+func misfit(s Snapshot, a Ask, fit capacity.Result) *message.Problem {
 	p := &message.Problem{Code: message.TooManyReplicas}
 	var edits []string
 	for _, f := range fit.Findings {
@@ -202,8 +241,8 @@ func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *messa
 			case len(f.Pools) == 0:
 				p.Code = message.SpecMismatch
 				p.Detail = fmt.Sprintf("No pool has the machine and disk spec %s.", f.Shape)
-				if slices.ContainsFunc(f.WorkerPools, func(i int) bool { return slices.Contains(a.UnsetDisks, i) }) {
-					p.Detail += fmt.Sprintf(" The job sets no diskSpec.bootDiskType, for which this deployment takes %s.", f.Shape.DiskType)
+				if disk := diskField(a.Paths, f.WorkerPools[0]); slices.ContainsFunc(f.WorkerPools, func(i int) bool { return slices.Contains(a.UnsetDisks, i) }) && differs(f, disk) {
+					p.Detail += fmt.Sprintf(" The job sets no %s, for which this deployment takes %s.", disk, f.Shape.DiskType)
 				}
 			case f.Asked <= f.Limit: // there are enough, but not together
 				p.Detail = fmt.Sprintf("%d replicas of %s are asked for, and those of one worker pool have to fit into one pool; pools %s have room for %d only together, when nothing else runs.",

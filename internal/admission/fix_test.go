@@ -207,3 +207,50 @@ func TestPathsOfReasons(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryContradictionIsTold holds that one answer tells all that has to be changed,
+// in the words of the message: a job that is mended by it fits.
+func TestEveryContradictionIsTold(t *testing.T) {
+	s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, Network: "projects/1/global/networks/n", Use: capacity.Use{},
+		Pools: []capacity.Pool{{ID: "p", Shape: capacity.Shape{MachineType: "n1-standard-4", DiskType: "pd-standard"}, Count: 1}}}
+	a := Ask{EncryptionKey: "k", ServiceAccount: "a", OnFull: message.Queue, Needs: capacity.Ask{{Shape: capacity.Shape{MachineType: "n1-standard-8"}.Normal(), Replicas: 2}},
+		UnsetDisks: []int{0}, Paths: message.Paths{Job: "job.", Spec: "job.job_spec.", Pools: []string{"job.job_spec.worker_pool_specs[0]."}, Snake: true}}
+	const network, key, account = `Set job.job_spec.network to "projects/1/global/networks/n".`, "Leave out job.encryption_spec.kms_key_name; the persistent resource has none.",
+		"Leave out job.job_spec.service_account, or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."
+	const pool = "job.job_spec.worker_pool_specs[0]."
+	const fit = "To fit: set " + pool + "machine_spec.machine_type to n1-standard-4; set " + pool + "disk_spec.boot_disk_type to pd-standard; set " + pool + "replica_count to 1."
+	for _, c := range []struct {
+		mend string
+		code message.Code
+		fix  func()
+	}{
+		{network + " " + key + " " + account + " " + fit, message.NetworkMismatch, func() { a.Network = s.Network }},
+		{key + " " + account + " " + fit, message.KeyMismatch, func() { a.EncryptionKey = "" }},
+		{account + " " + fit, message.AccountMismatch, func() { a.ServiceAccount = "" }},
+		{fit, message.SpecMismatch, func() { a.Needs[0].Shape, a.Needs[0].Replicas = s.Pools[0].Shape.Normal(), 1 }},
+	} {
+		d := Decide(s, a, policy)
+		if d.Verdict != Refuse || d.Reason.Code != c.code || d.Reason.Mend != c.mend {
+			t.Errorf("%s: the reason is %+v, want %s", d.Verdict, d.Reason, c.mend)
+		}
+		c.fix()
+	}
+	if d := Decide(s, a, policy); d.Verdict != Admit {
+		t.Errorf("the mended job is decided %s because of %v", d.Verdict, d.Reason)
+	}
+}
+
+// TestUnsetDiskIsToldWhereItMatters holds that the deployment's disk type is spoken of
+// where the nearest pool has another, and in the words of the message.
+func TestUnsetDiskIsToldWhereItMatters(t *testing.T) {
+	for disk, want := range map[string]string{"pd-ssd": "", "pd-standard": " The job sets no disk_spec.boot_disk_type, for which this deployment takes pd-ssd."} {
+		s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, Use: capacity.Use{},
+			Pools: []capacity.Pool{{ID: "p", Shape: capacity.Shape{MachineType: "n1-standard-4", DiskType: disk}, Count: 1}}}
+		shape := capacity.Shape{MachineType: "n1-standart-4"}.Normal()
+		d := Decide(s, Ask{OnFull: message.Queue, Needs: capacity.Ask{{Shape: shape, Replicas: 1}}, UnsetDisks: []int{0},
+			Paths: message.Paths{Pools: []string{"[0]."}, Snake: true}}, policy)
+		if got := "No pool has the machine and disk spec n1-standart-4/pd-ssd:100." + want; d.Reason.Detail != got {
+			t.Errorf("%s: the reason is %q, want %q", disk, d.Reason.Detail, got)
+		}
+	}
+}

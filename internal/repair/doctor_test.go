@@ -163,3 +163,32 @@ func TestMoving(t *testing.T) {
 		t.Error("a check that found nothing is not listed")
 	}
 }
+
+// TestAbsentResource: a persistent resource that was deleted is told of until a pass
+// has noted it. After that no machine of it counts, neither as used nor as too many.
+func TestAbsentResource(t *testing.T) {
+	w := newWorld(t, false)
+	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) {
+		res.Unexplained = capacity.Use{cpu: 2}
+		res.Settle()
+	})
+	w.vertex.SetResource(pool, vertex.Resource{})
+	views := find(w.doctor(), repair.CheckViews)
+	if len(views) != 1 || views[0].Level != repair.Warn || views[0].Resource != pool ||
+		views[0].Text != pool+" is RUNNING in the ledger, and Vertex AI knows no such persistent resource" ||
+		views[0].Means != "It was deleted; the next pass of reconcile notes it, and requests wait for one of the same name." {
+		t.Errorf("before it is noted: %+v", views)
+	}
+	w.now = w.now.Add(time.Minute)
+	w.pass()
+	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) {
+		if res.State != ledger.Absent {
+			t.Errorf("it is %s after a pass", res.State)
+		}
+		res.Unexplained = capacity.Use{cpu: 2}
+	})
+	found := w.doctor()
+	if use, views := find(found, repair.CheckUse), find(found, repair.CheckViews); len(use)+len(views) > 0 {
+		t.Errorf("after it is noted: %+v, %+v", use, views)
+	}
+}

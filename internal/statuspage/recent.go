@@ -78,10 +78,10 @@ func (d *door) recent(r *http.Request) (any, error) {
 	for scanned := 0; scanned < recentScan; {
 		most := min(recentRead, limit+1)
 		recs, unreadable, err := d.readRecent(r.Context(), filter, after, most)
-		list.Unreadable = append(list.Unreadable, unreadable...)
 		if err != nil {
 			return nil, err
 		}
+		list.Unreadable = appendUnread(list.Unreadable, unreadable)
 		for _, rec := range recs {
 			if rec.Times.Received.Before(filter.since) {
 				return list, nil
@@ -118,6 +118,16 @@ func (d *door) readRecent(ctx context.Context, f recentFilter, after string, lim
 	}
 	slices.SortFunc(all, func(a, b *ledger.Record) int { return strings.Compare(a.ListKey(), b.ListKey()) })
 	return all[:min(limit, len(all))], unreadable, nil
+}
+
+// appendUnread adds documents that are not there yet: the reads of one page overlap.
+func appendUnread(all, more []*ledger.UnreadableError) []*ledger.UnreadableError {
+	for _, u := range more {
+		if !slices.ContainsFunc(all, func(known *ledger.UnreadableError) bool { return known.Doc == u.Doc }) {
+			all = append(all, u)
+		}
+	}
+	return all
 }
 
 // ofJob finds the request of a tenant whose present job is meant: the full name

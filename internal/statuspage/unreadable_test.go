@@ -1,13 +1,17 @@
 package statuspage
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 )
 
@@ -60,5 +64,62 @@ func TestUnreadableDocumentsAreNamed(t *testing.T) {
 	}
 	if r := get[Request](w, "/requests/narrow"); r.ID != "narrow" {
 		t.Errorf("a request on it: %+v", r)
+	}
+}
+
+// TestRecentNamesUnreadableOnce: pages of recent requests go on past documents that
+// cannot be read, show each other one once, and a page names each such document once
+// though it is met by many reads.
+func TestRecentNamesUnreadableOnce(t *testing.T) {
+	w := newWorld(t)
+	there := strings.Replace(prName, "us-central1", "europe-west4", 1)
+	var recs []*ledger.Record
+	want, spoiled := "", map[string]bool{}
+	for i := range 12 {
+		rec := &ledger.Record{Key: message.Key(fmt.Sprintf("k%02d", i)), Kind: message.KindRequest, Tenant: "default", ID: fmt.Sprintf("r%02d", i), Resource: prName,
+			Times: message.Times{Received: w.now.Add(time.Duration(-i) * time.Second)}, Reservation: lifecycle.Reservation{State: lifecycle.Succeeded}}
+		if i%5 == 1 {
+			spoiled[ledger.RecordDoc(rec.Key).String()] = true
+		} else {
+			want += rec.ID + ":SUCCEEDED "
+		}
+		if i == 11 {
+			rec.Resource = there
+		}
+		recs = append(recs, rec)
+	}
+	w.put(&ledger.Resource{Name: parent + "/persistentResources/none"}, recs...)
+	for i := range recs {
+		if i%5 == 1 {
+			w.ledger.Spoil(ledger.RecordDoc(recs[i].Key), "damaged")
+		}
+	}
+	for _, query := range []string{"limit=1", "limit=2", "limit=3", "limit=50", "resource=pool&limit=1", "resource=pool&limit=1&prefix=x", "limit=4&prefix=x"} {
+		shown, named := "", map[string]bool{}
+		for after, pages := "", 0; ; pages++ {
+			p := get[Requests](w, "/recent?"+query+"&after="+after)
+			once := map[string]bool{}
+			for _, u := range p.Unreadable {
+				if once[u.Doc.String()] {
+					t.Errorf("?%s: page %d names %s twice", query, pages, u.Doc)
+				}
+				once[u.Doc.String()], named[u.Doc.String()] = true, true
+			}
+			for _, s := range p.Requests {
+				shown += s.ID + ":" + string(s.State) + " "
+			}
+			if after = p.Next; after == "" {
+				break
+			}
+			if pages > 20 {
+				t.Fatalf("?%s: no end of pages", query)
+			}
+		}
+		if !maps.Equal(named, spoiled) {
+			t.Errorf("?%s: named %v, want %v", query, named, spoiled)
+		}
+		if !strings.Contains(query, "prefix=x") && shown != want {
+			t.Errorf("?%s: shown %s, want %s", query, shown, want)
+		}
 	}
 }
