@@ -151,6 +151,7 @@ type Controller struct {
 	unreadable unreadable
 	dueFrom    [len(dueClasses)]resume // where the next pass goes on with the timers
 	unsentFrom resume
+	searches   searches
 }
 
 // A resume is where a pass of this instance left off a query that goes by time.

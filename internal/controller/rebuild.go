@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"example.com/berth/internal/ledger"
@@ -44,6 +45,63 @@ func (c *Controller) rebuild(ctx context.Context, name string) (rebuilt bool, er
 			"event", "resource_lost", "resource", name, "requests", len(records), "holds", holds)
 	}
 	return rebuilt, nil
+}
+
+// lookForLost is how many ticks pass between two searches for lost documents in a
+// region in which no resource is looked after. Where one is, each pass searches the
+// list of jobs that it needs anyway.
+const lookForLost = 5
+
+// searches remembers when this instance last searched each region.
+type searches struct {
+	mu sync.Mutex
+	at map[string]time.Time // by parent, on the monotonic clock
+}
+
+// due reports whether a region was not searched for a time, and notes that it is now.
+func (s *searches) due(parent string, now time.Time, every time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, searched := s.at[parent]; searched && now.Sub(last) < every {
+		return false
+	}
+	if s.at == nil {
+		s.at = map[string]time.Time{}
+	}
+	s.at[parent] = now
+	return true
+}
+
+// searchLost searches a region in which no resource is looked after for lost
+// documents: of resources on which our jobs run and, where there are no documents at
+// all, of those for which requests wait. It costs a list of jobs, and a query.
+func (c *Controller) searchLost(ctx context.Context, parent string, known map[string]bool, clock func() time.Time, r *Report) error {
+	l, err := c.list(ctx, parent, clock, map[string]listing{}, r)
+	if err == nil {
+		err = c.findLost(ctx, parent, l, known)
+	}
+	if len(known) > 0 {
+		return err
+	}
+	var live []string
+	for _, s := range lifecycle.States {
+		if !s.Terminal() {
+			live = append(live, string(s))
+		}
+	}
+	recs, listErr := c.ledger.List(ctx, ledger.Filter{Statuses: live}, "", perUpdate)
+	errs := []error{err, c.skipped(listErr, r)}
+	names := map[string]bool{}
+	for _, rec := range recs {
+		if rec.Resource != "" && parentOf(rec.Resource) == parent {
+			names[rec.Resource] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		_, err := c.rebuild(ctx, name)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // findLost rebuilds documents that are missing although live jobs of ours in a region

@@ -190,6 +190,12 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 		}
 		r.tasks.start(ctx, "region "+parent, "", r, func(r *Report) error { return c.tendRegion(ctx, parent, regions[parent], known, clock, r) })
 	}
+	for _, region := range c.cfg.Regions {
+		parent := "projects/" + c.cfg.Project + "/locations/" + region
+		if regions[parent] == nil && c.searches.due(parent, c.env.Monotonic(), lookForLost*c.cfg.Tick) {
+			r.tasks.start(ctx, "region "+parent, "", r, func(r *Report) error { return c.searchLost(ctx, parent, known, clock, r) })
+		}
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -64,4 +65,59 @@ func TestLostDocumentWithAnUnreadableRequest(t *testing.T) {
 	if n := w.Vertex.Calls()["cancel"]; n != 0 {
 		t.Errorf("%d jobs were cancelled", n)
 	}
+}
+
+// A document that is lost under running jobs, or under requests that wait, is made
+// anew by passes, although no request, hint or cancel comes and no other resource
+// brings a pass into its region. That costs one list of jobs in five minutes.
+func TestLostDocumentIsFoundByPasses(t *testing.T) {
+	for name, full := range map[string]func(w *World){
+		"jobs run": func(w *World) {
+			w.Ask(Job{ID: "a", CPU: 2})
+			w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
+		},
+		"only requests wait": func(w *World) {
+			foreign := w.Vertex.AddForeign(Parent, "pool", capacity.Ask{{Shape: CPU, Replicas: 4}})
+			w.After(time.Minute)
+			w.Now = w.Now.Add(5 * time.Minute)
+			w.Ask(Job{ID: "a", CPU: 2})
+			w.Expect("a", lifecycle.Waiting, "queued")
+			w.Vertex.SetJob(foreign, vertex.JobSucceeded)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := New(t)
+			full(w)
+			w.loseResources()
+			before := w.Vertex.Calls()["live"]
+			for minute := 0; len(w.Ledger.Dump().Resources) == 0; minute++ {
+				if minute > 6 {
+					t.Fatal("nobody has found it")
+				}
+				w.After(time.Minute)
+			}
+			if n := w.Vertex.Calls()["live"] - before; n > 3 {
+				t.Errorf("jobs were listed %d times to find it", n)
+			}
+			w.CheckHolds()
+			w.After(time.Minute)
+			if name == "jobs run" {
+				w.Expect("a", lifecycle.Running, "reserved", "submitted", "started")
+				return
+			}
+			w.Expect("a", lifecycle.Submitted, "queued", "reserved", "submitted")
+		})
+	}
+	t.Run("nothing is lost", func(t *testing.T) {
+		w := New(t)
+		for range 60 {
+			w.After(time.Minute)
+		}
+		if n := w.Vertex.Calls()["live"]; n != 12 {
+			t.Errorf("in an hour without any resource jobs were listed %d times, want 12", n)
+		}
+		if n := len(w.Ledger.Dump().Resources); n != 0 {
+			t.Errorf("%d documents were made", n)
+		}
+	})
 }
