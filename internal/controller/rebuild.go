@@ -141,9 +141,10 @@ func (c *Controller) findLost(ctx context.Context, parent string, l listing, kno
 }
 
 // active reads all records of a resource that have not ended, without their specs.
-// Those that cannot be read it tells of and leaves out: one of them must not stop the
-// whole resource. What they hold is not known. A job of theirs that is live counts as
-// foreign use, and none is created without a hold.
+// Those that cannot be read and wait, or have a job that counts as foreign use while
+// it is live, it tells of and leaves out: one of them must not stop the whole
+// resource. It fails for one whose job may yet appear, because what that holds is not
+// known, and others would be given its machines.
 func (c *Controller) active(ctx context.Context, name string) ([]*ledger.Record, error) {
 	var all []*ledger.Record
 	for _, state := range lifecycle.States {
@@ -152,7 +153,10 @@ func (c *Controller) active(ctx context.Context, name string) ([]*ledger.Record,
 		}
 		for after := ""; ; {
 			page, err := c.ledger.InState(ctx, name, state, after, perUpdate)
-			if err = c.skipped(err, nil); err != nil {
+			if visible := state != lifecycle.Reserved && state != lifecycle.Submitting && state != lifecycle.Cancelling; visible {
+				err = c.skipped(err, nil)
+			}
+			if err != nil {
 				return nil, fmt.Errorf("list the requests of %s that are %s: %w", name, state, err)
 			}
 			for _, rec := range page {

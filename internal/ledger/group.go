@@ -81,6 +81,9 @@ type member struct {
 // Update implements [Ledger]. It adds to its errors that of a queue that is full,
 // which is [ErrBusy].
 func (g *Group) Update(ctx context.Context, names Names, closure func(Tx) error) error {
+	if err := names.Check(); err != nil {
+		return err // else it would fail all others in its commit
+	}
 	resource := names.With
 	switch len(names.Resources) {
 	case 0:

@@ -133,7 +133,8 @@ func TestGroupPoison(t *testing.T) {
 		does   func(ledger.Tx) error
 		says   string
 	}{
-		"refused": {"poison", nil, ledger.ErrRefused.Error()},
+		"refused":               {"poison", nil, ledger.ErrRefused.Error()},
+		"no name of a document": {"__x__", nil, "cannot have a document named"},
 		"fails": {"x", func(tx ledger.Tx) error {
 			res := tx.Resource(pool)
 			res.Version += 100

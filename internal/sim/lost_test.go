@@ -67,6 +67,38 @@ func TestLostDocumentWithAnUnreadableRequest(t *testing.T) {
 	}
 }
 
+// A lost document is not made anew without a request that cannot be read and whose
+// job may yet appear: its machines would be given to others.
+func TestLostDocumentOfAnUnreadableSubmission(t *testing.T) {
+	w := newListening(t)
+	unclear := true
+	onCreate(w.World, func() error {
+		if unclear {
+			return &vertex.Error{Op: "create", Kind: vertex.Unclear, Code: 14}
+		}
+		return nil
+	})
+	w.Ask(Job{ID: "bad", CPU: 3})
+	w.Expect("bad", lifecycle.Submitting, "reserved")
+	w.loseResources()
+	bad := ledger.RecordDoc(w.Record("bad").Key)
+	w.spoil(bad)
+	if _, err := w.Try(Job{ID: "next", CPU: 2}.Body()); err == nil {
+		t.Errorf("next was taken and is %s", w.State("next"))
+	}
+	if n := len(w.Ledger.Dump().Resources); n != 0 {
+		t.Errorf("%d documents were made", n)
+	}
+	w.Ledger.Heal(bad)
+	unclear = false
+	w.Ask(Job{ID: "next", CPU: 2})
+	w.Expect("next", lifecycle.Waiting, "queued")
+	for range 3 {
+		w.After(time.Minute)
+	}
+	w.Expect("bad", lifecycle.Submitted, "reserved", "submitted")
+}
+
 // A document that is lost under running jobs, or under requests that wait, is made
 // anew by passes, although no request, hint or cancel comes and no other resource
 // brings a pass into its region. That costs one list of jobs in five minutes.
