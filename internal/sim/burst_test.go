@@ -96,8 +96,7 @@ func (b *burst) send(n int, job func(i int) Job) (nacks int) {
 func (b *burst) check() {
 	b.t.Helper()
 	p := invariant.Picture{Now: time.Now(), Jobs: b.w.Vertex.Jobs(), Complete: true, Published: map[string]bool{}}
-	d := b.w.Ledger.Dump()
-	p.Records, p.Resources = d.Records, d.Resources
+	p.Records, p.Resources = stored(b.w.Ledger)
 	for _, e := range b.w.Out.All() {
 		p.Published[e.EventID] = true
 	}
@@ -107,7 +106,8 @@ func (b *burst) check() {
 }
 
 func (b *burst) count(s lifecycle.State) (n int) {
-	for _, r := range b.w.Ledger.Records() {
+	records, _ := stored(b.w.Ledger)
+	for _, r := range records {
 		if r.State == s {
 			n++
 		}

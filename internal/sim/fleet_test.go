@@ -51,7 +51,8 @@ func (f *fleet) job(id string, s vertex.JobState) { f.Helper(); f.Vertex.SetJob(
 // in counts the requests whose ids begin with a prefix, by state.
 func (f *fleet) in(prefix string) map[lifecycle.State]int {
 	n := map[lifecycle.State]int{}
-	for _, r := range f.Ledger.Records() {
+	records, _ := stored(f.Ledger)
+	for _, r := range records {
 		if strings.HasPrefix(r.ID, prefix) && r.Kind != message.KindAnswer {
 			n[r.State]++
 		}
@@ -71,8 +72,7 @@ func (f *fleet) all(prefix string, want lifecycle.State, n int) {
 func (f *fleet) sound() {
 	f.Helper()
 	p := invariant.Picture{Now: f.Now, Jobs: f.Vertex.Jobs(), Complete: true, Published: map[string]bool{}}
-	p.Records = append(p.Records, f.Ledger.Records()...)
-	p.Resources = f.Ledger.Dump().Resources
+	p.Records, p.Resources = stored(f.Ledger)
 	for _, e := range f.Out.All() {
 		p.Published[e.EventID] = true
 	}

@@ -87,8 +87,9 @@ func TestDeniedSubmissionsWait(t *testing.T) {
 		}
 		var order []string
 		for range n {
+			records, _ := stored(w.Ledger)
 			for _, j := range w.Vertex.Jobs() {
-				for _, r := range w.Ledger.Records() {
+				for _, r := range records {
 					if r.Key == j.Request && !slices.Contains(order, r.ID) {
 						order = append(order, r.ID)
 					}

@@ -225,9 +225,9 @@ func (p *player) jobs() {
 }
 
 func (p *player) picture() invariant.Picture {
-	d := p.s.mem.Dump()
-	pic := invariant.Picture{Now: time.Now(), Jobs: p.ai.Jobs(), Complete: true, Resources: d.Resources}
-	for _, r := range d.Records {
+	records, resources := stored(p.s.mem)
+	pic := invariant.Picture{Now: time.Now(), Jobs: p.ai.Jobs(), Complete: true, Resources: resources}
+	for _, r := range records {
 		if r.Kind != message.KindAnswer {
 			pic.Records = append(pic.Records, r)
 		}

@@ -39,7 +39,8 @@ func newPaced(t *testing.T, perMinute int) *paced {
 // submitted lists the requests with a job, in the order of the jobs' creation.
 func (p *paced) submitted() []string {
 	byKey := map[string]string{}
-	for _, r := range p.Ledger.Records() {
+	records, _ := stored(p.Ledger)
+	for _, r := range records {
 		byKey[string(r.Key)] = r.ID
 	}
 	var ids []string

@@ -22,7 +22,7 @@ func gpus(n capacity.Replicas) capacity.Pool {
 // judged holds every commit against the order of the lines from now on.
 func judged(w *World) {
 	picture := func() (p invariant.Picture) {
-		p.Records = w.Ledger.Dump().Records
+		p.Records, _ = stored(w.Ledger)
 		return p
 	}
 	before := picture()

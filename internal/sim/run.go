@@ -288,14 +288,7 @@ func (r *run) stop() {
 // look takes a picture without copying: stored documents never change.
 func (r *run) look() invariant.Picture {
 	p := invariant.Picture{Now: r.w.Now, Jobs: r.w.Vertex.Jobs(), Complete: true}
-	r.w.Ledger.Each(func(_ string, doc any, _ int) {
-		switch d := doc.(type) {
-		case *ledger.Record:
-			p.Records = append(p.Records, d)
-		case *ledger.Resource:
-			p.Resources = append(p.Resources, d)
-		}
-	})
+	p.Records, p.Resources = stored(r.w.Ledger)
 	for _, e := range r.w.Out.All() {
 		r.published[e.EventID] = true
 	}

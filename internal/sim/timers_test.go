@@ -26,7 +26,8 @@ func park(w *World, n int) {
 		w.Ask(Job{ID: fmt.Sprintf("p%04d", i), CPU: 6})
 	}
 	w.SetPools(vertex.Running, pools...)
-	for _, r := range w.Ledger.Records() {
+	records, _ := stored(w.Ledger)
+	for _, r := range records {
 		if r.ID != "runs" && !r.Aside {
 			w.Fatalf("%s is %s and not parked: %+v", r.ID, r.State, r.Why)
 		}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -198,29 +199,36 @@ func passing(w *World, kind vertex.Kind, code codes.Code, while func() bool) {
 func always() bool { return true }
 
 // An answer that may mean "not now" and never passes ends the request after the
-// deployment's time, at the cost of a submission a minute.
+// deployment's time, a day unless it says otherwise, at the cost of a submission a
+// minute.
 func TestRefusedWithoutEnd(t *testing.T) {
 	for name, answer := range map[string]struct {
-		kind vertex.Kind
-		code codes.Code
+		kind   vertex.Kind
+		code   codes.Code
+		within time.Duration // 0 for the default
 	}{
-		"FAILED_PRECONDITION":    {vertex.Passing, codes.FailedPrecondition},
-		"NOT_FOUND":              {vertex.Passing, codes.NotFound},
-		"NOT_FOUND, by its kind": {vertex.NotFound, codes.NotFound},
+		"FAILED_PRECONDITION":    {vertex.Passing, codes.FailedPrecondition, 0},
+		"NOT_FOUND":              {vertex.Passing, codes.NotFound, 3 * time.Hour},
+		"NOT_FOUND, by its kind": {vertex.NotFound, codes.NotFound, 5 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := New(t)
+			if answer.within > 0 {
+				w.Config.DeclineTimeout = answer.within
+				w.again()
+			}
+			timeout := cmp.Or(answer.within, 24*time.Hour)
 			passing(w, answer.kind, answer.code, always)
 			w.Ask(one)
-			if took := w.until("a", lifecycle.Failed, 25*time.Hour); took < 24*time.Hour {
-				t.Errorf("it failed after %s; machines may be used for as long by what cannot be seen", took)
+			if took := w.until("a", lifecycle.Failed, timeout+timeout/24); took < timeout {
+				t.Errorf("it failed after %s, want %s; machines may be used for as long by what cannot be seen", took, timeout)
 			}
 			o := w.Out.Last("a")
-			if o.Reason.Code != message.VertexDeclined || !strings.Contains(o.Reason.Detail, "in 24h") || o.JobError.Message != "the words of Vertex AI" || o.JobError.Code != int32(answer.code) {
+			if o.Reason.Code != message.VertexDeclined || !strings.Contains(o.Reason.Detail, fmt.Sprintf("in %.0fh", timeout.Hours())) || o.JobError.Message != "the words of Vertex AI" || o.JobError.Code != int32(answer.code) {
 				t.Errorf("it failed with %v and %+v", o.Reason, o.JobError)
 			}
-			if n := w.Vertex.Calls()["create"]; n > 1500 {
-				t.Errorf("%d creates in a day", n)
+			if n := w.Vertex.Calls()["create"]; n > int(timeout.Minutes())*25/24 {
+				t.Errorf("%d creates in %s", n, timeout)
 			}
 			for i, o := range w.Out.Of("a") {
 				if o.Sequence != int64(i+1) {

@@ -183,25 +183,56 @@ func (w *World) After(d time.Duration) {
 	}
 }
 
-// Record returns the record of a request, an empty one if there is none.
-func (w *World) Record(id string) *ledger.Record {
-	for _, r := range w.Ledger.Records() {
-		if r.ID == id && r.Kind != message.KindAnswer && !r.Tombstone() {
-			return r
+// record finds the record of a request as it is stored: it is shared, and must not
+// be changed. A test asks for records after every minute of a virtual day, and
+// copies of all of them would be most of what it costs.
+func (w *World) record(id string) *ledger.Record {
+	var found *ledger.Record
+	w.Ledger.Each(func(_ string, doc any, _ int) {
+		if r, ok := doc.(*ledger.Record); ok && found == nil && r.ID == id && r.Kind != message.KindAnswer && !r.Tombstone() {
+			found = r
 		}
+	})
+	return found
+}
+
+// Record returns a copy of the record of a request, an empty one if there is none.
+func (w *World) Record(id string) *ledger.Record {
+	if r := w.record(id); r != nil {
+		return r.Clone()
 	}
 	return &ledger.Record{}
 }
 
 // State returns the state of a request.
-func (w *World) State(id string) lifecycle.State { return w.Record(id).State }
+func (w *World) State(id string) lifecycle.State {
+	if r := w.record(id); r != nil {
+		return r.State
+	}
+	return lifecycle.None
+}
 
-// Document returns the document of the persistent resource.
+// stored returns all records and resources in order of their keys and names, as
+// they are stored: they are shared, and must not be changed.
+func stored(m *ledger.Mem) (records []*ledger.Record, resources []*ledger.Resource) {
+	m.Each(func(_ string, doc any, _ int) {
+		switch d := doc.(type) {
+		case *ledger.Record:
+			records = append(records, d)
+		case *ledger.Resource:
+			resources = append(resources, d)
+		}
+	})
+	return records, resources
+}
+
+// Document returns a copy of the document of the persistent resource.
 func (w *World) Document() *ledger.Resource {
 	w.Helper()
-	for _, r := range w.Ledger.Dump().Resources {
+	_, resources := stored(w.Ledger)
+	for _, r := range resources {
 		if r.Name == Resource {
-			return r
+			return r.Clone()
 		}
 	}
 	w.Fatalf("no document of %s", Resource)
@@ -235,12 +266,13 @@ func (w *World) Expect(id string, state lifecycle.State, words ...string) {
 func (w *World) CheckHolds() {
 	w.Helper()
 	holding := map[message.Key]bool{}
-	for _, r := range w.Ledger.Records() {
+	records, resources := stored(w.Ledger)
+	for _, r := range records {
 		if r.State.Holds() {
 			holding[r.Key] = true
 		}
 	}
-	for _, res := range w.Ledger.Dump().Resources {
+	for _, res := range resources {
 		for key := range res.Holds {
 			if !holding[key] {
 				w.Errorf("%s has a hold of %s, which does not hold", res.Name, key)
