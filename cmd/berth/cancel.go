@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -106,10 +107,16 @@ func (c *cancelCmd) body(kind message.Kind) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the cancel of %q: %w", c.ID, err)
 	}
-	if _, err := message.Decode(message.Delivery{ID: "checked", Data: data}); err != nil {
-		return nil, usage("%w", err)
+	_, err = message.Decode(message.Delivery{ID: "checked", Data: data})
+	if r := (*message.Refusal)(nil); errors.As(err, &r) {
+		p := r.Problems[0]
+		what := "the id"
+		if p.Path == "cancel.reason" {
+			what = "--reason"
+		}
+		return nil, usage("%s: %s %s", what, p.Detail, p.Mend)
 	}
-	return data, nil
+	return data, err
 }
 
 func (c *cancelCmd) report(g *globals, want cancelling, format string, args ...any) error {

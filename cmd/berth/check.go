@@ -13,7 +13,7 @@ type checkCmd struct{ jobFile }
 func (checkCmd) Help() string {
 	return `Says what is wrong with the file and the options, or what the job asks for. Nothing is asked of a deployment, so whether it fits is not said: see explain.
 
-Ends with 0 if a deployment would take the message, with 3 if it would refuse it.`
+Ends with 0 if a deployment would take the message, with 3 if it would refuse it, with 2 if that is for the value of a flag alone.`
 }
 
 // A checked is what check prints with --json.
@@ -46,7 +46,7 @@ func (c *checkCmd) Run(g *globals) error {
 		p.print(g)
 	}
 	if p.refused != nil {
-		return &quit{code: exitRefused}
+		return p.exit()
 	}
 	return nil
 }
@@ -80,6 +80,17 @@ func (j *jobFile) prepare(g *globals) (p prepared, err error) {
 		p.refused = &message.Refusal{ClaimedID: p.refused.ClaimedID, Problems: byFlag(p.refused.Problems)}
 	}
 	return p, nil
+}
+
+// exit is how the tool ends for a message that is refused here: as for wrong usage
+// where nothing is wrong but the values of flags.
+func (p *prepared) exit() error {
+	for _, problem := range p.refused.Problems {
+		if !strings.HasPrefix(problem.Path, "--") || problem.Code == message.Conflict { // a conflict is between a flag and the file
+			return &quit{code: exitRefused}
+		}
+	}
+	return &quit{code: exitUsage}
 }
 
 // print says what was found.

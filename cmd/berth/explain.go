@@ -33,11 +33,15 @@ func (c *explainCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
+	end := verdict(q.Verdict)
+	if p.refused != nil && !c.NoCheck {
+		end = p.exit()
+	}
 	if g.JSON {
 		if err := indent(g.out, text); err != nil {
 			return err
 		}
-		return verdict(q.Verdict)
+		return end
 	}
 	say(g.out, "%s", sentence(q))
 	if q.Reason != nil && q.Type != message.Refused {
@@ -49,7 +53,7 @@ func (c *explainCmd) Run(g *globals) error {
 		say(g.out, "Remarks:")
 		problems(g.out, q.Warnings)
 	}
-	return verdict(q.Verdict)
+	return end
 }
 
 // quote says what would become of the message: a refusal that was found here, or

@@ -159,5 +159,9 @@ func failure(u *url.URL, status int, text []byte) error {
 	if err := json.Unmarshal(text, &f); err != nil || f.Error == nil || f.Error.Code == "" {
 		return &refusal{url: u, status: status}
 	}
-	return &refusal{u, status, f.Error}
+	r := &refusal{u, status, f.Error}
+	if status == http.StatusBadRequest {
+		return &quit{exitUsage, r} // an argument that the door does not take
+	}
+	return r
 }

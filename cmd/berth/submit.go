@@ -88,11 +88,11 @@ func (c *submitCmd) bad(g *globals, p prepared) error {
 		if err := printJSON(g.out, map[string]any{"problems": p.refused.Problems}); err != nil {
 			return err
 		}
-		return &quit{code: exitRefused}
+		return p.exit()
 	}
 	say(g.err, "%s was not sent; it would be refused:", p.name)
 	problems(g.err, p.refused.Problems)
-	return &quit{code: exitRefused}
+	return p.exit()
 }
 
 // remarks shows warnings beside the output.

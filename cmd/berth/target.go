@@ -34,6 +34,9 @@ func (t *target) writable() error { return t.settle(t.Project, "--project or BER
 // is named. Parts of the two are never mixed: a job must not be looked for where
 // it was not sent.
 func (t *target) settle(needed, flag string) error {
+	if t.Timeout <= 0 {
+		return usage("--timeout %s: want more than 0", t.Timeout)
+	}
 	if t.pubsub != "" {
 		return nil // settled before
 	}
@@ -69,6 +72,9 @@ func (t *target) settle(needed, flag string) error {
 func (t *target) String() string {
 	if t.pubsub != "" {
 		return "the local stack"
+	}
+	if t.Project == "" {
+		return t.StatusURL
 	}
 	return fmt.Sprintf("project %s", t.Project)
 }
