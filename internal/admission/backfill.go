@@ -46,8 +46,14 @@ func (pl *planner) backfill() {
 }
 
 // candidates are the first of every class that fit now, and reservations that
-// still lack a shape, in order.
+// still lack a shape, in order. A class of which only reservations are known may have
+// one that comes before those of the same shapes, so these wait until it is known.
 func (pl *planner) candidates() []Head {
+	for i := range pl.classes {
+		if c := &pl.classes[i]; c.head() == nil && c.more && !slices.Contains(pl.plan.Want, c.id) {
+			pl.want(c)
+		}
+	}
 	var list []Head
 	for i := range pl.classes {
 		c := &pl.classes[i]

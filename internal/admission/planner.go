@@ -231,6 +231,9 @@ func (pl *planner) ends() []capacity.End {
 // reserved, in order. One that fits, with nothing of it reserved, starts; any
 // other reserves what there is.
 func (pl *planner) serveHeads() {
+	for i := range pl.classes {
+		pl.stopBehind(&pl.classes[i]) // its known heads may all be reservations that started
+	}
 	for {
 		var c *planClass
 		for i := range pl.classes {
@@ -253,12 +256,24 @@ func (pl *planner) serveHeads() {
 		} else {
 			pl.reserve(Reservation{Head: h, Shapes: slices.Clone(free), Budget: h.Demand.Replicas()})
 		}
-		if c.head() == nil && c.more {
-			// Whoever comes next here may come before all others of these shapes.
-			pl.plan.Want = append(pl.plan.Want, c.id)
-			pl.stopped = append(pl.stopped, c.shapes...)
-		}
+		pl.stopBehind(c)
 	}
+}
+
+// stopBehind stops at a class of which no more heads are known, if one of its shapes
+// is unreserved: the request that comes next there may come before all others of its
+// shapes.
+func (pl *planner) stopBehind(c *planClass) {
+	if c.head() != nil || !c.more || len(pl.unreserved(c.heads[len(c.heads)-1].Order, c.shapes)) == 0 {
+		return
+	}
+	pl.want(c)
+}
+
+// want asks for more heads of a class, and stops at its shapes until they are known.
+func (pl *planner) want(c *planClass) {
+	pl.plan.Want = append(pl.plan.Want, c.id)
+	pl.stopped = append(pl.stopped, c.shapes...)
 }
 
 // reserve adds a reservation behind all of its priority.

@@ -1,0 +1,120 @@
+package admission
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"example.com/berth/internal/capacity"
+)
+
+// fewHeads is a snapshot of which a number of heads is known for each class.
+func fewHeads(s PlanSnapshot, known map[ClassID]int) PlanSnapshot {
+	queue := Queue{}
+	for id, c := range s.Queue {
+		queue[id] = Class{Count: c.Count, Heads: c.Heads[:min(known[id], len(c.Heads))]}
+	}
+	s.Queue = queue
+	return s
+}
+
+// TestPlanByFewHeads plans by a few heads of each class, and by one more of each class
+// that the plan wants until it wants none. In the end the plan is that by all heads,
+// and until then it starts nothing that the plan by all heads does not start.
+func TestPlanByFewHeads(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		w.p.NoBackfill = true // a pass lets past only what it knows
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+			if rapid.IntRange(0, 3).Draw(t, "step") > 0 {
+				if !w.arrive(t, rapid.IntRange(0, 1000-w.top).Draw(t, "priority")) {
+					continue
+				}
+			} else {
+				for i := len(w.s.Held) - 1; i >= 0; i-- {
+					if rapid.Bool().Draw(t, "ends") {
+						w.end(i)
+					}
+				}
+			}
+			known := map[ClassID]int{}
+			for id, c := range w.s.Queue {
+				known[id] = 1 + len(c.Heads)
+			}
+			for _, h := range w.waiting { // in an order that does not depend on the map's
+				if id := ClassOf("t", h.Demand, h.Limit); known[id] > len(w.s.Queue[id].Heads) {
+					known[id] = rapid.IntRange(1, len(w.s.Queue[id].Heads)).Draw(t, "known")
+				}
+			}
+			whole := MakePlan(w.s, w.p)
+			few := MakePlan(fewHeads(w.s, known), w.p)
+			for len(few.Want) > 0 {
+				for _, st := range few.Starts {
+					if !slices.ContainsFunc(whole.Starts, func(o Start) bool { return o.ID == st.ID }) {
+						t.Fatalf("%s starts by the heads %v, and does not by all", st.ID, known)
+					}
+				}
+				for _, id := range few.Want {
+					if known[id]++; known[id] > w.s.Queue[id].Count {
+						t.Fatalf("the plan wants more heads of %s than its %d", id, w.s.Queue[id].Count)
+					}
+				}
+				few = MakePlan(fewHeads(w.s, known), w.p)
+			}
+			same := cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(func(a, b capacity.Shape) bool { return a == b })}
+			if diff := cmp.Diff(whole, few, same); diff != "" {
+				t.Fatalf("by the heads %v (-all +few)\n%s", known, diff)
+			}
+			for len(whole.Starts) > 0 {
+				w.apply(whole)
+				whole = MakePlan(w.s, w.p)
+			}
+			w.apply(whole)
+		}
+	})
+}
+
+// A class of which one head is known, and that is reserved. As soon as it starts, the
+// next of the class is wanted, and nobody that comes after it starts before it is known.
+func TestStartedReservationWasTheOnlyKnownHead(t *testing.T) {
+	w := story(t, PlanPolicy{NoBackfill: true}, 2)
+	w.arrive(ask("a", 60, 2), ask("b", 60, 1), ask("c", 60, 1), ask("d", 300, 1))
+	few := map[ClassID]int{}
+	for id := range w.s.Queue {
+		few[id] = 1
+	}
+	if plan := MakePlan(fewHeads(w.s, few), w.p); len(plan.Want) != 0 {
+		t.Errorf("while the reservation waits, the plan wants heads of %v", plan.Want)
+	}
+	w.end(0)
+	plan := MakePlan(fewHeads(w.s, few), w.p)
+	class := ClassOf("t", w.waiting[0].Demand, w.waiting[0].Limit)
+	if len(plan.Starts) != 1 || plan.Starts[0].ID != "b" || !slices.Equal(plan.Want, []ClassID{class}) {
+		t.Errorf("starts %v and wants %v, want b alone and %s", plan.Starts, plan.Want, class)
+	}
+}
+
+// A class of which only a reservation is known may have one that is let past it, so the
+// plan wants more heads, and lets nobody past that comes later, until it knows.
+func TestBackfillWantsHeadsBehindAReservation(t *testing.T) {
+	w := story(t, PlanPolicy{NoBackfill: true, Patience: 24 * time.Hour}, 4)
+	w.arrive(ask("a", 60, 2), ask("b", 60, 4), ask("c", 50, 3), ask("d", 40, 2), ask("e", 30, 2))
+	w.want("a-60", "b m0 by 60")
+	w.p.NoBackfill = false
+	one := map[ClassID]int{}
+	for id := range w.s.Queue {
+		one[id] = 1 // of b, and of d: c and e come next in the same classes
+	}
+	class := ClassOf("t", w.waiting[0].Demand, w.waiting[0].Limit)
+	if plan := MakePlan(fewHeads(w.s, one), w.p); len(plan.Starts) != 0 || !slices.Equal(plan.Want, []ClassID{class}) {
+		t.Errorf("starts %v and wants %v, want nobody and %s", plan.Starts, plan.Want, class)
+	}
+	one[class]++
+	if plan := MakePlan(fewHeads(w.s, one), w.p); len(plan.Starts) != 1 || plan.Starts[0].ID != "d" || len(plan.Want) != 0 {
+		t.Errorf("starts %v and wants %v, want d and nothing", plan.Starts, plan.Want)
+	}
+}
