@@ -73,7 +73,7 @@ func checkLabel(n *node, r *report) {
 // nothing else is wrong with it. What may be meant else is the author's to choose.
 func mendLabel(s, other string) string {
 	if small := strings.ToLower(s); s != "" && labelText(small) && !strings.ContainsAny(small[:1], "_-") {
-		return fmt.Sprintf("Write it in small letters: %q.", excerpt(small))
+		return exactly("Write it in small letters: %q.", small, "Write it in small letters.")
 	}
 	return "Choose " + other + "."
 }

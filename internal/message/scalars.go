@@ -67,13 +67,18 @@ func seconds(s string) (time.Duration, bool) {
 
 // mendSeconds says how to write what was meant as a duration.
 func mendSeconds(n *node) string {
-	example := "3600s"
-	if n.kind == number && jsonNumber.MatchString(n.text) && !strings.ContainsAny(n.text, "eE-") && len(n.text) < 12 {
-		example = n.text + "s"
-	} else if d, err := time.ParseDuration(n.text); err == nil && n.kind == text {
-		example = strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
+	const form = "Write seconds as text with an s: %q."
+	if (n.kind == number || n.kind == text) && jsonNumber.MatchString(n.text) && !strings.ContainsAny(n.text, "eE-") && len(n.text) < 12 {
+		return fmt.Sprintf(form, n.text+"s")
 	}
-	return fmt.Sprintf("Write seconds as text with an s: %q.", example)
+	days, ok := strings.CutSuffix(n.text, "d")
+	if d, err := strconv.ParseUint(days, 10, 16); ok && err == nil {
+		return fmt.Sprintf(form, strconv.FormatUint(d*24*60*60, 10)+"s")
+	}
+	if d, err := time.ParseDuration(n.text); err == nil && n.kind == text {
+		return fmt.Sprintf(form, strconv.FormatFloat(d.Seconds(), 'f', -1, 64)+"s")
+	}
+	return `Write seconds as text with an s, for example "3600s".`
 }
 
 // resourceOf is the id in a persistent resource's id or full name; ok is false

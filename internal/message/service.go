@@ -120,13 +120,13 @@ func checkService(s jobShape, r *report) {
 	checkForm(s.spec.field("base_output_directory").field("output_uri_prefix"), bucketForm, r)
 	for _, peering := range s.spec.field("psc_interface_config").field("dns_peering_configs").list() {
 		if n := peering.field("domain"); n.str() != "" && !strings.HasSuffix(n.str(), ".") {
-			r.at(n, InvalidValue, "The domain has to end with a dot.", fmt.Sprintf("Write %q.", excerpt(n.str()+".")))
+			r.at(n, InvalidValue, "The domain has to end with a dot.", exactly("Write %q.", n.str()+".", "Put a dot after it."))
 		}
 	}
 	for _, pool := range s.pools {
 		for _, mount := range pool.field("nfs_mounts").list() {
 			if n := mount.field("path"); n.str() != "" && !strings.HasPrefix(n.str(), "/") {
-				r.at(n, InvalidValue, "The path of an NFS export begins with a slash.", fmt.Sprintf("Write %q.", excerpt("/"+n.str())))
+				r.at(n, InvalidValue, "The path of an NFS export begins with a slash.", exactly("Write %q.", "/"+n.str(), "Put a slash before it."))
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -210,6 +211,16 @@ const (
 // excerpt shortens a string from a message and makes visible what a reader could
 // not see of it, so that it can be shown.
 func excerpt(s string) string { return clean(s, maxExcerpt) }
+
+// exactly puts a value into a sentence that tells to write it, where it can be shown
+// as it is; else it returns the other sentence. A value that was shortened, or whose
+// hidden characters are spelled out, is not what is to be written.
+func exactly(sentence, value, other string) string {
+	if excerpt(value) != value {
+		return other
+	}
+	return fmt.Sprintf(sentence, value)
+}
 
 func clean(s string, limit int) string {
 	s = visible.Text(s)

@@ -26,7 +26,7 @@ var maxItems = map[protoreflect.Name]int{
 func (w walker) message(n *node, md protoreflect.MessageDescriptor, skip map[string]bool) {
 	if n.kind != object {
 		if name := onlyText(md); name != "" && n.kind == text {
-			w.r.at(n, InvalidValue, "Want "+n.fieldList(md)+", found text.", fmt.Sprintf("Write {%q: %q}.", n.spell(name), excerpt(n.text)))
+			w.r.at(n, InvalidValue, "Want "+n.fieldList(md)+", found text.", exactly(fmt.Sprintf("Write {%q: %%q}.", n.spell(name)), n.text, fmt.Sprintf("Write it as {%q: ...}.", n.spell(name))))
 			return
 		}
 		w.mistyped(n, n.fieldList(md))
@@ -340,7 +340,7 @@ func (w walker) mistyped(n *node, want string) {
 func mendType(n *node, want string) string {
 	switch {
 	case want == "text" && (n.kind == number || n.kind == boolean):
-		return fmt.Sprintf("Quote it: %q.", excerpt(n.text))
+		return exactly("Quote it: %q.", n.text, "Quote it.")
 	case strings.HasPrefix(want, "a list of {name"):
 		return "Write [{\"name\": ..., \"value\": ...}]."
 	case want == "true or false":
