@@ -213,6 +213,18 @@ func TestShapeIsKeptForTheReservationThatLacksIt(t *testing.T) {
 	w.want("H-100 p-560", "e m0 m2 by 560")
 }
 
+// Nor does a request of the same priority, which comes before it in order and fits, start
+// on what is left.
+func TestShapeThatAReservationLacksIsNotFree(t *testing.T) {
+	w := story(t, PlanPolicy{Patience: 24 * time.Hour}, 3, 1)
+	w.arrive(ask("a", 60, 1), ask("y", 70, 0, 1), ask("r", 20, 3), ask("p", 500, 2, 1), ask("f", 500, 1))
+	w.want("a-60 y-70", "r m0 by 60, p m1 by 80")
+	w.arrive(ask("H", 100, 1))
+	w.want("H-100 a-60 y-70", "p m0 m1 by 70")
+	w.at(70)
+	w.want("H-100 p-570", "f m0 by 100")
+}
+
 // A reservation that fits not even the empty machines has no moment, nor has one that
 // needs it to start first. Both get one as soon as there are more machines.
 func TestNoMomentWithoutMachines(t *testing.T) {
