@@ -173,7 +173,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		}
 	}
 	look := res == nil || now.Sub(res.SeenAt) > c.cfg.Policy.MaxAge
-	if look {
+	if look = look && c.unseen.hasFailed(draft.Resource, c.env.Monotonic()) == nil; look {
 		_, look = c.unseen.mayLook(draft.Resource, 2, c.env.Monotonic())
 	}
 	if look {

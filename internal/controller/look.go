@@ -76,9 +76,13 @@ func (v view) strangers(res *ledger.Resource) {
 func (c *Controller) see(ctx context.Context, name string, at time.Time) (v view, absent bool, err error) {
 	live, err := c.vertex.Live(ctx, parentOf(name))
 	if err != nil {
-		return v, false, fmt.Errorf("list live jobs beside %s: %w", name, err)
+		err = fmt.Errorf("list live jobs beside %s: %w", name, err)
+		c.unseen.failed.Add(parentOf(name), failedLook{c.env.Monotonic(), err})
+		return v, false, err
 	}
-	v, err = c.seeWith(ctx, name, at, live)
+	if v, err = c.seeWith(ctx, name, at, live); err != nil {
+		c.unseen.failed.Add(name, failedLook{c.env.Monotonic(), err})
+	}
 	return v, v.absent, err
 }
 
@@ -138,6 +142,9 @@ func (c *Controller) lookOnce(ctx context.Context, name string) (looked, error) 
 		}
 	})
 	if err != nil || fresh { // somebody has looked in the meantime
+		return l, err
+	}
+	if err := c.unseen.hasFailed(name, c.env.Monotonic()); err != nil {
 		return l, err
 	}
 	if !known {

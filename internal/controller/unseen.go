@@ -20,6 +20,10 @@ import (
 const (
 	absentFor   = 10 * time.Second // how long a look that found nothing is remembered
 	absentNames = 4096             // how many such looks
+	// failedFor is how long a look that failed is remembered. Each request would else
+	// ask again, and while Vertex AI hangs hold a slot of the function for 15 s that
+	// requests for other regions need.
+	failedFor = 10 * time.Second
 	// Looks are counted by each instance. Status and Admit together have about
 	// twelve (see deploy.sh), which share a third of Polls.
 	lookingInstances = 10
@@ -33,7 +37,14 @@ var errLookLater = errors.New("too many persistent resources were looked for in 
 type unseenNames struct {
 	share  *rate.Limiter
 	burst  float64
-	absent *lru.Cache[string, time.Time] // when the last look that found nothing began, on the monotonic clock
+	absent *lru.Cache[string, time.Time]  // when the last look that found nothing began, on the monotonic clock
+	failed *lru.Cache[string, failedLook] // by resource, or region if its jobs could not be listed
+}
+
+// A failedLook is when a look failed, on the monotonic clock, and why.
+type failedLook struct {
+	at  time.Time
+	err error
 }
 
 func newUnseenNames(polls int) *unseenNames {
@@ -41,8 +52,23 @@ func newUnseenNames(polls int) *unseenNames {
 	if err != nil {
 		panic(err) // of a size that is not positive
 	}
+	failed, err := lru.New[string, failedLook](absentNames)
+	if err != nil {
+		panic(err)
+	}
 	burst := max(6, polls/15) // two questions at least
-	return &unseenNames{rate.NewLimiter(rate.Limit(float64(polls)/3/lookingInstances/60), burst), float64(burst), absent}
+	return &unseenNames{rate.NewLimiter(rate.Limit(float64(polls)/3/lookingInstances/60), burst), float64(burst), absent, failed}
+}
+
+// hasFailed returns the error of a look at a resource, or of a list of its region's
+// jobs, that failed a moment ago; nil if none did.
+func (u *unseenNames) hasFailed(resource string, now time.Time) error {
+	for _, name := range []string{resource, parentOf(resource)} {
+		if f, known := u.failed.Get(name); known && now.Sub(f.at) < failedFor {
+			return f.err
+		}
+	}
+	return nil
 }
 
 // mayLook takes calls of Vertex AI out of the share, if they are left; giveBack puts
@@ -86,5 +112,7 @@ func (c *Controller) exists(ctx context.Context, name string) (bool, error) {
 		c.unseen.absent.Add(name, began)
 		return false, nil
 	}
-	return false, fmt.Errorf("look for %s: %w", name, err)
+	err = fmt.Errorf("look for %s: %w", name, err)
+	c.unseen.failed.Add(name, failedLook{c.env.Monotonic(), err})
+	return false, err
 }

@@ -169,3 +169,62 @@ func TestHangDelaysNobodyElse(t *testing.T) {
 		})
 	}
 }
+
+// While Vertex AI does not answer, a request waits for one look in ten seconds at
+// most: the others are taken at once, and are started when it answers again.
+func TestRequestsDoNotWaitForEachLook(t *testing.T) {
+	for _, op := range []string{"live", "resource"} {
+		t.Run(op, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				mem, ai, out := ledger.NewMem(time.Now), vertex.NewMem(time.Now), &Outbox{}
+				h := &hanging{Client: ai, hangs: func(string, string) bool { return false }, calls: map[string]int{}}
+				cfg := controller.DefaultConfig()
+				cfg.Project, cfg.Regions = "test-project", []string{"us-central1"}
+				c := controller.New(cfg, mem, h, out, slog.New(slog.DiscardHandler), controller.RealEnv())
+				ai.SetResource(Resource, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(100)}})
+				ask := func(id string) error {
+					return c.Handle(t.Context(), Tenant, message.Delivery{ID: "m" + id, Data: Job{ID: id, CPU: 1, Resource: "pool"}.Body()})
+				}
+				if err := ask("first"); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Minute) // the view is too old
+				h.hangs = func(called, _ string) bool { return called == op }
+				began, slow := time.Now(), 0
+				for i := range 60 {
+					at := time.Now()
+					if err := ask(fmt.Sprint(i)); err != nil {
+						t.Fatal(err)
+					}
+					if time.Since(at) > time.Second {
+						slow++
+					}
+					if got := (&World{Ledger: mem}).State(fmt.Sprint(i)); got != lifecycle.Waiting {
+						t.Errorf("request %d is %s", i, got)
+					}
+					time.Sleep(time.Second)
+				}
+				looks := 0
+				for _, n := range h.calls {
+					looks += n
+				}
+				if most := int(time.Since(began)/(25*time.Second)) + 1; looks > most || slow > most || looks == 0 {
+					t.Errorf("in %v %d requests waited for %d looks, want %d at most", time.Since(began), slow, looks, most)
+				}
+				h.hangs = func(string, string) bool { return false }
+				time.Sleep(10 * time.Second)
+				if err := ask("last"); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Reconcile(t.Context(), "tick", time.Second); err != nil {
+					t.Fatal(err)
+				}
+				for _, id := range []string{"0", "59", "last"} {
+					if got := (&World{Ledger: mem}).State(id); got != lifecycle.Submitted && got != lifecycle.Reserved {
+						t.Errorf("afterwards %s is %s", id, got)
+					}
+				}
+			})
+		})
+	}
+}
