@@ -238,7 +238,7 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 		} else {
 			c.move(tx, res, rec, admitted, c.paced())
 		}
-		rec.ContradictedSince, rec.Aside = time.Time{}, false
+		rec.ContradictedSince, rec.Aside, rec.RetryAt = time.Time{}, false, time.Time{}
 	case admission.Refuse:
 		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Refused}, d.Reason)
 	case admission.Wait:
@@ -251,7 +251,7 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 			rec.Aside = true
 			c.waitsOn(tx, res, rec, d.Reason)
 		case !aside && rec.Aside: // back in line, at its old place
-			rec.Aside = false
+			rec.Aside, rec.RetryAt = false, time.Time{}
 			res.Join(rec)
 			c.waitsOn(tx, res, rec, d.Reason)
 		default:

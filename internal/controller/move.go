@@ -109,6 +109,9 @@ func (c *Controller) wakeAt(rec *ledger.Record, now time.Time) time.Time {
 		if t := rec.ContradictedSince.Add(c.cfg.Policy.Regret); !rec.ContradictedSince.IsZero() && t.After(now) && t.Before(end) {
 			end = t
 		}
+		if rec.RetryAt.After(now) && rec.RetryAt.Before(end) {
+			end = rec.RetryAt
+		}
 		return end
 	case lifecycle.Reserved:
 		// Its turn comes by way of the budget; this is for a lost pool and the end of

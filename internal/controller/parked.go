@@ -14,7 +14,8 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A parked request ([ledger.Record.Aside]) waits for the pools to change. No
+// A parked request ([ledger.Record.Aside]) waits for the pools to change, or for the
+// end of its pause after a refusal by Vertex AI. For the former no
 // timer asks whether they have: the pass that sees a change writes down which
 // parked requests it may concern, in the commit that records the change, and this
 // and later passes decide them again.

@@ -10,6 +10,7 @@ import (
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -276,10 +277,31 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 			lent, news = c.slowDown(tx, res, d == lifecycle.Denied)
 		}
 		before := rec.State
+		pause := c.ownPause(rec.Declined)
+		if pause == 0 && othersWait(res, rec) {
+			// They are tried first once the resource's pause is over: one that is
+			// never taken must not head the line for a day.
+			pause = c.cfg.MaxBackOff + c.cfg.Tick/4
+		}
+		alone := rec.Declined.Alone > 0
+		if before != lifecycle.Submitting || w.Decline != lifecycle.Passing || !e.Unspecific() {
+			pause = 0
+		}
+		if pause > 0 {
+			rec.Aside, rec.RetryAt = true, tx.Now().Add(pause) // before it would join its line
+			if alone {
+				reason = refusedAlone(rec)
+			}
+		}
 		if c.move(tx, res, rec, w, reason) != lifecycle.Moved {
 			return false
 		}
-		if before == lifecycle.Submitting && w.Decline == lifecycle.Passing {
+		if rec.State != lifecycle.Waiting {
+			rec.Aside, rec.RetryAt = false, time.Time{}
+		} else if pause > 0 {
+			res.HasParked = true
+		}
+		if before == lifecycle.Submitting && w.Decline == lifecycle.Passing && !alone {
 			backOff(tx.Now(), res, c.cfg)
 		}
 		return true
@@ -321,10 +343,41 @@ func (c *Controller) countDecline(now time.Time, res *ledger.Resource, rec *ledg
 	if steady := res != nil && !res.SteadySince.IsZero() && !res.SteadySince.After(r.Last); r.Times == 0 || !steady {
 		*r = ledger.Declined{}
 	} else {
-		r.For += min(now.Sub(r.Last), 2*max(c.cfg.MaxBackOff, c.cfg.Tick))
+		r.For += min(now.Sub(r.Last), c.ownPause(*r)+2*max(c.cfg.MaxBackOff, c.cfg.Tick))
+		if r.Alone > 0 || res.AcceptedAt.After(r.Last) {
+			r.Alone++
+		}
 	}
 	r.Times, r.Last = r.Times+1, now
 	return r.For >= c.cfg.DeclineTimeout
+}
+
+// maxOwnPause is the longest pause of one request that Vertex AI goes on refusing.
+const maxOwnPause = time.Hour
+
+// ownPause is for how long a request that was refused is not submitted again, beyond
+// the pause of its resource: nothing while nobody's jobs are accepted there, because
+// then the trouble is the service's or the resource's and may pass at any moment; else
+// twice as long each time.
+func (c *Controller) ownPause(r ledger.Declined) time.Duration {
+	if r.Alone == 0 {
+		return 0
+	}
+	most := max(c.cfg.MaxBackOff, min(maxOwnPause, c.cfg.DeclineTimeout/24))
+	return min(c.cfg.MaxBackOff<<min(r.Alone, 16), most)
+}
+
+// othersWait reports whether requests wait in line for machines that a request asks for.
+func othersWait(res *ledger.Resource, rec *ledger.Record) bool {
+	return res != nil && slices.ContainsFunc(rec.Ask.Shapes(), func(s capacity.Shape) bool { return res.Lines[s.String()].Count > 0 })
+}
+
+// refusedAlone is why a request is parked that Vertex AI refuses while it accepts
+// others.
+func refusedAlone(rec *ledger.Record) *message.Problem {
+	return &message.Problem{Code: message.VertexDeclined,
+		Detail: fmt.Sprintf("Vertex AI refused the job %d times and accepted others on this persistent resource meanwhile. It is submitted again after %s, or when the pools change.",
+			rec.Declined.Times, rec.RetryAt.UTC().Format(time.RFC3339))}
 }
 
 func declinedForGood(r ledger.Declined) *message.Problem {

@@ -80,8 +80,12 @@ type Record struct {
 	// Aside says that a waiting request stands in no line, because the pools as
 	// they were last seen can never take it. That may change, since resources are
 	// made anew; but until then nobody should wait behind it, and shapes that no
-	// pool has must not make lines without end.
+	// pool has must not make lines without end. Or because Vertex AI has refused it
+	// while others wait or are accepted (RetryAt).
 	Aside bool `json:"aside,omitempty"`
+	// RetryAt is until when a request is parked that Vertex AI has refused; zero for
+	// one that is parked for its pools.
+	RetryAt time.Time `json:"retryAt,omitzero"`
 	// Declined is for how long Vertex AI has refused this request without a cause
 	// that can be seen.
 	Declined Declined          `json:"declined,omitzero"`
@@ -103,8 +107,9 @@ type Record struct {
 // nothing that can be seen explained it.
 type Declined struct {
 	Times int           `json:"times"`
-	Last  time.Time     `json:"last"` // ledger's time of the latest
-	For   time.Duration `json:"for"`  // time between them, without the time in which it was not tried
+	Last  time.Time     `json:"last"`            // ledger's time of the latest
+	For   time.Duration `json:"for"`             // time between them, without the time in which it was not tried
+	Alone int           `json:"alone,omitempty"` // those since Vertex AI has accepted another job on the resource
 }
 
 // A Letter is an outcome event and whether the outcome topic has it.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"google.golang.org/grpc/codes"
 
 	"example.com/berth/internal/capacity"
@@ -241,6 +242,135 @@ func TestRefusedWithoutEnd(t *testing.T) {
 			w.until("next", lifecycle.Submitted, 6*time.Minute)
 		})
 	}
+}
+
+// refusing makes Vertex AI refuse one request while it accepts all others, and counts
+// how often it was asked.
+func refusing(w *World, id string, while func() bool) *int {
+	n := 0
+	key := string(message.KeyOf(Tenant, message.KindRequest, id))
+	w.Vertex.Admit = func(_ string, job *aiplatformpb.CustomJob) error {
+		if job.GetLabels()[vertex.LabelRequest] != key {
+			return nil
+		}
+		if n++; !while() {
+			return nil
+		}
+		return &vertex.Error{Op: "create", Kind: vertex.Passing, Code: int32(codes.FailedPrecondition)}
+	}
+	return &n
+}
+
+// other runs another job to its end on the same machines. It starts within two passes,
+// however wide the refused request is that was there before it.
+func (w *World) other(id string) {
+	w.Helper()
+	w.Ask(Job{ID: id, CPU: 1})
+	w.until(id, lifecycle.Submitted, 2*time.Minute)
+	w.Vertex.SetJob(w.JobOf(id), vertex.JobSucceeded)
+	w.After(time.Minute)
+}
+
+// A request that Vertex AI refuses while it accepts others is tried less and less
+// often, at the cost of some dozens of creates in a day and none of the others' time,
+// until it fails.
+func TestRefusedWhileOthersAreAccepted(t *testing.T) {
+	w := New(t)
+	tried := refusing(w, "a", always)
+	w.Ask(Job{ID: "a", CPU: 4})
+	for i := 0; w.State("a") != lifecycle.Failed; i++ {
+		if i > 100 {
+			t.Fatalf("after %v it is %s", w.Now.Sub(w.Record("a").Times.Received), w.State("a"))
+		}
+		w.other(fmt.Sprint("o", i))
+		for range 18 {
+			w.After(time.Minute)
+		}
+		if words := w.Out.Words(fmt.Sprint("o", i)); i > 0 && strings.Join(words, " ") != "reserved submitted succeeded" {
+			t.Errorf("o%d had events %v", i, words)
+		}
+		if r := w.Record("a"); i == 9 && (!r.Aside || r.Why.Code != message.VertexDeclined || !strings.Contains(r.Why.Detail, "times and accepted others")) {
+			t.Errorf("after three hours it is parked %v because %v", r.Aside, r.Why)
+		}
+	}
+	if took := w.Now.Sub(w.Record("a").Times.Received); took < 24*time.Hour || took > 26*time.Hour {
+		t.Errorf("it failed after %s, want a day", took)
+	}
+	if *tried < 24 || *tried > 60 {
+		t.Errorf("%d creates in a day", *tried)
+	}
+	if why := w.Record("a").Why; why.Code != message.VertexDeclined || !strings.Contains(why.Detail, "in 24h") {
+		t.Errorf("it failed because: %v", why)
+	}
+	w.CheckHolds()
+}
+
+// What is parked since Vertex AI refuses it is tried again when the pools change, and
+// when its pause is over; it can be cancelled, and is in its place in line meanwhile if
+// its machines are taken.
+func TestRefusedAndParked(t *testing.T) {
+	parked := func(t *testing.T) (*World, *int, *bool) {
+		w, refuse := New(t), true
+		tried := refusing(w, "a", func() bool { return refuse })
+		w.Ask(Job{ID: "a", CPU: 4})
+		for i := range 12 {
+			w.other(fmt.Sprint("o", i))
+			for range 8 {
+				w.After(time.Minute)
+			}
+		}
+		if r := w.Record("a"); !r.Aside || r.RetryAt.Sub(w.Now) < 10*time.Minute {
+			t.Fatalf("it is %s, parked %v until %v", r.State, r.Aside, r.RetryAt)
+		}
+		return w, tried, &refuse
+	}
+	t.Run("the pools change", func(t *testing.T) {
+		w, tried, refuse := parked(t)
+		*refuse = false
+		before := *tried
+		w.After(time.Minute)
+		if *tried != before {
+			t.Error("it was tried before its time")
+		}
+		w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 5})
+		w.After(time.Minute)
+		if got := w.State("a"); got != lifecycle.Submitted {
+			t.Errorf("it is %s", got)
+		}
+	})
+	t.Run("its time comes", func(t *testing.T) {
+		w, _, refuse := parked(t)
+		*refuse = false
+		end := w.Record("a").RetryAt
+		w.until("a", lifecycle.Submitted, end.Sub(w.Now)+time.Minute)
+		if r := w.Record("a"); r.Aside || !r.RetryAt.IsZero() || r.Declined.Times != 0 {
+			t.Errorf("submitted, it is still parked %v until %v after %+v", r.Aside, r.RetryAt, r.Declined)
+		}
+		w.CheckHolds()
+	})
+	t.Run("its time comes and its machines are taken", func(t *testing.T) {
+		w, _, refuse := parked(t)
+		*refuse = false
+		w.Ask(Job{ID: "wide", CPU: 4})
+		for w.Now.Before(w.Record("a").RetryAt) {
+			w.After(time.Minute)
+		}
+		w.After(time.Minute)
+		w.Ask(Job{ID: "later", CPU: 4})
+		w.Vertex.SetJob(w.JobOf("wide"), vertex.JobSucceeded)
+		w.After(time.Minute)
+		if a, later := w.State("a"), w.State("later"); a != lifecycle.Submitted || later != lifecycle.Waiting {
+			t.Errorf("it is %s, and one that came later is %s", a, later)
+		}
+	})
+	t.Run("a cancel", func(t *testing.T) {
+		w, _, _ := parked(t)
+		w.Cancel("a")
+		if got := w.State("a"); got != lifecycle.Cancelled {
+			t.Errorf("it is %s", got)
+		}
+		w.CheckHolds()
+	})
 }
 
 // What explains a refusal, or says itself what it is about, ends no request.
