@@ -94,7 +94,7 @@ func (c copier) record(r *Record) *Record {
 	n.Cancels = list(c, r.Cancels, nil)
 	n.Why = pointer(r.Why, nil)
 	n.Fit = list(c, r.Fit, c.finding)
-	n.ContradictedSince = c.time(r.ContradictedSince)
+	n.ContradictedSince, n.RetryAt = c.time(r.ContradictedSince), c.time(r.RetryAt)
 	n.Declined.Last = c.time(r.Declined.Last)
 	n.JobError = pointer(r.JobError, nil)
 	n.Times = c.times(r.Times)
