@@ -319,7 +319,7 @@ func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job, at t
 		return
 	}
 	rec := tx.Record(job.Request)
-	if rec == nil {
+	if rec == nil || rec.Resource != res.Name { // none of ours is created anywhere else
 		foreign(job)
 		return
 	}

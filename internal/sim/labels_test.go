@@ -10,6 +10,7 @@ import (
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"google.golang.org/protobuf/proto"
 
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/vertex"
@@ -193,5 +194,54 @@ func TestHintOfACopiedJob(t *testing.T) {
 				t.Errorf("%d jobs were cancelled", n)
 			}
 		})
+	}
+}
+
+// A job that carries the labels of a run and is on another persistent resource, which
+// passes look after too, is a foreign job there: it is not taken for the run's job, and
+// not cancelled beside it.
+func TestCopiedToAnotherResource(t *testing.T) {
+	const other = Parent + "/persistentResources/other"
+	for _, unclear := range []bool{true, false} {
+		w := New(t)
+		w.Vertex.SetResource(other, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(4)}})
+		w.Ask(Job{ID: "there", CPU: 1, Resource: "other"})
+		w.Vertex.Admit = func(string, *aiplatformpb.CustomJob) error {
+			if unclear {
+				return &vertex.Error{Op: "create", Kind: vertex.Unclear, Code: 14}
+			}
+			return nil
+		}
+		w.Ask(one)
+		job, err := message.ParseJob([]byte(w.Record("a").Spec))
+		if err != nil {
+			t.Fatal(err)
+		}
+		job.JobSpec.PersistentResourceId = "other"
+		job.Labels = map[string]string{vertex.LabelRun: w.Record("a").Run, vertex.LabelRequest: string(w.Record("a").Key), vertex.LabelDeployment: "default"}
+		w.Vertex.Admit = nil
+		copied, err := w.Vertex.Create(context.Background(), Parent, job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.After(30 * time.Second)
+		if want := map[bool]lifecycle.State{true: lifecycle.Submitting, false: lifecycle.Submitted}[unclear]; w.State("a") != want {
+			t.Errorf("a is %s, want %s", w.State("a"), want)
+		}
+		for range 3 {
+			w.After(time.Minute)
+		}
+		w.Expect("a", lifecycle.Submitted, "reserved", "submitted")
+		if w.JobOf("a") == copied.Name {
+			t.Error("the request took somebody else's job for its own")
+		}
+		if j, _ := w.Vertex.Get(context.Background(), copied.Name); j.State != vertex.JobPending {
+			t.Errorf("somebody else's job is %s", j.State)
+		}
+		for _, res := range w.Ledger.Dump().Resources {
+			if want := map[string]int{Resource: 0, other: 1}[res.Name]; res.ForeignJobs != want {
+				t.Errorf("%s counts %d foreign jobs, want %d", res.Name, res.ForeignJobs, want)
+			}
+		}
 	}
 }
