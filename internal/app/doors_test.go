@@ -36,7 +36,7 @@ func (s *site) logged(event string) (lines []map[string]any) {
 // What is no delivery is refused by its method, or by what is missing; a delivery
 // that cannot be recorded comes again; what is recorded is acknowledged.
 func TestAdmitAnswers(t *testing.T) {
-	good := envelope(t, message.Delivery{ID: "m1", Data: oneCPU.Body()}, "")
+	good := message.Delivery{ID: "m1", Data: oneCPU.Body()}.Push()
 	for name, c := range map[string]struct {
 		method string
 		body   []byte
@@ -106,7 +106,7 @@ func TestReconcileAnswers(t *testing.T) {
 	s.Ask(oneCPU)
 	s.Vertex.SetJob(s.JobOf("a"), vertex.JobRunning)
 	tick := func() (*httptest.ResponseRecorder, map[string]any) {
-		w := post(s.app.reconcile, envelope(t, message.Delivery{ID: "t", PublishTime: s.Now}, ""))
+		w := post(s.app.reconcile, message.Delivery{ID: "t", PublishTime: s.Now}.Push())
 		var report map[string]any
 		if err := json.Unmarshal(w.Body.Bytes(), &report); err != nil {
 			t.Fatalf("%v in %s", err, w.Body)
@@ -173,7 +173,7 @@ func TestHints(t *testing.T) {
 			return vertex.NoFault
 		}
 		before := s.Vertex.Calls()["live"]
-		w := post(s.app.reconcile, envelope(t, message.Delivery{ID: "h", PublishTime: s.Now, Data: []byte(data)}, ""))
+		w := post(s.app.reconcile, message.Delivery{ID: "h", PublishTime: s.Now, Data: []byte(data)}.Push())
 		if w.Code != http.StatusOK {
 			t.Errorf("%.80s is answered %d", data, w.Code)
 		}
@@ -196,7 +196,7 @@ func TestHintEndsAJob(t *testing.T) {
 	s.Vertex.SetJob(job, vertex.JobSucceeded)
 	data := hint("ml_job", `"job_id":"`+job[strings.LastIndex(job, "/")+1:]+`"`)
 	fail(s.World, "get", 1, vertex.FailBefore)
-	if w := post(s.app.reconcile, envelope(t, message.Delivery{ID: "h1", Data: data}, "")); w.Code != http.StatusOK {
+	if w := post(s.app.reconcile, message.Delivery{ID: "h1", Data: data}.Push()); w.Code != http.StatusOK {
 		t.Errorf("a hint that fails is answered %d", w.Code)
 	}
 	if lines := s.logged("hint_failed"); len(lines) != 1 || lines[0]["severity"] != "WARNING" || lines[0]["job"] != job {
@@ -205,7 +205,7 @@ func TestHintEndsAJob(t *testing.T) {
 	if s.State("a") != lifecycle.Submitted {
 		t.Fatalf("after a hint that failed it is %s", s.State("a"))
 	}
-	post(s.app.reconcile, envelope(t, message.Delivery{ID: "h2", Data: data}, ""))
+	post(s.app.reconcile, message.Delivery{ID: "h2", Data: data}.Push())
 	s.Expect("a", lifecycle.Succeeded, "reserved", "submitted", "succeeded")
 }
 

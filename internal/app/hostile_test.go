@@ -239,16 +239,9 @@ var forms = []form{
 // delivery is the body that carries the message in that form.
 func (f form) delivery(t testing.TB, h hostile, published time.Time) []byte {
 	t.Helper()
-	body, err := json.Marshal(map[string]any{
-		"subscription": "projects/test-project/subscriptions/sub",
-		"message": map[string]any{
-			"data": h.message.Data, "attributes": h.message.Attributes, "messageId": "by-" + f.name, "publishTime": published,
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Appendf(nil, f.wrap, body)
+	d := h.message
+	d.ID, d.Subscription, d.PublishTime = "by-"+f.name, "projects/test-project/subscriptions/sub", published
+	return fmt.Appendf(nil, f.wrap, d.Push())
 }
 
 // told puts an answer into the words of the corpus.

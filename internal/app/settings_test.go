@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -198,7 +197,7 @@ var effects = map[string]func(*testing.T){
 			"":                                              "default",
 		} {
 			id := "by-" + strings.NewReplacer("/", "-", "_", "-").Replace(subscription)
-			body := envelope(t, message.Delivery{ID: id, Data: sim.Job{ID: id, CPU: 9}.Body()}, subscription)
+			body := message.Delivery{ID: id, Subscription: subscription, Data: sim.Job{ID: id, CPU: 9}.Body()}.Push()
 			if w := post(s.app.admit, body); w.Code != http.StatusOK {
 				t.Fatalf("%s: %d %s", subscription, w.Code, w.Body)
 			}
@@ -206,7 +205,7 @@ var effects = map[string]func(*testing.T){
 				t.Errorf("by %q it is of tenant %q in the event and %q in the ledger, want %q", subscription, o.Tenant, s.Record(id).Tenant, want)
 			}
 			// A message that cannot be read is answered to the same tenant.
-			body = envelope(t, message.Delivery{ID: "bad" + id, Data: []byte("{")}, subscription)
+			body = message.Delivery{ID: "bad" + id, Subscription: subscription, Data: []byte("{")}.Push()
 			if post(s.app.admit, body); s.Out.Last("bad"+id).Tenant != want {
 				t.Errorf("by %q a bad message is of tenant %q, want %q", subscription, s.Out.Last("bad"+id).Tenant, want)
 			}
@@ -602,18 +601,6 @@ func (a asked) Resource(ctx context.Context, name string) (vertex.Resource, erro
 	return a.Client.Resource(ctx, name)
 }
 
-// envelope is the body of a push of a message by a subscription.
-func envelope(t *testing.T, d message.Delivery, subscription string) []byte {
-	t.Helper()
-	body, err := json.Marshal(map[string]any{"subscription": subscription, "message": map[string]any{
-		"data": d.Data, "attributes": d.Attributes, "messageId": d.ID, "publishTime": d.PublishTime,
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return body
-}
-
 func post(door http.HandlerFunc, body []byte) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
 	door(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
@@ -699,7 +686,7 @@ func (o *outside) open(t *testing.T, pairs ...string) *site {
 // post delivers a request, whatever comes of it.
 func (s *site) post(t *testing.T, j sim.Job) {
 	t.Helper()
-	post(s.app.admit, envelope(t, message.Delivery{ID: "1", Data: j.Body()}, ""))
+	post(s.app.admit, message.Delivery{ID: "1", Data: j.Body()}.Push())
 }
 
 func (o *outside) called(service string) bool { return o.addressed(service) != "" }

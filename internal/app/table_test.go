@@ -2,7 +2,6 @@ package app
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -46,17 +45,9 @@ func behindDoors(t *testing.T) *sim.World {
 }
 
 func push(door http.HandlerFunc, d message.Delivery) error {
-	body, err := json.Marshal(map[string]any{
-		"subscription": "projects/test-project/subscriptions/sub",
-		"message": map[string]any{
-			"data": d.Data, "attributes": d.Attributes, "messageId": d.ID, "publishTime": d.PublishTime,
-		},
-	})
-	if err != nil {
-		return err
-	}
+	d.Subscription = "projects/test-project/subscriptions/sub"
 	rec := httptest.NewRecorder()
-	door(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
+	door(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(d.Push())))
 	if rec.Code != http.StatusOK {
 		return fmt.Errorf("the door answered %d: %s", rec.Code, rec.Body)
 	}

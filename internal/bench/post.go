@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/localstack"
+	"example.com/berth/internal/message"
 )
 
 // A target is a function process to load.
@@ -27,17 +28,11 @@ type delivery struct {
 
 // deliver makes a delivery of data with attributes.
 func (w *world) delivery(door string, data []byte, attributes map[string]string) delivery {
-	id := strconv.FormatInt(1_000_000_000+w.sent.Add(1), 10)
-	now := time.Now().UTC().Format(time.RFC3339Nano)
-	body, err := json.Marshal(map[string]any{
-		"subscription": localstack.SubscriptionName(w.project, "berth-"+door),
-		"message": map[string]any{"data": data, "attributes": attributes,
-			"messageId": id, "message_id": id, "publishTime": now, "publish_time": now},
-	})
-	if err != nil {
-		panic(err) // cannot happen: strings and bytes encode
-	}
-	return delivery{door, body}
+	return delivery{door, message.Delivery{
+		ID:           strconv.FormatInt(1_000_000_000+w.sent.Add(1), 10),
+		Subscription: localstack.SubscriptionName(w.project, "berth-"+door),
+		PublishTime:  time.Now(), Attributes: attributes, Data: data,
+	}.Push()}
 }
 
 // request is a delivery of a job that asks for some replicas of a resource's

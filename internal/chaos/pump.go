@@ -17,6 +17,7 @@ import (
 	"github.com/googleapis/gax-go/v2"
 
 	"example.com/berth/internal/localstack"
+	"example.com/berth/internal/message"
 )
 
 // Chances of the pump, while it is not calm.
@@ -196,22 +197,14 @@ func (p *pump) postTo(ctx context.Context, url, sub string, m *pubsub.Message, b
 // envelope is a push as production sends it, or the CloudEvent that a function
 // trigger makes of it.
 func envelope(ctx context.Context, url, subscription string, m *pubsub.Message, binary bool) (*http.Request, error) {
-	published := m.PublishTime.UTC().Format(time.RFC3339Nano)
-	body, err := json.Marshal(map[string]any{
-		"subscription": subscription,
-		"message": map[string]any{"data": m.Data, "attributes": m.Attributes, "orderingKey": m.OrderingKey,
-			"messageId": m.ID, "message_id": m.ID, "publishTime": published, "publish_time": published},
-	})
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	d := message.Delivery{ID: m.ID, Subscription: subscription, PublishTime: m.PublishTime, OrderingKey: m.OrderingKey, Attributes: m.Attributes, Data: m.Data}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(d.Push()))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if binary {
-		for key, value := range map[string]string{"id": m.ID, "specversion": "1.0", "time": published,
+		for key, value := range map[string]string{"id": m.ID, "specversion": "1.0", "time": m.PublishTime.UTC().Format(time.RFC3339Nano),
 			"type": "google.cloud.pubsub.topic.v1.messagePublished", "source": "//pubsub.googleapis.com/" + localstack.RequestTopic} {
 			req.Header.Set("ce-"+key, value)
 		}

@@ -4,55 +4,28 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
 
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-)
 
-// The body of a push, the same JSON as production sends.
-type (
-	pushBody struct {
-		Message         pushMessage `json:"message"`
-		Subscription    string      `json:"subscription"`
-		DeliveryAttempt int         `json:"deliveryAttempt,omitempty"` // only with a dead-letter policy
-	}
-	pushMessage struct {
-		Attributes  map[string]string `json:"attributes,omitempty"`
-		Data        []byte            `json:"data,omitempty"`
-		MessageID   string            `json:"messageId"`
-		SameID      string            `json:"message_id"`
-		OrderingKey string            `json:"orderingKey,omitempty"`
-		PublishTime string            `json:"publishTime"`
-		SameTime    string            `json:"publish_time"`
-	}
+	"example.com/berth/internal/message"
 )
 
 // push makes one request, which has the ack deadline as its time limit. A nil
 // error is an acknowledgement.
 func (p *pump) push(ctx context.Context, sub *pb.Subscription, l lease, attempt int) error {
-	published := l.msg.PublishTime.AsTime().UTC().Format("2006-01-02T15:04:05.000Z")
-	body := pushBody{
-		Message: pushMessage{
-			Attributes: l.msg.Attributes, Data: l.msg.Data, OrderingKey: l.msg.OrderingKey,
-			MessageID: l.id, SameID: l.id, PublishTime: published, SameTime: published,
-		},
-		Subscription: sub.Name,
-	}
+	d := message.Delivery{ID: l.id, Subscription: sub.Name, PublishTime: l.msg.PublishTime.AsTime(),
+		OrderingKey: l.msg.OrderingKey, Attributes: l.msg.Attributes, Data: l.msg.Data}
 	if sub.DeadLetterPolicy != nil {
-		body.DeliveryAttempt = attempt
-	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
+		d.Attempt = attempt
 	}
 	deadline := cmp.Or(time.Duration(sub.AckDeadlineSeconds)*time.Second, defaultAckDeadline)
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("no answer within the ack deadline of %v", deadline))
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, sub.PushConfig.PushEndpoint, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, sub.PushConfig.PushEndpoint, bytes.NewReader(d.Push()))
 	if err != nil {
 		return err
 	}

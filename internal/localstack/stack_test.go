@@ -17,6 +17,7 @@ import (
 
 	"example.com/berth/internal/localstack/emulator"
 	"example.com/berth/internal/localstack/emulatortest"
+	"example.com/berth/internal/message"
 )
 
 func TestMain(m *testing.M) {
@@ -168,14 +169,14 @@ func TestStoryUnderKills(t *testing.T) {
 // to the door.
 func TestFiftyAtOnce(t *testing.T) {
 	s := start(t, false)
-	body := `{"subscription":"projects/p/subscriptions/berth-admit","message":{"messageId":"77001","publishTime":"` +
-		time.Now().UTC().Format(time.RFC3339Nano) + `","attributes":{"berth-request-id":"fifty"},"data":"` +
-		`W3sibWFjaGluZV9zcGVjIjp7Im1hY2hpbmVfdHlwZSI6Im4xLXN0YW5kYXJkLTQifSwicmVwbGljYV9jb3VudCI6MSwiY29udGFpbmVyX3NwZWMiOnsiaW1hZ2VfdXJpIjoieCJ9fV0="}}`
+	body := message.Delivery{ID: "77001", Subscription: "projects/p/subscriptions/berth-admit", PublishTime: time.Now(),
+		Attributes: map[string]string{"berth-request-id": "fifty"},
+		Data:       []byte(`[{"machine_spec":{"machine_type":"n1-standard-4"},"replica_count":1,"container_spec":{"image_uri":"x"}}]`)}.Push()
 	var wg sync.WaitGroup
 	codes := make(chan int, 50)
 	for range 50 {
 		wg.Go(func() {
-			resp, err := http.Post(s.Function.URL("Admit"), "application/json", strings.NewReader(body))
+			resp, err := http.Post(s.Function.URL("Admit"), "application/json", bytes.NewReader(body))
 			if err != nil {
 				t.Error(err)
 				return
