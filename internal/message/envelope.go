@@ -46,6 +46,8 @@ func mendOption(n, m *node) string {
 	near, sure := spelling.Nearest(m.key, names, optionWords)
 	switch {
 	case sure:
+	case spelling.Squeeze(m.key) == "persistentresourceid":
+		return "Write persistentResource."
 	case len(homesOf(m.key)) > 0:
 		homes := n.writtenAll(homesOf(m.key))
 		if len(homes) == 1 && homes[0] == "job" {

@@ -214,6 +214,11 @@ func (n *node) written(path string) string {
 		_, index, _ := strings.Cut(names[1], "[")
 		at, cur = job.entry(at, strings.TrimSuffix(index, "]"), n)
 		names = names[2:]
+	case job.kind == list && path != "jobSpec": // it has no place for the field
+		if job.snakes() {
+			path = snake(path)
+		}
+		return strings.ReplaceAll(path, "[]", "[0]") + " of a CustomJob"
 	case names[0] == "jobSpec" && (job.kind == list || job.kind == object && hasPools(job)):
 		names = names[1:]
 	}

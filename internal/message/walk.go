@@ -311,7 +311,18 @@ func (w walker) enum(n *node, ed protoreflect.EnumDescriptor) {
 		names = append(names, string(ed.Values().Get(i).Name()))
 	}
 	near, sure := spelling.Nearest(n.text, names[1:], enumWords)
-	w.r.at(n, InvalidValue, fmt.Sprintf("No %s has the name \"%s\".", ed.Name(), excerpt(n.text)), mendName(near, sure, names[1:]))
+	w.r.at(n, InvalidValue, fmt.Sprintf("No %s has the name \"%s\".", ed.Name(), excerpt(n.text)), mendEnum(n, ed, mendName(near, sure, names[1:])))
+}
+
+// mendEnum says how to write that there is no accelerator, where that is meant.
+func mendEnum(n *node, ed protoreflect.EnumDescriptor, mend string) string {
+	switch strings.ToLower(n.text) {
+	case "none", "null", "no", "cpu":
+		if ed.Name() == "AcceleratorType" {
+			return "Leave it out, and its count, for a machine without accelerators."
+		}
+	}
+	return mend
 }
 
 // enumText is the name of an enum's value; "" of the one that says nothing.
