@@ -81,7 +81,8 @@ type Mem struct {
 	between atomic.Bool
 
 	mu    sync.Mutex
-	slots map[string]slot // by path
+	slots map[string]slot // by path; none is ever taken out
+	paths []string        // of slots, as sorted and as many as when they were last asked for
 	count int64           // commits so far
 	stats Stats
 }
@@ -333,7 +334,7 @@ func (m *Mem) Resources(ctx context.Context, after string, limit int) ([]*Resour
 	defer m.mu.Unlock()
 	var all []*Resource
 	var skipped []*UnreadableError
-	for _, path := range slices.Sorted(maps.Keys(m.slots)) {
+	for _, path := range m.sorted() {
 		s := m.slots[path]
 		r, ok := s.doc.(*Resource)
 		switch {
@@ -434,7 +435,7 @@ func (m *Mem) Dump() Dump {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var d Dump
-	for _, path := range slices.Sorted(maps.Keys(m.slots)) {
+	for _, path := range m.sorted() {
 		switch doc := m.slots[path].doc.(type) {
 		case *Resource:
 			d.Resources = append(d.Resources, doc.Clone())
@@ -455,9 +456,18 @@ func (m *Mem) Dump() Dump {
 func (m *Mem) Each(show func(path string, doc any, writes int)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, path := range slices.Sorted(maps.Keys(m.slots)) {
+	for _, path := range m.sorted() {
 		show(path, m.slots[path].doc, m.slots[path].writes)
 	}
+}
+
+// sorted returns the paths of all slots in order. A simulated day asks for them
+// thousands of times between two new documents. m.mu must be held.
+func (m *Mem) sorted() []string {
+	if len(m.paths) != len(m.slots) {
+		m.paths = slices.Sorted(maps.Keys(m.slots))
+	}
+	return m.paths
 }
 
 // Records returns copies of all records, in order of their keys.

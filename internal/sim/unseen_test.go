@@ -24,7 +24,7 @@ func TestMadeUpNamesStayWithinTheirShare(t *testing.T) {
 	for _, same := range []bool{false, true} {
 		w := New(silent{t})
 		w.Ask(Job{ID: "known", CPU: 1})
-		const n = 300
+		const n = 150
 		bodies := map[string][]byte{}
 		for i := range n {
 			name := "made-up"
