@@ -346,6 +346,13 @@ func isNumber(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
+func requests(n int) string {
+	if n == 1 {
+		return "1 waiting request for the same machines comes"
+	}
+	return fmt.Sprintf("%d waiting requests for the same machines come", n)
+}
+
 // obstacle says why the request cannot start now, the most lasting reason
 // first.
 func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *message.Problem {
@@ -363,7 +370,7 @@ func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *mes
 		return wait(message.ViewTooOld, "Vertex AI was last asked about the persistent resource %s ago; the limit is %s.",
 			s.Now.Sub(s.SeenAt).Round(time.Second), p.MaxAge)
 	case s.Ahead > 0:
-		return wait(message.Behind, "%d waiting requests for the same machines come first.", s.Ahead)
+		return wait(message.Behind, "%s first.", requests(s.Ahead))
 	case s.Now.Before(s.NotBefore):
 		return wait(message.BackingOff, "Vertex AI declined a job here; nothing is submitted before %s.", s.NotBefore.UTC().Format(time.RFC3339))
 	case s.Holds >= p.MaxHolds || s.NoRoom:

@@ -254,3 +254,14 @@ func TestUnsetDiskIsToldWhereItMatters(t *testing.T) {
 		}
 	}
 }
+
+// TestBehindIsToldInWords: one request that comes first is one.
+func TestBehindIsToldInWords(t *testing.T) {
+	for ahead, want := range map[int]string{1: "1 waiting request for the same machines comes first.", 2: "2 waiting requests for the same machines come first."} {
+		shape := capacity.Shape{MachineType: "n1-standard-4"}
+		s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, Use: capacity.Use{}, Ahead: ahead, Pools: []capacity.Pool{{ID: "p", Shape: shape, Count: 1}}}
+		if d := Decide(s, Ask{OnFull: message.Queue, Needs: capacity.Ask{{Shape: shape.Normal(), Replicas: 1}}}, policy); d.Verdict != Wait || d.Reason.Detail != want {
+			t.Errorf("%d ahead: %s because of %v, want %q", ahead, d.Verdict, d.Reason, want)
+		}
+	}
+}
