@@ -54,8 +54,8 @@ func (k Kit) adopt(tx ledger.Tx, rec *ledger.Record, job vertex.Job) Change {
 		c.Left = fmt.Sprintf("the job is of run %s, which is over; the present one is %q. Reconcile cancels it", job.Run, rec.Run)
 	case job.Run != rec.Run || rec.Run == "":
 		c.Left = fmt.Sprintf("the job's label %s is %q; the run of the request is %q", vertex.LabelRun, job.Run, rec.Run)
-	case job.PersistentResource != idOf(rec.Resource):
-		c.Left = fmt.Sprintf("the job is on persistent resource %q, the request on %q", job.PersistentResource, idOf(rec.Resource))
+	case elsewhere(rec, job):
+		c.Left = fmt.Sprintf("the job is on persistent resource %q in %s, the request on %q in %s", job.PersistentResource, locationOf(job.Name), idOf(rec.Resource), locationOf(rec.Resource))
 	case !slices.Equal(job.Ask, rec.Ask):
 		c.Left = fmt.Sprintf("the job uses %s, the request asks for %s", asked(job.Ask), asked(rec.Ask))
 	}

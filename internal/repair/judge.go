@@ -128,6 +128,9 @@ func (j *judge) jobs() {
 		if r == nil || r.Reservation.Job == job.Name || job.Run != r.Run && !slices.Contains(r.PastRuns, job.Run) {
 			continue // named, or not ours: a label proves nothing
 		}
+		if elsewhere(r, job) {
+			continue
+		}
 		old := j.Now.Sub(job.CreateTime)
 		if old < j.late() {
 			continue // reconcile's, at its next pass

@@ -32,6 +32,7 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
 )
 
 // A Ledger is a ledger that can be read whole.
@@ -138,6 +139,21 @@ func age(d time.Duration) string { return d.Round(time.Second).String() }
 func parentOf(name string) string {
 	part := strings.SplitN(name, "/", 5)
 	return strings.Join(part[:min(4, len(part))], "/")
+}
+
+// locationOf returns the region in a full name, "" if it names none.
+func locationOf(name string) string {
+	if part := strings.SplitN(name, "/", 5); len(part) > 3 {
+		return part[3]
+	}
+	return ""
+}
+
+// elsewhere reports whether a job is not where the jobs of a record are created, so
+// that its labels were copied. Projects are not compared: Vertex AI writes their number
+// where Berth writes their id.
+func elsewhere(rec *ledger.Record, job vertex.Job) bool {
+	return job.PersistentResource != idOf(rec.Resource) || locationOf(job.Name) != locationOf(rec.Resource)
 }
 
 // idOf returns the last segment of a full name.

@@ -10,7 +10,9 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
 	"example.com/berth/internal/repair"
+	"example.com/berth/internal/vertex"
 )
 
 // A mend is called with the kit of a dry run, then with one that does it.
@@ -199,6 +201,37 @@ func unnamed(t *testing.T) (w *world, job string) {
 	return w, job
 }
 
+// copied creates a job like that of a request, under its labels, somewhere else.
+func (w *world) copied(id, parent, resource string) string {
+	w.t.Helper()
+	rec := w.read(w.key(id))
+	job, err := message.ParseJob([]byte(rec.Spec))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	job.JobSpec.PersistentResourceId = resource
+	job.Labels = map[string]string{vertex.LabelRun: rec.Run, vertex.LabelRequest: string(rec.Key)}
+	created, err := w.vertex.Create(w.t.Context(), parent, job)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return created.Name
+}
+
+// A job with copied labels on another persistent resource is nobody's second job, so
+// nothing is said of it and no operator is told to end it.
+func TestCopiedJobElsewhereIsNotFound(t *testing.T) {
+	for resource, found := range map[string]bool{"pool": true, "other": false, "": false} {
+		w := newWorld(t, false)
+		job := w.copied("runs", parent, resource)
+		w.now = w.now.Add(time.Hour)
+		told := slices.ContainsFunc(w.doctor(), func(f repair.Finding) bool { return f.Check == repair.CheckJobs && f.Job == job })
+		if told != found {
+			t.Errorf("on %q: the doctor tells of it %v, want %v", resource, told, found)
+		}
+	}
+}
+
 func TestAdopt(t *testing.T) {
 	w, job := unnamed(t)
 	i := slices.IndexFunc(w.doctor(), func(f repair.Finding) bool { return f.Check == repair.CheckJobs })
@@ -255,6 +288,10 @@ func TestAdoptRefuses(t *testing.T) {
 			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.Job = parent + "/customJobs/9" })
 			return job
 		}, "names another job"},
+		{"a copy in another region", func(w *world, _ string) string {
+			return w.copied("runs", strings.Replace(parent, "us-central1", "europe-west4", 1), "pool")
+		}, `is on persistent resource "pool" in europe-west4`},
+		{"a copy on another resource", func(w *world, _ string) string { return w.copied("runs", parent, "other") }, `is on persistent resource "other" in`},
 		{"it has ended", func(w *world, job string) string {
 			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.State = lifecycle.Failed })
 			return job
