@@ -268,8 +268,16 @@ func told(status int, events []message.Outcome) string {
 	return b.String()
 }
 
-// largeData is a size of data from which a message is sent in one form only.
+// largeData is a size from which a message is sent in one form only.
 const largeData = 100 << 10
+
+func (h hostile) isLarge() bool {
+	size := len(h.message.Data)
+	for key, value := range h.message.Attributes {
+		size += len(key) + len(value)
+	}
+	return size > largeData
+}
 
 // TestHostile sends every message of the corpus, twice and in every form, while
 // a request of the id that they claim runs.
@@ -331,7 +339,7 @@ func (h hostile) run(t *testing.T) (got string) {
 	ways := forms
 	if h.body != nil {
 		ways = []form{{name: "body", header: h.header}}
-	} else if len(h.message.Data) > largeData {
+	} else if h.isLarge() {
 		ways = forms[:1]
 	}
 	owned := false // the message makes a request of its own

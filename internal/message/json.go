@@ -38,9 +38,9 @@ func readJSON(data []byte, r *report, otherwise func(why string) *node) *node {
 		r.add(place{}, TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), mendDeep)
 		return nil
 	}
-	var raw json.RawMessage
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return otherwise(syntax(data, err))
+	if !json.Valid(data) { // which reads it once, and does not say why
+		var raw json.RawMessage
+		return otherwise(syntax(data, json.Unmarshal(data, &raw)))
 	}
 	if at := loneSurrogate(data); at >= 0 {
 		r.add(place{}, Malformed, "A \\u escape is half of a surrogate pair, at "+position(data, at)+".", "Send JSON as UTF-8.")
@@ -176,10 +176,11 @@ func loneSurrogate(data []byte) int {
 	high := -2 // where a high surrogate ended
 	start := 0
 	for i := 0; i+1 < len(data); i++ {
-		if data[i] != '\\' {
-			continue
+		next := bytes.IndexByte(data[i:], '\\')
+		if next < 0 {
+			break
 		}
-		if data[i+1] != 'u' {
+		if i += next; data[i+1] != 'u' {
 			i++
 			continue
 		}
