@@ -24,8 +24,10 @@
 //
 // The output of "describe" is accepted too: fields that only the server sets are
 // dropped. So is what gcloud --config takes: one value in place of a list, whatever
-// the repeated field, and YAML aliases and merge keys. What says nothing is not set:
-// null, "", [], {}, 0 and false, for a field, an option and an attribute. Any of these may stand in an envelope with options around it,
+// the repeated field, and YAML in the flow style, with aliases, merge keys and tags
+// of the core schema. What says nothing is not set: null, "", [], {}, 0 and false,
+// for a field, an option and an attribute. Any of these may stand in an envelope
+// with options around it,
 //
 //	{"requestId": "train-7", "persistentResource": "gpu-pool", "priority": 10, "job": ...}
 //
@@ -52,7 +54,8 @@
 // the wrong machines. Unknown and repeated fields, two spellings of one field,
 // unknown names of enums, nulls in lists, numbers where text is wanted, and two
 // places that contradict each other are refused. So is everything in YAML that
-// depends on its version: directives, tags, yes and no, 0777, 1_000.
+// depends on its version: directives, yes and no, 0777, 1_000. So is every tag
+// that is not of the core schema.
 //
 // What Vertex AI refuses of any job is refused here, before it is held: required
 // fields that are empty, names that are not of the documented form, labels.

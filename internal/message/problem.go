@@ -59,7 +59,7 @@ type Problem struct {
 	Code   Code   `json:"code"`
 	Path   string `json:"path,omitempty"` // JSON path in the message as it was sent, for example "jobSpec.workerPoolSpecs[0].replicaCount", or "attributes.berth-priority"
 	Detail string `json:"detail"`         // what is wrong, one sentence
-	Mend   string `json:"mend,omitempty"` // what to do about it, one sentence
+	Mend   string `json:"mend,omitempty"` // what to do about it, one sentence; never empty in a refusal of a message
 }
 
 func (p Problem) String() string {

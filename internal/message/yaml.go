@@ -15,7 +15,8 @@ import (
 
 const byteOrderMark = "\ufeff"
 
-// parse reads the data of a message: JSON when it begins like JSON, else YAML.
+// parse reads the data of a message: JSON when it begins like JSON, and YAML when it
+// does not or is not JSON.
 // It returns nil, and has reported why, when it cannot be read.
 func parse(data []byte, r *report) *node {
 	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
