@@ -114,7 +114,7 @@ while (($#)); do
   esac
   case $flag in
     --project)
-      want project "$value" '^[a-z][a-z0-9-]{4,28}[a-z0-9]$' 'a project id (its number does not do)'
+      want project "$value" '^[a-z][a-z0-9-]{4,28}[a-z0-9]$' 'a project id (a project number is not taken)'
       project=$value
       ;;
     --region)

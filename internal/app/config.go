@@ -160,7 +160,7 @@ func (c Config) Validate() error {
 	between := func(name string, d, least, most time.Duration) {
 		bad(d >= least && d <= most, "%s is %s; want %s to %s", name, d, least, most)
 	}
-	bad(projectID.MatchString(c.Project), "BERTH_PROJECT %q is not a project id (its number does not do)", c.Project)
+	bad(projectID.MatchString(c.Project), "BERTH_PROJECT %q is not a project id (a project number is not taken)", c.Project)
 	bad(len(c.Regions) > 0, "BERTH_REGIONS is empty")
 	for _, r := range c.Regions {
 		bad(regionID.MatchString(r), "BERTH_REGIONS: %q is not a region", r)
