@@ -40,6 +40,8 @@ func (c *Controller) learn(ctx context.Context, s sighting, r *Report) error {
 			news = append(news, key)
 		}
 	}
+	first := c.firstOf(len(missing), s.res.SeenAt)
+	missing = slices.Concat(missing[first:], missing[:first])
 	// Strays come last: by then the job that is to be recorded is, so that what is
 	// cancelled can never be named any more.
 	return errors.Join(c.note(ctx, s, news, s.ours, r), c.lookUp(ctx, s, missing, r), c.cancelStrays(ctx, s.strays, r))

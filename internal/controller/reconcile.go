@@ -206,7 +206,7 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 	lists := map[string]listing{} // one list of live jobs serves all
 	l, err := c.list(ctx, parent, clock, lists, r)
 	n := len(resources)
-	first := int(clock().Unix()/int64(max(time.Second, c.cfg.Tick)/time.Second)) % 4 * ((n + 3) / 4)
+	first := c.firstOf(n, clock())
 	for i := range n {
 		res := resources[(first+i)%n]
 		if res.Pending() > 0 {
@@ -223,6 +223,15 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 		}
 	}
 	return errors.Join(err, c.findLost(ctx, parent, l, known), c.dispatch(ctx, r))
+}
+
+// firstOf is where a pass begins with n things: at another quarter of them each tick,
+// so that those that fail or hang keep no others from their turn for long.
+func (c *Controller) firstOf(n int, now time.Time) int {
+	if n == 0 {
+		return 0
+	}
+	return int(now.Unix()/int64(max(time.Second, c.cfg.Tick)/time.Second)) % 4 * ((n + 3) / 4) % n
 }
 
 // unwatched says that passes leave a resource alone: it was deleted, and nobody

@@ -229,3 +229,43 @@ func TestManyCancels(t *testing.T) {
 	}
 	f.sound()
 }
+
+// Jobs that Vertex AI does not tell of, more than a pass asks about, keep nobody from
+// learning how others ended.
+func TestFailingGetsKeepNobodyBack(t *testing.T) {
+	const n, silent = 250, 120
+	w := New(t)
+	w.SetPools(vertex.Running, cpus(n))
+	w.Config.Submissions = 10_000
+	w.Controller = w.Instance(w.Config)
+	for i := range n {
+		w.Ask(Job{ID: fmt.Sprintf("a%03d", i), CPU: 1})
+	}
+	w.After(time.Minute)
+	fails := map[string]bool{}
+	for i, r := range w.Ledger.Records() { // in the order in which a pass asks
+		fails[r.Reservation.Job] = i < silent
+		w.Vertex.SetJob(r.Reservation.Job, vertex.JobSucceeded)
+	}
+	w.Vertex.Fault = func(op, name string) vertex.Fault {
+		if op == "get" && fails[name] {
+			return vertex.FailBefore
+		}
+		return vertex.NoFault
+	}
+	told := 0
+	for range 8 {
+		w.Now = w.Now.Add(time.Minute)
+		if err := w.Tick(); err != nil {
+			told++
+		}
+	}
+	if told < 4 {
+		t.Errorf("%d of 8 reconciles said that jobs cannot be looked at", told)
+	}
+	for _, r := range w.Ledger.Records() {
+		if ended := r.State == lifecycle.Succeeded; ended == fails[r.Reservation.Job] {
+			t.Errorf("%s is %s", r.ID, r.State)
+		}
+	}
+}
