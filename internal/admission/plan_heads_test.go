@@ -24,7 +24,8 @@ func fewHeads(s PlanSnapshot, known map[ClassID]int) PlanSnapshot {
 
 // TestPlanByFewHeads plans by a few heads of each class, and by one more of each class
 // that the plan wants until it wants none. In the end the plan is that by all heads,
-// and until then it starts nothing that the plan by all heads does not start.
+// and promises no earlier moments; until then it starts nothing that the plan by all
+// heads does not start.
 func TestPlanByFewHeads(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
@@ -64,6 +65,14 @@ func TestPlanByFewHeads(t *testing.T) {
 					}
 				}
 				few = MakePlan(fewHeads(w.s, known), w.p)
+			}
+			for i := range min(len(whole.Reserved), len(few.Reserved)) {
+				if o, r := whole.Reserved[i], &few.Reserved[i]; o.ID == r.ID {
+					if r.At.Before(o.At) {
+						t.Fatalf("%s is promised %s by the heads %v, and %s by all", r.ID, r.At, known, o.At)
+					}
+					r.At = o.At
+				}
 			}
 			same := cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(func(a, b capacity.Shape) bool { return a == b })}
 			if diff := cmp.Diff(whole, few, same); diff != "" {
@@ -117,4 +126,41 @@ func TestBackfillWantsHeadsBehindAReservation(t *testing.T) {
 	if plan := MakePlan(fewHeads(w.s, one), w.p); len(plan.Starts) != 1 || plan.Starts[0].ID != "d" || len(plan.Want) != 0 {
 		t.Errorf("starts %v and wants %v, want d and nothing", plan.Starts, plan.Want)
 	}
+}
+
+// A request over two shapes has to wait until the next request of one of them is known.
+// What comes after it in order does not get its other shape meanwhile.
+func TestUnknownHeadStopsAllShapesOfThoseBehindIt(t *testing.T) {
+	w := story(t, PlanPolicy{Patience: 24 * time.Hour}, 1, 1, 1)
+	w.waiting = []Head{ask("a", 60, 0, 1), ask("b", 60, 0, 1), ask("c", 300, 1, 1), ask("d", 60, 1), ask("e", 60, 0, 0, 1)}
+	w.queue()
+	few := map[ClassID]int{}
+	for id := range w.s.Queue {
+		few[id] = 1
+	}
+	w.apply(MakePlan(fewHeads(w.s, few), w.p))
+	w.want("a-60 e-60", "")
+	w.apply(MakePlan(w.s, w.p))
+	w.want("a-60 d-60 e-60", "b m1 by 60, c m0 by 120")
+}
+
+// The only known head of a class starts. The next may be of its priority, so its shape
+// goes to no reservation of a lower one before the next is known.
+func TestUnknownHeadMayHaveTheHigherPriority(t *testing.T) {
+	w := story(t, PlanPolicy{NoBackfill: true}, 1, 2)
+	w.arrive(ask("a", 60, 0, 2), ask("B", 500, 0, 1), ask("C", 500, 0, 1), ask("p", 60, 1, 1), ask("x", 60, 0, 1))
+	w.want("a-60", "B m1 by 60, p m0 by 60")
+	few := map[ClassID]int{}
+	for id := range w.s.Queue {
+		few[id] = 1
+	}
+	w.end(0)
+	plan := MakePlan(fewHeads(w.s, few), w.p)
+	if class := ClassOf("t", w.s.Reserved[0].Demand, w.s.Reserved[0].Limit); !slices.Equal(plan.Want, []ClassID{class}) {
+		t.Errorf("wants %v, want %s", plan.Want, class)
+	}
+	w.apply(plan)
+	w.want("B-500", "p m0 by 60")
+	w.plan()
+	w.want("B-500 C-500", "p m0 m1 by 60")
 }

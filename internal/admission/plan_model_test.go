@@ -152,7 +152,8 @@ func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reserva
 		i = 0
 	}
 	for i := range reserved {
-		if at := latest(i); !at.IsZero() && (reserved[i].At.IsZero() || at.Before(reserved[i].At)) {
+		r := reserved[i]
+		if at := latest(i); !at.IsZero() && (r.At.IsZero() || at.Before(r.At) && !higher(r.Head, r.Demand.Shapes())) {
 			reserved[i].At = at
 		}
 	}

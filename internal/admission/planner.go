@@ -68,6 +68,15 @@ func (c *planClass) head() *Head {
 	return &c.heads[c.next]
 }
 
+// before returns the next request of a class, or the last known one if others come
+// after it: the next may have its priority.
+func (c *planClass) before() *Head {
+	if h := c.head(); h != nil || !c.more {
+		return h
+	}
+	return &c.heads[len(c.heads)-1]
+}
+
 func (c *planClass) set(k int, gone bool) {
 	c.gone[k] = gone
 	for c.next = 0; c.next < len(c.heads) && c.gone[c.next]; c.next++ {
@@ -114,13 +123,13 @@ func (pl *planner) unreserved(order string, shapes []capacity.Shape) []capacity.
 // them can then never wait for each other.
 func (pl *planner) keepReservations() {
 	for _, r := range pl.s.Reserved {
-		if pl.outranked(r.Order, r.Shapes) {
+		if pl.outranked(r.Order, r.Shapes, (*planClass).head) {
 			continue // It is a waiting request like any other again.
 		}
 		pl.set(r.ID, true)
 		had := r.Shapes
 		r.Shapes = slices.DeleteFunc(slices.Clone(pl.unreserved(r.Order, shapesOf(r.Demand))), func(s capacity.Shape) bool {
-			return !slices.Contains(had, s) && pl.outranked(r.Order, []capacity.Shape{s})
+			return !slices.Contains(had, s) && pl.outranked(r.Order, []capacity.Shape{s}, (*planClass).before)
 		})
 		if r.complete() && pl.room.Fits(r.Demand) {
 			pl.start(r.Head, time.Time{})
@@ -132,13 +141,16 @@ func (pl *planner) keepReservations() {
 }
 
 // outranked reports whether a request of higher priority than an order key waits
-// for one of the shapes.
-func (pl *planner) outranked(order string, shapes []capacity.Shape) bool {
+// for one of the shapes, by a head of each class.
+func (pl *planner) outranked(order string, shapes []capacity.Shape, of func(*planClass) *Head) bool {
 	own := priorityOf(order)
-	return slices.ContainsFunc(pl.classes, func(c planClass) bool {
-		h := c.head()
-		return h != nil && priorityOf(h.Order) < own && share(shapes, c.shapes)
-	})
+	for i := range pl.classes {
+		c := &pl.classes[i]
+		if h := of(c); h != nil && priorityOf(h.Order) < own && share(shapes, c.shapes) {
+			return true
+		}
+	}
+	return false
 }
 
 // foresee says of each reservation from one on when it starts at the latest. One
@@ -151,11 +163,13 @@ func (pl *planner) foresee(from int) {
 }
 
 // promise makes the moments of reservations earlier where they are. It needs all
-// reservations of the plan: a moment that did not count on one of them would be
-// promised too early, and never be made later again.
+// reservations of the plan, and leaves a moment as it is while a request of higher
+// priority waits: a moment that did not count on one of them would be promised too
+// early, and never be made later again.
 func (pl *planner) promise() {
 	for i, at := range pl.latest {
-		if r := &pl.plan.Reserved[i]; !at.IsZero() && (r.At.IsZero() || at.Before(r.At)) {
+		r := &pl.plan.Reserved[i]
+		if !at.IsZero() && (r.At.IsZero() || at.Before(r.At) && !pl.outranked(r.Order, shapesOf(r.Demand), (*planClass).before)) {
 			r.At = at
 		}
 	}
@@ -239,12 +253,17 @@ func (pl *planner) serveHeads() {
 		for i := range pl.classes {
 			o := &pl.classes[i]
 			if o.head() != nil && (c == nil || o.head().Order < c.head().Order) &&
-				!share(o.shapes, pl.stopped) && len(pl.unreserved(o.head().Order, o.shapes)) > 0 {
+				!pl.allStopped(o.shapes) && len(pl.unreserved(o.head().Order, o.shapes)) > 0 {
 				c = o
 			}
 		}
 		if c == nil {
 			return
+		}
+		if share(c.shapes, pl.stopped) {
+			// Those that come later in order must not have its other shapes before it.
+			pl.stopped = append(pl.stopped, c.shapes...)
+			continue
 		}
 		h := *c.head()
 		c.set(c.next, true)
@@ -264,10 +283,13 @@ func (pl *planner) serveHeads() {
 // is unreserved: the request that comes next there may come before all others of its
 // shapes.
 func (pl *planner) stopBehind(c *planClass) {
-	if c.head() != nil || !c.more || len(pl.unreserved(c.heads[len(c.heads)-1].Order, c.shapes)) == 0 {
-		return
+	if c.head() == nil && c.more && len(pl.unreserved(c.before().Order, c.shapes)) > 0 {
+		pl.want(c)
 	}
-	pl.want(c)
+}
+
+func (pl *planner) allStopped(shapes []capacity.Shape) bool {
+	return !slices.ContainsFunc(shapes, func(s capacity.Shape) bool { return !slices.Contains(pl.stopped, s) })
 }
 
 // want asks for more heads of a class, and stops at its shapes until they are known.
