@@ -100,7 +100,7 @@ var rooms = []room{
 	{"deploy", nil, nil,
 		"tests only: they hold the script together with the code"},
 	{"cmd/sim", list("internal/gcp", "internal/sim"), list("google.golang.org/grpc/..."),
-		"a main around the library; it plays outages with the rules by which the deployed client reads errors"},
+		"a main around the library, which it hands the rules by which the deployed client reads errors"},
 	{"cmd/bench", list("internal/bench"), nil,
 		"a main around the library"},
 	{"cmd/chaos", list("internal/chaos"), nil,

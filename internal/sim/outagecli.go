@@ -1,4 +1,4 @@
-package main
+package sim
 
 import (
 	"context"
@@ -13,18 +13,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
-	"example.com/berth/internal/gcp"
-	"example.com/berth/internal/sim"
 )
 
-// outages plays the outage matrix and prints it as a table. It does not return
+// outagesMain plays the outage matrix and prints it as a table. It does not return
 // when it has played: virtual time comes from testing/synctest, which has to be
 // called by a test, so the matrix is played by one and ends the process.
-func outages(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) (bool, error) {
+func outagesMain(ctx context.Context, flags *flag.FlagSet, args []string, out, errs io.Writer, rules Rules) (bool, error) {
 	only := flags.String("only", "", `only outages that begin so, for example "create, hang" (call, way, length)`)
 	thin := flags.Bool("thin", false, "only those that stand for the others, as the tests play them")
 	asJSON := flags.Bool("json", false, "print the verdicts as JSON, one a line")
@@ -34,8 +28,8 @@ func outages(ctx context.Context, flags *flag.FlagSet, args []string, out io.Wri
 	if flags.NArg() > 0 {
 		return false, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	var cells []sim.Outage
-	for _, o := range sim.Matrix(*thin) {
+	var cells []Outage
+	for _, o := range Matrix(*thin) {
 		if strings.HasPrefix(o.String(), *only) {
 			cells = append(cells, o)
 		}
@@ -44,7 +38,7 @@ func outages(ctx context.Context, flags *flag.FlagSet, args []string, out io.Wri
 		return false, fmt.Errorf("no outage begins with %q", *only)
 	}
 	play := func(t *testing.T) {
-		broken := playAll(ctx, t, cells, newTeller(out, os.Stderr, *asJSON, len(cells)))
+		broken := playAll(ctx, t, cells, rules, newTeller(out, errs, *asJSON, len(cells)))
 		switch {
 		case ctx.Err() != nil:
 			os.Exit(130)
@@ -58,15 +52,15 @@ func outages(ctx context.Context, flags *flag.FlagSet, args []string, out io.Wri
 }
 
 // playAll plays outages on every core, and reports whether one has a problem.
-func playAll(ctx context.Context, t *testing.T, cells []sim.Outage, tell *teller) bool {
-	work := make(chan sim.Outage)
+func playAll(ctx context.Context, t *testing.T, cells []Outage, rules Rules, tell *teller) bool {
+	work := make(chan Outage)
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for o := range work {
-				var v sim.Verdict
+				var v Verdict
 				t.Run(o.String(), func(t *testing.T) {
-					synctest.Test(t, func(*testing.T) { v = o.Play(deployed) })
+					synctest.Test(t, func(*testing.T) { v = o.Play(rules) })
 				})
 				tell.verdict(v)
 			}
@@ -81,11 +75,6 @@ func playAll(ctx context.Context, t *testing.T, cells []sim.Outage, tell *teller
 	close(work)
 	wg.Wait()
 	return tell.end()
-}
-
-// deployed are the rules of the deployed client of Vertex AI.
-func deployed(op, name, account string, code int, text string) error {
-	return gcp.VertexError(op, name, account, status.Error(codes.Code(code), text)) // #nosec G115 -- one of sixteen
 }
 
 // A teller prints verdicts as they come.
@@ -106,7 +95,7 @@ func newTeller(out, progress io.Writer, asJSON bool, all int) *teller {
 	return &teller{out: out, progress: progress, asJSON: asJSON, all: all, told: time.Now()}
 }
 
-func (t *teller) verdict(v sim.Verdict) {
+func (t *teller) verdict(v Verdict) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.played++
