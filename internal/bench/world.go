@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -227,8 +228,8 @@ func (w *world) resourceName(i int) string {
 func (w *world) stop() error {
 	w.http.CloseIdleConnections()
 	var errs []error
-	for i := len(w.stops) - 1; i >= 0; i-- {
-		errs = append(errs, w.stops[i]())
+	for _, stop := range slices.Backward(w.stops) {
+		errs = append(errs, stop())
 	}
 	w.stops = nil
 	return errors.Join(errs...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -230,9 +231,5 @@ func (m *monkey) tally() (k Kills, outages int, late map[string]int) {
 	for i, n := range m.functions {
 		k.Functions[i] = n
 	}
-	late = map[string]int{}
-	for key, n := range m.late {
-		late[key] = n
-	}
-	return k, m.outages, late
+	return k, m.outages, maps.Clone(m.late)
 }

@@ -10,6 +10,7 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -247,8 +248,8 @@ func (w *world) environment() []string {
 // stop ends everything, last started first. It may be called again.
 func (w *world) stop() error {
 	var errs []error
-	for i := len(w.stops) - 1; i >= 0; i-- {
-		errs = append(errs, w.stops[i]())
+	for _, stop := range slices.Backward(w.stops) {
+		errs = append(errs, stop())
 	}
 	w.stops = nil
 	return errors.Join(errs...)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -327,8 +328,8 @@ func (s *Stack) startTicks(ctx context.Context, period time.Duration) error {
 // Stop ends everything that Start started, last first. It may be called again.
 func (s *Stack) Stop() error {
 	var errs []error
-	for i := len(s.stops) - 1; i >= 0; i-- {
-		errs = append(errs, s.stops[i]())
+	for _, stop := range slices.Backward(s.stops) {
+		errs = append(errs, stop())
 	}
 	s.stops = nil
 	return errors.Join(errs...)

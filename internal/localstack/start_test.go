@@ -95,7 +95,7 @@ func TestFailedStartStopsWhatRuns(t *testing.T) {
 
 // A port that another process has is not taken for ours, whatever answers there.
 func TestFunctionPortOfAnother(t *testing.T) {
-	first := startFunction(t, 0)
+	first := startFunction(t)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
 	defer other.Close()
 	silent, err := emulator.Listen(0)
@@ -127,8 +127,8 @@ func TestPubSubOfAnotherStack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = b.Stop() }()
-	first := &Stack{Project: "berth-local", PubSub: b.Host(), Function: startFunction(t, 0)}
-	second := &Stack{Project: "berth-local", PubSub: b.Host(), Function: startFunction(t, 0)}
+	first := &Stack{Project: "berth-local", PubSub: b.Host(), Function: startFunction(t)}
+	second := &Stack{Project: "berth-local", PubSub: b.Host(), Function: startFunction(t)}
 	for range 2 { // a stack is not in its own way
 		if err := unshared(t.Context(), b.Host(), first.topology()); err != nil {
 			t.Fatal(err)
@@ -155,7 +155,7 @@ func TestPubSubOfAnotherStack(t *testing.T) {
 
 // A restart is told with both process ids, and the printed one is the present one.
 func TestRestartIsTold(t *testing.T) {
-	f := startFunction(t, 0)
+	f := startFunction(t)
 	told := make(chan child.Restart, 1)
 	f.OnRestart(func(r child.Restart) { told <- r })
 	old := f.PID()
@@ -181,9 +181,9 @@ var memoryOnly = []string{
 	"BERTH_VERTEX_ENDPOINT=127.0.0.1:1", "PUBSUB_EMULATOR_HOST=127.0.0.1:1", "FIRESTORE_EMULATOR_HOST=", "FUNCTION_TARGET=",
 }
 
-func startFunction(t *testing.T, port int) *Function {
+func startFunction(t *testing.T) *Function {
 	t.Helper()
-	f, err := StartFunction(t.Context(), port, memoryOnly, &logs{t: t})
+	f, err := StartFunction(t.Context(), 0, memoryOnly, &logs{t: t})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/json"
+	"maps"
 
 	"example.com/berth/internal/capacity"
 )
@@ -41,9 +42,7 @@ func (j Job) Body() []byte {
 		pools = append(pools, pool(GPU, j.GPU))
 	}
 	spec := map[string]any{"workerPoolSpecs": pools}
-	for k, v := range j.Spec {
-		spec[k] = v
-	}
+	maps.Copy(spec, j.Spec)
 	job := map[string]any{"displayName": "job", "jobSpec": spec}
 	if j.KMSKey != "" {
 		job["encryptionSpec"] = map[string]any{"kmsKeyName": j.KMSKey}

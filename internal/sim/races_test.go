@@ -26,10 +26,10 @@ func onCreate(w *World, f func() error) {
 
 func refusal(kind vertex.Kind) error { return &vertex.Error{Op: "create", Kind: kind, Code: 9} }
 
-// faultOnce makes the next call of an operation at Vertex AI go wrong.
-func faultOnce(w *World, op string, f vertex.Fault) {
+// faultOnce makes the next create go wrong.
+func faultOnce(w *World, f vertex.Fault) {
 	w.Vertex.Fault = func(called, _ string) vertex.Fault {
-		if called != op {
+		if called != "create" {
 			return vertex.NoFault
 		}
 		w.Vertex.Fault = nil
@@ -41,7 +41,7 @@ func faultOnce(w *World, op string, f vertex.Fault) {
 // looked: it is no longer among the live ones, and must not be run again.
 func TestRaceEndedBeforeItWasFound(t *testing.T) {
 	w := New(t)
-	faultOnce(w, "create", vertex.FailAfter)
+	faultOnce(w, vertex.FailAfter)
 	w.Ask(one)
 	w.Vertex.SetJob(w.Vertex.Jobs()[0].Name, vertex.JobSucceeded)
 	w.After(2 * time.Minute)
@@ -57,7 +57,7 @@ func TestRaceEndedBeforeItWasFound(t *testing.T) {
 func TestRaceRefusedAfterUnclear(t *testing.T) {
 	w := New(t)
 	w.Vertex.Lag = 3
-	faultOnce(w, "create", vertex.FailAfter) // created, answer lost
+	faultOnce(w, vertex.FailAfter) // created, answer lost
 	w.Ask(one)
 	onCreate(w, func() error { return refusal(vertex.Permanent) })
 	w.After(2 * time.Minute) // not in the list yet; refused
@@ -118,7 +118,7 @@ func TestRaceCancelDuringCreate(t *testing.T) {
 	t.Run("died", func(t *testing.T) {
 		w := New(t)
 		onCreate(w, func() error { w.Cancel("a"); return nil })
-		faultOnce(w, "create", vertex.FailAfter)
+		faultOnce(w, vertex.FailAfter)
 		w.Ask(one)
 		w.Expect("a", lifecycle.Cancelling, "reserved", "cancelling")
 		w.After(2 * time.Minute)
@@ -202,7 +202,7 @@ func TestRaceCommitLandedAnswerLost(t *testing.T) {
 func TestRaceSweepMeetsTwoJobs(t *testing.T) {
 	w := New(t)
 	w.Ask(Job{ID: "first", GPU: 1})
-	faultOnce(w, "create", vertex.FailAfter)
+	faultOnce(w, vertex.FailAfter)
 	w.Ask(one)
 	rec := w.Record("a")
 	w.Now = w.Now.Add(time.Second)
@@ -462,7 +462,7 @@ func TestRaceRefusalUnderRunningID(t *testing.T) {
 func TestRaceStrayIsRecordedMeanwhile(t *testing.T) {
 	w := New(t)
 	w.Ask(Job{ID: "first", GPU: 1})
-	faultOnce(w, "create", vertex.FailAfter)
+	faultOnce(w, vertex.FailAfter)
 	w.Ask(one)
 	rec := w.Record("a")
 	older := w.Vertex.Jobs()[1].Name
