@@ -122,8 +122,10 @@ func (p *Process) Kill() error { return p.cmd.Process.Kill() }
 // when the process is gone. Without a grace period it is killed at once. Stopping
 // a process that has ended is no error.
 func (p *Process) Stop(grace time.Duration) error {
-	if p.lives.Err() != nil {
+	select {
+	case <-p.Exited():
 		return nil
+	default:
 	}
 	var asked error
 	if grace > 0 {
