@@ -222,7 +222,7 @@ func TestEveryContradictionIsTold(t *testing.T) {
 	for _, c := range []struct {
 		mend string
 		code message.Code
-		fix  func()
+		edit func()
 	}{
 		{network + " " + key + " " + account + " " + fit, message.NetworkMismatch, func() { a.Network = s.Network }},
 		{key + " " + account + " " + fit, message.KeyMismatch, func() { a.EncryptionKey = "" }},
@@ -233,7 +233,7 @@ func TestEveryContradictionIsTold(t *testing.T) {
 		if d.Verdict != Refuse || d.Reason.Code != c.code || d.Reason.Mend != c.mend {
 			t.Errorf("%s: the reason is %+v, want %s", d.Verdict, d.Reason, c.mend)
 		}
-		c.fix()
+		c.edit()
 	}
 	if d := Decide(s, a, policy); d.Verdict != Admit {
 		t.Errorf("the mended job is decided %s because of %v", d.Verdict, d.Reason)

@@ -116,7 +116,7 @@ var mutants = []mutant{
 	{"takes a Ray cluster for plain pools", "internal/controller/look.go", "v.res.CustomAccount, v.res.Ray", "v.res.CustomAccount, false", "TestAccountAndRay", ""},
 	{"never gives up a refused request", "internal/controller/submit.go", "return r.For >= c.cfg.DeclineTimeout", "return false", "TestRefusedWithoutEnd", ""},
 	{"an outage counts against a request", "internal/controller/submit.go", "!res.SteadySince.After(r.Last)", "true", "TestRefusedForACause", ""},
-	{"waiting counts as being refused", "internal/controller/submit.go", "r.For += min(now.Sub(r.Last), 2*max(c.cfg.MaxBackOff, c.cfg.Tick))", "r.For += now.Sub(r.Last)", "TestRefusedForACause", ""},
+	{"waiting counts as being refused", "internal/controller/submit.go", "r.For += min(now.Sub(r.Last), c.ownPause(*r)+2*max(c.cfg.MaxBackOff, c.cfg.Tick))", "r.For += now.Sub(r.Last)", "TestRefusedForACause", ""},
 	{"tries what is refused as often as ever", "internal/controller/submit.go", "r.Alone > 0 || res.AcceptedAt.After(r.Last)", "r.Alone > 0", "TestRefusedWhileOthers|TestRefusedAndParked", ""},
 	{"lets a refused request head the line", "internal/controller/submit.go", "if pause == 0 && othersWait(res, rec) {", "if pause == 0 && false {", "TestRefusedWhileOthers", ""},
 	{"asks again though a look has just failed", "internal/controller/unseen.go", "now.Sub(f.at) < failedFor {", "now.Sub(f.at) < 0 {", "TestRequestsDoNotWait", ""},
