@@ -371,7 +371,7 @@ if $dry_run; then
   echo 'set -euo pipefail'
 else
   command -v gcloud >/dev/null || fail 'gcloud is not installed (or not on the PATH); --dry-run works without'
-  trap '(($? == 0)) || echo "deploy.sh: stopped; mend the cause and run it again" >&2' EXIT
+  trap '(($? == 0)) || echo "deploy.sh: stopped; fix the cause and run it again" >&2' EXIT
 fi
 
 # --- project ----------------------------------------------------------------
@@ -455,7 +455,7 @@ field requests job
 field resources name
 index --collection-group=requests --database="$database" \
   --field-config=field-path=resource,order=ascending \
-  --field-config=field-path=lines,array-config=contains \
+  --field-config=field-path=queues,array-config=contains \
   --field-config=field-path=order,order=ascending
 index --collection-group=requests --database="$database" \
   --field-config=field-path=resource,order=ascending \
@@ -463,7 +463,7 @@ index --collection-group=requests --database="$database" \
   --field-config=field-path=order,order=ascending
 index --collection-group=requests --database="$database" \
   --field-config=field-path=state,order=ascending \
-  --field-config=field-path=wakeAt,order=ascending
+  --field-config=field-path=timerAt,order=ascending
 # For the list of recent requests, by each of its filters.
 for fields in resource status 'resource status'; do
   by=()

@@ -421,7 +421,7 @@ func TestTick(t *testing.T) {
 		t.Fatalf("%d scheduler jobs", len(jobs))
 	}
 	for _, c := range only(calls, "functions deploy") {
-		// A view older than two ticks admits nothing: were ticks rarer than the
+		// An observation older than two ticks admits nothing: were ticks rarer than the
 		// function thinks, nothing would be admitted most of the time.
 		if cfg := load(t, environment(t, c)); cfg.Tick != time.Minute || jobs[0].flag("schedule") != "* * * * *" {
 			t.Errorf("%s expects a tick every %s; schedule %q", c.name(), cfg.Tick, jobs[0].flag("schedule"))
@@ -679,7 +679,7 @@ func TestTrouble(t *testing.T) {
 		{"account never known", "pubsub topics add-iam-policy-binding", "Service account berth-run does not exist.", "yes", 1, "does not exist"},
 		{"not allowed", "projects add-iam-policy-binding", "PERMISSION_DENIED: no", "yes", 1, "PERMISSION_DENIED"},
 		{"index refused", "firestore indexes composite create", "RESOURCE_EXHAUSTED: too many indexes", "yes", 1, "RESOURCE_EXHAUSTED"},
-		{"build broken", "functions deploy", "build failed", "yes", 1, "stopped; mend"},
+		{"build broken", "functions deploy", "build failed", "yes", 1, "stopped; fix"},
 		{"no project", "projects describe", "NOT_FOUND: demo-project", "yes", 1, "NOT_FOUND: demo-project"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

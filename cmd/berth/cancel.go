@@ -13,7 +13,7 @@ import (
 
 type cancelCmd struct {
 	ID     string `arg:"" help:"Request id, or the id of the message where the request has none."`
-	Kind   string `enum:"request,message," default:"" placeholder:"request|message" help:"What kind of id it is; by default the Status door is asked."`
+	Kind   string `enum:"request,message," default:"" placeholder:"request|message" help:"What kind of id it is; by default the Status function is asked."`
 	Reason string `placeholder:"TEXT" help:"Why, for people; goes into the events."`
 }
 
@@ -46,7 +46,7 @@ func (c *cancelCmd) Run(g *globals) error {
 	if want.Kind == "" {
 		d, err := g.open()
 		if err != nil {
-			return fmt.Errorf("%w (with --kind the Status door is not needed)", err)
+			return fmt.Errorf("%w (with --kind the Status function is not needed)", err)
 		}
 		r, _, err := d.request(g, c.ID, "")
 		if err == nil {
@@ -114,7 +114,7 @@ func (c *cancelCmd) body(kind message.Kind) ([]byte, error) {
 		if p.Path == "cancel.reason" {
 			what = "--reason"
 		}
-		return nil, usage("%s: %s %s", what, p.Detail, p.Mend)
+		return nil, usage("%s: %s %s", what, p.Detail, p.Fix)
 	}
 	return data, err
 }

@@ -35,29 +35,29 @@ func (v *deadLettersCmd) Run(g *globals, c *repairCmd) error {
 		return err
 	}
 	defer s.close() //nolint:errcheck // everything has been answered
-	var letters []repair.DeadLetter
+	var events []repair.DeadLetter
 	kit := repair.Kit{Do: c.Yes}
 	if v.Limit == 0 && len(v.ID) == 0 {
-		letters, err = kit.Replay(g.ctx, s.pubsub, time.Now)
+		events, err = kit.Replay(g.ctx, s.pubsub, time.Now)
 	} else {
-		letters, err = kit.DeadLetters(g.ctx, s.pubsub, time.Now(), cmp.Or(v.Limit, mostNamed), v.ID)
+		events, err = kit.DeadLetters(g.ctx, s.pubsub, time.Now(), cmp.Or(v.Limit, mostNamed), v.ID)
 	}
 	if len(v.ID) > 0 { // the others are nobody's question
-		letters = slices.DeleteFunc(letters, func(d repair.DeadLetter) bool { return !slices.Contains(v.ID, d.ID) })
+		events = slices.DeleteFunc(events, func(d repair.DeadLetter) bool { return !slices.Contains(v.ID, d.ID) })
 	}
 	left := 0
-	for _, d := range letters {
+	for _, d := range events {
 		if d.Left != "" {
 			left++
 		}
 	}
 	if g.JSON {
-		if letters == nil {
-			letters = []repair.DeadLetter{}
+		if events == nil {
+			events = []repair.DeadLetter{}
 		}
-		err = errors.Join(err, pretty(g.out, map[string]any{"dryRun": !c.Yes, "deadLetters": letters}))
+		err = errors.Join(err, pretty(g.out, map[string]any{"dryRun": !c.Yes, "deadLetters": events}))
 	} else {
-		err = c.list(g.out, letters, left, err)
+		err = c.list(g.out, events, left, err)
 	}
 	if err == nil && left > 0 {
 		err = &quit{code: exitProblems}
@@ -66,11 +66,11 @@ func (v *deadLettersCmd) Run(g *globals, c *repairCmd) error {
 }
 
 // list prints dead letters. err is what ended the work, if anything did.
-func (c *repairCmd) list(w io.Writer, letters []repair.DeadLetter, left int, err error) error {
+func (c *repairCmd) list(w io.Writer, events []repair.DeadLetter, left int, err error) error {
 	sent := 0
-	if len(letters) > 0 {
+	if len(events) > 0 {
 		t := newTable(w, "DEAD LETTER", "AGE", "ATTEMPTS", "FROM", "BYTES", "WHAT", "ID", "NOW")
-		for _, d := range letters {
+		for _, d := range events {
 			now := "to be published"
 			switch {
 			case d.Left != "":
@@ -85,7 +85,7 @@ func (c *repairCmd) list(w io.Writer, letters []repair.DeadLetter, left int, err
 			t.row(d.ID, span(d.Age), d.Attempts, orDash(d.Source), d.Bytes, d.What, orDash(d.RequestID), now)
 		}
 		t.end()
-		for _, d := range letters {
+		for _, d := range events {
 			if d.Note != "" && d.Left == "" {
 				say(w, "%s: %s", d.ID, d.Note)
 			}

@@ -41,7 +41,7 @@ func (c *doctorCmd) Run(g *globals) error {
 	defer s.close() //nolint:errcheck // everything has been read
 	now := time.Now()
 	d := diagnosis{Target: g.target.String(), AsOf: now.UTC()}
-	d.Findings = append(d.Findings, s.configuration(g), s.statusDoor())
+	d.Findings = append(d.Findings, s.configuration(g), s.statusCheck())
 	p, found := s.examine(g)
 	d.Findings = append(d.Findings, found...)
 	d.Findings = append(d.Findings, s.pubsub.check(g.ctx, now)...)
@@ -106,8 +106,8 @@ func (s *site) configuration(g *globals) repair.Finding {
 	f := repair.Finding{Check: "configuration", Level: repair.OK,
 		Text: fmt.Sprintf("%s: project %s, regions %s, tick %s", &g.target, g.Project, strings.Join(regions, ", "), s.settings.Tick)}
 	switch {
-	case s.door != nil && s.door.Project != g.Project:
-		f.Level, f.Text = repair.Fail, fmt.Sprintf("--project is %s, but the Status door is that of project %s", g.Project, s.door.Project)
+	case s.status != nil && s.status.Project != g.Project:
+		f.Level, f.Text = repair.Fail, fmt.Sprintf("--project is %s, but the Status function is that of project %s", g.Project, s.status.Project)
 		f.Means, f.Do = "What follows is about one of the two only.", "Give --project and --status-url of the same deployment."
 	case len(regions) == 0:
 		f.Level, f.Text = repair.Warn, fmt.Sprintf("%s: project %s, regions not known, tick %s", &g.target, g.Project, s.settings.Tick)
@@ -116,15 +116,15 @@ func (s *site) configuration(g *globals) repair.Finding {
 	return f
 }
 
-func (s *site) statusDoor() repair.Finding {
-	const check = "status-door"
+func (s *site) statusCheck() repair.Finding {
+	const check = "status-function"
 	switch {
-	case s.doorErr != nil:
-		return repair.Unchecked(check, s.doorErr, "Check --status-url and --token; the log of Status says whether it is configured.")
-	case s.door == nil:
+	case s.statusErr != nil:
+		return repair.Unchecked(check, s.statusErr, "Check --status-url and --token; the log of Status says whether it is configured.")
+	case s.status == nil:
 		return repair.Finding{Check: check, Level: repair.None, Text: "not checked: no --status-url"}
 	}
-	return repair.Finding{Check: check, Level: repair.OK, Text: fmt.Sprintf("it answers; version %s, deployment %s", s.door.Version, s.door.Deployment)}
+	return repair.Finding{Check: check, Level: repair.OK, Text: fmt.Sprintf("it answers; version %s, deployment %s", s.status.Version, s.status.Deployment)}
 }
 
 // examine checks ledger, jobs and indexes.
@@ -160,7 +160,7 @@ func (s *site) rights(p repair.Picture, found []repair.Finding) repair.Finding {
 		}
 		return true
 	}
-	told := slices.ContainsFunc(p.Records, func(r *ledger.Record) bool { return len(r.Letters) > 0 })
+	told := slices.ContainsFunc(p.Records, func(r *ledger.Record) bool { return len(r.Outbox) > 0 })
 	shown, not := []string{}, []string{}
 	for _, r := range []struct {
 		right string
@@ -168,11 +168,11 @@ func (s *site) rights(p repair.Picture, found []repair.Finding) repair.Finding {
 	}{
 		{"the caller reads the ledger", good(repair.CheckIndexes)},
 		{"the caller lists jobs", len(p.Listed) > 0 && len(p.Unlisted) == 0},
-		{"the caller reads persistent resources", len(p.Seen) > 0 && good(repair.CheckViews)},
+		{"the caller reads persistent resources", len(p.Seen) > 0 && good(repair.CheckObservations)},
 		{"the caller reads topics and subscriptions", good(checkTopics)},
 		{"the functions write the ledger (a fresh lease)", good(repair.CheckTick)},
-		{"the functions list jobs and read persistent resources (fresh views)", len(p.Seen) > 0 && good(repair.CheckTick, repair.CheckViews)},
-		{"the functions publish outcomes (none is left)", told && good(repair.CheckTick, repair.CheckLetter)},
+		{"the functions list jobs and read persistent resources (fresh observations)", len(p.Seen) > 0 && good(repair.CheckTick, repair.CheckObservations)},
+		{"the functions publish outcomes (none is left)", told && good(repair.CheckTick, repair.CheckOutbox)},
 	} {
 		if r.shown {
 			shown = append(shown, r.right)

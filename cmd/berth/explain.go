@@ -96,7 +96,7 @@ func sentence(q statuspage.Quote) string {
 	case q.Verdict == string(admission.Admit):
 		return "ADMIT: the job would start now" + where
 	case q.Verdict == string(admission.Wait):
-		return "WAIT: the job would wait in line" + where
+		return "WAIT: the job would wait in the queue" + where
 	}
 	return "REFUSE: the job would be refused" + where
 }
@@ -108,18 +108,18 @@ func reasons(w io.Writer, o message.Outcome) {
 		return
 	}
 	if o.Reason != nil {
-		mend := o.Reason.Mend
+		fix := o.Reason.Fix
 		if edited(o) { // the edits are listed below
-			mend, _, _ = strings.Cut(mend, "To fit: ")
+			fix, _, _ = strings.Cut(fix, "To fit: ")
 		}
-		if mend = strings.TrimSpace(mend); mend != "" {
-			say(w, "  %s", mend)
+		if fix = strings.TrimSpace(fix); fix != "" {
+			say(w, "  %s", fix)
 		}
 	}
 	fit(w, o.Fit, o.Verdict == string(admission.Wait))
 }
 
-// edited says whether the arithmetic lists the edits that the mend repeats.
+// edited says whether the arithmetic lists the edits that the fix repeats.
 func edited(o message.Outcome) bool {
 	for _, f := range o.Fit {
 		if len(f.Edits) > 0 {

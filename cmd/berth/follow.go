@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// maxFailures is how often in a row the Status door may fail before a
+	// maxFailures is how often in a row the Status function may fail before a
 	// follower gives up.
 	maxFailures = 10
 	// reusePolls is how often to look for a refusal of this message before a
@@ -23,9 +23,9 @@ const (
 // A follower watches a submission until its end.
 type follower struct {
 	*globals
-	door  *door
-	every time.Duration
-	sent  submission
+	status *statusClient
+	every  time.Duration
+	sent   submission
 
 	shown    int64 // sequence of the last event printed
 	others   int   // polls at which the request was another message's
@@ -43,7 +43,7 @@ func (f *follower) run() error {
 			return f.stopped()
 		case done:
 			return err
-		case err != nil && (!passing(err) || f.failures == maxFailures):
+		case err != nil && (!transient(err) || f.failures == maxFailures):
 			return fmt.Errorf("%w. The job is left alone; show it with: berth show %s", err, f.sent.ID)
 		case err != nil:
 			if f.failures++; f.failures == 1 {
@@ -101,7 +101,7 @@ func (f *follower) poll() (done bool, err error) {
 // ask returns what is known under an id, nil for nothing.
 func (f *follower) ask(kind message.Kind, id string) (*statuspage.Request, error) {
 	var r statuspage.Request
-	_, err := f.door.get(f.ctx, &r, url.Values{"kind": {string(kind)}, "tenant": {f.Tenant}}, "requests", id)
+	_, err := f.status.get(f.ctx, &r, url.Values{"kind": {string(kind)}, "tenant": {f.Tenant}}, "requests", id)
 	switch {
 	case notFound(err):
 		return nil, nil

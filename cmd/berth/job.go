@@ -24,7 +24,7 @@ type jobFile struct {
 	Label              map[string]string `mapsep:"none" group:"Options:" placeholder:"KEY=VALUE" help:"Label of the job; may be repeated."`
 	Priority           *int              `group:"Options:" placeholder:"N" help:"-1000 to 1000, higher goes first."`
 	OnFull             string            `enum:"queue,reject," default:"" group:"Options:" placeholder:"queue|reject" help:"What to do when the job cannot start at once."`
-	MaxWait            time.Duration     `group:"Options:" placeholder:"DURATION" help:"Longest wait in line, for example 3600s."`
+	MaxWait            time.Duration     `group:"Options:" placeholder:"DURATION" help:"Longest wait in the queue, for example 3600s."`
 	DryRun             bool              `group:"Options:" help:"Have the deployment decide and answer, and start nothing."`
 }
 

@@ -1,11 +1,11 @@
 // Berth is the operator's tool: it submits jobs, shows what became of them and
 // why, and shows the pools and the queue.
 //
-// It reads through the Status door and writes by publishing to the request
+// It reads through the Status function and writes by publishing to the request
 // topic, so it works the same against the local stack and a deployment, and who
 // may do what is decided in one place. It keeps nothing.
 //
-// Two verbs are for when it still goes wrong, and reach behind the doors: doctor
+// Two verbs are for when it still goes wrong, and reach behind the entry points: doctor
 // and repair open the ledger, Vertex AI and Pub/Sub themselves, and need the
 // rights to do so.
 package main
@@ -54,7 +54,7 @@ type cli struct {
 	Cancel   cancelCmd   `cmd:"" help:"Ask for the end of a request."`
 	Simulate simulateCmd `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`
 	Doctor   doctorCmd   `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
-	Repair   repairCmd   `cmd:"" help:"Mend what doctor found. Shows what it would do; does it with --yes."`
+	Repair   repairCmd   `cmd:"" help:"Fix what doctor found. Shows what it would do; does it with --yes."`
 
 	CheckSettings checkSettingsCmd `cmd:"" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`
 	Version       versionCmd       `cmd:"" help:"Print the version of this tool."`
@@ -69,7 +69,7 @@ type globals struct {
 	ctx      context.Context
 	in       io.Reader
 	out, err io.Writer
-	reach    reach // how doctor and repair get behind the doors
+	reach    reach // how doctor and repair get behind the entry points
 }
 
 // A quit ends the tool with a code. Its text, if any, is an error message.

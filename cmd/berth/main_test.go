@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 //	nofile            take the local stack's file away
 //	deadfile          leave one of a process that has ended
 //	deployment        be a deployment: named by environment variables
-//	operate N args... run berth in this process, behind the doors of the stack,
+//	operate N args... run berth in this process, behind the entry points of the stack,
 //	                  and want its exit code
 //	break WHAT ID     break the ledger by hand: see site_test.go
 //	send ID FILE      hand over a message with this message id and no other
@@ -110,14 +110,14 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // A stack is all that the tool talks to, in this process: a topic that is
-// pulled into a real controller over the memory twins, and the real Status door.
+// pulled into a real controller over the memory twins, and the real Status function.
 type stack struct {
 	ledger *ledger.Mem
 	vertex *vertex.Mem
 	c      *controller.Controller
 	pubsub string // host:port
 	admin  *pubsub.Client
-	door   string // URL
+	status string // URL
 	locked string // URL that wants the token "letmein"
 	file   string
 
@@ -145,7 +145,7 @@ func startStack(env *testscript.Env) (*stack, error) {
 	cfg := controller.DefaultConfig()
 	cfg.Project, cfg.Regions, cfg.DefaultResource = project, []string{"us-central1"}, "pool"
 	s.c = controller.New(cfg, s.ledger, s.vertex, nowhere{}, slog.New(slog.DiscardHandler), controller.RealEnv())
-	door := statuspage.New(s.c, s.ledger, statuspage.Info{Project: project, Regions: cfg.Regions, Deployment: cfg.Deployment, Policy: cfg.Policy, Keep: cfg.Keep})
+	status := statuspage.New(s.c, s.ledger, statuspage.Info{Project: project, Regions: cfg.Regions, Deployment: cfg.Deployment, Policy: cfg.Policy, Keep: cfg.Keep})
 	if err := s.pull(env); err != nil {
 		return nil, err
 	}
@@ -154,13 +154,13 @@ func startStack(env *testscript.Env) (*stack, error) {
 		env.Defer(srv.Close)
 		return srv.URL
 	}
-	s.door = serve(door.ServeHTTP) + "/Status"
+	s.status = serve(status.ServeHTTP) + "/Status"
 	s.locked = serve(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer letmein" {
 			http.Error(w, "<html>no</html>", http.StatusUnauthorized)
 			return
 		}
-		door.ServeHTTP(w, r)
+		status.ServeHTTP(w, r)
 	})
 	env.Setenv("BERTH_LOCALSTACK_FILE", s.file)
 	env.Setenv("TZ", "UTC")
@@ -168,7 +168,7 @@ func startStack(env *testscript.Env) (*stack, error) {
 }
 
 func (s *stack) write(pid int) error {
-	text, err := json.Marshal(statefile.State{PID: pid, Project: project, PubSub: s.pubsub, Topic: "berth-requests", Status: s.door})
+	text, err := json.Marshal(statefile.State{PID: pid, Project: project, PubSub: s.pubsub, Topic: "berth-requests", Status: s.status})
 	if err != nil {
 		return err
 	}

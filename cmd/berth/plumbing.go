@@ -134,23 +134,23 @@ func (b *broker) plumbing(topic string, subs []*pubsubpb.Subscription) (found []
 
 // backlog counts the dead letters and puts them back.
 func (b *broker) backlog(ctx context.Context, now time.Time) repair.Finding {
-	letters, err := repair.Kit{}.DeadLetters(ctx, b, now, mostDead, nil)
+	events, err := repair.Kit{}.DeadLetters(ctx, b, now, mostDead, nil)
 	if err != nil {
 		return repair.Unchecked(checkDead, err, "Check that the caller may pull from it (roles/pubsub.subscriber).")
 	}
-	if len(letters) == 0 {
+	if len(events) == 0 {
 		return repair.Finding{Check: checkDead, Level: repair.OK, Text: "there are none"}
 	}
 	var oldest time.Duration
 	lost := 0
-	for _, l := range letters {
+	for _, l := range events {
 		oldest = max(oldest, l.Age)
 		if l.Left == "" {
 			lost++
 		}
 	}
-	count := plural(len(letters), "dead letter")
-	if len(letters) == mostDead {
+	count := plural(len(events), "dead letter")
+	if len(events) == mostDead {
 		count = fmt.Sprintf("%d dead letters or more", mostDead)
 	}
 	text := fmt.Sprintf("%s, the oldest published %s ago", count, span(oldest))
@@ -160,5 +160,5 @@ func (b *broker) backlog(ctx context.Context, now time.Time) repair.Finding {
 	}
 	return repair.Finding{Check: checkDead, Level: repair.Fail, Text: text,
 		Means: "Each is a message that was never answered; its sender still waits.",
-		Do:    "The log of Admit says why they failed. When that is mended: berth repair dead-letters"}
+		Do:    "The log of Admit says why they failed. When that is fixed: berth repair dead-letters"}
 }

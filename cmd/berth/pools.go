@@ -106,8 +106,8 @@ func pretty(w io.Writer, v any) error {
 func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 	say(w, "%s", r.Name)
 	seen := "never looked at"
-	if !r.SeenAt.IsZero() {
-		seen = "looked at " + spanOf(r.ViewAge) + " ago"
+	if !r.ObservedAt.IsZero() {
+		seen = "looked at " + spanOf(r.ObservedAge) + " ago"
 	}
 	if r.Stale {
 		seen += " (too long: nothing is admitted)"

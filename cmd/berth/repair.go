@@ -9,17 +9,17 @@ import (
 	"example.com/berth/internal/repair"
 )
 
-// repairCmd groups the mends. Each is a dry run unless --yes is given.
+// repairCmd groups the fixes. Each is a dry run unless --yes is given.
 type repairCmd struct {
 	siteFlags
 	Yes bool `help:"Do it. Without, only show what would be done."`
 
-	Orphans     orphansCmd     `cmd:"" help:"Free holds whose request does not hold; take again those that are missing."`
-	Lines       linesCmd       `cmd:"" help:"Count the lines of the persistent resources anew."`
+	LeakedHolds leakedHoldsCmd `cmd:"" help:"Free holds whose request does not hold; take again those that are missing."`
+	Queues      queuesCmd      `cmd:"" help:"Count the lines of the persistent resources anew."`
 	Adopt       adoptCmd       `cmd:"" help:"Record a job at Vertex AI for a request that names none."`
-	Letters     lettersCmd     `cmd:"" help:"Have outcome events of a request sent again, or send now what is unsent everywhere."`
+	Events      eventsCmd      `cmd:"" help:"Have outcome events of a request sent again, or send now what is unpublished everywhere."`
 	DeadLetters deadLettersCmd `cmd:"" name:"dead-letters" help:"List dead letters; with --yes, publish them as requests again."`
-	Wake        wakeCmd        `cmd:"" help:"Let reconcile look at a request."`
+	RunTimer    runTimerCmd    `cmd:"" help:"Let reconcile look at a request."`
 }
 
 // Help is shown by berth repair --help.
@@ -29,23 +29,23 @@ Ends with 6 if something that is wrong, or was asked for, was not done, with the
 }
 
 type (
-	orphansCmd struct{}
-	linesCmd   struct{}
-	adoptCmd   struct {
+	leakedHoldsCmd struct{}
+	queuesCmd      struct{}
+	adoptCmd       struct {
 		Request string `arg:"" help:"Request id, or its key."`
 		Job     string `arg:"" help:"Full name of the custom job, or its number."`
 	}
-	lettersCmd struct {
-		Request  string  `arg:"" optional:"" help:"Request id, or its key. Its events are marked as not sent, and reconcile sends them, under the same event ids. Without: publish from here what has been unsent for longer than a tick."`
+	eventsCmd struct {
+		Request  string  `arg:"" optional:"" help:"Request id, or its key. Its events are marked as not sent, and reconcile sends them, under the same event ids. Without: publish from here what has been unpublished for longer than a tick."`
 		Sequence []int64 `placeholder:"N" help:"Only the events of these numbers."`
 	}
-	wakeCmd struct {
+	runTimerCmd struct {
 		Request string `arg:"" help:"Request id, or its key."`
 	}
 )
 
-// mend opens the site and makes one mend.
-func (c *repairCmd) mend(g *globals, do func(context.Context, *site, repair.Kit) ([]repair.Change, error)) error {
+// fix opens the site and makes one fix.
+func (c *repairCmd) repair(g *globals, do func(context.Context, *site, repair.Kit) ([]repair.Change, error)) error {
 	s, err := g.reach(g, c.siteFlags)
 	if err != nil {
 		return err
@@ -62,9 +62,9 @@ func (c *repairCmd) mend(g *globals, do func(context.Context, *site, repair.Kit)
 	return cmp.Or(err, c.report(g, changes)) // what was done before an error has been done
 }
 
-// on is mend for one request, by what the operator calls it.
+// on is fix for one request, by what the operator calls it.
 func (c *repairCmd) on(g *globals, called string, do func(context.Context, repair.Kit, message.Key) ([]repair.Change, error)) error {
-	return c.mend(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) {
+	return c.repair(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) {
 		key, err := repair.Find(ctx, k.Ledger, g.Tenant, called)
 		if err != nil {
 			return nil, err
@@ -73,12 +73,12 @@ func (c *repairCmd) on(g *globals, called string, do func(context.Context, repai
 	})
 }
 
-func (*orphansCmd) Run(g *globals, c *repairCmd) error {
-	return c.mend(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) { return k.Orphans(ctx) })
+func (*leakedHoldsCmd) Run(g *globals, c *repairCmd) error {
+	return c.repair(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) { return k.LeakedHolds(ctx) })
 }
 
-func (*linesCmd) Run(g *globals, c *repairCmd) error {
-	return c.mend(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) { return k.Lines(ctx) })
+func (*queuesCmd) Run(g *globals, c *repairCmd) error {
+	return c.repair(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) { return k.Queues(ctx) })
 }
 
 func (v *adoptCmd) Run(g *globals, c *repairCmd) error {
@@ -87,21 +87,21 @@ func (v *adoptCmd) Run(g *globals, c *repairCmd) error {
 	})
 }
 
-func (v *lettersCmd) Run(g *globals, c *repairCmd) error {
+func (v *eventsCmd) Run(g *globals, c *repairCmd) error {
 	if v.Request == "" && len(v.Sequence) > 0 {
 		return usage("--sequence needs a request")
 	}
 	if v.Request == "" {
-		return c.mend(g, func(ctx context.Context, s *site, k repair.Kit) ([]repair.Change, error) { return k.Send(ctx, s.out) })
+		return c.repair(g, func(ctx context.Context, s *site, k repair.Kit) ([]repair.Change, error) { return k.Send(ctx, s.out) })
 	}
 	return c.on(g, v.Request, func(ctx context.Context, k repair.Kit, key message.Key) ([]repair.Change, error) {
-		return k.Resend(ctx, key, v.Sequence)
+		return k.Republish(ctx, key, v.Sequence)
 	})
 }
 
-func (v *wakeCmd) Run(g *globals, c *repairCmd) error {
+func (v *runTimerCmd) Run(g *globals, c *repairCmd) error {
 	return c.on(g, v.Request, func(ctx context.Context, k repair.Kit, key message.Key) ([]repair.Change, error) {
-		return k.Wake(ctx, key)
+		return k.RunTimer(ctx, key)
 	})
 }
 

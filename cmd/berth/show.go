@@ -47,7 +47,7 @@ func (c *showCmd) Run(g *globals) error {
 }
 
 // request asks for one request; an empty kind means any.
-func (d *door) request(g *globals, id, kind string) (r statuspage.Request, text []byte, err error) {
+func (d *statusClient) request(g *globals, id, kind string) (r statuspage.Request, text []byte, err error) {
 	query := url.Values{"tenant": {g.Tenant}}
 	if kind != "" {
 		query.Set("kind", kind)
@@ -75,7 +75,7 @@ func head(w io.Writer, r statuspage.Request) {
 	row("State", state(r))
 	row("Reason", problem(r.Reason))
 	if r.Reason != nil {
-		row("Mend", r.Reason.Mend)
+		row("Fix", r.Reason.Fix)
 	}
 	if r.JobError != nil {
 		row("Error", fmt.Sprintf("%s (code %d)", r.JobError.Message, r.JobError.Code))
@@ -90,8 +90,8 @@ func head(w io.Writer, r statuspage.Request) {
 		if r.Ahead != nil {
 			row("Ahead", *r.Ahead)
 		}
-		row("Waits until", clock(r.WakeAt))
-		row("Pools seen", clock(r.ViewTime))
+		row("Waits until", clock(r.TimerAt))
+		row("Pools seen", clock(r.ObservedAt))
 	}
 	row("Job", r.Job)
 	row("Job state", r.JobState)
@@ -167,7 +167,7 @@ func history(w io.Writer, events []statuspage.Event) {
 	t := newTable(w, "#", "TIME", "EVENT", "SENT", "DETAIL")
 	for _, e := range events {
 		sent := "yes"
-		if !e.Sent {
+		if !e.Published {
 			sent = "not yet"
 		}
 		t.row(e.Sequence, clock(e.Time), word(e.Type), sent, historyDetail(e))

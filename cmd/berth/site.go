@@ -21,17 +21,17 @@ import (
 // siteFlags say where a deployment's insides are. The local stack's are known.
 type siteFlags struct {
 	Database        string        `env:"BERTH_DATABASE" group:"Deployment:" placeholder:"ID" help:"Firestore database; by default named as --prefix."`
-	Deployment      string        `env:"BERTH_DEPLOYMENT" group:"Deployment:" placeholder:"NAME" help:"Name of the deployment, part of the source of its events; by default what the Status door says, or as --prefix."`
-	Region          []string      `env:"BERTH_REGIONS" group:"Deployment:" placeholder:"REGION" help:"Vertex AI regions that are served; by default those of the Status door, and of the persistent resources in the ledger."`
+	Deployment      string        `env:"BERTH_DEPLOYMENT" group:"Deployment:" placeholder:"NAME" help:"Name of the deployment, part of the source of its events; by default what the Status function says, or as --prefix."`
+	Region          []string      `env:"BERTH_REGIONS" group:"Deployment:" placeholder:"REGION" help:"Vertex AI regions that are served; by default those of the Status function, and of the persistent resources in the ledger."`
 	Prefix          string        `env:"BERTH_PREFIX" default:"berth" group:"Deployment:" placeholder:"NAME" help:"Beginning of the names of topics, by default ${default}."`
-	Tick            time.Duration `env:"BERTH_TICK" group:"Deployment:" help:"Period of the reconcile tick; by default that of the Status door, or 1m."`
-	StartWithin     time.Duration `env:"BERTH_START_WITHIN" group:"Deployment:" help:"How long a submitted job may take to run; 1h by default."`
+	Tick            time.Duration `env:"BERTH_TICK" group:"Deployment:" help:"Period of the reconcile tick; by default that of the Status function, or 1m."`
+	StartWithin     time.Duration `env:"BERTH_START_TIMEOUT" group:"Deployment:" help:"How long a submitted job may take to run; 1h by default."`
 	FunctionTimeout time.Duration `env:"BERTH_TIMEOUT" group:"Deployment:" help:"Request timeout of the functions; 120s by default."`
 	VertexEndpoint  string        `env:"BERTH_VERTEX_ENDPOINT" group:"Deployment:" placeholder:"HOST:PORT" help:"A fake Vertex AI, without TLS."`
 	Emulators       bool          `env:"BERTH_EMULATORS" group:"Deployment:" help:"Let FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST take the place of the services."`
 }
 
-// A site is a deployment from behind its doors.
+// A site is a deployment from behind its entry points.
 type site struct {
 	ledger   repair.Ledger // nil if there is no way to it; ledgerErr says why
 	vertex   vertex.Client
@@ -45,8 +45,8 @@ type site struct {
 	emulated   bool // no part of it is Google's
 
 	ledgerErr error
-	doorErr   error // nil also where there is no door to ask; then door is nil
-	door      *statuspage.Index
+	statusErr error // nil also where there is no entry point to ask; then entry point is nil
+	status    *statuspage.Index
 	closers   []func() error
 }
 
@@ -72,7 +72,7 @@ func (s *site) needLedger() (repair.Ledger, error) {
 // inProcess is why the ledger of a stack without a Firestore emulator is out of
 // reach.
 func inProcess(pid int) error {
-	return fmt.Errorf("the ledger of the local stack (process %d) lives in the memory of its function process: nobody outside can read or mend it, "+
+	return fmt.Errorf("the ledger of the local stack (process %d) lives in the memory of its function process: nobody outside can read or fix it, "+
 		"and it is gone when that ends. Install the official Firestore emulator and start the stack again, or use --project", pid)
 }
 
@@ -87,7 +87,7 @@ func openSite(g *globals, f siteFlags) (*site, error) {
 		f.VertexEndpoint = stack.Vertex
 	}
 	s.emulated = local || f.Emulators && os.Getenv("FIRESTORE_EMULATOR_HOST") != ""
-	s.askDoor(g)
+	s.askStatus(g)
 	s.configure(g, f)
 	ledgerOptions := gcp.LedgerOptions{Project: g.Project, Database: cmp.Or(f.Database, f.Prefix), AllowEmulator: f.Emulators || local}
 	publisherOptions := gcp.PublisherOptions{Project: g.Project, Topic: s.pubsub.outcomes(), Deployment: s.deployment, AllowEmulator: f.Emulators || local}
@@ -123,9 +123,9 @@ func openSite(g *globals, f siteFlags) (*site, error) {
 	return s, nil
 }
 
-// askDoor asks the Status door, if there is one, how the deployment is
+// askDoor asks the Status function, if there is one, how the deployment is
 // configured.
-func (s *site) askDoor(g *globals) {
+func (s *site) askStatus(g *globals) {
 	if g.StatusURL == "" {
 		return
 	}
@@ -133,13 +133,13 @@ func (s *site) askDoor(g *globals) {
 	if err == nil {
 		var index statuspage.Index
 		if _, err = d.get(g.ctx, &index, nil); err == nil {
-			s.door = &index
+			s.status = &index
 		}
 	}
-	s.doorErr = err
+	s.statusErr = err
 }
 
-// configure settles what flags, the Status door and defaults say, in this order.
+// configure settles what flags, the Status function and defaults say, in this order.
 func (s *site) configure(g *globals, f siteFlags) {
 	c := controller.DefaultConfig()
 	regions, tick := f.Region, f.Tick
@@ -147,17 +147,17 @@ func (s *site) configure(g *globals, f siteFlags) {
 	if f.Deployment == "" && f.Prefix != "berth" {
 		s.deployment = f.Prefix // as deploy.sh names it
 	}
-	if s.door != nil {
-		s.deployment = cmp.Or(f.Deployment, s.door.Deployment, s.deployment)
+	if s.status != nil {
+		s.deployment = cmp.Or(f.Deployment, s.status.Deployment, s.deployment)
 		if len(regions) == 0 {
-			regions = s.door.Regions
+			regions = s.status.Regions
 		}
-		// A view may be two ticks old: that is how the policy is made.
-		tick = cmp.Or(tick, time.Duration(s.door.MaxAge)/2)
+		// An observation may be two ticks old: that is how the policy is made.
+		tick = cmp.Or(tick, time.Duration(s.status.MaxAge)/2)
 	}
 	s.settings = repair.Settings{
-		Tick: cmp.Or(tick, c.Tick), StartWithin: cmp.Or(f.StartWithin, c.StartWithin),
-		Relook: c.Relook, Keep: c.Keep, Lease: controller.ReconcileLease,
+		Tick: cmp.Or(tick, c.Tick), StartWithin: cmp.Or(f.StartWithin, c.StartTimeout),
+		RetryAfter: c.RetryAfter, Keep: c.Keep, Lease: controller.ReconcileLease,
 	}
 	for _, r := range regions {
 		s.parents = append(s.parents, "projects/"+g.Project+"/locations/"+r)
@@ -167,8 +167,8 @@ func (s *site) configure(g *globals, f siteFlags) {
 		timeout = 2 * time.Minute
 	}
 	s.pubsub = newBroker(g, f.Prefix, s.emulated, timeout)
-	if s.door != nil && s.door.OutcomeTopic != "" {
-		s.pubsub.outcomeTopic = s.door.OutcomeTopic
+	if s.status != nil && s.status.OutcomeTopic != "" {
+		s.pubsub.outcomeTopic = s.status.OutcomeTopic
 	}
 }
 

@@ -21,12 +21,12 @@ import (
 	"example.com/berth/internal/statuspage"
 )
 
-// reach is the stack from behind its doors. Its ledger is in the memory of this
+// reach is the stack from behind its entry points. Its ledger is in the memory of this
 // process, which is why doctor and repair run in it as well.
 func (s *stack) reach(g *globals, f siteFlags) (*site, error) {
-	g.Project, g.StatusURL, g.pubsub = project, s.door, s.pubsub
+	g.Project, g.StatusURL, g.pubsub = project, s.status, s.pubsub
 	site := &site{ledger: s.ledger, vertex: s.vertex, out: nowhere{}, emulated: true}
-	site.askDoor(g)
+	site.askStatus(g)
 	site.configure(g, f)
 	if err := site.pubsub.connect(g); err != nil {
 		return nil, err
@@ -51,18 +51,18 @@ func (s *stack) breakBy(ts *testscript.TestScript, what, id string) {
 	}
 	changes := map[string]func(*ledger.Resource, *ledger.Record){
 		"hold":  func(res *ledger.Resource, r *ledger.Record) { delete(res.Holds, r.Key) },
-		"line":  func(res *ledger.Resource, _ *ledger.Record) { res.Lines = nil },
-		"wake":  func(_ *ledger.Resource, r *ledger.Record) { r.WakeAt = time.Time{} },
+		"line":  func(res *ledger.Resource, _ *ledger.Record) { res.Queues = nil },
+		"wake":  func(_ *ledger.Resource, r *ledger.Record) { r.TimerAt = time.Time{} },
 		"ghost": func(res *ledger.Resource, _ *ledger.Record) { res.Holds["ghost"] = ledger.Hold{Ask: r.Ask, Run: "rx"} },
 		"job": func(_ *ledger.Resource, r *ledger.Record) {
 			r.State, r.Job, r.Open = lifecycle.Submitting, "", true
-			r.Letters, r.Sequence = r.Letters[:1], 1
+			r.Outbox, r.Sequence = r.Outbox[:1], 1
 		},
 		"full": func(res *ledger.Resource, _ *ledger.Record) {
-			res.Foreign = append(res.Foreign, ledger.Foreign{Job: "stranger", Ask: capacity.Ask{{Shape: r.Ask[0].Shape, Replicas: 4}}})
+			res.Foreign = append(res.Foreign, ledger.Foreign{Job: "foreign job", Ask: capacity.Ask{{Shape: r.Ask[0].Shape, Replicas: 4}}})
 		},
 	}
-	ts.Check(s.ledger.Update(context.Background(), ledger.Names{Resources: []string{poolName}, Records: []message.Key{r.Key}}, func(tx ledger.Tx) error {
+	ts.Check(s.ledger.Update(context.Background(), ledger.ReadSet{Resources: []string{poolName}, Records: []message.Key{r.Key}}, func(tx ledger.Tx) error {
 		res, r := tx.Resource(poolName), tx.Record(r.Key)
 		changes[what](res, r)
 		tx.PutResource(res)
@@ -167,9 +167,9 @@ func TestRights(t *testing.T) {
 		t.Errorf("with nothing done: %+v", f)
 	}
 	p := repair.Picture{Listed: []string{"projects/p/locations/l"}, Seen: map[string]error{"r": nil}}
-	p.Records = []*ledger.Record{{Letters: []ledger.Letter{{}}}}
+	p.Records = []*ledger.Record{{Outbox: []ledger.OutboxEvent{{}}}}
 	var found []repair.Finding
-	for _, check := range []string{repair.CheckIndexes, repair.CheckViews, repair.CheckTick, repair.CheckLetter, checkTopics} {
+	for _, check := range []string{repair.CheckIndexes, repair.CheckObservations, repair.CheckTick, repair.CheckOutbox, checkTopics} {
 		found = append(found, repair.Finding{Check: check, Level: repair.OK})
 	}
 	if f := s.rights(p, found); f.Level != repair.OK {
@@ -181,12 +181,12 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// A deployment and the door of another are not mixed up in silence.
+// A deployment and the entry point of another are not mixed up in silence.
 func TestConfiguration(t *testing.T) {
 	g := &globals{target: target{Project: "mine"}}
-	s := &site{door: &statuspage.Index{Project: "theirs"}, parents: []string{"projects/mine/locations/us-central1"}}
+	s := &site{status: &statuspage.Index{Project: "theirs"}, parents: []string{"projects/mine/locations/us-central1"}}
 	if f := s.configuration(g); f.Level != repair.Fail || !strings.Contains(f.Text, "project theirs") {
-		t.Errorf("another project's door: %+v", f)
+		t.Errorf("another project's entry point: %+v", f)
 	}
 	if f := (&site{}).configuration(g); f.Level != repair.Warn || !strings.Contains(f.Do, "--region") {
 		t.Errorf("no region: %+v", f)
@@ -212,10 +212,10 @@ func TestEmulators(t *testing.T) {
 			t.Errorf("doctor ended with %d, want %q in\n%s", code, want, out)
 		}
 	}
-	if code, out := berth("repair", "orphans", "--yes"); code != 0 || !strings.Contains(out, "There is nothing to do") {
-		t.Errorf("repair orphans ended with %d\n%s", code, out)
+	if code, out := berth("repair", "leaked-holds", "--yes"); code != 0 || !strings.Contains(out, "There is nothing to do") {
+		t.Errorf("repair leaked-holds ended with %d\n%s", code, out)
 	}
-	if code, out := berth("repair", "wake", "nobody"); code != exitError || !strings.Contains(out, "no such request") {
-		t.Errorf("repair wake ended with %d\n%s", code, out)
+	if code, out := berth("repair", "run-timer", "nobody"); code != exitError || !strings.Contains(out, "no such request") {
+		t.Errorf("repair run-timer ended with %d\n%s", code, out)
 	}
 }

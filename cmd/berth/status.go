@@ -21,15 +21,15 @@ import (
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 64 << 20
 
-// A door asks the Status door.
-type door struct {
+// A entry point asks the Status function.
+type statusClient struct {
 	base   *url.URL
 	target *target
 	tokens oauth2.TokenSource // nil where no token is sent
 }
 
-// open returns the Status door of the target.
-func (g *globals) open() (*door, error) {
+// open returns the Status function of the target.
+func (g *globals) open() (*statusClient, error) {
 	if err := g.readable(); err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (g *globals) open() (*door, error) {
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, usage("--status-url %q: want http(s)://host/path", g.StatusURL)
 	}
-	d := &door{base: base, target: &g.target}
+	d := &statusClient{base: base, target: &g.target}
 	switch {
 	case g.Token != "" && base.Scheme == "http" && !loopback(base.Hostname()):
 		return nil, usage("--status-url %s: a token is sent by https only", base)
@@ -64,12 +64,12 @@ func noToken(origin string, err error) error {
 
 // get asks a route and decodes its answer into out. It returns the answer as it
 // came.
-func (d *door) get(ctx context.Context, out any, query url.Values, path ...string) ([]byte, error) {
+func (d *statusClient) get(ctx context.Context, out any, query url.Values, path ...string) ([]byte, error) {
 	return d.call(ctx, http.MethodGet, nil, out, query, path...)
 }
 
 // post sends a body to a route.
-func (d *door) post(ctx context.Context, body, out any, query url.Values, path ...string) ([]byte, error) {
+func (d *statusClient) post(ctx context.Context, body, out any, query url.Values, path ...string) ([]byte, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("encode the body for /%s: %w", path[0], err)
@@ -77,7 +77,7 @@ func (d *door) post(ctx context.Context, body, out any, query url.Values, path .
 	return d.call(ctx, http.MethodPost, text, out, query, path...)
 }
 
-func (d *door) call(ctx context.Context, method string, body []byte, out any, query url.Values, path ...string) ([]byte, error) {
+func (d *statusClient) call(ctx context.Context, method string, body []byte, out any, query url.Values, path ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.target.Timeout)
 	defer cancel()
 	for i := range path {
@@ -102,7 +102,7 @@ func (d *door) call(ctx context.Context, method string, body []byte, out any, qu
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask the Status door of %s: %w", d.target, err)
+		return nil, fmt.Errorf("ask the Status function of %s: %w", d.target, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -113,42 +113,42 @@ func (d *door) call(ctx context.Context, method string, body []byte, out any, qu
 		return nil, failure(u, resp.StatusCode, text)
 	}
 	if err := json.Unmarshal(text, out); err != nil {
-		return nil, fmt.Errorf("%s did not answer as a Status door does: %w", u, err)
+		return nil, fmt.Errorf("%s did not answer as a Status function does: %w", u, err)
 	}
 	return text, nil
 }
 
-// A refusal is an answer of the Status door, or of what stands before it, that
+// A refusal is an answer of the Status function, or of what stands before it, that
 // says no.
 type refusal struct {
 	url    *url.URL
-	status int
-	door   *statuspage.Error // nil when it was not the door that answered
+	answer int
+	door   *statuspage.Error // nil when it was not the entry point that answered
 }
 
 func (r *refusal) Error() string {
 	if r.door != nil {
 		return r.door.Error()
 	}
-	s := fmt.Sprintf("%s answered %d %s", r.url, r.status, http.StatusText(r.status))
-	switch r.status {
+	s := fmt.Sprintf("%s answered %d %s", r.url, r.answer, http.StatusText(r.answer))
+	switch r.answer {
 	case http.StatusUnauthorized:
 		s += `; the identity token is missing, for another audience, or has expired: try --token "$(gcloud auth print-identity-token)"`
 	case http.StatusForbidden:
 		s += "; the caller needs the role roles/run.invoker on the Status service"
 	case http.StatusNotFound:
-		s += "; is it the URL of a Status door?"
+		s += "; is it the URL of a Status function?"
 	}
 	return s
 }
 
 // passing says whether asking again may help.
-func passing(err error) bool {
+func transient(err error) bool {
 	r := (*refusal)(nil)
-	return !errors.As(err, &r) || r.status >= 500 || r.status == http.StatusTooManyRequests
+	return !errors.As(err, &r) || r.answer >= 500 || r.answer == http.StatusTooManyRequests
 }
 
-// notFound says whether the door answered that there is nothing under an id.
+// notFound says whether the entry point answered that there is nothing under an id.
 func notFound(err error) bool {
 	r := (*refusal)(nil)
 	return errors.As(err, &r) && r.door != nil && r.door.Code == statuspage.NotFound
@@ -157,11 +157,11 @@ func notFound(err error) bool {
 func failure(u *url.URL, status int, text []byte) error {
 	var f statuspage.Failure
 	if err := json.Unmarshal(text, &f); err != nil || f.Error == nil || f.Error.Code == "" {
-		return &refusal{url: u, status: status}
+		return &refusal{url: u, answer: status}
 	}
 	r := &refusal{u, status, f.Error}
 	if status == http.StatusBadRequest {
-		return &quit{exitUsage, r} // an argument that the door does not take
+		return &quit{exitUsage, r} // an argument that the entry point does not take
 	}
 	return r
 }

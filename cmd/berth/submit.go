@@ -44,7 +44,7 @@ func (c *submitCmd) Run(g *globals) error {
 	if err := g.writable(); err != nil {
 		return err
 	}
-	var d *door
+	var d *statusClient
 	if c.Follow { // before anything is sent: a job that cannot be watched is a surprise
 		if d, err = g.open(); err != nil {
 			return err
@@ -55,7 +55,7 @@ func (c *submitCmd) Run(g *globals) error {
 	switch {
 	case p.request != nil:
 		s.ID, dry = p.request.RequestID, p.request.DryRun
-		remarks(g, p.request.Warnings)
+		warnings(g, p.request.Warnings)
 	case p.refused != nil:
 		s.ID = p.refused.ClaimedID
 	}
@@ -79,7 +79,7 @@ func (c *submitCmd) Run(g *globals) error {
 	if !c.Follow {
 		return nil
 	}
-	return (&follower{globals: g, door: d, every: c.Every, sent: s}).run()
+	return (&follower{globals: g, status: d, every: c.Every, sent: s}).run()
 }
 
 // bad reports a job that the deployment would refuse.
@@ -96,7 +96,7 @@ func (c *submitCmd) bad(g *globals, p prepared) error {
 }
 
 // remarks shows warnings beside the output.
-func remarks(g *globals, warnings []message.Problem) {
+func warnings(g *globals, warnings []message.Problem) {
 	if len(warnings) > 0 && !g.JSON {
 		say(g.err, "Remarks:")
 		problems(g.err, warnings)

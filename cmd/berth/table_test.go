@@ -16,7 +16,7 @@ func TestTableFits(t *testing.T) {
 		var b bytes.Buffer
 		columns := 1 + random.IntN(6)
 		table := newTable(&b, strings.Fields("A B C D E F")[:columns]...)
-		letters := map[rune]int{}
+		events := map[rune]int{}
 		for range 1 + random.IntN(4) {
 			var cells []any
 			for i := range columns {
@@ -26,7 +26,7 @@ func TestTableFits(t *testing.T) {
 				}
 				cells = append(cells, strings.TrimSpace(text))
 				for _, c := range text {
-					letters[c]++
+					events[c]++
 				}
 			}
 			table.row(cells...)
@@ -38,10 +38,10 @@ func TestTableFits(t *testing.T) {
 				t.Fatalf("a row of %d columns: %q", n, row)
 			}
 			for _, c := range row {
-				letters[c]--
+				events[c]--
 			}
 		}
-		for c, n := range letters {
+		for c, n := range events {
 			if n != 0 && c >= 'a' {
 				t.Fatalf("%q is there %d times less than it was given:\n%s", c, n, b.String())
 			}

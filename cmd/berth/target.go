@@ -13,8 +13,8 @@ import (
 type target struct {
 	Project   string        `env:"BERTH_PROJECT" group:"Target:" placeholder:"ID" help:"Project of the deployment, to publish in."`
 	Topic     string        `env:"BERTH_REQUEST_TOPIC" group:"Target:" default:"berth-requests" placeholder:"ID" help:"Request topic: id or full name, by default ${default}."`
-	StatusURL string        `name:"status-url" env:"BERTH_STATUS_URL" group:"Target:" placeholder:"URL" help:"URL of the Status door, to read from."`
-	Token     string        `env:"BERTH_TOKEN" group:"Target:" placeholder:"JWT" help:"Identity token for the Status door. For https, by default that of the application default credentials."`
+	StatusURL string        `name:"status-url" env:"BERTH_STATUS_URL" group:"Target:" placeholder:"URL" help:"URL of the Status function, to read from."`
+	Token     string        `env:"BERTH_TOKEN" group:"Target:" placeholder:"JWT" help:"Identity token for the Status function. For https, by default that of the application default credentials."`
 	Local     bool          `group:"Target:" help:"Talk to the local stack whatever the environment says."`
 	Tenant    string        `env:"BERTH_TENANT" group:"Target:" default:"default" placeholder:"NAME" help:"Tenant whose requests are meant. Publishing does not choose it: the subscription does."`
 	Timeout   time.Duration `group:"Target:" default:"30s" help:"Limit on each call."`
@@ -24,16 +24,16 @@ type target struct {
 	warn   func(format string, args ...any)
 }
 
-// readable makes sure that there is a Status door to ask.
-func (t *target) readable() error { return t.settle(t.StatusURL, "--status-url or BERTH_STATUS_URL") }
+// readable makes sure that there is a Status function to ask.
+func (t *target) readable() error { return t.resolve(t.StatusURL, "--status-url or BERTH_STATUS_URL") }
 
 // writable makes sure that there is a project to publish in.
-func (t *target) writable() error { return t.settle(t.Project, "--project or BERTH_PROJECT") }
+func (t *target) writable() error { return t.resolve(t.Project, "--project or BERTH_PROJECT") }
 
 // settle fills the target in from the running local stack, unless a deployment
 // is named. Parts of the two are never mixed: a job must not be looked for where
 // it was not sent.
-func (t *target) settle(needed, flag string) error {
+func (t *target) resolve(needed, flag string) error {
 	if t.Timeout <= 0 {
 		return usage("--timeout %s: want more than 0", t.Timeout)
 	}

@@ -72,7 +72,7 @@ func asked(a capacity.Ask) string {
 	return strings.Join(parts, " + ")
 }
 
-// problem writes a problem without its mend.
+// problem writes a problem without its fix.
 func problem(p *message.Problem) string {
 	if p == nil {
 		return ""
@@ -84,12 +84,12 @@ func problem(p *message.Problem) string {
 	return s + p.Detail
 }
 
-// problems lists problems, each with how to mend it.
+// problems lists problems, each with how to fix it.
 func problems(w io.Writer, list []message.Problem) {
 	for _, p := range list {
 		say(w, "  %s", problem(&p))
-		if p.Mend != "" {
-			say(w, "    %s", p.Mend)
+		if p.Fix != "" {
+			say(w, "    %s", p.Fix)
 		}
 	}
 }

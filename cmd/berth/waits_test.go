@@ -80,7 +80,7 @@ func TestQueueShowsParkedRequests(t *testing.T) {
 func TestExplainTellsEveryCause(t *testing.T) {
 	var b bytes.Buffer
 	reasons(&b, message.Outcome{Verdict: string(admission.Refuse), Reason: &message.Problem{Code: message.NetworkMismatch,
-		Mend: "Leave out network; the persistent resource has none. To fit: set a to b."},
+		Fix: "Leave out network; the persistent resource has none. To fit: set a to b."},
 		Fit: []capacity.Finding{{Verdict: capacity.Never, Edits: []capacity.Edit{{Path: "a", To: "b"}}}}})
 	if out := b.String(); !strings.HasPrefix(out, "  Leave out network; the persistent resource has none.\n") || !strings.HasSuffix(out, "To fit:\n  set a to b\n") || strings.Count(out, "To fit") != 1 {
 		t.Errorf("it says\n%s", out)

@@ -1,6 +1,6 @@
 // Package admission decides. A [Snapshot] of one persistent resource, an
 // [Ask], a [Policy] and the time go in; a [Decision] with its reasons comes
-// out. There is no other place where a request is admitted, put in line or
+// out. There is no other place where a request is admitted, put in the queue or
 // refused, and nothing here reads a clock or the world.
 //
 // # Order
@@ -43,15 +43,15 @@ const (
 func Unknown(paths message.Paths) *message.Problem {
 	return &message.Problem{Code: message.UnknownResource, Path: paths.At("persistentResource"),
 		Detail: "Vertex AI knows no persistent resource of this name, and it never was seen here.",
-		Mend:   "Check the name, the project and the region."}
+		Fix:    "Check the name, the project and the region."}
 }
 
 // A Snapshot is what one ledger update read of a persistent resource.
 type Snapshot struct {
-	Now    time.Time
-	State  string    // "RUNNING", "REBOOTING", ...; "ABSENT" when it was deleted; empty before the first look
-	SeenAt time.Time // when Vertex AI was asked
-	Known  bool      // it has been seen in being, now or earlier
+	Now        time.Time
+	State      string    // "RUNNING", "REBOOTING", ...; "ABSENT" when it was deleted; empty before the first look
+	ObservedAt time.Time // when Vertex AI was asked
+	Known      bool      // it has been seen in being, now or earlier
 
 	Pools         []capacity.Pool
 	Network       string
@@ -74,7 +74,7 @@ type Ask struct {
 	ServiceAccount string
 	UnsetDisks     []int // worker pools whose disk type the deployment filled in
 	OnFull         message.OnFull
-	// Waiting says that the request is in line already. ContradictedSince is
+	// Waiting says that the request is in the queue already. ContradictedSince is
 	// since when it can, as it looks, never fit; zero if it can.
 	Waiting           bool
 	ContradictedSince time.Time
@@ -84,9 +84,9 @@ type Ask struct {
 
 // A Policy is what the deployment decides about decisions.
 type Policy struct {
-	MaxAge   time.Duration // a view older than this admits nothing
-	MaxHolds int           // holds per persistent resource
-	Regret   time.Duration // how long a waiting request must be contradicted before it is refused
+	MaxAge      time.Duration // an observation older than this admits nothing
+	MaxHolds    int           // holds per persistent resource
+	RefuseAfter time.Duration // how long a waiting request must be contradicted before it is refused
 	// AllowAccounts lets jobs name a service account on a persistent resource that
 	// was made without enableCustomServiceAccount. Whether Vertex AI refuses them,
 	// or runs them under the account or under its own agent, is not documented.
@@ -114,7 +114,7 @@ type Decision struct {
 	ScaleUp bool // the autoscaler has to add machines first
 	Ahead   int
 	// Contradicted says that a RUNNING resource shows that the request can never
-	// fit. A waiting request is told so and refused after the policy's regret.
+	// fit. A waiting request is told so and refused after the policy's patience.
 	Contradicted bool
 }
 
@@ -124,7 +124,7 @@ func Decide(s Snapshot, a Ask, p Policy) Decision {
 	unsetDisks(fit.Findings, a.UnsetDisks)
 	address(fit.Findings, a.Paths)
 	d := Decision{Verdict: Admit, Fit: fit.Findings, ScaleUp: fit.ScaleUp, Ahead: s.Ahead}
-	fresh := !s.SeenAt.Before(s.Now.Add(-p.MaxAge))
+	fresh := !s.ObservedAt.Before(s.Now.Add(-p.MaxAge))
 
 	if s.State == absent && !s.Known {
 		d.Verdict, d.Reason = Refuse, Unknown(a.Paths)
@@ -133,7 +133,7 @@ func Decide(s Snapshot, a Ask, p Policy) Decision {
 	if s.State == running && fresh {
 		if never := contradiction(s, a, p, fit); never != nil {
 			d.Contradicted, d.Reason = true, never
-			if a.Waiting && (a.ContradictedSince.IsZero() || s.Now.Before(a.ContradictedSince.Add(p.Regret))) {
+			if a.Waiting && (a.ContradictedSince.IsZero() || s.Now.Before(a.ContradictedSince.Add(p.RefuseAfter))) {
 				d.Verdict = Wait
 			} else {
 				d.Verdict = Refuse
@@ -145,7 +145,7 @@ func Decide(s Snapshot, a Ask, p Policy) Decision {
 		d.Verdict = Wait
 		if a.OnFull == message.Reject && !a.Waiting {
 			d.Verdict = Refuse
-			d.Reason.Mend = fmt.Sprintf("Send it again later under a new id, or without %s, so that it waits.", a.Paths.At("onFull"))
+			d.Reason.Fix = fmt.Sprintf("Send it again later under a new id, or without %s, so that it waits.", a.Paths.At("onFull"))
 		}
 	}
 	return d
@@ -182,7 +182,7 @@ func differs(f capacity.Finding, field string) bool {
 }
 
 // contradiction says why the request can never run on the resource as it is: the
-// first cause, and what to do about all of them. A job that is mended of one cause
+// first cause, and what to do about all of them. A job that is fixed of one cause
 // alone would be refused for the next.
 func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *message.Problem {
 	all := contradictions(s, a, policy)
@@ -194,7 +194,7 @@ func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *messa
 	}
 	first := all[0]
 	for _, p := range all[1:] {
-		first.Mend += " " + p.Mend
+		first.Fix += " " + p.Fix
 	}
 	return first
 }
@@ -206,7 +206,7 @@ func contradictions(s Snapshot, a Ask, policy Policy) (all []*message.Problem) {
 	if s.Ray && !policy.AllowRay {
 		return append(all, &message.Problem{Code: message.RayCluster, Path: a.Paths.At("persistentResource"),
 			Detail: "The persistent resource is a Ray cluster (it has a raySpec): its machines run Ray's own work, and whether a custom job may have them is not documented.",
-			Mend:   "Name a persistent resource without a raySpec, or let the deployment allow Ray clusters (BERTH_RAY_CLUSTERS=allow)."})
+			Fix:    "Name a persistent resource without a raySpec, or let the deployment allow Ray clusters (BERTH_RAY_CLUSTERS=allow)."})
 	}
 	if !sameName(a.Network, s.Network) {
 		all = append(all, mismatch(a.Paths, message.NetworkMismatch, "jobSpec.network", "network", s.Network))
@@ -218,11 +218,11 @@ func contradictions(s Snapshot, a Ask, policy Policy) (all []*message.Problem) {
 	case s.CustomAccount && a.ServiceAccount == "":
 		all = append(all, &message.Problem{Code: message.AccountMismatch, Path: account,
 			Detail: "The persistent resource runs jobs only under a service account of their own.",
-			Mend:   set(a.Paths, "jobSpec.serviceAccount", "NAME@PROJECT.iam.gserviceaccount.com")})
+			Fix:    set(a.Paths, "jobSpec.serviceAccount", "NAME@PROJECT.iam.gserviceaccount.com")})
 	case !s.CustomAccount && a.ServiceAccount != "" && !policy.AllowAccounts:
 		all = append(all, &message.Problem{Code: message.AccountMismatch, Path: account,
 			Detail: "The persistent resource was made without enableCustomServiceAccount, so the job may not run under the account it names.",
-			Mend:   "Leave out " + account + ", or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."})
+			Fix:    "Leave out " + account + ", or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."})
 	}
 	return all
 }
@@ -257,9 +257,9 @@ func misfit(s Snapshot, a Ask, fit capacity.Result) *message.Problem {
 		}
 	}
 	if len(edits) > 0 {
-		p.Mend = "To fit: " + strings.Join(edits, "; ") + "."
+		p.Fix = "To fit: " + strings.Join(edits, "; ") + "."
 	} else {
-		p.Mend = "No small edit makes the job fit. " + has(s.Pools) + " Send a job for these machines, or name another persistent resource."
+		p.Fix = "No small edit makes the job fit. " + has(s.Pools) + " Send a job for these machines, or name another persistent resource."
 	}
 	return p
 }
@@ -309,9 +309,9 @@ func mismatch(paths message.Paths, code message.Code, path, what, want string) *
 	p := &message.Problem{Code: code, Path: paths.At(path),
 		Detail: fmt.Sprintf("The job's %s is not the persistent resource's, and Vertex AI rejects such a job.", what)}
 	if want == "" {
-		p.Mend = fmt.Sprintf("Leave out %s; the persistent resource has none.", p.Path)
+		p.Fix = fmt.Sprintf("Leave out %s; the persistent resource has none.", p.Path)
 	} else {
-		p.Mend = set(paths, path, want)
+		p.Fix = set(paths, path, want)
 	}
 	return p
 }
@@ -363,12 +363,12 @@ func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *mes
 	case s.State == absent:
 		return wait(message.ResourceGone, "The persistent resource has been deleted; the request waits for one of the same name.")
 	case s.State == "":
-		return wait(message.ViewTooOld, "Vertex AI could not be asked about the persistent resource yet.")
+		return wait(message.ObservationTooOld, "Vertex AI could not be asked about the persistent resource yet.")
 	case s.State != running:
 		return wait(message.ResourceNotReady, "The persistent resource is %s; jobs start only while it is RUNNING.", s.State)
 	case !fresh:
-		return wait(message.ViewTooOld, "Vertex AI was last asked about the persistent resource %s ago; the limit is %s.",
-			s.Now.Sub(s.SeenAt).Round(time.Second), p.MaxAge)
+		return wait(message.ObservationTooOld, "Vertex AI was last asked about the persistent resource %s ago; the limit is %s.",
+			s.Now.Sub(s.ObservedAt).Round(time.Second), p.MaxAge)
 	case s.Ahead > 0:
 		return wait(message.Behind, "%s first.", requests(s.Ahead))
 	case s.Now.Before(s.NotBefore):

@@ -33,9 +33,9 @@ func BenchmarkOperations(b *testing.B) {
 // many, as [ledger.Resource.Use] does for every decision.
 func operations() (all []operation) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	policy := Policy{MaxAge: time.Minute, MaxHolds: 1300, Regret: time.Hour}
+	policy := Policy{MaxAge: time.Minute, MaxHolds: 1300, RefuseAfter: time.Hour}
 	for _, n := range []int{3, 20} {
-		s := Snapshot{Now: now, State: "RUNNING", SeenAt: now, Known: true}
+		s := Snapshot{Now: now, State: "RUNNING", ObservedAt: now, Known: true}
 		for i := range n {
 			shape := capacity.Shape{MachineType: fmt.Sprintf("n1-standard-%d", i+1), Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 4}
 			s.Pools = append(s.Pools, capacity.Pool{ID: fmt.Sprintf("pool-%d", i), Shape: shape.Normal(), Count: 1002})

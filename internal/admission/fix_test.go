@@ -32,7 +32,7 @@ func TestRefusalsTellHowToFit(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 10))
 	refusals, edited, hopeless := 0, 0, 0
 	for range 4000 {
-		s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, CustomAccount: random.IntN(12) == 0, Use: capacity.Use{}}
+		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, CustomAccount: random.IntN(12) == 0, Use: capacity.Use{}}
 		anyAccelerator, anyCPU := false, false
 		for i := range random.IntN(5) {
 			p := capacity.Pool{ID: "p" + strconv.Itoa(i), Shape: zoo[random.IntN(len(zoo))], Count: capacity.Replicas(random.IntN(4))}
@@ -52,7 +52,7 @@ func TestRefusalsTellHowToFit(t *testing.T) {
 			continue
 		}
 		refusals++
-		if d.Reason.Mend == "" || strings.Contains(d.Reason.Mend, "%!") {
+		if d.Reason.Fix == "" || strings.Contains(d.Reason.Fix, "%!") {
 			t.Fatalf("%+v of %+v: no fix: %+v", a, s, d.Reason)
 		}
 		if d.Reason.Code != message.SpecMismatch && d.Reason.Code != message.TooManyReplicas {
@@ -63,20 +63,20 @@ func TestRefusalsTellHowToFit(t *testing.T) {
 		edits := applyEdits(t, after.Needs, d.Fit)
 		if edits == 0 {
 			hopeless++
-			if !strings.Contains(d.Reason.Mend, "No small edit") {
+			if !strings.Contains(d.Reason.Fix, "No small edit") {
 				t.Fatalf("%+v of %+v: %+v", a, s, d.Reason)
 			}
 			continue
 		}
 		edited++
 		if got := capacity.Check(s.Pools, nil, after.Needs); got.Verdict != capacity.Fits {
-			t.Fatalf("%+v of %+v: after %s it is %s", a, s, d.Reason.Mend, got.Verdict)
+			t.Fatalf("%+v of %+v: after %s it is %s", a, s, d.Reason.Fix, got.Verdict)
 		}
 		for i, n := range after.Needs {
 			if was := a.Needs[i].Shape; accelerated(was) && !accelerated(n.Shape) && anyAccelerator {
-				t.Fatalf("%+v of %+v: %s leaves no accelerator", a, s, d.Reason.Mend)
+				t.Fatalf("%+v of %+v: %s leaves no accelerator", a, s, d.Reason.Fix)
 			} else if !accelerated(was) && accelerated(n.Shape) && anyCPU {
-				t.Fatalf("%+v of %+v: %s takes an accelerator for a job without", a, s, d.Reason.Mend)
+				t.Fatalf("%+v of %+v: %s takes an accelerator for a job without", a, s, d.Reason.Fix)
 			}
 		}
 	}
@@ -130,7 +130,7 @@ func TestSmallestEdit(t *testing.T) {
 		name  string
 		asked capacity.Shape
 		pools []capacity.Pool
-		mend  string
+		fix   string
 	}{
 		{"an a2 without accelerator fields", capacity.Shape{MachineType: "a2-highgpu-1g"}, []capacity.Pool{cpu, a100},
 			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.acceleratorType to NVIDIA_TESLA_A100; set jobSpec.workerPoolSpecs[0].machineSpec.acceleratorCount to 1."},
@@ -147,22 +147,22 @@ func TestSmallestEdit(t *testing.T) {
 		{"a CPU job beside accelerators", capacity.Shape{MachineType: "n1-standard-32"}, []capacity.Pool{l4, cpu},
 			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.machineType to n1-standard-4."},
 	} {
-		s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, Pools: c.pools}
+		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Pools: c.pools}
 		d := Decide(s, Ask{Needs: capacity.Ask{{Shape: c.asked, Replicas: 1}}}, policy)
-		if d.Verdict != Refuse || d.Reason.Mend != c.mend {
+		if d.Verdict != Refuse || d.Reason.Fix != c.fix {
 			t.Errorf("%s: %s %+v", c.name, d.Verdict, d.Reason)
 		}
 	}
-	two := Decide(Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, Pools: []capacity.Pool{{ID: "a", Shape: cpu.Shape, Count: 1}}},
+	two := Decide(Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Pools: []capacity.Pool{{ID: "a", Shape: cpu.Shape, Count: 1}}},
 		Ask{Needs: capacity.Ask{{Shape: cpu.Shape.Normal(), Replicas: 1}, {WorkerPool: 1, Shape: zoo[8].Normal(), Replicas: 1}}}, policy)
-	if two.Verdict != Refuse || !strings.Contains(two.Reason.Mend, "No small edit makes the job fit. The persistent resource has 1 x n1-standard-4/pd-ssd:100.") {
+	if two.Verdict != Refuse || !strings.Contains(two.Reason.Fix, "No small edit makes the job fit. The persistent resource has 1 x n1-standard-4/pd-ssd:100.") {
 		t.Errorf("two worker pools and one machine: %+v", two.Reason)
 	}
 }
 
 // TestPathsOfReasons writes reasons for jobs in other dress.
 func TestPathsOfReasons(t *testing.T) {
-	s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, CustomAccount: true, EncryptionKey: "k", Network: "projects/1/global/networks/n",
+	s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, CustomAccount: true, EncryptionKey: "k", Network: "projects/1/global/networks/n",
 		Pools: []capacity.Pool{{ID: "a", Shape: zoo[0], Count: 4}}}
 	list := message.Paths{Form: message.FormList, Pools: []string{"[0].", "[1]."}, Snake: true}
 	spec := message.Paths{Form: message.FormSpec, Job: "job.", Spec: "job.", Pools: []string{"job.worker_pool_specs."}, Snake: true}
@@ -188,13 +188,13 @@ func TestPathsOfReasons(t *testing.T) {
 		s, a := s, Ask{Needs: capacity.Ask{{Shape: zoo[0].Normal(), Replicas: 1}}, Network: s.Network, EncryptionKey: s.EncryptionKey, ServiceAccount: "a@p", Paths: c.paths}
 		c.change(&s, &a)
 		d := Decide(s, a, policy)
-		if d.Verdict != Refuse || d.Reason.Path != c.path || !strings.Contains(d.Reason.Mend, c.says) {
+		if d.Verdict != Refuse || d.Reason.Path != c.path || !strings.Contains(d.Reason.Fix, c.says) {
 			t.Errorf("%s %+v, want %s at %s", d.Verdict, d.Reason, c.says, c.path)
 		}
 		for _, f := range d.Fit {
 			for _, e := range f.Edits {
-				if !strings.Contains(d.Reason.Mend, e.Path) {
-					t.Errorf("the edit is of %s, the reason says %s", e.Path, d.Reason.Mend)
+				if !strings.Contains(d.Reason.Fix, e.Path) {
+					t.Errorf("the edit is of %s, the reason says %s", e.Path, d.Reason.Fix)
 				}
 			}
 			for _, n := range f.Nearest {
@@ -209,9 +209,9 @@ func TestPathsOfReasons(t *testing.T) {
 }
 
 // TestEveryContradictionIsTold holds that one answer tells all that has to be changed,
-// in the words of the message: a job that is mended by it fits.
+// in the words of the message: a job that is fixed by it fits.
 func TestEveryContradictionIsTold(t *testing.T) {
-	s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, Network: "projects/1/global/networks/n", Use: capacity.Use{},
+	s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Network: "projects/1/global/networks/n", Use: capacity.Use{},
 		Pools: []capacity.Pool{{ID: "p", Shape: capacity.Shape{MachineType: "n1-standard-4", DiskType: "pd-standard"}, Count: 1}}}
 	a := Ask{EncryptionKey: "k", ServiceAccount: "a", OnFull: message.Queue, Needs: capacity.Ask{{Shape: capacity.Shape{MachineType: "n1-standard-8"}.Normal(), Replicas: 2}},
 		UnsetDisks: []int{0}, Paths: message.Paths{Job: "job.", Spec: "job.job_spec.", Pools: []string{"job.job_spec.worker_pool_specs[0]."}, Snake: true}}
@@ -220,7 +220,7 @@ func TestEveryContradictionIsTold(t *testing.T) {
 	const pool = "job.job_spec.worker_pool_specs[0]."
 	const fit = "To fit: set " + pool + "machine_spec.machine_type to n1-standard-4; set " + pool + "disk_spec.boot_disk_type to pd-standard; set " + pool + "replica_count to 1."
 	for _, c := range []struct {
-		mend string
+		fix  string
 		code message.Code
 		edit func()
 	}{
@@ -230,13 +230,13 @@ func TestEveryContradictionIsTold(t *testing.T) {
 		{fit, message.SpecMismatch, func() { a.Needs[0].Shape, a.Needs[0].Replicas = s.Pools[0].Shape.Normal(), 1 }},
 	} {
 		d := Decide(s, a, policy)
-		if d.Verdict != Refuse || d.Reason.Code != c.code || d.Reason.Mend != c.mend {
-			t.Errorf("%s: the reason is %+v, want %s", d.Verdict, d.Reason, c.mend)
+		if d.Verdict != Refuse || d.Reason.Code != c.code || d.Reason.Fix != c.fix {
+			t.Errorf("%s: the reason is %+v, want %s", d.Verdict, d.Reason, c.fix)
 		}
 		c.edit()
 	}
 	if d := Decide(s, a, policy); d.Verdict != Admit {
-		t.Errorf("the mended job is decided %s because of %v", d.Verdict, d.Reason)
+		t.Errorf("the fixed job is decided %s because of %v", d.Verdict, d.Reason)
 	}
 }
 
@@ -244,7 +244,7 @@ func TestEveryContradictionIsTold(t *testing.T) {
 // where the nearest pool has another, and in the words of the message.
 func TestUnsetDiskIsToldWhereItMatters(t *testing.T) {
 	for disk, want := range map[string]string{"pd-ssd": "", "pd-standard": " The job sets no disk_spec.boot_disk_type, for which this deployment takes pd-ssd."} {
-		s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, Use: capacity.Use{},
+		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Use: capacity.Use{},
 			Pools: []capacity.Pool{{ID: "p", Shape: capacity.Shape{MachineType: "n1-standard-4", DiskType: disk}, Count: 1}}}
 		shape := capacity.Shape{MachineType: "n1-standart-4"}.Normal()
 		d := Decide(s, Ask{OnFull: message.Queue, Needs: capacity.Ask{{Shape: shape, Replicas: 1}}, UnsetDisks: []int{0},
@@ -259,7 +259,7 @@ func TestUnsetDiskIsToldWhereItMatters(t *testing.T) {
 func TestBehindIsToldInWords(t *testing.T) {
 	for ahead, want := range map[int]string{1: "1 waiting request for the same machines comes first.", 2: "2 waiting requests for the same machines come first."} {
 		shape := capacity.Shape{MachineType: "n1-standard-4"}
-		s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true, Use: capacity.Use{}, Ahead: ahead, Pools: []capacity.Pool{{ID: "p", Shape: shape, Count: 1}}}
+		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Use: capacity.Use{}, Ahead: ahead, Pools: []capacity.Pool{{ID: "p", Shape: shape, Count: 1}}}
 		if d := Decide(s, Ask{OnFull: message.Queue, Needs: capacity.Ask{{Shape: shape.Normal(), Replicas: 1}}}, policy); d.Verdict != Wait || d.Reason.Detail != want {
 			t.Errorf("%d ahead: %s because of %v, want %q", ahead, d.Verdict, d.Reason, want)
 		}

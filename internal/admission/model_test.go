@@ -25,7 +25,7 @@ type rule struct {
 
 // modelDecide goes through the rules from the top.
 func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, message.Code, bool) {
-	seen := s.State == "RUNNING" && s.Now.Sub(s.SeenAt) <= p.MaxAge
+	seen := s.State == "RUNNING" && s.Now.Sub(s.ObservedAt) <= p.MaxAge
 	never := []rule{
 		{"no resource of this name ever was", s.State == "ABSENT" && !s.Known, message.UnknownResource},
 		{"a Ray cluster", seen && s.Ray && !p.AllowRay, message.RayCluster},
@@ -49,7 +49,7 @@ func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, message.Code, bool) {
 			return Refuse, r.code, false
 		case a.Waiting && a.ContradictedSince.IsZero():
 			return Wait, r.code, true // this is the first time that it looks so
-		case a.Waiting && s.Now.Sub(a.ContradictedSince) < p.Regret:
+		case a.Waiting && s.Now.Sub(a.ContradictedSince) < p.RefuseAfter:
 			return Wait, r.code, true
 		default:
 			return Refuse, r.code, true
@@ -57,9 +57,9 @@ func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, message.Code, bool) {
 	}
 	notNow := []rule{
 		{"it was deleted", s.State == "ABSENT", message.ResourceGone},
-		{"nobody has looked yet", s.State == "", message.ViewTooOld},
+		{"nobody has looked yet", s.State == "", message.ObservationTooOld},
 		{"it does not run", s.State != "RUNNING", message.ResourceNotReady},
-		{"nobody has looked lately", !seen, message.ViewTooOld},
+		{"nobody has looked lately", !seen, message.ObservationTooOld},
 		{"others are first", s.Ahead > 0, message.Behind},
 		{"a pause after a decline", s.NotBefore.After(s.Now), message.BackingOff},
 		{"as many holds as are kept", s.Holds >= p.MaxHolds, message.HoldLimit},
@@ -199,7 +199,7 @@ var (
 	large  = capacity.Shape{MachineType: "n1-standard-8", DiskType: "pd-ssd", DiskSizeGB: 100}
 	gpu    = capacity.Shape{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}
 	atNoon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	policy = Policy{MaxAge: 2 * time.Minute, MaxHolds: 3, Regret: time.Hour}
+	policy = Policy{MaxAge: 2 * time.Minute, MaxHolds: 3, RefuseAfter: time.Hour}
 )
 
 // mostEqual is how many pools of one shape a situation has: with more, Check is
@@ -211,10 +211,10 @@ const mostEqual = 3
 func situation(bytes []byte) (Snapshot, Ask) {
 	d := dice(bytes)
 	s := Snapshot{
-		Now:    atNoon,
-		State:  pick(&d, "RUNNING", "RUNNING", "RUNNING", "RUNNING", "RUNNING", "REBOOTING", "ABSENT", "PROVISIONING", ""),
-		SeenAt: atNoon.Add(-pick(&d, 0, time.Second, time.Minute, policy.MaxAge, policy.MaxAge+1, time.Hour, -time.Second)),
-		Known:  d.roll(4) > 0, CustomAccount: d.roll(6) == 5,
+		Now:        atNoon,
+		State:      pick(&d, "RUNNING", "RUNNING", "RUNNING", "RUNNING", "RUNNING", "REBOOTING", "ABSENT", "PROVISIONING", ""),
+		ObservedAt: atNoon.Add(-pick(&d, 0, time.Second, time.Minute, policy.MaxAge, policy.MaxAge+1, time.Hour, -time.Second)),
+		Known:      d.roll(4) > 0, CustomAccount: d.roll(6) == 5,
 		Network:       pick(&d, "", "", "", "projects/1/global/networks/n", "projects/p/global/networks/n", "n"),
 		EncryptionKey: pick(&d, "", "", "", "k"),
 		Holds:         d.roll(5), NotBefore: atNoon.Add(pick(&d, -time.Hour, -1, 0, 1, time.Minute)),
@@ -226,7 +226,7 @@ func situation(bytes []byte) (Snapshot, Ask) {
 	a := Ask{
 		Network: pick(&d, s.Network, s.Network, s.Network, "", "projects/2/global/networks/n", "projects/q/global/networks/n", "projects/p/global/networks/m"), EncryptionKey: pick(&d, s.EncryptionKey, s.EncryptionKey, s.EncryptionKey, "", "k"),
 		OnFull: pick(&d, message.Queue, message.Reject, ""), Waiting: d.roll(3) == 2,
-		ContradictedSince: pick(&d, time.Time{}, atNoon.Add(-policy.Regret), atNoon.Add(1-policy.Regret), atNoon),
+		ContradictedSince: pick(&d, time.Time{}, atNoon.Add(-policy.RefuseAfter), atNoon.Add(1-policy.RefuseAfter), atNoon),
 	}
 	if s.CustomAccount != (d.roll(8) == 7) {
 		a.ServiceAccount = "a@p"
@@ -280,7 +280,7 @@ func check(t *testing.T, bytes []byte) Verdict {
 	if !reflect.DeepEqual(d, Decide(fresh, again, p)) || !reflect.DeepEqual(s, fresh) || !reflect.DeepEqual(a, again) {
 		complain("asked twice, two answers, or an argument changed")
 	}
-	stale := s.Now.Sub(s.SeenAt) > p.MaxAge
+	stale := s.Now.Sub(s.ObservedAt) > p.MaxAge
 	if d.Contradicted && (s.State != "RUNNING" || stale || d.Verdict == Admit) {
 		complain("contradicted by what is not known")
 	}
@@ -359,7 +359,7 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 		for _, e := range f.Edits {
 			any = true
 			if d.Reason.Code == message.SpecMismatch || d.Reason.Code == message.TooManyReplicas {
-				if !strings.Contains(d.Reason.Mend, e.String()) {
+				if !strings.Contains(d.Reason.Fix, e.String()) {
 					t.Fatalf("%+v does not tell to %s", d.Reason, e)
 				}
 			}
@@ -387,10 +387,10 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 		return
 	}
 	if fit := capacity.Check(s.Pools, nil, edited.Needs); fit.Verdict != capacity.Fits {
-		t.Fatalf("after %v it is %s on empty pools", d.Reason.Mend, fit.Verdict)
+		t.Fatalf("after %v it is %s on empty pools", d.Reason.Fix, fit.Verdict)
 	}
 	if after := Decide(s, edited, policy); after.Reason != nil && (after.Reason.Code == message.SpecMismatch || after.Reason.Code == message.TooManyReplicas) {
-		t.Fatalf("after %v it is %+v", d.Reason.Mend, after.Reason)
+		t.Fatalf("after %v it is %+v", d.Reason.Fix, after.Reason)
 	}
 }
 
@@ -415,7 +415,7 @@ func TestDecideAgreesWithModel(t *testing.T) {
 		}
 	}
 	for _, c := range []message.Code{message.UnknownResource, message.NetworkMismatch, message.KeyMismatch, message.AccountMismatch,
-		message.SpecMismatch, message.TooManyReplicas, message.ResourceGone, message.ResourceNotReady, message.ViewTooOld, message.Behind,
+		message.SpecMismatch, message.TooManyReplicas, message.ResourceGone, message.ResourceNotReady, message.ObservationTooOld, message.Behind,
 		message.BackingOff, message.HoldLimit, message.Overdrawn, message.Full} {
 		if codes[c] < 20 {
 			t.Errorf("%s came up %d times: %v", c, codes[c], codes)
@@ -438,7 +438,7 @@ func FuzzDecide(f *testing.F) {
 
 // TestReasonsMakeSense is about words that a model cannot judge.
 func TestReasonsMakeSense(t *testing.T) {
-	s := Snapshot{Now: atNoon, State: "RUNNING", SeenAt: atNoon, Known: true,
+	s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true,
 		Pools: []capacity.Pool{{ID: "a", Shape: small, Count: 4}, {ID: "b", Shape: small, Count: 4}}}
 	ask := func(n capacity.Replicas) Ask { return Ask{Needs: capacity.Ask{{Shape: small, Replicas: n}}} }
 	split := Decide(s, ask(6), policy).Reason
@@ -449,7 +449,7 @@ func TestReasonsMakeSense(t *testing.T) {
 		t.Errorf("nine of four and four: %+v", r)
 	}
 	unseen := Decide(Snapshot{Now: atNoon}, ask(1), policy)
-	if unseen.Verdict != Wait || unseen.Reason.Code != message.ViewTooOld || strings.Contains(unseen.Reason.Detail, "ago") {
+	if unseen.Verdict != Wait || unseen.Reason.Code != message.ObservationTooOld || strings.Contains(unseen.Reason.Detail, "ago") {
 		t.Errorf("never looked at: %s %+v", unseen.Verdict, unseen.Reason)
 	}
 }

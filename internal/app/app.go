@@ -1,4 +1,4 @@
-// Package app opens the doors: it reads the configuration, makes the clients
+// Package app opens the entry points: it reads the configuration, makes the clients
 // once, and turns HTTP requests into calls of the controller.
 //
 // Everything is made on the first request, not at start: a cold start should
@@ -27,7 +27,7 @@ import (
 	"example.com/berth/internal/visible"
 )
 
-// An App is a configured controller with its doors.
+// An App is a configured controller with its entry points.
 type App struct {
 	cfg        Config
 	log        *slog.Logger
@@ -81,7 +81,7 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 		}
 		l = f
 	}
-	vo := gcp.VertexOptions{CreateDeadline: cfg.CreateWithin, DiskType: cfg.DiskType}
+	vo := gcp.VertexOptions{CreateDeadline: cfg.SubmitTimeout, DiskType: cfg.DiskType}
 	if cfg.VertexEndpoint != "" {
 		vo.Insecure, vo.Endpoint = true, func(string) string { return cfg.VertexEndpoint }
 	}
@@ -96,7 +96,7 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 	return assemble(cfg, log, controller.New(cfg.controller(), l, v, p, log, controller.RealEnv()), l), nil
 }
 
-// assemble puts the doors before a controller.
+// assemble puts the entry points before a controller.
 func assemble(cfg Config, log *slog.Logger, c *controller.Controller, l ledger.Ledger) *App {
 	return &App{
 		cfg: cfg, log: log, controller: c, now: time.Now, large: make(chan struct{}, 1),

@@ -46,7 +46,7 @@ type Config struct {
 	// does not know who asks: without it, it answers for the tenant "default" only.
 	StatusAllTenants bool `env:"BERTH_STATUS_ALL_TENANTS"`
 
-	// Tick is how often the tick topic is published to. A view of a persistent
+	// Tick is how often the tick topic is published to. An observation of a persistent
 	// resource older than two ticks admits nothing. 1s to 10m.
 	Tick time.Duration `env:"BERTH_TICK, default=1m"`
 	// Poll is how long to rest between two looks within one tick, while requests
@@ -62,11 +62,11 @@ type Config struct {
 	// RateRetry is the first pause of all submissions after Vertex AI said that
 	// there were too many, or that Berth may make none; it doubles up to a minute.
 	// 1s to 5m.
-	RateRetry time.Duration `env:"BERTH_RATE_RETRY, default=20s"`
+	RateBackoff time.Duration `env:"BERTH_RATE_BACKOFF, default=20s"`
 	// BackOff is the first pause of admissions to a persistent resource after
 	// Vertex AI found it full against our count; it doubles up to a minute.
 	// 1s to 5m.
-	BackOff time.Duration `env:"BERTH_BACK_OFF, default=15s"`
+	Backoff time.Duration `env:"BERTH_BACKOFF, default=15s"`
 	// Timeout is the service's own request timeout; a door gives up a little
 	// earlier. It has to be below the ack deadline of its subscription.
 	Timeout time.Duration `env:"BERTH_TIMEOUT, default=120s"`
@@ -74,10 +74,10 @@ type Config struct {
 	MaxWait time.Duration `env:"BERTH_MAX_WAIT, default=168h"`
 	// StartWithin is how long a submitted job may take to be RUNNING before it is
 	// cancelled. Autoscaling takes tens of minutes.
-	StartWithin time.Duration `env:"BERTH_START_WITHIN, default=1h"`
+	StartTimeout time.Duration `env:"BERTH_START_TIMEOUT, default=1h"`
 	// Regret is how long a RUNNING resource must contradict a waiting request
 	// before it is refused as never fitting.
-	Regret time.Duration `env:"BERTH_REGRET, default=24h"`
+	RefuseAfter time.Duration `env:"BERTH_REFUSE_AFTER, default=24h"`
 	// DeclineTimeout is for how long Vertex AI must refuse a request with
 	// FAILED_PRECONDITION or NOT_FOUND, on a persistent resource that is RUNNING all
 	// the while and seems to have room, until the request fails with VERTEX_DECLINED.
@@ -97,17 +97,17 @@ type Config struct {
 	// Ray cluster: refuse or allow.
 	RayClusters string `env:"BERTH_RAY_CLUSTERS, default=refuse"`
 	// CreateWithin is how long one submission attempt may take. 10s to 5m.
-	CreateWithin time.Duration `env:"BERTH_CREATE_WITHIN, default=1m"`
+	SubmitTimeout time.Duration `env:"BERTH_SUBMIT_TIMEOUT, default=1m"`
 	// Relook is the pause between an attempt whose answer was lost and the next
 	// create: long enough for a job to appear in a list.
-	Relook time.Duration `env:"BERTH_RELOOK, default=30s"`
+	RetryAfter time.Duration `env:"BERTH_RETRY_AFTER, default=30s"`
 	// Settle is how long no job must have been found, after an attempt whose
 	// answer was lost, until it is held that there is none. Longer than
 	// CreateWithin and Relook together.
-	Settle time.Duration `env:"BERTH_SETTLE, default=15m"`
+	UnclearTimeout time.Duration `env:"BERTH_UNCLEAR_TIMEOUT, default=15m"`
 	// PostGrace is how long a written outcome is left to the instance that wrote
 	// it before another one publishes it.
-	PostGrace time.Duration `env:"BERTH_POST_GRACE, default=15s"`
+	PublishGrace time.Duration `env:"BERTH_PUBLISH_GRACE, default=15s"`
 
 	// LogLevel is debug, info, warn or error.
 	LogLevel slog.Level `env:"BERTH_LOG_LEVEL, default=info"`
@@ -174,21 +174,21 @@ func (c Config) Validate() error {
 	between("BERTH_POLL", c.Poll, 100*time.Millisecond, time.Minute)
 	bad(c.Submissions >= 1 && c.Submissions <= 1_000_000, "BERTH_SUBMISSIONS is %d; want 1 to 1000000", c.Submissions)
 	bad(c.Polls >= 10 && c.Polls <= 100_000, "BERTH_POLLS is %d; want 10 to 100000", c.Polls)
-	between("BERTH_RATE_RETRY", c.RateRetry, time.Second, 5*time.Minute)
-	between("BERTH_BACK_OFF", c.BackOff, time.Second, 5*time.Minute)
+	between("BERTH_RATE_BACKOFF", c.RateBackoff, time.Second, 5*time.Minute)
+	between("BERTH_BACKOFF", c.Backoff, time.Second, 5*time.Minute)
 	between("BERTH_TIMEOUT", c.Timeout, 5*time.Second, 9*time.Minute)
 	between("BERTH_MAX_WAIT", c.MaxWait, time.Second, 30*24*time.Hour)
-	between("BERTH_START_WITHIN", c.StartWithin, time.Second, 7*24*time.Hour)
-	between("BERTH_REGRET", c.Regret, 0, 30*24*time.Hour)
+	between("BERTH_START_TIMEOUT", c.StartTimeout, time.Second, 7*24*time.Hour)
+	between("BERTH_REFUSE_AFTER", c.RefuseAfter, 0, 30*24*time.Hour)
 	between("BERTH_DECLINE_TIMEOUT", c.DeclineTimeout, time.Minute, 30*24*time.Hour)
-	between("BERTH_CREATE_WITHIN", c.CreateWithin, 2*time.Second, 5*time.Minute)
-	between("BERTH_RELOOK", c.Relook, 0, 10*time.Minute)
-	between("BERTH_POST_GRACE", c.PostGrace, 0, 10*time.Minute)
+	between("BERTH_SUBMIT_TIMEOUT", c.SubmitTimeout, 2*time.Second, 5*time.Minute)
+	between("BERTH_RETRY_AFTER", c.RetryAfter, 0, 10*time.Minute)
+	between("BERTH_PUBLISH_GRACE", c.PublishGrace, 0, 10*time.Minute)
 	bad(slices.Contains(diskTypes, c.DiskType), "BERTH_DISK_TYPE %q: want %s", c.DiskType, strings.Join(diskTypes, ", "))
 	for name, value := range map[string]string{"BERTH_SERVICE_ACCOUNTS": c.ServiceAccounts, "BERTH_RAY_CLUSTERS": c.RayClusters} {
 		bad(value == "refuse" || value == allow, "%s %q: want refuse or allow", name, value)
 	}
-	bad(c.Settle > c.CreateWithin+c.Relook, "BERTH_SETTLE %s has to be longer than BERTH_CREATE_WITHIN and BERTH_RELOOK together", c.Settle)
+	bad(c.UnclearTimeout > c.SubmitTimeout+c.RetryAfter, "BERTH_UNCLEAR_TIMEOUT %s has to be longer than BERTH_SUBMIT_TIMEOUT and BERTH_RETRY_AFTER together", c.UnclearTimeout)
 	if c.DefaultResource != "" {
 		_, ok := message.ResourceID(c.DefaultResource)
 		bad(ok, "BERTH_DEFAULT_RESOURCE %q: want an id or projects/P/locations/L/persistentResources/ID", c.DefaultResource)
@@ -205,12 +205,12 @@ func (c Config) Validate() error {
 func (c Config) controller() controller.Config {
 	cc := controller.DefaultConfig()
 	cc.Project, cc.Regions, cc.DefaultResource, cc.Deployment = c.Project, c.Regions, c.DefaultResource, c.Deployment
-	cc.Tick, cc.Poll, cc.MaxWait, cc.StartWithin = c.Tick, c.Poll, c.MaxWait, c.StartWithin
-	cc.CreateWithin, cc.Relook, cc.Settle, cc.PostGrace = c.CreateWithin, c.Relook, c.Settle, c.PostGrace
-	cc.Submissions, cc.Polls, cc.RateRetry, cc.BackOff = c.Submissions, c.Polls, c.RateRetry, c.BackOff
-	cc.MaxBackOff = max(cc.MaxBackOff, c.RateRetry, c.BackOff)
-	cc.Margin = min(cc.Margin, c.CreateWithin/4)
-	cc.Policy.MaxAge, cc.Policy.Regret = 2*c.Tick, c.Regret
+	cc.Tick, cc.Poll, cc.MaxWait, cc.StartTimeout = c.Tick, c.Poll, c.MaxWait, c.StartTimeout
+	cc.SubmitTimeout, cc.RetryAfter, cc.UnclearTimeout, cc.PublishGrace = c.SubmitTimeout, c.RetryAfter, c.UnclearTimeout, c.PublishGrace
+	cc.Submissions, cc.Polls, cc.RateBackoff, cc.Backoff = c.Submissions, c.Polls, c.RateBackoff, c.Backoff
+	cc.MaxBackoff = max(cc.MaxBackoff, c.RateBackoff, c.Backoff)
+	cc.Margin = min(cc.Margin, c.SubmitTimeout/4)
+	cc.Policy.MaxAge, cc.Policy.RefuseAfter = 2*c.Tick, c.RefuseAfter
 	cc.Policy.AllowAccounts, cc.Policy.AllowRay = c.ServiceAccounts == allow, c.RayClusters == allow
 	cc.DiskType, cc.DeclineTimeout = c.DiskType, c.DeclineTimeout
 	return cc

@@ -187,7 +187,7 @@ func newDen(t sim.TB) *den {
 	return w
 }
 
-// post sends a body to the Admit door.
+// post sends a body to the Admit function.
 func (w *den) post(body []byte, header http.Header) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 	r.Header = header.Clone()
@@ -245,7 +245,7 @@ func (f form) delivery(t testing.TB, h hostile, published time.Time) []byte {
 }
 
 // told puts an answer into the words of the corpus.
-func told(status int, events []message.Outcome) string {
+func lastAnswer(status int, events []message.Outcome) string {
 	if status != http.StatusOK {
 		return fmt.Sprintf("HTTP %d\n", status)
 	}
@@ -354,14 +354,14 @@ func (h hostile) run(t *testing.T) (got string) {
 		events := w.Out.All()[eventsBefore:]
 		eventsBefore += len(events)
 		if i == 0 {
-			got = told(answer.Code, events)
+			got = lastAnswer(answer.Code, events)
 			owned = answer.Code == http.StatusOK && len(events) > 0 && events[0].Type != message.Refused
 			ended = owned && events[len(events)-1].Type.Terminal()
-		} else if again := told(answer.Code, events); ended {
+		} else if again := lastAnswer(answer.Code, events); ended {
 			if len(events) != 1 || events[0].Type != message.Duplicate || events[0].State != string(lifecycle.Rejected) {
 				t.Errorf("as %s: %s, want the answer that the request has ended", f.name, again)
 			}
-		} else if again := told(answer.Code, events); owned && again != "nothing\n" || !owned && again != got {
+		} else if again := lastAnswer(answer.Code, events); owned && again != "nothing\n" || !owned && again != got {
 			t.Errorf("as %s: %s, by push: %s", f.name, again, got)
 		}
 		switch answer.Code {
@@ -768,22 +768,22 @@ func TestNothingSentIsLogged(t *testing.T) {
 		}
 	}
 	for name, spoil := range map[string]func(*den){
-		"all is well":        func(*den) {},
-		"job refused":        quote(vertex.Permanent),
-		"job declined":       quote(vertex.Passing),
-		"too fast":           quote(vertex.RateLimited),
-		"answer unclear":     quote(vertex.Unclear),
-		"nothing done":       calls(vertex.FailBefore),
-		"answer lost":        calls(vertex.FailAfter),
-		"too many calls":     calls(vertex.FailRate),
-		"not read":           ledgers(ledger.OpRead, ledger.FailRead),
-		"not committed":      ledgers(ledger.OpCommit, ledger.FailCommit),
-		"commit lost":        ledgers(ledger.OpCommit, ledger.LoseAnswerAndCheck),
-		"stale for ever":     ledgers(ledger.OpCommit, ledger.Stale),
-		"not queried":        ledgers(ledger.OpQuery, ledger.FailRead),
-		"nothing published":  func(w *den) { w.Out.Fail = func() (bool, bool) { return true, false } },
-		"resource not known": func(w *den) { w.Now = w.Now.Add(time.Hour); w.Vertex.SetResource(sim.Resource, vertex.Resource{}) },
-		"view too old":       func(w *den) { w.Now = w.Now.Add(time.Hour); calls(vertex.FailBefore)(w) },
+		"all is well":         func(*den) {},
+		"job refused":         quote(vertex.Permanent),
+		"job declined":        quote(vertex.Transient),
+		"too fast":            quote(vertex.RateLimited),
+		"answer unclear":      quote(vertex.Unclear),
+		"nothing done":        calls(vertex.FailBefore),
+		"answer lost":         calls(vertex.FailAfter),
+		"too many calls":      calls(vertex.FailRate),
+		"not read":            ledgers(ledger.OpRead, ledger.FailRead),
+		"not committed":       ledgers(ledger.OpCommit, ledger.FailCommit),
+		"commit lost":         ledgers(ledger.OpCommit, ledger.LoseAnswerAndCheck),
+		"stale for ever":      ledgers(ledger.OpCommit, ledger.Stale),
+		"not queried":         ledgers(ledger.OpQuery, ledger.FailRead),
+		"nothing published":   func(w *den) { w.Out.Fail = func() (bool, bool) { return true, false } },
+		"resource not known":  func(w *den) { w.Now = w.Now.Add(time.Hour); w.Vertex.SetResource(sim.Resource, vertex.Resource{}) },
+		"observation too old": func(w *den) { w.Now = w.Now.Add(time.Hour); calls(vertex.FailBefore)(w) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			printed := captureOutput(t)
@@ -831,21 +831,21 @@ func (quiet) Logf(string, ...any) {}
 
 // TestLogWouldTell makes sure that a word in a log is found.
 func TestLogWouldTell(t *testing.T) {
-	heard := &hearing{T: t}
-	w := newDen(heard)
+	logged := &errorLog{T: t}
+	w := newDen(logged)
 	w.app.log.Debug("x", "spec", "a CANARY in it")
 	w.silent(canary)
-	if heard.errors != 1 {
-		t.Errorf("%d complaints, want one", heard.errors)
+	if logged.errors != 1 {
+		t.Errorf("%d complaints, want one", logged.errors)
 	}
 }
 
-type hearing struct {
+type errorLog struct {
 	*testing.T
 	errors int
 }
 
-func (h *hearing) Errorf(string, ...any) { h.errors++ }
+func (h *errorLog) Errorf(string, ...any) { h.errors++ }
 
 // documentLimit is Firestore's: 1 MiB.
 const documentLimit = 1 << 20

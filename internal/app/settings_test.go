@@ -219,13 +219,13 @@ var effects = map[string]func(*testing.T){
 		}
 	},
 	"BERTH_TICK": func(t *testing.T) {
-		// A view is good for two ticks.
+		// An observation is good for two ticks.
 		for pair, want := range map[string]bool{"BERTH_TICK=1m": true, "BERTH_TICK=10m": false} {
 			s := deployed(t, pair)
 			s.Ask(oneCPU)
 			s.Now = s.Now.Add(3 * time.Minute)
 			if _, text := s.get("/pools"); strings.Contains(text, `"stale":true`) != want {
-				t.Errorf("%s: Status says of a view of three minutes %s", pair, text)
+				t.Errorf("%s: Status says of an observation of three minutes %s", pair, text)
 			}
 		}
 		// The passes of a tick end before the next.
@@ -271,7 +271,7 @@ var effects = map[string]func(*testing.T){
 		for pair, want := range map[string]lifecycle.State{"BERTH_SUBMISSIONS=1": lifecycle.Reserved, "BERTH_SUBMISSIONS=": lifecycle.Submitted} {
 			s := deployed(t, pair)
 			s.Ask(sim.Job{ID: "first", CPU: 1})
-			if o := s.ask(oneCPU); s.State("a") != want || (want == lifecycle.Reserved) != (problem(o) == message.Paced) {
+			if o := s.ask(oneCPU); s.State("a") != want || (want == lifecycle.Reserved) != (problem(o) == message.RateLimited) {
 				t.Errorf("%s: the second request of a minute is %s because of %+v, want %s", pair, s.State("a"), o.Reason, want)
 			}
 		}
@@ -282,8 +282,8 @@ var effects = map[string]func(*testing.T){
 			t.Errorf("with ten calls a minute a tick makes %d passes, want 5", got)
 		}
 	},
-	"BERTH_RATE_RETRY": func(t *testing.T) {
-		for pair, want := range map[string]lifecycle.State{"BERTH_RATE_RETRY=5m": lifecycle.Reserved, "BERTH_RATE_RETRY=": lifecycle.Submitted} {
+	"BERTH_RATE_BACKOFF": func(t *testing.T) {
+		for pair, want := range map[string]lifecycle.State{"BERTH_RATE_BACKOFF=5m": lifecycle.Reserved, "BERTH_RATE_BACKOFF=": lifecycle.Submitted} {
 			s := deployed(t, pair)
 			fail(s.World, "create", 1, vertex.FailRate)
 			s.Ask(oneCPU)
@@ -293,10 +293,10 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
-	"BERTH_BACK_OFF": func(t *testing.T) {
-		for pair, want := range map[string]lifecycle.State{"BERTH_BACK_OFF=5m": lifecycle.Waiting, "BERTH_BACK_OFF=": lifecycle.Submitted} {
+	"BERTH_BACKOFF": func(t *testing.T) {
+		for pair, want := range map[string]lifecycle.State{"BERTH_BACKOFF=5m": lifecycle.Waiting, "BERTH_BACKOFF=": lifecycle.Submitted} {
 			s := deployed(t, pair)
-			decline(s.World, vertex.Passing)
+			decline(s.World, vertex.Transient)
 			s.Ask(oneCPU)
 			s.wait(2 * time.Minute)
 			if got := s.State("a"); got != want {
@@ -316,8 +316,8 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
-	"BERTH_START_WITHIN": func(t *testing.T) {
-		for pair, want := range map[string]lifecycle.State{"BERTH_START_WITHIN=10m": lifecycle.Cancelling, "BERTH_START_WITHIN=": lifecycle.Submitted} {
+	"BERTH_START_TIMEOUT": func(t *testing.T) {
+		for pair, want := range map[string]lifecycle.State{"BERTH_START_TIMEOUT=10m": lifecycle.Cancelling, "BERTH_START_TIMEOUT=": lifecycle.Submitted} {
 			s := deployed(t, pair)
 			s.Ask(oneCPU)
 			s.wait(11 * time.Minute)
@@ -326,8 +326,8 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
-	"BERTH_REGRET": func(t *testing.T) {
-		for pair, want := range map[string]lifecycle.State{"BERTH_REGRET=10m": lifecycle.Rejected, "BERTH_REGRET=": lifecycle.Waiting} {
+	"BERTH_REFUSE_AFTER": func(t *testing.T) {
+		for pair, want := range map[string]lifecycle.State{"BERTH_REFUSE_AFTER=10m": lifecycle.Rejected, "BERTH_REFUSE_AFTER=": lifecycle.Waiting} {
 			s := deployed(t, pair)
 			s.Ask(allCPU)
 			s.Ask(oneCPU)
@@ -338,8 +338,8 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
-	"BERTH_CREATE_WITHIN": func(t *testing.T) {
-		for pair, want := range map[string]time.Duration{"BERTH_CREATE_WITHIN=2m": 2 * time.Minute, "BERTH_CREATE_WITHIN=": time.Minute} {
+	"BERTH_SUBMIT_TIMEOUT": func(t *testing.T) {
+		for pair, want := range map[string]time.Duration{"BERTH_SUBMIT_TIMEOUT=2m": 2 * time.Minute, "BERTH_SUBMIT_TIMEOUT=": time.Minute} {
 			s := deployed(t, pair)
 			crash(s.World)
 			began := s.Now
@@ -356,8 +356,8 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
-	"BERTH_RELOOK": func(t *testing.T) {
-		for pair, want := range map[string]int{"BERTH_RELOOK=5m": 1, "BERTH_RELOOK=": 2} {
+	"BERTH_RETRY_AFTER": func(t *testing.T) {
+		for pair, want := range map[string]int{"BERTH_RETRY_AFTER=5m": 1, "BERTH_RETRY_AFTER=": 2} {
 			s := deployed(t, pair)
 			crash(s.World)
 			s.Ask(oneCPU)
@@ -367,8 +367,8 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
-	"BERTH_SETTLE": func(t *testing.T) {
-		for pair, want := range map[string]bool{"BERTH_SETTLE=1h": false, "BERTH_SETTLE=": true} {
+	"BERTH_UNCLEAR_TIMEOUT": func(t *testing.T) {
+		for pair, want := range map[string]bool{"BERTH_UNCLEAR_TIMEOUT=1h": false, "BERTH_UNCLEAR_TIMEOUT=": true} {
 			s := deployed(t, pair)
 			crash(s.World)
 			s.Ask(oneCPU)
@@ -379,8 +379,8 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
-	"BERTH_POST_GRACE": func(t *testing.T) {
-		for pair, want := range map[string]int{"BERTH_POST_GRACE=5m": 0, "BERTH_POST_GRACE=": 2} {
+	"BERTH_PUBLISH_GRACE": func(t *testing.T) {
+		for pair, want := range map[string]int{"BERTH_PUBLISH_GRACE=5m": 0, "BERTH_PUBLISH_GRACE=": 2} {
 			s := deployed(t, pair)
 			s.Out.Fail = func() (bool, bool) { return true, false }
 			s.Ask(oneCPU)
@@ -481,7 +481,7 @@ var effects = map[string]func(*testing.T){
 	"BERTH_DECLINE_TIMEOUT": func(t *testing.T) {
 		for setting, want := range map[string]time.Duration{"": 24 * time.Hour, "1h": time.Hour} {
 			s := deployed(t, "BERTH_DECLINE_TIMEOUT="+setting)
-			s.Vertex.Admit = refuseJobs(func() error { return &vertex.Error{Op: "create", Kind: vertex.Passing, Code: 9} })
+			s.Vertex.Admit = refuseJobs(func() error { return &vertex.Error{Op: "create", Kind: vertex.Transient, Code: 9} })
 			s.Ask(oneCPU)
 			s.wait(want - 5*time.Minute)
 			if got := s.State("a"); got == lifecycle.Failed {
@@ -546,16 +546,16 @@ func TestSettingsOutOfRange(t *testing.T) {
 		"BERTH_POLL":             {{"100ms", "1m"}, {"99ms", "61s"}},
 		"BERTH_SUBMISSIONS":      {{"1", "1000000"}, {"0", "-1", "1000001"}},
 		"BERTH_POLLS":            {{"10", "100000"}, {"9", "100001"}},
-		"BERTH_RATE_RETRY":       {{"1s", "5m"}, {"999ms", "301s"}},
-		"BERTH_BACK_OFF":         {{"1s", "5m"}, {"999ms", "301s"}},
+		"BERTH_RATE_BACKOFF":     {{"1s", "5m"}, {"999ms", "301s"}},
+		"BERTH_BACKOFF":          {{"1s", "5m"}, {"999ms", "301s"}},
 		"BERTH_TIMEOUT":          {{"5s", "9m"}, {"4s", "541s"}},
 		"BERTH_MAX_WAIT":         {{"1s", "720h"}, {"999ms", "721h"}},
-		"BERTH_START_WITHIN":     {{"1s", "168h"}, {"999ms", "169h"}},
-		"BERTH_REGRET":           {{"0s", "720h"}, {"-1s", "721h"}},
-		"BERTH_CREATE_WITHIN":    {{"2s", "5m"}, {"1s", "301s"}},
-		"BERTH_RELOOK":           {{"0s", "10m"}, {"-1s", "601s"}},
-		"BERTH_SETTLE":           {{"91s"}, {"90s", "1m"}},
-		"BERTH_POST_GRACE":       {{"0s", "10m"}, {"-1s", "601s"}},
+		"BERTH_START_TIMEOUT":    {{"1s", "168h"}, {"999ms", "169h"}},
+		"BERTH_REFUSE_AFTER":     {{"0s", "720h"}, {"-1s", "721h"}},
+		"BERTH_SUBMIT_TIMEOUT":   {{"2s", "5m"}, {"1s", "301s"}},
+		"BERTH_RETRY_AFTER":      {{"0s", "10m"}, {"-1s", "601s"}},
+		"BERTH_UNCLEAR_TIMEOUT":  {{"91s"}, {"90s", "1m"}},
+		"BERTH_PUBLISH_GRACE":    {{"0s", "10m"}, {"-1s", "601s"}},
 		"BERTH_LEDGER":           {{"memory", "firestore"}, {"Memory", "disk"}},
 		"BERTH_LOG_LEVEL":        {{"debug", "warn"}, {"loud"}},
 		"BERTH_VERTEX_ENDPOINT":  {{"localhost:1", "[::1]:1"}, {"localhost", "http://localhost:1", "a b:1"}},
@@ -601,9 +601,9 @@ func (a asked) Resource(ctx context.Context, name string) (vertex.Resource, erro
 	return a.Client.Resource(ctx, name)
 }
 
-func post(door http.HandlerFunc, body []byte) *httptest.ResponseRecorder {
+func post(handler http.HandlerFunc, body []byte) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
-	door(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
+	handler(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
 	return rec
 }
 

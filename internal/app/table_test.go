@@ -23,7 +23,7 @@ import (
 
 // behindDoors is a world whose messages and ticks come in as Pub/Sub pushes
 // them.
-func behindDoors(t *testing.T) *sim.World {
+func behindHandlers(t *testing.T) *sim.World {
 	t.Helper()
 	w := sim.New(t)
 	cfg, err := LoadConfig(t.Context(), envconfig.MapLookuper(map[string]string{
@@ -44,10 +44,10 @@ func behindDoors(t *testing.T) *sim.World {
 	return w
 }
 
-func push(door http.HandlerFunc, d message.Delivery) error {
+func push(handler http.HandlerFunc, d message.Delivery) error {
 	d.Subscription = "projects/test-project/subscriptions/sub"
 	rec := httptest.NewRecorder()
-	door(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(d.Push())))
+	handler(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(d.Push())))
 	if rec.Code != http.StatusOK {
 		return fmt.Errorf("the door answered %d: %s", rec.Code, rec.Body)
 	}
@@ -90,7 +90,7 @@ var (
 	allCPU = sim.Job{ID: "first", CPU: 4}
 )
 
-// TestTable reaches every row of the state table through the doors. The stories
+// TestTable reaches every row of the state table through the entry points. The stories
 // are named by row; a row without a story fails.
 func TestTable(t *testing.T) {
 	submitted := func(w *sim.World) { w.Ask(oneCPU) }
@@ -191,7 +191,7 @@ func TestTable(t *testing.T) {
 			w.After(time.Minute)
 		}, lifecycle.Submitted, []string{"reserved", "submitted"}},
 		"SUBMITTING/DECLINED/PASSING": {func(w *sim.World) {
-			decline(w, vertex.Passing)
+			decline(w, vertex.Transient)
 			w.Ask(oneCPU)
 		}, lifecycle.Waiting, []string{"reserved", "queued"}},
 		"SUBMITTING/DECLINED/PERMANENT": {func(w *sim.World) {
@@ -277,7 +277,7 @@ func TestTable(t *testing.T) {
 		} {
 			row, _ := lifecycle.Find(from, lifecycle.Ended, string(word))
 			s := stories[""]
-			s.tell, s.state, s.events = do(before.tell, ends(state)), word, append(slices.Clone(before.events), row.Letter)
+			s.tell, s.state, s.events = do(before.tell, ends(state)), word, append(slices.Clone(before.events), row.Outcome)
 			stories[rowName(row)] = s
 		}
 	}
@@ -288,7 +288,7 @@ func TestTable(t *testing.T) {
 			continue
 		}
 		t.Run(rowName(row), func(t *testing.T) {
-			w := behindDoors(t)
+			w := behindHandlers(t)
 			w.Config.Submitters = 1 // one call at a time: stories send messages, and so move the clock, between two
 			w.Controller = w.Instance(w.Config)
 			story.tell(w)

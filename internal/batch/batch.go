@@ -8,7 +8,7 @@
 // is under way once every caller has returned, and nobody works for others after
 // its own work is done.
 //
-// Callers belong to parties (tenants), and a batch takes from each party in
+// Callers belong to tenants (tenants), and a batch takes from each tenant in
 // turn: one with a thousand calls waiting delays another's by no more than its
 // share of one batch.
 package batch
@@ -36,26 +36,26 @@ var ErrFull = errors.New("batch: too many calls are waiting")
 
 // A Line takes items one by one and does them batch by batch, one batch at a
 // time. It is safe for concurrent use.
-type Line[T any] struct {
+type Queue[T any] struct {
 	limits Limits
 
 	mu      sync.Mutex
 	busy    bool                  // a batch is under way
-	turns   []string              // parties that wait, the next one first
-	waiting map[string][]*call[T] // by party, oldest first
+	order   []string              // tenants that wait, the next one first
+	waiting map[string][]*call[T] // by tenant, oldest first
 	count   int                   // of all that wait
 	bytes   int
 }
 
 // A call is an item and whoever waits for it.
 type call[T any] struct {
-	ctx   context.Context
-	party string
-	bytes int
-	item  T
+	ctx    context.Context
+	tenant string
+	bytes  int
+	item   T
 	// wake is sent once: true to lead the next batch, false when the item is
 	// done. It has room, so that nobody waits for a caller that has gone.
-	wake chan bool
+	ready chan bool
 }
 
 // Work does a batch. Until it has done what cannot be undone it may ask for more:
@@ -64,12 +64,12 @@ type call[T any] struct {
 type Work[T any] func(ctx context.Context, items []T, more func() []T)
 
 // NewLine returns an idle line.
-func NewLine[T any](l Limits) *Line[T] {
-	return &Line[T]{limits: l, waiting: map[string][]*call[T]{}}
+func NewQueue[T any](l Limits) *Queue[T] {
+	return &Queue[T]{limits: l, waiting: map[string][]*call[T]{}}
 }
 
 // Idle reports whether nothing is under way or waits.
-func (l *Line[T]) Idle() bool {
+func (l *Queue[T]) Idle() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.busy && l.count == 0
@@ -82,8 +82,8 @@ func (l *Line[T]) Idle() bool {
 //
 // It returns [ErrFull], or the context's error, if the item was never taken up.
 // An item that has been taken up is waited for whatever becomes of the context.
-func (l *Line[T]) Do(ctx context.Context, party string, bytes int, item T, work Work[T]) error {
-	c := &call[T]{ctx, party, bytes, item, make(chan bool, 1)}
+func (l *Queue[T]) Do(ctx context.Context, tenant string, bytes int, item T, work Work[T]) error {
+	c := &call[T]{ctx, tenant, bytes, item, make(chan bool, 1)}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -93,12 +93,12 @@ func (l *Line[T]) Do(ctx context.Context, party string, bytes int, item T, work 
 	}
 	if !lead {
 		select {
-		case lead = <-c.wake:
+		case lead = <-c.ready:
 		case <-ctx.Done():
 			if l.leave(c) {
 				return ctx.Err()
 			}
-			lead = <-c.wake
+			lead = <-c.ready
 		}
 	}
 	if lead {
@@ -108,7 +108,7 @@ func (l *Line[T]) Do(ctx context.Context, party string, bytes int, item T, work 
 }
 
 // join makes the caller the leader of an idle line, or lets it wait.
-func (l *Line[T]) join(c *call[T]) (lead bool, err error) {
+func (l *Queue[T]) join(c *call[T]) (lead bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -118,49 +118,49 @@ func (l *Line[T]) join(c *call[T]) (lead bool, err error) {
 	case l.count >= l.limits.Waiting || l.count > 0 && l.bytes+c.bytes > l.limits.WaitingBytes:
 		return false, ErrFull
 	}
-	if len(l.waiting[c.party]) == 0 {
-		l.turns = append(l.turns, c.party)
+	if len(l.waiting[c.tenant]) == 0 {
+		l.order = append(l.order, c.tenant)
 	}
-	l.waiting[c.party] = append(l.waiting[c.party], c)
+	l.waiting[c.tenant] = append(l.waiting[c.tenant], c)
 	l.count++
 	l.bytes += c.bytes
 	return false, nil
 }
 
 // leave takes back a call that still waits.
-func (l *Line[T]) leave(c *call[T]) bool {
+func (l *Queue[T]) leave(c *call[T]) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.Index(l.waiting[c.party], c)
+	i := slices.Index(l.waiting[c.tenant], c)
 	if i < 0 {
 		return false
 	}
-	l.remove(c.party, i)
+	l.remove(c.tenant, i)
 	return true
 }
 
-// remove takes out the call at a place of a party's, and the party when it was
+// remove takes out the call at a place of a tenant's, and the tenant when it was
 // the last.
-func (l *Line[T]) remove(party string, i int) *call[T] {
-	c := l.waiting[party][i]
-	l.waiting[party] = slices.Delete(l.waiting[party], i, i+1)
+func (l *Queue[T]) remove(tenant string, i int) *call[T] {
+	c := l.waiting[tenant][i]
+	l.waiting[tenant] = slices.Delete(l.waiting[tenant], i, i+1)
 	l.count--
 	l.bytes -= c.bytes
-	if len(l.waiting[party]) == 0 {
-		delete(l.waiting, party)
-		l.turns = slices.DeleteFunc(l.turns, func(p string) bool { return p == party })
+	if len(l.waiting[tenant]) == 0 {
+		delete(l.waiting, tenant)
+		l.order = slices.DeleteFunc(l.order, func(p string) bool { return p == tenant })
 	}
 	return c
 }
 
 // lead does a batch that begins with the leader's own item.
-func (l *Line[T]) lead(ctx context.Context, c *call[T], work Work[T]) {
+func (l *Queue[T]) lead(ctx context.Context, c *call[T], work Work[T]) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	b := &batch[T]{line: l, bytes: c.bytes, cancel: cancel}
 	// Even if work panics, nobody may wait forever.
 	defer func() {
-		l.passOn()
+		l.startNext()
 		b.end()
 	}()
 	b.open.Add(1)
@@ -172,7 +172,7 @@ func (l *Line[T]) lead(ctx context.Context, c *call[T], work Work[T]) {
 
 // A batch is one that is under way.
 type batch[T any] struct {
-	line   *Line[T]
+	line   *Queue[T]
 	others []*call[T] // beside the leader's
 	bytes  int
 	cancel context.CancelFunc
@@ -211,17 +211,17 @@ func (b *batch[T]) end() {
 		stop()
 	}
 	for _, c := range b.others {
-		c.wake <- false
+		c.ready <- false
 	}
 }
 
 // fill takes what waits and fits beside so many items of so many bytes, each
-// party in turn.
-func (l *Line[T]) fill(items int, bytes *int) (taken []*call[T]) {
+// tenant in turn.
+func (l *Queue[T]) fill(items int, bytes *int) (taken []*call[T]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.count > 0 && items+len(taken) < l.limits.Items {
-		next := l.waiting[l.turns[0]][0]
+		next := l.waiting[l.order[0]][0]
 		if *bytes+next.bytes > l.limits.Bytes {
 			break
 		}
@@ -231,23 +231,23 @@ func (l *Line[T]) fill(items int, bytes *int) (taken []*call[T]) {
 	return taken
 }
 
-// next takes the first call of the party whose turn it is.
-func (l *Line[T]) next() *call[T] {
-	party := l.turns[0]
-	c := l.remove(party, 0)
-	if len(l.turns) > 0 && l.turns[0] == party { // it has more: to the end
-		l.turns = append(l.turns[1:], party)
+// next takes the first call of the tenant whose turn it is.
+func (l *Queue[T]) next() *call[T] {
+	tenant := l.order[0]
+	c := l.remove(tenant, 0)
+	if len(l.order) > 0 && l.order[0] == tenant { // it has more: to the end
+		l.order = append(l.order[1:], tenant)
 	}
 	return c
 }
 
 // passOn makes the next caller the leader, or the line idle.
-func (l *Line[T]) passOn() {
+func (l *Queue[T]) startNext() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.count == 0 {
 		l.busy = false
 		return
 	}
-	l.next().wake <- true
+	l.next().ready <- true
 }

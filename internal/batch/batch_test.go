@@ -36,10 +36,10 @@ func equal(t *testing.T, got [][]string, want ...[]string) {
 }
 
 // start calls Do for each item in turn, each in a goroutine of its own.
-func start(ctx context.Context, l *batch.Line[string], b *bench, party string, size int, items ...string) *sync.WaitGroup {
+func start(ctx context.Context, l *batch.Queue[string], b *bench, tenant string, size int, items ...string) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	for _, item := range items {
-		wg.Go(func() { _ = l.Do(ctx, party, size, item, b.do) })
+		wg.Go(func() { _ = l.Do(ctx, tenant, size, item, b.do) })
 		synctest.Wait()
 	}
 	return &wg
@@ -48,7 +48,7 @@ func start(ctx context.Context, l *batch.Line[string], b *bench, party string, s
 // Whoever comes first starts at once; those who come meanwhile are one batch.
 func TestNextBatchIsWhatArrivedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, b := batch.NewLine[string](wide), &bench{open: make(chan struct{})}
+		l, b := batch.NewQueue[string](wide), &bench{open: make(chan struct{})}
 		wg := start(t.Context(), l, b, "", 1, "a", "b", "c", "d")
 		equal(t, b.batches, []string{"a"})
 		b.open <- struct{}{}
@@ -74,7 +74,7 @@ func TestLimitsOfABatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l, b := batch.NewLine[string](test.limits), &bench{open: make(chan struct{})}
+				l, b := batch.NewQueue[string](test.limits), &bench{open: make(chan struct{})}
 				wg := start(t.Context(), l, b, "", test.size, "a", "b", "c", "d", "e")
 				close(b.open)
 				wg.Wait()
@@ -84,10 +84,10 @@ func TestLimitsOfABatch(t *testing.T) {
 	}
 }
 
-// A party with many calls waiting does not keep another's out of the next batch.
-func TestPartiesTakeTurns(t *testing.T) {
+// A tenant with many calls waiting does not keep another's out of the next batch.
+func TestTenantsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, b := batch.NewLine[string](batch.Limits{Items: 3, Bytes: 1000, Waiting: 99, WaitingBytes: 1000}), &bench{open: make(chan struct{})}
+		l, b := batch.NewQueue[string](batch.Limits{Items: 3, Bytes: 1000, Waiting: 99, WaitingBytes: 1000}), &bench{open: make(chan struct{})}
 		many := start(t.Context(), l, b, "many", 1, "m0", "m1", "m2", "m3", "m4", "m5")
 		one := start(t.Context(), l, b, "one", 1, "o1")
 		two := start(t.Context(), l, b, "two", 1, "t1", "t2")
@@ -106,7 +106,7 @@ func TestFull(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l, b := batch.NewLine[string](limits), &bench{open: make(chan struct{})}
+				l, b := batch.NewQueue[string](limits), &bench{open: make(chan struct{})}
 				wg := start(t.Context(), l, b, "", 10, "a", "b", "c")
 				if err := l.Do(t.Context(), "", 10, "d", b.do); !errors.Is(err, batch.ErrFull) {
 					t.Errorf("one too many: %v, want ErrFull", err)
@@ -123,7 +123,7 @@ func TestFull(t *testing.T) {
 // taken up stays until it is done.
 func TestGivingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, b := batch.NewLine[string](wide), &bench{open: make(chan struct{})}
+		l, b := batch.NewQueue[string](wide), &bench{open: make(chan struct{})}
 		first := start(t.Context(), l, b, "", 1, "a")
 		ctx, cancel := context.WithCancel(t.Context())
 		var gone error
@@ -151,7 +151,7 @@ func TestGivingUp(t *testing.T) {
 // The context of a batch outlives its leader's, and ends with the last caller's.
 func TestContextOfABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, b := batch.NewLine[string](wide), &bench{open: make(chan struct{})}
+		l, b := batch.NewQueue[string](wide), &bench{open: make(chan struct{})}
 		first := start(t.Context(), l, b, "", 1, "a")
 		var running context.Context
 		do := func(ctx context.Context, _ []string, _ func() []string) {
@@ -185,7 +185,7 @@ func TestContextOfABatch(t *testing.T) {
 // A panic takes nobody else down with it, and the line goes on.
 func TestPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, b := batch.NewLine[string](wide), &bench{open: make(chan struct{})}
+		l, b := batch.NewQueue[string](wide), &bench{open: make(chan struct{})}
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			defer func() {
@@ -211,7 +211,7 @@ func TestPanic(t *testing.T) {
 // is room, and everybody is told when it is done.
 func TestMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, b := batch.NewLine[string](batch.Limits{Items: 4, Bytes: 1000, Waiting: 99, WaitingBytes: 1000}), &bench{open: make(chan struct{})}
+		l, b := batch.NewQueue[string](batch.Limits{Items: 4, Bytes: 1000, Waiting: 99, WaitingBytes: 1000}), &bench{open: make(chan struct{})}
 		work := func(ctx context.Context, items []string, more func() []string) {
 			b.do(ctx, items, nil)
 			b.do(ctx, append(items, more()...), nil)
@@ -231,7 +231,7 @@ func TestMore(t *testing.T) {
 // that has ended.
 func TestContextWithMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := batch.NewLine[string](wide)
+		l := batch.NewQueue[string](wide)
 		var running context.Context
 		var late []string
 		step := make(chan struct{})

@@ -61,7 +61,7 @@ func (w *world) runAndEnd(ctx context.Context) (ticks int, err error) {
 		return runs, err
 	}
 	w.endJobs()
-	ends, err := w.ticksUntil(ctx, func(r *ledger.Record) bool { return r.State.Terminal() && len(r.Unsent()) == 0 })
+	ends, err := w.ticksUntil(ctx, func(r *ledger.Record) bool { return r.State.Terminal() && len(r.Unpublished()) == 0 })
 	return runs + ends, err
 }
 
@@ -81,7 +81,7 @@ func (w *world) ticksUntil(ctx context.Context, holds func(*ledger.Record) bool)
 	}
 	if len(left) > 0 {
 		return ticks, fmt.Errorf("after %d ticks %d requests are not where they should be, one of them is %s and has %d events unsent",
-			ticks, len(left), left[0].State, len(left[0].Unsent()))
+			ticks, len(left), left[0].State, len(left[0].Unpublished()))
 	}
 	return ticks, nil
 }

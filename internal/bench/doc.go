@@ -23,7 +23,7 @@
 //   - A *counting run* has a proxy before each service, which passes calls on and
 //     counts them, the documents in them and the messages. Its figures are
 //     counts: nothing is asked of Berth, so it cannot tell less than the truth.
-//   - A *floor* is what the parts cost without Berth: a request to an empty door,
+//   - A *floor* is what the parts cost without Berth: a request to an empty handler,
 //     a read and a commit of one document, a publish.
 //   - A *band* is the range that a count has to be in, with the runs that it was
 //     made from.

@@ -20,8 +20,8 @@ import (
 // Cases of the floor. Commits are of one document of the size of a record; each
 // client has its own.
 const (
-	emptyAlone   = "empty door, 1 client"
-	emptyMany    = "empty door, 32 clients"
+	emptyAlone   = "empty handler, 1 client"
+	emptyMany    = "empty handler, 32 clients"
 	writeAlone   = "plain commit, 1 client"
 	writeMany    = "plain commit, 32 clients"
 	commitAlone  = "read+commit, 1 client"

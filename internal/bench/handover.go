@@ -38,7 +38,7 @@ func handover(ctx context.Context, b *bench) error {
 const rounds = 13
 
 // handovers lets jobs run one after the other on the one machine there is. All
-// are in line from the start, so that each that ends has one behind it.
+// are in the queue from the start, so that each that ends has one behind it.
 func handovers(ctx context.Context, b *bench, w *world, name string, keep func(*world, context.Context, int) error) error {
 	for i := range rounds {
 		// Between 2 s and 4 s, spread evenly over the time between two looks.

@@ -16,21 +16,21 @@ import (
 
 // A target is a function process to load.
 type target interface {
-	URL(door string) string
+	URL(url string) string
 	PID() int
 }
 
 // A delivery is one message that Pub/Sub would push, as the body of its POST.
 type delivery struct {
-	door string // Admit, Reconcile or the empty one
+	url  string // Admit, Reconcile or the empty one
 	body []byte
 }
 
 // deliver makes a delivery of data with attributes.
-func (w *world) delivery(door string, data []byte, attributes map[string]string) delivery {
-	return delivery{door, message.Delivery{
+func (w *world) delivery(url string, data []byte, attributes map[string]string) delivery {
+	return delivery{url, message.Delivery{
 		ID:           strconv.FormatInt(1_000_000_000+w.sent.Add(1), 10),
-		Subscription: localstack.SubscriptionName(w.project, "berth-"+door),
+		Subscription: localstack.SubscriptionName(w.project, "berth-"+url),
 		PublishTime:  time.Now(), Attributes: attributes, Data: data,
 	}.Push()}
 }
@@ -87,7 +87,7 @@ func jobOf(machine string, replicas int) []byte {
 // post makes one delivery to one function. answer, if not nil, takes the JSON of
 // the answer.
 func (w *world) post(ctx context.Context, f target, d delivery, answer any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.URL(d.door), bytes.NewReader(d.body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.URL(d.url), bytes.NewReader(d.body))
 	if err != nil {
 		return err
 	}
@@ -101,9 +101,9 @@ func (w *world) post(ctx context.Context, f target, d delivery, answer any) erro
 	body, err := io.ReadAll(resp.Body)
 	switch {
 	case err != nil:
-		return fmt.Errorf("read the answer of %s: %w", d.door, err)
+		return fmt.Errorf("read the answer of %s: %w", d.url, err)
 	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s answers %s: %s", d.door, resp.Status, body)
+		return fmt.Errorf("%s answers %s: %s", d.url, resp.Status, body)
 	case answer != nil && len(body) > 0:
 		return json.Unmarshal(body, answer)
 	}

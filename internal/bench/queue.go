@@ -6,7 +6,7 @@ import (
 )
 
 // patient is the environment of functions whose view of a resource stays fresh
-// while thousands of requests are put in line, and of which each tick makes one
+// while thousands of requests are put in the queue, and of which each tick makes one
 // pass, so that passes can be counted.
 var patient = []string{"BERTH_TICK=10m", "BERTH_POLL=1m"}
 
@@ -25,7 +25,7 @@ func queue(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// queued measures with n requests in line, on a resource that is full.
+// queued measures with n requests in the queue, on a resource that is full.
 func queued(ctx context.Context, b *bench, w *world, n int) error {
 	if err := w.fill(ctx); err != nil {
 		return err

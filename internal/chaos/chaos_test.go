@@ -25,7 +25,7 @@ func TestChaos(t *testing.T) {
 	t.Setenv(emulator.PubSubHostEnv, emulatortest.PubSub(t))
 	var logs bytes.Buffer
 	r, err := Run(t.Context(), Options{Seed: 7, Requests: 40, Instances: 2, KillEvery: 1500 * time.Millisecond, FaultRate: 0.04,
-		Say: t.Logf, Tell: t.Logf, Log: &logs})
+		Say: t.Logf, Report: t.Logf, Log: &logs})
 	if err != nil {
 		t.Fatalf("run: %v", err)
 	}
@@ -49,7 +49,7 @@ func TestChaos(t *testing.T) {
 	happened("late delivery", r.Deliveries.Late)
 	happened("failed delivery", r.Deliveries.Failed)
 	happened("outage", r.Outages)
-	happened("stranger's job", r.Jobs.Strangers)
+	happened("foreign job's job", r.Jobs.Foreign)
 	happened("job of ours", r.Jobs.Named)
 	happened("success", r.Ends["SUCCEEDED"])
 	happened("commit that took replicas", r.Takes)
@@ -112,7 +112,7 @@ func TestMainWithoutEmulators(t *testing.T) {
 	}
 }
 
-func TestConfessions(t *testing.T) {
+func TestAdmissionsByProxy(t *testing.T) {
 	var out strings.Builder
 	b := newLogBook(&out)
 	p := b.of("function 1")
@@ -124,7 +124,7 @@ func TestConfessions(t *testing.T) {
 	if _, err := b.raw.Write([]byte("panic: not ours\n")); err != nil {
 		t.Fatal(err)
 	}
-	found := b.confessed()
+	found := b.admitted()
 	if len(found) != 1 || !strings.Contains(found[0].That, `function 1: {"event":"illegal_move"}`) {
 		t.Errorf("found %v, want the one line", found)
 	}

@@ -80,7 +80,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 		_, _ = fmt.Fprintf(progress, format+"\n", args...)
 	}
 	if *verbose {
-		o.Tell = o.Say
+		o.Report = o.Say
 	}
 	if *logFile != "" {
 		f, err := os.Create(*logFile)

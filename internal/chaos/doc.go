@@ -12,10 +12,10 @@
 //     out: see [Fault].
 //   - The *pump*, which delivers messages to the functions: to whichever, late,
 //     out of order, more than once, and again although the door said yes.
-//   - The *crowd*, which publishes a seeded mix of requests, cancels and
+//   - The *workload*, which publishes a seeded mix of requests, cancels and
 //     nonsense, and notes what may become of each.
-//   - The *monkey*, which kills processes as kill -9 does, makes whole services
-//     unavailable for seconds, and starts jobs of strangers on the machines.
+//   - The *fault injector*, which kills processes as kill -9 does, makes whole services
+//     unavailable for seconds, and starts foreign jobs on the machines.
 //   - The *witness*, which sees every commit of the ledger in the proxy, puts
 //     them into the one order that their conditions allow, and judges each: the
 //     commit by what it had read, and the moment after it. Nothing is sampled

@@ -42,13 +42,13 @@ const (
 const (
 	slowest = 400 * time.Millisecond
 	// latest is longer than an attempt and the pause after it, so that a job may
-	// appear after another attempt has made one: a stray. It is shorter than the
+	// appear after another attempt has made one: an orphan job. It is shorter than the
 	// settle time, within which no job may appear unseen.
 	latest = 12 * time.Second
 	// lateFrom is how late a create has to be for a second job to be nobody's
 	// fault: an attempt makes its create while a quarter of its time is left, at
 	// the latest, and the next attempt looks first, when that and the pause are over.
-	lateFrom = createWithin/4 + relook
+	lateFrom = submitTimeout/4 + retryAfter
 )
 
 // err is the answer of a fault, nil for one that lets the call's own through.

@@ -15,18 +15,18 @@ import (
 
 // Rules of a chaos run, beside those of package invariant.
 const (
-	Lost       invariant.Rule = "lost"        // every message has its request or its answer
-	Surprise   invariant.Rule = "surprise"    // a request ends in a state that it can end in
-	Untold     invariant.Rule = "untold"      // the outcome topic has every event, each as it was written
-	TwoJobs    invariant.Rule = "two-jobs"    // one job per request, and strays only where a create came late
-	WrongJob   invariant.Rule = "wrong-job"   // the job that a request names ended as the request did
-	Leaked     invariant.Rule = "leaked"      // nothing is held, waits or runs at the end
-	Trampled   invariant.Rule = "trampled"    // jobs of strangers are left alone
-	DeadLetter invariant.Rule = "dead-letter" // nothing had to be given up
-	Unrest     invariant.Rule = "unrest"      // everything comes to rest, and stays so
-	Rewritten  invariant.Rule = "rewritten"   // what was written for good stays
-	Unseen     invariant.Rule = "unseen"      // the witness saw every commit
-	Confessed  invariant.Rule = "confessed"   // no process logs a bug of its own
+	Lost            invariant.Rule = "lost"        // every message has its request or its answer
+	Surprise        invariant.Rule = "surprise"    // a request ends in a state that it can end in
+	Untold          invariant.Rule = "untold"      // the outcome topic has every event, each as it was written
+	TwoJobs         invariant.Rule = "two-jobs"    // one job per request, and orphan jobs only where a create came late
+	WrongJob        invariant.Rule = "wrong-job"   // the job that a request names ended as the request did
+	Leaked          invariant.Rule = "leaked"      // nothing is held, waits or runs at the end
+	Overwritten     invariant.Rule = "overwritten" // foreign jobs are left alone
+	DeadLetter      invariant.Rule = "dead-letter" // nothing had to be given up
+	Unrest          invariant.Rule = "unrest"      // everything comes to rest, and stays so
+	Rewritten       invariant.Rule = "rewritten"   // what was written for good stays
+	Unseen          invariant.Rule = "unseen"      // the witness saw every commit
+	AdmittedByProxy invariant.Rule = "confessed"   // no process logs a bug of its own
 )
 
 // Evidence is what is seen from outside once everything is at rest.
@@ -36,11 +36,11 @@ type evidence struct {
 
 	sent   []sent
 	first  map[*order]string // message id of the first message of an order
-	events []heard           // of the outcome topic, as they came
-	dead   []heard           // of the dead-letter topic
+	events []received        // of the outcome topic, as they came
+	dead   []received        // of the dead-letter topic
 	late   map[string]int    // creates that came too late to be found, by request key
-	// strangers are the jobs that others started, by name.
-	strangers map[string]bool
+	// foreign jobs are the jobs that others started, by name.
+	foreign map[string]bool
 }
 
 // judge returns everything that is wrong.
@@ -91,11 +91,11 @@ func (j *verdict) rest() {
 		for key := range res.Holds {
 			j.say(Leaked, key, "everything is at rest", "it holds replicas of %s", res.Name)
 		}
-		for line, l := range res.Lines {
-			j.say(Leaked, "", "nothing waits", "%d stand in line for %s of %s", l.Count, line, res.Name)
+		for line, l := range res.Queues {
+			j.say(Leaked, "", "nothing waits", "%d wait in the queue for %s of %s", l.Count, line, res.Name)
 		}
 		if len(res.Foreign) > 0 || len(res.Unexplained) > 0 {
-			j.say(Leaked, "", "no job of a stranger is live", "%s has foreign use %v and %v", res.Name, res.Foreign, res.Unexplained)
+			j.say(Leaked, "", "no foreign job is live", "%s has foreign use %v and %v", res.Name, res.Foreign, res.Unexplained)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func (j *verdict) messages() {
 				j.say(Lost, key, what+" has other content than the one that made the request", "it was not refused as %s", message.IDReused)
 			}
 		case answer != nil && told(answer, message.Duplicate):
-			if o := answer.Letters[0].Outcome; o.State != string(r.State) {
+			if o := answer.Outbox[0].Outcome; o.State != string(r.State) {
 				j.say(Surprise, key, what+" is answered as a repeat of what ended as "+o.State, "the request is %s", r.State)
 			}
 		case answer != nil:
@@ -198,15 +198,15 @@ func excused(r *ledger.Record) bool {
 		r.State == lifecycle.Cancelled && r.Why != nil && r.Why.Code == message.StartOverdue
 }
 
-// told says whether a record has a letter of a type.
+// told says whether a record has an outbox event of a type.
 func told(r *ledger.Record, t message.Type) bool {
-	return slices.ContainsFunc(r.Letters, func(l ledger.Letter) bool { return l.Type == t })
+	return slices.ContainsFunc(r.Outbox, func(l ledger.OutboxEvent) bool { return l.Type == t })
 }
 
 // outcomes checks the outcome topic as a consumer would: drop repeated ids, sort
 // by sequence, expect no gap and one end.
 func (j *verdict) outcomes() {
-	had := map[string]heard{}
+	had := map[string]received{}
 	bySubject := map[message.Key][]message.Outcome{}
 	for _, h := range j.events {
 		id := h.attributes["ce-id"]
@@ -252,7 +252,7 @@ func (j *verdict) outcomes() {
 		if int64(len(events)) != r.Sequence {
 			j.say(Untold, key, fmt.Sprintf("%d events were written", r.Sequence), "the outcome topic has %d", len(events))
 		}
-		for _, l := range r.Letters {
+		for _, l := range r.Outbox {
 			data, _, err := r.Event(l).PubSub(source)
 			if h, ok := had[l.ID]; !ok || err != nil || h.data != string(data) {
 				j.say(Untold, key, "event "+l.ID+" was written", "the outcome topic has it differently, or not at all")

@@ -44,54 +44,54 @@ func newScene() *scene {
 	s.cancelled.Cancels = []string{"3"}
 	s.picture = invariant.Picture{Now: t0, Complete: true,
 		Records:   []*ledger.Record{s.done, s.cancelled, s.refused},
-		Resources: []*ledger.Resource{{Name: onPool, State: vertex.Running, SeenAt: t0}},
+		Resources: []*ledger.Resource{{Name: onPool, State: vertex.Running, ObservedAt: t0}},
 		Jobs: []vertex.Job{
 			{Name: oneJob, State: vertex.JobSucceeded, Run: "r1", Request: s.done.Key, Ask: s.done.Ask, CreateTime: t0, EndTime: t0.Add(time.Second)},
 			{Name: oneJob + "7", State: vertex.JobSucceeded, CreateTime: t0, EndTime: t0.Add(time.Second)},
 		}}
-	s.strangers = map[string]bool{oneJob + "7": true}
+	s.foreign = map[string]bool{oneJob + "7": true}
 	s.policy = admission.Policy{MaxAge: time.Minute, MaxHolds: 10}
 	s.first = map[*order]string{o: "1", p: "4"}
 	s.sent = []sent{{"1", posting{purpose: forJob, order: o}}, {"2", posting{purpose: forJob, order: o}},
 		{"3", posting{purpose: forCancel, order: p}}, {"4", posting{purpose: forJob, order: p}}, {"5", posting{purpose: forNobody}}}
 	s.late = map[string]int{}
 	for _, r := range s.picture.Records {
-		for _, l := range r.Letters {
+		for _, l := range r.Outbox {
 			s.events = append(s.events, publication(r, l))
 		}
 	}
 	return s
 }
 
-// record makes one with letters, each given by its word and its state.
-func record(kind message.Kind, id, by string, state lifecycle.State, letters ...string) *ledger.Record {
+// record makes one with outbox events, each given by its word and its state.
+func record(kind message.Kind, id, by string, state lifecycle.State, events ...string) *ledger.Record {
 	r := &ledger.Record{Key: message.KeyOf(tenant, kind, id), Kind: kind, Tenant: tenant, ID: id, MessageID: by, ExpireAt: t0}
 	if kind != message.KindAnswer {
 		r.Resource, r.Reservation.State = onPool, state
 	}
-	for _, l := range letters {
+	for _, l := range events {
 		var word, in string
 		_, _ = fmt.Sscan(l, &word, &in)
 		of := message.Type("berth.request." + word + ".v1")
 		if kind == message.KindAnswer {
 			of = message.Refused
 		}
-		r.Write(message.Outcome{Type: of, Tenant: tenant, MessageID: by, State: in}, t0)
-		r.Letters[len(r.Letters)-1].Sent = true
+		r.Append(message.Outcome{Type: of, Tenant: tenant, MessageID: by, State: in}, t0)
+		r.Outbox[len(r.Outbox)-1].Published = true
 	}
 	return r
 }
 
-func publication(r *ledger.Record, l ledger.Letter) heard {
+func publication(r *ledger.Record, l ledger.OutboxEvent) received {
 	data, attributes, err := r.Event(l).PubSub(source)
 	if err != nil {
 		panic(err)
 	}
-	return heard{id: "m-" + l.ID, data: string(data), attributes: attributes}
+	return received{id: "m-" + l.ID, data: string(data), attributes: attributes}
 }
 
-// stray adds a second job of the request that succeeded.
-func (s *scene) stray(state vertex.JobState, lasted time.Duration) {
+// orphan job adds a second job of the request that succeeded.
+func (s *scene) orphan(state vertex.JobState, lasted time.Duration) {
 	s.picture.Jobs = append(s.picture.Jobs, vertex.Job{Name: oneJob + "2", State: state, Run: "r1", Request: s.done.Key, Ask: s.done.Ask,
 		CreateTime: t0, EndTime: t0.Add(lasted)})
 }
@@ -102,10 +102,10 @@ func TestNothingWrong(t *testing.T) {
 	}
 	s := newScene()
 	s.late[string(s.done.Key)] = 1
-	s.stray(vertex.JobCancelled, time.Hour)
+	s.orphan(vertex.JobCancelled, time.Hour)
 	s.events = append(s.events, s.events[0]) // published twice
 	if found := judge(s.evidence); len(found) > 0 {
-		t.Errorf("with a stray that was cancelled and an event that came twice: found %v", found)
+		t.Errorf("with an orphan job that was cancelled and an event that came twice: found %v", found)
 	}
 }
 
@@ -134,7 +134,7 @@ func TestEachCheckCanFail(t *testing.T) {
 		"no events":     {func(s *scene) { s.events = s.events[4:] }, Untold},
 		"end missing":   {func(s *scene) { s.events = slices.Delete(s.events, 3, 4) }, Untold},
 		"two ends": {func(s *scene) {
-			l := s.done.Letters[3]
+			l := s.done.Outbox[3]
 			l.ID, l.Outcome.Sequence = string(s.done.Key)+"-5", 5
 			s.events = append(s.events, publication(s.done, l))
 		}, Untold},
@@ -143,21 +143,21 @@ func TestEachCheckCanFail(t *testing.T) {
 		"event unreadable":      {func(s *scene) { s.events[2].data = "{" }, Untold},
 		"event of nobody": {func(s *scene) {
 			x := record(message.KindRequest, "x", "x", lifecycle.Rejected, "rejected REJECTED")
-			s.events = append(s.events, publication(x, x.Letters[0]))
+			s.events = append(s.events, publication(x, x.Outbox[0]))
 		}, Untold},
 
-		"second job":            {func(s *scene) { s.stray(vertex.JobSucceeded, time.Second) }, TwoJobs},
-		"second job, cancelled": {func(s *scene) { s.stray(vertex.JobCancelled, time.Second) }, TwoJobs},
-		"stray left alone": {func(s *scene) {
+		"second job":            {func(s *scene) { s.orphan(vertex.JobSucceeded, time.Second) }, TwoJobs},
+		"second job, cancelled": {func(s *scene) { s.orphan(vertex.JobCancelled, time.Second) }, TwoJobs},
+		"orphan job left alone": {func(s *scene) {
 			s.late[string(s.done.Key)] = 1
-			s.stray(vertex.JobSucceeded, time.Minute)
+			s.orphan(vertex.JobSucceeded, time.Minute)
 		}, TwoJobs},
-		"job without request": {func(s *scene) { s.picture.Jobs[0].Request = "x" }, TwoJobs},
-		"no job":              {func(s *scene) { s.picture.Jobs = s.picture.Jobs[1:] }, WrongJob},
-		"no job named":        {func(s *scene) { s.done.Reservation.Job = "" }, WrongJob},
-		"job failed":          {func(s *scene) { s.picture.Jobs[0].State = vertex.JobFailed }, WrongJob},
-		"stranger cancelled":  {func(s *scene) { s.picture.Jobs[1].State = vertex.JobCancelled }, Trampled},
-		"job live":            {func(s *scene) { s.picture.Jobs[0].State = vertex.JobRunning }, Leaked},
+		"job without request":   {func(s *scene) { s.picture.Jobs[0].Request = "x" }, TwoJobs},
+		"no job":                {func(s *scene) { s.picture.Jobs = s.picture.Jobs[1:] }, WrongJob},
+		"no job named":          {func(s *scene) { s.done.Reservation.Job = "" }, WrongJob},
+		"job failed":            {func(s *scene) { s.picture.Jobs[0].State = vertex.JobFailed }, WrongJob},
+		"foreign job cancelled": {func(s *scene) { s.picture.Jobs[1].State = vertex.JobCancelled }, Overwritten},
+		"job live":              {func(s *scene) { s.picture.Jobs[0].State = vertex.JobRunning }, Leaked},
 
 		"hold left": {func(s *scene) {
 			s.picture.Resources[0].Holds = map[message.Key]ledger.Hold{s.done.Key: {Ask: s.done.Ask, Run: "r1"}}
@@ -165,11 +165,11 @@ func TestEachCheckCanFail(t *testing.T) {
 		"hold of an ended request": {func(s *scene) {
 			s.picture.Resources[0].Holds = map[message.Key]ledger.Hold{s.done.Key: {Ask: s.done.Ask, Run: "r1"}}
 		}, invariant.HoldMatches},
-		"line left":     {func(s *scene) { s.picture.Resources[0].Lines = map[string]ledger.Line{"m": {Count: 1}} }, Leaked},
-		"stranger left": {func(s *scene) { s.picture.Resources[0].Foreign = []ledger.Foreign{{Job: "x"}} }, Leaked},
-		"not at rest":   {func(s *scene) { s.done.State = lifecycle.Running }, Unrest},
-		"unsent letter": {func(s *scene) { s.done.Letters[3].Sent = false }, invariant.NothingLeft},
-		"dead letter":   {func(s *scene) { s.dead = []heard{{id: "1", data: "x"}} }, DeadLetter},
+		"line left":         {func(s *scene) { s.picture.Resources[0].Queues = map[string]ledger.Queue{"m": {Count: 1}} }, Leaked},
+		"foreign job left":  {func(s *scene) { s.picture.Resources[0].Foreign = []ledger.Foreign{{Job: "x"}} }, Leaked},
+		"not at rest":       {func(s *scene) { s.done.State = lifecycle.Running }, Unrest},
+		"unpublished event": {func(s *scene) { s.done.Outbox[3].Published = false }, invariant.NothingLeft},
+		"dead letter":       {func(s *scene) { s.dead = []received{{id: "1", data: "x"}} }, DeadLetter},
 	} {
 		s := newScene()
 		test.spoil(s)

@@ -17,9 +17,9 @@ func (j *verdict) work() {
 		if !job.State.Ended() {
 			j.say(Leaked, job.Request, "everything is at rest", "job %s is %s", job.Name, job.State)
 		}
-		if j.strangers[job.Name] {
+		if j.foreign[job.Name] {
 			if job.State != vertex.JobSucceeded {
-				j.say(Trampled, job.Request, "job "+job.Name+" is a stranger's and would succeed", "it is %s", job.State)
+				j.say(Overwritten, job.Request, "job "+job.Name+" is foreign and would succeed", "it is %s", job.State)
 			}
 			continue
 		}
@@ -31,10 +31,10 @@ func (j *verdict) work() {
 	}
 	for key, r := range j.records {
 		named := false
-		strays := 0
+		orphans := 0
 		for _, job := range j.jobs[key] {
 			if job.Name != r.Reservation.Job {
-				strays++
+				orphans++
 				continue
 			}
 			named = true
@@ -48,13 +48,13 @@ func (j *verdict) work() {
 		if r.State == lifecycle.Succeeded && !named {
 			j.say(WrongJob, key, "it succeeded", "it names no job")
 		}
-		if late := j.late[string(key)]; strays > late {
-			j.say(TwoJobs, key, fmt.Sprintf("%d of its creates came too late to be found", late), "it has %d jobs that it does not name", strays)
+		if late := j.late[string(key)]; orphans > late {
+			j.say(TwoJobs, key, fmt.Sprintf("%d of its creates came too late to be found", late), "it has %d jobs that it does not name", orphans)
 		}
 		for _, job := range j.jobs[key] {
-			// A stray may be over before anybody has seen it, but only a short one.
-			if job.Name != r.Reservation.Job && job.State != vertex.JobCancelled && job.EndTime.Sub(job.CreateTime) > settle {
-				j.say(TwoJobs, key, "job "+job.Name+" is a stray", "it ran from %s to %s and was not cancelled", job.CreateTime, job.EndTime)
+			// An orphan job may be over before anybody has seen it, but only a short one.
+			if job.Name != r.Reservation.Job && job.State != vertex.JobCancelled && job.EndTime.Sub(job.CreateTime) > unclearTimeout {
+				j.say(TwoJobs, key, "job "+job.Name+" is an orphan job", "it ran from %s to %s and was not cancelled", job.CreateTime, job.EndTime)
 			}
 		}
 	}
@@ -81,14 +81,14 @@ func countJobs(e evidence) (c Jobs) {
 	}
 	for _, job := range e.picture.Jobs {
 		switch {
-		case e.strangers[job.Name]:
-			c.Strangers++
+		case e.foreign[job.Name]:
+			c.Foreign++
 		case named[job.Name]:
 			c.Named++
 		case job.State == vertex.JobCancelled:
-			c.StraysCancelled++
+			c.OrphansCancelled++
 		default:
-			c.StraysOver++
+			c.OrphansOver++
 		}
 	}
 	for _, n := range e.late {
@@ -99,11 +99,11 @@ func countJobs(e evidence) (c Jobs) {
 
 // Jobs counts jobs at the fake Vertex AI.
 type Jobs struct {
-	Named           int `json:"named"`           // by their request
-	LateCreates     int `json:"lateCreates"`     // creates that came too late to be found by the next attempt
-	StraysCancelled int `json:"straysCancelled"` // not named, found and cancelled
-	StraysOver      int `json:"straysOver"`      // not named, and over before anybody looked
-	Strangers       int `json:"strangers"`
+	Named            int `json:"named"`            // by their request
+	LateCreates      int `json:"lateCreates"`      // creates that came too late to be found by the next attempt
+	OrphansCancelled int `json:"orphansCancelled"` // not named, found and cancelled
+	OrphansOver      int `json:"orphansOver"`      // not named, and over before anybody looked
+	Foreign          int `json:"foreign"`
 }
 
 // readJob makes of a job at the fake what the judge looks at.

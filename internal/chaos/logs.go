@@ -12,8 +12,8 @@ import (
 
 // confessions are what a process of ours logs when it finds out about a bug of
 // its own.
-var confessions = []string{
-	`"event":"illegal_move"`, `"event":"orphan"`, `"event":"empty_line"`, "this is a bug",
+var admissions = []string{
+	`"event":"illegal_move"`, `"event":"leaked_hold"`, `"event":"empty_queue"`, "this is a bug",
 	"panic: ", "panic serving", "fatal error: ", "WARNING: DATA RACE",
 }
 
@@ -68,7 +68,7 @@ func (p *logPage) write(line string) {
 	if p.alien {
 		return
 	}
-	for _, c := range confessions {
+	for _, c := range admissions {
 		if strings.Contains(line, c) {
 			p.book.found = append(p.book.found, p.name+": "+line)
 			return
@@ -77,12 +77,12 @@ func (p *logPage) write(line string) {
 }
 
 // confessed returns what processes have said about bugs of their own.
-func (b *logBook) confessed() []invariant.Violation {
+func (b *logBook) admitted() []invariant.Violation {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var found []invariant.Violation
 	for _, line := range b.found {
-		found = append(found, invariant.Violation{Rule: Confessed, This: "nothing goes wrong inside", That: "it logged: " + line})
+		found = append(found, invariant.Violation{Rule: AdmittedByProxy, This: "nothing goes wrong inside", That: "it logged: " + line})
 	}
 	return found
 }

@@ -31,7 +31,7 @@ func (s sent) about(first map[*order]string) message.Key {
 const tenant = "default"
 
 // A post office publishes and keeps what it has published.
-type postOffice struct {
+type publisher struct {
 	client *pubsub.Client
 
 	mu    sync.Mutex
@@ -40,7 +40,7 @@ type postOffice struct {
 }
 
 // publish publishes postings at their times, counted from now.
-func (o *postOffice) publish(ctx context.Context, posts []posting) error {
+func (o *publisher) publish(ctx context.Context, posts []posting) error {
 	requests := o.client.Publisher(localstack.RequestTopic)
 	requests.PublishSettings.DelayThreshold = time.Millisecond
 	defer requests.Stop()
@@ -70,7 +70,7 @@ func (o *postOffice) publish(ctx context.Context, posts []posting) error {
 }
 
 // all returns what has been published.
-func (o *postOffice) all() ([]sent, []string) {
+func (o *publisher) all() ([]sent, []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var ids []string
@@ -82,7 +82,7 @@ func (o *postOffice) all() ([]sent, []string) {
 
 // tickTock publishes a tick every period until ctx ends, as Cloud Scheduler
 // does.
-func (o *postOffice) tickTock(ctx context.Context) {
+func (o *publisher) tickTock(ctx context.Context) {
 	ticks := o.client.Publisher(localstack.TickTopic)
 	defer ticks.Stop()
 	t := time.NewTicker(tick)
@@ -100,13 +100,13 @@ func (o *postOffice) tickTock(ctx context.Context) {
 // An ear collects what a subscription gets: outcome events, or dead letters.
 type ear struct {
 	mu   sync.Mutex
-	got  []heard
+	got  []received
 	ids  map[string]bool // event ids
 	news chan struct{}   // closed and replaced when something comes
 }
 
 // A heard message, as it came.
-type heard struct {
+type received struct {
 	id         string // message id
 	data       string
 	attributes map[string]string
@@ -118,7 +118,7 @@ func newEar() *ear { return &ear{ids: map[string]bool{}, news: make(chan struct{
 func (e *ear) listen(ctx context.Context, sub *pubsub.Subscriber) error {
 	err := sub.Receive(ctx, func(_ context.Context, m *pubsub.Message) {
 		e.mu.Lock()
-		e.got = append(e.got, heard{m.ID, string(m.Data), m.Attributes})
+		e.got = append(e.got, received{m.ID, string(m.Data), m.Attributes})
 		e.ids[m.Attributes["ce-id"]] = true
 		close(e.news)
 		e.news = make(chan struct{})
@@ -131,10 +131,10 @@ func (e *ear) listen(ctx context.Context, sub *pubsub.Subscriber) error {
 	return nil
 }
 
-func (e *ear) all() []heard {
+func (e *ear) all() []received {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return append([]heard(nil), e.got...)
+	return append([]received(nil), e.got...)
 }
 
 func (e *ear) has(event string) bool {

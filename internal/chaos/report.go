@@ -59,7 +59,7 @@ func (r *run) report(s standing) Report {
 		}
 	}
 	o.Deliveries, _, o.Passes = r.pump.tally(ids)
-	o.Kills, o.Outages, _ = r.monkey.tally()
+	o.Kills, o.Outages, _ = r.injector.tally()
 	w := r.world.witness
 	w.mu.Lock()
 	o.Commits, o.Takes = w.commits, w.takes
@@ -125,8 +125,8 @@ func (o Report) Print(out io.Writer) error {
 	}
 	row("COMMITS", "%d, each of them judged; %d took replicas", o.Commits, o.Takes)
 	row("EVENTS", "%d received, %d of them repeated", o.Events, o.Repeated)
-	row("JOBS", "%d named by their request; %d of strangers", o.Jobs.Named, o.Jobs.Strangers)
-	row("STRAYS", "%d cancelled, %d over before anybody looked; %d creates came too late to be found by the next attempt", o.Jobs.StraysCancelled, o.Jobs.StraysOver, o.Jobs.LateCreates)
+	row("JOBS", "%d named by their request; %d of foreign jobs", o.Jobs.Named, o.Jobs.Foreign)
+	row("ORPHANS", "%d cancelled, %d over before anybody looked; %d creates came too late to be found by the next attempt", o.Jobs.OrphansCancelled, o.Jobs.OrphansOver, o.Jobs.LateCreates)
 	row("VIOLATIONS", "%d", len(o.Violations))
 	if err := w.Flush(); err != nil {
 		return err

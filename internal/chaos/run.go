@@ -29,9 +29,9 @@ type Options struct {
 	KillEvery time.Duration // mean time between kills
 	FaultRate float64       // share of calls that go wrong
 
-	Log  io.Writer                        // logs of all processes; nil drops them
-	Say  func(format string, args ...any) // progress; nil for none
-	Tell func(format string, args ...any) // every single kill; nil for none
+	Log    io.Writer                        // logs of all processes; nil drops them
+	Say    func(format string, args ...any) // progress; nil for none
+	Report func(format string, args ...any) // every single kill; nil for none
 }
 
 const (
@@ -51,8 +51,8 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
-	if o.Tell == nil {
-		o.Tell = func(string, ...any) {}
+	if o.Report == nil {
+		o.Report = func(string, ...any) {}
 	}
 	began := time.Now()
 	w, err := startWorld(ctx, o, o.Log)
@@ -81,8 +81,8 @@ type run struct {
 	o        Options
 	began    time.Time
 	pump     *pump
-	monkey   *monkey
-	office   *postOffice
+	injector *faultInjector
+	office   *publisher
 	outcomes *ear
 	dead     *ear
 
@@ -92,8 +92,8 @@ type run struct {
 }
 
 func newRun(w *world, o Options) *run {
-	return &run{world: w, o: o, began: time.Now(), pump: newPump(w, o.Seed), monkey: newMonkey(w, o.Seed, o.KillEvery, o.Tell),
-		office:   &postOffice{client: w.client, first: map[*order]string{}},
+	return &run{world: w, o: o, began: time.Now(), pump: newPump(w, o.Seed), injector: newFaultInjector(w, o.Seed, o.KillEvery, o.Report),
+		office:   &publisher{client: w.client, first: map[*order]string{}},
 		outcomes: newEar(), dead: newEar(), failed: make(chan error, 8)}
 }
 
@@ -140,15 +140,15 @@ func (r *run) progress(ctx context.Context) {
 	}
 }
 
-// harm publishes all waves while the monkey is about, and lets it go on until
+// harm publishes all waves while the fault injector is about, and lets it go on until
 // most of the work is done.
 func (r *run) harm(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var harm sync.WaitGroup
 	defer harm.Wait()
 	defer cancel()
-	harm.Go(func() { r.monkey.run(ctx) })
-	c := &crowd{rng: rand.New(rand.NewPCG(r.o.Seed, 0xc404d))} // #nosec G404 -- a game, not a secret
+	harm.Go(func() { r.injector.run(ctx) })
+	c := &workload{rng: rand.New(rand.NewPCG(r.o.Seed, 0xc404d))} // #nosec G404 -- a game, not a secret
 	for first := true; first || time.Since(r.began) < r.o.For; first = false {
 		if err := r.office.publish(ctx, c.wave(r.o.Requests, time.Duration(r.o.Requests)*perRequest)); err != nil {
 			return err
@@ -192,12 +192,12 @@ func (r *run) standing() (s standing) {
 			continue
 		}
 		s.ended++
-		for _, l := range rec.Letters {
-			s.quiet = s.quiet && l.Sent && r.outcomes.has(l.ID)
+		for _, l := range rec.Outbox {
+			s.quiet = s.quiet && l.Published && r.outcomes.has(l.ID)
 		}
 	}
 	for _, res := range s.picture.Resources {
-		s.quiet = s.quiet && len(res.Holds)+len(res.Lines)+len(res.Foreign) == 0
+		s.quiet = s.quiet && len(res.Holds)+len(res.Queues)+len(res.Foreign) == 0
 	}
 	return s
 }
@@ -257,18 +257,18 @@ func (r *run) close(ctx context.Context, unrest string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	e := evidence{picture: pictureOf(docs), events: r.outcomes.all(), dead: r.dead.all(), strangers: map[string]bool{},
-		policy: admission.Policy{MaxAge: 2 * tick, MaxHolds: ledger.MaxHolds, Regret: regret}}
-	if e.picture.Jobs, err = r.world.allJobs(ctx, e.strangers); err != nil {
+	e := evidence{picture: pictureOf(docs), events: r.outcomes.all(), dead: r.dead.all(), foreign: map[string]bool{},
+		policy: admission.Policy{MaxAge: 2 * tick, MaxHolds: ledger.MaxHolds, RefuseAfter: refuseAfter}}
+	if e.picture.Jobs, err = r.world.allJobs(ctx, e.foreign); err != nil {
 		return Report{}, err
 	}
 	e.sent, _ = r.office.all()
 	e.first = r.office.first
-	_, _, e.late = r.monkey.tally()
+	_, _, e.late = r.injector.tally()
 	report := r.report(r.standing())
 	report.Jobs = countJobs(e)
-	found := append(judge(e), r.world.witness.testimony(docs)...)
-	found = append(found, r.world.logs.confessed()...)
+	found := append(judge(e), r.world.witness.record(docs)...)
+	found = append(found, r.world.logs.admitted()...)
 	if unrest != "" {
 		found = append(found, invariant.Violation{Rule: Unrest, This: fmt.Sprintf("everything comes to rest within %s", restTime(r.o.Requests)), That: unrest})
 	}
@@ -276,8 +276,8 @@ func (r *run) close(ctx context.Context, unrest string) (Report, error) {
 	return report, nil
 }
 
-// allJobs returns all jobs at the fake, and notes those of strangers.
-func (w *world) allJobs(ctx context.Context, strangers map[string]bool) ([]vertex.Job, error) {
+// allJobs returns all jobs at the fake, and notes those of foreign jobs.
+func (w *world) allJobs(ctx context.Context, foreign map[string]bool) ([]vertex.Job, error) {
 	jobs := []vertex.Job{}
 	it := w.jobs.ListCustomJobs(ctx, &aiplatformpb.ListCustomJobsRequest{
 		Parent: "projects/" + w.project + "/locations/" + localstack.Region, PageSize: 500})
@@ -290,6 +290,6 @@ func (w *world) allJobs(ctx context.Context, strangers map[string]bool) ([]verte
 			return nil, fmt.Errorf("list all jobs: %w", err)
 		}
 		jobs = append(jobs, readJob(job))
-		strangers[job.GetName()] = job.GetLabels()[foreignLabel] != ""
+		foreign[job.GetName()] = job.GetLabels()[foreignLabel] != ""
 	}
 }

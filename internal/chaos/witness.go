@@ -49,12 +49,12 @@ func newWitness() *witness {
 // heard is told of every call to Firestore.
 func (w *witness) heard(c proxy.Call) {
 	if c.Code == codes.OK && len(c.Answers) > 0 {
-		w.hear(c.Method, c.Request, c.Answers[0])
+		w.observe(c.Method, c.Request, c.Answers[0])
 	}
 }
 
 // hear takes in a Commit call that was answered with success.
-func (w *witness) hear(method string, req, answer []byte) {
+func (w *witness) observe(method string, req, answer []byte) {
 	if method != "Commit" {
 		return
 	}
@@ -189,20 +189,20 @@ func (w *witness) take(c *commit) {
 
 // rewritten says what a commit changed that was written for good.
 func rewritten(old, now *ledger.Record) []invariant.Violation {
-	letters := map[string]ledger.Letter{}
-	for _, l := range now.Letters {
-		letters[l.ID] = l
+	events := map[string]ledger.OutboxEvent{}
+	for _, l := range now.Outbox {
+		events[l.ID] = l
 	}
 	var found []invariant.Violation
 	say := func(this, that string) {
 		found = append(found, invariant.Violation{Rule: Rewritten, Request: now.Key, Resource: now.Resource, This: this, That: that})
 	}
-	for _, l := range old.Letters {
-		n, kept := letters[l.ID]
+	for _, l := range old.Outbox {
+		n, kept := events[l.ID]
 		switch {
-		case !kept && !l.Sent:
+		case !kept && !l.Published:
 			say("event "+l.ID+" was to be sent", "it is gone")
-		case kept && l.Sent && !n.Sent:
+		case kept && l.Published && !n.Published:
 			say("event "+l.ID+" was sent", "it is to be sent again")
 		case kept && !sameEvent(old.Event(l), now.Event(n)):
 			say("event "+l.ID+" was written", "it says something else now")
@@ -251,7 +251,7 @@ func (w *witness) now() (invariant.Picture, <-chan struct{}) {
 
 // testimony is everything that was found, and how the ledger differs from what
 // the emulator has.
-func (w *witness) testimony(have map[string]stored) []invariant.Violation {
+func (w *witness) record(have map[string]stored) []invariant.Violation {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	found := slices.Clone(w.found)

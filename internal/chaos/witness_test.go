@@ -61,13 +61,13 @@ func tell(t *testing.T, w *witness, writes ...write) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.hear("Commit", ask, answer)
+	w.observe("Commit", ask, answer)
 }
 
 const resourceDoc = "resources/projects~p"
 
 func resource(held ...message.Key) *ledger.Resource {
-	res := &ledger.Resource{Name: onPool, State: vertex.Running, SeenAt: t0,
+	res := &ledger.Resource{Name: onPool, State: vertex.Running, ObservedAt: t0,
 		Pools: []capacity.Pool{{ID: "0", Shape: capacity.Shape{MachineType: "m"}.Normal(), Count: 2}}}
 	for _, key := range held {
 		if res.Holds == nil {
@@ -80,7 +80,7 @@ func resource(held ...message.Key) *ledger.Resource {
 
 func holder(id string) *ledger.Record {
 	r := record(message.KindRequest, id, id, lifecycle.Reserved, "reserved RESERVED")
-	r.ExpireAt, r.WakeAt, r.Ask, r.Run = time.Time{}, t0, capacity.Ask{{Shape: capacity.Shape{MachineType: "m"}.Normal(), Replicas: 1}}, "r"+string(r.Key)
+	r.ExpireAt, r.TimerAt, r.Ask, r.Run = time.Time{}, t0, capacity.Ask{{Shape: capacity.Shape{MachineType: "m"}.Normal(), Replicas: 1}}, "r"+string(r.Key)
 	return r
 }
 
@@ -104,7 +104,7 @@ func TestWitnessOrders(t *testing.T) {
 	}
 	tell(t, w, write{resourceDoc, resource(), 0, 1})
 	tell(t, w, write{resourceDoc, nil, 3, 3}, write{"leases/l", &ledger.Lease{Name: "l"}, 0, 4})
-	if found := w.testimony(w.stored()); w.commits != 4 || w.takes != 2 || len(found) > 0 {
+	if found := w.record(w.stored()); w.commits != 4 || w.takes != 2 || len(found) > 0 {
 		t.Errorf("%d commits, %d took, found %v", w.commits, w.takes, found)
 	}
 	p, _ := w.now()
@@ -115,7 +115,7 @@ func TestWitnessOrders(t *testing.T) {
 
 // TestWitnessHearsLate: a commit that only read what another has overwritten by
 // the time that it is heard of.
-func TestWitnessHearsLate(t *testing.T) {
+func TestWitnessObservesLate(t *testing.T) {
 	for name, test := range map[string]struct {
 		landed int64
 		wrong  int
@@ -124,7 +124,7 @@ func TestWitnessHearsLate(t *testing.T) {
 		tell(t, w, write{resourceDoc, resource(), 0, 1})
 		tell(t, w, write{resourceDoc, resource(), 1, 3})
 		tell(t, w, write{resourceDoc, nil, 1, 1}, write{"leases/l", &ledger.Lease{Name: "l"}, 0, test.landed})
-		if found := w.testimony(w.stored()); w.commits != 3 || len(found) != test.wrong {
+		if found := w.record(w.stored()); w.commits != 3 || len(found) != test.wrong {
 			t.Errorf("%s: %d commits, found %v", name, w.commits, found)
 		}
 	}
@@ -135,16 +135,16 @@ func TestWitnessFinds(t *testing.T) {
 	a, b, c := holder("a"), holder("b"), holder("c")
 	ended := func(to lifecycle.State) *ledger.Record {
 		r := record(message.KindRequest, "a", "a", to, "reserved RESERVED", "submitted SUBMITTED", "succeeded SUCCEEDED")
-		r.Letters[2].Sent = false
+		r.Outbox[2].Published = false
 		r.ExpireAt, r.Run, r.Ask = time.Time{}, a.Run, a.Ask
 		return r
 	}
 	altered := ended(lifecycle.Succeeded)
-	altered.Letters[1].Outcome.Job = "another"
-	unsent := ended(lifecycle.Succeeded)
-	unsent.Letters[1].Sent = false
+	altered.Outbox[1].Outcome.Job = "another"
+	unpublished := ended(lifecycle.Succeeded)
+	unpublished.Outbox[1].Published = false
 	forgot := ended(lifecycle.Succeeded)
-	forgot.Letters = forgot.Letters[:2]
+	forgot.Outbox = forgot.Outbox[:2]
 	named, renamed := ended(lifecycle.Succeeded), ended(lifecycle.Succeeded)
 	named.Reservation.Job, renamed.Reservation.Job = "j1", "j2"
 	other := ended(lifecycle.Succeeded)
@@ -166,13 +166,13 @@ func TestWitnessFinds(t *testing.T) {
 		"risen from the dead": {[][]write{
 			{{"requests/a", ended(lifecycle.Succeeded), 0, 1}}, {{"requests/a", ended(lifecycle.Failed), 1, 2}},
 		}, invariant.TerminalStay},
-		"letter altered": {[][]write{
+		"outbox event altered": {[][]write{
 			{{"requests/a", ended(lifecycle.Succeeded), 0, 1}}, {{"requests/a", altered, 1, 2}},
 		}, Rewritten},
-		"letter sent and to be sent": {[][]write{
-			{{"requests/a", ended(lifecycle.Succeeded), 0, 1}}, {{"requests/a", unsent, 1, 2}},
+		"outbox event sent and to be sent": {[][]write{
+			{{"requests/a", ended(lifecycle.Succeeded), 0, 1}}, {{"requests/a", unpublished, 1, 2}},
 		}, Rewritten},
-		"unsent letter gone": {[][]write{
+		"unpublished event gone": {[][]write{
 			{{"requests/a", ended(lifecycle.Succeeded), 0, 1}}, {{"requests/a", forgot, 1, 2}},
 		}, Rewritten},
 		"job renamed": {[][]write{
@@ -189,7 +189,7 @@ func TestWitnessFinds(t *testing.T) {
 		for _, writes := range test.commits {
 			tell(t, w, writes...)
 		}
-		found := w.testimony(w.stored())
+		found := w.record(w.stored())
 		if !slices.ContainsFunc(found, func(v invariant.Violation) bool { return v.Rule == test.want }) {
 			t.Errorf("%s: found %v, want %s", name, found, test.want)
 		}
@@ -205,7 +205,7 @@ func TestWitnessAgainstStore(t *testing.T) {
 	for name, have := range map[string]map[string]stored{
 		"a newer one": newer, "none": {}, "one more": {resourceDoc: w.docs[resourceDoc], "requests/x": {update: time.Unix(1, 0)}},
 	} {
-		if found := w.testimony(have); len(found) != 1 || found[0].Rule != Unseen {
+		if found := w.record(have); len(found) != 1 || found[0].Rule != Unseen {
 			t.Errorf("%s: found %v", name, found)
 		}
 	}

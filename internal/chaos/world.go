@@ -30,14 +30,14 @@ import (
 
 // How the functions are configured: as a deployment is, but for the speed.
 const (
-	tick         = time.Second
-	poll         = 100 * time.Millisecond
-	createWithin = 6 * time.Second
-	relook       = time.Second
-	settle       = 10 * time.Second
-	regret       = 3 * time.Second
-	startWithin  = time.Minute
-	maxWait      = 10 * time.Minute
+	tick            = time.Second
+	poll            = 100 * time.Millisecond
+	submitTimeout   = 6 * time.Second
+	retryAfter      = time.Second
+	unclearTimeout  = 10 * time.Second
+	refuseAfter     = 3 * time.Second
+	jobStartTimeout = time.Minute
+	maxWait         = 10 * time.Minute
 )
 
 // Subscriptions. The first name selects the tenant, as in a deployment.
@@ -237,9 +237,9 @@ func (w *world) environment() []string {
 		"BERTH_PROJECT=" + w.project, "BERTH_REGIONS=" + localstack.Region, "BERTH_DEFAULT_RESOURCE=" + localstack.ResourceID,
 		"BERTH_DEPLOYMENT=" + source.Deployment, "BERTH_OUTCOME_TOPIC=" + localstack.OutcomeTopic, "BERTH_DATABASE=" + database,
 		"BERTH_TICK=" + tick.String(), "BERTH_POLL=" + poll.String(), "BERTH_TIMEOUT=45s",
-		"BERTH_CREATE_WITHIN=" + createWithin.String(), "BERTH_RELOOK=" + relook.String(), "BERTH_SETTLE=" + settle.String(),
-		"BERTH_REGRET=" + regret.String(), "BERTH_START_WITHIN=" + startWithin.String(), "BERTH_MAX_WAIT=" + maxWait.String(),
-		"BERTH_POST_GRACE=1s", "BERTH_EMULATORS=true", "BERTH_LEDGER=firestore",
+		"BERTH_SUBMIT_TIMEOUT=" + submitTimeout.String(), "BERTH_RETRY_AFTER=" + retryAfter.String(), "BERTH_UNCLEAR_TIMEOUT=" + unclearTimeout.String(),
+		"BERTH_REFUSE_AFTER=" + refuseAfter.String(), "BERTH_START_TIMEOUT=" + jobStartTimeout.String(), "BERTH_MAX_WAIT=" + maxWait.String(),
+		"BERTH_PUBLISH_GRACE=1s", "BERTH_EMULATORS=true", "BERTH_LEDGER=firestore",
 		"BERTH_VERTEX_ENDPOINT=" + w.proxies.vertex.Host(), "FIRESTORE_EMULATOR_HOST=" + w.proxies.firestore.Host(),
 		"PUBSUB_EMULATOR_HOST=" + w.proxies.pubsub.Host(), "FUNCTION_TARGET=",
 	}

@@ -27,7 +27,7 @@ const (
 	// alarmAfter is how many reconciles have to fail: one that fails is everyday.
 	alarmAfter = 3
 	// calmAfter is how many have to succeed until an outage is over.
-	calmAfter = 10
+	quietAfter = 10
 	// toldFor is how long after its last failure an outage is not told of again:
 	// when half of the calls fail, some reconciles in a row meet none of them.
 	toldFor = time.Hour
@@ -67,9 +67,9 @@ func (c *Controller) noteOutage(errs map[string]error) {
 			continue
 		}
 		switch o.good++; {
-		case now.Sub(o.last) > toldFor || o.good >= calmAfter && !o.told:
+		case now.Sub(o.last) > toldFor || o.good >= quietAfter && !o.told:
 			delete(c.alarms.of, name)
-		case o.good == calmAfter:
+		case o.good == quietAfter:
 			c.log.Info("reconcile works here again", "event", "outage_over", "part", name)
 		}
 	}

@@ -21,8 +21,8 @@ const answerWeight = 8 << 10
 func (c *Controller) answer(ctx context.Context, tenant string, d message.Delivery, o message.Outcome) error {
 	key := message.KeyOf(tenant, message.KindAnswer, d.ID)
 	var rec *ledger.Record
-	names := ledger.Names{Records: []message.Key{key}, Party: tenant, Bytes: answerWeight}
-	err := c.desk.Update(ctx, names, func(tx ledger.Tx) error {
+	names := ledger.ReadSet{Records: []message.Key{key}, Tenant: tenant, Bytes: answerWeight}
+	err := c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
 		if rec = nil; tx.Record(key) != nil {
 			return nil
 		}
@@ -46,7 +46,7 @@ func answerTo(tx ledger.Tx, key message.Key, tenant string, d message.Delivery, 
 	rec := &ledger.Record{Key: key, Kind: message.KindAnswer, Tenant: tenant, ID: d.ID, MessageID: d.ID, Why: o.Reason}
 	rec.Times.Published, rec.Times.Received = d.PublishTime, tx.Now()
 	o.Tenant, o.MessageID, o.Times = tenant, d.ID, rec.Times
-	rec.Write(o, tx.Now())
+	rec.Append(o, tx.Now())
 	tx.PutRecord(rec)
 	return rec
 }
@@ -72,7 +72,7 @@ func (c *Controller) answerRepeat(ctx context.Context, d message.Delivery, rec *
 func (c *Controller) answerReuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
 	p := message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
 		Detail: "There is another request under this id, with other content.",
-		Mend:   "Publish this job under a new id. An id stays taken after its request was rejected or has ended."}
+		Fix:    "Publish this job under a new id. An id stays taken after its request was rejected or has ended."}
 	return c.answer(ctx, draft.Tenant, d, message.Outcome{
 		Type: message.Refused, ClaimedRequestID: draft.ID, Reason: &p, Problems: []message.Problem{p},
 	})
@@ -90,7 +90,7 @@ func tooLarge(err error, rec *ledger.Record) bool {
 func (c *Controller) answerTooLarge(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
 	p := message.Problem{Code: message.TooLarge, Path: "job",
 		Detail: fmt.Sprintf("Stored, the job takes more than the %d bytes that one document can have.", ledger.MaxDocument),
-		Mend:   "Put long arguments, scripts or environments into a file that the job reads."}
+		Fix:    "Put long arguments, scripts or environments into a file that the job reads."}
 	o := message.Outcome{Type: message.Refused, Reason: &p, Problems: []message.Problem{p}}
 	if draft.Kind == message.KindRequest {
 		o.ClaimedRequestID = draft.ID
@@ -134,7 +134,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	var v verdict
 	var buried *message.Problem // why the request would be cancelled as it comes
 	read := func() error {
-		names := ledger.Names{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
+		names := ledger.ReadSet{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
 		return ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
 			res, now, v = tx.Resource(draft.Resource), tx.Now(), entered
 			buried = nil
@@ -154,7 +154,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		return refuse(buried)
 	case v == reused:
 		return refuse(&message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
-			Detail: "There is another request under this id, with other content.", Mend: "Publish this job under a new id."})
+			Detail: "There is another request under this id, with other content.", Fix: "Publish this job under a new id."})
 	case v == duplicate, v == repeated:
 		return refuse(&message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
 			Detail: "This very request is known already; sending it again changes nothing."})
@@ -164,7 +164,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		// looked for again.
 		there := false
 		if !c.unseen.isAbsent(draft.Resource, c.env.Monotonic()) {
-			if there, err = c.exists(ctx, draft.Resource); errors.Is(err, errLookLater) {
+			if there, err = c.exists(ctx, draft.Resource); errors.Is(err, errObserveLater) {
 				return o, fmt.Errorf("quote message %s: %w", d.ID, err)
 			}
 		}
@@ -172,12 +172,12 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 			return refuse(admission.Unknown(draft.Paths))
 		}
 	}
-	look := res == nil || now.Sub(res.SeenAt) > c.cfg.Policy.MaxAge
+	look := res == nil || now.Sub(res.ObservedAt) > c.cfg.Policy.MaxAge
 	if look = look && c.unseen.hasFailed(draft.Resource, c.env.Monotonic()) == nil; look {
 		_, look = c.unseen.mayLook(draft.Resource, 2, c.env.Monotonic())
 	}
 	if look {
-		seen, absent, err := c.see(ctx, draft.Resource, now)
+		seen, absent, err := c.observe(ctx, draft.Resource, now)
 		switch {
 		case absent && res == nil:
 			return refuse(admission.Unknown(draft.Paths))
@@ -186,7 +186,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 				res = &ledger.Resource{Name: draft.Resource}
 			}
 			seen.onto(res)
-			seen.strangers(res)
+			seen.foreignJobs(res)
 		case res == nil:
 			res = &ledger.Resource{Name: draft.Resource}
 		}
@@ -201,9 +201,9 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
 	}
 	o.Verdict, o.Reason, o.Fit, o.ScaleUp, o.Ahead = string(decision.Verdict), decision.Reason, decision.Fit, decision.ScaleUp, &ahead
-	if !res.SeenAt.IsZero() {
-		seenAt := res.SeenAt
-		o.ViewTime = &seenAt
+	if !res.ObservedAt.IsZero() {
+		seenAt := res.ObservedAt
+		o.ObservedAt = &seenAt
 	}
 	return o, nil
 }

@@ -49,11 +49,11 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 	}
 	var did cancelling
 	for resource := ""; ; resource = did.needs { // the resource is known once the record has been read
-		names := ledger.Names{Records: append([]message.Key{answer}, keys...), Party: tenant, Bytes: answerWeight}
+		names := ledger.ReadSet{Records: append([]message.Key{answer}, keys...), Tenant: tenant, Bytes: answerWeight}
 		if resource != "" {
 			names.Resources = []string{resource}
 		}
-		err := c.desk.Update(ctx, names, func(tx ledger.Tx) error {
+		err := c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
 			did = cancelling{}
 			if tx.Record(answer) != nil {
 				return nil // this delivery has been here before
@@ -74,7 +74,7 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 				did.answered = answerTo(tx, answer, tenant, d, message.Outcome{Type: message.Noted, ClaimedRequestID: m.RequestID, CancelUntil: until,
 					Reason: &message.Problem{Code: message.NothingMatched, Path: "cancel",
 						Detail: fmt.Sprintf("Nothing has come under this id yet. What comes under it before %s is cancelled.", until.UTC().Format(time.RFC3339)),
-						Mend:   "If its request has been published already, check the id."}})
+						Fix:    "If its request has been published already, check the id."}})
 			case rec.State.Terminal():
 				p := message.Problem{Code: message.AlreadyEnded, Path: "cancel",
 					Detail: fmt.Sprintf("The request has ended: it is %s.", rec.State)}
@@ -102,12 +102,12 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 	}
 	switch {
 	case did.answered != nil:
-		c.log.Info("answered", "event", "answer", "message_id", d.ID, "type", string(did.answered.Letters[0].Type), "reason", code(did.answered.Why))
-		c.tell(ctx, did.answered)
+		c.log.Info("answered", "event", "answer", "message_id", d.ID, "type", string(did.answered.Outbox[0].Type), "reason", code(did.answered.Why))
+		c.publishOrLeave(ctx, did.answered)
 	case did.moved != nil:
 		c.log.Info("cancel", "event", "cancel", "message_id", d.ID, "request_key", string(did.moved.Key), "state", string(did.moved.State))
 		c.sendCancel(ctx, did.moved)
-		c.tell(ctx, did.moved)
+		c.publishOrLeave(ctx, did.moved)
 	}
 	return nil
 }

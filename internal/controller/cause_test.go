@@ -28,7 +28,7 @@ func TestCauseOfAnEnd(t *testing.T) {
 		end     func(*sim.World)
 		code    message.Code
 		says    string
-		mend    string
+		fix     string
 	}{
 		"somebody else": {"3600s", func(w *sim.World) {
 			w.Now = w.Now.Add(10 * time.Minute)
@@ -81,7 +81,7 @@ func TestCauseOfAnEnd(t *testing.T) {
 			c.end(w)
 			w.After(time.Minute)
 			last := w.Out.Last("a")
-			if last.Reason == nil || last.Reason.Code != c.code || !strings.Contains(last.Reason.Detail, c.says) || !strings.Contains(last.Reason.Mend, c.mend) {
+			if last.Reason == nil || last.Reason.Code != c.code || !strings.Contains(last.Reason.Detail, c.says) || !strings.Contains(last.Reason.Fix, c.fix) {
 				t.Errorf("%s: %+v", last.Type, last.Reason)
 			}
 		})

@@ -8,17 +8,17 @@
 //  1. Decode. What cannot be read is answered, not retried: the same bytes will
 //     never decode.
 //  2. One ledger update reads the request's record and the resource, decides,
-//     and writes record, hold and outcome letter together. Here responsibility
+//     and writes record, hold and outcome outbox event together. Here responsibility
 //     changes hands: before this commit Pub/Sub delivers again; after it the
-//     door says yes whatever follows, and [Controller.Reconcile] goes on.
+//     entry point says yes whatever follows, and [Controller.Reconcile] goes on.
 //  3. If the update admitted and there was a token of the submission budget at
 //     hand, the record says SUBMITTING, with the run's label, an attempt number
 //     and a moment until which this attempt may act. Create the job, or learn
 //     that it was not created, or learn nothing. Without a token the record stays
-//     RESERVED until its turn comes (pace.go).
-//  4. A guarded update records the job's name and the next letter. A crash
+//     RESERVED until it gets a submission slot (slots.go).
+//  4. A guarded update records the job's name and the next outbox event. A crash
 //     before it leaves a job that is found by its label.
-//  5. Publish the unsent letters, wait for the server's word, mark them sent. A
+//  5. Publish the unpublished events, wait for the server's word, mark them sent. A
 //     crash before the mark publishes them again under the same event ids.
 //
 // Reconcile repairs whatever a crash left between these steps, and learns what
@@ -76,18 +76,18 @@ type Config struct {
 	Policy   admission.Policy
 	DiskType string // of worker pools that name none; "" for capacity.DefaultDiskType
 
-	Tick         time.Duration // period of the reconcile tick
-	Poll         time.Duration // between two looks within one tick, while something waits
-	CreateWithin time.Duration // how long one attempt may act
-	Margin       time.Duration // an attempt ends itself this much earlier
-	Relook       time.Duration // between an attempt's end and the next create
-	Settle       time.Duration // nothing found for so long after an unclear attempt: there is no job
-	MaxAttempts  int           // creates per run; later attempts only look
-	StartWithin  time.Duration // from submitted to running
-	MaxWait      time.Duration // longest wait of a request that does not say
-	RateRetry    time.Duration // first pause of all submissions after a rate refusal; doubles
-	BackOff      time.Duration // first pause of a resource after a passing refusal; doubles
-	MaxBackOff   time.Duration // longest pause, of either kind
+	Tick           time.Duration // period of the reconcile tick
+	Poll           time.Duration // between two looks within one tick, while something waits
+	SubmitTimeout  time.Duration // how long one attempt may act
+	Margin         time.Duration // an attempt ends itself this much earlier
+	RetryAfter     time.Duration // between an attempt's end and the next create
+	UnclearTimeout time.Duration // nothing found for so long after an unclear attempt: there is no job
+	MaxAttempts    int           // creates per run; later attempts only look
+	StartTimeout   time.Duration // from submitted to running
+	MaxWait        time.Duration // longest wait of a request that does not say
+	RateBackoff    time.Duration // first pause of all submissions after a rate refusal; doubles
+	Backoff        time.Duration // first pause of a resource after a transient refusal; doubles
+	MaxBackoff     time.Duration // longest pause, of either kind
 	// DeclineTimeout is for how long the same request must be refused, with nothing
 	// to explain it, until it is taken for refused for good.
 	DeclineTimeout time.Duration
@@ -96,26 +96,26 @@ type Config struct {
 	Keep           time.Duration // how long an ended request stays in the ledger
 	Submitters     int           // submissions that one instance has under way
 	SampleEvery    int           // one pass in so many holds a few requests against the promises; 0 for none
-	PostGrace      time.Duration // a letter younger than this is left to the instance that wrote it
+	PublishGrace   time.Duration // an outbox event younger than this is left to the instance that wrote it
 }
 
 // DefaultConfig returns the defaults for a one-minute tick.
 func DefaultConfig() Config {
 	return Config{
-		Deployment:   "default",
-		Policy:       admission.Policy{MaxAge: 2 * time.Minute, MaxHolds: ledger.MaxHolds, Regret: 24 * time.Hour},
-		Tick:         time.Minute,
-		Poll:         3 * time.Second,
-		CreateWithin: time.Minute,
-		Margin:       5 * time.Second,
-		Relook:       30 * time.Second,
-		Settle:       15 * time.Minute,
-		MaxAttempts:  4,
-		StartWithin:  time.Hour,
-		MaxWait:      7 * 24 * time.Hour,
-		RateRetry:    20 * time.Second,
-		BackOff:      15 * time.Second,
-		MaxBackOff:   time.Minute, // longer would outlast an outage by more than a tick or two
+		Deployment:     "default",
+		Policy:         admission.Policy{MaxAge: 2 * time.Minute, MaxHolds: ledger.MaxHolds, RefuseAfter: 24 * time.Hour},
+		Tick:           time.Minute,
+		Poll:           3 * time.Second,
+		SubmitTimeout:  time.Minute,
+		Margin:         5 * time.Second,
+		RetryAfter:     30 * time.Second,
+		UnclearTimeout: 15 * time.Minute,
+		MaxAttempts:    4,
+		StartTimeout:   time.Hour,
+		MaxWait:        7 * 24 * time.Hour,
+		RateBackoff:    20 * time.Second,
+		Backoff:        15 * time.Second,
+		MaxBackoff:     time.Minute, // longer would outlast an outage by more than a tick or two
 		// A failure of the service is over by then, and so are most jobs that
 		// cannot be seen.
 		DeclineTimeout: 24 * time.Hour,
@@ -124,27 +124,27 @@ func DefaultConfig() Config {
 		Submitters:     8,
 		SampleEvery:    10,
 		// Beyond 31 days in the topic, 31 in the subscription and 31 in the dead
-		// letters, so that no late delivery finds its id forgotten.
-		Keep:      100 * 24 * time.Hour,
-		PostGrace: 15 * time.Second,
+		// outbox events, so that no late delivery finds its id forgotten.
+		Keep:         100 * 24 * time.Hour,
+		PublishGrace: 15 * time.Second,
 	}
 }
 
 // A Controller is safe for concurrent use, in one process and across many.
 type Controller struct {
-	cfg    Config
-	ledger ledger.Ledger
-	desk   *ledger.Group // the ledger, for updates that may meet others of this instance
-	vertex vertex.Client
-	out    *outbox
-	log    *slog.Logger
-	env    Env
-	looks  singleflight.Group
-	passes atomic.Int64 // of this instance
-	turns  *turns
-	hints  *rate.Limiter
-	alarms alarms
-	unseen *unseenNames
+	cfg       Config
+	ledger    ledger.Ledger
+	grouped   *ledger.Group // the ledger, for updates that may meet others of this instance
+	vertex    vertex.Client
+	out       *outbox
+	log       *slog.Logger
+	env       Env
+	refreshes singleflight.Group
+	passes    atomic.Int64 // of this instance
+	slots     *slots
+	hints     *rate.Limiter
+	alarms    alarms
+	unseen    *missingNames
 	// hinting is how many hints are being followed.
 	hinting atomic.Int64
 
@@ -222,8 +222,8 @@ func RealEnv() Env {
 
 // New returns a controller. The logger must not be nil.
 func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
-	return &Controller{cfg: cfg, ledger: l, desk: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, turns: newTurns(),
-		hints: rate.NewLimiter(rate.Limit(float64(cfg.Polls)/3/60), max(1, cfg.Polls/10)), unseen: newUnseenNames(cfg.Polls), env: env}
+	return &Controller{cfg: cfg, ledger: l, grouped: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, slots: newSlots(),
+		hints: rate.NewLimiter(rate.Limit(float64(cfg.Polls)/3/60), max(1, cfg.Polls/10)), unseen: newMissingNames(cfg.Polls), env: env}
 }
 
 // resolve makes the full name of the persistent resource that a request means.
@@ -234,7 +234,7 @@ func (c *Controller) resolve(named string, paths message.Paths) (string, *messag
 	if named == "" {
 		return "", &message.Problem{Code: message.NoResource, Path: paths.At("persistentResource"),
 			Detail: "The request names no persistent resource, and the deployment has no default.",
-			Mend:   "Set " + paths.At("persistentResource") + "; the id is enough."}
+			Fix:    "Set " + paths.At("persistentResource") + "; the id is enough."}
 	}
 	if !strings.Contains(named, "/") {
 		return ResourceName(c.cfg.Project, c.cfg.Regions[0], named), nil
@@ -243,7 +243,7 @@ func (c *Controller) resolve(named string, paths message.Paths) (string, *messag
 	if len(part) != 6 || part[1] != c.cfg.Project || !contains(c.cfg.Regions, part[3]) {
 		return "", &message.Problem{Code: message.ForeignResource, Path: paths.At("persistentResource"),
 			Detail: fmt.Sprintf("This deployment serves project %s in %s only.", c.cfg.Project, strings.Join(c.cfg.Regions, ", ")),
-			Mend:   "Name a persistent resource there, by its id or with that project and region."}
+			Fix:    "Name a persistent resource there, by its id or with that project and region."}
 	}
 	return named, nil
 }

@@ -98,29 +98,29 @@ const defaultTimeout = 7 * 24 * time.Hour
 type verdict int
 
 const (
-	entered   verdict = iota
-	duplicate         // the same request again: nothing to do
-	repeated          // the same request again, by another message, after it has ended
-	reused            // its id belongs to another request
-	unseen            // nothing is known of the resource, or it was not looked at lately
+	entered    verdict = iota
+	duplicate          // the same request again: nothing to do
+	repeated           // the same request again, by another message, after it has ended
+	reused             // its id belongs to another request
+	unobserved         // nothing is known of the resource, or it was not looked at lately
 )
 
 // enter decides a new request and, if it was admitted, submits it.
 func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledger.Record, started time.Time) error {
 	v, rec, err := c.decide(ctx, draft, false)
-	if err == nil && v == unseen {
+	if err == nil && v == unobserved {
 		// Ask Vertex AI outside the update, then decide on what was written. If it
-		// cannot be asked, the request waits for a view.
-		absent, lookErr := c.look(ctx, draft.Resource)
+		// cannot be asked, the request waits for an observation.
+		absent, lookErr := c.refresh(ctx, draft.Resource)
 		if absent {
 			draft.Why = admission.Unknown(draft.Paths)
 			return c.refuse(ctx, d, draft)
 		}
 		if lookErr != nil {
-			c.log.Warn("cannot look at persistent resource", "event", "look_failed", "resource", draft.Resource, "error", lookErr)
+			c.log.Warn("cannot look at persistent resource", "event", "observe_failed", "resource", draft.Resource, "error", lookErr)
 		}
 		started = c.env.Monotonic()
-		if v, rec, err = c.decide(ctx, draft, true); err == nil && v == unseen {
+		if v, rec, err = c.decide(ctx, draft, true); err == nil && v == unobserved {
 			// Not even its name is known to be one. A document for every name that
 			// somebody makes up while Vertex AI cannot be asked would stay for good.
 			return fmt.Errorf("message %s names a resource that nobody has seen: %w", d.ID, cmp.Or(lookErr, errors.New("its document is gone")))
@@ -146,10 +146,10 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 
 // decide is the one atomic update of a new request, together with others that
 // are here for the same resource. With blind it decides even
-// on an old view: the request then waits.
+// on an old observation: the request then waits.
 func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind bool) (v verdict, rec *ledger.Record, err error) {
-	names := ledger.Names{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}, Party: draft.Tenant, Bytes: draft.Weight()}
-	err = c.desk.Update(ctx, names, func(tx ledger.Tx) error {
+	names := ledger.ReadSet{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}, Tenant: draft.Tenant, Bytes: draft.Weight()}
+	err = c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
 		v, rec = entered, nil
 		old := tx.Record(draft.Key)
 		if old != nil && !old.Tombstone() {
@@ -163,8 +163,8 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 			return nil
 		}
 		res := tx.Resource(draft.Resource)
-		if res == nil || !blind && tx.Now().Sub(res.SeenAt) > c.cfg.Policy.MaxAge {
-			v = unseen
+		if res == nil || !blind && tx.Now().Sub(res.ObservedAt) > c.cfg.Policy.MaxAge {
+			v = unobserved
 			return nil
 		}
 		rec = c.received(tx, draft)
@@ -212,7 +212,7 @@ func known(old, draft *ledger.Record) verdict {
 // reports whether the resource document has to be put.
 func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	version := res.Version
-	if len(rec.Unsent()) > maxUnsent || rec.UnsentWeight() > maxUnsentBytes {
+	if len(rec.Unpublished()) > maxUnpublished || rec.UnsentWeight() > maxUnsentBytes {
 		return false // nothing is heard of it; its story must not outgrow its document
 	}
 	rec.Ahead = res.Ahead(rec)
@@ -226,68 +226,68 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 		d.Verdict, d.Reason = admission.Wait, &message.Problem{Code: message.Full,
 			Detail: "Machines are still held for an earlier run of this request; it starts when they are given back."}
 	}
-	aside := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
+	parked := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
 	switch d.Verdict {
 	case admission.Admit:
 		// Admission and the right to submit in one commit: the usual case costs
-		// no second one. Otherwise it waits for its turn, and stays easy to cancel.
+		// no second one. Otherwise it waits for a submission slot, and stays easy to cancel.
 		admitted := lifecycle.What{Event: lifecycle.Admitted, Run: c.env.NewRun()}
 		if res.Take(tx.Now()) {
 			c.move(tx, res, rec, admitted, nil)
 			c.move(tx, res, rec, c.lease(tx, rec), nil)
 		} else {
-			c.move(tx, res, rec, admitted, c.paced())
+			c.move(tx, res, rec, admitted, c.rateLimited())
 		}
-		rec.ContradictedSince, rec.Aside, rec.RetryAt = time.Time{}, false, time.Time{}
+		rec.ContradictedSince, rec.Parked, rec.RetryAt = time.Time{}, false, time.Time{}
 	case admission.Refuse:
 		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Refused}, d.Reason)
 	case admission.Wait:
 		switch {
 		case rec.State != lifecycle.Waiting:
-			rec.Aside = aside
+			rec.Parked = parked
 			c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Deferred}, d.Reason)
-		case aside && !rec.Aside:
+		case parked && !rec.Parked:
 			res.Leave(rec)
-			rec.Aside = true
+			rec.Parked = true
 			c.waitsOn(tx, res, rec, d.Reason)
-		case !aside && rec.Aside: // back in line, at its old place
-			rec.Aside, rec.RetryAt = false, time.Time{}
+		case !parked && rec.Parked: // back in the queue, at its old place
+			rec.Parked, rec.RetryAt = false, time.Time{}
 			res.Join(rec)
 			c.waitsOn(tx, res, rec, d.Reason)
 		default:
 			c.waitsOn(tx, res, rec, d.Reason)
 		}
-		res.HasParked = res.HasParked || aside
+		res.HasParked = res.HasParked || parked
 		if !d.Contradicted {
-			// An old view shows nothing: it must not begin the count anew.
-			if d.Reason.Code != message.ViewTooOld {
+			// An old observation shows nothing: it must not begin the count anew.
+			if d.Reason.Code != message.ObservationTooOld {
 				rec.ContradictedSince = time.Time{}
 			}
 		} else if rec.ContradictedSince.IsZero() {
 			rec.ContradictedSince = tx.Now()
 		}
-		rec.WakeAt = c.wakeAt(rec, tx.Now())
+		rec.TimerAt = c.nextTimer(rec, tx.Now())
 	}
 	return res.Version != version
 }
 
-// maxUnsent is how many unsent letters a waiting request may have and still be
+// maxUnsent is how many unpublished outbox events a waiting request may have and still be
 // submitted: while the outcome topic is out of reach, one that Vertex AI declines
-// again and again would gather letters without bound.
-const maxUnsent = 20
+// again and again would gather outbox events without bound.
+const maxUnpublished = 20
 
 // maxUnsentBytes bounds the same by size.
 const maxUnsentBytes = 64 << 10
 
 // lease is the event that gives a new attempt its time.
 func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.What {
-	return lifecycle.What{Event: lifecycle.Leased, Run: rec.Run, Now: tx.Now(), Until: tx.Now().Add(c.cfg.CreateWithin)}
+	return lifecycle.What{Event: lifecycle.Leased, Run: rec.Run, Now: tx.Now(), Until: tx.Now().Add(c.cfg.SubmitTimeout)}
 }
 
 // Snapshot is a resource document as the decision sees it.
 func Snapshot(now time.Time, res *ledger.Resource, ahead int) admission.Snapshot {
 	return admission.Snapshot{
-		Now: now, State: res.State, SeenAt: res.SeenAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
+		Now: now, State: res.State, ObservedAt: res.ObservedAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
 		Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount, Ray: res.Ray,
 		Use: res.Use(), Holds: len(res.Holds), NoRoom: !res.HasRoom(), NotBefore: res.NotBefore, Ahead: ahead,
 	}
@@ -306,8 +306,8 @@ func Ask(rec *ledger.Record) admission.Ask {
 func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
 	var v verdict
 	var rec *ledger.Record
-	names := ledger.Names{Records: []message.Key{draft.Key}, Party: draft.Tenant, Bytes: draft.Weight()}
-	err := c.desk.Update(ctx, names, func(tx ledger.Tx) error {
+	names := ledger.ReadSet{Records: []message.Key{draft.Key}, Tenant: draft.Tenant, Bytes: draft.Weight()}
+	err := c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
 		v, rec = entered, nil
 		old := tx.Record(draft.Key)
 		if old != nil && !old.Tombstone() {
@@ -345,13 +345,13 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 func (c *Controller) carryOn(ctx context.Context, rec *ledger.Record, started time.Time) {
 	rec = c.finish(ctx, rec, started)
 	if rec.State == lifecycle.Reserved {
-		if err := c.takeTurn(ctx, rec); err != nil {
-			c.log.Warn("turn left to reconcile", "event", "turn_failed", "request_key", string(rec.Key), "error", err)
+		if err := c.requestSlot(ctx, rec); err != nil {
+			c.log.Warn("turn left to reconcile", "event", "slot_failed", "request_key", string(rec.Key), "error", err)
 		}
 	}
 }
 
-// finish submits a record that has its turn, and sends its letters. It returns
+// finish submits a record that has its submission slot, and sends its letters. It returns
 // the record as it is then.
 func (c *Controller) finish(ctx context.Context, rec *ledger.Record, started time.Time) *ledger.Record {
 	if rec.State == lifecycle.Submitting {
@@ -363,14 +363,14 @@ func (c *Controller) finish(ctx context.Context, rec *ledger.Record, started tim
 			rec = after
 		}
 	}
-	c.tell(ctx, rec)
+	c.publishOrLeave(ctx, rec)
 	return rec
 }
 
-// tell sends the letters of records; what cannot be sent is left to a pass.
-func (c *Controller) tell(ctx context.Context, recs ...*ledger.Record) {
-	if err := c.post(ctx, recs...); err != nil {
-		c.log.Warn("outcome left to reconcile", "event", "post_failed", "request_key", string(recs[0].Key), "records", len(recs), "error", err)
+// tell sends the outbox events of records; what cannot be sent is left to a pass.
+func (c *Controller) publishOrLeave(ctx context.Context, recs ...*ledger.Record) {
+	if err := c.publish(ctx, recs...); err != nil {
+		c.log.Warn("outcome left to reconcile", "event", "publish_failed", "request_key", string(recs[0].Key), "records", len(recs), "error", err)
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// words maps the letters of the state table to event types. A letter that is
+// words maps the outbox events of the state table to event types. An outbox event that is
 // missing here is a bug that TestEveryLetterHasAType finds.
-var words = map[string]message.Type{
+var eventTypes = map[string]message.Type{
 	"queued": message.Queued, "reserved": message.Reserved, "submitted": message.Submitted,
 	"started": message.Started, "cancelling": message.Cancelling, "rejected": message.Rejected,
 	"succeeded": message.Succeeded, "failed": message.Failed, "cancelled": message.Cancelled,
@@ -20,12 +20,12 @@ var words = map[string]message.Type{
 }
 
 // move applies an event to a record within an update, and does everything that
-// the table says goes with it: the hold, the place in line, the letter, the
+// the table says goes with it: the hold, the place in the queue, the outbox event, the
 // times, the next look. It is the only writer of a reservation.
 //
 // res is the record's resource; it may be nil for a move that neither takes nor
 // gives replicas, nor enters or leaves the states that the resource shows (in
-// line, waiting for a turn). The caller puts both documents if it reports
+// line, waiting for a submission slot). The caller puts both documents if it reports
 // Moved. why becomes the record's reason.
 func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, w lifecycle.What, why *message.Problem) lifecycle.Effect {
 	before, now := rec.Reservation, tx.Now()
@@ -56,7 +56,7 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 	rec.Reservation, rec.Why = next, why
 	switch row.Capacity {
 	case lifecycle.Take:
-		res.Hold(rec, now.Add(c.cfg.StartWithin+rec.Timeout))
+		res.Hold(rec, now.Add(c.cfg.StartTimeout+rec.Timeout))
 	case lifecycle.Give:
 		res.Release(rec.Key)
 	}
@@ -64,7 +64,7 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 		rec.LeasedAt, rec.Excused = now, 0
 	}
 	if pending := next.State == lifecycle.Reserved; pending || before.State == lifecycle.Reserved {
-		res.Turn(rec.Key, pending, now.Add(c.cfg.StartWithin+rec.Timeout))
+		res.SetPending(rec.Key, pending, now.Add(c.cfg.StartTimeout+rec.Timeout))
 	}
 	if joined && !left {
 		res.Join(rec)
@@ -72,9 +72,9 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 	if next.State != before.State {
 		stamp(rec, now)
 	}
-	rec.WakeAt = c.wakeAt(rec, now)
-	if row.Letter != "" {
-		rec.Write(outcome(rec, words[row.Letter], res), now)
+	rec.TimerAt = c.nextTimer(rec, now)
+	if row.Outcome != "" {
+		rec.Append(outcome(rec, eventTypes[row.Outcome], res), now)
 	}
 	return effect
 }
@@ -95,18 +95,18 @@ func stamp(rec *ledger.Record, now time.Time) {
 	}
 }
 
-// wakeAt says when somebody has to look at the record again even if nothing is
+// timerAt says when somebody has to look at the record again even if nothing is
 // heard of it.
-func (c *Controller) wakeAt(rec *ledger.Record, now time.Time) time.Time {
+func (c *Controller) nextTimer(rec *ledger.Record, now time.Time) time.Time {
 	switch rec.State {
 	case lifecycle.Waiting:
 		end := rec.Times.Received.Add(rec.MaxWait)
-		if !rec.Aside {
+		if !rec.Parked {
 			return end
 		}
 		// It waits for the pools to change, which brings a pass to it (parked.go), and
 		// is refused once they have contradicted it for long.
-		if t := rec.ContradictedSince.Add(c.cfg.Policy.Regret); !rec.ContradictedSince.IsZero() && t.After(now) && t.Before(end) {
+		if t := rec.ContradictedSince.Add(c.cfg.Policy.RefuseAfter); !rec.ContradictedSince.IsZero() && t.After(now) && t.Before(end) {
 			end = t
 		}
 		if rec.RetryAt.After(now) && rec.RetryAt.Before(end) {
@@ -116,16 +116,16 @@ func (c *Controller) wakeAt(rec *ledger.Record, now time.Time) time.Time {
 	case lifecycle.Reserved:
 		// Its turn comes by way of the budget; this is for a lost pool and the end of
 		// its wait.
-		if end := rec.Times.Received.Add(rec.MaxWait); end.Before(now.Add(c.cfg.StartWithin)) {
+		if end := rec.Times.Received.Add(rec.MaxWait); end.Before(now.Add(c.cfg.StartTimeout)) {
 			return end
 		}
-		return now.Add(c.cfg.StartWithin)
+		return now.Add(c.cfg.StartTimeout)
 	case lifecycle.Submitting:
 		// The next attempt may create, so it must not come before a job of this
 		// one has had time to appear in a list.
-		return rec.ActUntil.Add(c.cfg.Relook)
+		return rec.ActUntil.Add(c.cfg.RetryAfter)
 	case lifecycle.Submitted:
-		return rec.Times.Submitted.Add(c.cfg.StartWithin)
+		return rec.Times.Submitted.Add(c.cfg.StartTimeout)
 	case lifecycle.Cancelling:
 		if rec.Job != "" {
 			return now.Add(c.cfg.Tick) // send the cancel again
@@ -149,9 +149,9 @@ func outcome(rec *ledger.Record, t message.Type, res *ledger.Resource) message.O
 	switch t {
 	case message.Queued, message.Rejected, message.Reserved:
 		o.Fit, o.ScaleUp, o.Warnings = rec.Fit, rec.ScaleUp, rec.Warnings
-		if res != nil && !res.SeenAt.IsZero() {
-			seen := res.SeenAt
-			o.ViewTime = &seen
+		if res != nil && !res.ObservedAt.IsZero() {
+			seen := res.ObservedAt
+			o.ObservedAt = &seen
 		}
 	}
 	if t == message.Queued {
@@ -179,7 +179,7 @@ const (
 // so change must then not give a right until a moment.
 func (c *Controller) update(ctx context.Context, known *ledger.Record, also scope, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
 	key := known.Key
-	names := ledger.Names{Records: []message.Key{key}, Recent: also == recordOnly, Party: known.Tenant, Bytes: known.Weight(), With: known.Resource}
+	names := ledger.ReadSet{Records: []message.Key{key}, Recent: also == recordOnly, Tenant: known.Tenant, Bytes: known.Weight(), With: known.Resource}
 	if also != recordOnly && known.Resource != "" {
 		names.Resources = []string{known.Resource}
 	}
@@ -188,7 +188,7 @@ func (c *Controller) update(ctx context.Context, known *ledger.Record, also scop
 	}
 	for again := true; ; again = false {
 		lost := false
-		err = c.desk.Update(ctx, names, func(tx ledger.Tx) error {
+		err = c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
 			lost = false
 			var res *ledger.Resource
 			var version int64

@@ -19,13 +19,13 @@ import (
 const maxRetold = 20
 
 // waitsOn notes why a waiting request goes on waiting, and tells of it if the
-// reason is another. A pause after a decline and a view that is too old pass by
+// reason is another. A pause after a decline and an observation that is too old pass by
 // themselves within minutes; they do not replace a reason that says more.
 func (c *Controller) waitsOn(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, why *message.Problem) {
 	old := code(rec.Why)
 	switch {
 	case why == nil || old == string(why.Code):
-	case old != "" && (why.Code == message.BackingOff || why.Code == message.ViewTooOld):
+	case old != "" && (why.Code == message.BackingOff || why.Code == message.ObservationTooOld):
 	case rec.Retold >= maxRetold:
 		rec.Why = why
 	default:
@@ -70,7 +70,7 @@ func (c *Controller) notify(ctx context.Context, res *ledger.Resource, r *Report
 			return err
 		}
 		if len(told) > 0 {
-			c.tell(ctx, told...)
+			c.publishOrLeave(ctx, told...)
 		}
 		res = after
 	}
@@ -83,7 +83,7 @@ func (c *Controller) notify(ctx context.Context, res *ledger.Resource, r *Report
 // notifyPart tells some waiting requests, and returns the resource as it is
 // then.
 func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, waiting []*ledger.Record) (res *ledger.Resource, told []*ledger.Record, err error) {
-	names := ledger.Names{Resources: []string{seen.Name}}
+	names := ledger.ReadSet{Resources: []string{seen.Name}}
 	for _, rec := range waiting {
 		names.Records = append(names.Records, rec.Key)
 	}
@@ -107,7 +107,7 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 				continue
 			}
 			rec := tx.Record(key)
-			if rec == nil || rec.State != lifecycle.Waiting || len(rec.Unsent()) > maxUnsent {
+			if rec == nil || rec.State != lifecycle.Waiting || len(rec.Unpublished()) > maxUnpublished {
 				continue
 			}
 			rec.Ahead = res.Ahead(rec)

@@ -35,7 +35,7 @@ func expectCodes(t *testing.T, w *sim.World, id string, want ...message.Code) {
 	}
 }
 
-// TestWaitingAreToldThatTheirResourceIsGone: in line and parked, each once, and
+// TestWaitingAreToldThatTheirResourceIsGone: in the queue and parked, each once, and
 // again when it is back.
 func TestWaitingAreToldThatTheirResourceIsGone(t *testing.T) {
 	w := sim.New(t)

@@ -14,7 +14,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A parked request ([ledger.Record.Aside]) waits for the pools to change, or for the
+// A parked request ([ledger.Record.Parked]) waits for the pools to change, or for the
 // end of its pause after a refusal by Vertex AI. For the former no
 // timer asks whether they have: the pass that sees a change writes down which
 // parked requests it may concern, in the commit that records the change, and this
@@ -31,14 +31,14 @@ const lookForParked = 5
 // requests are parked on it: they wait for one of the same name. It notes where
 // there are none.
 func (c *Controller) parkedOn(ctx context.Context, res *ledger.Resource, now time.Time) bool {
-	if !res.HasParked || now.Sub(res.SeenAt) < lookForParked*c.cfg.Tick-c.cfg.Tick/2 {
+	if !res.HasParked || now.Sub(res.ObservedAt) < lookForParked*c.cfg.Tick-c.cfg.Tick/2 {
 		return false
 	}
-	heads, err := c.ledger.Line(ctx, res.Name, ledger.Parked, "", 1)
+	heads, err := c.ledger.Queue(ctx, res.Name, ledger.Parked, "", 1)
 	if err != nil || len(heads) > 0 {
 		return true // if it cannot be known, a look does no harm
 	}
-	err = c.ledger.Update(ctx, ledger.Names{Resources: []string{res.Name}}, func(tx ledger.Tx) error {
+	err = c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{res.Name}}, func(tx ledger.Tx) error {
 		// Whoever parks one counts up the version.
 		if now := tx.Resource(res.Name); now != nil && now.HasParked && now.Version == res.Version {
 			now.HasParked = false
@@ -54,7 +54,7 @@ func (c *Controller) parkedOn(ctx context.Context, res *ledger.Resource, now tim
 
 // concerns adds to what has to be decided again what a change of the resource may
 // concern: everything, or the requests for the shapes whose pools have changed.
-// stale says that the view before was too old to contradict anybody: what was
+// stale says that the observation before was too old to contradict anybody: what was
 // parked on it has yet to be told so.
 func concerns(before, after *ledger.Resource, stale bool) map[string]string {
 	if !before.HasParked {
@@ -121,7 +121,7 @@ func (c *Controller) recheck(ctx context.Context, res *ledger.Resource, r *Repor
 	return res, nil
 }
 
-// A parkedStep is what one update decides of a line of parked requests.
+// A parkedStep is what one update decides of a queue of parked requests.
 type parkedStep struct {
 	from, to string        // order keys: after the one, up to the other; to is "" for the end
 	keys     []message.Key // those that may fit now
@@ -130,11 +130,11 @@ type parkedStep struct {
 	version  int64
 }
 
-// parkedAfter reads the next part of a line of parked requests.
+// parkedAfter reads the next part of a queue of parked requests.
 func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, line string) (parkedStep, error) {
 	const page = 500
 	step := parkedStep{from: res.Recheck[line], version: res.Version}
-	heads, err := c.ledger.Line(ctx, res.Name, line, step.from, page)
+	heads, err := c.ledger.Queue(ctx, res.Name, line, step.from, page)
 	if err != nil {
 		return step, fmt.Errorf("read the parked requests of %s: %w", res.Name, err)
 	}
@@ -166,7 +166,7 @@ func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, line
 // decideParked decides parked requests in one update, and writes down how far
 // that has got.
 func (c *Controller) decideParked(ctx context.Context, resource, line string, step parkedStep, r *Report) (res *ledger.Resource, moved []*ledger.Record, err error) {
-	names := ledger.Names{Resources: []string{resource}, Records: step.keys}
+	names := ledger.ReadSet{Resources: []string{resource}, Records: step.keys}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		moved = nil
 		res = tx.Resource(resource)
@@ -186,7 +186,7 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 				continue
 			}
 			rec := tx.Record(key)
-			if rec == nil || rec.State != lifecycle.Waiting || !rec.Aside {
+			if rec == nil || rec.State != lifecycle.Waiting || !rec.Parked {
 				continue
 			}
 			before, why := *rec, code(rec.Why)
@@ -194,8 +194,8 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 			if rec.State != lifecycle.Waiting {
 				moved = append(moved, rec)
 			}
-			if rec.State != lifecycle.Waiting || !rec.Aside || code(rec.Why) != why ||
-				!rec.ContradictedSince.Equal(before.ContradictedSince) || !rec.WakeAt.Equal(before.WakeAt) {
+			if rec.State != lifecycle.Waiting || !rec.Parked || code(rec.Why) != why ||
+				!rec.ContradictedSince.Equal(before.ContradictedSince) || !rec.TimerAt.Equal(before.TimerAt) {
 				tx.PutRecord(rec)
 				bytes += rec.Weight()
 			}

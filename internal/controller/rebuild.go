@@ -26,7 +26,7 @@ func (c *Controller) rebuild(ctx context.Context, name string) (rebuilt bool, er
 		return false, err
 	}
 	holds := 0
-	err = c.ledger.Update(ctx, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) error {
+	err = c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) error {
 		rebuilt, holds = false, 0
 		if tx.Resource(name) != nil {
 			return nil // somebody else was here
@@ -121,7 +121,7 @@ func (c *Controller) findLost(ctx context.Context, parent string, l listing, kno
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(requests)) {
 		ours, keys := false, someOf(requests[name], perUpdate, l.at)
-		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: keys}, func(tx ledger.Tx) {
+		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: keys}, func(tx ledger.Tx) {
 			ours = slices.ContainsFunc(keys, func(key message.Key) bool {
 				if !c.readable(tx, key, nil) {
 					return false
@@ -160,7 +160,7 @@ func (c *Controller) active(ctx context.Context, name string) ([]*ledger.Record,
 				return nil, fmt.Errorf("list the requests of %s that are %s: %w", name, state, err)
 			}
 			for _, rec := range page {
-				rec.Letters, rec.Fit, rec.Warnings = nil, nil, nil
+				rec.Outbox, rec.Fit, rec.Warnings = nil, nil, nil
 				after = rec.Order
 				all = append(all, rec)
 			}
@@ -174,5 +174,5 @@ func (c *Controller) active(ctx context.Context, name string) ([]*ledger.Record,
 
 // latestEnd is when the job of a record that holds ends at the latest.
 func (c *Controller) latestEnd(rec *ledger.Record) time.Time {
-	return rec.Times.Reserved.Add(c.cfg.StartWithin + rec.Timeout)
+	return rec.Times.Reserved.Add(c.cfg.StartTimeout + rec.Timeout)
 }

@@ -23,13 +23,13 @@ type Report struct {
 	Passes    int  `json:"passes"`
 	Resources int  `json:"resources"`
 	Learned   int  `json:"learned"` // moves made because of what Vertex AI said
-	Woken     int  `json:"woken"`   // records looked at because it was time
+	Timers    int  `json:"timers"`  // records looked at because it was time
 	Started   int  `json:"started"` // waiting requests admitted
-	Strays    int  `json:"strays"`  // jobs of ours cancelled because no reservation names them
+	Orphans   int  `json:"orphans"` // jobs of ours cancelled because no reservation names them
 	Unheld    int  `json:"unheld"`  // live jobs whose requests have lost their holds
-	Letters   int  `json:"letters"` // records whose outcomes were sent
-	Waiting   int  `json:"waiting"` // requests in line at the end
-	Pending   int  `json:"pending"` // requests admitted and waiting for their turn to be submitted, at the end
+	Published int  `json:"outbox"`  // records whose outcomes were sent
+	Waiting   int  `json:"waiting"` // requests in the queue at the end
+	Pending   int  `json:"pending"` // requests admitted and waiting for a submission slot, at the end
 	Skipped   bool `json:"skipped"` // another instance holds the lease
 	// Unreadable are documents that were left alone because this release cannot
 	// read them.
@@ -42,7 +42,7 @@ type Report struct {
 	tasks      *tasks
 }
 
-// wait notes that an admitted request may wait for its turn.
+// wait notes that an admitted request may wait for submission slots.
 func (r *Report) wait(rec *ledger.Record) {
 	if rec.State == lifecycle.Reserved {
 		r.pend(rec.Resource)
@@ -141,7 +141,7 @@ func (c *Controller) rest(r Report, next map[string]time.Time) time.Duration {
 }
 
 // pass does every kind of work once. What waits for its time and for its
-// publication comes first: it needs no view of a resource.
+// publication comes first: it needs no observation of a resource.
 func (c *Controller) pass(ctx context.Context, clock func() time.Time, t *tasks, next map[string]time.Time) {
 	t.begin()
 	c.passes.Add(1)
@@ -149,8 +149,8 @@ func (c *Controller) pass(ctx context.Context, clock func() time.Time, t *tasks,
 	if !t.inline {
 		r = &Report{tasks: t}
 	}
-	t.start(ctx, "events", "", r, func(r *Report) error { return c.sendLetters(ctx, clock(), r) })
-	t.start(ctx, "timers", "", r, func(r *Report) error { return c.wake(ctx, clock(), r) })
+	t.start(ctx, "events", "", r, func(r *Report) error { return c.publishLate(ctx, clock(), r) })
+	t.start(ctx, "timers", "", r, func(r *Report) error { return c.runTimers(ctx, clock(), r) })
 	rested := maps.Clone(next) // a part may outlast this pass, and the next one writes the map
 	t.start(ctx, "resources", "", r, func(r *Report) error { return c.tendAll(ctx, clock, rested, r) })
 	t.wait("", c.cfg.Poll)
@@ -167,7 +167,7 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 		if err != nil {
 			return fmt.Errorf("list resources: %w", err)
 		}
-		c.tellUnreadable(r, unread...)
+		c.reportUnreadable(r, unread...)
 		for _, u := range unread {
 			known[u.Name] = true // it is there, and nobody writes it anew
 		}
@@ -235,9 +235,9 @@ func (c *Controller) firstOf(n int, now time.Time) int {
 }
 
 // unwatched says that passes leave a resource alone: it was deleted, and nobody
-// holds machines there or is in line for them. Parked requests are in no line.
+// holds machines there or is in the queue for them. Parked requests are in no line.
 func unwatched(res *ledger.Resource) bool {
-	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Lines) == 0
+	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queues) == 0
 }
 
 // A listing is the live jobs of one region, and when they were asked for.
@@ -248,7 +248,7 @@ type listing struct {
 }
 
 // list returns the live jobs of a region, as this pass has listed them. A list that
-// is half as old as a view may be is made again: views are as old as the list that
+// is half as old as an observation may be is made again: observations are as old as the list that
 // they rest on, and those at the end of a long pass would admit nothing.
 func (c *Controller) list(ctx context.Context, parent string, clock func() time.Time, lists map[string]listing, r *Report) (listing, error) {
 	l, listed := lists[parent]
@@ -274,10 +274,10 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 	if err == nil { // else the region says so
 		r.called(parentOf(name), 1)
 		// The view is as old as its oldest part, the list.
-		v, err := c.seeWith(ctx, name, l.at, l.jobs)
+		v, err := c.observeWith(ctx, name, l.at, l.jobs)
 		if err == nil {
-			var s sighting
-			if s, err = c.record(ctx, name, v); err == nil {
+			var s classified
+			if s, err = c.saveObservation(ctx, name, v); err == nil {
 				learned := r.Learned
 				if !s.older {
 					errs = append(errs, c.learn(ctx, s, r), c.sample(ctx, s.res, int(c.passes.Load())))
@@ -298,7 +298,7 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 			errs = append(errs, err)
 		}
 	}
-	waiting, err := c.handOn(ctx, name, after, r)
+	waiting, err := c.schedule(ctx, name, after, r)
 	r.Waiting += waiting
 	if c.leftAlone(err, r) {
 		err = nil
@@ -306,38 +306,38 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 	return errors.Join(append(errs, err)...)
 }
 
-// sendLetters publishes letters that whoever wrote them has not sent.
-func (c *Controller) sendLetters(ctx context.Context, now time.Time, r *Report) error {
+// publishLate publishes outbox events that whoever wrote them has not sent.
+func (c *Controller) publishLate(ctx context.Context, now time.Time, r *Report) error {
 	const most = 200
-	keys, more, err := c.inTurn(&c.unsentFrom, most, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
-		return c.ledger.Unsent(ctx, after, limit)
+	keys, more, err := c.oneByOne(&c.unsentFrom, most, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
+		return c.ledger.Unpublished(ctx, after, limit)
 	})
 	if err != nil {
-		return fmt.Errorf("list unsent letters: %w", err)
+		return fmt.Errorf("list unpublished events: %w", err)
 	}
 	r.more = r.more || more
 	var errs []error
 	for part := range slices.Chunk(keys, perUpdate) {
-		sent, err := c.sendLate(ctx, now, r, part...)
-		r.Letters += sent
+		sent, err := c.publishLateOf(ctx, now, r, part...)
+		r.Published += sent
 		if err == nil {
 			continue
 		}
 		// One that cannot be sent must not keep the others back.
 		for _, key := range part {
-			sent, err := c.sendLate(ctx, now, r, key)
-			r.Letters += sent
+			sent, err := c.publishLateOf(ctx, now, r, key)
+			r.Published += sent
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// sendLate publishes the letters of records that nobody is about to send, and
+// publishLateOf publishes the outbox events of records that nobody is about to send, and
 // returns of how many.
-func (c *Controller) sendLate(ctx context.Context, now time.Time, r *Report, keys ...message.Key) (int, error) {
+func (c *Controller) publishLateOf(ctx context.Context, now time.Time, r *Report, keys ...message.Key) (int, error) {
 	var late []*ledger.Record
-	err := ledger.Read(ctx, c.ledger, ledger.Names{Records: keys}, func(tx ledger.Tx) {
+	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: keys}, func(tx ledger.Tx) {
 		late = nil
 		for _, key := range keys {
 			// What is not late was sent meanwhile, or is about to be by the instance
@@ -345,15 +345,15 @@ func (c *Controller) sendLate(ctx context.Context, now time.Time, r *Report, key
 			if !c.readable(tx, key, r) {
 				continue
 			}
-			if rec := tx.Record(key); rec != nil && len(rec.Unsent()) > 0 && now.Sub(rec.Unsent()[0].Time) >= c.cfg.PostGrace {
+			if rec := tx.Record(key); rec != nil && len(rec.Unpublished()) > 0 && now.Sub(rec.Unpublished()[0].Time) >= c.cfg.PublishGrace {
 				late = append(late, rec)
 			}
 		}
 	})
 	if err != nil {
-		return 0, fmt.Errorf("read %d records with unsent letters: %w", len(keys), err)
+		return 0, fmt.Errorf("read %d records with unpublished events: %w", len(keys), err)
 	}
-	if err := c.post(ctx, late...); err != nil {
+	if err := c.publish(ctx, late...); err != nil {
 		return 0, err
 	}
 	return len(late), nil
@@ -361,18 +361,18 @@ func (c *Controller) sendLate(ctx context.Context, now time.Time, r *Report, key
 
 // read returns a record, nil when there is none.
 func (c *Controller) read(ctx context.Context, key message.Key) (rec *ledger.Record, err error) {
-	err = ledger.Read(ctx, c.ledger, ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) { rec = tx.Record(key) })
+	err = ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { rec = tx.Record(key) })
 	return rec, err
 }
 
 // takeLease takes the lease, or says that another has it. One that cannot be read
 // is no reason to stop: passes are right without it, and only do work twice.
 func (c *Controller) takeLease(ctx context.Context, holder string, d time.Duration, r *Report) (now time.Time, ours bool, err error) {
-	err = c.ledger.Update(ctx, ledger.Names{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
+	err = c.ledger.Update(ctx, ledger.ReadSet{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
 		now = tx.Now()
 		if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: ReconcileLease}); bad != nil {
 			ours = true
-			c.tellUnreadable(r, bad)
+			c.reportUnreadable(r, bad)
 			return nil
 		}
 		l := tx.Lease(ReconcileLease)
@@ -388,7 +388,7 @@ func (c *Controller) takeLease(ctx context.Context, holder string, d time.Durati
 }
 
 func (c *Controller) dropLease(ctx context.Context, holder string) error {
-	err := c.ledger.Update(ctx, ledger.Names{Leases: []string{ReconcileLease}, Recent: true}, func(tx ledger.Tx) error {
+	err := c.ledger.Update(ctx, ledger.ReadSet{Leases: []string{ReconcileLease}, Recent: true}, func(tx ledger.Tx) error {
 		readable := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: ReconcileLease}) == nil
 		if !readable {
 			return nil // and so it was not taken

@@ -16,15 +16,15 @@ const sampleSize = 10
 // sample holds a few of the requests that hold machines of a resource against
 // the promises, others each time, at the price of one read. A promise that is
 // broken is shouted about; berth doctor says the rest.
-func (c *Controller) sample(ctx context.Context, res *ledger.Resource, turn int) error {
-	if c.cfg.SampleEvery == 0 || turn%c.cfg.SampleEvery != 0 || len(res.Holds) == 0 {
+func (c *Controller) sample(ctx context.Context, res *ledger.Resource, slot int) error {
+	if c.cfg.SampleEvery == 0 || slot%c.cfg.SampleEvery != 0 || len(res.Holds) == 0 {
 		return nil
 	}
 	keys := slices.Sorted(maps.Keys(res.Holds))
-	from := turn / c.cfg.SampleEvery * sampleSize % len(keys)
+	from := slot / c.cfg.SampleEvery * sampleSize % len(keys)
 	keys = keys[from:min(from+sampleSize, len(keys))]
 	var p invariant.Picture
-	err := ledger.Read(ctx, c.ledger, ledger.Names{Resources: []string{res.Name}, Records: keys}, func(tx ledger.Tx) {
+	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: []string{res.Name}, Records: keys}, func(tx ledger.Tx) {
 		p = invariant.Picture{Now: tx.Now()}
 		if r := tx.Resource(res.Name); r != nil {
 			p.Resources = []*ledger.Resource{r}

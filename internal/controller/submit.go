@@ -26,10 +26,10 @@ import (
 // At every return the ledger tells the truth or less than the truth: a job may
 // exist that it does not name, never the other way round.
 func (c *Controller) submit(ctx context.Context, rec *ledger.Record, started time.Time) (*ledger.Record, error) {
-	end := started.Add(c.cfg.CreateWithin - c.cfg.Margin)
-	if !rec.UnclearUntil.IsZero() || rec.LookOnly {
+	end := started.Add(c.cfg.SubmitTimeout - c.cfg.Margin)
+	if !rec.UnclearUntil.IsZero() || rec.ObserveOnly {
 		after, err := c.search(ctx, rec)
-		if err != nil || after != nil || rec.LookOnly {
+		if err != nil || after != nil || rec.ObserveOnly {
 			return after, err
 		}
 	}
@@ -57,8 +57,8 @@ func (c *Controller) submit(ctx context.Context, rec *ledger.Record, started tim
 		return c.declined(ctx, rec, lifecycle.Rate, e)
 	case vertex.Denied:
 		return c.declined(ctx, rec, lifecycle.Denied, e)
-	case vertex.Passing, vertex.NotFound:
-		return c.declined(ctx, rec, lifecycle.Passing, e)
+	case vertex.Transient, vertex.NotFound:
+		return c.declined(ctx, rec, lifecycle.Transient, e)
 	case vertex.Permanent:
 		return c.declined(ctx, rec, lifecycle.Permanent, e)
 	}
@@ -76,34 +76,34 @@ func (c *Controller) unanswered(ctx context.Context, rec *ledger.Record) {
 	ctx, cancel := c.env.within(context.WithoutCancel(ctx), noteWithin)
 	defer cancel()
 	parent := parentOf(rec.Resource)
-	var lent []string
+	var granted []string
 	var news bool
-	err := c.desk.Update(ctx, ledger.Names{Resources: []string{rec.Resource}, Budgets: []string{parent}}, func(tx ledger.Tx) error {
-		lent, news = nil, false
+	err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{rec.Resource}, Budgets: []string{parent}}, func(tx ledger.Tx) error {
+		granted, news = nil, false
 		res, b, now := tx.Resource(rec.Resource), budgetFor(tx, rec.Resource), tx.Now()
 		if res == nil || now.Before(b.NotBefore) && b.Refusals < alarmRefusals {
 			return nil
 		}
-		b.Pause(now, c.cfg.Poll, c.cfg.MaxBackOff) // nothing within a pause
+		b.Pause(now, c.cfg.Poll, c.cfg.MaxBackoff) // nothing within a pause
 		if b.Refusals >= alarmRefusals {
 			news = b.Deny(now)
 		}
-		c.lend(now, b, res)
+		c.grantAllowance(now, b, res)
 		tx.PutBudget(b)
 		tx.PutResource(res)
-		lent = b.Lent(now)
+		granted = b.Grantees(now)
 		return nil
 	})
 	if err != nil {
 		c.log.Warn("submissions go on although one was not answered", "event", "pause_failed", "region", parent, "error", err)
 		return
 	}
-	c.turns.pause(parent, true)
+	c.slots.pause(parent, true)
 	if news {
 		c.log.Error("Vertex AI does not answer when jobs are created: submissions in this region are tried one at a time until it does",
 			"event", "submissions_unanswered", "region", parent)
 	}
-	c.callBack(ctx, lent)
+	c.revoke(ctx, granted)
 }
 
 const (
@@ -136,7 +136,7 @@ func (c *Controller) jobOf(rec *ledger.Record) (*aiplatformpb.CustomJob, error) 
 // either settled it.
 func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Record, error) {
 	var lookedAt time.Time // before the look, so that "nothing for so long" is not overstated
-	err := ledger.Read(ctx, c.ledger, ledger.Names{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) { lookedAt = tx.Now() })
+	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) { lookedAt = tx.Now() })
 	if err != nil {
 		return nil, fmt.Errorf("read the time to look for a job of %s: %w", rec.Key, err)
 	}
@@ -150,7 +150,7 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 		return c.accepted(ctx, rec, jobs[0])
 	}
 	why := &message.Problem{Code: message.SubmissionUnclear,
-		Detail: fmt.Sprintf("Vertex AI did not say whether it created the job, and none has been found for %s.", c.cfg.Settle)}
+		Detail: fmt.Sprintf("Vertex AI did not say whether it created the job, and none has been found for %s.", c.cfg.UnclearTimeout)}
 	refused := &message.Problem{Code: message.VertexDeclined, Detail: "Vertex AI refused the job."}
 	run, attempt, settled := rec.Run, rec.Attempt, false
 	after, err := c.update(ctx, rec, withResource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
@@ -161,7 +161,7 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 		case rec.Refused:
 			reason = refused
 		}
-		w := lifecycle.What{Event: lifecycle.GivenUp, Run: run, Attempt: attempt, Now: lookedAt, Settle: c.cfg.Settle}
+		w := lifecycle.What{Event: lifecycle.GivenUp, Run: run, Attempt: attempt, Now: lookedAt, UnclearTimeout: c.cfg.UnclearTimeout}
 		rec.Rounds++
 		accepted := time.Time{}
 		if res != nil {
@@ -225,9 +225,9 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 	}
 	if after.Reservation.Job != job.Name {
 		// The run is over, or has another job. This one is ours and nobody's.
-		c.log.Warn("cancelling a job that its reservation does not name", "event", "stray", "request_key", string(rec.Key), "job", job.Name)
+		c.log.Warn("cancelling a job that its reservation does not name", "event", "orphan_job", "request_key", string(rec.Key), "job", job.Name)
 		if err := c.vertex.Cancel(ctx, job.Name); err != nil {
-			c.log.Warn("stray left to reconcile", "event", "cancel_failed", "job", job.Name, "error", err)
+			c.log.Warn("orphan job left to reconcile", "event", "cancel_failed", "job", job.Name, "error", err)
 		}
 		return after, nil
 	}
@@ -240,15 +240,15 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecycle.Decline, e *vertex.Error) (*ledger.Record, error) {
 	run, attempt := rec.Run, rec.Attempt
 	why := &message.Problem{Code: message.VertexDeclined, Detail: "Vertex AI refused the job."}
-	if d == lifecycle.Passing {
+	if d == lifecycle.Transient {
 		why.Detail = "Vertex AI refused the job for now; the request keeps its place by age."
 	}
 	also, pauses := withResource, d == lifecycle.Rate || d == lifecycle.Denied
 	if pauses {
 		also = withBudget
-		c.turns.pause(parentOf(rec.Resource), true)
+		c.slots.pause(parentOf(rec.Resource), true)
 	}
-	var lent []string
+	var granted []string
 	var news, own bool
 	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		w := lifecycle.What{Event: lifecycle.Declined, Run: run, Attempt: attempt, Decline: d, Now: tx.Now()}
@@ -263,32 +263,32 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		switch {
 		case rec.State == lifecycle.Cancelling:
 			reason = rec.Why // the cancel is what ends it
-		case d == lifecycle.Passing && c.countDecline(tx.Now(), res, rec, e):
+		case d == lifecycle.Transient && c.countDecline(tx.Now(), res, rec, e):
 			w.Decline, reason = lifecycle.Permanent, declinedForGood(rec.Declined)
 		case d == lifecycle.Rate:
-			reason = c.paced()
+			reason = c.rateLimited()
 		case d == lifecycle.Denied && !own:
 			reason = denied()
 		}
 		if !pauses || own {
 			rec.JobError = &message.JobError{Code: e.Code, Message: clip(e.Message)}
 		}
-		if lent, news = nil, false; pauses && !own && res != nil {
-			lent, news = c.slowDown(tx, res, d == lifecycle.Denied)
+		if granted, news = nil, false; pauses && !own && res != nil {
+			granted, news = c.pauseSubmissions(tx, res, d == lifecycle.Denied)
 		}
 		before := rec.State
 		pause := c.ownPause(rec.Declined)
 		if pause == 0 && othersWait(res, rec) {
 			// They are tried first once the resource's pause is over: one that is
 			// never taken must not head the line for a day.
-			pause = c.cfg.MaxBackOff + c.cfg.Tick/4
+			pause = c.cfg.MaxBackoff + c.cfg.Tick/4
 		}
 		alone := rec.Declined.Alone > 0
-		if before != lifecycle.Submitting || w.Decline != lifecycle.Passing || !e.Unspecific() {
+		if before != lifecycle.Submitting || w.Decline != lifecycle.Transient || !e.Unspecific() {
 			pause = 0
 		}
 		if pause > 0 {
-			rec.Aside, rec.RetryAt = true, tx.Now().Add(pause) // before it would join its line
+			rec.Parked, rec.RetryAt = true, tx.Now().Add(pause) // before it would join its line
 			if alone {
 				reason = refusedAlone(rec)
 			}
@@ -297,11 +297,11 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 			return false
 		}
 		if rec.State != lifecycle.Waiting {
-			rec.Aside, rec.RetryAt = false, time.Time{}
+			rec.Parked, rec.RetryAt = false, time.Time{}
 		} else if pause > 0 {
 			res.HasParked = true
 		}
-		if before == lifecycle.Submitting && w.Decline == lifecycle.Passing && !alone {
+		if before == lifecycle.Submitting && w.Decline == lifecycle.Transient && !alone {
 			backOff(tx.Now(), res, c.cfg)
 		}
 		return true
@@ -313,7 +313,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		c.log.Error("Vertex AI does not let Berth submit jobs: submissions in this region are paused until it does",
 			"event", "submissions_denied", "region", parentOf(rec.Resource), "code", e.Code)
 	}
-	c.callBack(ctx, lent)
+	c.revoke(ctx, granted)
 	c.log.Info("declined", "event", "declined", "request_key", string(rec.Key), "kind", string(d), "code", e.Code, "attempt", attempt)
 	return after, nil
 }
@@ -325,7 +325,7 @@ func denied() *message.Problem {
 		Detail: "Its machines are held. Vertex AI does not let Berth submit jobs in this region at present; the request is submitted when it does."}
 }
 
-// countDecline counts a passing refusal of a request, and reports whether there
+// countDecline counts a transient refusal of a request, and reports whether there
 // have been enough to take it for a refusal of the request itself. Without a bound
 // a job that Vertex AI never takes would be submitted every minute for as long
 // as it may wait.
@@ -343,7 +343,7 @@ func (c *Controller) countDecline(now time.Time, res *ledger.Resource, rec *ledg
 	if steady := res != nil && !res.SteadySince.IsZero() && !res.SteadySince.After(r.Last); r.Times == 0 || !steady {
 		*r = ledger.Declined{}
 	} else {
-		r.For += min(now.Sub(r.Last), c.ownPause(*r)+2*max(c.cfg.MaxBackOff, c.cfg.Tick))
+		r.For += min(now.Sub(r.Last), c.ownPause(*r)+2*max(c.cfg.MaxBackoff, c.cfg.Tick))
 		if r.Alone > 0 || res.AcceptedAt.After(r.Last) {
 			r.Alone++
 		}
@@ -363,13 +363,13 @@ func (c *Controller) ownPause(r ledger.Declined) time.Duration {
 	if r.Alone == 0 {
 		return 0
 	}
-	most := max(c.cfg.MaxBackOff, min(maxOwnPause, c.cfg.DeclineTimeout/24))
-	return min(c.cfg.MaxBackOff<<min(r.Alone, 16), most)
+	most := max(c.cfg.MaxBackoff, min(maxOwnPause, c.cfg.DeclineTimeout/24))
+	return min(c.cfg.MaxBackoff<<min(r.Alone, 16), most)
 }
 
-// othersWait reports whether requests wait in line for machines that a request asks for.
+// othersWait reports whether requests wait in the queue for machines that a request asks for.
 func othersWait(res *ledger.Resource, rec *ledger.Record) bool {
-	return res != nil && slices.ContainsFunc(rec.Ask.Shapes(), func(s capacity.Shape) bool { return res.Lines[s.String()].Count > 0 })
+	return res != nil && slices.ContainsFunc(rec.Ask.Shapes(), func(s capacity.Shape) bool { return res.Queues[s.String()].Count > 0 })
 }
 
 // refusedAlone is why a request is parked that Vertex AI refuses while it accepts
@@ -383,7 +383,7 @@ func refusedAlone(rec *ledger.Record) *message.Problem {
 func declinedForGood(r ledger.Declined) *message.Problem {
 	return &message.Problem{Code: message.VertexDeclined,
 		Detail: fmt.Sprintf("Vertex AI refused the job %d times in %s, while the persistent resource was RUNNING and, as far as can be seen, had room for it.", r.Times, r.For.Round(time.Minute)),
-		Mend:   "Vertex AI's words are in error. Mend the job, and send it again under a new id."}
+		Fix:    "Vertex AI's words are in error. Fix the job, and send it again under a new id."}
 }
 
 // maxError is how much of an error's text is kept, in bytes. It is in every
@@ -401,12 +401,12 @@ func clip(text string) string {
 // ledger holds to have room: doubling, so that a lasting difference does not
 // turn into a loop of submissions.
 func backOff(now time.Time, res *ledger.Resource, cfg Config) {
-	if now.Sub(res.NotBefore) > cfg.MaxBackOff {
+	if now.Sub(res.NotBefore) > cfg.MaxBackoff {
 		res.Declines = 0 // the last pause is long over: a new story
 	}
-	pause := cfg.BackOff << min(res.Declines, 16)
-	if pause > cfg.MaxBackOff || pause <= 0 {
-		pause = cfg.MaxBackOff
+	pause := cfg.Backoff << min(res.Declines, 16)
+	if pause > cfg.MaxBackoff || pause <= 0 {
+		pause = cfg.MaxBackoff
 	}
 	res.Declines++
 	res.NotBefore = now.Add(pause)

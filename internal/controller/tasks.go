@@ -185,11 +185,11 @@ func (t *tasks) join() error {
 func (r *Report) add(o Report) {
 	r.Resources += o.Resources
 	r.Learned += o.Learned
-	r.Woken += o.Woken
+	r.Timers += o.Timers
 	r.Started += o.Started
-	r.Strays += o.Strays
+	r.Orphans += o.Orphans
 	r.Unheld += o.Unheld
-	r.Letters += o.Letters
+	r.Published += o.Published
 	r.Waiting += o.Waiting
 	r.Pending += o.Pending
 	r.more = r.more || o.more

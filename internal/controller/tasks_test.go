@@ -101,7 +101,7 @@ func TestPartThatSucceedsAgain(t *testing.T) {
 	parts := newTasks(true)
 	parts.begin()
 	for _, err := range []error{errors.New("once"), nil} {
-		parts.start(t.Context(), "mended", "", &parts.total, func(*Report) error { return err })
+		parts.start(t.Context(), "fixed", "", &parts.total, func(*Report) error { return err })
 	}
 	for _, err := range []error{nil, errors.New("at last")} {
 		parts.start(t.Context(), "failing", "", &parts.total, func(*Report) error { return err })

@@ -59,7 +59,7 @@ func (c *Controller) leftAlone(err error, r *Report) bool {
 	if !errors.As(err, &bad) {
 		return false
 	}
-	c.tellUnreadable(r, bad)
+	c.reportUnreadable(r, bad)
 	return true
 }
 
@@ -67,11 +67,11 @@ func (c *Controller) leftAlone(err error, r *Report) bool {
 // one that failed.
 func (c *Controller) skipped(err error, r *Report) error {
 	documents, err := ledger.Skipped(err)
-	c.tellUnreadable(r, documents...)
+	c.reportUnreadable(r, documents...)
 	return err
 }
 
-func (c *Controller) tellUnreadable(r *Report, documents ...*ledger.UnreadableError) {
+func (c *Controller) reportUnreadable(r *Report, documents ...*ledger.UnreadableError) {
 	for _, bad := range documents {
 		if r != nil {
 			c.unreadable.note(r, bad.Doc)
@@ -88,7 +88,7 @@ func (c *Controller) tellUnreadable(r *Report, documents ...*ledger.UnreadableEr
 func (c *Controller) readable(tx ledger.Tx, key message.Key, r *Report) bool {
 	bad := tx.Unreadable(ledger.RecordDoc(key))
 	if bad != nil {
-		c.tellUnreadable(r, bad)
+		c.reportUnreadable(r, bad)
 	}
 	return bad == nil
 }

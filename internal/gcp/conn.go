@@ -85,7 +85,7 @@ func emulator(variable string, allowed bool) ([]option.ClientOption, error) {
 
 // passing reports whether a call that failed so may simply be sent again, given
 // that doing it twice does no harm.
-func passing(code codes.Code) bool {
+func transient(code codes.Code) bool {
 	switch code {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.Unknown, codes.Aborted, codes.ResourceExhausted, codes.Canceled:
 		return true
@@ -98,7 +98,7 @@ func passing(code codes.Code) bool {
 func repeat(ctx context.Context, tries int, deadline time.Duration, call func(context.Context) error) error {
 	for try := 0; ; try++ {
 		err := once(ctx, deadline, call)
-		if err == nil || !passing(status.Code(err)) || try+1 >= tries {
+		if err == nil || !transient(status.Code(err)) || try+1 >= tries {
 			return err
 		}
 		if pause(ctx, min(firstPause<<min(try, 6), longestPause)) != nil {

@@ -13,10 +13,10 @@
 //	requests    resource      string      the rest of what queries look at, each
 //	            state         string      there only while it is needed: resource,
 //	            order         string      state and order in records with a
-//	            lines         []string    reservation; lines, the replicas needed of
+//	            queues        []string    reservation; queues, the replicas needed of
 //	            needs         []integer   each, and the size of the specification
 //	            size          integer     in bytes while one waits; outbox while a
-//	            wakeAt        timestamp   letter is unsent (the time of the oldest
+//	            timerAt        timestamp   outbox event is unpublished (the time of the oldest
 //	            outbox        timestamp   such)
 //	            recent      string      when it was received, the latest first, and
 //	            status      string      its state or kind of answer, for lists
@@ -50,7 +50,7 @@
 // A commit that finds a document changed waits before it is made again, at random
 // and longer each time, measured in how long a try takes. While commits of one
 // resource are being lost, updates of it wait before their first try as well, and
-// what comes meanwhile joins them ([ledger.Names.More]); see crowds.
+// what comes meanwhile joins them ([ledger.Names.More]); see contention.
 //
 // # Errors of Vertex AI
 //

@@ -138,7 +138,7 @@ func increment(runs *int) func(ledger.Tx) error {
 	}
 }
 
-var justK = ledger.Names{Records: []message.Key{"k"}}
+var justK = ledger.ReadSet{Records: []message.Key{"k"}}
 
 func sequence(t *testing.T, l *Ledger) (n int64) {
 	t.Helper()
@@ -269,7 +269,7 @@ func TestLostAndPartlyWrittenOver(t *testing.T) {
 	t.Parallel()
 	p := &proxy{commit: first(true, codes.Unavailable)}
 	l := openEmulator(t, p)
-	var names ledger.Names
+	var names ledger.ReadSet
 	for i := range 8 {
 		names.Records = append(names.Records, message.Key(fmt.Sprint("k", i)))
 	}

@@ -28,7 +28,7 @@ const (
 )
 
 // An Index is one that a query here needs. Fields are in order, all ascending;
-// one that is named like "lines[]" indexes the elements of an array.
+// one that is named like "queues[]" indexes the elements of an array.
 type Index struct {
 	Collection string
 	Fields     []string
@@ -37,9 +37,9 @@ type Index struct {
 // Indexes are all indexes that the queries need. The default of every collection
 // is to index nothing (a single-field exemption for "*").
 var Indexes = []Index{
-	{Requests, []string{"resource", "lines[]", "order"}}, // Line
+	{Requests, []string{"resource", "queues[]", "order"}}, // Line
 	{Requests, []string{"resource", "state", "order"}},   // InState
-	{Requests, []string{"state", "wakeAt"}},              // Due
+	{Requests, []string{"state", "timerAt"}},             // Due
 	{Requests, []string{"outbox"}},                       // Unsent
 	{Resources, []string{"name"}},                        // Resources
 	{Requests, []string{"recent"}},                       // List, by its filter
@@ -66,7 +66,7 @@ func (i id) path(database string) string {
 
 // ids returns the distinct documents that are named, and the error of
 // [ledger.Names.Check].
-func ids(n ledger.Names) ([]id, error) {
+func ids(n ledger.ReadSet) ([]id, error) {
 	if err := n.Check(); err != nil {
 		return nil, err
 	}
@@ -130,13 +130,13 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 		}
 		fields["needs"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: needs}}
 		fields["size"] = integerValue(int64(len(r.Spec)))
-		fields["lines"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: list}}
+		fields["queues"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: list}}
 	}
-	if !r.WakeAt.IsZero() {
-		fields["wakeAt"] = timeValue(r.WakeAt)
+	if !r.TimerAt.IsZero() {
+		fields["timerAt"] = timeValue(r.TimerAt)
 	}
-	if unsent := r.Unsent(); len(unsent) > 0 {
-		fields["outbox"] = timeValue(unsent[0].Time)
+	if unpublished := r.Unpublished(); len(unpublished) > 0 {
+		fields["outbox"] = timeValue(unpublished[0].Time)
 	}
 	if !r.ExpireAt.IsZero() {
 		fields[ExpireField] = timeValue(r.ExpireAt)

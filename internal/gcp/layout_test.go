@@ -54,9 +54,9 @@ func TestQueryFields(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	shape := capacity.Shape{MachineType: "n1-standard-4"}.Normal()
 	r := &ledger.Record{
-		Key: "k", Resource: "pool", Order: "o", Spec: "spec", WakeAt: at, ExpireAt: at.Add(2),
-		Ask:     capacity.Ask{{Shape: shape, Replicas: 1}, {WorkerPool: 1, Shape: shape, Replicas: 2}},
-		Letters: []ledger.Letter{{ID: "1", Time: at, Sent: true}, {ID: "2", Time: at.Add(time.Second)}, {ID: "3", Time: at.Add(time.Minute)}},
+		Key: "k", Resource: "pool", Order: "o", Spec: "spec", TimerAt: at, ExpireAt: at.Add(2),
+		Ask:    capacity.Ask{{Shape: shape, Replicas: 1}, {WorkerPool: 1, Shape: shape, Replicas: 2}},
+		Outbox: []ledger.OutboxEvent{{ID: "1", Time: at, Published: true}, {ID: "2", Time: at.Add(time.Second)}, {ID: "3", Time: at.Add(time.Minute)}},
 	}
 	r.State, r.Times.Received, r.Reservation.Job = lifecycle.Waiting, time.Unix(1, 0), "projects/p/locations/l/customJobs/77"
 	const recent = "9223372036853775807-k"
@@ -66,25 +66,25 @@ func TestQueryFields(t *testing.T) {
 		want   map[string]string
 	}{
 		{"waiting", func() {}, map[string]string{
-			"resource": "pool", "state": "WAITING", "order": "o", "lines": shape.String(), "needs": "3", "size": "4",
-			"wakeAt": at.String(), "outbox": at.Add(time.Second).String(), "expireAt": at.Add(2).String(),
+			"resource": "pool", "state": "WAITING", "order": "o", "queues": shape.String(), "needs": "3", "size": "4",
+			"timerAt": at.String(), "outbox": at.Add(time.Second).String(), "expireAt": at.Add(2).String(),
 			"recent": recent, "status": "WAITING", "job": "77",
 		}},
-		{"parked", func() { r.Aside = true }, map[string]string{
-			"resource": "pool", "state": "WAITING", "order": "o", "lines": "parked", "needs": "0", "size": "4",
-			"wakeAt": at.String(), "outbox": at.Add(time.Second).String(), "expireAt": at.Add(2).String(),
+		{"parked", func() { r.Parked = true }, map[string]string{
+			"resource": "pool", "state": "WAITING", "order": "o", "queues": "parked", "needs": "0", "size": "4",
+			"timerAt": at.String(), "outbox": at.Add(time.Second).String(), "expireAt": at.Add(2).String(),
 			"recent": recent, "status": "WAITING", "job": "77",
 		}},
-		{"running", func() { r.State, r.WakeAt, r.ExpireAt = lifecycle.Running, time.Time{}, time.Time{} }, map[string]string{
+		{"running", func() { r.State, r.TimerAt, r.ExpireAt = lifecycle.Running, time.Time{}, time.Time{} }, map[string]string{
 			"resource": "pool", "state": "RUNNING", "order": "o", "outbox": at.Add(time.Second).String(),
 			"recent": recent, "status": "RUNNING", "job": "77",
 		}},
-		{"ended", func() { r.State, r.Letters[1].Sent, r.Letters[2].Sent = lifecycle.Failed, true, true }, map[string]string{
+		{"ended", func() { r.State, r.Outbox[1].Published, r.Outbox[2].Published = lifecycle.Failed, true, true }, map[string]string{
 			"resource": "pool", "state": "FAILED", "order": "o", "recent": recent, "status": "FAILED", "job": "77",
 		}},
 		{"answer", func() { r.State, r.Kind, r.Reservation.Job = lifecycle.None, message.KindAnswer, "" },
 			map[string]string{"recent": recent, "status": "REFUSED"}},
-		{"dry run", func() { r.Letters[0].Type = message.Quoted }, map[string]string{"recent": recent, "status": "QUOTED"}},
+		{"dry run", func() { r.Outbox[0].Type = message.Quoted }, map[string]string{"recent": recent, "status": "QUOTED"}},
 		{"never received", func() { r.Times.Received = time.Time{} }, map[string]string{}},
 	} {
 		test.change()
@@ -123,8 +123,8 @@ func text(v *firestorepb.Value) string {
 func TestIndexes(t *testing.T) {
 	needed := map[string]bool{}
 	for _, q := range []query{
-		lineQuery("r", "s", "a"), lineQuery("r", "s", ""), stateQuery("r", "S", "a"), stateQuery("r", "S", ""),
-		dueQuery(lifecycle.States, time.Now()), unsentQuery(), resourcesQuery("a"), resourcesQuery(""), jobQuery("7"),
+		queueQuery("r", "s", "a"), queueQuery("r", "s", ""), stateQuery("r", "S", "a"), stateQuery("r", "S", ""),
+		dueQuery(lifecycle.States, time.Now()), unpublishedQuery(), resourcesQuery("a"), resourcesQuery(""), jobQuery("7"),
 		listQuery(ledger.Filter{}, ""), listQuery(ledger.Filter{Resource: "r"}, "a"), listQuery(ledger.Filter{Statuses: []string{"S"}}, "a"),
 		listQuery(ledger.Filter{Statuses: []string{"S", "T"}}, "a"), listQuery(ledger.Filter{Resource: "r", Statuses: []string{"S", "T"}}, "a"),
 	} {
@@ -225,14 +225,14 @@ func TestUnpackRefuses(t *testing.T) {
 }
 
 func TestIDs(t *testing.T) {
-	got, err := ids(ledger.Names{Resources: []string{"a/b", "a/b"}, Records: []message.Key{"k"}, Leases: []string{"k"}})
+	got, err := ids(ledger.ReadSet{Resources: []string{"a/b", "a/b"}, Records: []message.Key{"k"}, Leases: []string{"k"}})
 	if want := []id{{Resources, "a/b"}, {Requests, "k"}, {Leases, "k"}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("ids = %v, %v; want %v", got, err, want)
 	}
 	if p := got[0].path("projects/p/databases/d"); p != "projects/p/databases/d/documents/resources/a~b" {
 		t.Errorf("path = %s", p)
 	}
-	if _, err := ids(ledger.Names{Resources: []string{"a~b"}}); err == nil {
+	if _, err := ids(ledger.ReadSet{Resources: []string{"a~b"}}); err == nil {
 		t.Error("a name that would be taken for another is accepted")
 	}
 }

@@ -38,10 +38,10 @@ type LedgerOptions struct {
 // A Ledger is a [ledger.Ledger] in Firestore. It is safe for concurrent use.
 type Ledger struct {
 	rpcs
-	client   *firestore.Client
-	database string // projects/P/databases/D
-	recent   recent
-	crowds   crowds
+	client     *firestore.Client
+	database   string // projects/P/databases/D
+	recent     recent
+	contention contention
 }
 
 var _ ledger.Ledger = (*Ledger)(nil)
@@ -78,7 +78,7 @@ func (l *Ledger) headers(ctx context.Context) context.Context {
 }
 
 // Update implements [ledger.Ledger].
-func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(ledger.Tx) error) error {
+func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error) error {
 	named, err := ids(names)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 	var began time.Time // of the last try
 	var wait time.Duration
 	if names.More != nil {
-		wait = l.crowds.before(names, time.Now())
+		wait = l.contention.before(names, time.Now())
 	}
 	for try := 0; try < updateTries; try++ {
 		if lost > 0 {
@@ -141,7 +141,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 		answer, err := l.commit(ctx, tx, writes)
 		switch answer {
 		case committed:
-			l.crowds.after(names, lost, time.Since(began), time.Now())
+			l.contention.after(names, lost, time.Since(began), time.Now())
 			return nil
 		case refused:
 			return unsettled(about, unclear, failed(ctx, "commit of "+about, err))
@@ -158,7 +158,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.Names, closure func(le
 		}
 		lost++
 	}
-	l.crowds.after(names, lost, time.Since(began), time.Now())
+	l.contention.after(names, lost, time.Since(began), time.Now())
 	return unsettled(about, unclear, ledger.ErrBusy)
 }
 

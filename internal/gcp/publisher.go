@@ -85,7 +85,7 @@ func (p *Publisher) Close() error {
 }
 
 // Publish sends events, in as few calls as the limits allow, and waits until the
-// server has them. It repeats calls that failed in a passing way, so an event may
+// server has them. It repeats calls that failed transiently, so an event may
 // be published twice, with the same event id. After an error some events may be
 // published; the error names those that are not known to be. An event that cannot
 // be encoded does not keep the others back.

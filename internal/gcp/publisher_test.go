@@ -93,7 +93,7 @@ func TestPublish(t *testing.T) {
 	}
 }
 
-// A passing failure is repeated, whether or not the first call had its effect.
+// A transient failure is repeated, whether or not the first call had its effect.
 func TestPublishAgain(t *testing.T) {
 	for _, sent := range []bool{true, false} {
 		calls := 0

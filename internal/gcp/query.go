@@ -18,12 +18,12 @@ import (
 const queryDeadline = 10 * time.Second
 
 // Line implements [ledger.Ledger].
-func (l *Ledger) Line(ctx context.Context, resource, shape, after string, limit int) ([]ledger.Head, error) {
+func (l *Ledger) Queue(ctx context.Context, resource, shape, after string, limit int) ([]ledger.Head, error) {
 	var heads []ledger.Head
-	err := l.query(ctx, lineQuery(resource, shape, after), limit, func(d *firestorepb.Document) error {
+	err := l.query(ctx, queueQuery(resource, shape, after), limit, func(d *firestorepb.Document) error {
 		f := d.GetFields()
 		h := ledger.Head{Order: f["order"].GetStringValue(), Key: keyOf(d), Size: int(f["size"].GetIntegerValue())}
-		lines, needs := f["lines"].GetArrayValue().GetValues(), f["needs"].GetArrayValue().GetValues()
+		lines, needs := f["queues"].GetArrayValue().GetValues(), f["needs"].GetArrayValue().GetValues()
 		for i, l := range lines {
 			if l.GetStringValue() == shape && i < len(needs) {
 				h.Need = capacity.Replicas(needs[i].GetIntegerValue())
@@ -35,10 +35,10 @@ func (l *Ledger) Line(ctx context.Context, resource, shape, after string, limit 
 	return heads, err
 }
 
-func lineQuery(resource, shape, after string) query {
-	q := query{from: Requests, order: "order", fields: []string{"order", "lines", "needs", "size"}, filters: []*firestorepb.StructuredQuery_Filter{
+func queueQuery(resource, shape, after string) query {
+	q := query{from: Requests, order: "order", fields: []string{"order", "queues", "needs", "size"}, filters: []*firestorepb.StructuredQuery_Filter{
 		where("resource", firestorepb.StructuredQuery_FieldFilter_EQUAL, stringValue(resource)),
-		where("lines", firestorepb.StructuredQuery_FieldFilter_ARRAY_CONTAINS, stringValue(shape)),
+		where("queues", firestorepb.StructuredQuery_FieldFilter_ARRAY_CONTAINS, stringValue(shape)),
 	}}
 	return q.past("order", after)
 }
@@ -53,18 +53,18 @@ func dueQuery(states []lifecycle.State, now time.Time) query {
 	for _, s := range states {
 		words.Values = append(words.Values, stringValue(string(s)))
 	}
-	return query{from: Requests, order: "wakeAt", fields: []string{"wakeAt"}, filters: []*firestorepb.StructuredQuery_Filter{
+	return query{from: Requests, order: "timerAt", fields: []string{"timerAt"}, filters: []*firestorepb.StructuredQuery_Filter{
 		where("state", firestorepb.StructuredQuery_FieldFilter_IN, &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: words}}),
-		where("wakeAt", firestorepb.StructuredQuery_FieldFilter_LESS_THAN_OR_EQUAL, timeValue(now)),
+		where("timerAt", firestorepb.StructuredQuery_FieldFilter_LESS_THAN_OR_EQUAL, timeValue(now)),
 	}}
 }
 
 // Unsent implements [ledger.Ledger].
-func (l *Ledger) Unsent(ctx context.Context, after ledger.Timed, limit int) ([]ledger.Timed, error) {
-	return l.timed(ctx, unsentQuery(), after, limit)
+func (l *Ledger) Unpublished(ctx context.Context, after ledger.Timed, limit int) ([]ledger.Timed, error) {
+	return l.timed(ctx, unpublishedQuery(), after, limit)
 }
 
-func unsentQuery() query {
+func unpublishedQuery() query {
 	return query{from: Requests, order: "outbox", fields: []string{"outbox"}}
 }
 

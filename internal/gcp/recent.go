@@ -33,9 +33,9 @@ type recent struct {
 // A memory is a document as it was written.
 type memory struct {
 	version
-	weight int
-	at     time.Time // of the commit, by the ledger's clock
-	heard  time.Time // when the commit's answer came, on the monotonic clock
+	weight   int
+	at       time.Time // of the commit, by the ledger's clock
+	answered time.Time // when the commit's answer came, on the monotonic clock
 }
 
 // keep remembers a document, if it is of a kind to be remembered, in place of
@@ -63,7 +63,7 @@ func (r *recent) keep(i id, doc any, update, commit *timestamppb.Timestamp, now 
 	r.written[i] = m
 	r.order = append(r.order, i)
 	r.bytes += m.weight
-	for r.bytes > recentBytes || now.Sub(r.written[r.order[0]].heard) >= recentFor {
+	for r.bytes > recentBytes || now.Sub(r.written[r.order[0]].answered) >= recentFor {
 		r.forget(r.order[0])
 	}
 }
@@ -82,12 +82,12 @@ func (r *recent) take(ids []id, fresh []message.Key, now time.Time) (snap snapsh
 	snap.docs = make(map[id]version, len(ids))
 	for _, i := range ids {
 		m, known := r.written[i]
-		if !known || read[i] || now.Sub(m.heard) >= recentFor {
+		if !known || read[i] || now.Sub(m.answered) >= recentFor {
 			others = append(others, i)
 			continue
 		}
 		snap.docs[i] = m.version
-		if at := m.at.Add(now.Sub(m.heard)).Truncate(time.Microsecond); at.After(snap.at) {
+		if at := m.at.Add(now.Sub(m.answered)).Truncate(time.Microsecond); at.After(snap.at) {
 			snap.at = at
 		}
 		r.forget(i)

@@ -12,7 +12,7 @@ import (
 	"example.com/berth/internal/message"
 )
 
-var recentK = ledger.Names{Records: []message.Key{"k"}, Recent: true}
+var recentK = ledger.ReadSet{Records: []message.Key{"k"}, Recent: true}
 
 // spent runs something and returns the reads and commits that it took.
 func spent(l *Ledger, do func()) string {
@@ -31,7 +31,7 @@ func TestRecent(t *testing.T) {
 	other.database = l.database
 	var now time.Time
 	runs := 0
-	add := func(l *Ledger, names ledger.Names) {
+	add := func(l *Ledger, names ledger.ReadSet) {
 		t.Helper()
 		err := l.Update(t.Context(), names, func(tx ledger.Tx) error {
 			runs++
@@ -88,8 +88,8 @@ func TestRecentInPart(t *testing.T) {
 	t.Parallel()
 	l, other := openEmulator(t, &proxy{}), openEmulator(t, &proxy{})
 	other.database = l.database
-	names := ledger.Names{Records: []message.Key{"a", "b", "c"}, Recent: true, Fresh: []message.Key{"b"}}
-	add := func(l *Ledger, n ledger.Names) {
+	names := ledger.ReadSet{Records: []message.Key{"a", "b", "c"}, Recent: true, Fresh: []message.Key{"b"}}
+	add := func(l *Ledger, n ledger.ReadSet) {
 		t.Helper()
 		err := l.Update(t.Context(), n, func(tx ledger.Tx) error {
 			for _, key := range n.Records {
@@ -110,11 +110,11 @@ func TestRecentInPart(t *testing.T) {
 	if got := spent(l, func() { add(l, names) }); got != "1 reads, 1 commits" {
 		t.Errorf("with one to be read it took %s", got)
 	}
-	add(other, ledger.Names{Records: []message.Key{"a"}})
+	add(other, ledger.ReadSet{Records: []message.Key{"a"}})
 	if got := spent(l, func() { add(l, names) }); got != "2 reads, 2 commits" {
 		t.Errorf("after somebody else's write it took %s", got)
 	}
-	err := ledger.Read(t.Context(), l, ledger.Names{Records: names.Records}, func(tx ledger.Tx) {
+	err := ledger.Read(t.Context(), l, ledger.ReadSet{Records: names.Records}, func(tx ledger.Tx) {
 		for key, want := range map[message.Key]int64{"a": 4, "b": 3, "c": 3} {
 			if got := tx.Record(key).Sequence; got != want {
 				t.Errorf("%s was written %d times, want %d", key, got, want)

@@ -13,7 +13,7 @@ func TestScan(t *testing.T) {
 	l := openEmulator(t, &proxy{})
 	for i := range 5 {
 		key := message.KeyOf("default", message.KindRequest, fmt.Sprint(i))
-		err := l.Update(t.Context(), ledger.Names{Records: []message.Key{key}, Resources: []string{"r"}}, func(tx ledger.Tx) error {
+		err := l.Update(t.Context(), ledger.ReadSet{Records: []message.Key{key}, Resources: []string{"r"}}, func(tx ledger.Tx) error {
 			tx.PutRecord(&ledger.Record{Key: key, ID: fmt.Sprint(i)})
 			tx.PutResource(&ledger.Resource{Name: "r"})
 			return nil

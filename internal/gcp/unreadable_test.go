@@ -52,7 +52,7 @@ var _ ledgertest.Spoiler = (*Ledger)(nil)
 func TestUnreadableQuotesNothing(t *testing.T) {
 	const secret = "hunter2"
 	for _, text := range []string{
-		`{"key":"k","labels":{"a":"` + secret, `{"key":"k","labels":"` + secret + `"}`, `{"key":"k","wakeAt":"` + secret + `"}`,
+		`{"key":"k","labels":{"a":"` + secret, `{"key":"k","labels":"` + secret + `"}`, `{"key":"k","timerAt":"` + secret + `"}`,
 		`{"key":"` + secret + `"}`, `{"key":"k","reservation":{"state":"` + secret + `"}}`, `{"key":"k","kind":"` + secret + `"}`, secret, "",
 	} {
 		fields := map[string]*firestorepb.Value{"layout": integerValue(layout), "doc": stringValue(text), "resource": stringValue("r")}

@@ -157,7 +157,7 @@ func TestVertexJob(t *testing.T) {
 	// But for a live one it is.
 	live := w.create(t, "run-2", 1)
 	w.FaultOnce("CancelCustomJob", fakevertex.FailBefore(codes.FailedPrecondition, "no"))
-	if err := w.Cancel(t.Context(), live.Name); vertex.KindOf(err) != vertex.Passing {
+	if err := w.Cancel(t.Context(), live.Name); vertex.KindOf(err) != vertex.Transient {
 		t.Errorf("cancel that was refused: %v", err)
 	}
 }
@@ -264,7 +264,7 @@ func TestVertexNotFound(t *testing.T) {
 	// Where a create needs the resource, it may come back.
 	j := job("run", 1)
 	j.JobSpec.PersistentResourceId = "other"
-	if _, err := w.Create(t.Context(), parent, j); vertex.KindOf(err) != vertex.Passing {
+	if _, err := w.Create(t.Context(), parent, j); vertex.KindOf(err) != vertex.Transient {
 		t.Errorf("create on an absent resource: %v", err)
 	}
 }

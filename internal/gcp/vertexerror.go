@@ -48,13 +48,13 @@ var createRules = []rule{
 	{code: codes.ResourceExhausted, says: "rate limit", kind: vertex.RateLimited},
 	{code: codes.ResourceExhausted, says: "too many requests", kind: vertex.RateLimited},
 	// Any other shortage is of replicas, as far as one can guess: somebody else
-	// has them. Back into line.
-	{code: codes.ResourceExhausted, kind: vertex.Passing},
+	// has them. Back into the queue.
+	{code: codes.ResourceExhausted, kind: vertex.Transient},
 
 	// The persistent resource is not running, or is full, or is missing and will
-	// be made anew. Back into line.
-	{code: codes.FailedPrecondition, kind: vertex.Passing},
-	{code: codes.NotFound, kind: vertex.Passing},
+	// be made anew. Back into the queue.
+	{code: codes.FailedPrecondition, kind: vertex.Transient},
+	{code: codes.NotFound, kind: vertex.Transient},
 
 	// We may not create jobs at all: a binding was removed, the API was disabled,
 	// a token could not be had (the client library makes UNAUTHENTICATED by itself
@@ -79,7 +79,7 @@ var createRules = []rule{
 var otherRules = []rule{
 	{code: codes.NotFound, kind: vertex.NotFound},
 	{code: codes.ResourceExhausted, kind: vertex.RateLimited},
-	{code: codes.FailedPrecondition, kind: vertex.Passing},
+	{code: codes.FailedPrecondition, kind: vertex.Transient},
 	{code: codes.InvalidArgument, kind: vertex.Permanent},
 	{code: codes.PermissionDenied, kind: vertex.Denied},
 	{code: codes.Unauthenticated, kind: vertex.Denied},

@@ -29,7 +29,7 @@ func TestVertexErrors(t *testing.T) {
 		{codes.InvalidArgument, "List of found errors:\t1.Field: job_spec; Message: no.\t", vertex.Permanent, vertex.Permanent},
 		{codes.InvalidArgument, "You do not have permission to act as service_account: a", vertex.Permanent, vertex.Permanent},
 		{codes.DeadlineExceeded, "", vertex.Unclear, vertex.Unclear},
-		{codes.NotFound, "The PersistentResource does not exist.", vertex.Passing, vertex.NotFound},
+		{codes.NotFound, "The PersistentResource does not exist.", vertex.Transient, vertex.NotFound},
 		{codes.AlreadyExists, "", vertex.Unclear, vertex.Unclear},
 		{codes.PermissionDenied, "", vertex.Denied, vertex.Denied},
 		{codes.PermissionDenied, "Permission 'aiplatform.customJobs.create' denied on resource '//aiplatform.googleapis.com/projects/p/locations/l' (or it may not exist).", vertex.Denied, vertex.Denied},
@@ -45,8 +45,8 @@ func TestVertexErrors(t *testing.T) {
 		{codes.ResourceExhausted, "Quota exceeded for quota metric 'Submissions' and limit 'Submissions per minute per region'", vertex.RateLimited, vertex.RateLimited},
 		{codes.ResourceExhausted, "Rate limit reached", vertex.RateLimited, vertex.RateLimited},
 		{codes.ResourceExhausted, "Too Many Requests", vertex.RateLimited, vertex.RateLimited},
-		{codes.ResourceExhausted, "No free replica in the resource pool", vertex.Passing, vertex.RateLimited},
-		{codes.FailedPrecondition, "The PersistentResource is not RUNNING", vertex.Passing, vertex.Passing},
+		{codes.ResourceExhausted, "No free replica in the resource pool", vertex.Transient, vertex.RateLimited},
+		{codes.FailedPrecondition, "The PersistentResource is not RUNNING", vertex.Transient, vertex.Transient},
 		{codes.Aborted, "", vertex.Unclear, vertex.Unclear},
 		{codes.OutOfRange, "", vertex.Permanent, vertex.Permanent},
 		{codes.Unimplemented, "", vertex.Denied, vertex.Denied},
@@ -98,8 +98,8 @@ func TestVertexCreateErrors(t *testing.T) {
 		replicas int64
 		want     vertex.Kind
 	}{
-		"full, precondition": {func(b *fakevertex.Behaviour) { b.FullPool = fakevertex.FullFailedPrecondition }, 1, vertex.Passing},
-		"full, exhausted":    {func(b *fakevertex.Behaviour) { b.FullPool = fakevertex.FullResourceExhausted }, 1, vertex.Passing},
+		"full, precondition": {func(b *fakevertex.Behaviour) { b.FullPool = fakevertex.FullFailedPrecondition }, 1, vertex.Transient},
+		"full, exhausted":    {func(b *fakevertex.Behaviour) { b.FullPool = fakevertex.FullResourceExhausted }, 1, vertex.Transient},
 		"too many replicas":  {nil, 4, vertex.Permanent},
 		"rate":               {func(b *fakevertex.Behaviour) { b.SubmitPerMinute = 1 }, 1, vertex.RateLimited},
 		"machine quota": {func(b *fakevertex.Behaviour) {

@@ -9,30 +9,30 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// events checks that a record's letters tell a story that the table allows.
+// events checks that a record's outbox events tell a story that the table allows.
 func (c *checker) events(r *ledger.Record) {
 	if r.Tombstone() {
-		if len(r.Letters) > 0 || r.Sequence > 0 {
+		if len(r.Outbox) > 0 || r.Sequence > 0 {
 			c.add(EventPath, r, nil, "nothing has come under its id", "it has counted %d events", r.Sequence)
 		}
 		return
 	}
-	if len(r.Letters) == 0 {
+	if len(r.Outbox) == 0 {
 		c.add(EventPath, r, nil, "it is known", "no event tells of it")
 		return
 	}
-	first := r.Letters[0].Outcome.Sequence
+	first := r.Outbox[0].Outcome.Sequence
 	state := lifecycle.None
 	if first > 1 {
 		state = "" // the beginning is no longer kept; see below
 	}
-	for i, l := range r.Letters {
+	for i, l := range r.Outbox {
 		o := l.Outcome
-		if i > 0 && o.Sequence <= r.Letters[i-1].Outcome.Sequence {
-			c.add(EventPath, r, nil, fmt.Sprintf("event %d comes before event %d", r.Letters[i-1].Outcome.Sequence, o.Sequence), "they are not in order")
+		if i > 0 && o.Sequence <= r.Outbox[i-1].Outcome.Sequence {
+			c.add(EventPath, r, nil, fmt.Sprintf("event %d comes before event %d", r.Outbox[i-1].Outcome.Sequence, o.Sequence), "they are not in order")
 		}
-		gap := i > 0 && o.Sequence != r.Letters[i-1].Outcome.Sequence+1
-		if gap && !l.Sent {
+		gap := i > 0 && o.Sequence != r.Outbox[i-1].Outcome.Sequence+1
+		if gap && !l.Published {
 			c.add(EventPath, r, nil, fmt.Sprintf("event %d is kept", o.Sequence), "the one before it is gone")
 		}
 		if l.ID != fmt.Sprintf("%s-%d", r.Key, o.Sequence) {
@@ -46,11 +46,11 @@ func (c *checker) events(r *ledger.Record) {
 			c.add(EventPath, r, nil, fmt.Sprintf("event %d says %s", o.Sequence, next), "the table does not lead there from %q", state)
 		}
 		if i > 0 && state.Terminal() {
-			c.add(EventPath, r, nil, fmt.Sprintf("it ended with event %d", r.Letters[i-1].Outcome.Sequence), "event %d follows", o.Sequence)
+			c.add(EventPath, r, nil, fmt.Sprintf("it ended with event %d", r.Outbox[i-1].Outcome.Sequence), "event %d follows", o.Sequence)
 		}
 		state = next
 	}
-	last := r.Letters[len(r.Letters)-1].Outcome
+	last := r.Outbox[len(r.Outbox)-1].Outcome
 	if last.Sequence != r.Sequence {
 		c.add(EventPath, r, nil, fmt.Sprintf("the last event is %d", last.Sequence), "the record has counted to %d", r.Sequence)
 	}
@@ -60,7 +60,7 @@ func (c *checker) events(r *ledger.Record) {
 }
 
 // reachable says whether the table leads from one state to another by rows of
-// which only the last has a letter, which is word.
+// which only the last has an outbox event, which is word.
 func reachable(from, to lifecycle.State, word string) bool {
 	seen := map[lifecycle.State]bool{}
 	var walk func(lifecycle.State) bool
@@ -73,7 +73,7 @@ func reachable(from, to lifecycle.State, word string) bool {
 			if row.From != s {
 				continue
 			}
-			if row.Letter == word && row.To == to || row.Letter == "" && walk(row.To) {
+			if row.Outcome == word && row.To == to || row.Outcome == "" && walk(row.To) {
 				return true
 			}
 		}
@@ -82,7 +82,7 @@ func reachable(from, to lifecycle.State, word string) bool {
 	return walk(from)
 }
 
-// silently says whether rows without a letter lead from one state to another.
+// silently says whether rows without an outbox event lead from one state to another.
 func silently(from, to lifecycle.State) bool {
 	seen := map[lifecycle.State]bool{from: true}
 	queue := []lifecycle.State{from}
@@ -90,7 +90,7 @@ func silently(from, to lifecycle.State) bool {
 		s := queue[0]
 		queue = queue[1:]
 		for _, row := range lifecycle.Table {
-			if row.From == s && row.Letter == "" && !seen[row.To] {
+			if row.From == s && row.Outcome == "" && !seen[row.To] {
 				seen[row.To] = true
 				queue = append(queue, row.To)
 			}
@@ -99,18 +99,18 @@ func silently(from, to lifecycle.State) bool {
 	return seen[to]
 }
 
-// letters checks that each is published or still to be sent.
-func (c *checker) letters(r *ledger.Record) {
+// outbox events checks that each is published or still to be sent.
+func (c *checker) outbox(r *ledger.Record) {
 	done := r.Kind == message.KindAnswer || r.State.Terminal() || r.Tombstone()
-	if !r.ExpireAt.IsZero() && (!done || len(r.Unsent()) > 0) {
-		c.add(LetterKept, r, nil, "it may be deleted", "it is %s with %d unsent events", r.State, len(r.Unsent()))
+	if !r.ExpireAt.IsZero() && (!done || len(r.Unpublished()) > 0) {
+		c.add(EventKept, r, nil, "it may be deleted", "it is %s with %d unpublished events", r.State, len(r.Unpublished()))
 	}
 	if c.Published == nil {
 		return
 	}
-	for _, l := range r.Letters {
-		if l.Sent && !c.Published[l.ID] {
-			c.add(LetterKept, r, nil, "event "+l.ID+" is marked as sent", "the outcome topic does not have it")
+	for _, l := range r.Outbox {
+		if l.Published && !c.Published[l.ID] {
+			c.add(EventKept, r, nil, "event "+l.ID+" is marked as sent", "the outcome topic does not have it")
 		}
 	}
 }

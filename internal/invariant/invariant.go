@@ -61,16 +61,16 @@ const (
 	OneJob       Rule = "one-job"       // at most one live job per run is named; others of ours end
 	TerminalStay Rule = "terminal-stay" // a terminal state never changes
 	EventPath    Rule = "event-path"    // a request's events are a path in the table, numbered without a gap, ending once
-	LetterKept   Rule = "letter-kept"   // every letter is published or unsent
-	LineMatches  Rule = "line-matches"  // the lines are exactly the waiting requests
-	LineOrder    Rule = "line-order"    // nobody starts before one that waits earlier in a line of a shape that both need
+	EventKept    Rule = "event-kept"    // every outbox event is published or unpublished
+	QueueMatches Rule = "queue-matches" // the lines are exactly the waiting requests
+	QueueOrder   Rule = "queue-order"   // nobody starts before one that waits earlier in a queue of a shape that both need
 	NoStarvation Rule = "no-starvation" // nobody who fits for good waits for ever
-	NothingLeft  Rule = "nothing-left"  // at rest nothing is unsent, in flight or stray
-	WakeIsSet    Rule = "wake-is-set"   // whoever is not at the end has a moment at which somebody looks
+	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished, in flight or orphan job
+	TimerIsSet   Rule = "timer-is-set"  // whoever is not at the end has a moment at which somebody looks
 )
 
 // Rules lists every rule, for those that have to prove that each can fail.
-var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, LetterKept, LineMatches, LineOrder, NoStarvation, NothingLeft, WakeIsSet}
+var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, EventKept, QueueMatches, QueueOrder, NoStarvation, NothingLeft, TimerIsSet}
 
 // A Picture is what can be seen at one moment.
 type Picture struct {
@@ -130,11 +130,11 @@ func (c *checker) record(r *ledger.Record) {
 		if len(r.Cancels) == 0 || r.ExpireAt.IsZero() || r.Resource != "" {
 			c.add(EventPath, r, nil, "the record is that of a request and has no state", "it is no tombstone")
 		}
-	} else if r.Kind != message.KindAnswer && !r.State.Terminal() && r.State != lifecycle.Running && r.WakeAt.IsZero() {
-		c.add(WakeIsSet, r, nil, "it is "+string(r.State), "nobody is to look at it again")
+	} else if r.Kind != message.KindAnswer && !r.State.Terminal() && r.State != lifecycle.Running && r.TimerAt.IsZero() {
+		c.add(TimerIsSet, r, nil, "it is "+string(r.State), "nobody is to look at it again")
 	}
 	c.events(r)
-	c.letters(r)
+	c.outbox(r)
 }
 
 // resource checks holds and lines against the records.
@@ -164,7 +164,7 @@ func (c *checker) resource(res *ledger.Resource) {
 			}
 		}
 		if r.Resource == res.Name {
-			for _, line := range r.Lines() {
+			for _, line := range r.Queues() {
 				want[line] = append(want[line], r.HeadIn(line))
 			}
 		}
@@ -172,18 +172,18 @@ func (c *checker) resource(res *ledger.Resource) {
 	if !c.Complete {
 		return
 	}
-	for _, line := range slices.Sorted(maps.Keys(res.Lines)) {
-		got, exact := res.Lines[line], want[line]
+	for _, line := range slices.Sorted(maps.Keys(res.Queues)) {
+		got, exact := res.Queues[line], want[line]
 		slices.SortFunc(exact, func(a, b ledger.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
 		if got.Count != len(exact) {
-			c.add(LineMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(exact), line), "its line counts %d", got.Count)
+			c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(exact), line), "its line counts %d", got.Count)
 		} else if !slices.EqualFunc(got.Heads, exact[:min(len(got.Heads), len(exact))], ledger.Head.Same) {
-			c.add(LineMatches, nil, res, fmt.Sprintf("the line for %s begins %v", line, exact), "its heads are %v", got.Heads)
+			c.add(QueueMatches, nil, res, fmt.Sprintf("the line for %s begins %v", line, exact), "its heads are %v", got.Heads)
 		}
 		delete(want, line)
 	}
 	for _, line := range slices.Sorted(maps.Keys(want)) {
-		c.add(LineMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(want[line]), line), "there is no such line")
+		c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(want[line]), line), "there is no such line")
 	}
 }
 
@@ -270,7 +270,7 @@ func Step(before, after Picture) []Violation {
 }
 
 // Order judges one commit by the moments before and after it: no request starts,
-// new, in line or parked, while one waits in line that comes earlier in order and
+// new, in the queue or parked, while one waits in the queue that comes earlier in order and
 // needs a shape that the first needs too.
 func Order(before, after Picture) []Violation {
 	c := checker{}
@@ -280,7 +280,7 @@ func Order(before, after Picture) []Violation {
 	}
 	waited := func(r *ledger.Record) bool {
 		old := was[r.Key]
-		return old != nil && len(old.Lines()) > 0 && len(r.Lines()) > 0 && old.Sequence == r.Sequence
+		return old != nil && len(old.Queues()) > 0 && len(r.Queues()) > 0 && old.Sequence == r.Sequence
 	}
 	for _, r := range after.Records {
 		if old := was[r.Key]; !r.State.Holds() || old != nil && old.State.Holds() {
@@ -288,7 +288,7 @@ func Order(before, after Picture) []Violation {
 		}
 		for _, w := range after.Records {
 			if w.Resource == r.Resource && w.Order < r.Order && waited(w) && shareShape(r.Ask, w.Ask) {
-				c.add(LineOrder, r, nil, "it started as "+string(r.State), "request %s waits before it", w.Key)
+				c.add(QueueOrder, r, nil, "it started as "+string(r.State), "request %s waits before it", w.Key)
 			}
 		}
 	}
@@ -309,8 +309,8 @@ func Settled(p Picture, policy admission.Policy) []Violation {
 		if r.State.Holds() {
 			holdsRun[r.Run] = r.Reservation.Job
 		}
-		if len(r.Unsent()) > 0 {
-			c.add(NothingLeft, r, nil, "everything is at rest", "it has %d unsent events", len(r.Unsent()))
+		if len(r.Unpublished()) > 0 {
+			c.add(NothingLeft, r, nil, "everything is at rest", "it has %d unpublished events", len(r.Unpublished()))
 		}
 		switch r.State {
 		case lifecycle.Reserved, lifecycle.Submitting:
@@ -342,7 +342,7 @@ func Settled(p Picture, policy admission.Policy) []Violation {
 		}
 		res := p.Resources[i]
 		d := admission.Decide(admission.Snapshot{
-			Now: p.Now, State: res.State, SeenAt: res.SeenAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
+			Now: p.Now, State: res.State, ObservedAt: res.ObservedAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
 			Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount, Ray: res.Ray,
 			Use: res.Use(), Holds: len(res.Holds), NotBefore: res.NotBefore, Ahead: res.Ahead(r),
 		}, admission.Ask{Needs: r.Ask, Network: r.Network, EncryptionKey: r.EncryptionKey, ServiceAccount: r.ServiceAccount,

@@ -37,7 +37,7 @@ func operations() (all []operation) {
 	rec := ledgertest.BigRecord()
 	rec.Spec = rec.Spec[:2<<10]
 	for i := range 5 {
-		rec.Write(message.Outcome{Type: message.Queued, Tenant: "t", Labels: map[string]string{"a": "b"}, Reason: &message.Problem{}}, now.Add(time.Duration(i)))
+		rec.Append(message.Outcome{Type: message.Queued, Tenant: "t", Labels: map[string]string{"a": "b"}, Reason: &message.Problem{}}, now.Add(time.Duration(i)))
 	}
 	all = append(all,
 		operation{"Record.Clone", func() { rec.Clone() }},

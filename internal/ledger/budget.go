@@ -32,14 +32,14 @@ type Budget struct {
 	// Foremost is the order key of the first request that was left without a
 	// token, and ForemostAt when that was seen: nobody behind it takes one while
 	// this is new.
-	Foremost   string    `json:"foremost,omitempty"`
-	ForemostAt time.Time `json:"foremostAt,omitzero"`
+	FirstWaiting   string    `json:"firstWaiting,omitempty"`
+	FirstWaitingAt time.Time `json:"firstWaitingAt,omitzero"`
 }
 
 // A Grant is tokens that still count.
 type Grant struct {
 	To     string    `json:"to,omitempty"` // resource that may use them; "" when they are used
-	Tokens int       `json:"tokens"`
+	Tokens int       `json:"allowance"`
 	Until  time.Time `json:"until"` // by when they are used
 }
 
@@ -84,7 +84,7 @@ func (b *Budget) FreeAt(now time.Time) time.Time {
 func (b *Budget) Spend(now time.Time, n int) { b.grant(now, Grant{Tokens: n, Until: now}) }
 
 // Lend gives tokens to a resource, to be used until a moment.
-func (b *Budget) Lend(now time.Time, to string, n int, until time.Time) {
+func (b *Budget) GrantTo(now time.Time, to string, n int, until time.Time) {
 	b.grant(now, Grant{To: to, Tokens: n, Until: until})
 }
 
@@ -109,7 +109,7 @@ func (b *Budget) grant(now time.Time, g Grant) {
 
 // Return takes back what was lent to a resource, of which some is left. The rest
 // has been used by now.
-func (b *Budget) Return(now time.Time, from string, left int) {
+func (b *Budget) Revoke(now time.Time, from string, left int) {
 	used, last := -left, time.Time{}
 	b.Grants = slices.DeleteFunc(b.Grants, func(g Grant) bool {
 		if g.To != from || !g.counts(now) {
@@ -128,9 +128,9 @@ func (b *Budget) Return(now time.Time, from string, left int) {
 }
 
 // OnLoan is how many tokens are lent, those that have been used since included.
-func (b *Budget) OnLoan(now time.Time) (n int) {
+func (b *Budget) Granted(now time.Time) (n int) {
 	for _, g := range b.Grants {
-		if g.lent(now) {
+		if g.open(now) {
 			n += g.Tokens
 		}
 	}
@@ -138,21 +138,21 @@ func (b *Budget) OnLoan(now time.Time) (n int) {
 }
 
 // Lent returns the resources that may have tokens left.
-func (b *Budget) Lent(now time.Time) (to []string) {
+func (b *Budget) Grantees(now time.Time) (to []string) {
 	for _, g := range b.Grants {
-		if g.lent(now) && !slices.Contains(to, g.To) {
+		if g.open(now) && !slices.Contains(to, g.To) {
 			to = append(to, g.To)
 		}
 	}
 	return to
 }
 
-func (g Grant) lent(now time.Time) bool { return g.To != "" && g.Until.After(now) }
+func (g Grant) open(now time.Time) bool { return g.To != "" && g.Until.After(now) }
 
 // Behind reports whether a request has to leave tokens to another, which was
 // seen without one within a time.
-func (b *Budget) Behind(now time.Time, order string, within time.Duration) bool {
-	return b.Foremost != "" && b.Foremost < order && now.Sub(b.ForemostAt) <= within
+func (b *Budget) YieldsTo(now time.Time, order string, within time.Duration) bool {
+	return b.FirstWaiting != "" && b.FirstWaiting < order && now.Sub(b.FirstWaitingAt) <= within
 }
 
 // Pause stops all submissions, after a refusal that is no fault of the job. The
@@ -181,16 +181,16 @@ func (b *Budget) Deny(now time.Time) (news bool) {
 func (b *Budget) Resume(now time.Time) { b.NotBefore, b.Refusals, b.ResumedAt = time.Time{}, 0, now }
 
 // Tokens are submissions that a resource may make without asking.
-type Tokens struct {
+type Allowance struct {
 	Left  int       `json:"left,omitempty"`
 	Until time.Time `json:"until,omitzero"`
 }
 
 // Take takes a token, if there is one.
 func (r *Resource) Take(now time.Time) bool {
-	if r.Tokens.Left == 0 || !now.Before(r.Tokens.Until) {
+	if r.Allowance.Left == 0 || !now.Before(r.Allowance.Until) {
 		return false
 	}
-	r.Tokens.Left--
+	r.Allowance.Left--
 	return true
 }

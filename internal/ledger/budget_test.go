@@ -31,10 +31,10 @@ func TestBudgetHoldsInEveryMinute(t *testing.T) {
 					uses = append(uses, now)
 				}
 			case 3:
-				b.Return(now, name, r.Tokens.Left)
+				b.Revoke(now, name, r.Allowance.Left)
 				n, until := min(b.Free(now, perMinute), dice.IntN(8)), now.Add(time.Duration(dice.Int64N(int64(2*time.Minute))))
-				b.Lend(now, name, n, until)
-				r.Tokens = Tokens{n, until}
+				b.GrantTo(now, name, n, until)
+				r.Allowance = Allowance{n, until}
 			}
 			if len(b.Grants) > 70 {
 				t.Fatalf("seed %d: %d grants are kept", seed, len(b.Grants))
@@ -61,11 +61,11 @@ func TestBudgetComesBack(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	b := &Budget{}
 	b.Spend(now, 10)
-	b.Lend(now, "a", 20, now.Add(2*time.Minute))
+	b.GrantTo(now, "a", 20, now.Add(2*time.Minute))
 	if n := b.Free(now, 60); n != 30 {
 		t.Errorf("%d free of 60 with 10 used and 20 lent", n)
 	}
-	b.Return(now.Add(time.Second), "a", 15)
+	b.Revoke(now.Add(time.Second), "a", 15)
 	if n := b.Free(now.Add(time.Second), 60); n != 45 {
 		t.Errorf("%d free after 15 of 20 came back", n)
 	}
@@ -75,7 +75,7 @@ func TestBudgetComesBack(t *testing.T) {
 	if n := b.Free(now.Add(62*time.Second), 60); n != 60 {
 		t.Errorf("%d free after a minute", n)
 	}
-	b.Lend(now, "a", 20, now.Add(2*time.Minute))
+	b.GrantTo(now, "a", 20, now.Add(2*time.Minute))
 	if n := b.Free(now.Add(150*time.Second), 60); n != 40 {
 		t.Errorf("%d free half a minute after what was lent had lapsed: it may have been used at its last moment", n)
 	}
@@ -113,13 +113,13 @@ func TestBudgetPause(t *testing.T) {
 
 func TestBudgetBehind(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	b := &Budget{Foremost: "5", ForemostAt: now}
+	b := &Budget{FirstWaiting: "5", FirstWaitingAt: now}
 	for _, test := range []struct {
 		order string
 		after time.Duration
 		want  bool
 	}{{"6", 0, true}, {"4", 0, false}, {"5", 0, false}, {"6", time.Minute, true}, {"6", 2 * time.Minute, false}} {
-		if got := b.Behind(now.Add(test.after), test.order, time.Minute); got != test.want {
+		if got := b.YieldsTo(now.Add(test.after), test.order, time.Minute); got != test.want {
 			t.Errorf("%s after %v is behind: %v", test.order, test.after, got)
 		}
 	}

@@ -19,8 +19,8 @@ func (r *Record) Clone() *Record { return copier{}.record(r) }
 func (l *Lease) Clone() *Lease { return copier{}.lease(l) }
 
 // Normal returns a copy as it reads back from any ledger: times in UTC and cut
-// to microseconds, an empty list or map nil, and the parts of a letter's
-// outcome that the letter itself carries (event id, type, time) zero. Ledgers
+// to microseconds, an empty list or map nil, and the parts of an outbox event's
+// outcome that the outbox event itself carries (event id, type, time) zero. Ledgers
 // put documents through it, so that none of them keeps what another would lose.
 func (r *Resource) Normal() *Resource { return copier{normal: true}.resource(r) }
 
@@ -49,7 +49,7 @@ func (c copier) resource(r *Resource) *Resource {
 	n.use = nil
 	n.CreateTime = c.time(r.CreateTime)
 	n.Pools = list(c, r.Pools, nil)
-	n.SeenAt = c.time(r.SeenAt)
+	n.ObservedAt = c.time(r.ObservedAt)
 	n.SteadySince = c.time(r.SteadySince)
 	n.Holds = dict(c, r.Holds, func(h Hold) Hold {
 		h.Ask = list(c, h.Ask, nil)
@@ -64,12 +64,12 @@ func (c copier) resource(r *Resource) *Resource {
 	n.Unexplained = dict(c, r.Unexplained, nil)
 	n.Suspected = dict(c, r.Suspected, nil)
 	n.Overdrawn = dict(c, r.Overdrawn, nil)
-	n.Tokens.Until = c.time(r.Tokens.Until)
+	n.Allowance.Until = c.time(r.Allowance.Until)
 	n.Notice = pointer(r.Notice, nil)
 	n.NotBefore, n.AcceptedAt = c.time(r.NotBefore), c.time(r.AcceptedAt)
 	n.Skipped = dict(c, r.Skipped, nil)
 	n.Recheck = dict(c, r.Recheck, nil)
-	n.Lines = dict(c, r.Lines, func(l Line) Line {
+	n.Queues = dict(c, r.Queues, func(l Queue) Queue {
 		l.Heads = list(c, l.Heads, nil)
 		return l
 	})
@@ -98,8 +98,8 @@ func (c copier) record(r *Record) *Record {
 	n.Declined.Last = c.time(r.Declined.Last)
 	n.JobError = pointer(r.JobError, nil)
 	n.Times = c.times(r.Times)
-	n.WakeAt = c.time(r.WakeAt)
-	n.Letters = list(c, r.Letters, func(l Letter) Letter {
+	n.TimerAt = c.time(r.TimerAt)
+	n.Outbox = list(c, r.Outbox, func(l OutboxEvent) OutboxEvent {
 		l.Time = c.time(l.Time)
 		l.Outcome = c.outcome(l.Outcome)
 		return l
@@ -127,7 +127,7 @@ func (c copier) budget(b *Budget) *Budget {
 		return g
 	})
 	n.ResumedAt = c.time(b.ResumedAt)
-	n.NotBefore, n.DeniedAt, n.ForemostAt = c.time(b.NotBefore), c.time(b.DeniedAt), c.time(b.ForemostAt)
+	n.NotBefore, n.DeniedAt, n.FirstWaitingAt = c.time(b.NotBefore), c.time(b.DeniedAt), c.time(b.FirstWaitingAt)
 	return &n
 }
 
@@ -141,7 +141,7 @@ func (c copier) outcome(o message.Outcome) message.Outcome {
 	o.Warnings = list(c, o.Warnings, nil)
 	o.Fit = list(c, o.Fit, c.finding)
 	o.Ahead = pointer(o.Ahead, nil)
-	o.ViewTime = pointer(o.ViewTime, c.time)
+	o.ObservedAt = pointer(o.ObservedAt, c.time)
 	o.JobError = pointer(o.JobError, nil)
 	o.CancelUntil = c.time(o.CancelUntil)
 	o.Times = c.times(o.Times)

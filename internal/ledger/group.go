@@ -44,35 +44,35 @@ const (
 type Group struct {
 	Ledger
 
-	mu    sync.Mutex
-	lanes map[string]*lane // by resource, "" for none
+	mu     sync.Mutex
+	queues map[string]*groupQueue // by resource, "" for none
 }
 
-// A lane is where the updates of one resource meet.
-type lane struct {
+// A queue is where the updates of one resource meet.
+type groupQueue struct {
 	group *Group
 	// on has the updates of the resource, and of its requests' records with them.
 	// While commits of the resource are lost to other processes, the latter go by
 	// themselves, beside: they have nothing to lose.
-	on, beside *batch.Line[*member]
+	withResource, recordOnly *batch.Queue[*member]
 	// losing is how many commits have to succeed at once until that is over.
-	losing atomic.Int32
+	conflicted atomic.Int32
 }
 
 // calm is how many commits in a row have to succeed at once until a resource
 // counts as written by this process alone.
-const calm = 8
+const quietCommits = 8
 
 var _ Ledger = (*Group)(nil)
 
 // NewGroup returns a group over a ledger, for the use of one process.
 func NewGroup(l Ledger) *Group {
-	return &Group{Ledger: l, lanes: map[string]*lane{}}
+	return &Group{Ledger: l, queues: map[string]*groupQueue{}}
 }
 
 // A member is one update of a group.
 type member struct {
-	names    Names
+	names    ReadSet
 	closure  func(Tx) error
 	err      error
 	panicked any
@@ -80,7 +80,7 @@ type member struct {
 
 // Update implements [Ledger]. It adds to its errors that of a queue that is full,
 // which is [ErrBusy].
-func (g *Group) Update(ctx context.Context, names Names, closure func(Tx) error) error {
+func (g *Group) Update(ctx context.Context, names ReadSet, closure func(Tx) error) error {
 	if err := names.Check(); err != nil {
 		return err // else it would fail all others in its commit
 	}
@@ -97,7 +97,7 @@ func (g *Group) Update(ctx context.Context, names Names, closure func(Tx) error)
 		weight = unknownWeight
 	}
 	m := &member{names: names, closure: closure}
-	err := g.lane(resource).do(ctx, m, weight)
+	err := g.queue(resource).do(ctx, m, weight)
 	g.tidy(resource)
 	switch {
 	case errors.Is(err, batch.ErrFull):
@@ -110,46 +110,46 @@ func (g *Group) Update(ctx context.Context, names Names, closure func(Tx) error)
 	return m.err
 }
 
-func (g *Group) lane(resource string) *lane {
+func (g *Group) queue(resource string) *groupQueue {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l := g.lanes[resource]
+	l := g.queues[resource]
 	if l == nil {
 		limits := batch.Limits{Items: groupUpdates, Bytes: groupBytes, Waiting: groupWaiting, WaitingBytes: groupMemory}
-		l = &lane{group: g, on: batch.NewLine[*member](limits), beside: batch.NewLine[*member](limits)}
-		g.lanes[resource] = l
+		l = &groupQueue{group: g, withResource: batch.NewQueue[*member](limits), recordOnly: batch.NewQueue[*member](limits)}
+		g.queues[resource] = l
 	}
 	return l
 }
 
-// tidy forgets an idle lane: names that requests make up must not pile up. One
+// tidy forgets an idle queue: names that requests make up must not pile up. One
 // that somebody is about to use may be forgotten too; then two commits run
 // beside each other, and that is all.
 func (g *Group) tidy(resource string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if l := g.lanes[resource]; l != nil && l.losing.Load() == 0 && l.on.Idle() && l.beside.Idle() {
-		delete(g.lanes, resource)
+	if l := g.queues[resource]; l != nil && l.conflicted.Load() == 0 && l.withResource.Idle() && l.recordOnly.Idle() {
+		delete(g.queues, resource)
 	}
 }
 
 // do waits until a member has been committed, alone or with others.
-func (l *lane) do(ctx context.Context, m *member, weight int) error {
-	if l.losing.Load() > 0 && len(m.names.Resources) == 0 {
-		return l.beside.Do(ctx, m.names.Party, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
+func (l *groupQueue) do(ctx context.Context, m *member, weight int) error {
+	if l.conflicted.Load() > 0 && len(m.names.Resources) == 0 {
+		return l.recordOnly.Do(ctx, m.names.Tenant, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
 			l.group.commit(ctx, members, more)
 		})
 	}
-	return l.on.Do(ctx, m.names.Party, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
+	return l.withResource.Do(ctx, m.names.Tenant, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
 		lost := false
 		l.group.commit(ctx, members, func() []*member {
 			lost = true
 			return more()
 		})
 		if lost {
-			l.losing.Store(calm)
-		} else if n := l.losing.Load(); n > 0 {
-			l.losing.Store(n - 1) // one commit at a time, so nobody else does
+			l.conflicted.Store(quietCommits)
+		} else if n := l.conflicted.Load(); n > 0 {
+			l.conflicted.Store(n - 1) // one commit at a time, so nobody else does
 		}
 	})
 }
@@ -163,8 +163,8 @@ func (g *Group) commit(ctx context.Context, members []*member, more func() []*me
 	for len(members) > 0 {
 		var failed *member
 		names := union(members)
-		names.More = func() Names {
-			var all Names
+		names.More = func() ReadSet {
+			var all ReadSet
 			for _, m := range members {
 				if m.names.More != nil {
 					its := m.names.More()
@@ -244,11 +244,11 @@ func (t *passedOn) Resource(name string) *Resource {
 }
 
 // union names what any member names.
-func union(members []*member) Names {
+func union(members []*member) ReadSet {
 	if len(members) == 1 {
 		return members[0].names
 	}
-	var n Names
+	var n ReadSet
 	for _, m := range members {
 		for _, name := range m.names.Resources {
 			if !slices.Contains(n.Resources, name) {
@@ -272,7 +272,7 @@ func union(members []*member) Names {
 // named, as those before it left them.
 type groupTx struct {
 	tx      Tx
-	names   Names
+	names   ReadSet
 	res     *Resource // as it was handed out
 	version int64
 	put     *Resource

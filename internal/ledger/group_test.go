@@ -18,19 +18,19 @@ import (
 
 const pool = "projects/p/locations/l/persistentResources/pool"
 
-// A gate is a ledger whose updates wait at the door, so that a test decides who
+// A gate is a ledger whose updates wait at the entry point, so that a test decides who
 // meets whom. It refuses what is named poison, whoever it comes with.
 type gate struct {
 	*ledger.Mem
 	open chan struct{}
 
 	mu      sync.Mutex
-	updates []ledger.Names
+	updates []ledger.ReadSet
 }
 
 func newGate() *gate { return &gate{Mem: ledger.NewMem(nil), open: make(chan struct{})} }
 
-func (g *gate) Update(ctx context.Context, names ledger.Names, closure func(ledger.Tx) error) error {
+func (g *gate) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error) error {
 	<-g.open
 	g.mu.Lock()
 	g.updates = append(g.updates, names)
@@ -51,8 +51,8 @@ func (g *gate) sizes() (sizes []int) {
 
 // enter is an update like that of a new request: it counts in the resource and
 // writes a record.
-func enter(key message.Key) (ledger.Names, func(ledger.Tx) error) {
-	return ledger.Names{Resources: []string{pool}, Records: []message.Key{key}, Bytes: 1000}, func(tx ledger.Tx) error {
+func enter(key message.Key) (ledger.ReadSet, func(ledger.Tx) error) {
+	return ledger.ReadSet{Resources: []string{pool}, Records: []message.Key{key}, Bytes: 1000}, func(tx ledger.Tx) error {
 		if tx.Record(key) != nil {
 			return nil
 		}
@@ -69,7 +69,7 @@ func enter(key message.Key) (ledger.Names, func(ledger.Tx) error) {
 
 // crowd sends updates to a group, the first to go alone, and returns their
 // errors when all have ended.
-func crowd(t *testing.T, l *gate, updates map[message.Key]func(ledger.Tx) error, first message.Key, rest ...message.Key) map[message.Key]error {
+func contend(t *testing.T, l *gate, updates map[message.Key]func(ledger.Tx) error, first message.Key, rest ...message.Key) map[message.Key]error {
 	t.Helper()
 	group := ledger.NewGroup(l)
 	var mu sync.Mutex
@@ -108,7 +108,7 @@ func version(t *testing.T, l *gate) int64 {
 func TestGroupCommitsTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newGate()
-		errs := crowd(t, l, nil, "a", "b", "c", "b", "d")
+		errs := contend(t, l, nil, "a", "b", "c", "b", "d")
 		for key, err := range errs {
 			if err != nil {
 				t.Errorf("%s: %v", key, err)
@@ -161,7 +161,7 @@ func TestGroupPoison(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newGate()
-				errs := crowd(t, l, map[message.Key]func(ledger.Tx) error{test.poison: test.does}, "a", "b", "c", test.poison, "d", "e", "f")
+				errs := contend(t, l, map[message.Key]func(ledger.Tx) error{test.poison: test.does}, "a", "b", "c", test.poison, "d", "e", "f")
 				for key, err := range errs {
 					if key == test.poison {
 						if err == nil || !strings.Contains(err.Error(), test.says) {
@@ -190,7 +190,7 @@ func TestGroupOutage(t *testing.T) {
 			}
 			return ledger.None
 		}
-		for key, err := range crowd(t, l, nil, "a", "b", "c", "d") {
+		for key, err := range contend(t, l, nil, "a", "b", "c", "d") {
 			if !errors.Is(err, ledger.ErrInjected) {
 				t.Errorf("%s: %v, want the read's error", key, err)
 			}
@@ -203,12 +203,12 @@ func TestGroupOutage(t *testing.T) {
 
 // Updates go with those of their resource, whether they read it or not; others
 // go by themselves. What one wants to be read is read for all.
-func TestGroupLanes(t *testing.T) {
+func TestGroupQueues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newGate()
 		group := ledger.NewGroup(l)
 		var wg sync.WaitGroup
-		do := func(names ledger.Names) {
+		do := func(names ledger.ReadSet) {
 			names.Bytes = 1
 			wg.Go(func() {
 				if err := group.Update(t.Context(), names, func(ledger.Tx) error { return nil }); err != nil {
@@ -218,11 +218,11 @@ func TestGroupLanes(t *testing.T) {
 			synctest.Wait()
 		}
 		for _, key := range []message.Key{"a", "b", "c"} {
-			do(ledger.Names{Records: []message.Key{key}})
-			do(ledger.Names{Records: []message.Key{key + "2"}, Resources: []string{pool}})
-			do(ledger.Names{Records: []message.Key{key + "1"}, Recent: true, With: pool})
-			do(ledger.Names{Records: []message.Key{key}, Resources: []string{pool + "2"}})
-			do(ledger.Names{Records: []message.Key{key}, Resources: []string{pool, pool + "2"}}) // goes by itself
+			do(ledger.ReadSet{Records: []message.Key{key}})
+			do(ledger.ReadSet{Records: []message.Key{key + "2"}, Resources: []string{pool}})
+			do(ledger.ReadSet{Records: []message.Key{key + "1"}, Recent: true, With: pool})
+			do(ledger.ReadSet{Records: []message.Key{key}, Resources: []string{pool + "2"}})
+			do(ledger.ReadSet{Records: []message.Key{key}, Resources: []string{pool, pool + "2"}}) // goes by itself
 		}
 		close(l.open)
 		wg.Wait()
@@ -230,7 +230,7 @@ func TestGroupLanes(t *testing.T) {
 		for _, n := range l.updates {
 			got[fmt.Sprint(n.Resources, n.Recent, n.Fresh, n.Records)]++
 		}
-		// The first of each lane goes alone, the others together.
+		// The first of each queue goes alone, the others together.
 		want := map[string]int{
 			"[] false [] [a]": 1, "[] false [b c] [b c]": 1,
 			"[" + pool + "] false [] [a2]": 1, "[" + pool + "] true [b2 c2] [a1 b2 b1 c2 c1]": 1,
@@ -245,7 +245,7 @@ func TestGroupLanes(t *testing.T) {
 
 // A commit that is lost to another process takes along what has come since. What
 // has no part in the resource no longer goes with it then: it has nothing to lose.
-func TestGroupWhileLosing(t *testing.T) {
+func TestGroupWhileConflicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := ledger.NewMem(nil)
 		lose := 1
@@ -356,7 +356,7 @@ func TestGroupUnderFaults(t *testing.T) {
 func TestGroupUnreadable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newGate()
-		names := ledger.Names{Records: []message.Key{"bad"}}
+		names := ledger.ReadSet{Records: []message.Key{"bad"}}
 		err := l.Mem.Update(t.Context(), names, func(tx ledger.Tx) error {
 			tx.PutRecord(&ledger.Record{Key: "bad", Sequence: 7})
 			return nil
@@ -365,7 +365,7 @@ func TestGroupUnreadable(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Spoil(ledger.RecordDoc("bad"), "damaged")
-		errs := crowd(t, l, nil, "first", "a", "bad", "b")
+		errs := contend(t, l, nil, "first", "a", "bad", "b")
 		for key, err := range errs {
 			unreadable := (*ledger.UnreadableError)(nil)
 			if is := errors.As(err, &unreadable); is != (key == "bad") || !is && err != nil {

@@ -4,12 +4,12 @@
 // # Documents
 //
 //   - A [Resource] is one persistent resource: its pools as last seen, every
-//     hold on them, foreign use, and the heads of its lines. It is the unit of
+//     hold on them, foreign use, and the heads of its queues. It is the unit of
 //     consistency: whatever takes or gives replicas writes it.
 //   - A [Record] is one request, or the answer to a message that made none. It
-//     carries the reservation and all letters.
-//   - A [Letter] is an outcome event that was written down together with the
-//     change it tells of. It is unsent until somebody marks it sent.
+//     carries the reservation and all outbox events.
+//   - An [OutboxEvent] is an outcome event that was written down together with the
+//     change it tells of. It is unpublished until somebody marks it sent.
 //   - A [Budget] is how many jobs may be submitted a minute in one region.
 //   - A [Lease] keeps two instances from doing the same work. It never makes
 //     anything safe.
@@ -67,7 +67,7 @@ var ErrBusy = errors.New("ledger: too many others wrote the same documents")
 
 // Names says which documents an update reads. An update may put only what it
 // names.
-type Names struct {
+type ReadSet struct {
 	Resources []string // full names, projects/P/locations/L/persistentResources/ID
 	Records   []message.Key
 	Leases    []string
@@ -85,18 +85,18 @@ type Names struct {
 	// More, if set, is asked for more names whenever an update has waited: after a
 	// commit that was lost to others, or because others write the same resource.
 	// So what comes meanwhile can go with it.
-	More func() Names
+	More func() ReadSet
 
 	// The rest is for a [Group]: the tenant in whose turn the update goes; about
 	// how much it writes, 0 for not known; and the resource with whose updates it
 	// goes although it does not read it.
-	Party string
-	Bytes int
-	With  string
+	Tenant string
+	Bytes  int
+	With   string
 }
 
 // And returns the names of both. The rest is as in n.
-func (n Names) And(more Names) Names {
+func (n ReadSet) And(more ReadSet) ReadSet {
 	n.Resources = slices.Concat(n.Resources, more.Resources)
 	n.Records = slices.Concat(n.Records, more.Records)
 	n.Leases = slices.Concat(n.Leases, more.Leases)
@@ -133,19 +133,19 @@ type Ledger interface {
 	// Update is described in the package comment. It returns the closure's error
 	// as it is, [ErrBusy], an [UnreadableError], or the error of a read or commit
 	// that could not be settled; in the last case the update may have landed.
-	Update(ctx context.Context, names Names, closure func(Tx) error) error
+	Update(ctx context.Context, names ReadSet, closure func(Tx) error) error
 
 	// Line returns waiting requests of one line in order, those after the given
 	// order key ("" for the head). Parked requests have lines of their own
 	// ([Parked], [ParkedIn]).
-	Line(ctx context.Context, resource, shape, after string, limit int) ([]Head, error)
+	Queue(ctx context.Context, resource, shape, after string, limit int) ([]Head, error)
 	// Due returns records in one of the states whose WakeAt is at or before now,
 	// earliest first and those of one moment by key: those after the given place,
 	// the zero Timed for the first.
 	Due(ctx context.Context, states []lifecycle.State, now time.Time, after Timed, limit int) ([]Timed, error)
-	// Unsent returns records with an unsent letter, longest unsent first and those
+	// Unsent returns records with an unpublished event, longest unpublished first and those
 	// of one moment by key: those after the given place, the zero Timed for the first.
-	Unsent(ctx context.Context, after Timed, limit int) ([]Timed, error)
+	Unpublished(ctx context.Context, after Timed, limit int) ([]Timed, error)
 	// InState returns records of a resource in a state, in order of their order
 	// key, those after the given one ("" for the first).
 	InState(ctx context.Context, resource string, state lifecycle.State, after string, limit int) ([]*Record, error)
@@ -163,7 +163,7 @@ type Ledger interface {
 }
 
 // Read is an update that only reads.
-func Read(ctx context.Context, l Ledger, names Names, use func(Tx)) error {
+func Read(ctx context.Context, l Ledger, names ReadSet, use func(Tx)) error {
 	return l.Update(ctx, names, func(tx Tx) error {
 		use(tx)
 		return nil

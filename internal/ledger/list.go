@@ -39,11 +39,11 @@ func (r *Record) Status() string {
 	switch {
 	case r.Kind != message.KindAnswer:
 		return string(r.State)
-	case len(r.Letters) > 0 && r.Letters[0].Type == message.Quoted:
+	case len(r.Outbox) > 0 && r.Outbox[0].Type == message.Quoted:
 		return quoted
-	case len(r.Letters) > 0 && r.Letters[0].Type == message.Noted:
+	case len(r.Outbox) > 0 && r.Outbox[0].Type == message.Noted:
 		return noted
-	case len(r.Letters) > 0 && r.Letters[0].Type == message.Duplicate:
+	case len(r.Outbox) > 0 && r.Outbox[0].Type == message.Duplicate:
 		return repeated
 	}
 	return refused

@@ -113,7 +113,7 @@ func NewMem(now func() time.Time) *Mem {
 }
 
 // Update implements [Ledger].
-func (m *Mem) Update(ctx context.Context, names Names, closure func(Tx) error) error {
+func (m *Mem) Update(ctx context.Context, names ReadSet, closure func(Tx) error) error {
 	paths, err := names.paths()
 	if err != nil {
 		return err
@@ -268,7 +268,7 @@ func (m *Mem) callBetween() {
 }
 
 // Line implements [Ledger].
-func (m *Mem) Line(ctx context.Context, resource, shape, after string, limit int) ([]Head, error) {
+func (m *Mem) Queue(ctx context.Context, resource, shape, after string, limit int) ([]Head, error) {
 	records, _, err := m.query(ctx, "line", limit, func(r *Record) bool {
 		return r.Resource == resource && slices.Contains(r.Indexed(), shape) && r.Order > after
 	}, byOrder, false)
@@ -282,15 +282,15 @@ func (m *Mem) Line(ctx context.Context, resource, shape, after string, limit int
 // Due implements [Ledger].
 func (m *Mem) Due(ctx context.Context, states []lifecycle.State, now time.Time, after Timed, limit int) ([]Timed, error) {
 	return m.timed(ctx, "due", after, limit, func(r *Record) (time.Time, bool) {
-		return r.WakeAt, slices.Contains(states, r.State) && !r.WakeAt.IsZero() && !r.WakeAt.After(now)
+		return r.TimerAt, slices.Contains(states, r.State) && !r.TimerAt.IsZero() && !r.TimerAt.After(now)
 	})
 }
 
 // Unsent implements [Ledger].
-func (m *Mem) Unsent(ctx context.Context, after Timed, limit int) ([]Timed, error) {
-	return m.timed(ctx, "unsent", after, limit, func(r *Record) (time.Time, bool) {
-		if unsent := r.Unsent(); len(unsent) > 0 {
-			return unsent[0].Time, true
+func (m *Mem) Unpublished(ctx context.Context, after Timed, limit int) ([]Timed, error) {
+	return m.timed(ctx, "unpublished", after, limit, func(r *Record) (time.Time, bool) {
+		if unpublished := r.Unpublished(); len(unpublished) > 0 {
+			return unpublished[0].Time, true
 		}
 		return time.Time{}, false
 	})
@@ -481,7 +481,7 @@ func (m *Mem) Stats() Stats {
 }
 
 // paths returns the distinct documents named, and the error of [Names.Check].
-func (n Names) paths() ([]string, error) {
+func (n ReadSet) paths() ([]string, error) {
 	if err := n.Check(); err != nil {
 		return nil, err
 	}

@@ -16,8 +16,8 @@ import (
 
 const pool = "projects/p/locations/l/persistentResources/pool"
 
-func names() Names {
-	return Names{Resources: []string{pool}, Records: []message.Key{"k"}}
+func names() ReadSet {
+	return ReadSet{Resources: []string{pool}, Records: []message.Key{"k"}}
 }
 
 // bump adds one to the resource's version and puts a record that says so.
@@ -195,12 +195,12 @@ func TestMemQueryFaultAndCancel(t *testing.T) {
 		want error
 	}{{t.Context(), ErrInjected}, {cancelled, context.Canceled}} {
 		ctx := test.ctx
-		_, line := m.Line(ctx, pool, "s", "", 1)
+		_, line := m.Queue(ctx, pool, "s", "", 1)
 		_, due := m.Due(ctx, lifecycle.States, time.Now(), Timed{}, 1)
-		_, unsent := m.Unsent(ctx, Timed{}, 1)
+		_, unpublished := m.Unpublished(ctx, Timed{}, 1)
 		_, state := m.InState(ctx, pool, lifecycle.Waiting, "", 1)
 		_, resources := m.Resources(ctx, "", 1)
-		for i, err := range []error{line, due, unsent, state, resources} {
+		for i, err := range []error{line, due, unpublished, state, resources} {
 			if !errors.Is(err, test.want) {
 				t.Errorf("query %d: %v, want %v", i, err, test.want)
 			}

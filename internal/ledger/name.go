@@ -30,7 +30,7 @@ func (e *NameError) Error() string {
 // stands for a slash in stored names. A record's key holds no slash either. These are Firestore's rules for document ids, which it applies to
 // the whole read that names one: every ledger has to have them, or a name that
 // passes in tests stops a resource in production.
-func (n Names) Check() error {
+func (n ReadSet) Check() error {
 	if len(n.Resources)+len(n.Records)+len(n.Leases)+len(n.Budgets) == 0 {
 		return fmt.Errorf("ledger: an update has to name documents")
 	}

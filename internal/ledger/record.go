@@ -43,7 +43,7 @@ type Record struct {
 
 	// Order is where the request stands among all of its resource: lower comes
 	// first. It is set by the first decision and never changes, so a request
-	// that goes back into line keeps its age.
+	// that goes back into the queue keeps its age.
 	Order string `json:"order,omitempty"`
 
 	lifecycle.Reservation `json:"reservation"`
@@ -61,7 +61,7 @@ type Record struct {
 	Rounds  int `json:"rounds,omitempty"`
 	Outdone int `json:"outdone,omitempty"`
 	// PastRuns are the labels of earlier runs. A live job under one of them is
-	// ours and a stray.
+	// ours and an orphan job.
 	PastRuns []string `json:"pastRuns,omitempty"`
 	// Cancels are the messages that asked for the end, the first few. A second
 	// delivery of one is a duplicate, whatever has become of the request.
@@ -77,12 +77,12 @@ type Record struct {
 	// ContradictedSince is since when a RUNNING resource says that a waiting
 	// request can never fit.
 	ContradictedSince time.Time `json:"contradictedSince,omitzero"`
-	// Aside says that a waiting request stands in no line, because the pools as
+	// Parked says that a waiting request waits in no queue, because the pools as
 	// they were last seen can never take it. That may change, since resources are
 	// made anew; but until then nobody should wait behind it, and shapes that no
 	// pool has must not make lines without end. Or because Vertex AI has refused it
 	// while others wait or are accepted (RetryAt).
-	Aside bool `json:"aside,omitempty"`
+	Parked bool `json:"parked,omitempty"`
 	// RetryAt is until when a request is parked that Vertex AI has refused; zero for
 	// one that is parked for its pools.
 	RetryAt time.Time `json:"retryAt,omitzero"`
@@ -94,12 +94,12 @@ type Record struct {
 	Times    message.Times     `json:"times"`
 
 	// WakeAt is when somebody should look at the record again; zero for never.
-	WakeAt time.Time `json:"wakeAt,omitzero"`
-	// Sequence is the number of the last letter written.
-	Sequence int64    `json:"sequence"`
-	Letters  []Letter `json:"letters,omitempty"` // oldest first; see keepLetters
+	TimerAt time.Time `json:"timerAt,omitzero"`
+	// Sequence is the number of the last outbox event written.
+	Sequence int64         `json:"sequence"`
+	Outbox   []OutboxEvent `json:"outbox,omitempty"` // oldest first; see keepEvents
 	// ExpireAt is when the document may be deleted. It is set by the write that
-	// marks the terminal letter sent, and of a tombstone by the cancel.
+	// marks the terminal outbox event sent, and of a tombstone by the cancel.
 	ExpireAt time.Time `json:"expireAt,omitzero"`
 }
 
@@ -112,18 +112,18 @@ type Declined struct {
 	Alone int           `json:"alone,omitempty"` // those since Vertex AI has accepted another job on the resource
 }
 
-// A Letter is an outcome event and whether the outcome topic has it.
-type Letter struct {
-	ID      string          `json:"id"`
-	Type    message.Type    `json:"type"`
-	Time    time.Time       `json:"time"`
-	Sent    bool            `json:"sent,omitempty"`
-	Outcome message.Outcome `json:"outcome"`
+// An OutboxEvent is an outcome event and whether the outcome topic has it.
+type OutboxEvent struct {
+	ID        string          `json:"id"`
+	Type      message.Type    `json:"type"`
+	Time      time.Time       `json:"time"`
+	Published bool            `json:"published,omitempty"`
+	Outcome   message.Outcome `json:"outcome"`
 }
 
 // Tombstone says that nothing has come under the id yet, and that a cancel has:
 // a request that comes before ExpireAt is cancelled as it comes. Its reservation
-// is the zero value and it has no letters, because nothing has ended.
+// is the zero value and it has no outbox events, because nothing has ended.
 func (r *Record) Tombstone() bool {
 	return r.Kind != message.KindAnswer && r.State == lifecycle.None
 }
@@ -151,9 +151,9 @@ func Preferred(found ...*Record) *Record {
 	return best
 }
 
-// Event returns a letter as the event to publish. What never changes about the
+// Event returns an outbox event as the event to publish. What never changes about the
 // request is kept once, in the record, and not in each of its letters.
-func (r *Record) Event(l Letter) message.Outcome {
+func (r *Record) Event(l OutboxEvent) message.Outcome {
 	o := l.Outcome
 	o.EventID, o.Type, o.Time = l.ID, l.Type, l.Time
 	if r.Kind != message.KindAnswer {
@@ -162,64 +162,64 @@ func (r *Record) Event(l Letter) message.Outcome {
 	return o
 }
 
-// keepLetters is how many sent letters a record keeps for its history. A job
+// keepEvents is how many sent outbox events a record keeps for its history. A job
 // that Vertex AI declines again and again must not grow its document without
-// bound. Unsent letters are always kept.
-const keepLetters = 40
+// bound. Unsent outbox events are always kept.
+const keepEvents = 40
 
 // keepBytes bounds the same by size, in bytes.
 const keepBytes = 96 << 10
 
-// Write adds an unsent letter, numbered after the last.
-func (r *Record) Write(o message.Outcome, now time.Time) {
+// Write adds an unpublished event, numbered after the last.
+func (r *Record) Append(o message.Outcome, now time.Time) {
 	r.Sequence++
 	o.Sequence = r.Sequence
-	r.Letters = append(r.Letters, Letter{
+	r.Outbox = append(r.Outbox, OutboxEvent{
 		ID: fmt.Sprintf("%s-%d", r.Key, r.Sequence), Type: o.Type, Time: now, Outcome: o,
 	})
 	bytes := 0
-	for _, l := range r.Letters {
+	for _, l := range r.Outbox {
 		bytes += l.weight()
 	}
-	for i := 0; i < len(r.Letters) && (len(r.Letters) > keepLetters || bytes > keepBytes); {
-		if !r.Letters[i].Sent {
+	for i := 0; i < len(r.Outbox) && (len(r.Outbox) > keepEvents || bytes > keepBytes); {
+		if !r.Outbox[i].Published {
 			i++
 			continue
 		}
-		bytes -= r.Letters[i].weight()
-		r.Letters = slices.Delete(r.Letters, i, i+1)
+		bytes -= r.Outbox[i].weight()
+		r.Outbox = slices.Delete(r.Outbox, i, i+1)
 	}
 }
 
-// Unsent returns the letters to send, oldest first.
-func (r *Record) Unsent() []Letter {
-	var unsent []Letter
-	for _, l := range r.Letters {
-		if !l.Sent {
-			unsent = append(unsent, l)
+// Unsent returns the outbox events to send, oldest first.
+func (r *Record) Unpublished() []OutboxEvent {
+	var unpublished []OutboxEvent
+	for _, l := range r.Outbox {
+		if !l.Published {
+			unpublished = append(unpublished, l)
 		}
 	}
-	return unsent
+	return unpublished
 }
 
-// MarkSent marks letters as sent. When the last letter of an ended request (or
+// MarkPublished marks outbox events as sent. When the last outbox event of an ended request (or
 // an answer) is among the sent, the record may expire after keep.
-func (r *Record) MarkSent(ids []string, now time.Time, keep time.Duration) {
-	for i := range r.Letters {
-		if slices.Contains(ids, r.Letters[i].ID) {
-			r.Letters[i].Sent = true
+func (r *Record) MarkPublished(ids []string, now time.Time, keep time.Duration) {
+	for i := range r.Outbox {
+		if slices.Contains(ids, r.Outbox[i].ID) {
+			r.Outbox[i].Published = true
 		}
 	}
 	done := r.Kind == message.KindAnswer || r.State.Terminal()
-	if done && len(r.Unsent()) == 0 && r.ExpireAt.IsZero() {
+	if done && len(r.Unpublished()) == 0 && r.ExpireAt.IsZero() {
 		r.ExpireAt = now.Add(keep)
 	}
 }
 
 // Lines names the lines that a waiting record stands in: one per shape it asks
-// for. It is empty for every other record, and for one that stands aside.
-func (r *Record) Lines() []string {
-	if r.State != lifecycle.Waiting || r.Aside {
+// for. It is empty for every other record, and for one that is parked.
+func (r *Record) Queues() []string {
+	if r.State != lifecycle.Waiting || r.Parked {
 		return nil
 	}
 	var lines []string
@@ -229,7 +229,7 @@ func (r *Record) Lines() []string {
 	return lines
 }
 
-// Parked is the line of all parked requests, those that are waiting and Aside.
+// Parked is the queue of all parked requests, those that are parked.
 // It is in the index only ([Ledger.Line]): nobody waits in it.
 const Parked = "parked"
 
@@ -239,8 +239,8 @@ func ParkedIn(shape string) string { return Parked + " " + shape }
 // Indexed names the lines in which [Ledger.Line] finds the record: those that it
 // waits in, or of a parked one those of parked requests.
 func (r *Record) Indexed() []string {
-	if r.State != lifecycle.Waiting || !r.Aside {
-		return r.Lines()
+	if r.State != lifecycle.Waiting || !r.Parked {
+		return r.Queues()
 	}
 	lines := []string{Parked}
 	for _, s := range r.Ask.Shapes() {

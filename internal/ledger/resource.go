@@ -23,7 +23,7 @@ type Resource struct {
 	EncryptionKey string          `json:"encryptionKey,omitempty"`
 	CustomAccount bool            `json:"customAccount,omitempty"` // jobs must bring a service account
 	Ray           bool            `json:"ray,omitempty"`           // it is a Ray cluster
-	SeenAt        time.Time       `json:"seenAt"`                  // no later than the look; by the ledger's clock
+	ObservedAt    time.Time       `json:"observedAt"`              // no later than the look; by the ledger's clock
 
 	// SteadySince is when it was first seen RUNNING and with the pools that it has,
 	// as in every look since; zero while it is not.
@@ -31,7 +31,7 @@ type Resource struct {
 
 	// Holds are the replicas of our reservations, by request. A hold is there
 	// exactly while its reservation is in a state that holds. It does not say
-	// which, but for whether it waits for its turn, so that most moves that keep
+	// which, but for whether it waits for a submission slot, so that most moves that keep
 	// the replicas need not touch this document.
 	Holds map[message.Key]Hold `json:"holds,omitempty"`
 	// Foreign are live jobs on the resource that no reservation names, the first
@@ -51,7 +51,7 @@ type Resource struct {
 	Overdrawn capacity.Use `json:"overdrawn,omitempty"`
 
 	// Tokens are submissions that may be made without asking the [Budget].
-	Tokens Tokens `json:"tokens,omitzero"`
+	Allowance Allowance `json:"allowance,omitzero"`
 
 	// Notice is set while waiting requests have to be told that the resource has
 	// been deleted or is in error, or no longer is.
@@ -65,9 +65,9 @@ type Resource struct {
 	AcceptedAt time.Time `json:"acceptedAt,omitzero"`
 
 	// Lines are the waiting requests per shape.
-	Lines map[string]Line `json:"lines,omitempty"`
+	Queues map[string]Queue `json:"queues,omitempty"`
 
-	// Skipped are waiting requests that are counted in their lines and whose record
+	// Skipped are waiting requests that are counted in their queues and whose record
 	// could not be read. Nobody waits for them.
 	Skipped map[message.Key]bool `json:"skipped,omitempty"`
 	// Recheck are the parked requests to be decided again because what Vertex AI
@@ -112,7 +112,7 @@ type Hold struct {
 	// Ran says that the job has been seen running: there is no more to learn of it
 	// until it is no longer listed.
 	Ran bool `json:"ran,omitempty"`
-	// Pending says that the reservation waits for its turn to be submitted.
+	// Pending says that the reservation waits for a submission slot.
 	Pending   bool      `json:"pending,omitempty"`
 	LatestEnd time.Time `json:"latestEnd,omitzero"` // start at the latest plus the job's own time limit; zero when it has none
 }
@@ -124,7 +124,7 @@ type Foreign struct {
 }
 
 // A Line is the waiting requests that want one shape.
-type Line struct {
+type Queue struct {
 	Count int `json:"count"`
 	// Heads are the first of them, in order: always an exact beginning of the
 	// line, perhaps an empty one.
@@ -146,7 +146,7 @@ func (h Head) Same(other Head) bool {
 	return h.Order == other.Order && h.Key == other.Key && h.Need == other.Need
 }
 
-// HeadIn is the record's place in one of its lines.
+// HeadIn is the record's place in one of its queues.
 func (r *Record) HeadIn(line string) Head {
 	h := Head{Order: r.Order, Key: r.Key, Size: len(r.Spec)}
 	line = strings.TrimPrefix(line, Parked+" ")
@@ -189,22 +189,22 @@ func (r *Resource) sum() capacity.Use {
 
 // Settle recomputes what follows from the rest. Call it after any change to
 // pools, holds or foreign use.
-func (r *Resource) Settle() {
+func (r *Resource) Recompute() {
 	r.use = r.sum()
 	r.Overdrawn = capacity.Overdrawn(r.Pools, r.use)
 }
 
-// Join puts a record into its lines. The record has to be Waiting; one that is
-// parked (Aside) is in no line, so nothing changes for it but Version.
+// Join puts a record into its queues. The record has to be Waiting; one that is
+// parked is in no line, so nothing changes for it but Version.
 func (r *Resource) Join(rec *Record) {
 	if r.use == nil {
 		r.use = r.sum() // others will be decided on this very document
 	}
-	if r.Lines == nil {
-		r.Lines = map[string]Line{}
+	if r.Queues == nil {
+		r.Queues = map[string]Queue{}
 	}
-	for _, shape := range rec.Lines() {
-		line := r.Lines[shape]
+	for _, shape := range rec.Queues() {
+		line := r.Queues[shape]
 		i, known := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
 		if known {
 			continue // counted already
@@ -215,18 +215,18 @@ func (r *Resource) Join(rec *Record) {
 			line.Heads = line.Heads[:min(len(line.Heads), MaxHeads)]
 		}
 		line.Count++
-		r.Lines[shape] = line
+		r.Queues[shape] = line
 	}
 	r.Version++
 }
 
-// Leave takes a record out of its lines. Call it while the record is still
+// Leave takes a record out of its queues. Call it while the record is still
 // Waiting. It changes no line in which the record cannot be: a line that was
 // counted down for a request outside it would lose one that is inside.
 func (r *Resource) Leave(rec *Record) {
 	delete(r.Skipped, rec.Key)
-	for _, shape := range rec.Lines() {
-		line, ok := r.Lines[shape]
+	for _, shape := range rec.Queues() {
+		line, ok := r.Queues[shape]
 		if !ok {
 			continue
 		}
@@ -238,25 +238,25 @@ func (r *Resource) Leave(rec *Record) {
 			continue
 		}
 		if line.Count--; line.Count <= 0 {
-			delete(r.Lines, shape)
+			delete(r.Queues, shape)
 			continue
 		}
-		r.Lines[shape] = line
+		r.Queues[shape] = line
 	}
 	r.Version++
 }
 
 // Strike takes a key out of every line it is known to head, whatever its record
-// says: the mend for a line that disagrees with the records.
+// says: the fix for a line that disagrees with the records.
 func (r *Resource) Strike(key message.Key) {
-	for shape, line := range r.Lines {
+	for shape, line := range r.Queues {
 		kept := slices.DeleteFunc(slices.Clone(line.Heads), func(h Head) bool { return h.Key == key })
 		line.Count -= len(line.Heads) - len(kept)
 		if line.Heads = kept; line.Count <= 0 {
-			delete(r.Lines, shape)
+			delete(r.Queues, shape)
 			continue
 		}
-		r.Lines[shape] = line
+		r.Queues[shape] = line
 	}
 	r.Version++
 }
@@ -287,20 +287,20 @@ func (r *Resource) Readable(heads []Head) []Head {
 // Refill replaces the heads of a line by the result of a query that was
 // complete at version. They may be more than are kept: Trim before the put.
 func (r *Resource) Refill(shape string, heads []Head, version int64) bool {
-	line, ok := r.Lines[shape]
+	line, ok := r.Queues[shape]
 	if !ok || r.Version != version {
 		return false
 	}
 	line.Heads = slices.Clone(heads)
-	r.Lines[shape] = line
+	r.Queues[shape] = line
 	return true
 }
 
 // Trim cuts the heads down to those that are kept.
 func (r *Resource) Trim() {
-	for shape, line := range r.Lines {
+	for shape, line := range r.Queues {
 		line.Heads = line.Heads[:min(len(line.Heads), MaxHeads)]
-		r.Lines[shape] = line
+		r.Queues[shape] = line
 	}
 }
 
@@ -308,17 +308,17 @@ func (h Head) after(order string) int { return strings.Compare(h.Order, order) }
 
 // beyond says whether a request that would be the i-th of the known heads can be
 // one of those that are not known.
-func (l Line) beyond(i int) bool { return i == len(l.Heads) && len(l.Heads) < l.Count }
+func (l Queue) beyond(i int) bool { return i == len(l.Heads) && len(l.Heads) < l.Count }
 
 // Ahead is how many waiting requests may come before a record in one of the
 // lines of the shapes that it asks for. Whether it is in them does not matter: a
-// request that is new, or parked, starts only where it would start in line.
+// request that is new, or parked, starts only where it would start in the queue.
 // Those beyond the known heads count, because they may be ahead.
 func (r *Resource) Ahead(rec *Record) int {
-	in := rec.Lines()
+	in := rec.Queues()
 	most := 0
 	for _, s := range rec.Ask.Shapes() {
-		line := r.Lines[s.String()]
+		line := r.Queues[s.String()]
 		i, known := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
 		skipped := i - len(r.Readable(line.Heads[:i]))
 		if !known && line.beyond(i) {
@@ -347,9 +347,9 @@ func (r *Resource) Hold(rec *Record, latestEnd time.Time) {
 	r.Overdrawn = capacity.Overdrawn(r.Pools, r.use)
 }
 
-// Turn notes that a reservation waits for its turn to be submitted, or that it
+// Turn notes that a reservation waits for a submission slot, or that it
 // has come.
-func (r *Resource) Turn(key message.Key, pending bool, latestEnd time.Time) {
+func (r *Resource) SetPending(key message.Key, pending bool, latestEnd time.Time) {
 	if h, ok := r.Holds[key]; ok && h.Pending != pending {
 		h.Pending, h.LatestEnd = pending, latestEnd
 		r.Holds[key] = h
@@ -366,7 +366,7 @@ func (r *Resource) SawRun(key message.Key, run string) {
 	}
 }
 
-// Pending is how many reservations wait for their turn to be submitted.
+// Pending is how many reservations wait for a submission slot.
 func (r *Resource) Pending() (n int) {
 	for _, h := range r.Holds {
 		if h.Pending {
@@ -380,5 +380,5 @@ func (r *Resource) Pending() (n int) {
 func (r *Resource) Release(key message.Key) {
 	delete(r.Holds, key)
 	r.Version++
-	r.Settle()
+	r.Recompute()
 }

@@ -31,7 +31,7 @@ func TestUseIsTheSum(t *testing.T) {
 			case 6:
 				r.Foreign = []Foreign{{Job: "j", Ask: ask()}}
 				r.Unexplained = capacity.Use{shapes[1]: 2}
-				r.Settle()
+				r.Recompute()
 			case 7:
 				before := r.Clone()
 				want := before.Use()

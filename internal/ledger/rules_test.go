@@ -40,35 +40,35 @@ func TestRefill(t *testing.T) {
 	for i := range 30 {
 		heads = append(heads, waiting(i, 0, small).HeadIn(shape))
 	}
-	if res.Refill(shape, heads, res.Version-1) || len(res.Lines[shape].Heads) != MaxHeads {
+	if res.Refill(shape, heads, res.Version-1) || len(res.Queues[shape].Heads) != MaxHeads {
 		t.Error("heads of an older version are taken")
 	}
-	if res.Refill("another", heads, res.Version) || len(res.Lines) != 1 {
+	if res.Refill("another", heads, res.Version) || len(res.Queues) != 1 {
 		t.Error("a line that is not there is filled")
 	}
 	version := res.Version
-	if !res.Refill(shape, heads, version) || len(res.Lines[shape].Heads) != 30 || res.Lines[shape].Count != 40 || res.Version != version {
-		t.Errorf("refilled: %d heads of %d, version %d of %d", len(res.Lines[shape].Heads), res.Lines[shape].Count, res.Version, version)
+	if !res.Refill(shape, heads, version) || len(res.Queues[shape].Heads) != 30 || res.Queues[shape].Count != 40 || res.Version != version {
+		t.Errorf("refilled: %d heads of %d, version %d of %d", len(res.Queues[shape].Heads), res.Queues[shape].Count, res.Version, version)
 	}
 	heads[0] = Head{}
-	if res.Lines[shape].Heads[0] == (Head{}) {
+	if res.Queues[shape].Heads[0] == (Head{}) {
 		t.Error("the heads are shared with the caller")
 	}
-	if res.Trim(); len(res.Lines[shape].Heads) != MaxHeads || res.Lines[shape].Count != 40 {
-		t.Errorf("trimmed: %d heads of %d", len(res.Lines[shape].Heads), res.Lines[shape].Count)
+	if res.Trim(); len(res.Queues[shape].Heads) != MaxHeads || res.Queues[shape].Count != 40 {
+		t.Errorf("trimmed: %d heads of %d", len(res.Queues[shape].Heads), res.Queues[shape].Count)
 	}
 	// A key is struck from where it heads, and nowhere else.
 	version = res.Version
-	if res.Strike("k003"); res.Lines[shape].Count != 39 || len(res.Lines[shape].Heads) != MaxHeads-1 || res.Version != version+1 {
-		t.Errorf("struck: %d heads of %d", len(res.Lines[shape].Heads), res.Lines[shape].Count)
+	if res.Strike("k003"); res.Queues[shape].Count != 39 || len(res.Queues[shape].Heads) != MaxHeads-1 || res.Version != version+1 {
+		t.Errorf("struck: %d heads of %d", len(res.Queues[shape].Heads), res.Queues[shape].Count)
 	}
-	if res.Strike("nobody"); res.Lines[shape].Count != 39 {
-		t.Errorf("nobody was struck, and %d of 39 are left", res.Lines[shape].Count)
+	if res.Strike("nobody"); res.Queues[shape].Count != 39 {
+		t.Errorf("nobody was struck, and %d of 39 are left", res.Queues[shape].Count)
 	}
 	alone := &Resource{}
 	alone.Join(waiting(1, 0, small))
-	if alone.Strike("k001"); len(alone.Lines) != 0 {
-		t.Errorf("the line of one that was struck is %+v", alone.Lines)
+	if alone.Strike("k001"); len(alone.Queues) != 0 {
+		t.Errorf("the line of one that was struck is %+v", alone.Queues)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestHolds(t *testing.T) {
 		counts  int64 // by how much the version grows
 	}{{rec.Key, true, 0}, {"nobody", false, 0}, {rec.Key, false, 1}, {rec.Key, false, 0}, {rec.Key, true, 1}} {
 		version := res.Version
-		res.Turn(c.key, c.pending, end.Add(time.Minute))
+		res.SetPending(c.key, c.pending, end.Add(time.Minute))
 		if res.Version != version+c.counts || len(res.Holds) != 2 {
 			t.Errorf("turn of %s to %t: version %d of %d, %d holds", c.key, c.pending, res.Version, version, len(res.Holds))
 		}
@@ -140,7 +140,7 @@ func TestHolds(t *testing.T) {
 	res.Use()[small] = 99
 	use(3) // what is handed out is the caller's
 	res.Foreign = nil
-	if res.Settle(); res.Use()[big] != 0 {
+	if res.Recompute(); res.Use()[big] != 0 {
 		t.Errorf("settled: %v in use", res.Use())
 	}
 }
@@ -148,58 +148,58 @@ func TestHolds(t *testing.T) {
 // Events are numbered without a gap. Of those that are sent the latest are kept, of
 // those that are not, all. An ended request may go once all are sent, not before
 // and not later for a second word.
-func TestLetters(t *testing.T) {
+func TestOutbox(t *testing.T) {
 	r := &Record{Key: "k", Kind: message.KindRequest, DisplayName: "shown", Labels: map[string]string{"a": "b"}}
 	at := func(i int) time.Time { return noon.Add(time.Duration(i) * time.Second) }
 	for i := 1; i <= 100; i++ {
-		r.Write(message.Outcome{Type: message.Queued}, at(i))
-		if l := r.Letters[len(r.Letters)-1]; l.ID != fmt.Sprintf("k-%d", i) || l.Outcome.Sequence != int64(i) || r.Sequence != int64(i) || !l.Time.Equal(at(i)) || l.Sent || l.Type != message.Queued {
-			t.Fatalf("letter %d is %+v", i, l)
+		r.Append(message.Outcome{Type: message.Queued}, at(i))
+		if l := r.Outbox[len(r.Outbox)-1]; l.ID != fmt.Sprintf("k-%d", i) || l.Outcome.Sequence != int64(i) || r.Sequence != int64(i) || !l.Time.Equal(at(i)) || l.Published || l.Type != message.Queued {
+			t.Fatalf("outbox event %d is %+v", i, l)
 		}
 		if i%2 == 0 {
-			r.MarkSent([]string{fmt.Sprintf("k-%d", i)}, at(i), time.Hour)
+			r.MarkPublished([]string{fmt.Sprintf("k-%d", i)}, at(i), time.Hour)
 		}
 	}
-	if n := len(r.Unsent()); n != 50 || r.Unsent()[0].ID != "k-1" || r.Unsent()[49].ID != "k-99" {
-		t.Errorf("%d are unsent, from %s", n, r.Unsent()[0].ID)
+	if n := len(r.Unpublished()); n != 50 || r.Unpublished()[0].ID != "k-1" || r.Unpublished()[49].ID != "k-99" {
+		t.Errorf("%d are unpublished, from %s", n, r.Unpublished()[0].ID)
 	}
 	// Half of them sent and gone but for one that came after the last cut.
-	if len(r.Letters) != 51 || r.Letters[50].ID != "k-100" || !r.ExpireAt.IsZero() {
-		t.Errorf("%d letters are kept, the last %s; it may go at %s", len(r.Letters), r.Letters[len(r.Letters)-1].ID, r.ExpireAt)
+	if len(r.Outbox) != 51 || r.Outbox[50].ID != "k-100" || !r.ExpireAt.IsZero() {
+		t.Errorf("%d outbox events are kept, the last %s; it may go at %s", len(r.Outbox), r.Outbox[len(r.Outbox)-1].ID, r.ExpireAt)
 	}
 	var ids []string
-	for _, l := range r.Letters {
+	for _, l := range r.Outbox {
 		ids = append(ids, l.ID)
 	}
-	r.MarkSent(ids, at(200), time.Hour)
-	if len(r.Unsent()) != 0 || !r.ExpireAt.IsZero() {
-		t.Errorf("%d unsent; a request that has not ended may go at %s", len(r.Unsent()), r.ExpireAt)
+	r.MarkPublished(ids, at(200), time.Hour)
+	if len(r.Unpublished()) != 0 || !r.ExpireAt.IsZero() {
+		t.Errorf("%d unpublished; a request that has not ended may go at %s", len(r.Unpublished()), r.ExpireAt)
 	}
-	r.Write(message.Outcome{Type: message.Queued}, at(201))
-	if len(r.Letters) != keepLetters || r.Letters[0].ID != "k-23" && r.Letters[0].Sent == false {
-		t.Errorf("of letters that are sent %d are kept, from %s", len(r.Letters), r.Letters[0].ID)
+	r.Append(message.Outcome{Type: message.Queued}, at(201))
+	if len(r.Outbox) != keepEvents || r.Outbox[0].ID != "k-23" && r.Outbox[0].Published == false {
+		t.Errorf("of outbox events that are sent %d are kept, from %s", len(r.Outbox), r.Outbox[0].ID)
 	}
 	r.State = lifecycle.Succeeded
-	r.Write(message.Outcome{Type: message.Succeeded}, at(202))
-	if r.MarkSent([]string{"k-102"}, at(203), time.Hour); !r.ExpireAt.IsZero() {
-		t.Error("it may go while an event is unsent")
+	r.Append(message.Outcome{Type: message.Succeeded}, at(202))
+	if r.MarkPublished([]string{"k-102"}, at(203), time.Hour); !r.ExpireAt.IsZero() {
+		t.Error("it may go while an event is unpublished")
 	}
-	if r.MarkSent([]string{"k-101"}, at(204), time.Hour); !r.ExpireAt.Equal(at(204).Add(time.Hour)) {
+	if r.MarkPublished([]string{"k-101"}, at(204), time.Hour); !r.ExpireAt.Equal(at(204).Add(time.Hour)) {
 		t.Errorf("it may go at %s, want an hour after the last event was sent", r.ExpireAt)
 	}
-	if r.MarkSent([]string{"k-101"}, at(300), time.Hour); !r.ExpireAt.Equal(at(204).Add(time.Hour)) {
+	if r.MarkPublished([]string{"k-101"}, at(300), time.Hour); !r.ExpireAt.Equal(at(204).Add(time.Hour)) {
 		t.Errorf("a second mark puts its end off to %s", r.ExpireAt)
 	}
-	e := r.Event(r.Letters[len(r.Letters)-1])
+	e := r.Event(r.Outbox[len(r.Outbox)-1])
 	if e.EventID != "k-102" || e.Type != message.Succeeded || !e.Time.Equal(at(202)) || e.DisplayName != "shown" || e.Labels["a"] != "b" || e.Sequence != 102 {
 		t.Errorf("the event is %+v", e)
 	}
 	answer := &Record{Key: "a", Kind: message.KindAnswer, DisplayName: "shown"}
-	answer.Write(message.Outcome{Type: message.Refused, DisplayName: "own"}, noon)
-	if e := answer.Event(answer.Letters[0]); e.DisplayName != "own" {
+	answer.Append(message.Outcome{Type: message.Refused, DisplayName: "own"}, noon)
+	if e := answer.Event(answer.Outbox[0]); e.DisplayName != "own" {
 		t.Errorf("an answer's event is %+v", e)
 	}
-	if answer.MarkSent([]string{"a-1"}, noon, time.Hour); !answer.ExpireAt.Equal(noon.Add(time.Hour)) {
+	if answer.MarkPublished([]string{"a-1"}, noon, time.Hour); !answer.ExpireAt.Equal(noon.Add(time.Hour)) {
 		t.Errorf("an answer may go at %s", answer.ExpireAt)
 	}
 }
@@ -207,20 +207,20 @@ func TestLetters(t *testing.T) {
 // Only what waits, and is not parked, is in lines: one for each shape.
 func TestLinesOfARecord(t *testing.T) {
 	r := waiting(1, 0, small, big, small)
-	if got := r.Lines(); len(got) != 2 || !slices.Contains(got, small.String()) || !slices.Contains(got, big.String()) {
+	if got := r.Queues(); len(got) != 2 || !slices.Contains(got, small.String()) || !slices.Contains(got, big.String()) {
 		t.Errorf("it is in the lines %q", got)
 	}
 	if h := r.HeadIn(small.String()); h.Need != 4 || h.Key != r.Key || h.Order != r.Order {
 		t.Errorf("its place is %+v; it wants 4 in two pools", h)
 	}
-	r.Aside = true
-	if got := r.Lines(); got != nil {
+	r.Parked = true
+	if got := r.Queues(); got != nil {
 		t.Errorf("parked, it is in the lines %q", got)
 	}
-	r.Aside = false
+	r.Parked = false
 	for _, s := range lifecycle.States {
-		if r.State = s; (r.Lines() != nil) != (s == lifecycle.Waiting) {
-			t.Errorf("%s, it is in the lines %q", s, r.Lines())
+		if r.State = s; (r.Queues() != nil) != (s == lifecycle.Waiting) {
+			t.Errorf("%s, it is in the lines %q", s, r.Queues())
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 func TestScan(t *testing.T) {
 	m := ledger.NewMem(nil)
 	for _, key := range []message.Key{"c", "a", "b"} {
-		err := m.Update(t.Context(), ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) error {
+		err := m.Update(t.Context(), ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) error {
 			tx.PutRecord(&ledger.Record{Key: key, Labels: map[string]string{"k": "v"}})
 			return nil
 		})

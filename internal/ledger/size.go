@@ -18,7 +18,7 @@ const (
 
 // beside is about how many bytes a document takes beside its text: its name, and
 // the fields that queries look at.
-const beside = 1 << 10
+const recordOnly = 1 << 10
 
 // Size is how many bytes a document takes in a ledger.
 func Size(doc any) int {
@@ -28,14 +28,14 @@ func Size(doc any) int {
 	if err := e.Encode(doc); err != nil {
 		panic(fmt.Sprintf("ledger: a document does not encode: %v", err))
 	}
-	return text.Len() + beside
+	return text.Len() + recordOnly
 }
 
 // weights of what is small, in bytes
 const (
 	needWeight    = 110 // field names, numbers, the disk
 	problemWeight = 60
-	letterWeight  = 1 << 10
+	eventWeight   = 1 << 10
 	poolWeight    = 250
 	holdWeight    = 320 // the job's name, which comes later, included
 	foreignWeight = 130
@@ -46,25 +46,25 @@ const (
 // than less.
 func (r *Record) Weight() int {
 	n := 2*len(r.Spec) + 4<<10 + weightOfFit(r.Fit) + weightOfProblems(r.Warnings...) + weightOfLabels(r.Labels) + weightOfAsk(r.Ask)
-	for _, l := range r.Letters {
+	for _, l := range r.Outbox {
 		n += l.weight()
 	}
 	return n
 }
 
-// UnsentWeight is about how many bytes the unsent letters take.
+// UnsentWeight is about how many bytes the unpublished events take.
 func (r *Record) UnsentWeight() (n int) {
-	for _, l := range r.Letters {
-		if !l.Sent {
+	for _, l := range r.Outbox {
+		if !l.Published {
 			n += l.weight()
 		}
 	}
 	return n
 }
 
-func (l Letter) weight() int {
+func (l OutboxEvent) weight() int {
 	o := l.Outcome
-	n := letterWeight + weightOfFit(o.Fit) + weightOfProblems(o.Warnings...) + weightOfProblems(o.Problems...) + weightOfLabels(o.Labels)
+	n := eventWeight + weightOfFit(o.Fit) + weightOfProblems(o.Warnings...) + weightOfProblems(o.Problems...) + weightOfLabels(o.Labels)
 	if o.Reason != nil {
 		n += weightOfProblems(*o.Reason)
 	}
@@ -76,7 +76,7 @@ func (l Letter) weight() int {
 
 func weightOfProblems(problems ...message.Problem) (n int) {
 	for _, p := range problems {
-		n += problemWeight + 2*(len(p.Code)+len(p.Path)+len(p.Detail)+len(p.Mend))
+		n += problemWeight + 2*(len(p.Code)+len(p.Path)+len(p.Detail)+len(p.Fix))
 	}
 	return n
 }
@@ -126,7 +126,7 @@ func (r *Resource) Weight() int {
 	for _, h := range r.Holds {
 		n += holdWeight + len(h.Tenant) + len(h.Run) + weightOfAsk(h.Ask)
 	}
-	for shape, l := range r.Lines {
+	for shape, l := range r.Queues {
 		n += len(shape) + 40 + len(l.Heads)*headWeight
 	}
 	return n + len(r.Skipped)*48
@@ -138,7 +138,7 @@ const roomNeeded = 64 << 10
 
 // HasRoom reports whether the document has room for the hold of another request.
 func (r *Resource) HasRoom() bool {
-	if len(r.Holds) < MaxHolds/8 && len(r.Lines) < MaxHolds/8 {
+	if len(r.Holds) < MaxHolds/8 && len(r.Queues) < MaxHolds/8 {
 		return true // far from it, and nothing to be counted
 	}
 	return r.Weight() <= MaxDocument-roomNeeded

@@ -17,7 +17,7 @@ import (
 // commit beyond 10 MiB. Nothing is written then.
 func TestMemRefusesWhatIsTooLarge(t *testing.T) {
 	put := func(m *ledger.Mem, n, bytes int) error {
-		var names ledger.Names
+		var names ledger.ReadSet
 		for i := range n {
 			names.Records = append(names.Records, message.Key(fmt.Sprint("k", i)))
 		}
@@ -61,7 +61,7 @@ func TestWeights(t *testing.T) {
 		told.Labels[fmt.Sprintf("label-%057d", i)] = strings.Repeat("v", 63)
 	}
 	for range 30 {
-		told.Write(message.Outcome{Type: message.Queued, Reason: &message.Problem{Detail: long}, Fit: []capacity.Finding{finding}}, time.Unix(1, 0))
+		told.Append(message.Outcome{Type: message.Queued, Reason: &message.Problem{Detail: long}, Fit: []capacity.Finding{finding}}, time.Unix(1, 0))
 	}
 	for name, r := range map[string]*ledger.Record{"large job": ledgertest.BigRecord(), "many letters": told} {
 		if w, n := r.Weight(), ledger.Size(r); w < n || w > 2*n {
@@ -107,7 +107,7 @@ func TestResourceStaysWithinADocument(t *testing.T) {
 	for i := range foreign {
 		r.AddForeign(fmt.Sprint("projects/123456789012/locations/northamerica-northeast1/customJobs/12345678901234", i), ask)
 	}
-	r.Settle()
+	r.Recompute()
 	if n := ledger.Size(r); n > ledger.MaxDocument {
 		t.Errorf("the document has %d bytes", n)
 	}
@@ -116,26 +116,26 @@ func TestResourceStaysWithinADocument(t *testing.T) {
 		t.Errorf("foreign use %d of %d jobs, %d listed, want %d of %d", got, r.ForeignJobs, len(r.Foreign), 2*foreign, foreign)
 	}
 	r.ClearForeign()
-	r.Settle()
+	r.Recompute()
 	if got := r.Use()[shape]; got != use[shape] || r.ForeignJobs != 0 {
 		t.Errorf("without them %d replicas are in use, want %d", got, use[shape])
 	}
 }
 
-// The story of a request stays within bounds of bytes, and nothing unsent is
+// The story of a request stays within bounds of bytes, and nothing unpublished is
 // dropped.
-func TestLettersAreBoundedByBytes(t *testing.T) {
+func TestOutboxIsBoundedByBytes(t *testing.T) {
 	r := &ledger.Record{Key: "k"}
 	for i := range 200 {
-		r.Write(message.Outcome{Type: message.Queued, Reason: &message.Problem{Detail: strings.Repeat("x", 8<<10)}}, time.Unix(int64(i), 0))
+		r.Append(message.Outcome{Type: message.Queued, Reason: &message.Problem{Detail: strings.Repeat("x", 8<<10)}}, time.Unix(int64(i), 0))
 		if i > 2 {
-			r.Letters[len(r.Letters)-2].Sent = true
+			r.Outbox[len(r.Outbox)-2].Published = true
 		}
 	}
 	if n := ledger.Size(r); n > 160<<10 {
-		t.Errorf("%d bytes of %d letters", n, len(r.Letters))
+		t.Errorf("%d bytes of %d outbox events", n, len(r.Outbox))
 	}
-	if first := r.Letters[0]; first.Sent || first.Outcome.Sequence != 1 {
-		t.Errorf("the first letter, which is unsent, is gone: %+v", first.Outcome.Sequence)
+	if first := r.Outbox[0]; first.Published || first.Outcome.Sequence != 1 {
+		t.Errorf("the first outbox event, which is unpublished, is gone: %+v", first.Outcome.Sequence)
 	}
 }

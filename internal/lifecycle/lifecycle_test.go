@@ -35,8 +35,8 @@ func diagram() string {
 		if r.Capacity != Keep {
 			line += " " + string(r.Capacity)
 		}
-		if r.Letter != "" {
-			line = fmt.Sprintf("%-50s %q", line, r.Letter)
+		if r.Outcome != "" {
+			line = fmt.Sprintf("%-50s %q", line, r.Outcome)
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
@@ -89,11 +89,11 @@ func TestTableIsSound(t *testing.T) {
 		if r.Capacity != want {
 			t.Errorf("%v: says %q, but the states say %q", r, r.Capacity, want)
 		}
-		if r.From != r.To && r.Letter == "" && r.To != Reserved && r.To != Submitting {
+		if r.From != r.To && r.Outcome == "" && r.To != Reserved && r.To != Submitting {
 			t.Errorf("%v: changes the state and tells nobody", r)
 		}
-		if r.Letter != "" && r.To.Terminal() && r.Letter != strings.ToLower(string(r.To)) {
-			t.Errorf("%v: ends as %s and says %q", r, r.To, r.Letter)
+		if r.Outcome != "" && r.To.Terminal() && r.Outcome != strings.ToLower(string(r.To)) {
+			t.Errorf("%v: ends as %s and says %q", r, r.To, r.Outcome)
 		}
 	}
 	for _, s := range States {
@@ -132,13 +132,13 @@ func submitting(t testing.TB) Reservation {
 // first.
 func TestRefusalAfterUnclear(t *testing.T) {
 	r := submitting(t)
-	step(t, r, What{Event: Retaken, Run: "r1", Now: t0, Until: t0.Add(time.Hour)}, AlreadySo) // the first may still act
-	r = step(t, r, What{Event: Retaken, Run: "r1", Now: t0.Add(2 * time.Minute), Until: t0.Add(3 * time.Minute)}, Moved)
+	step(t, r, What{Event: Reclaimed, Run: "r1", Now: t0, Until: t0.Add(time.Hour)}, AlreadySo) // the first may still act
+	r = step(t, r, What{Event: Reclaimed, Run: "r1", Now: t0.Add(2 * time.Minute), Until: t0.Add(3 * time.Minute)}, Moved)
 	r = step(t, r, What{Event: Declined, Run: "r1", Attempt: 2, Decline: Permanent, Now: t0.Add(2 * time.Minute)}, Moved)
-	if r.State != Submitting || !r.LookOnly {
+	if r.State != Submitting || !r.ObserveOnly {
 		t.Fatalf("after an unclear attempt and a refused one: %+v, want SUBMITTING, to look only", r)
 	}
-	gave := What{Event: GivenUp, Run: "r1", Attempt: 2, Settle: 15 * time.Minute}
+	gave := What{Event: GivenUp, Run: "r1", Attempt: 2, UnclearTimeout: 15 * time.Minute}
 	gave.Now = t0.Add(time.Minute + 15*time.Minute - 1)
 	step(t, r, gave, AlreadySo)
 	gave.Now = t0.Add(time.Minute + 15*time.Minute)
@@ -158,7 +158,7 @@ func TestNothingFound(t *testing.T) {
 		if test.cancel {
 			r = step(t, r, What{Event: CancelAsked}, Moved)
 		}
-		gave := What{Event: GivenUp, Run: "r1", Attempt: 1, Settle: time.Minute, Last: test.last, Now: t0.Add(2*time.Minute - 1)}
+		gave := What{Event: GivenUp, Run: "r1", Attempt: 1, UnclearTimeout: time.Minute, Last: test.last, Now: t0.Add(2*time.Minute - 1)}
 		step(t, r, gave, AlreadySo)
 		gave.Now = t0.Add(2 * time.Minute)
 		next, row, _ := Next(r, gave)
@@ -182,12 +182,12 @@ func TestDenied(t *testing.T) {
 // TestLateAnswers: an answer of an attempt or a run that is over.
 func TestLateAnswers(t *testing.T) {
 	r := submitting(t)
-	r = step(t, r, What{Event: Retaken, Run: "r1", Now: t0.Add(2 * time.Minute), Until: t0.Add(3 * time.Minute)}, Moved)
-	step(t, r, What{Event: Declined, Run: "r1", Attempt: 1, Decline: Passing}, AlreadySo) // of the first attempt
-	step(t, r, What{Event: Accepted, Run: "r0", Job: "j0"}, AlreadySo)                    // of another run
-	r = step(t, r, What{Event: Accepted, Run: "r1", Job: "j1"}, Moved)                    // of whichever attempt
-	step(t, r, What{Event: Accepted, Run: "r1", Job: "j2"}, AlreadySo)                    // a second job
-	step(t, r, What{Event: Ended, Job: "j2", JobState: Failed}, AlreadySo)                // and its end
+	r = step(t, r, What{Event: Reclaimed, Run: "r1", Now: t0.Add(2 * time.Minute), Until: t0.Add(3 * time.Minute)}, Moved)
+	step(t, r, What{Event: Declined, Run: "r1", Attempt: 1, Decline: Transient}, AlreadySo) // of the first attempt
+	step(t, r, What{Event: Accepted, Run: "r0", Job: "j0"}, AlreadySo)                      // of another run
+	r = step(t, r, What{Event: Accepted, Run: "r1", Job: "j1"}, Moved)                      // of whichever attempt
+	step(t, r, What{Event: Accepted, Run: "r1", Job: "j2"}, AlreadySo)                      // a second job
+	step(t, r, What{Event: Ended, Job: "j2", JobState: Failed}, AlreadySo)                  // and its end
 	if r = step(t, r, What{Event: Ended, Job: "j1", JobState: Succeeded}, Moved); r.State != Succeeded {
 		t.Fatalf("ended: %s", r.State)
 	}
@@ -197,16 +197,16 @@ func TestLateAnswers(t *testing.T) {
 // next.
 func TestBackInLineForgetsTheRun(t *testing.T) {
 	r := submitting(t)
-	r = step(t, r, What{Event: Declined, Run: "r1", Attempt: 1, Decline: Passing}, Moved)
+	r = step(t, r, What{Event: Declined, Run: "r1", Attempt: 1, Decline: Transient}, Moved)
 	if want := (Reservation{State: Waiting}); r != want {
-		t.Fatalf("back in line as %+v, want %+v", r, want)
+		t.Fatalf("back in the queue as %+v, want %+v", r, want)
 	}
 	step(t, r, What{Event: Accepted, Run: "r1", Job: "late"}, AlreadySo)
 }
 
 // TestAnyHistory draws events at random and checks what no history may break.
 func TestAnyHistory(t *testing.T) {
-	events := []Event{Admitted, Deferred, Refused, TimedOut, CancelAsked, Leased, Withdrawn, Retaken, Accepted,
+	events := []Event{Admitted, Deferred, Refused, TimedOut, CancelAsked, Leased, Withdrawn, Reclaimed, Accepted,
 		Declined, GivenUp, Overdue, Started, Ended, Gone}
 	rapid.Check(t, func(t *rapid.T) {
 		var r Reservation
@@ -214,9 +214,9 @@ func TestAnyHistory(t *testing.T) {
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "minutes")) * time.Minute)
 			w := What{
-				Event: rapid.SampledFrom(events).Draw(t, "event"), Now: now, Until: now.Add(time.Minute), Settle: 15 * time.Minute,
+				Event: rapid.SampledFrom(events).Draw(t, "event"), Now: now, Until: now.Add(time.Minute), UnclearTimeout: 15 * time.Minute,
 				Run: rapid.SampledFrom([]string{"r1", "r2"}).Draw(t, "run"), Attempt: rapid.IntRange(1, 3).Draw(t, "attempt"),
-				Decline:  rapid.SampledFrom([]Decline{Rate, Denied, Passing, Permanent}).Draw(t, "decline"),
+				Decline:  rapid.SampledFrom([]Decline{Rate, Denied, Transient, Permanent}).Draw(t, "decline"),
 				Job:      rapid.SampledFrom([]string{"j1", "j2"}).Draw(t, "job"),
 				JobState: rapid.SampledFrom([]State{Succeeded, Failed, Cancelled, Expired}).Draw(t, "end"),
 			}
@@ -230,7 +230,7 @@ func TestAnyHistory(t *testing.T) {
 				t.Fatalf("%v: moved %s to %s by row %v", w.Event, r.State, next.State, row)
 			case effect == Moved && r.Job != "" && next.Job != r.Job:
 				t.Fatalf("%v: the job's name changed from %s to %q", w.Event, r.Job, next.Job)
-			case effect == Moved && row.Capacity == Give && r.Open && r.Job == "" && w.Event == GivenUp && w.Now.Before(r.ActUntil.Add(w.Settle)):
+			case effect == Moved && row.Capacity == Give && r.Open && r.Job == "" && w.Event == GivenUp && w.Now.Before(r.ActUntil.Add(w.UnclearTimeout)):
 				t.Fatalf("given up while an attempt may still have created a job: %+v", r)
 			}
 			r = next

@@ -23,7 +23,7 @@ type Reservation struct {
 	UnclearUntil time.Time `json:"unclearUntil,omitzero"`
 	// LookOnly forbids further creates: Vertex AI will not take this job, but an
 	// earlier attempt is unclear, so all that is left is to find out.
-	LookOnly bool `json:"lookOnly,omitempty"`
+	ObserveOnly bool `json:"observeOnly,omitempty"`
 	// Refused says that Vertex AI refused the job for what it is, after an unclear
 	// attempt. If that one created nothing either, the request fails.
 	Refused bool `json:"refused,omitempty"`
@@ -55,12 +55,12 @@ type What struct {
 	Until time.Time
 	// LookOnly makes the new attempt one that searches and never creates:
 	// Retaken. An attempt to cancel is always such.
-	LookOnly bool
-	Decline  Decline       // Declined
-	Settle   time.Duration // GivenUp: how long nothing must have been found
-	Last     bool          // GivenUp: the request is not to be submitted again
-	Job      string        // Accepted, Ended, Gone, Started: full job name
-	JobState State         // Ended: the terminal state that the job's state means
+	ObserveOnly    bool
+	Decline        Decline       // Declined
+	UnclearTimeout time.Duration // GivenUp: how long nothing must have been found
+	Last           bool          // GivenUp: the request is not to be submitted again
+	Job            string        // Accepted, Ended, Gone, Started: full job name
+	JobState       State         // Ended: the terminal state that the job's state means
 }
 
 // An Effect is what [Next] says of an event.
@@ -100,24 +100,24 @@ func Next(r Reservation, w What) (Reservation, Row, Effect) {
 		r = Reservation{State: row.To, Run: w.Run}
 	case Leased:
 		r.Attempt, r.ActUntil, r.Open = r.Attempt+1, w.Until, true
-	case Retaken:
+	case Reclaimed:
 		if r.Open {
 			r.UnclearUntil = r.ActUntil
 		}
 		r.Attempt, r.ActUntil = r.Attempt+1, w.Until
-		r.LookOnly = r.LookOnly || w.LookOnly || r.State == Cancelling
-		r.Open = !r.LookOnly
+		r.ObserveOnly = r.ObserveOnly || w.ObserveOnly || r.State == Cancelling
+		r.Open = !r.ObserveOnly
 	case Accepted:
 		r.Job, r.Open = w.Job, false
 	case Declined:
 		r.Open = false
 		if which == CaseUnclear {
-			r.LookOnly = r.LookOnly || w.Decline == Permanent
+			r.ObserveOnly = r.ObserveOnly || w.Decline == Permanent
 			r.Refused = r.Refused || w.Decline == Permanent
 			r.ActUntil = w.Now
 		}
 	}
-	if row.Capacity == Give && !r.State.Terminal() { // back in line: the run is over
+	if row.Capacity == Give && !r.State.Terminal() { // back in the queue: the run is over
 		r = Reservation{State: r.State}
 	}
 	return r, row, Moved
@@ -126,7 +126,7 @@ func Next(r Reservation, w What) (Reservation, Row, Effect) {
 // guard says which case of the table an event is, or why it is none.
 func guard(r Reservation, w What) (string, Effect) {
 	switch w.Event {
-	case Leased, Retaken, Accepted, Declined, GivenUp:
+	case Leased, Reclaimed, Accepted, Declined, GivenUp:
 		if r.State != None && w.Run != r.Run {
 			return "", AlreadySo // it speaks of a run that is over
 		}
@@ -164,13 +164,13 @@ func guard(r Reservation, w What) (string, Effect) {
 		if r.State == Running || r.State == Cancelling {
 			return "", AlreadySo
 		}
-	case Retaken:
+	case Reclaimed:
 		if r.Job != "" || w.Now.Before(r.ActUntil) {
 			return "", AlreadySo // settled, or somebody may still act
 		}
 	case Accepted:
 		if r.Job != "" || r.State == Reserved {
-			return "", AlreadySo // one job is recorded; another is a stray
+			return "", AlreadySo // one job is recorded; another is an orphan job
 		}
 	case Declined:
 		if r.Job != "" || w.Attempt != r.Attempt || !r.Open {
@@ -184,7 +184,7 @@ func guard(r Reservation, w What) (string, Effect) {
 		}
 	case GivenUp:
 		end, unclear := r.Unclear()
-		if r.Job != "" || w.Attempt != r.Attempt || !unclear || w.Now.Before(end.Add(w.Settle)) {
+		if r.Job != "" || w.Attempt != r.Attempt || !unclear || w.Now.Before(end.Add(w.UnclearTimeout)) {
 			return "", AlreadySo
 		}
 		if r.State == Submitting && (w.Last || r.Refused) {

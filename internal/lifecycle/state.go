@@ -10,7 +10,7 @@ const (
 	// None is the state of a request that the ledger does not know yet.
 	None State = ""
 
-	Waiting    State = "WAITING"    // in line, holds nothing
+	Waiting    State = "WAITING"    // in the queue, holds nothing
 	Reserved   State = "RESERVED"   // holds replicas, its submission is not leased to anybody
 	Submitting State = "SUBMITTING" // one attempt may act until a stated time
 	Submitted  State = "SUBMITTED"  // Vertex AI has the job, it has not been seen running
@@ -58,14 +58,14 @@ type Event string
 
 const (
 	Admitted      Event = "ADMITTED"       // the decision took the replicas
-	Deferred      Event = "DEFERRED"       // the decision put it in line
+	Deferred      Event = "DEFERRED"       // the decision put it in the queue
 	ReasonChanged Event = "REASON_CHANGED" // it waits on, for another reason
 	Refused       Event = "REFUSED"        // it can never run
 	TimedOut      Event = "TIMED_OUT"      // waited longer than its longest wait
 	CancelAsked   Event = "CANCEL_ASKED"   // somebody wants it gone
 	Leased        Event = "LEASED"         // an attempt may submit until a stated time
 	Withdrawn     Event = "WITHDRAWN"      // its pool was lost before submission
-	Retaken       Event = "RETAKEN"        // a later attempt took over an expired lease
+	Reclaimed     Event = "RETAKEN"        // a later attempt took over an expired lease
 	Accepted      Event = "ACCEPTED"       // Vertex AI has a job under this run's label
 	Declined      Event = "DECLINED"       // Vertex AI certainly did not create the job
 	GivenUp       Event = "GIVEN_UP"       // nothing found under the label for the settle time: there is no job of this run
@@ -82,7 +82,7 @@ const (
 	NoDecline Decline = ""
 	Rate      Decline = "RATE"      // too many calls a minute: same hold, later
 	Denied    Decline = "DENIED"    // our own permission or credentials are refused: same hold, later
-	Passing   Decline = "PASSING"   // full or not ready: back into line
+	Transient Decline = "PASSING"   // full or not ready: back into the queue
 	Permanent Decline = "PERMANENT" // this job will never be accepted
 )
 

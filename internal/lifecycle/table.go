@@ -8,7 +8,7 @@ type Row struct {
 	Case     string // tells apart rows of one state and event; "" where there is one
 	To       State
 	Capacity Capacity
-	Letter   string // word of the outcome event, "" for none
+	Outcome  string // word of the outcome event, "" for none
 }
 
 // Cases of [Row]. An event of kind Ended has the target state as its case, a
@@ -40,10 +40,10 @@ var Table = []Row{
 	{Reserved, Withdrawn, "", Waiting, Give, "queued"},
 
 	{Submitting, Accepted, "", Submitted, Keep, "submitted"},
-	{Submitting, Retaken, "", Submitting, Keep, ""},
+	{Submitting, Reclaimed, "", Submitting, Keep, ""},
 	{Submitting, Declined, string(Rate), Reserved, Keep, ""},
 	{Submitting, Declined, string(Denied), Reserved, Keep, ""},
-	{Submitting, Declined, string(Passing), Waiting, Give, "queued"},
+	{Submitting, Declined, string(Transient), Waiting, Give, "queued"},
 	{Submitting, Declined, string(Permanent), Failed, Give, "failed"},
 	{Submitting, Declined, CaseUnclear, Submitting, Keep, ""},
 	{Submitting, GivenUp, "", Waiting, Give, "queued"},
@@ -67,7 +67,7 @@ var Table = []Row{
 	{Running, Gone, "", Failed, Give, "failed"},
 
 	{Cancelling, Accepted, "", Cancelling, Keep, ""},
-	{Cancelling, Retaken, "", Cancelling, Keep, ""},
+	{Cancelling, Reclaimed, "", Cancelling, Keep, ""},
 	{Cancelling, Declined, "", Cancelled, Give, "cancelled"},
 	{Cancelling, Declined, CaseUnclear, Cancelling, Keep, ""},
 	{Cancelling, GivenUp, "", Cancelled, Give, "cancelled"},

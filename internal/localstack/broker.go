@@ -215,15 +215,15 @@ func (b *Broker) publish(ctx context.Context, req *pb.PublishRequest) (*pb.Publi
 	for i, id := range resp.MessageIds {
 		resp.MessageIds[i] = b.messageID(id)
 	}
-	b.rouse()
+	b.nudge()
 	return resp, nil
 }
 
-// rouse lets every pump look for messages. b.mu must not be held.
-func (b *Broker) rouse() {
+// run lets every pump look for messages. b.mu must not be held.
+func (b *Broker) nudge() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, p := range b.pumps {
-		p.rouse()
+		p.nudge()
 	}
 }

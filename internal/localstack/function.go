@@ -13,7 +13,7 @@ import (
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
 
-	_ "example.com/berth" // registers the doors, as the deployed build does
+	_ "example.com/berth" // registers the entry points, as the deployed build does
 	"example.com/berth/internal/app"
 	"example.com/berth/internal/localstack/child"
 	"example.com/berth/internal/localstack/emulator"
@@ -33,7 +33,7 @@ const (
 	readyWithin = 30 * time.Second
 )
 
-// FunctionMain is the main of a function process: the three doors under the
+// FunctionMain is the main of a function process: the three entry points under the
 // real functions framework, at /Admit, /Reconcile and /Status. It returns false
 // at once in any other process. main functions, and the TestMain of tests that
 // start a stack, call it first.
@@ -85,7 +85,7 @@ func StartFunction(ctx context.Context, port int, env []string, log io.Writer) (
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	f, nonce := &Function{port: port}, rand.Text()
-	// It is this process that answers, and its Status door says that it can work.
+	// It is this process that answers, and its Status function says that it can work.
 	ours := func(ctx context.Context) error {
 		answer, err := ask(ctx, port, noncePath)
 		if err == nil && answer != nonce {

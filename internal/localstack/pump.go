@@ -57,7 +57,7 @@ func (b *Broker) startPump(sub *pb.Subscription) {
 		slots:  make(chan struct{}, pushesInFlight),
 	}
 	p.sub.Store(sub)
-	p.rouse()
+	p.nudge()
 	b.pumps[sub.Name] = p
 	b.wg.Go(func() { p.run(ctx) })
 }
@@ -71,7 +71,7 @@ func (b *Broker) stopPump(name string) {
 	}
 }
 
-func (p *pump) rouse() {
+func (p *pump) nudge() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -82,7 +82,7 @@ func (p *pump) run(ctx context.Context) {
 	defer p.cancel()
 	defer func() {
 		p.wg.Wait()
-		p.b.rouse() // a successor may have looked before the leases were given back
+		p.b.nudge() // a successor may have looked before the leases were given back
 	}()
 	for {
 		select {
@@ -187,7 +187,7 @@ func (p *pump) ack(l lease) {
 		Subscription: p.sub.Load().Name, AckIds: []string{l.ackID},
 	})
 	if l.msg.OrderingKey != "" {
-		p.rouse()
+		p.nudge()
 	}
 }
 

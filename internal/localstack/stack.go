@@ -261,7 +261,7 @@ func (s *Stack) environment(o Options) []string {
 		"BERTH_VERTEX_ENDPOINT=" + s.Vertex, "BERTH_EMULATORS=true",
 		"PUBSUB_EMULATOR_HOST=" + s.PubSub, "FUNCTION_TARGET=",
 		// An answer that was lost is settled in seconds here, not in minutes.
-		"BERTH_CREATE_WITHIN=6s", "BERTH_RELOOK=2s", "BERTH_SETTLE=20s", "BERTH_POST_GRACE=2s",
+		"BERTH_SUBMIT_TIMEOUT=6s", "BERTH_RETRY_AFTER=2s", "BERTH_UNCLEAR_TIMEOUT=20s", "BERTH_PUBLISH_GRACE=2s",
 	}
 	if s.Firestore == "" {
 		return append(env, "BERTH_LEDGER=memory", "FIRESTORE_EMULATOR_HOST=")

@@ -328,7 +328,7 @@ func (st *Story) verdict(s Sample, events []message.Outcome) error {
 	return nil
 }
 
-// leftovers asks the Status door whether anything is still held or in line.
+// leftovers asks the Status function whether anything is still held or in the queue.
 func (st *Story) leftovers(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, st.stack.Function.URL("Status/pools"), nil)
 	if err != nil {
@@ -336,7 +336,7 @@ func (st *Story) leftovers(ctx context.Context) error {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask the Status door for the pools: %w", err)
+		return fmt.Errorf("ask the Status function for the pools: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var page struct {
@@ -351,7 +351,7 @@ func (st *Story) leftovers(ctx context.Context) error {
 		} `json:"resources"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
-		return fmt.Errorf("read the Status door's answer: %w", err)
+		return fmt.Errorf("read the Status function's answer: %w", err)
 	}
 	if len(page.Resources) == 0 {
 		return errors.New("the ledger knows no persistent resource")

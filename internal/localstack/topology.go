@@ -109,7 +109,7 @@ func (t Topology) Validate() error {
 }
 
 // Apply makes the Pub/Sub server at host, official or embedded, have the
-// topology. What is there already is brought in line (endpoints move between
+// topology. What is there already is brought in the queue (endpoints move between
 // runs); what else is there is left alone; messages are kept. It may be
 // repeated. A subscription that exists on another topic is an error.
 func Apply(ctx context.Context, host string, t Topology) error {

@@ -34,7 +34,7 @@ func berthAttributes(all map[string]string, r *report) *node {
 		n.members = append(n.members, m)
 		switch {
 		case optionNames[key] == "" && cancelNames[key] == "" && key != cancelAttribute:
-			r.at(m, UnknownField, "No attribute of Berth has this name.", mendAttribute(key))
+			r.at(m, UnknownField, "No attribute of Berth has this name.", fixAttribute(key))
 		case len(m.text) > maxAttribute:
 			r.at(m, TooLarge, fmt.Sprintf("The attribute is longer than %d bytes.", maxAttribute), "Shorten it, or publish an envelope, whose options have no such limit.")
 			m.kind = broken
@@ -59,7 +59,7 @@ func berthAttributes(all map[string]string, r *report) *node {
 	return n
 }
 
-func mendAttribute(key string) string {
+func fixAttribute(key string) string {
 	known := slices.Sorted(maps.Keys(optionNames))
 	known = append(known, slices.Sorted(maps.Keys(cancelNames))...)
 	known = append(slices.DeleteFunc(known, func(name string) bool { return !strings.HasPrefix(name, attributePrefix) }), cancelAttribute)
@@ -70,7 +70,7 @@ func mendAttribute(key string) string {
 	if len(near) == 0 {
 		return "Berth's attributes are " + strings.Join(slices.Compact(known), ", ") + "; call an attribute of your own something else."
 	}
-	return mendName(near, sure, known)
+	return fixName(near, sure, known)
 }
 
 // labelList reads "team=vision,stage=dev" into an object.

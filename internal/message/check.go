@@ -76,7 +76,7 @@ func checkSpec(s jobShape, r *report) {
 		r.warn(n.place(), "Vertex AI reads this as false, because disableRetries is true.", "Leave one of them out.")
 	}
 	if d, _ := seconds(wait.str()); d > 0 && strategy.str() != "FLEX_START" {
-		r.warn(wait.place(), "Vertex AI reads this duration with FLEX_START only.", "The option maxWait says how long to wait in line; it is at most "+fmt.Sprintf("%.0fs.", LongestWait.Seconds()))
+		r.warn(wait.place(), "Vertex AI reads this duration with FLEX_START only.", "The option maxWait says how long to wait in the queue; it is at most "+fmt.Sprintf("%.0fs.", LongestWait.Seconds()))
 	}
 }
 

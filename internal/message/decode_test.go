@@ -176,7 +176,7 @@ func TestRefuse(t *testing.T) {
 			fmt.Fprintf(&b, "claims %s\n", refusal.ClaimedID)
 		}
 		for _, p := range refusal.Problems {
-			fmt.Fprintf(&b, "%s %s\n  %s\n", p.Code, p.Path, strings.TrimSpace(p.Detail+" "+p.Mend))
+			fmt.Fprintf(&b, "%s %s\n  %s\n", p.Code, p.Path, strings.TrimSpace(p.Detail+" "+p.Fix))
 		}
 		return b.String()
 	})

@@ -3,13 +3,13 @@
 //
 // # Words
 //
-//   - A [Delivery] is one Pub/Sub message as it came through the door.
+//   - A [Delivery] is one Pub/Sub message as it came through the entry point.
 //     [DecodeDelivery] reads it from a wrapped push or from a CloudEvent.
 //   - A [Message] is what a delivery says: a [Request] for a training job, or a
 //     [Cancel] of one. [Decode] reads it.
 //   - A [Refusal] is the answer to what cannot be read or is not allowed: a list
 //     of every [Problem], each with its path as the author wrote it and with
-//     how to mend it. A refusal is final, since the same bytes can never decode.
+//     how to fix it. A refusal is final, since the same bytes can never decode.
 //   - An [Outcome] is one event on the outcome topic. [Outcome.PubSub] encodes
 //     it, [DecodeOutcome] reads it.
 //

@@ -12,7 +12,7 @@ import (
 var foreignKinds = []struct {
 	member string // spelled squeezed
 	kind   string
-	mend   string
+	fix    string
 }{
 	{"apiversion", "a Kubernetes object", "Write the pod's container as a worker pool: image as containerSpec.imageUri, command, args and env as they are, machines as machineSpec and replicaCount."},
 	{"trialjobspec", "a HyperparameterTuningJob", "Send what trialJobSpec holds as a CustomJob: {\"jobSpec\": {...}}. Each trial is a request of its own."},
@@ -29,7 +29,7 @@ var foreignKinds = []struct {
 
 // foreignKind finds the member that shows that a document is not a job; nil if
 // it may be one.
-func foreignKind(n *node) (m *node, kind, mend string) {
+func foreignKind(n *node) (m *node, kind, fix string) {
 	for _, f := range foreignKinds {
 		for _, m := range n.members {
 			if spelling.Squeeze(m.key) != f.member {
@@ -39,7 +39,7 @@ func foreignKind(n *node) (m *node, kind, mend string) {
 			if k := n.member("kind"); f.member == "apiversion" && k != nil && k.kind == text && plainKey(k.text) {
 				kind = "a Kubernetes " + k.text
 			}
-			return m, kind, f.mend
+			return m, kind, f.fix
 		}
 	}
 	return nil, "", ""
@@ -120,7 +120,7 @@ var pathMark = regexp.MustCompile(`<[^>]*>`)
 
 // mendElsewhere looks a name up in elsewhere, and writes the paths as this
 // message would.
-func mendElsewhere(m *node) string {
+func fixElsewhere(m *node) string {
 	return pathMark.ReplaceAllStringFunc(elsewhere[spelling.Squeeze(m.key)], func(mark string) string {
 		if name, ok := strings.CutPrefix(mark, "<="); ok {
 			return m.parent.spell(snake(strings.TrimSuffix(name, ">")))
@@ -131,18 +131,18 @@ func mendElsewhere(m *node) string {
 
 // hints says whether what is told of an unknown member names the field as well, so
 // that the field need not be called missing.
-func hints(stray *node, name string) bool {
-	key := spelling.Squeeze(stray.key)
-	mend, known := elsewhere[key]
-	if known && (strings.HasPrefix(key, spelling.Squeeze(name)) || name == "job_spec" && strings.Contains(mend, `{"job"`)) {
+func hints(unknown *node, name string) bool {
+	key := spelling.Squeeze(unknown.key)
+	fix, known := elsewhere[key]
+	if known && (strings.HasPrefix(key, spelling.Squeeze(name)) || name == "job_spec" && strings.Contains(fix, `{"job"`)) {
 		return true
 	}
-	for _, path := range append(pathMark.FindAllString(mend, -1), homesOf(stray.key)...) {
+	for _, path := range append(pathMark.FindAllString(fix, -1), homesOf(unknown.key)...) {
 		path = strings.NewReplacer("[]", "", ">", "").Replace(path)
 		if strings.Contains(path+".", camel(name)+".") {
 			return true
 		}
 	}
-	near, _ := spelling.Nearest(stray.key, []string{camel(name)}, fieldWords)
+	near, _ := spelling.Nearest(unknown.key, []string{camel(name)}, fieldWords)
 	return len(near) > 0
 }

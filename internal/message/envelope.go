@@ -24,7 +24,7 @@ func readEnvelope(n *node, r *report) (*node, options) {
 		case m.key == "job", m.key == "cancel" && m.blank(), m.bad && name == "":
 			continue
 		case name == "" || strings.HasPrefix(m.key, attributePrefix):
-			r.at(m, UnknownField, "No option has this name.", mendOption(n, m))
+			r.at(m, UnknownField, "No option has this name.", fixOption(n, m))
 			continue
 		case seen[name] != nil:
 			r.at(m, DuplicateField, "This is another spelling of "+seen[name].key+".", "Keep one of them.")
@@ -41,7 +41,7 @@ func readEnvelope(n *node, r *report) (*node, options) {
 	return job, opts
 }
 
-func mendOption(n, m *node) string {
+func fixOption(n, m *node) string {
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(optionNames)), func(name string) bool { return strings.ContainsAny(name, "-_") })
 	near, sure := spelling.Nearest(m.key, names, optionWords)
 	switch {
@@ -54,12 +54,12 @@ func mendOption(n, m *node) string {
 			return "Put what it holds into job."
 		}
 		return fmt.Sprintf("Put it into the job, at %s.", either(homes))
-	case mendElsewhere(m) != "":
-		return mendElsewhere(m)
+	case fixElsewhere(m) != "":
+		return fixElsewhere(m)
 	case len(near) == 0:
 		return "The options are " + strings.Join(names, ", ") + "; what belongs to the job stands in job."
 	}
-	return mendName(near, sure, names)
+	return fixName(near, sure, names)
 }
 
 // readCancel reads the fields of a cancel from an envelope's object or from

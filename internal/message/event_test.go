@@ -45,12 +45,12 @@ func sampleOutcomes() []Outcome {
 		switch typ {
 		case Queued:
 			o.Reason = &Problem{Code: Full, Detail: "Too few machines are free."}
-			o.Fit, o.Ahead, o.ViewTime = full.Findings, &ahead, &view
+			o.Fit, o.Ahead, o.ObservedAt = full.Findings, &ahead, &view
 			o.Times.Queued = at
 		case Reserved:
 			o.ScaleUp = true
 			o.Times.Reserved = at
-			o.Warnings = []Problem{{Code: Remark, Path: "workerPoolSpecs[0].replicaCount", Detail: "Worker pool 0 is the primary."}}
+			o.Warnings = []Problem{{Code: Warning, Path: "workerPoolSpecs[0].replicaCount", Detail: "Worker pool 0 is the primary."}}
 		case Submitted, Started, Succeeded:
 			o.Job, o.Times.Submitted = job, at
 			o.JobState = map[Type]string{Submitted: "JOB_STATE_PENDING", Started: "JOB_STATE_RUNNING", Succeeded: "JOB_STATE_SUCCEEDED"}[typ]
@@ -58,7 +58,7 @@ func sampleOutcomes() []Outcome {
 			o.Job, o.Reason = job, &Problem{Code: CancelRequested, Detail: "Somebody asked."}
 		case Rejected:
 			o.Reason = &Problem{Code: SpecMismatch, Detail: "No pool has this machine and disk spec."}
-			o.Fit, o.ViewTime = never.Findings, &view
+			o.Fit, o.ObservedAt = never.Findings, &view
 		case Failed:
 			o.Job, o.Reason = job, &Problem{Code: JobEnded, Detail: "The job ended."}
 			o.JobError = &JobError{Code: 3, Message: "The replica workerpool0-0 exited with a non-zero status of 1."}
@@ -68,7 +68,7 @@ func sampleOutcomes() []Outcome {
 		case Refused:
 			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", StateRefused, 1
 			o.PersistentResource, o.DisplayName, o.Labels = "", "", nil
-			o.Reason = &Problem{Code: UnknownField, Path: "jobSpec.workerPoolSpec", Detail: "No field has this name here.", Mend: "Write workerPoolSpecs."}
+			o.Reason = &Problem{Code: UnknownField, Path: "jobSpec.workerPoolSpec", Detail: "No field has this name here.", Fix: "Write workerPoolSpecs."}
 			o.Problems = []Problem{*o.Reason}
 		case Noted:
 			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "", 1

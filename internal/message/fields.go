@@ -35,7 +35,7 @@ func fieldOf(md protoreflect.MessageDescriptor, key string) protoreflect.FieldDe
 // mendUnknown says what an unknown name may have been meant to be: a field of
 // this object in another spelling, one of another object, what another tool
 // calls it, or a typing error.
-func mendUnknown(md protoreflect.MessageDescriptor, m *node) string {
+func fixUnknown(md protoreflect.MessageDescriptor, m *node) string {
 	var names []string
 	snakes := m.parent.snakes()
 	for i := range md.Fields().Len() {
@@ -59,10 +59,10 @@ func mendUnknown(md protoreflect.MessageDescriptor, m *node) string {
 		return fmt.Sprintf("Send {%q: ..., %q: {...}}.", m.key, m.parent.spell("job_spec"))
 	case len(homes) > 0:
 		return fmt.Sprintf("The field belongs at %s.", either(m.writtenAll(homes)))
-	case mendElsewhere(m) != "":
-		return mendElsewhere(m)
+	case fixElsewhere(m) != "":
+		return fixElsewhere(m)
 	}
-	return mendName(near, sure, names)
+	return fixName(near, sure, names)
 }
 
 // jobFields maps the squeezed name of every field of a CustomJob to the paths

@@ -51,10 +51,10 @@ func checkRefusal(t *testing.T, err error) {
 		t.Errorf("%d problems", n)
 	}
 	for _, p := range refusal.Problems {
-		if p.Code == "" || p.Code == Remark || p.Detail == "" || p.Mend == "" {
+		if p.Code == "" || p.Code == Warning || p.Detail == "" || p.Fix == "" {
 			t.Errorf("problem without words: %#v", p)
 		}
-		for _, s := range []string{p.Path, p.Detail, p.Mend, refusal.ClaimedID} {
+		for _, s := range []string{p.Path, p.Detail, p.Fix, refusal.ClaimedID} {
 			if len(s) > maxText || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 				t.Errorf("problem with a text of %d bytes: %q", len(s), s)
 			}

@@ -24,7 +24,7 @@ const (
 	MaxDepth      = 32      // nesting of JSON or YAML
 )
 
-// A Delivery is one Pub/Sub message as a door received it.
+// A Delivery is one Pub/Sub message as a entry point received it.
 type Delivery struct {
 	ID           string // message id, given by Pub/Sub; never empty
 	Subscription string // full name of the subscription; empty where the sender does not say. It selects the tenant.
@@ -39,7 +39,7 @@ type Delivery struct {
 type OnFull string
 
 const (
-	Queue  OnFull = "queue"  // wait in line (the default)
+	Queue  OnFull = "queue"  // wait in the queue (the default)
 	Reject OnFull = "reject" // refuse at once
 )
 
@@ -49,7 +49,7 @@ type Request struct {
 	PersistentResource string // id or full name; empty for the configured default
 	Priority           int    // -1000 to 1000, higher first; 0 by default
 	OnFull             OnFull
-	MaxWait            time.Duration // longest wait in line; 0 for the configured default
+	MaxWait            time.Duration // longest wait in the queue; 0 for the configured default
 	DryRun             bool          // decide and answer, write and start nothing
 
 	// Job is what to submit: display name and labels merged in, output-only

@@ -197,10 +197,10 @@ func TestUnknownFieldsWithAMeaning(t *testing.T) {
 		}
 		found := false
 		for _, p := range r.Problems {
-			if strings.Contains(p.Mend, "Leave it out") {
+			if strings.Contains(p.Fix, "Leave it out") {
 				t.Errorf("%s: %s", c.data, p)
 			}
-			found = found || p.Path == c.path && strings.Contains(p.Detail+" "+p.Mend, c.says)
+			found = found || p.Path == c.path && strings.Contains(p.Detail+" "+p.Fix, c.says)
 		}
 		if !found {
 			t.Errorf("%s: want %s at %s, found %v", c.data, c.says, c.path, r.Problems)

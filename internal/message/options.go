@@ -96,9 +96,9 @@ func (o *options) read(name string, n *node, r *report) {
 	}
 }
 
-func set[T comparable](s *setting[T], n *node, value T, ok bool, rule, mend string, r *report) {
+func set[T comparable](s *setting[T], n *node, value T, ok bool, rule, fix string, r *report) {
 	if !ok {
-		r.at(n, InvalidValue, rule, n.mendHole(mend))
+		r.at(n, InvalidValue, rule, n.mendHole(fix))
 		return
 	}
 	*s = setting[T]{true, n.place(), value}

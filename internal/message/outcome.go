@@ -51,11 +51,11 @@ type Outcome struct {
 	// Fit shows per shape what was asked, what is taken and what is short.
 	Fit     []capacity.Finding `json:"fit,omitempty"`
 	ScaleUp bool               `json:"scaleUp,omitempty"` // the autoscaler has to add machines first
-	// Ahead is the number of requests in line before this one that want the
+	// Ahead is the number of requests in the queue before this one that want the
 	// same pools; set in queued events.
 	Ahead *int `json:"ahead,omitempty"`
 	// ViewTime is when the persistent resource was last looked at.
-	ViewTime *time.Time `json:"viewTime,omitempty"`
+	ObservedAt *time.Time `json:"observedAt,omitempty"`
 	// JobError is Vertex AI's error of the job, or of the refused call.
 	JobError *JobError `json:"error,omitempty"`
 	// CancelUntil is until when a cancel of an id under which nothing has come
@@ -79,7 +79,7 @@ type JobError struct {
 type Times struct {
 	Published  time.Time `json:"published,omitzero"`
 	Received   time.Time `json:"received,omitzero"`
-	Queued     time.Time `json:"queued,omitzero"` // last time it was put in line
+	Queued     time.Time `json:"queued,omitzero"` // last time it was put in the queue
 	Reserved   time.Time `json:"reserved,omitzero"`
 	Submitted  time.Time `json:"submitted,omitzero"`
 	Started    time.Time `json:"started,omitzero"`

@@ -11,55 +11,55 @@ type Code string
 
 const (
 	// What was sent cannot be read or is not allowed.
-	Malformed         Code = "MALFORMED"          // not JSON or YAML of a known shape
-	TooLarge          Code = "TOO_LARGE"          // a limit on size, count or depth
-	UnknownField      Code = "UNKNOWN_FIELD"      // a field that nothing has
-	DuplicateField    Code = "DUPLICATE_FIELD"    // one field twice, in one or in two spellings
-	InvalidValue      Code = "INVALID_VALUE"      // a value of the wrong type, form or range
-	MissingField      Code = "MISSING_FIELD"      // a field that is needed
-	ReservedLabel     Code = "RESERVED_LABEL"     // a label key that belongs to Berth
-	Conflict          Code = "CONFLICT"           // two parts of a message contradict each other
-	Unsupported       Code = "UNSUPPORTED"        // not possible on a persistent resource (spot, flex-start, reservation affinity)
-	NoResource        Code = "NO_RESOURCE"        // names no persistent resource, and none is configured
-	ForeignResource   Code = "FOREIGN_RESOURCE"   // names one of another project or region
-	UnknownResource   Code = "UNKNOWN_RESOURCE"   // Vertex AI does not know it and never did
-	IDReused          Code = "ID_REUSED"          // the id of another, different request
-	SpecMismatch      Code = "SPEC_MISMATCH"      // no pool has this machine and disk spec
-	TooManyReplicas   Code = "TOO_MANY_REPLICAS"  // more than the pools have when empty
-	NetworkMismatch   Code = "NETWORK_MISMATCH"   // network differs from the persistent resource's
-	KeyMismatch       Code = "KEY_MISMATCH"       // encryption key differs
-	AccountMismatch   Code = "ACCOUNT_MISMATCH"   // service account missing, or given where it cannot be
-	RayCluster        Code = "RAY_CLUSTER"        // the persistent resource is a Ray cluster
-	Full              Code = "FULL"               // not now: too few machines are free
-	Behind            Code = "BEHIND"             // not now: others of the same pool are ahead
-	Overdrawn         Code = "OVERDRAWN"          // not now: more is in use than there is
-	ResourceNotReady  Code = "RESOURCE_NOT_READY" // not now: the persistent resource is not RUNNING
-	ResourceGone      Code = "RESOURCE_GONE"      // deleted, perhaps to be made anew: not now; or the end of a job that was on it
-	ViewTooOld        Code = "VIEW_TOO_OLD"       // not now: Vertex AI has not been looked at lately
-	HoldLimit         Code = "HOLD_LIMIT"         // not now: too many jobs on one persistent resource
-	Paced             Code = "PACED"              // its machines are held; it waits for its turn to be submitted
-	SubmissionsDenied Code = "SUBMISSIONS_DENIED" // its machines are held; Vertex AI does not let Berth submit jobs at present
-	BackingOff        Code = "BACKING_OFF"        // not now: Vertex AI declined a job here a moment ago
-	VertexDeclined    Code = "VERTEX_DECLINED"    // Vertex AI refused the job
-	SubmissionUnclear Code = "SUBMISSION_UNCLEAR" // whether the job was created could not be found out in time
-	JobGone           Code = "JOB_GONE"           // the job was deleted at Vertex AI
-	JobTimedOut       Code = "JOB_TIMED_OUT"      // the job ran as long as its own timeout allows
-	JobEnded          Code = "JOB_ENDED"          // the job ended; the state and error are Vertex AI's
-	WaitedTooLong     Code = "WAITED_TOO_LONG"    // longest wait is over
-	StartOverdue      Code = "START_OVERDUE"      // submitted, but not running in time
-	CancelRequested   Code = "CANCEL_REQUESTED"   // somebody asked
-	AlreadyEnded      Code = "ALREADY_ENDED"      // a cancel of something that has ended
-	NothingMatched    Code = "NOTHING_MATCHED"    // a cancel under whose id nothing has come yet
-	Remark            Code = "REMARK"             // nothing is wrong: only in warnings
+	Malformed         Code = "MALFORMED"           // not JSON or YAML of a known shape
+	TooLarge          Code = "TOO_LARGE"           // a limit on size, count or depth
+	UnknownField      Code = "UNKNOWN_FIELD"       // a field that nothing has
+	DuplicateField    Code = "DUPLICATE_FIELD"     // one field twice, in one or in two spellings
+	InvalidValue      Code = "INVALID_VALUE"       // a value of the wrong type, form or range
+	MissingField      Code = "MISSING_FIELD"       // a field that is needed
+	ReservedLabel     Code = "RESERVED_LABEL"      // a label key that belongs to Berth
+	Conflict          Code = "CONFLICT"            // two parts of a message contradict each other
+	Unsupported       Code = "UNSUPPORTED"         // not possible on a persistent resource (spot, flex-start, reservation affinity)
+	NoResource        Code = "NO_RESOURCE"         // names no persistent resource, and none is configured
+	ForeignResource   Code = "FOREIGN_RESOURCE"    // names one of another project or region
+	UnknownResource   Code = "UNKNOWN_RESOURCE"    // Vertex AI does not know it and never did
+	IDReused          Code = "ID_REUSED"           // the id of another, different request
+	SpecMismatch      Code = "SPEC_MISMATCH"       // no pool has this machine and disk spec
+	TooManyReplicas   Code = "TOO_MANY_REPLICAS"   // more than the pools have when empty
+	NetworkMismatch   Code = "NETWORK_MISMATCH"    // network differs from the persistent resource's
+	KeyMismatch       Code = "KEY_MISMATCH"        // encryption key differs
+	AccountMismatch   Code = "ACCOUNT_MISMATCH"    // service account missing, or given where it cannot be
+	RayCluster        Code = "RAY_CLUSTER"         // the persistent resource is a Ray cluster
+	Full              Code = "FULL"                // not now: too few machines are free
+	Behind            Code = "BEHIND"              // not now: others of the same pool are ahead
+	Overdrawn         Code = "OVERDRAWN"           // not now: more is in use than there is
+	ResourceNotReady  Code = "RESOURCE_NOT_READY"  // not now: the persistent resource is not RUNNING
+	ResourceGone      Code = "RESOURCE_GONE"       // deleted, perhaps to be made anew: not now; or the end of a job that was on it
+	ObservationTooOld Code = "OBSERVATION_TOO_OLD" // not now: Vertex AI has not been looked at lately
+	HoldLimit         Code = "HOLD_LIMIT"          // not now: too many jobs on one persistent resource
+	RateLimited       Code = "RATE_LIMITED"        // its machines are held; it waits for a submission slot
+	SubmissionsDenied Code = "SUBMISSIONS_DENIED"  // its machines are held; Vertex AI does not let Berth submit jobs at present
+	BackingOff        Code = "BACKING_OFF"         // not now: Vertex AI declined a job here a moment ago
+	VertexDeclined    Code = "VERTEX_DECLINED"     // Vertex AI refused the job
+	SubmissionUnclear Code = "SUBMISSION_UNCLEAR"  // whether the job was created could not be found out in time
+	JobGone           Code = "JOB_GONE"            // the job was deleted at Vertex AI
+	JobTimedOut       Code = "JOB_TIMED_OUT"       // the job ran as long as its own timeout allows
+	JobEnded          Code = "JOB_ENDED"           // the job ended; the state and error are Vertex AI's
+	WaitedTooLong     Code = "WAITED_TOO_LONG"     // longest wait is over
+	StartOverdue      Code = "START_OVERDUE"       // submitted, but not running in time
+	CancelRequested   Code = "CANCEL_REQUESTED"    // somebody asked
+	AlreadyEnded      Code = "ALREADY_ENDED"       // a cancel of something that has ended
+	NothingMatched    Code = "NOTHING_MATCHED"     // a cancel under whose id nothing has come yet
+	Warning           Code = "WARNING"             // nothing is wrong: only in warnings
 )
 
-// A Problem is one thing that is wrong: what, where, and how to mend it. It
+// A Problem is one thing that is wrong: what, where, and how to fix it. It
 // never carries a value from the message beyond a short, cleaned excerpt.
 type Problem struct {
 	Code   Code   `json:"code"`
 	Path   string `json:"path,omitempty"` // JSON path in the message as it was sent, for example "jobSpec.workerPoolSpecs[0].replicaCount", or "attributes.berth-priority"
 	Detail string `json:"detail"`         // what is wrong, one sentence
-	Mend   string `json:"mend,omitempty"` // what to do about it, one sentence; never empty in a refusal of a message
+	Fix    string `json:"fix,omitempty"`  // what to do about it, one sentence; never empty in a refusal of a message
 }
 
 func (p Problem) String() string {
@@ -69,8 +69,8 @@ func (p Problem) String() string {
 		fmt.Fprintf(&b, "%s: ", p.Path)
 	}
 	b.WriteString(p.Detail)
-	if p.Mend != "" {
-		b.WriteString(" " + p.Mend)
+	if p.Fix != "" {
+		b.WriteString(" " + p.Fix)
 	}
 	return b.String()
 }

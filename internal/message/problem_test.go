@@ -38,7 +38,7 @@ func TestEveryProblemSaysHowToMendIt(t *testing.T) {
 			}
 			calls++
 			if last, ok := call.Args[len(call.Args)-1].(*ast.BasicLit); ok && last.Value == `""` {
-				t.Errorf("%s: a problem without a way to mend it", set.Position(call.Pos()))
+				t.Errorf("%s: a problem without a way to fix it", set.Position(call.Pos()))
 			}
 			return true
 		})

@@ -25,36 +25,36 @@ type finding struct {
 	problem Problem
 }
 
-func (r *report) add(at place, code Code, detail, mend string) {
+func (r *report) add(at place, code Code, detail, fix string) {
 	if !r.full() {
-		r.problems = append(r.problems, found(at, code, detail, mend))
+		r.problems = append(r.problems, found(at, code, detail, fix))
 	}
 }
 
 // at reports a problem of a node and marks it.
-func (r *report) at(n *node, code Code, detail, mend string) {
+func (r *report) at(n *node, code Code, detail, fix string) {
 	n.bad = true
-	r.add(n.place(), code, detail, mend)
+	r.add(n.place(), code, detail, fix)
 }
 
 // lacks reports a field that is needed and not there. It is silent when an
 // unknown member of the object was told to be that field, or a part of it.
-func (r *report) lacks(n *node, name, detail, mend string) {
-	if slices.ContainsFunc(n.strays, func(stray *node) bool { return hints(stray, name) }) {
+func (r *report) lacks(n *node, name, detail, fix string) {
+	if slices.ContainsFunc(n.unknown, func(unknown *node) bool { return hints(unknown, name) }) {
 		return
 	}
-	r.add(n.missing(name), MissingField, detail, mend)
+	r.add(n.missing(name), MissingField, detail, fix)
 }
 
-func (r *report) warn(at place, detail, mend string) {
+func (r *report) warn(at place, detail, fix string) {
 	if len(r.warnings) < maxProblems {
-		r.warnings = append(r.warnings, found(at, Remark, detail, mend))
+		r.warnings = append(r.warnings, found(at, Warning, detail, fix))
 	}
 }
 
-func found(at place, code Code, detail, mend string) finding {
+func found(at place, code Code, detail, fix string) finding {
 	return finding{at.pos, Problem{
-		Code: code, Path: clean(at.path, maxText), Detail: clean(detail, maxText), Mend: clean(mend, maxText),
+		Code: code, Path: clean(at.path, maxText), Detail: clean(detail, maxText), Fix: clean(fix, maxText),
 	}}
 }
 

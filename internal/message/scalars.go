@@ -66,7 +66,7 @@ func seconds(s string) (time.Duration, bool) {
 }
 
 // mendSeconds says how to write what was meant as a duration.
-func mendSeconds(n *node) string {
+func fixSeconds(n *node) string {
 	const form = "Write seconds as text with an s: %q."
 	if (n.kind == number || n.kind == text) && jsonNumber.MatchString(n.text) && !strings.ContainsAny(n.text, "eE-") && len(n.text) < 12 {
 		return fmt.Sprintf(form, n.text+"s")

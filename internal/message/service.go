@@ -60,8 +60,8 @@ var requiredFields = sync.OnceValue(func() map[protoreflect.FullName][]protorefl
 	return all
 })
 
-// requiredMends says how to mend a missing field where its name does not say it.
-var requiredMends = map[protoreflect.FullName]string{
+// requiredMends says how to fix a missing field where its name does not say it.
+var requiredFixes = map[protoreflect.FullName]string{
 	"google.cloud.aiplatform.v1.EnvVar.value": "Write a value that is not empty, or leave the variable out: Vertex AI takes none without a value.",
 }
 
@@ -69,7 +69,7 @@ var requiredMends = map[protoreflect.FullName]string{
 func (w walker) required(n *node, md protoreflect.MessageDescriptor) {
 	for _, fd := range requiredFields()[md.FullName()] {
 		if f := n.field(string(fd.Name())); f == nil || !f.bad && zero(f.value) {
-			w.r.lacks(n, string(fd.Name()), "This field is needed.", cmp.Or(requiredMends[fd.FullName()], fmt.Sprintf("Add %s.", n.spell(string(fd.Name())))))
+			w.r.lacks(n, string(fd.Name()), "This field is needed.", cmp.Or(requiredFixes[fd.FullName()], fmt.Sprintf("Add %s.", n.spell(string(fd.Name())))))
 		}
 	}
 }
@@ -78,7 +78,7 @@ func (w walker) required(n *node, md protoreflect.MessageDescriptor) {
 type form struct {
 	pattern *regexp.Regexp
 	rule    string
-	mend    string
+	fix     string
 }
 
 func nameForm(collections ...string) form {
@@ -137,7 +137,7 @@ func checkForm(n *node, f form, r *report) {
 		return // of a template nobody knows what it becomes; it is warned of
 	}
 	if !f.pattern.MatchString(n.text) {
-		r.at(n, InvalidValue, f.rule, f.mend)
+		r.at(n, InvalidValue, f.rule, f.fix)
 	}
 }
 
@@ -150,12 +150,12 @@ func (r *report) template(n *node) {
 }
 
 // mendHole says what to do about a text that is no value of its field: fill in what
-// a template left open, else what mend says.
-func (n *node) mendHole(mend string) string {
+// a template left open, else what fix says.
+func (n *node) mendHole(fix string) string {
 	if hole := hole(n.text); hole != "" && n.kind == text {
 		return fmt.Sprintf("Fill in %s before the job is published.", excerpt(hole))
 	}
-	return mend
+	return fix
 }
 
 // hole is the first part of a text that a template left open, "" if there is none.

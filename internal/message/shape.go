@@ -56,9 +56,9 @@ func hasPools(n *node) bool {
 
 // notAJob refuses a document of another kind by its name.
 func notAJob(n *node, r *report) bool {
-	m, kind, mend := foreignKind(n)
+	m, kind, fix := foreignKind(n)
 	if m != nil {
-		r.at(m, UnknownField, "This is "+kind+"; Berth takes a CustomJob.", mend)
+		r.at(m, UnknownField, "This is "+kind+"; Berth takes a CustomJob.", fix)
 	}
 	return m != nil
 }

@@ -41,7 +41,7 @@ type node struct {
 	fields  fieldSet  // of an object that was walked as a message: its members by proto name
 	value   any       // once walked: what protojson is given
 	bad     bool      // a problem was reported here
-	strays  []*node   // of an object that was walked: members of unknown name
+	unknown []*node   // of an object that was walked: members of unknown name
 	_       [0]func() // not comparable
 }
 
@@ -123,7 +123,7 @@ func (n *node) blank() bool {
 // hollow says whether a walked message has no content: every field that it names
 // has the value of one that is not set.
 func (n *node) hollow() bool {
-	return n.kind == object && n.value != nil && zero(n.value) && !n.bad && len(n.strays) == 0
+	return n.kind == object && n.value != nil && zero(n.value) && !n.bad && len(n.unknown) == 0
 }
 
 // A place is where something stands in a message: its path, and its number in

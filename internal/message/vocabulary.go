@@ -44,7 +44,7 @@ var optionWords = spelling.Vocabulary{
 
 // mendName says what may be meant by a name that is unknown. near are the names
 // that come close; all is told when none does.
-func mendName(near []string, sure bool, all []string) string {
+func fixName(near []string, sure bool, all []string) string {
 	switch {
 	case sure:
 		return "Write " + near[0] + "."

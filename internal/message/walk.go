@@ -41,9 +41,9 @@ func (w walker) message(n *node, md protoreflect.MessageDescriptor, skip map[str
 		w.r.work++
 		fd := fieldOf(md, m.key)
 		if fd == nil {
-			n.strays = append(n.strays, m)
+			n.unknown = append(n.unknown, m)
 			if !m.bad {
-				w.r.at(m, UnknownField, "No field has this name here.", mendUnknown(md, m))
+				w.r.at(m, UnknownField, "No field has this name here.", fixUnknown(md, m))
 			}
 			continue
 		}
@@ -156,11 +156,11 @@ func (w walker) list(n *node, fd protoreflect.FieldDescriptor) {
 	for _, item := range n.items {
 		w.r.work++
 		if item.kind == null {
-			mend := "Leave the entry out."
+			fix := "Leave the entry out."
 			if fd.Name() == "worker_pool_specs" {
-				mend = "Write {} for a worker pool that is not used."
+				fix = "Write {} for a worker pool that is not used."
 			}
-			w.r.at(item, InvalidValue, "A list entry is null.", mend)
+			w.r.at(item, InvalidValue, "A list entry is null.", fix)
 			continue
 		}
 		w.single(item, fd)
@@ -282,7 +282,7 @@ func (w walker) duration(n *node) {
 		return
 	}
 	if _, ok := seconds(n.text); !ok || n.kind != text {
-		w.r.at(n, InvalidValue, "Want a duration in seconds.", mendSeconds(n))
+		w.r.at(n, InvalidValue, "Want a duration in seconds.", fixSeconds(n))
 		return
 	}
 	n.value = n.text
@@ -311,18 +311,18 @@ func (w walker) enum(n *node, ed protoreflect.EnumDescriptor) {
 		names = append(names, string(ed.Values().Get(i).Name()))
 	}
 	near, sure := spelling.Nearest(n.text, names[1:], enumWords)
-	w.r.at(n, InvalidValue, fmt.Sprintf("No %s has the name \"%s\".", ed.Name(), excerpt(n.text)), mendEnum(n, ed, mendName(near, sure, names[1:])))
+	w.r.at(n, InvalidValue, fmt.Sprintf("No %s has the name \"%s\".", ed.Name(), excerpt(n.text)), mendEnum(n, ed, fixName(near, sure, names[1:])))
 }
 
 // mendEnum says how to write that there is no accelerator, where that is meant.
-func mendEnum(n *node, ed protoreflect.EnumDescriptor, mend string) string {
+func mendEnum(n *node, ed protoreflect.EnumDescriptor, fix string) string {
 	switch strings.ToLower(n.text) {
 	case "none", "null", "no", "cpu":
 		if ed.Name() == "AcceleratorType" {
 			return "Leave it out, and its count, for a machine without accelerators."
 		}
 	}
-	return mend
+	return fix
 }
 
 // enumText is the name of an enum's value; "" of the one that says nothing.
@@ -341,7 +341,7 @@ func (w walker) mistyped(n *node, want string) {
 	switch n.kind {
 	case broken:
 	case unclear:
-		w.r.at(n, InvalidValue, "Readers of YAML differ on this value.", mendUnclear(want))
+		w.r.at(n, InvalidValue, "Readers of YAML differ on this value.", fixUnclear(want))
 	default:
 		w.r.at(n, InvalidValue, fmt.Sprintf("Want %s, found %s.", want, n.kind), n.mendHole(mendType(n, want)))
 	}
@@ -361,7 +361,7 @@ func mendType(n *node, want string) string {
 }
 
 // mendPlain says that a number, true or false stands in quotes, where it does.
-func mendPlain(n *node, want kind, mend string) string {
+func mendPlain(n *node, want kind, fix string) string {
 	s := n.text
 	if want == boolean {
 		s = strings.ToLower(s)
@@ -369,10 +369,10 @@ func mendPlain(n *node, want kind, mend string) string {
 	if k, _ := resolve(s); n.kind == text && k == want && len(s) < 12 {
 		return fmt.Sprintf("Write %s, without quotes.", s)
 	}
-	return mend
+	return fix
 }
 
-func mendUnclear(want string) string {
+func fixUnclear(want string) string {
 	switch want {
 	case "text":
 		return "Quote it."

@@ -16,10 +16,10 @@ import (
 // Adopt records a job at Vertex AI for a reservation that names none, as the
 // submission would have. The job has to carry the labels of the request and of
 // its present run, and be on its persistent resource: a job of an earlier run is
-// a stray, whatever it does. job is a full name, or the last part of one.
+// an orphan job, whatever it does. job is a full name, or the last part of one.
 func (k Kit) Adopt(ctx context.Context, key message.Key, job string) ([]Change, error) {
 	var rec *ledger.Record
-	err := ledger.Read(ctx, k.Ledger, ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) { rec = tx.Record(key) })
+	err := ledger.Read(ctx, k.Ledger, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { rec = tx.Record(key) })
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read record %s: %w", key, err)
@@ -71,17 +71,17 @@ func (k Kit) adopt(tx ledger.Tx, rec *ledger.Record, job vertex.Job) Change {
 	if rec.State == lifecycle.Submitted && rec.Times.Submitted.IsZero() {
 		rec.Times.Submitted = tx.Now()
 	}
-	rec.WakeAt = k.wakeAt(rec, tx.Now())
-	if row.Letter != "" {
-		rec.Write(submitted(rec), tx.Now())
-		c.Note = "with the outcome event " + row.Letter
+	rec.TimerAt = k.nextTimer(rec, tx.Now())
+	if row.Outcome != "" {
+		rec.Append(submitted(rec), tx.Now())
+		c.Note = "with the outcome event " + row.Outcome
 	}
 	c.To = reservationText(next)
 	tx.PutRecord(rec)
 	return c
 }
 
-// submitted is the one outcome event that a mend writes: the only letter in the
+// submitted is the one outcome event that a fix writes: the only outbox event in the
 // rows of the table that [lifecycle.Accepted] takes.
 func submitted(rec *ledger.Record) message.Outcome {
 	o := message.Outcome{
@@ -106,15 +106,15 @@ func reservationText(r lifecycle.Reservation) string {
 	return s + " with job " + r.Job
 }
 
-// wakeAt is the earliest moment at which a look at the record does no harm. A
+// timerAt is the earliest moment at which a look at the record does no harm. A
 // look at a submission that may still be acted on, or whose job may not be in
 // lists yet, could create a second job; a look at a submitted one takes it for
 // overdue.
-func (k Kit) wakeAt(rec *ledger.Record, now time.Time) time.Time {
+func (k Kit) nextTimer(rec *ledger.Record, now time.Time) time.Time {
 	at := now
 	switch rec.State {
 	case lifecycle.Submitting:
-		at = rec.ActUntil.Add(k.Settings.Relook)
+		at = rec.ActUntil.Add(k.Settings.RetryAfter)
 	case lifecycle.Submitted:
 		at = rec.Times.Submitted.Add(k.Settings.StartWithin)
 	}

@@ -102,7 +102,7 @@ func Open(p Parcel, now time.Time) DeadLetter {
 // only, if there are any in it, and only those that a subscription of the request
 // topic gave up are sent: a dead tick is no request. The others are returned to
 // the subscription, as all are in a dry run.
-func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most int, only []string) (letters []DeadLetter, err error) {
+func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most int, only []string) (events []DeadLetter, err error) {
 	var back []string
 	defer func() {
 		if len(back) > 0 {
@@ -110,10 +110,10 @@ func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most i
 		}
 	}()
 	seen := map[string]bool{}
-	for len(letters) < most {
-		parcels, err := box.Pull(ctx, most-len(letters))
+	for len(events) < most {
+		parcels, err := box.Pull(ctx, most-len(events))
 		if err != nil {
-			return letters, fmt.Errorf("pull dead letters: %w", err)
+			return events, fmt.Errorf("pull dead letters: %w", err)
 		}
 		fresh := false
 		for _, p := range parcels {
@@ -122,14 +122,14 @@ func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most i
 				continue
 			}
 			seen[p.ID], fresh = true, true
-			letters = append(letters, Open(p, now))
+			events = append(events, Open(p, now))
 		}
 		if !fresh {
 			break
 		}
 	}
-	for i := range letters {
-		d := &letters[i]
+	for i := range events {
+		d := &events[i]
 		if len(only) > 0 && !slices.Contains(only, d.ID) {
 			d.Left = "not among those named"
 			continue
@@ -138,8 +138,8 @@ func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most i
 			d.Left = "it does not say which subscription gave it up; name it to send it all the same"
 			continue
 		}
-		if err := k.sendAgain(ctx, box, d); err != nil {
-			return letters, err
+		if err := k.publishAgain(ctx, box, d); err != nil {
+			return events, err
 		}
 		if d.NewID != "" {
 			back = slices.DeleteFunc(back, func(id string) bool { return id == d.parcel.AckID })
@@ -147,10 +147,10 @@ func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most i
 	}
 	for _, id := range only {
 		if !seen[id] {
-			return letters, fmt.Errorf("dead letter %s: it is not among the %d that could be pulled", id, len(letters))
+			return events, fmt.Errorf("dead letter %s: it is not among the %d that could be pulled", id, len(events))
 		}
 	}
-	return letters, nil
+	return events, nil
 }
 
 // Bounds of a replay: as many as are sent before the others' time in hand is over,
@@ -170,9 +170,9 @@ func (k Kit) Replay(ctx context.Context, box Mailbox, clock func() time.Time) ([
 	var all []DeadLetter
 	told := map[string]bool{}
 	for {
-		letters, err := k.DeadLetters(ctx, box, clock(), replayAtOnce, nil)
+		events, err := k.DeadLetters(ctx, box, clock(), replayAtOnce, nil)
 		sent := 0
-		for _, d := range letters {
+		for _, d := range events {
 			if d.NewID != "" {
 				sent++
 			}
@@ -187,7 +187,7 @@ func (k Kit) Replay(ctx context.Context, box Mailbox, clock func() time.Time) ([
 	}
 }
 
-func (k Kit) sendAgain(ctx context.Context, box Mailbox, d *DeadLetter) error {
+func (k Kit) publishAgain(ctx context.Context, box Mailbox, d *DeadLetter) error {
 	if d.Source != "" {
 		ours, err := box.FromRequests(ctx, d.Source)
 		switch {

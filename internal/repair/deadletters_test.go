@@ -84,28 +84,28 @@ func newBox() *box {
 
 func TestDeadLetters(t *testing.T) {
 	b := newBox()
-	letters, err := repair.Kit{}.DeadLetters(t.Context(), b, noon, 100, nil)
-	if err != nil || len(letters) != 5 || len(b.sent) != 0 || len(b.pulled) != 0 || len(b.lies) != 5 {
-		t.Fatalf("dry run: %+v, %v; box %+v", letters, err, b)
+	events, err := repair.Kit{}.DeadLetters(t.Context(), b, noon, 100, nil)
+	if err != nil || len(events) != 5 || len(b.sent) != 0 || len(b.pulled) != 0 || len(b.lies) != 5 {
+		t.Fatalf("dry run: %+v, %v; box %+v", events, err, b)
 	}
-	if l := letters[0]; l.Source != "berth-admit" || l.Attempts != 20 || l.Age != time.Hour || l.What != "request" || l.RequestID != "mine" || l.Note != "" || l.Left != "" {
+	if l := events[0]; l.Source != "berth-admit" || l.Attempts != 20 || l.Age != time.Hour || l.What != "request" || l.RequestID != "mine" || l.Note != "" || l.Left != "" {
 		t.Errorf("a request: %+v", l)
 	}
-	if l := letters[1]; l.RequestID != "" || !strings.Contains(l.Note, "new message's id becomes that of the request") {
+	if l := events[1]; l.RequestID != "" || !strings.Contains(l.Note, "new message's id becomes that of the request") {
 		t.Errorf("a request without an id: %+v", l)
 	}
-	if l := letters[2]; !strings.Contains(l.Left, "berth-reconcile") {
+	if l := events[2]; !strings.Contains(l.Left, "berth-reconcile") {
 		t.Errorf("a tick: %+v", l)
 	}
-	if l := letters[3]; l.What != "unreadable" || l.Left != "" {
+	if l := events[3]; l.What != "unreadable" || l.Left != "" {
 		t.Errorf("nonsense: %+v", l)
 	}
-	if l := letters[4]; l.Left == "" {
+	if l := events[4]; l.Left == "" {
 		t.Errorf("one of unknown origin: %+v", l)
 	}
-	letters, err = repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, nil)
-	if err != nil || letters[0].NewID != "new-1" || letters[1].NewID != "new-2" || letters[3].NewID != "new-3" {
-		t.Fatalf("letters %+v, %v", letters, err)
+	events, err = repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, nil)
+	if err != nil || events[0].NewID != "new-1" || events[1].NewID != "new-2" || events[3].NewID != "new-3" {
+		t.Fatalf("outbox events %+v, %v", events, err)
 	}
 	if len(b.lies) != 2 || len(b.pulled) != 0 {
 		t.Errorf("the box has %+v, of which %v are kept from others", b.lies, b.pulled)
@@ -113,9 +113,9 @@ func TestDeadLetters(t *testing.T) {
 	if b.data[1] != jobText || len(b.sent[0]) != 1 || b.sent[0]["team"] != "vision" {
 		t.Errorf("sent %q with %v", b.data, b.sent)
 	}
-	letters, err = repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, []string{"5"})
-	if err != nil || len(letters) != 2 || letters[0].Left == "" || letters[1].NewID == "" || len(b.lies) != 1 {
-		t.Errorf("by name: %+v, %v", letters, err)
+	events, err = repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, []string{"5"})
+	if err != nil || len(events) != 2 || events[0].Left == "" || events[1].NewID == "" || len(b.lies) != 1 {
+		t.Errorf("by name: %+v, %v", events, err)
 	}
 	if _, err = (repair.Kit{Do: true}).DeadLetters(t.Context(), b, noon, 100, []string{"9"}); err == nil {
 		t.Error("no error for a dead letter that is not there")
@@ -132,9 +132,9 @@ func TestDeadLettersThatFail(t *testing.T) {
 	}
 	b = newBox()
 	b.noAck = true
-	letters, err := repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, nil)
-	if err == nil || !strings.Contains(err.Error(), "published again as new-1") || len(b.lies) != 5 || letters[0].NewID != "new-1" {
-		t.Errorf("a lost ack: %+v, %v", letters, err)
+	events, err := repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, nil)
+	if err == nil || !strings.Contains(err.Error(), "published again as new-1") || len(b.lies) != 5 || events[0].NewID != "new-1" {
+		t.Errorf("a lost ack: %+v, %v", events, err)
 	}
 }
 
@@ -147,13 +147,13 @@ func TestReplayOfAll(t *testing.T) {
 	}
 	b.lies = append(b.lies, parcel("tick", "berth-reconcile", "tick"))
 	clock := func() time.Time { return noon }
-	letters, err := repair.Kit{}.Replay(t.Context(), b, clock)
-	if err != nil || len(letters) != n+1 || len(b.sent) != 0 || len(b.lies) != n+1 || len(b.pulled) != 0 {
-		t.Fatalf("dry run: %d letters, %v; %d sent, %d left", len(letters), err, len(b.sent), len(b.lies))
+	events, err := repair.Kit{}.Replay(t.Context(), b, clock)
+	if err != nil || len(events) != n+1 || len(b.sent) != 0 || len(b.lies) != n+1 || len(b.pulled) != 0 {
+		t.Fatalf("dry run: %d outbox events, %v; %d sent, %d left", len(events), err, len(b.sent), len(b.lies))
 	}
-	letters, err = repair.Kit{Do: true}.Replay(t.Context(), b, clock)
-	if err != nil || len(letters) != n+1 || len(b.sent) != n || len(b.lies) != 1 || len(b.pulled) != 0 {
-		t.Fatalf("%d letters, %v; %d sent, %d left", len(letters), err, len(b.sent), len(b.lies))
+	events, err = repair.Kit{Do: true}.Replay(t.Context(), b, clock)
+	if err != nil || len(events) != n+1 || len(b.sent) != n || len(b.lies) != 1 || len(b.pulled) != 0 {
+		t.Fatalf("%d outbox events, %v; %d sent, %d left", len(events), err, len(b.sent), len(b.lies))
 	}
 	seen := map[string]bool{}
 	for _, data := range b.data {
@@ -162,8 +162,8 @@ func TestReplayOfAll(t *testing.T) {
 	if len(seen) != n {
 		t.Errorf("%d different requests were sent, want %d", len(seen), n)
 	}
-	letters, err = repair.Kit{Do: true}.Replay(t.Context(), b, clock)
-	if err != nil || len(letters) != 1 || letters[0].Left == "" || len(b.sent) != n {
-		t.Errorf("once more: %+v, %v; %d sent", letters, err, len(b.sent))
+	events, err = repair.Kit{Do: true}.Replay(t.Context(), b, clock)
+	if err != nil || len(events) != 1 || events[0].Left == "" || len(b.sent) != n {
+		t.Errorf("once more: %+v, %v; %d sent", events, err, len(b.sent))
 	}
 }

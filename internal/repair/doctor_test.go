@@ -26,14 +26,14 @@ func find(found []repair.Finding, check string) (all []repair.Finding) {
 func TestNobodyTicks(t *testing.T) {
 	w := newWorld(t, false)
 	w.vertex.SetJob(w.read(w.key("runs")).Reservation.Job, vertex.JobSucceeded)
-	w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.WakeAt = w.now })
+	w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.TimerAt = w.now })
 	w.now = w.now.Add(2 * time.Hour)
 	found := w.doctor()
 	for check, want := range map[string]string{
-		repair.CheckTick:  "the last pass of reconcile ended 2h0m0s ago; the tick is every 1m0s",
-		repair.CheckViews: pool + " was last looked at 2h0m0s ago",
-		repair.CheckDue:   "was to be looked at 2h0m0s ago",
-		repair.CheckJobs:  "is SUBMITTED, but its job " + w.read(w.key("runs")).Reservation.Job + " is SUCCEEDED since 2026-03-01T12:00:03Z",
+		repair.CheckTick:         "the last pass of reconcile ended 2h0m0s ago; the tick is every 1m0s",
+		repair.CheckObservations: pool + " was last looked at 2h0m0s ago",
+		repair.CheckDue:          "was to be looked at 2h0m0s ago",
+		repair.CheckJobs:         "is SUBMITTED, but its job " + w.read(w.key("runs")).Reservation.Job + " is SUCCEEDED since 2026-03-01T12:00:03Z",
 	} {
 		if f := find(found, check); len(f) == 0 || !strings.Contains(f[0].Text, want) || f[0].Do == "" {
 			t.Errorf("%s: %+v, want %q", check, f, want)
@@ -54,7 +54,7 @@ func TestNeverTicked(t *testing.T) {
 	}
 }
 
-func TestStray(t *testing.T) {
+func TestOrphanJob(t *testing.T) {
 	w := newWorld(t, false)
 	job := w.read(w.key("runs")).Reservation.Job
 	w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.Job = parent + "/customJobs/9999" })
@@ -72,7 +72,7 @@ func TestUse(t *testing.T) {
 	w := newWorld(t, false)
 	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) {
 		res.Unexplained = capacity.Use{cpu: 2}
-		res.Settle()
+		res.Recompute()
 	})
 	found := find(w.doctor(), repair.CheckUse)
 	if len(found) != 2 || found[0].Level != repair.Warn || !strings.Contains(found[0].Text, "1 more replicas of n1-standard-4/pd-ssd:100 are in use") ||
@@ -104,7 +104,7 @@ func TestUnchecked(t *testing.T) {
 	w := newWorld(t, false)
 	w.vertex.Fault = func(op, _ string) vertex.Fault { return vertex.FailBefore }
 	found := w.doctor()
-	for _, check := range []string{repair.CheckJobs, repair.CheckViews} {
+	for _, check := range []string{repair.CheckJobs, repair.CheckObservations} {
 		if f := find(found, check); len(f) != 1 || !f[0].Unchecked || f[0].Level != repair.Fail {
 			t.Errorf("%s: %+v", check, f)
 		}
@@ -148,7 +148,7 @@ func (m *moving) Resources(ctx context.Context, after string, limit int) ([]*led
 // What was only moving is not reported.
 func TestMoving(t *testing.T) {
 	w := newWorld(t, false)
-	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) { res.Lines = nil }) // this is really broken
+	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) { res.Queues = nil }) // this is really broken
 	first := repair.Source{Ledger: &moving{Ledger: w.ledger}, Vertex: w.vertex, Clock: w.clock}
 	_, found, err := repair.Examine(t.Context(), first, w.settings())
 	if err != nil {
@@ -170,10 +170,10 @@ func TestAbsentResource(t *testing.T) {
 	w := newWorld(t, false)
 	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) {
 		res.Unexplained = capacity.Use{cpu: 2}
-		res.Settle()
+		res.Recompute()
 	})
 	w.vertex.SetResource(pool, vertex.Resource{})
-	views := find(w.doctor(), repair.CheckViews)
+	views := find(w.doctor(), repair.CheckObservations)
 	if len(views) != 1 || views[0].Level != repair.Warn || views[0].Resource != pool ||
 		views[0].Text != pool+" is RUNNING in the ledger, and Vertex AI knows no such persistent resource" ||
 		views[0].Means != "It was deleted; the next pass of reconcile notes it, and requests wait for one of the same name." {
@@ -188,7 +188,7 @@ func TestAbsentResource(t *testing.T) {
 		res.Unexplained = capacity.Use{cpu: 2}
 	})
 	found := w.doctor()
-	if use, views := find(found, repair.CheckUse), find(found, repair.CheckViews); len(use)+len(views) > 0 {
+	if use, views := find(found, repair.CheckUse), find(found, repair.CheckObservations); len(use)+len(views) > 0 {
 		t.Errorf("after it is noted: %+v, %+v", use, views)
 	}
 }

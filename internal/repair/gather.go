@@ -56,7 +56,7 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 	p := Picture{Unlisted: map[string]error{}, Seen: map[string]error{}, Missing: map[message.Key]vertex.Job{}}
 	p.Complete = true
 	before := src.Clock()
-	err := ledger.Read(ctx, src.Ledger, ledger.Names{Leases: []string{lease}}, func(tx ledger.Tx) {
+	err := ledger.Read(ctx, src.Ledger, ledger.ReadSet{Leases: []string{lease}}, func(tx ledger.Tx) {
 		p.Now, p.Lease, p.Unreadable = tx.Now(), nil, nil
 		if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: lease}); bad != nil {
 			p.Unreadable = append(p.Unreadable, bad)
@@ -88,7 +88,7 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 
 // budgets returns those of the places to list jobs at that cannot be read.
 func budgets(ctx context.Context, src Source, all []*ledger.Resource) (bad []*ledger.UnreadableError, err error) {
-	names := ledger.Names{Budgets: slices.Clone(src.Parents)}
+	names := ledger.ReadSet{Budgets: slices.Clone(src.Parents)}
 	for _, res := range all {
 		names.Budgets = append(names.Budgets, parentOf(res.Name))
 	}
@@ -205,7 +205,7 @@ func (p *Picture) ask(ctx context.Context, src Source) {
 // tended says whether reconcile looks after a resource: one that was deleted,
 // and that nobody asks for, is left alone.
 func tended(res *ledger.Resource) bool {
-	return res.State != ledger.Absent || len(res.Holds) > 0 || len(res.Lines) > 0
+	return res.State != ledger.Absent || len(res.Holds) > 0 || len(res.Queues) > 0
 }
 
 // Examine gathers and judges, twice if there is something to report: what is

@@ -27,7 +27,7 @@ type damaged struct {
 // newDamaged brings request "a" to a state. SUBMITTING has a job that nobody has
 // recorded.
 func newDamaged(t *testing.T, state lifecycle.State) *damaged {
-	w := &damaged{world: &world{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), cfg: controller.DefaultConfig(), post: &post{}}}
+	w := &damaged{world: &world{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), cfg: controller.DefaultConfig(), publisher: &testPublisher{}}}
 	w.vertex = vertex.NewMem(w.clock)
 	w.vertex.SetResource(pool, vertex.Resource{State: vertex.Running, CreateTime: w.clock().Add(-time.Hour), Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 4}}})
 	w.cfg.Project, w.cfg.Regions, w.cfg.DefaultResource = "test-project", []string{"us-central1"}, "pool"
@@ -63,7 +63,7 @@ func (w *damaged) open(m *ledger.Mem) {
 	env := controller.RealEnv()
 	env.Monotonic = w.clock
 	env.Within = nil // this machine's own clock says nothing about a pass here
-	w.c = controller.New(w.cfg, m, w.vertex, w.post, slog.New(slog.NewTextHandler(&w.log, nil)), env)
+	w.c = controller.New(w.cfg, m, w.vertex, w.publisher, slog.New(slog.NewTextHandler(&w.log, nil)), env)
 }
 
 func (w *damaged) cancel(id string) {
@@ -79,7 +79,7 @@ func (w *damaged) without() {
 	w.t.Helper()
 	old := w.ledger.(*ledger.Mem).Dump()
 	m := ledger.NewMem(w.clock)
-	names := ledger.Names{Budgets: []string{parent}}
+	names := ledger.ReadSet{Budgets: []string{parent}}
 	for _, r := range old.Records {
 		names.Records = append(names.Records, r.Key)
 	}
@@ -178,7 +178,7 @@ func TestDamagedHolds(t *testing.T) {
 					w.pass()
 					jobs()
 				}
-				if _, err := w.kit(true).Orphans(t.Context()); err != nil {
+				if _, err := w.kit(true).LeakedHolds(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				jobs()
@@ -218,16 +218,16 @@ func TestRestoredRecord(t *testing.T) {
 	for name, back := range map[string]func(*ledger.Record){
 		"to SUBMITTING": func(r *ledger.Record) {
 			r.State, r.Job, r.Open = lifecycle.Submitting, "", true
-			r.WakeAt = r.ActUntil
+			r.TimerAt = r.ActUntil
 		},
-		"to SUBMITTED": func(r *ledger.Record) { r.State, r.WakeAt = lifecycle.Submitted, r.Times.Submitted.Add(time.Hour) },
+		"to SUBMITTED": func(r *ledger.Record) { r.State, r.TimerAt = lifecycle.Submitted, r.Times.Submitted.Add(time.Hour) },
 		"to WAITING": func(r *ledger.Record) {
 			r.Reservation = lifecycle.Reservation{State: lifecycle.Waiting}
-			r.WakeAt = r.Times.Received.Add(time.Hour)
+			r.TimerAt = r.Times.Received.Add(time.Hour)
 		},
 		"to another run": func(r *ledger.Record) {
 			r.Reservation = lifecycle.Reservation{State: lifecycle.Submitting, Run: "earlier", Attempt: 1, ActUntil: r.ActUntil, Open: true}
-			r.WakeAt = r.ActUntil
+			r.TimerAt = r.ActUntil
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -240,7 +240,7 @@ func TestRestoredRecord(t *testing.T) {
 			w.request("b", 2)
 			most := 2
 			if name == "to WAITING" {
-				most = 1 // it is first in line, and waits for its own earlier job
+				most = 1 // it is first in the queue, and waits for its own earlier job
 			}
 			for range 5 {
 				w.now = w.now.Add(20 * time.Minute)
@@ -271,7 +271,7 @@ func TestMissingRecord(t *testing.T) {
 	kept := w.read(w.key("a"))
 	old := w.ledger.(*ledger.Mem).Dump()
 	m := ledger.NewMem(w.clock)
-	if err := m.Update(t.Context(), ledger.Names{Resources: []string{pool}}, func(tx ledger.Tx) error { tx.PutResource(old.Resources[0]); return nil }); err != nil {
+	if err := m.Update(t.Context(), ledger.ReadSet{Resources: []string{pool}}, func(tx ledger.Tx) error { tx.PutResource(old.Resources[0]); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	w.open(m)
@@ -283,7 +283,7 @@ func TestMissingRecord(t *testing.T) {
 	if counted, live := w.use(); w.jobState() != vertex.JobRunning || counted != 4 || live != 4 {
 		t.Fatalf("the job is %s; %d machines count as used, live jobs have %d", w.jobState(), counted, live)
 	}
-	if err := m.Update(t.Context(), ledger.Names{Records: []message.Key{kept.Key}}, func(tx ledger.Tx) error { tx.PutRecord(kept); return nil }); err != nil {
+	if err := m.Update(t.Context(), ledger.ReadSet{Records: []message.Key{kept.Key}}, func(tx ledger.Tx) error { tx.PutRecord(kept); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(time.Minute)
@@ -323,13 +323,13 @@ func TestNoCreateWithoutHold(t *testing.T) {
 			if state == lifecycle.Submitting && w.told("hold_missing") == 0 {
 				t.Errorf("nobody was told:\n%s", w.log.String())
 			}
-			if changes, err := w.kit(true).Orphans(t.Context()); err != nil || len(changes) != 1 || changes[0].Left == "" {
+			if changes, err := w.kit(true).LeakedHolds(t.Context()); err != nil || len(changes) != 1 || changes[0].Left == "" {
 				t.Errorf("without room: %+v, %v", changes, err)
 			}
 			w.vertex.SetJob(w.job, vertex.JobSucceeded)
 			w.now = w.now.Add(time.Minute)
 			w.pass()
-			if changes, err := w.kit(true).Orphans(t.Context()); err != nil || len(changes) != 1 || !changes[0].Done {
+			if changes, err := w.kit(true).LeakedHolds(t.Context()); err != nil || len(changes) != 1 || !changes[0].Done {
 				t.Errorf("with room: %+v, %v", changes, err)
 			}
 			for range 3 {
@@ -368,7 +368,7 @@ func TestLostDocument(t *testing.T) {
 			w.pass()
 		},
 		"repair": func(w *damaged) {
-			if changes, err := w.kit(true).Orphans(w.t.Context()); err != nil || len(changes) != 1 || !changes[0].Done {
+			if changes, err := w.kit(true).LeakedHolds(w.t.Context()); err != nil || len(changes) != 1 || !changes[0].Done {
 				w.t.Fatalf("changes %+v, %v", changes, err)
 			}
 		},
@@ -420,10 +420,10 @@ func TestOtherRunIsNotFreed(t *testing.T) {
 	if counted, live := w.use(); counted != 2 || live != 2 {
 		t.Errorf("%d machines count as used, live jobs have %d", counted, live)
 	}
-	if w.told("hold_mismatch") != 1 || w.told("orphan") != 0 {
+	if w.told("hold_mismatch") != 1 || w.told("leaked_hold") != 0 {
 		t.Errorf("the log says:\n%s", w.log.String())
 	}
-	if changes, err := w.kit(true).Orphans(t.Context()); err != nil || len(changes) != 1 || !changes[0].Done {
+	if changes, err := w.kit(true).LeakedHolds(t.Context()); err != nil || len(changes) != 1 || !changes[0].Done {
 		t.Errorf("changes %+v, %v", changes, err)
 	}
 	w.pass()
@@ -440,7 +440,7 @@ func TestFreedHoldStaysCounted(t *testing.T) {
 	w.hand("a", func(_ *ledger.Resource, r *ledger.Record) {
 		r.Reservation = lifecycle.Reservation{State: lifecycle.Failed}
 	})
-	if changes, err := w.kit(true).Orphans(t.Context()); err != nil || len(changes) != 1 || !changes[0].Done || changes[0].To != "none" {
+	if changes, err := w.kit(true).LeakedHolds(t.Context()); err != nil || len(changes) != 1 || !changes[0].Done || changes[0].To != "none" {
 		t.Errorf("changes %+v, %v", changes, err)
 	}
 	if counted, live := w.use(); counted != 2 || live != 2 {

@@ -23,7 +23,7 @@ func Indexes(ctx context.Context, l Ledger) Finding {
 		ask  func() error
 	}{
 		{"resources by name", func() error { _, err := l.Resources(ctx, "", 1); return err }},
-		{"requests by line", func() error { _, err := l.Line(ctx, nobody, "none", "", 1); return err }},
+		{"requests by line", func() error { _, err := l.Queue(ctx, nobody, "none", "", 1); return err }},
 		{"requests by state", func() error { _, err := l.InState(ctx, nobody, lifecycle.Waiting, "", 1); return err }},
 		{"requests by time", func() error { _, err := l.List(ctx, ledger.Filter{}, "", 1); return err }},
 		{"requests by resource and time", func() error { _, err := l.List(ctx, ledger.Filter{Resource: nobody}, "", 1); return err }},
@@ -33,8 +33,8 @@ func Indexes(ctx context.Context, l Ledger) Finding {
 			return err
 		}},
 		{"requests by job", func() error { _, err := l.OfJob(ctx, "none", 1); return err }},
-		{"requests by state and wakeAt", func() error { _, err := l.Due(ctx, lifecycle.States, time.Unix(0, 0), ledger.Timed{}, 1); return err }},
-		{"requests by outbox", func() error { _, err := l.Unsent(ctx, ledger.Timed{}, 1); return err }},
+		{"requests by state and timerAt", func() error { _, err := l.Due(ctx, lifecycle.States, time.Unix(0, 0), ledger.Timed{}, 1); return err }},
+		{"requests by outbox", func() error { _, err := l.Unpublished(ctx, ledger.Timed{}, 1); return err }},
 	}
 	var failed []string
 	for _, q := range queries {

@@ -19,13 +19,13 @@ const (
 	// CheckUnreadable names documents that this release cannot read.
 	CheckUnreadable = "unreadable"
 
-	CheckJobs   = "jobs"
-	CheckTick   = "tick"
-	CheckViews  = "views"
-	CheckDue    = "due"
-	CheckLetter = "letters"
-	CheckUse    = "use"
-	CheckClock  = "clock"
+	CheckJobs         = "jobs"
+	CheckTick         = "tick"
+	CheckObservations = "observations"
+	CheckDue          = "due"
+	CheckOutbox       = "outbox events"
+	CheckUse          = "use"
+	CheckClock        = "clock"
 )
 
 // A judge turns a picture into findings.
@@ -47,9 +47,9 @@ func Judge(p Picture, s Settings) []Finding {
 	j.promises()
 	j.check(CheckJobs, fmt.Sprintf("%s in %s; each of Berth's is one that its request names", plural(len(p.Jobs), "live job"), plural(len(p.Listed), "region")), j.jobs)
 	j.check(CheckTick, "", j.tick)
-	j.check(CheckViews, fmt.Sprintf("no persistent resource was last looked at more than %s ago", 2*s.Tick), j.views)
+	j.check(CheckObservations, fmt.Sprintf("no persistent resource was last looked at more than %s ago", 2*s.Tick), j.observations)
 	j.check(CheckDue, "nobody has been waiting for a look that did not come", j.due)
-	j.check(CheckLetter, "no outcome event has been unsent for long", j.letters)
+	j.check(CheckOutbox, "no outcome event has been unpublished for long", j.outbox)
 	j.check(CheckUse, "no more is in use than the pools have, and all of it is explained", j.use)
 	j.check(CheckClock, fmt.Sprintf("this machine and the ledger differ by %s", p.Skew.Abs().Round(time.Millisecond)), j.clock)
 	return j.found
@@ -112,7 +112,7 @@ func (j *judge) unknown() {
 		}
 		f := about(r, Fail, "is %s on %s, of which the ledger has no document", r.State, r.Resource)
 		f.Means = "Nobody looks after that persistent resource, so the request never moves."
-		f.Do = "berth repair orphans"
+		f.Do = "berth repair leaked-holds"
 		j.add(f)
 	}
 }
@@ -179,7 +179,7 @@ func (j *judge) tick() {
 	j.add(f)
 }
 
-func (j *judge) views() {
+func (j *judge) observations() {
 	for _, res := range j.Resources {
 		err := j.Seen[res.Name]
 		switch {
@@ -187,11 +187,11 @@ func (j *judge) views() {
 			j.add(Finding{Level: Warn, Resource: res.Name, Text: fmt.Sprintf("%s is %s in the ledger, and Vertex AI knows no such persistent resource", res.Name, res.State),
 				Means: "It was deleted; the next pass of reconcile notes it, and requests wait for one of the same name."})
 		case err != nil && vertex.KindOf(err) != vertex.NotFound:
-			f := Unchecked(CheckViews, fmt.Errorf("look at %s: %w", res.Name, err), "Check that the caller may read it (aiplatform.persistentResources.get), and that Vertex AI answers.")
+			f := Unchecked(CheckObservations, fmt.Errorf("look at %s: %w", res.Name, err), "Check that the caller may read it (aiplatform.persistentResources.get), and that Vertex AI answers.")
 			f.Resource = res.Name
 			j.add(f)
 		}
-		if old := j.Now.Sub(res.SeenAt); tended(res) && old > 2*j.Tick {
+		if old := j.Now.Sub(res.ObservedAt); tended(res) && old > 2*j.Tick {
 			j.add(Finding{Level: Warn, Resource: res.Name, Text: fmt.Sprintf("%s was last looked at %s ago", res.Name, age(old)),
 				Means: "Nothing is admitted there until it has been looked at again.",
 				Do:    "See the check tick. If reconcile runs, its log says why it cannot ask Vertex AI."})
@@ -202,8 +202,8 @@ func (j *judge) views() {
 // due finds records whose time to be looked at is long past.
 func (j *judge) due() {
 	for _, r := range j.Records {
-		old := j.Now.Sub(r.WakeAt)
-		if waitsForNothing(r) || r.WakeAt.IsZero() || old <= j.late() {
+		old := j.Now.Sub(r.TimerAt)
+		if waitsForNothing(r) || r.TimerAt.IsZero() || old <= j.late() {
 			continue // without any time is another check's
 		}
 		f := about(r, Fail, "is %s and was to be looked at %s ago", r.State, age(old))
@@ -212,19 +212,19 @@ func (j *judge) due() {
 	}
 }
 
-func (j *judge) letters() {
+func (j *judge) outbox() {
 	for _, r := range j.Records {
-		unsent := r.Unsent()
-		if len(unsent) == 0 {
+		unpublished := r.Unpublished()
+		if len(unpublished) == 0 {
 			continue
 		}
-		old := j.Now.Sub(unsent[0].Time)
+		old := j.Now.Sub(unpublished[0].Time)
 		if old <= j.late() {
 			continue
 		}
-		f := about(r, Fail, "has %s, the oldest for %s", plural(len(unsent), "unsent outcome event"), age(old))
+		f := about(r, Fail, "has %s, the oldest for %s", plural(len(unpublished), "unpublished outcome event"), age(old))
 		f.Means = "Its consumers have not been told."
-		f.Do = "See the check tick, and that the functions may publish to the outcome topic. berth repair letters publishes them from here."
+		f.Do = "See the check tick, and that the functions may publish to the outcome topic. berth repair events publishes them from here."
 		j.add(f)
 	}
 }

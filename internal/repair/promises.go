@@ -25,28 +25,28 @@ func always(text string) func(*ledger.Record) string {
 // moment of rest.
 var promises = []promise{
 	{invariant.HoldMatches, "every hold is that of a request that holds, and every such request has one",
-		"Machines are kept from others for nothing, or used without being accounted for.", always("berth repair orphans")},
-	{invariant.LineMatches, "the lines are exactly the waiting requests",
-		"Somebody who waits may be passed over, or waited for who is not there.", always("berth repair lines")},
-	{invariant.WakeIsSet, "whoever has not ended has a time to be looked at",
+		"Machines are kept from others for nothing, or used without being accounted for.", always("berth repair leaked-holds")},
+	{invariant.QueueMatches, "the lines are exactly the waiting requests",
+		"Somebody who waits may be passed over, or waited for who is not there.", always("berth repair queues")},
+	{invariant.TimerIsSet, "whoever has not ended has a time to be looked at",
 		"Nobody looks at it again, so it stays as it is for ever.", func(r *ledger.Record) string {
 			if r == nil {
 				return ""
 			}
-			return "berth repair wake " + name(r)
+			return "berth repair run-timer " + name(r)
 		}},
 	{invariant.OneJob, "no two requests name one job, and no job differs from what its request says",
 		"A request and what runs for it are two different things.",
 		always("Look at both (berth show, gcloud ai custom-jobs describe), and cancel what is not to run. No bug of this kind is known: report it.")},
 	{invariant.EventPath, "every history is a path of the state table, numbered without a gap",
-		"Consumers were told a story that cannot be true. What was told cannot be taken back, so no tool mends it.",
+		"Consumers were told a story that cannot be true. What was told cannot be taken back, so no tool fixes it.",
 		always("Keep the document as it is and report it.")},
-	{invariant.LetterKept, "nothing that has still to be told may be deleted",
+	{invariant.EventKept, "nothing that has still to be told may be deleted",
 		"The document may be deleted before its last event is sent.", func(r *ledger.Record) string {
 			if r == nil {
 				return ""
 			}
-			return "berth repair letters " + name(r)
+			return "berth repair events " + name(r)
 		}},
 }
 

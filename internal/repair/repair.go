@@ -1,5 +1,5 @@
 // Package repair is what an operator reaches for when a promise does not hold:
-// checks that find what is wrong with a running deployment, and mends.
+// checks that find what is wrong with a running deployment, and fixes.
 //
 // No crash and no lost answer needs any of it; reconcile gets over those by
 // itself. It is for what nobody foresees: a bug, a hand in the database, a tick
@@ -13,11 +13,11 @@
 // like a broken promise. So what is found is looked for a second time, and only
 // what is found twice is reported.
 //
-// # Mends
+// # Fixes
 //
-// A [Kit] mends. Each mend is one ledger update that reads what it is about
+// A [Kit] fixes. Each fix is one ledger update that reads what it is about
 // again and changes it only if it is still wrong. A dry run is that same update
-// with its writes dropped, so what it says is what would be done. What a mend
+// with its writes dropped, so what it says is what would be done. What a fix
 // finds and cannot put right it reports as left, with the reason.
 //
 // Specs of jobs, which are the users' own, are never read into a report.
@@ -43,11 +43,11 @@ type Ledger interface {
 	Scan(ctx context.Context, after message.Key, limit int) ([]*ledger.Record, error)
 }
 
-// Settings are the deployment's own, as far as checks and mends depend on them.
+// Settings are the deployment's own, as far as checks and fixes depend on them.
 type Settings struct {
 	Tick        time.Duration // period of the reconcile tick
 	StartWithin time.Duration // from submitted to running
-	Relook      time.Duration // between an attempt's end and the next create
+	RetryAfter  time.Duration // between an attempt's end and the next create
 	Keep        time.Duration // how long an ended request stays in the ledger
 	Lease       string        // name of the lease that reconcile takes
 }

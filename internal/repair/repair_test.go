@@ -15,87 +15,89 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A mend is called with the kit of a dry run, then with one that does it.
-type mend func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error)
+// A fix is called with the kit of a dry run, then with one that does it.
+type change func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error)
 
-func orphans(ctx context.Context, k repair.Kit, _ *world) ([]repair.Change, error) {
-	return k.Orphans(ctx)
+func leakedHolds(ctx context.Context, k repair.Kit, _ *world) ([]repair.Change, error) {
+	return k.LeakedHolds(ctx)
 }
-func lines(ctx context.Context, k repair.Kit, _ *world) ([]repair.Change, error) { return k.Lines(ctx) }
+func queues(ctx context.Context, k repair.Kit, _ *world) ([]repair.Change, error) {
+	return k.Queues(ctx)
+}
 
 // breaks are ledgers broken in one place: what the doctor says of it, and what
-// mends it.
+// fixes it.
 var breaks = []struct {
 	name       string
 	by         func(w *world)
 	check      string
 	request    string // "" where the finding names none
 	this, that string // the two facts, in part
-	mend       mend
+	fix        change
 	from, to   string // of the one change, in part
 }{
 	{"a hold of nobody", func(w *world) {
 		w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) {
 			res.Holds[w.key("nobody")] = ledger.Hold{Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Run: "rx"}
-			res.Settle()
+			res.Recompute()
 		})
-	}, "hold-matches", "nobody", "there is a hold of it", "there is no such request", orphans, "1 x n1-standard-4/pd-ssd:100 for run rx", "none"},
+	}, "hold-matches", "nobody", "there is a hold of it", "there is no such request", leakedHolds, "1 x n1-standard-4/pd-ssd:100 for run rx", "none"},
 	{"a hold of a waiting request", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
 			res.Holds[r.Key] = ledger.Hold{Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Run: "rx"}
-			res.Settle()
+			res.Recompute()
 		})
-	}, "hold-matches", "next", "there is a hold of it", "it is WAITING", orphans, "1 x n1", "none"},
+	}, "hold-matches", "next", "there is a hold of it", "it is WAITING", leakedHolds, "1 x n1", "none"},
 	{"a request without its hold", func(w *world) {
 		w.hand("runs", func(res *ledger.Resource, r *ledger.Record) { delete(res.Holds, r.Key) })
-	}, "hold-matches", "runs", "it is SUBMITTED", "it has no hold", orphans, "none", "3 x n1-standard-4/pd-ssd:100 for run r"},
+	}, "hold-matches", "runs", "it is SUBMITTED", "it has no hold", leakedHolds, "none", "3 x n1-standard-4/pd-ssd:100 for run r"},
 	{"a hold of another run", func(w *world) {
 		w.hand("runs", func(res *ledger.Resource, r *ledger.Record) {
 			h := res.Holds[r.Key]
 			h.Run = "rx"
 			res.Holds[r.Key] = h
 		})
-	}, "hold-matches", "runs", "its hold is for run rx", "its run is r", orphans, "run rx", "for run r"},
+	}, "hold-matches", "runs", "its hold is for run rx", "its run is r", leakedHolds, "run rx", "for run r"},
 	{"a hold that is too small", func(w *world) {
 		w.hand("runs", func(res *ledger.Resource, r *ledger.Record) {
 			h := res.Holds[r.Key]
 			h.Ask = capacity.Ask{{Shape: cpu, Replicas: 1}}
 			res.Holds[r.Key] = h
 		})
-	}, "hold-matches", "runs", "its hold is for", "it asks for", orphans, "1 x n1", "3 x n1"},
+	}, "hold-matches", "runs", "its hold is for", "it asks for", leakedHolds, "1 x n1", "3 x n1"},
 	{"a line that counts one too many", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) {
-			l := res.Lines[cpu.String()]
+			l := res.Queues[cpu.String()]
 			l.Count++
-			res.Lines[cpu.String()] = l
+			res.Queues[cpu.String()] = l
 		})
-	}, "line-matches", "", "2 requests wait for n1-standard-4/pd-ssd:100", "its line counts 3", lines, "3 waiting", "2 waiting"},
+	}, "queue-matches", "", "2 requests wait for n1-standard-4/pd-ssd:100", "its line counts 3", queues, "3 waiting", "2 waiting"},
 	{"a line in the wrong order", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) {
-			slices.Reverse(res.Lines[cpu.String()].Heads)
+			slices.Reverse(res.Queues[cpu.String()].Heads)
 		})
-	}, "line-matches", "", "begins", "its heads are", lines, "2 waiting", "2 waiting"},
+	}, "queue-matches", "", "begins", "its heads are", queues, "2 waiting", "2 waiting"},
 	{"no line", func(w *world) {
-		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) { res.Lines = nil })
-	}, "line-matches", "", "2 requests wait for", "there is no such line", lines, "none", "2 waiting"},
+		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) { res.Queues = nil })
+	}, "queue-matches", "", "2 requests wait for", "there is no such line", queues, "none", "2 waiting"},
 	{"a line of nobody", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
-			res.Lines["ghost/pd-ssd:100"] = ledger.Line{Count: 1, Heads: []ledger.Head{r.HeadIn("ghost/pd-ssd:100")}}
+			res.Queues["ghost/pd-ssd:100"] = ledger.Queue{Count: 1, Heads: []ledger.Head{r.HeadIn("ghost/pd-ssd:100")}}
 		})
-	}, "line-matches", "", "0 requests wait for ghost/pd-ssd:100", "its line counts 1", lines, "1 waiting", "none"},
+	}, "queue-matches", "", "0 requests wait for ghost/pd-ssd:100", "its line counts 1", queues, "1 waiting", "none"},
 	{"a request that nobody looks at", func(w *world) {
-		w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.WakeAt = time.Time{} })
-	}, "wake-is-set", "next", "it is WAITING", "nobody is to look at it again", func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error) {
-		return k.Wake(ctx, w.key("next"))
+		w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.TimerAt = time.Time{} })
+	}, "timer-is-set", "next", "it is WAITING", "nobody is to look at it again", func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error) {
+		return k.RunTimer(ctx, w.key("next"))
 	}, "never", "20"},
 	{"a live request that may be deleted", func(w *world) {
 		w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.ExpireAt = w.clock().Add(time.Hour) })
-	}, "letter-kept", "next", "it may be deleted", "it is WAITING with 0 unsent", func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error) {
-		return k.Resend(ctx, w.key("next"), nil)
-	}, "may be deleted from", "1 kept (1 to 1), 1 unsent"},
+	}, "event-kept", "next", "it may be deleted", "it is WAITING with 0 unpublished", func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error) {
+		return k.Republish(ctx, w.key("next"), nil)
+	}, "may be deleted from", "1 kept (1 to 1), 1 unpublished"},
 }
 
-// TestBreaks breaks a ledger, finds it, looks at what would mend it, mends it,
+// TestBreaks breaks a ledger, finds it, looks at what would fix it, fixes it,
 // and finds nothing any more.
 func TestBreaks(t *testing.T) {
 	for _, where := range []struct {
@@ -129,7 +131,7 @@ func TestBreaks(t *testing.T) {
 					}
 					before := w.contents()
 					for _, do := range []bool{false, true} {
-						changes, err := b.mend(t.Context(), w.kit(do), w)
+						changes, err := b.fix(t.Context(), w.kit(do), w)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -145,10 +147,10 @@ func TestBreaks(t *testing.T) {
 						}
 					}
 					if bad := w.doctor(); len(bad) > 0 {
-						t.Errorf("after it was mended: %+v", bad)
+						t.Errorf("after it was fixed: %+v", bad)
 					}
-					if changes, err := b.mend(t.Context(), w.kit(true), w); err != nil || slices.ContainsFunc(changes, func(c repair.Change) bool { return c.Done }) {
-						t.Errorf("mending it again: %+v, %v", changes, err)
+					if changes, err := b.fix(t.Context(), w.kit(true), w); err != nil || slices.ContainsFunc(changes, func(c repair.Change) bool { return c.Done }) {
+						t.Errorf("fixing it again: %+v, %v", changes, err)
 					}
 					w.pass() // which finds a ledger that it can work with
 				})
@@ -159,7 +161,7 @@ func TestBreaks(t *testing.T) {
 
 // A hold that does not fit is not taken: first what stands there without right
 // is freed, and if that is not enough the request is left as it is.
-func TestOrphansThatDoNotFit(t *testing.T) {
+func TestLeakedHoldsThatDoNotFit(t *testing.T) {
 	w := newWorld(t, false)
 	w.hand("runs", func(res *ledger.Resource, r *ledger.Record) {
 		delete(res.Holds, r.Key)
@@ -167,7 +169,7 @@ func TestOrphansThatDoNotFit(t *testing.T) {
 		res.Foreign = []ledger.Foreign{{Job: parent + "/customJobs/7", Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}}}
 	})
 	for _, do := range []bool{false, true} {
-		changes, err := w.kit(do).Orphans(t.Context())
+		changes, err := w.kit(do).LeakedHolds(t.Context())
 		if err != nil || len(changes) != 2 {
 			t.Fatalf("changes %+v, %v", changes, err)
 		}
@@ -179,7 +181,7 @@ func TestOrphansThatDoNotFit(t *testing.T) {
 		}
 	}
 	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) { res.Foreign = nil })
-	if changes, err := w.kit(true).Orphans(t.Context()); err != nil || len(changes) != 1 || !changes[0].Done {
+	if changes, err := w.kit(true).LeakedHolds(t.Context()); err != nil || len(changes) != 1 || !changes[0].Done {
 		t.Fatalf("with room: %+v, %v", changes, err)
 	}
 	if bad := w.doctor(); len(bad) > 0 {
@@ -194,8 +196,8 @@ func unnamed(t *testing.T) (w *world, job string) {
 	job = w.read(w.key("runs")).Reservation.Job
 	w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) {
 		r.State, r.Job, r.Open, r.Times.Submitted = lifecycle.Submitting, "", true, time.Time{}
-		r.Letters, r.Sequence = r.Letters[:1], 1
-		r.WakeAt = r.ActUntil.Add(w.cfg.Relook)
+		r.Outbox, r.Sequence = r.Outbox[:1], 1
+		r.TimerAt = r.ActUntil.Add(w.cfg.RetryAfter)
 	})
 	w.now = w.now.Add(time.Hour)
 	return w, job
@@ -254,12 +256,12 @@ func TestAdopt(t *testing.T) {
 	if again, err := w.kit(true).Adopt(t.Context(), w.key("runs"), job); err != nil || again[0].Left == "" {
 		t.Errorf("adopting it again: %+v, %v", again, err)
 	}
-	w.pass() // sends the letter
+	w.pass() // sends the outbox event
 	if bad := w.doctor(); len(bad) > 0 {
 		t.Errorf("in the end: %+v", bad)
 	}
-	if want := string(w.key("runs")) + "-2"; !slices.Contains(w.post.ids, want) {
-		t.Errorf("event %s was not published: %v", want, w.post.ids)
+	if want := string(w.key("runs")) + "-2"; !slices.Contains(w.publisher.ids, want) {
+		t.Errorf("event %s was not published: %v", want, w.publisher.ids)
 	}
 }
 
@@ -318,107 +320,107 @@ func TestAdoptRefuses(t *testing.T) {
 	}
 }
 
-func TestLetters(t *testing.T) {
+func TestOutbox(t *testing.T) {
 	w := newWorld(t, false)
-	w.post.down = true
+	w.publisher.down = true
 	w.request("told", 1) // waits behind the others, and nobody hears of it
 	w.now = w.now.Add(10 * time.Minute)
 	found := w.doctor()
-	i := slices.IndexFunc(found, func(f repair.Finding) bool { return f.Check == repair.CheckLetter })
-	if i < 0 || found[i].Request != w.key("told") || !strings.Contains(found[i].Text, "1 unsent outcome event, the oldest for 10m0s") {
+	i := slices.IndexFunc(found, func(f repair.Finding) bool { return f.Check == repair.CheckOutbox })
+	if i < 0 || found[i].Request != w.key("told") || !strings.Contains(found[i].Text, "1 unpublished outcome event, the oldest for 10m0s") {
 		t.Fatalf("found %+v", found)
 	}
 	before := w.contents()
-	if changes, err := w.kit(false).Send(t.Context(), w.post); err != nil || len(changes) != 1 || !strings.Contains(changes[0].To, "0 unsent") {
+	if changes, err := w.kit(false).Send(t.Context(), w.publisher); err != nil || len(changes) != 1 || !strings.Contains(changes[0].To, "0 unpublished") {
 		t.Errorf("dry run: %+v, %v", changes, err)
 	}
-	if _, err := w.kit(true).Send(t.Context(), w.post); err == nil {
+	if _, err := w.kit(true).Send(t.Context(), w.publisher); err == nil {
 		t.Error("no error from a topic that is down")
 	}
 	w.unchangedSince(before)
-	w.post.down = false
-	if changes, err := w.kit(true).Send(t.Context(), w.post); err != nil || len(changes) != 1 || !changes[0].Done {
+	w.publisher.down = false
+	if changes, err := w.kit(true).Send(t.Context(), w.publisher); err != nil || len(changes) != 1 || !changes[0].Done {
 		t.Errorf("changes %+v, %v", changes, err)
 	}
 	id := string(w.key("told")) + "-1"
-	if !slices.Contains(w.post.ids, id) {
-		t.Errorf("event %s was not published: %v", id, w.post.ids)
+	if !slices.Contains(w.publisher.ids, id) {
+		t.Errorf("event %s was not published: %v", id, w.publisher.ids)
 	}
 	// Once more, under the same id, by reconcile.
-	if _, err := w.kit(true).Resend(t.Context(), w.key("told"), []int64{1}); err != nil {
+	if _, err := w.kit(true).Republish(t.Context(), w.key("told"), []int64{1}); err != nil {
 		t.Fatal(err)
 	}
 	w.pass()
 	w.pass()
-	if n := len(slices.DeleteFunc(slices.Clone(w.post.ids), func(s string) bool { return s != id })); n != 2 {
+	if n := len(slices.DeleteFunc(slices.Clone(w.publisher.ids), func(s string) bool { return s != id })); n != 2 {
 		t.Errorf("event %s was published %d times, want 2", id, n)
 	}
-	if changes, err := w.kit(true).Resend(t.Context(), w.key("told"), []int64{5}); err != nil || changes[0].Left == "" || !strings.Contains(changes[0].Note, "event 5 is not kept") {
-		t.Errorf("a letter that is not there: %+v, %v", changes, err)
+	if changes, err := w.kit(true).Republish(t.Context(), w.key("told"), []int64{5}); err != nil || changes[0].Left == "" || !strings.Contains(changes[0].Note, "event 5 is not kept") {
+		t.Errorf("an outbox event that is not there: %+v, %v", changes, err)
 	}
 	if bad := w.doctor(); len(bad) > 0 {
 		t.Errorf("in the end: %+v", bad)
 	}
 }
 
-// A letter after a gap must not be the first that is missing.
-func TestLettersAfterAGap(t *testing.T) {
+// An outbox event after a gap must not be the first that is missing.
+func TestOutboxAfterAGap(t *testing.T) {
 	w := newWorld(t, false)
 	w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) {
-		third := r.Letters[1]
+		third := r.Outbox[1]
 		third.Outcome.Sequence, third.ID = 3, string(r.Key)+"-3"
-		r.Letters, r.Sequence = []ledger.Letter{r.Letters[0], third}, 3
+		r.Outbox, r.Sequence = []ledger.OutboxEvent{r.Outbox[0], third}, 3
 	})
-	changes, err := w.kit(true).Resend(t.Context(), w.key("runs"), nil)
-	if err != nil || !strings.Contains(changes[0].Note, "event 3 stays as it is") || len(w.read(w.key("runs")).Unsent()) != 1 {
+	changes, err := w.kit(true).Republish(t.Context(), w.key("runs"), nil)
+	if err != nil || !strings.Contains(changes[0].Note, "event 3 stays as it is") || len(w.read(w.key("runs")).Unpublished()) != 1 {
 		t.Errorf("changes %+v, %v", changes, err)
 	}
 }
 
 // A wake must not come before it is safe: a look at a submission that may still
 // be acted on could create a second job, one at a submitted job cancels it.
-func TestWake(t *testing.T) {
+func TestRunTimer(t *testing.T) {
 	w := newWorld(t, false)
-	asleep := func(id string) { w.hand(id, func(_ *ledger.Resource, r *ledger.Record) { r.WakeAt = time.Time{} }) }
-	wake := func(id string) repair.Change {
+	asleep := func(id string) { w.hand(id, func(_ *ledger.Resource, r *ledger.Record) { r.TimerAt = time.Time{} }) }
+	runTimer := func(id string) repair.Change {
 		t.Helper()
-		changes, err := w.kit(true).Wake(t.Context(), w.key(id))
+		changes, err := w.kit(true).RunTimer(t.Context(), w.key(id))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return changes[0]
 	}
 	asleep("runs")
-	if c := wake("runs"); c.Left != "" || !w.read(w.key("runs")).WakeAt.Equal(w.read(w.key("runs")).Times.Submitted.Add(w.cfg.StartWithin)) {
+	if c := runTimer("runs"); c.Left != "" || !w.read(w.key("runs")).TimerAt.Equal(w.read(w.key("runs")).Times.Submitted.Add(w.cfg.StartTimeout)) {
 		t.Errorf("submitted: %+v", c)
 	}
 	w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) {
-		r.State, r.Job, r.Open, r.ActUntil, r.WakeAt = lifecycle.Submitting, "", true, w.now.Add(time.Minute), time.Time{}
+		r.State, r.Job, r.Open, r.ActUntil, r.TimerAt = lifecycle.Submitting, "", true, w.now.Add(time.Minute), time.Time{}
 	})
-	if c := wake("runs"); !w.read(w.key("runs")).WakeAt.Equal(w.now.Add(time.Minute + w.cfg.Relook)) {
+	if c := runTimer("runs"); !w.read(w.key("runs")).TimerAt.Equal(w.now.Add(time.Minute + w.cfg.RetryAfter)) {
 		t.Errorf("submitting: %+v", c)
 	}
 	asleep("next")
-	if c := wake("next"); c.Left != "" || !w.read(w.key("next")).WakeAt.Equal(w.now) {
+	if c := runTimer("next"); c.Left != "" || !w.read(w.key("next")).TimerAt.Equal(w.now) {
 		t.Errorf("waiting: %+v", c)
 	}
-	if c := wake("next"); !strings.Contains(c.Left, "already") {
+	if c := runTimer("next"); !strings.Contains(c.Left, "already") {
 		t.Errorf("again: %+v", c)
 	}
 	w.pass()
 	w.want("next", lifecycle.Waiting)
-	if at := w.read(w.key("next")).WakeAt; !at.After(w.now) {
+	if at := w.read(w.key("next")).TimerAt; !at.After(w.now) {
 		t.Errorf("after a pass it is to be looked at %s", at)
 	}
 	w.hand("last", func(_ *ledger.Resource, r *ledger.Record) { r.State = lifecycle.Running })
-	if c := wake("last"); c.Left == "" {
+	if c := runTimer("last"); c.Left == "" {
 		t.Errorf("running: %+v", c)
 	}
 	w.hand("last", func(_ *ledger.Resource, r *ledger.Record) { r.State = lifecycle.Expired })
-	if c := wake("last"); !strings.Contains(c.Left, "EXPIRED") {
+	if c := runTimer("last"); !strings.Contains(c.Left, "EXPIRED") {
 		t.Errorf("ended: %+v", c)
 	}
-	if _, err := w.kit(true).Wake(t.Context(), "nobody"); err == nil || !strings.Contains(err.Error(), "nobody") {
+	if _, err := w.kit(true).RunTimer(t.Context(), "nobody"); err == nil || !strings.Contains(err.Error(), "nobody") {
 		t.Errorf("nobody: %v", err)
 	}
 }

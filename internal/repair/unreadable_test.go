@@ -11,7 +11,7 @@ import (
 	"example.com/berth/internal/repair"
 )
 
-// The doctor names every document that cannot be read, and no mend touches what
+// The doctor names every document that cannot be read, and no fix touches what
 // depends on one.
 func TestUnreadableDocuments(t *testing.T) {
 	w := newWorld(t, false)
@@ -41,13 +41,13 @@ func TestUnreadableDocuments(t *testing.T) {
 	if len(found) != len(docs) {
 		t.Errorf("%d findings for %d documents: %+v", len(found), len(docs), found)
 	}
-	for _, rule := range []string{"hold-matches", "line-matches"} {
+	for _, rule := range []string{"hold-matches", "queue-matches"} {
 		for _, f := range find(w.doctor(), rule) {
 			t.Errorf("a document that cannot be read is taken for one that is not there: %+v", f)
 		}
 	}
 	w.now = w.now.Add(time.Hour)
-	for name, m := range map[string]mend{"orphans": orphans, "lines": lines} {
+	for name, m := range map[string]change{"orphans": leakedHolds, "queues": queues} {
 		changes, err := m(t.Context(), w.kit(true), w)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -64,7 +64,7 @@ func TestUnreadableDocuments(t *testing.T) {
 		}
 	}
 	w.unchangedSince(before)
-	if _, err := w.kit(true).Wake(t.Context(), w.key("runs")); err == nil || !strings.Contains(err.Error(), "layout 9") {
+	if _, err := w.kit(true).RunTimer(t.Context(), w.key("runs")); err == nil || !strings.Contains(err.Error(), "layout 9") {
 		t.Errorf("wake of one that cannot be read: %v", err)
 	}
 	// A resource: it and its requests are named, nothing else fails.

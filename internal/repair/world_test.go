@@ -33,23 +33,23 @@ var cpu = capacity.Shape{MachineType: "n1-standard-4"}.Normal()
 
 // A world is a ledger made by the real controller, to be broken by hand.
 type world struct {
-	t      *testing.T
-	ledger repair.Ledger
-	vertex *vertex.Mem
-	c      *controller.Controller
-	cfg    controller.Config
-	now    time.Time // of a ledger in memory, and of Vertex AI
-	real   bool      // the ledger goes by a clock of its own
-	post   *post
+	t         *testing.T
+	ledger    repair.Ledger
+	vertex    *vertex.Mem
+	c         *controller.Controller
+	cfg       controller.Config
+	now       time.Time // of a ledger in memory, and of Vertex AI
+	real      bool      // the ledger goes by a clock of its own
+	publisher *testPublisher
 }
 
 // A post is the outcome topic.
-type post struct {
+type testPublisher struct {
 	down bool
 	ids  []string
 }
 
-func (p *post) Publish(_ context.Context, events ...message.Outcome) error {
+func (p *testPublisher) Publish(_ context.Context, events ...message.Outcome) error {
 	if p.down {
 		return fmt.Errorf("the outcome topic is down")
 	}
@@ -69,7 +69,7 @@ func (w *world) clock() time.Time {
 // newWorld has a pool of four machines, of which request "runs" has three; "next"
 // and "last" wait for two each.
 func newWorld(t *testing.T, real bool) *world {
-	w := &world{t: t, real: real, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), cfg: controller.DefaultConfig(), post: &post{}}
+	w := &world{t: t, real: real, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), cfg: controller.DefaultConfig(), publisher: &testPublisher{}}
 	w.vertex = vertex.NewMem(w.clock)
 	w.ledger = ledger.NewMem(w.clock)
 	if real {
@@ -80,7 +80,7 @@ func newWorld(t *testing.T, real bool) *world {
 	env := controller.RealEnv()
 	env.Monotonic = w.clock
 	env.Within = nil // this machine's own clock says nothing about a pass here
-	w.c = controller.New(w.cfg, w.ledger, w.vertex, w.post, slog.New(slog.DiscardHandler), env)
+	w.c = controller.New(w.cfg, w.ledger, w.vertex, w.publisher, slog.New(slog.DiscardHandler), env)
 	w.request("runs", 3)
 	w.request("next", 2)
 	w.request("last", 2)
@@ -106,7 +106,7 @@ func openEmulator(t *testing.T) *gcp.Ledger {
 
 func (w *world) request(id string, replicas int) {
 	w.t.Helper()
-	w.now = w.now.Add(time.Second) // who came first is first in line
+	w.now = w.now.Add(time.Second) // who came first is first in the queue
 	err := w.c.Handle(w.t.Context(), "default", message.Delivery{ID: "m-" + id, PublishTime: w.clock(), Data: fmt.Appendf(nil,
 		`{"requestId":%q,"job":{"displayName":"train","jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":%d,"containerSpec":{"imageUri":"gcr.io/p/image","env":[{"name":"TOKEN","value":"hush-hush"}]}}]}}}`, id, replicas)})
 	if err != nil {
@@ -130,7 +130,7 @@ func (w *world) key(id string) message.Key {
 
 func (w *world) read(key message.Key) (r *ledger.Record) {
 	w.t.Helper()
-	err := ledger.Read(w.t.Context(), w.ledger, ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) { r = tx.Record(key) })
+	err := ledger.Read(w.t.Context(), w.ledger, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { r = tx.Record(key) })
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func (w *world) want(id string, s lifecycle.State) {
 func (w *world) hand(id string, change func(res *ledger.Resource, r *ledger.Record)) {
 	w.t.Helper()
 	key := w.key(id)
-	err := w.ledger.Update(w.t.Context(), ledger.Names{Resources: []string{pool}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
+	err := w.ledger.Update(w.t.Context(), ledger.ReadSet{Resources: []string{pool}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
 		res, r := tx.Resource(pool), tx.Record(key)
 		change(res, r)
 		tx.PutResource(res)
@@ -162,7 +162,7 @@ func (w *world) hand(id string, change func(res *ledger.Resource, r *ledger.Reco
 }
 
 func (w *world) settings() repair.Settings {
-	return repair.Settings{Tick: w.cfg.Tick, StartWithin: w.cfg.StartWithin, Relook: w.cfg.Relook, Keep: w.cfg.Keep, Lease: controller.ReconcileLease}
+	return repair.Settings{Tick: w.cfg.Tick, StartWithin: w.cfg.StartTimeout, RetryAfter: w.cfg.RetryAfter, Keep: w.cfg.Keep, Lease: controller.ReconcileLease}
 }
 
 func (w *world) kit(do bool) repair.Kit {

@@ -73,7 +73,7 @@ func (w *world) begin(j int, now time.Duration) {
 }
 
 // Easy returns when each job starts under EASY backfill with exact run times: the
-// first in line has a reservation, and a later one starts if it ends by then or
+// first in the queue has a reservation, and a later one starts if it ends by then or
 // fits beside it. Every job has to fit the empty pool.
 func Easy(jobs []Job, replicas int64) []time.Duration {
 	w := newWorld(jobs, replicas)

@@ -58,7 +58,7 @@ func TestCreateHasWhatIsLeft(t *testing.T) {
 			}
 			left = append(left, time.Until(end))
 		})
-		w.Ask(Job{ID: "first", GPU: 1}) // so that there is a view
+		w.Ask(Job{ID: "first", GPU: 1}) // so that there is an observation
 		left = nil
 		w.Ledger.Fault = func(op string) ledger.Fault {
 			if op == ledger.OpCommit && w.State("a") == lifecycle.None {
@@ -67,7 +67,7 @@ func TestCreateHasWhatIsLeft(t *testing.T) {
 			return ledger.None
 		}
 		_, _ = w.Try(Job{ID: "a", CPU: 1}.Body())
-		want := w.Config.CreateWithin - w.Config.Margin - slow
+		want := w.Config.SubmitTimeout - w.Config.Margin - slow
 		switch {
 		case want <= 0 && len(left) != 0:
 			t.Errorf("after a commit of %s a job is created, with %s", slow, left)
@@ -120,8 +120,8 @@ func TestAnswersToACreate(t *testing.T) {
 		second lifecycle.State // of a request that comes after it; "" for any
 	}{
 		vertex.Permanent:   {lifecycle.Failed, message.VertexDeclined, 1, lifecycle.Submitted},
-		vertex.Passing:     {lifecycle.Waiting, message.VertexDeclined, 0, lifecycle.Waiting},
-		vertex.RateLimited: {lifecycle.Reserved, message.Paced, 2, lifecycle.Reserved},
+		vertex.Transient:   {lifecycle.Waiting, message.VertexDeclined, 0, lifecycle.Waiting},
+		vertex.RateLimited: {lifecycle.Reserved, message.RateLimited, 2, lifecycle.Reserved},
 		vertex.Unclear:     {lifecycle.Submitting, "", 2, ""}, // how many others it slows down is for the budget to say
 	} {
 		w := New(t)
@@ -160,7 +160,7 @@ func TestReusedIDIsRefusedByName(t *testing.T) {
 		if e.MessageID != id {
 			continue
 		}
-		if e.Type != message.Refused || e.Reason == nil || e.Reason.Code != message.IDReused || e.Reason.Path != "requestId" || e.Reason.Detail == "" || e.Reason.Mend == "" || e.ClaimedRequestID != "a" {
+		if e.Type != message.Refused || e.Reason == nil || e.Reason.Code != message.IDReused || e.Reason.Path != "requestId" || e.Reason.Detail == "" || e.Reason.Fix == "" || e.ClaimedRequestID != "a" {
 			t.Errorf("the answer is %+v because of %+v", e, e.Reason)
 		}
 		w.Expect("a", lifecycle.Submitted, "reserved", "submitted")

@@ -184,7 +184,7 @@ func TestFleetIsFrugal(t *testing.T) {
 		c.written = after.DocsWritten - stats.DocsWritten
 		return c
 	}
-	// A view is written down, so that others decide by it: a commit each, and the
+	// An observation is written down, so that others decide by it: a commit each, and the
 	// lease, taken and given back.
 	idle := measure(func() { f.After(time.Minute) })
 	if idle.lists != 3 || idle.resources != n || idle.others != 0 || idle.events != 0 {
@@ -349,9 +349,9 @@ func TestOneRegionIsSilent(t *testing.T) {
 	f.sound()
 }
 
-// Views that nobody renewed admit nothing, on no page of resources; the next tick
+// Observations that nobody renewed admit nothing, on no page of resources; the next tick
 // renews them all, and what waited starts.
-func TestFleetOfOldViews(t *testing.T) {
+func TestFleetOfOldObservations(t *testing.T) {
 	f := newFleet(t, 2, 60, false)
 	f.Config.Submissions = 1000
 	f.Controller = f.Instance(f.Config)
@@ -369,8 +369,8 @@ func TestFleetOfOldViews(t *testing.T) {
 	for i, home := range f.homes {
 		id := fmt.Sprintf("old-%03d", i)
 		f.Ask(Job{ID: id, CPU: 1, Resource: home})
-		if o := f.Out.Last(id); o.Reason == nil || o.Reason.Code != message.ViewTooOld {
-			t.Fatalf("%s on a view of an hour: %+v", id, o.Reason)
+		if o := f.Out.Last(id); o.Reason == nil || o.Reason.Code != message.ObservationTooOld {
+			t.Fatalf("%s on an observation of an hour: %+v", id, o.Reason)
 		}
 	}
 	f.all("old-", lifecycle.Waiting, len(f.homes))
@@ -378,7 +378,7 @@ func TestFleetOfOldViews(t *testing.T) {
 	f.After(time.Minute)
 	f.all("old-", lifecycle.Submitted, len(f.homes))
 	for _, res := range f.Ledger.Dump().Resources {
-		if age := f.Now.Sub(res.SeenAt); age > time.Minute {
+		if age := f.Now.Sub(res.ObservedAt); age > time.Minute {
 			t.Errorf("%s was last seen %s ago", res.Name, age)
 		}
 	}
@@ -390,7 +390,7 @@ func TestOneInstanceReconciles(t *testing.T) {
 	f := newFleet(t, 1, 2, false)
 	f.Ask(Job{ID: "a", CPU: 1, Resource: f.homes[0]})
 	ctx := t.Context()
-	err := f.Ledger.Update(ctx, ledger.Names{Leases: []string{"reconcile"}}, func(tx ledger.Tx) error {
+	err := f.Ledger.Update(ctx, ledger.ReadSet{Leases: []string{"reconcile"}}, func(tx ledger.Tx) error {
 		tx.PutLease(&ledger.Lease{Name: "reconcile", Holder: "somebody else", Until: f.Now.Add(30 * time.Second)})
 		return nil
 	})

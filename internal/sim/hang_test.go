@@ -188,7 +188,7 @@ func TestRequestsDoNotWaitForEachLook(t *testing.T) {
 				if err := ask("first"); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(10 * time.Minute) // the view is too old
+				time.Sleep(10 * time.Minute) // the observation is too old
 				h.hangs = func(called, _ string) bool { return called == op }
 				began, slow := time.Now(), 0
 				for i := range 60 {

@@ -26,7 +26,7 @@ func large(id string, cpu int) []byte {
 const dozens = 24
 
 // Dozens of the largest jobs go through every kind of update, each within the
-// limits of the ledger: admitted, parked, decided in line, learned of and told.
+// limits of the ledger: admitted, parked, decided in the queue, learned of and told.
 func TestLargestJobsThroughEverything(t *testing.T) {
 	const n = dozens
 	w := New(silent{t})
@@ -60,7 +60,7 @@ func TestLargestJobsThroughEverything(t *testing.T) {
 		}
 	}
 	for i := range n {
-		if r := w.Record(fmt.Sprintf("c%02d", i)); r.Aside {
+		if r := w.Record(fmt.Sprintf("c%02d", i)); r.Parked {
 			t.Fatalf("%s is still parked", r.ID)
 		}
 	}

@@ -19,7 +19,7 @@ func (w *World) loseResources() {
 	old := w.Ledger.Dump()
 	w.Ledger = ledger.NewMem(func() time.Time { return w.Now })
 	for _, r := range old.Records {
-		err := w.Ledger.Update(context.Background(), ledger.Names{Records: []message.Key{r.Key}}, func(tx ledger.Tx) error {
+		err := w.Ledger.Update(context.Background(), ledger.ReadSet{Records: []message.Key{r.Key}}, func(tx ledger.Tx) error {
 			tx.PutRecord(r)
 			return nil
 		})

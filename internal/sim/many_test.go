@@ -39,7 +39,7 @@ func TestManyJobsOfOneResource(t *testing.T) {
 	}
 	f.Now = f.Now.Add(time.Minute)
 	r, err := f.Controller.Reconcile(t.Context(), "tick", 0)
-	if err != nil || r.Learned != n || r.Passes != 1 || r.Resources != 1 || r.Strays+r.Started+r.Woken != 0 {
+	if err != nil || r.Learned != n || r.Passes != 1 || r.Resources != 1 || r.Orphans+r.Started+r.Timers != 0 {
 		t.Errorf("the tick at which all run reports %+v, %v", r, err)
 	}
 	f.all("j", lifecycle.Running, n)
@@ -135,7 +135,7 @@ func TestManySecondJobs(t *testing.T) {
 	for range 2 {
 		f.Now = f.Now.Add(time.Minute)
 		r, err := f.Controller.Reconcile(t.Context(), "tick", 0)
-		if cancelled += r.Strays; err != nil || r.Strays == 0 {
+		if cancelled += r.Orphans; err != nil || r.Orphans == 0 {
 			t.Errorf("the tick reports %+v, %v", r, err)
 		}
 		for _, j := range f.Vertex.Jobs() {
@@ -224,8 +224,8 @@ func TestManyCancels(t *testing.T) {
 	}
 	f.After(time.Minute)
 	f.all("j", lifecycle.Cancelled, 2*n)
-	if res := f.Ledger.Dump().Resources[0]; len(res.Holds)+len(res.Lines) != 0 {
-		t.Errorf("%d holds and %d lines are left", len(res.Holds), len(res.Lines))
+	if res := f.Ledger.Dump().Resources[0]; len(res.Holds)+len(res.Queues) != 0 {
+		t.Errorf("%d holds and %d lines are left", len(res.Holds), len(res.Queues))
 	}
 	f.sound()
 }

@@ -71,7 +71,7 @@ func TestDeniedSubmissionsWait(t *testing.T) {
 		if got := w.Record("r00").Why; got == nil || got.Code != message.SubmissionsDenied {
 			t.Errorf("r00 says %v, want %s", got, message.SubmissionsDenied)
 		}
-		if calls, most := w.Vertex.Calls()["create"], 4+int(length/w.Config.MaxBackOff)+4; calls > most {
+		if calls, most := w.Vertex.Calls()["create"], 4+int(length/w.Config.MaxBackoff)+4; calls > most {
 			t.Errorf("%d creates in %v, want at most %d", calls, length, most)
 		}
 		if events["submissions_denied"] != 1 {

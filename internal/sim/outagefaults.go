@@ -170,7 +170,7 @@ type struckLedger struct {
 	*surroundings
 }
 
-func (l struckLedger) Update(ctx context.Context, names ledger.Names, closure func(ledger.Tx) error) error {
+func (l struckLedger) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error) error {
 	if err := l.store(ctx, "read"); err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func queried[T any](l struckLedger, ctx context.Context, query func() (T, error)
 }
 
 func (l struckLedger) Line(ctx context.Context, resource, shape, after string, limit int) ([]ledger.Head, error) {
-	return queried(l, ctx, func() ([]ledger.Head, error) { return l.mem.Line(ctx, resource, shape, after, limit) })
+	return queried(l, ctx, func() ([]ledger.Head, error) { return l.mem.Queue(ctx, resource, shape, after, limit) })
 }
 
 func (l struckLedger) Due(ctx context.Context, states []lifecycle.State, now time.Time, after ledger.Timed, limit int) ([]ledger.Timed, error) {
@@ -223,7 +223,7 @@ func (l struckLedger) Due(ctx context.Context, states []lifecycle.State, now tim
 }
 
 func (l struckLedger) Unsent(ctx context.Context, after ledger.Timed, limit int) ([]ledger.Timed, error) {
-	return queried(l, ctx, func() ([]ledger.Timed, error) { return l.mem.Unsent(ctx, after, limit) })
+	return queried(l, ctx, func() ([]ledger.Timed, error) { return l.mem.Unpublished(ctx, after, limit) })
 }
 
 func (l struckLedger) InState(ctx context.Context, resource string, state lifecycle.State, after string, limit int) ([]*ledger.Record, error) {

@@ -271,7 +271,7 @@ func (p *player) left(cfg controller.Config) (left []string) {
 
 func (p *player) done() bool {
 	records := p.picture().Records
-	return len(records) == len(p.ids) && !slices.ContainsFunc(records, func(r *ledger.Record) bool { return !r.State.Terminal() || len(r.Unsent()) > 0 })
+	return len(records) == len(p.ids) && !slices.ContainsFunc(records, func(r *ledger.Record) bool { return !r.State.Terminal() || len(r.Unpublished()) > 0 })
 }
 
 // judge compares how everything ended with how it ends without an outage.

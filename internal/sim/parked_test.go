@@ -59,7 +59,7 @@ func TestParkedDoesNotPassTheLine(t *testing.T) {
 	gangs := []string{"g1", "g2", "g3"}
 	for _, id := range gangs {
 		w.Ask(Job{ID: id, CPU: 1, GPU: 1})
-		if !w.Record(id).Aside {
+		if !w.Record(id).Parked {
 			t.Fatalf("%s is not parked", id)
 		}
 	}
@@ -67,9 +67,9 @@ func TestParkedDoesNotPassTheLine(t *testing.T) {
 	w.SetPools(vertex.Running, cpus(4), gpus(3))
 	ticks(w, 12)
 	for i, id := range gangs {
-		w.Expect(id, lifecycle.Waiting, "queued", "queued") // it is told that it is in line now
-		if rec := w.Record(id); rec.Aside || rec.Why.Code != message.Behind || rec.Ahead != i+1 {
-			t.Errorf("%s: parked %v, reason %v, %d ahead; want it in line behind %d", id, rec.Aside, rec.Why, rec.Ahead, i+1)
+		w.Expect(id, lifecycle.Waiting, "queued", "queued") // it is told that it is in the queue now
+		if rec := w.Record(id); rec.Parked || rec.Why.Code != message.Behind || rec.Ahead != i+1 {
+			t.Errorf("%s: parked %v, reason %v, %d ahead; want it in the queue behind %d", id, rec.Parked, rec.Why, rec.Ahead, i+1)
 		}
 	}
 	w.Vertex.SetJob(w.JobOf("busy"), vertex.JobSucceeded)
@@ -102,7 +102,7 @@ func TestParkedKeepsItsPlace(t *testing.T) {
 }
 
 // A parked request that is cancelled or has waited too long leaves no line, since
-// it is in none: those who are in line stay counted.
+// it is in none: those who are in the queue stay counted.
 func TestParkedLeavesNoLine(t *testing.T) {
 	w := New(t)
 	w.SetPools(vertex.Running, cpus(4))
@@ -116,8 +116,8 @@ func TestParkedLeavesNoLine(t *testing.T) {
 	ticks(w, 3)
 	w.Expect("cancelled", lifecycle.Cancelled, "queued", "cancelled")
 	w.Expect("expired", lifecycle.Expired, "queued", "expired")
-	if n := w.Document().Lines[CPU.String()].Count; n != 1 {
-		t.Errorf("%d wait in line, want 1", n)
+	if n := w.Document().Queues[CPU.String()].Count; n != 1 {
+		t.Errorf("%d wait in the queue, want 1", n)
 	}
 	w.SetPools(vertex.Running, cpus(5))
 	ticks(w, 1)
@@ -134,7 +134,7 @@ func TestParkedOnADeletedResource(t *testing.T) {
 	w.Vertex.SetResource(Resource, vertex.Resource{})
 	ticks(w, 1)
 	w.Ask(Job{ID: "gang", CPU: 1, GPU: 1})
-	if !w.Record("gang").Aside {
+	if !w.Record("gang").Parked {
 		t.Fatal("it is not parked")
 	}
 	ticks(w, 20)

@@ -226,7 +226,7 @@ func TestRaceSweepMeetsTwoJobs(t *testing.T) {
 	w.Vertex.SetJob(younger.Name, vertex.JobCancelled)
 	w.After(time.Minute)
 	if use := w.Document().Use()[CPU]; use != 1 {
-		t.Errorf("%d machines count as used after the stray ended", use)
+		t.Errorf("%d machines count as used after the orphan job ended", use)
 	}
 	w.Expect("a", lifecycle.Submitted, "reserved", "submitted")
 }
@@ -240,8 +240,8 @@ func mustJob(rec *ledger.Record) *aiplatformpb.CustomJob {
 }
 
 // A second job of a run, from a create that landed late, is listed alone: the
-// named job has ended. The request must not take the stray for its own.
-func TestRaceStrayOutlivesTheNamedJob(t *testing.T) {
+// named job has ended. The request must not take the orphan job for its own.
+func TestRaceOrphanOutlivesTheNamedJob(t *testing.T) {
 	for name, seenRunning := range map[string]bool{"not seen running": false, "seen running": true} {
 		t.Run(name, func(t *testing.T) {
 			w := New(t)
@@ -256,19 +256,19 @@ func TestRaceStrayOutlivesTheNamedJob(t *testing.T) {
 			late := mustJob(rec)
 			late.Labels = map[string]string{vertex.LabelRun: rec.Run, vertex.LabelRequest: string(rec.Key)}
 			late.JobSpec.PersistentResourceId = "pool"
-			stray, err := w.Vertex.Create(context.Background(), Parent, late)
+			orphan, err := w.Vertex.Create(context.Background(), Parent, late)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.Vertex.SetJob(stray.Name, vertex.JobRunning)
+			w.Vertex.SetJob(orphan.Name, vertex.JobRunning)
 			w.Vertex.SetJob(named, vertex.JobSucceeded)
 			w.After(time.Minute)
 			w.Expect("a", lifecycle.Succeeded, want...)
-			if j, _ := w.Vertex.Get(context.Background(), stray.Name); j.State != vertex.JobCancelling {
-				t.Errorf("the stray is %s", j.State)
+			if j, _ := w.Vertex.Get(context.Background(), orphan.Name); j.State != vertex.JobCancelling {
+				t.Errorf("the orphan job is %s", j.State)
 			}
 			if use := w.Document().Use()[CPU]; use != 1 {
-				t.Errorf("%d machines count as used; the stray still has one", use)
+				t.Errorf("%d machines count as used; the orphan job still has one", use)
 			}
 		})
 	}
@@ -297,16 +297,16 @@ func TestRaceIDReusedAfterExpiry(t *testing.T) {
 	}
 }
 
-// A stranger's job takes the machines between our hold and our start: whatever
-// Vertex AI answers, we do not take more, and start when the stranger has ended.
-func TestRaceStrangerBetweenHoldAndStart(t *testing.T) {
+// A foreign job takes the machines between our hold and our start: whatever
+// Vertex AI answers, we do not take more, and start when the foreign job has ended.
+func TestRaceForeignJobBetweenHoldAndStart(t *testing.T) {
 	w := New(t)
 	w.Ask(Job{ID: "first", GPU: 1})
-	stranger := ""
+	foreign := ""
 	onCreate(w, func() error {
-		if stranger == "" {
-			stranger = w.Vertex.AddForeign(Parent, "pool", capacity.Ask{{Shape: CPU, Replicas: 4}})
-			return refusal(vertex.Passing)
+		if foreign == "" {
+			foreign = w.Vertex.AddForeign(Parent, "pool", capacity.Ask{{Shape: CPU, Replicas: 4}})
+			return refusal(vertex.Transient)
 		}
 		return nil
 	})
@@ -316,9 +316,9 @@ func TestRaceStrangerBetweenHoldAndStart(t *testing.T) {
 	w.Ask(Job{ID: "b", CPU: 1})
 	w.Expect("b", lifecycle.Waiting, "queued")
 	if over := w.Document().Use()[CPU]; over != 4 {
-		t.Errorf("%d machines count as used; the stranger has 4", over)
+		t.Errorf("%d machines count as used; the foreign job has 4", over)
 	}
-	w.Vertex.SetJob(stranger, vertex.JobSucceeded)
+	w.Vertex.SetJob(foreign, vertex.JobSucceeded)
 	w.After(time.Minute)
 	w.Expect("a", lifecycle.Submitted, "reserved", "queued", "reserved", "submitted")
 	w.Expect("b", lifecycle.Submitted, "queued", "reserved", "submitted")
@@ -457,9 +457,9 @@ func TestRaceRefusalUnderRunningID(t *testing.T) {
 }
 
 // The sweep has seen two jobs of a run that names none, and takes the younger for a
-// stray. Before it acts another instance records the younger. Then that one must
+// orphan job. Before it acts another instance records the younger. Then that one must
 // not be cancelled, but the older.
-func TestRaceStrayIsRecordedMeanwhile(t *testing.T) {
+func TestRaceOrphanIsRecordedMeanwhile(t *testing.T) {
 	w := New(t)
 	w.Ask(Job{ID: "first", GPU: 1})
 	faultOnce(w, vertex.FailAfter)
@@ -472,10 +472,10 @@ func TestRaceStrayIsRecordedMeanwhile(t *testing.T) {
 		if _, ok := after.(*ledger.Resource); !ok {
 			return
 		}
-		w.Ledger.Wrote = nil // the view is written; the next commit is that of the older job
+		w.Ledger.Wrote = nil // the observation is written; the next commit is that of the older job
 		w.Ledger.Between = func() {
 			w.Ledger.Between = nil
-			err := w.Ledger.Update(context.Background(), ledger.Names{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) error {
+			err := w.Ledger.Update(context.Background(), ledger.ReadSet{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) error {
 				r := tx.Record(rec.Key)
 				r.Reservation, _, _ = lifecycle.Next(r.Reservation, lifecycle.What{Event: lifecycle.Accepted, Run: r.Run, Job: younger.Name})
 				tx.PutRecord(r)

@@ -66,7 +66,7 @@ func RandomScenario(seed uint64, messages int) Scenario {
 		case n < 70:
 			list = append(list, Message("malformed", fmt.Sprintf("x%d", i), Tenant, []byte(`{"requestId":"`+ids[rnd.IntN(len(ids))]+`","job":{}}`)))
 		case n < 74:
-			list = append(list, Stranger(capacity.Replicas(1+rnd.IntN(2))))
+			list = append(list, ForeignJob(capacity.Replicas(1+rnd.IntN(2))))
 		case n < 76:
 			list = append(list, Pools(vertex.Running, capacity.Replicas(2+rnd.IntN(4)), capacity.Replicas(1+rnd.IntN(4))))
 		case n < 77:
@@ -99,13 +99,13 @@ func RandomScenario(seed uint64, messages int) Scenario {
 }
 
 // fullAnswer is what Vertex AI says to a job that does not fit beside the live
-// ones, which happens when strangers and we start at the same time: take it and
+// ones, which happens when foreign jobs and we start at the same time: take it and
 // let it wait, refuse it in either of two ways, or take it and have it fail.
 func (w *World) fullAnswer(kind int) func(string, *aiplatformpb.CustomJob) error {
 	return func(_ string, job *aiplatformpb.CustomJob) error {
 		switch {
 		case kind == 1 && !w.fits(job):
-			return &vertex.Error{Op: "create", Kind: vertex.Passing, Code: 9, Message: "full"}
+			return &vertex.Error{Op: "create", Kind: vertex.Transient, Code: 9, Message: "full"}
 		case kind == 2 && !w.fits(job):
 			return &vertex.Error{Op: "create", Kind: vertex.Permanent, Code: 3, Message: "does not fit"}
 		}

@@ -77,9 +77,9 @@ const maxTries = 2
 func newRun(s Scenario, schedule Schedule, seed maphash.Seed) *run {
 	r := &run{schedule: schedule, seed: seed, hashes: map[any]uint64{}, events: make(chan event), published: map[string]bool{}}
 	r.w = New(quiet{r})
-	r.w.Config.Policy.Regret = 30 * time.Minute // so that a settling of two hours sees its end
-	r.w.Config.Submitters = 1                   // one call at a time per instance, so that a schedule is a list
-	r.w.Config.SampleEvery = 0                  // everything is judged after every step
+	r.w.Config.Policy.RefuseAfter = 30 * time.Minute // so that a settling of two hours sees its end
+	r.w.Config.Submitters = 1                        // one call at a time per instance, so that a schedule is a list
+	r.w.Config.SampleEvery = 0                       // everything is judged after every step
 	if s.Setup != nil {
 		s.Setup(r.w)
 	}
@@ -160,7 +160,7 @@ func (r *run) yield(op string) Action {
 	}
 	r.events <- event{op: op}
 	a := <-p.resume
-	if a == Go && op == "create" && r.w.Now.Sub(p.asked) > r.w.Config.CreateWithin-r.w.Config.Margin {
+	if a == Go && op == "create" && r.w.Now.Sub(p.asked) > r.w.Config.SubmitTimeout-r.w.Config.Margin {
 		a = DoAndFail // its deadline passed while it was under way
 	}
 	if r.known == nil {
@@ -353,9 +353,9 @@ func (r *run) settle() {
 			r.violations = append(r.violations, invariant.Violation{Rule: invariant.NothingLeft, Request: rec.Key, Resource: rec.Resource,
 				This: "every job has ended and hours have passed", That: "it is " + string(rec.State)})
 		}
-		for _, l := range rec.Letters {
+		for _, l := range rec.Outbox {
 			if !r.published[l.ID] {
-				r.violations = append(r.violations, invariant.Violation{Rule: invariant.LetterKept, Request: rec.Key,
+				r.violations = append(r.violations, invariant.Violation{Rule: invariant.EventKept, Request: rec.Key,
 					This: "event " + l.ID + " was written", That: "it was never published"})
 			}
 		}
@@ -374,7 +374,7 @@ func (r *run) atRest() bool {
 		return false
 	}
 	return !slices.ContainsFunc(r.before.Records, func(rec *ledger.Record) bool {
-		return len(rec.Unsent()) > 0 || rec.Kind != message.KindAnswer && rec.State != lifecycle.None && !rec.State.Terminal()
+		return len(rec.Unpublished()) > 0 || rec.Kind != message.KindAnswer && rec.State != lifecycle.None && !rec.State.Terminal()
 	})
 }
 

@@ -73,9 +73,9 @@ func Recreate() Actor {
 	}}
 }
 
-// Stranger starts a job that is not ours.
-func Stranger(cpus capacity.Replicas) Actor {
-	return Actor{Name: "stranger", Happen: func(w *World) {
+// Foreign job starts a job that is not ours.
+func ForeignJob(cpus capacity.Replicas) Actor {
+	return Actor{Name: "foreign job", Happen: func(w *World) {
 		w.Vertex.AddForeign(Parent, "pool", capacity.Ask{{Shape: CPU, Replicas: cpus}})
 	}}
 }
@@ -105,7 +105,7 @@ func Scenarios() []Scenario {
 		{Name: "hand over", Actors: actors(Request(wide), Request(single), Jobs(vertex.JobPending, vertex.JobSucceeded), TickAfter(time.Minute), TickAfter(0), TickAfter(time.Minute))},
 		{Name: "deferred while the last holder ends", Actors: actors(Request(wide), Jobs(vertex.JobPending, vertex.JobSucceeded), TickAfter(time.Minute), Request(gang), TickAfter(time.Minute))},
 		{Name: "cancelled waiter at the head", Actors: actors(Request(wide), Request(gang), Request(single), CancelOf("g"), Jobs(vertex.JobPending, vertex.JobFailed), TickAfter(time.Minute), TickAfter(time.Minute))},
-		{Name: "stranger between hold and start", Actors: actors(Request(gang), Stranger(3), TickAfter(time.Minute), Request(single), TickAfter(time.Minute))},
+		{Name: "foreign job between hold and start", Actors: actors(Request(gang), ForeignJob(3), TickAfter(time.Minute), Request(single), TickAfter(time.Minute))},
 		{Name: "resource shrinks", Actors: actors(Request(gang), Pools(vertex.Running, 1, 1), TickAfter(time.Minute), Request(single), TickAfter(time.Minute))},
 		{Name: "resource made anew with holds on it", Actors: actors(Request(gang), Request(wide), Recreate(), TickAfter(time.Minute), TickAfter(time.Minute))},
 		{Name: "one id, two tenants", Actors: actors(Request(single), Message("other tenant", "m-b", "other", single.Body()), CancelOf("a"), TickAfter(time.Minute))},
@@ -113,7 +113,7 @@ func Scenarios() []Scenario {
 		{Name: "turns", Setup: func(w *World) { w.Config.Submissions = 1 }, Actors: actors(
 			Request(Job{ID: "a", CPU: 1}), Request(Job{ID: "b", CPU: 1}), Request(Job{ID: "u", GPU: 1, Priority: 5}), CancelOf("b"), TickAfter(time.Minute), TickAfter(time.Minute), TickAfter(time.Minute))},
 		{Name: "all together", Setup: lag(1), Actors: actors(
-			Request(gang), Twice(gang), Request(wide), Stranger(1), Request(single), CancelOf("g"), TickAfter(2*time.Minute),
+			Request(gang), Twice(gang), Request(wide), ForeignJob(1), Request(single), CancelOf("g"), TickAfter(2*time.Minute),
 			Pools(vertex.Running, 5, 2), Jobs(vertex.JobPending, vertex.JobRunning), TickAfter(time.Minute), Recreate(), TickAfter(time.Minute))},
 	}
 }

@@ -28,7 +28,7 @@ func park(w *World, n int) {
 	w.SetPools(vertex.Running, pools...)
 	records, _ := stored(w.Ledger)
 	for _, r := range records {
-		if r.ID != "runs" && !r.Aside {
+		if r.ID != "runs" && !r.Parked {
 			w.Fatalf("%s is %s and not parked: %+v", r.ID, r.State, r.Why)
 		}
 	}
@@ -62,7 +62,7 @@ func TestParkedRequestsDoNotDelayALostSubmission(t *testing.T) {
 			t.Errorf("a pass read %d documents", after.DocsRead-before.DocsRead)
 		}
 	}
-	due := w.Config.CreateWithin + w.Config.Relook
+	due := w.Config.SubmitTimeout + w.Config.RetryAfter
 	if took := w.Now.Sub(began); w.State("lost") != lifecycle.Submitted || took > due+10*time.Second {
 		t.Errorf("after %v lost is %s; its next attempt may begin after %v", took, w.State("lost"), due)
 	}
@@ -76,7 +76,7 @@ func TestDueTimersOfHoldersGoFirst(t *testing.T) {
 	park(w, parked)
 	// All of them reach the end of their wait in one moment, just before a
 	// submission is to be taken up again.
-	w.Now = w.Now.Add(w.Config.MaxWait - w.Config.CreateWithin - w.Config.Relook)
+	w.Now = w.Now.Add(w.Config.MaxWait - w.Config.SubmitTimeout - w.Config.RetryAfter)
 	w.SetPools(vertex.Running, cpus(5), capacity.Pool{ID: "gpu", Shape: GPU, Count: 9})
 	w.After(0)
 	w.Vertex.Fault = func(op, _ string) vertex.Fault {
@@ -87,13 +87,13 @@ func TestDueTimersOfHoldersGoFirst(t *testing.T) {
 	}
 	w.Ask(Job{ID: "lost", GPU: 1})
 	w.Vertex.Fault = func(string, string) vertex.Fault { return vertex.NoFault }
-	w.Now = w.Now.Add(w.Config.CreateWithin + w.Config.Relook)
+	w.Now = w.Now.Add(w.Config.SubmitTimeout + w.Config.RetryAfter)
 	report, err := w.Controller.Reconcile(t.Context(), "tick", time.Second)
 	if err != nil || w.State("lost") != lifecycle.Submitted || report.Passes != 1 {
 		t.Errorf("after one pass lost is %s: %+v, %v", w.State("lost"), report, err)
 	}
-	if report.Woken > 1+200 {
-		t.Errorf("one pass ran %d timers", report.Woken)
+	if report.Timers > 1+200 {
+		t.Errorf("one pass ran %d timers", report.Timers)
 	}
 	report, err = w.Controller.Reconcile(t.Context(), "tick", time.Minute)
 	if err != nil || report.Passes < 2 {
@@ -136,12 +136,12 @@ func TestParkedRequestsFollowThePools(t *testing.T) {
 	settle()
 	w.Expect("p0000", lifecycle.Submitted, "queued", "queued", "reserved", "submitted") // told of its new reason as well
 	for i := 1; i < parked; i++ {
-		if r := w.Record(fmt.Sprintf("p%04d", i)); r.State != lifecycle.Waiting || r.Aside {
-			t.Fatalf("%s is %s, parked %v, although the pool could take it", r.ID, r.State, r.Aside)
+		if r := w.Record(fmt.Sprintf("p%04d", i)); r.State != lifecycle.Waiting || r.Parked {
+			t.Fatalf("%s is %s, parked %v, although the pool could take it", r.ID, r.State, r.Parked)
 		}
 	}
-	if d := w.Document(); len(d.Recheck) != 0 || d.Lines[CPU.String()].Count != parked-1 {
-		t.Errorf("left to decide again: %v; the line has %d", d.Recheck, d.Lines[CPU.String()].Count)
+	if d := w.Document(); len(d.Recheck) != 0 || d.Queues[CPU.String()].Count != parked-1 {
+		t.Errorf("left to decide again: %v; the line has %d", d.Recheck, d.Queues[CPU.String()].Count)
 	}
 }
 
@@ -165,14 +165,14 @@ func TestParkedRequestsAreRefusedInTime(t *testing.T) {
 	w.SetPools(vertex.Running, cpus(5), capacity.Pool{ID: "gpu", Shape: GPU, Count: 5})
 	w.After(time.Hour)
 	began := w.Now
-	if r = w.Record("p0000"); !r.ContradictedSince.After(since) || !r.Aside {
-		t.Errorf("contradicted since %v, parked %v", r.ContradictedSince, r.Aside)
+	if r = w.Record("p0000"); !r.ContradictedSince.After(since) || !r.Parked {
+		t.Errorf("contradicted since %v, parked %v", r.ContradictedSince, r.Parked)
 	}
 	for w.State("p0000") == lifecycle.Waiting && w.Now.Sub(began) < 48*time.Hour {
 		w.After(time.Minute)
 	}
-	if took := w.Now.Sub(began); took < w.Config.Policy.Regret-time.Minute || took > w.Config.Policy.Regret+time.Minute {
-		t.Errorf("it was %s after %v, want %v", w.State("p0000"), took, w.Config.Policy.Regret)
+	if took := w.Now.Sub(began); took < w.Config.Policy.RefuseAfter-time.Minute || took > w.Config.Policy.RefuseAfter+time.Minute {
+		t.Errorf("it was %s after %v, want %v", w.State("p0000"), took, w.Config.Policy.RefuseAfter)
 	}
 	if e := w.Out.Last("p0000"); e.Type != message.Rejected {
 		t.Errorf("its last event is %s", e.Type)

@@ -47,7 +47,7 @@ func TestDiskTypeNotSet(t *testing.T) {
 					w.Expect("a", lifecycle.Rejected, "rejected")
 					why := w.Record("a").Why
 					if why.Code != message.SpecMismatch || !strings.Contains(why.Detail, "sets no diskSpec.bootDiskType, for which this deployment takes "+setting+".") ||
-						why.Mend != "To fit: set job.jobSpec.workerPoolSpecs[0].diskSpec.bootDiskType to "+pool+"." {
+						why.Fix != "To fit: set job.jobSpec.workerPoolSpecs[0].diskSpec.bootDiskType to "+pool+"." {
 						t.Errorf("it is refused because: %v", why)
 					}
 					f := w.Record("a").Fit[0]
@@ -117,7 +117,7 @@ func TestAccountAndRay(t *testing.T) {
 				}
 				w.Ask(c.job)
 				w.Expect("a", lifecycle.Rejected, "rejected")
-				if why := w.Record("a").Why; why.Code != c.code || why.Path == "" || why.Mend == "" {
+				if why := w.Record("a").Why; why.Code != c.code || why.Path == "" || why.Fix == "" {
 					t.Errorf("it is refused because: %v", why)
 				}
 				if n := w.Vertex.Calls()["create"]; n != 0 {
@@ -148,7 +148,7 @@ func TestAccountAndRay(t *testing.T) {
 			c.allow(w)
 			c.refuses(w)
 			w.Config.DeclineTimeout = 2 * time.Hour
-			w.Vertex.Refusal = &vertex.Error{Kind: vertex.Passing, Code: int32(codes.FailedPrecondition)}
+			w.Vertex.Refusal = &vertex.Error{Kind: vertex.Transient, Code: int32(codes.FailedPrecondition)}
 			w.again()
 			w.Ask(c.job)
 			if took := w.until("a", lifecycle.Failed, 3*time.Hour); took < 2*time.Hour {
@@ -187,7 +187,7 @@ func (w *World) until(id string, s lifecycle.State, most time.Duration) time.Dur
 
 // passing makes Vertex AI refuse a request's creates, with a kind and a code, while
 // a condition holds.
-func passing(w *World, kind vertex.Kind, code codes.Code, while func() bool) {
+func transient(w *World, kind vertex.Kind, code codes.Code, while func() bool) {
 	onCreate(w, func() error {
 		if !while() {
 			return nil
@@ -207,8 +207,8 @@ func TestRefusedWithoutEnd(t *testing.T) {
 		code   codes.Code
 		within time.Duration // in place of the day, of which every minute makes the request's record longer
 	}{
-		"FAILED_PRECONDITION":    {vertex.Passing, codes.FailedPrecondition, 8 * time.Hour},
-		"NOT_FOUND":              {vertex.Passing, codes.NotFound, 3 * time.Hour},
+		"FAILED_PRECONDITION":    {vertex.Transient, codes.FailedPrecondition, 8 * time.Hour},
+		"NOT_FOUND":              {vertex.Transient, codes.NotFound, 3 * time.Hour},
 		"NOT_FOUND, by its kind": {vertex.NotFound, codes.NotFound, 5 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -219,7 +219,7 @@ func TestRefusedWithoutEnd(t *testing.T) {
 			timeout := answer.within
 			w.Config.DeclineTimeout = timeout
 			w.again()
-			passing(w, answer.kind, answer.code, always)
+			transient(w, answer.kind, answer.code, always)
 			w.Ask(one)
 			if took := w.until("a", lifecycle.Failed, timeout+timeout/24); took < timeout {
 				t.Errorf("it failed after %s, want %s; machines may be used for as long by what cannot be seen", took, timeout)
@@ -256,7 +256,7 @@ func refusing(w *World, id string, while func() bool) *int {
 		if n++; !while() {
 			return nil
 		}
-		return &vertex.Error{Op: "create", Kind: vertex.Passing, Code: int32(codes.FailedPrecondition)}
+		return &vertex.Error{Op: "create", Kind: vertex.Transient, Code: int32(codes.FailedPrecondition)}
 	}
 	return &n
 }
@@ -289,8 +289,8 @@ func TestRefusedWhileOthersAreAccepted(t *testing.T) {
 		if words := w.Out.Words(fmt.Sprint("o", i)); i > 0 && strings.Join(words, " ") != "reserved submitted succeeded" {
 			t.Errorf("o%d had events %v", i, words)
 		}
-		if r := w.Record("a"); i == 9 && (!r.Aside || r.Why.Code != message.VertexDeclined || !strings.Contains(r.Why.Detail, "times and accepted others")) {
-			t.Errorf("after three hours it is parked %v because %v", r.Aside, r.Why)
+		if r := w.Record("a"); i == 9 && (!r.Parked || r.Why.Code != message.VertexDeclined || !strings.Contains(r.Why.Detail, "times and accepted others")) {
+			t.Errorf("after three hours it is parked %v because %v", r.Parked, r.Why)
 		}
 	}
 	if took := w.Now.Sub(w.Record("a").Times.Received); took < 24*time.Hour || took > 26*time.Hour {
@@ -306,7 +306,7 @@ func TestRefusedWhileOthersAreAccepted(t *testing.T) {
 }
 
 // What is parked since Vertex AI refuses it is tried again when the pools change, and
-// when its pause is over; it can be cancelled, and is in its place in line meanwhile if
+// when its pause is over; it can be cancelled, and is in its place in the queue meanwhile if
 // its machines are taken.
 func TestRefusedAndParked(t *testing.T) {
 	parked := func(t *testing.T) (*World, *int, *bool) {
@@ -319,8 +319,8 @@ func TestRefusedAndParked(t *testing.T) {
 				w.After(time.Minute)
 			}
 		}
-		if r := w.Record("a"); !r.Aside || r.RetryAt.Sub(w.Now) < 10*time.Minute {
-			t.Fatalf("it is %s, parked %v until %v", r.State, r.Aside, r.RetryAt)
+		if r := w.Record("a"); !r.Parked || r.RetryAt.Sub(w.Now) < 10*time.Minute {
+			t.Fatalf("it is %s, parked %v until %v", r.State, r.Parked, r.RetryAt)
 		}
 		return w, tried, &refuse
 	}
@@ -343,8 +343,8 @@ func TestRefusedAndParked(t *testing.T) {
 		*refuse = false
 		end := w.Record("a").RetryAt
 		w.until("a", lifecycle.Submitted, end.Sub(w.Now)+time.Minute)
-		if r := w.Record("a"); r.Aside || !r.RetryAt.IsZero() || r.Declined.Times != 0 {
-			t.Errorf("submitted, it is still parked %v until %v after %+v", r.Aside, r.RetryAt, r.Declined)
+		if r := w.Record("a"); r.Parked || !r.RetryAt.IsZero() || r.Declined.Times != 0 {
+			t.Errorf("submitted, it is still parked %v until %v after %+v", r.Parked, r.RetryAt, r.Declined)
 		}
 		w.CheckHolds()
 	})
@@ -385,7 +385,7 @@ func TestRefusedForACause(t *testing.T) {
 	t.Run("full of what cannot be seen", func(t *testing.T) {
 		for _, code := range []codes.Code{codes.FailedPrecondition, codes.ResourceExhausted} {
 			w := world(t)
-			passing(w, vertex.Passing, code, func() bool { return w.Now.Before(w.Record("a").Times.Received.Add(timeout - 20*time.Minute)) })
+			transient(w, vertex.Transient, code, func() bool { return w.Now.Before(w.Record("a").Times.Received.Add(timeout - 20*time.Minute)) })
 			w.Ask(one)
 			w.until("a", lifecycle.Submitted, timeout)
 			if r := w.Record("a").Declined; r.Times != 0 {
@@ -396,7 +396,7 @@ func TestRefusedForACause(t *testing.T) {
 	t.Run("a shortage", func(t *testing.T) { // or no answer at all
 		for _, code := range []codes.Code{codes.ResourceExhausted, codes.OK} {
 			w := world(t)
-			passing(w, vertex.Passing, code, always)
+			transient(w, vertex.Transient, code, always)
 			w.Ask(Job{ID: "a", CPU: 1, MaxWait: "10800s"})
 			if took := w.until("a", lifecycle.Expired, 4*time.Hour); took < 3*time.Hour {
 				t.Errorf("code %s: it ended after %s, want the longest wait", code, took)
@@ -421,7 +421,7 @@ func TestRefusedForACause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := world(t)
-			passing(w, vertex.Passing, codes.FailedPrecondition, always)
+			transient(w, vertex.Transient, codes.FailedPrecondition, always)
 			w.Ask(one)
 			for began := w.Now; w.Now.Sub(began) < timeout-10*time.Minute; {
 				w.After(time.Minute)
@@ -438,7 +438,7 @@ func TestRefusedForACause(t *testing.T) {
 	}
 	t.Run("autoscaling explains nothing", func(t *testing.T) {
 		w := world(t)
-		passing(w, vertex.Passing, codes.FailedPrecondition, always)
+		transient(w, vertex.Transient, codes.FailedPrecondition, always)
 		w.Ask(Job{ID: "a", GPU: 1})
 		for i := range 130 {
 			w.SetPools(vertex.Running, capacity.Pool{ID: "gpu", Shape: GPU, Count: capacity.Replicas(2 + i%2), Max: 4})
@@ -451,7 +451,7 @@ func TestRefusedForACause(t *testing.T) {
 	t.Run("it was not tried", func(t *testing.T) { // its pool was full of what can be seen
 		w := world(t)
 		refuse := true
-		passing(w, vertex.Passing, codes.FailedPrecondition, func() bool { return refuse })
+		transient(w, vertex.Transient, codes.FailedPrecondition, func() bool { return refuse })
 		w.Ask(one)
 		other := w.Vertex.AddForeign(Parent, "pool", capacity.Ask{{Shape: CPU, Replicas: 4}})
 		for began := w.Now; w.Now.Sub(began) < 2*timeout; {
@@ -469,7 +469,7 @@ func TestRefusedForACause(t *testing.T) {
 	})
 	t.Run("a cancel", func(t *testing.T) { // is what ends it
 		w := world(t)
-		passing(w, vertex.Passing, codes.FailedPrecondition, func() bool {
+		transient(w, vertex.Transient, codes.FailedPrecondition, func() bool {
 			if w.Record("a").Declined.Times > 2 && w.State("a") == lifecycle.Submitting {
 				w.Cancel("a")
 			}
@@ -522,7 +522,7 @@ func TestDiskTypeWrittenOutUnderOneID(t *testing.T) {
 				}
 				return
 			}
-			if o := w.Out.Last(id); o.Type != message.Refused || o.Reason.Code != message.IDReused || !strings.Contains(o.Reason.Mend, "under a new id") {
+			if o := w.Out.Last(id); o.Type != message.Refused || o.Reason.Code != message.IDReused || !strings.Contains(o.Reason.Fix, "under a new id") {
 				t.Errorf("another disk under the same id is answered with %+v", o)
 			}
 		})

@@ -106,9 +106,9 @@ func TestUnreadableRecordKeepsItsHold(t *testing.T) {
 	}
 }
 
-// A live job under the label of a request that cannot be read is no stray, named
+// A live job under the label of a request that cannot be read is no orphan job, named
 // by the hold or not.
-func TestUnreadableRecordIsNoStray(t *testing.T) {
+func TestUnreadableRecordIsNoOrphan(t *testing.T) {
 	w := newListening(t)
 	w.Ask(Job{ID: "bad", CPU: 1})
 	bad := w.Record("bad")
@@ -138,7 +138,7 @@ func likeItsJob(t *testing.T, r *ledger.Record) *aiplatformpb.CustomJob {
 	return job
 }
 
-// A waiting request that cannot be read stays in line and nobody waits for it; it
+// A waiting request that cannot be read stays in the queue and nobody waits for it; it
 // takes its place again once it can be read.
 func TestUnreadableWaiterIsPassed(t *testing.T) {
 	w := newListening(t)
@@ -162,7 +162,7 @@ func TestUnreadableWaiterIsPassed(t *testing.T) {
 	if w.Now != began {
 		t.Errorf("the pass went on for %v", w.Now.Sub(began))
 	}
-	if n := w.Document().Lines[CPU.String()].Count; n != 3 {
+	if n := w.Document().Queues[CPU.String()].Count; n != 3 {
 		t.Errorf("the line counts %d, want the 3 that cannot be read", n)
 	}
 	for i := range 3 {
@@ -310,7 +310,7 @@ func TestUnreadableRecordsDoNotBlockTimers(t *testing.T) {
 	for i := range n {
 		w.spoil(ledger.RecordDoc(w.Record(fmt.Sprintf("bad%03d", i)).Key))
 	}
-	w.Now = w.Now.Add(w.Config.StartWithin)
+	w.Now = w.Now.Add(w.Config.StartTimeout)
 	passes := 0
 	for ; passes < 4 && w.State("good") == lifecycle.Submitted; passes++ {
 		w.After(0)

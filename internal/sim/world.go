@@ -51,7 +51,7 @@ type World struct {
 	Controller *controller.Controller
 
 	// Deliver hands over one message, Tick makes one reconcile. They go straight
-	// to the controller unless a test puts doors in between.
+	// to the controller unless a test puts entry points in between.
 	Deliver func(message.Delivery) error
 	Tick    func() error
 	// Rows counts the rows of the state table that were taken.

@@ -34,7 +34,7 @@ func fine(texts ...string) error {
 	return nil
 }
 
-func (f fussy) Update(ctx context.Context, names ledger.Names, fn func(ledger.Tx) error) error {
+func (f fussy) Update(ctx context.Context, names ledger.ReadSet, fn func(ledger.Tx) error) error {
 	if err := fine(names.Resources...); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (f fussy) InState(ctx context.Context, resource string, s lifecycle.State, 
 
 func fussyWorld(t *testing.T) *world {
 	w := busy(t)
-	w.door = New(w.c, fussy{w.ledger}, Info{Project: "test-project", Regions: []string{"us-central1"}})
+	w.handler = New(w.c, fussy{w.ledger}, Info{Project: "test-project", Regions: []string{"us-central1"}})
 	return w
 }
 
@@ -80,7 +80,7 @@ func TestClientErrors(t *testing.T) {
 		"/pools?resource=%zz", "/pools?a;b",
 	} {
 		e := w.fails("GET", path, "", http.StatusBadRequest)
-		if e.Code != string(message.InvalidValue) || e.Detail == "" || e.Mend == "" || strings.ContainsFunc(e.Detail+e.Mend, func(r rune) bool { return r == utf8.RuneError || r == 0x202e }) {
+		if e.Code != string(message.InvalidValue) || e.Detail == "" || e.Fix == "" || strings.ContainsFunc(e.Detail+e.Fix, func(r rune) bool { return r == utf8.RuneError || r == 0x202e }) {
 			t.Errorf("GET %s: %+v", path, e)
 		}
 	}
@@ -101,7 +101,7 @@ func FuzzParameters(f *testing.F) {
 			r := httptest.NewRequest("GET", "/", nil)
 			r.URL = &u
 			rr := httptest.NewRecorder()
-			w.door.ServeHTTP(rr, r)
+			w.handler.ServeHTTP(rr, r)
 			if rr.Code >= 500 {
 				t.Errorf("GET %q: %d %s", u.String(), rr.Code, rr.Body)
 			}
@@ -112,7 +112,7 @@ func FuzzParameters(f *testing.F) {
 // A stopped ledger is still the ledger's fault.
 func TestLedgerErrorsStay503(t *testing.T) {
 	w := busy(t)
-	w.door = New(w.c, down{w.ledger}, Info{Project: "test-project", Regions: []string{"us-central1"}})
+	w.handler = New(w.c, down{w.ledger}, Info{Project: "test-project", Regions: []string{"us-central1"}})
 	for _, path := range []string{"/pools", "/queue", "/requests", "/requests/wide", "/health"} {
 		if e := w.fails("GET", path, "", http.StatusServiceUnavailable); e.Code != Unavailable {
 			t.Errorf("GET %s: %+v", path, e)
@@ -122,7 +122,7 @@ func TestLedgerErrorsStay503(t *testing.T) {
 
 type down struct{ ledger.Ledger }
 
-func (down) Update(context.Context, ledger.Names, func(ledger.Tx) error) error {
+func (down) Update(context.Context, ledger.ReadSet, func(ledger.Tx) error) error {
 	return fmt.Errorf("unavailable at %s", time.Unix(0, 0).UTC())
 }
 

@@ -1,13 +1,13 @@
-// Package statuspage is the Status door: what the ledger knows, as JSON, for
+// Package statuspage is the Status function: what the ledger knows, as JSON, for
 // people and for the command line tool. It writes nothing.
 //
 // Every answer is application/json and may not be cached. A failure is
-// {"error": {"code", "detail", "mend"}} under a status that fits. All routes
+// {"error": {"code", "detail", "fix"}} under a status that fits. All routes
 // take GET but for /explain, and each may be prefixed by /Status, so that the
-// door looks the same at the root of a service and beside other doors.
+// door looks the same at the root of a service and beside other entry points.
 //
 //	/               what this deployment is, and its routes
-//	/health         whether the ledger can be read, and how old its views are
+//	/health         whether the ledger can be read, and how old its observations are
 //	/pools          persistent resources: pools, use per shape, foreign jobs
 //	/queue          waiting requests in order, each with its reason as of now
 //	/requests       requests in a state

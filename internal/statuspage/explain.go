@@ -26,7 +26,7 @@ type Message struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
-func (d *door) explain(r *http.Request) (any, error) {
+func (d *handler) explain(r *http.Request) (any, error) {
 	tenant, err := d.tenant(r)
 	if err != nil {
 		return nil, err

@@ -13,33 +13,33 @@ import (
 )
 
 // live decides a waiting record as the controller would now.
-func (d *door) live(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int) Live {
+func (d *handler) live(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int) Live {
 	decision := admission.Decide(controller.Snapshot(now, res, ahead), controller.Ask(rec), d.info.Policy)
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
 	}
 	return Live{
 		Verdict: decision.Verdict, Reason: decision.Reason, Fit: decision.Fit, ScaleUp: decision.ScaleUp,
-		Ahead: &ahead, ViewTime: res.SeenAt, ContradictedSince: rec.ContradictedSince,
+		Ahead: &ahead, ObservedAt: res.ObservedAt, ContradictedSince: rec.ContradictedSince,
 	}
 }
 
 // linePage and linePages bound the walk down one line.
 const (
-	linePage  = 200
-	linePages = 5
+	queuePage  = 200
+	queuePages = 5
 )
 
-// ahead counts the requests before a waiting one in its lines. The resource's
+// ahead counts the requests before a waiting one in its queues. The resource's
 // own heads answer for the first few; beyond them the line is walked, up to a
-// bound, after which everybody else in line may be ahead.
-func (d *door) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.Record) (int, error) {
+// bound, after which everybody else in the queue may be ahead.
+func (d *handler) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.Record) (int, error) {
 	most := 0
 	for _, s := range rec.Ask.Shapes() {
-		line := res.Lines[s.String()]
+		line := res.Queues[s.String()]
 		n, after, found := 0, "", false
-		for range linePages {
-			heads, err := d.ledger.Line(ctx, res.Name, s.String(), after, linePage)
+		for range queuePages {
+			heads, err := d.ledger.Queue(ctx, res.Name, s.String(), after, queuePage)
 			if err != nil {
 				return 0, fmt.Errorf("read the line %s of %s: %w", s, res.Name, err)
 			}
@@ -50,13 +50,13 @@ func (d *door) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.Reco
 				}
 				n, after = n+1, h.Order
 			}
-			if found = found || len(heads) < linePage; found {
+			if found = found || len(heads) < queuePage; found {
 				break
 			}
 		}
 		if !found {
 			rest := line.Count
-			if slices.Contains(rec.Lines(), s.String()) {
+			if slices.Contains(rec.Queues(), s.String()) {
 				rest-- // it is one of them itself; a parked one is not
 			}
 			n = max(n, rest)
@@ -68,7 +68,7 @@ func (d *door) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.Reco
 
 // reasons fills in a request's reasons: live ones while it waits, else those
 // that were stored.
-func (d *door) reasons(ctx context.Context, rec *ledger.Record, res *ledger.Resource, now time.Time) (Live, error) {
+func (d *handler) reasons(ctx context.Context, rec *ledger.Record, res *ledger.Resource, now time.Time) (Live, error) {
 	if rec.State != lifecycle.Waiting || res == nil {
 		l := Live{Reason: rec.Why, Fit: rec.Fit, ScaleUp: rec.ScaleUp}
 		if rec.State == lifecycle.Waiting {

@@ -34,7 +34,7 @@ type cursor struct {
 	Order    string          `json:"o,omitempty"` // after this one
 	Done     bool            `json:"d,omitempty"` // the resource (and state) is finished
 	Position int             `json:"p,omitempty"` // of the last one shown
-	Lines    map[string]int  `json:"l,omitempty"` // requests shown per shape
+	Queues   map[string]int  `json:"l,omitempty"` // requests shown per shape
 }
 
 // valid says whether a cursor can have been given out here. Its parts go into the
@@ -75,14 +75,14 @@ func page(r *http.Request) (c cursor, limit int, err error) {
 	return c, limit, nil
 }
 
-func invalid(parameter, mend string) *Error {
-	return &Error{http.StatusBadRequest, string(message.InvalidValue), "The parameter " + excerpt(parameter) + " does not read.", mend}
+func invalid(parameter, fix string) *Error {
+	return &Error{http.StatusBadRequest, string(message.InvalidValue), "The parameter " + excerpt(parameter) + " does not read.", fix}
 }
 
 // resources returns the full names that the parameter resource= may mean: the
 // one that is given, or a bare id in every region served. It is empty when the
 // parameter is not there.
-func (d *door) resources(r *http.Request) ([]string, error) {
+func (d *handler) resources(r *http.Request) ([]string, error) {
 	named := r.URL.Query().Get("resource")
 	switch _, ok := message.ResourceID(named); {
 	case named == "":

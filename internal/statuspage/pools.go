@@ -15,8 +15,8 @@ import (
 
 // now reads the ledger's clock, and who reconciles: nil as well if that cannot be
 // read.
-func (d *door) now(ctx context.Context) (now time.Time, lease *ledger.Lease, err error) {
-	err = ledger.Read(ctx, d.ledger, ledger.Names{Leases: []string{controller.ReconcileLease}}, func(tx ledger.Tx) {
+func (d *handler) now(ctx context.Context) (now time.Time, lease *ledger.Lease, err error) {
+	err = ledger.Read(ctx, d.ledger, ledger.ReadSet{Leases: []string{controller.ReconcileLease}}, func(tx ledger.Tx) {
 		now, lease = tx.Now(), nil
 		if tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: controller.ReconcileLease}) == nil {
 			lease = tx.Lease(controller.ReconcileLease)
@@ -28,7 +28,7 @@ func (d *door) now(ctx context.Context) (now time.Time, lease *ledger.Lease, err
 	return now, lease, err
 }
 
-func (d *door) index(*http.Request) (any, error) {
+func (d *handler) index(*http.Request) (any, error) {
 	return Index{
 		Service: "berth", Version: d.info.Version, Project: d.info.Project, Regions: d.info.Regions,
 		Deployment: d.info.Deployment, DefaultResource: d.info.DefaultResource,
@@ -37,7 +37,7 @@ func (d *door) index(*http.Request) (any, error) {
 	}, nil
 }
 
-func (d *door) health(r *http.Request) (any, error) {
+func (d *handler) health(r *http.Request) (any, error) {
 	page, err := d.ledger.Resources(r.Context(), "", maxLimit)
 	unreadable, err := ledger.Skipped(err)
 	if err != nil {
@@ -50,16 +50,16 @@ func (d *door) health(r *http.Request) (any, error) {
 	h := Health{OK: true, AsOf: now, Reconcile: lease, Unreadable: unreadable}
 	var oldest *ledger.Resource
 	for _, res := range page {
-		if res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Lines) == 0 {
+		if res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queues) == 0 {
 			continue // deleted, and nobody asks for it: it is not looked at
 		}
 		h.Resources++
-		if oldest == nil || res.SeenAt.Before(oldest.SeenAt) {
+		if oldest == nil || res.ObservedAt.Before(oldest.ObservedAt) {
 			oldest = res
 		}
 	}
 	if oldest != nil {
-		h.Oldest, h.OldestAge, h.Stale = oldest.Name, since(oldest.SeenAt, now), d.stale(oldest, now)
+		h.Oldest, h.OldestAge, h.Stale = oldest.Name, since(oldest.ObservedAt, now), d.stale(oldest, now)
 	}
 	return h, nil
 }
@@ -72,11 +72,11 @@ func since(t, now time.Time) Duration {
 	return Duration(max(0, now.Sub(t)))
 }
 
-func (d *door) stale(res *ledger.Resource, now time.Time) bool {
-	return now.Sub(res.SeenAt) > d.info.Policy.MaxAge
+func (d *handler) stale(res *ledger.Resource, now time.Time) bool {
+	return now.Sub(res.ObservedAt) > d.info.Policy.MaxAge
 }
 
-func (d *door) pools(r *http.Request) (any, error) {
+func (d *handler) pools(r *http.Request) (any, error) {
 	from, limit, err := page(r)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (d *door) pools(r *http.Request) (any, error) {
 			return nil, unknownResource(r.URL.Query().Get("resource"))
 		}
 	} else {
-		// The time comes first: no view may look older or newer than it is, and a
+		// The time comes first: no observation may look older or newer than it is, and a
 		// document that changes meanwhile is newer than what it is compared with.
 		if p.AsOf, _, err = d.now(r.Context()); err != nil {
 			return nil, err
@@ -117,8 +117,8 @@ func (d *door) pools(r *http.Request) (any, error) {
 
 // readResources returns those of the named resources that there are, and apart
 // from them those that cannot be read.
-func (d *door) readResources(ctx context.Context, names []string) (found []*ledger.Resource, unreadable []*ledger.UnreadableError, now time.Time, err error) {
-	err = ledger.Read(ctx, d.ledger, ledger.Names{Resources: names}, func(tx ledger.Tx) {
+func (d *handler) readResources(ctx context.Context, names []string) (found []*ledger.Resource, unreadable []*ledger.UnreadableError, now time.Time, err error) {
+	err = ledger.Read(ctx, d.ledger, ledger.ReadSet{Resources: names}, func(tx ledger.Tx) {
 		found, unreadable, now = nil, nil, tx.Now()
 		for _, name := range names {
 			if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindResource, Name: name}); bad != nil {
@@ -137,10 +137,10 @@ func (d *door) readResources(ctx context.Context, names []string) (found []*ledg
 }
 
 // show makes the entry of a resource.
-func (d *door) show(res *ledger.Resource, now time.Time) Resource {
+func (d *handler) show(res *ledger.Resource, now time.Time) Resource {
 	s := Resource{
-		Name: res.Name, State: res.State, CreateTime: res.CreateTime, SeenAt: res.SeenAt,
-		ViewAge: since(res.SeenAt, now), Stale: d.stale(res, now), Network: res.Network, Ray: res.Ray,
+		Name: res.Name, State: res.State, CreateTime: res.CreateTime, ObservedAt: res.ObservedAt,
+		ObservedAge: since(res.ObservedAt, now), Stale: d.stale(res, now), Network: res.Network, Ray: res.Ray,
 		Pools: []Pool{}, Shapes: shapes(res), Holds: len(res.Holds), Foreign: res.Foreign[:min(ledger.MaxForeign, len(res.Foreign))], ForeignJobs: max(res.ForeignJobs, len(res.Foreign)),
 		Declines: res.Declines,
 	}
@@ -180,7 +180,7 @@ func shapes(res *ledger.Resource) []Shape {
 	for _, p := range res.Pools {
 		all[p.Shape.Normal()] = true
 	}
-	for text := range res.Lines {
+	for text := range res.Queues {
 		if s, err := capacity.ParseShape(text); err == nil {
 			all[s] = true
 		}
@@ -189,7 +189,7 @@ func shapes(res *ledger.Resource) []Shape {
 	for _, s := range slices.SortedFunc(maps.Keys(all), capacity.Shape.Compare) {
 		list = append(list, Shape{
 			Shape: s, Limit: limits[s], Held: held[s], Foreign: foreign[s], Unexplained: res.Unexplained[s],
-			Taken: use[s], Free: max(0, limits[s]-use[s]), Overdrawn: over[s], Waiting: res.Lines[s.String()].Count,
+			Taken: use[s], Free: max(0, limits[s]-use[s]), Overdrawn: over[s], Waiting: res.Queues[s.String()].Count,
 		})
 	}
 	return list

@@ -13,7 +13,7 @@ import (
 // seek returns the resource documents to go through from a cursor on: those
 // that the parameter resource= means, or all, and apart from them those that
 // cannot be read. more says that others come after them.
-func (d *door) seek(r *http.Request, from cursor) (docs []*ledger.Resource, bad []*ledger.UnreadableError, now time.Time, more bool, err error) {
+func (d *handler) seek(r *http.Request, from cursor) (docs []*ledger.Resource, bad []*ledger.UnreadableError, now time.Time, more bool, err error) {
 	names, err := d.resources(r)
 	if err != nil {
 		return nil, nil, now, false, err
@@ -45,7 +45,7 @@ func (d *door) seek(r *http.Request, from cursor) (docs []*ledger.Resource, bad 
 	return append(docs, rest...), append(bad, skipped...), now, len(rest) == maxQueries, nil
 }
 
-func (d *door) queue(r *http.Request) (any, error) {
+func (d *handler) queue(r *http.Request) (any, error) {
 	from, limit, err := page(r)
 	if err != nil {
 		return nil, err
@@ -86,34 +86,34 @@ func (d *door) queue(r *http.Request) (any, error) {
 }
 
 // add shows the next waiting request and moves the cursor past it.
-func (q *Queue) add(d *door, c *cursor, res *ledger.Resource, rec *ledger.Record) {
+func (q *Queue) add(d *handler, c *cursor, res *ledger.Resource, rec *ledger.Record) {
 	c.Order = rec.Order
 	if _, held := res.Holds[rec.Key]; held {
 		return // admitted between the query and the read of its resource
 	}
-	// A parked request stands in no line, so it has no position there.
+	// A parked request waits in no queue, so it has no position there.
 	position := 0
-	if !rec.Aside {
+	if !rec.Parked {
 		c.Position++
 		position = c.Position
 	}
-	if c.Lines == nil {
-		c.Lines = map[string]int{}
+	if c.Queues == nil {
+		c.Queues = map[string]int{}
 	}
 	ahead := 0
 	for _, shape := range rec.Ask.Shapes() {
-		ahead = max(ahead, c.Lines[shape.String()])
+		ahead = max(ahead, c.Queues[shape.String()])
 	}
-	for _, line := range rec.Lines() { // none for a parked one: nobody is behind it
-		c.Lines[line]++
+	for _, line := range rec.Queues() { // none for a parked one: nobody is behind it
+		c.Queues[line]++
 	}
 	if !d.shows(rec.Tenant) {
 		return // it has its place before those that are shown
 	}
 	q.Waiting = append(q.Waiting, Waiter{
-		Position: position, Parked: rec.Aside, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Resource: res.Name,
+		Position: position, Parked: rec.Parked, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Resource: res.Name,
 		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask,
-		Since: rec.Times.Queued, Waited: since(rec.Times.Queued, q.AsOf), Until: rec.WakeAt,
+		Since: rec.Times.Queued, Waited: since(rec.Times.Queued, q.AsOf), Until: rec.TimerAt,
 		Live: d.live(q.AsOf, res, rec, ahead),
 	})
 }

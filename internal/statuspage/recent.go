@@ -31,7 +31,7 @@ type recentFilter struct {
 	tenant    string // "" for all that are shown
 }
 
-func (d *door) recentFilter(r *http.Request) (f recentFilter, err error) {
+func (d *handler) recentFilter(r *http.Request) (f recentFilter, err error) {
 	q := r.URL.Query()
 	if f.resources, err = d.resources(r); err != nil {
 		return f, err
@@ -61,7 +61,7 @@ func (d *door) recentFilter(r *http.Request) (f recentFilter, err error) {
 }
 
 // recent lists requests and answers, the latest received first.
-func (d *door) recent(r *http.Request) (any, error) {
+func (d *handler) recent(r *http.Request) (any, error) {
 	from, limit, err := page(r)
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (d *door) recent(r *http.Request) (any, error) {
 
 // readRecent returns the next records of all resources that are asked for, and
 // apart from them those that cannot be read.
-func (d *door) readRecent(ctx context.Context, f recentFilter, after string, limit int) (all []*ledger.Record, unreadable []*ledger.UnreadableError, err error) {
+func (d *handler) readRecent(ctx context.Context, f recentFilter, after string, limit int) (all []*ledger.Record, unreadable []*ledger.UnreadableError, err error) {
 	for _, name := range f.resources {
 		recs, err := d.ledger.List(ctx, ledger.Filter{Resource: name, Statuses: f.statuses}, after, limit)
 		skipped, err := ledger.Skipped(err)
@@ -132,7 +132,7 @@ func appendUnread(all, more []*ledger.UnreadableError) []*ledger.UnreadableError
 
 // ofJob finds the request of a tenant whose present job is meant: the full name
 // of a job, with the project's id or number, or its number alone.
-func (d *door) ofJob(ctx context.Context, tenant, job string) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
+func (d *handler) ofJob(ctx context.Context, tenant, job string) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
 	part := strings.Split(job, "/")
 	number := part[len(part)-1]
 	if len(part) != 1 && (len(part) != 6 || part[0] != "projects" || part[2] != "locations" || part[4] != "customJobs") ||

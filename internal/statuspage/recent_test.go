@@ -70,7 +70,7 @@ func TestRecent(t *testing.T) {
 func TestRecentBadParameters(t *testing.T) {
 	w := busy(t)
 	for _, query := range []string{"state=DREAMING", "state=WAITING,DREAMING", "since=yesterday", "since=24h", "limit=0", "after=%21", "resource=a/b"} {
-		if e := w.fails("GET", "/recent?"+query, "", 400); e.Mend == "" || !strings.Contains(e.Detail, query[:strings.IndexByte(query, '=')]) {
+		if e := w.fails("GET", "/recent?"+query, "", 400); e.Fix == "" || !strings.Contains(e.Detail, query[:strings.IndexByte(query, '=')]) {
 			t.Errorf("?%s: %v", query, e)
 		}
 	}
@@ -89,7 +89,7 @@ func TestRecentIsBounded(t *testing.T) {
 	recs[0].ID = "the-oldest"
 	w.put(&ledger.Resource{Name: parent + "/persistentResources/none"}, recs...)
 	counted := &readCounter{Ledger: w.ledger}
-	w.door = New(w.c, counted, Info{Project: "test-project", Regions: []string{"us-central1"}})
+	w.handler = New(w.c, counted, Info{Project: "test-project", Regions: []string{"us-central1"}})
 	for page, after := 0, ""; ; page++ {
 		counted.records, counted.most = 0, 0
 		p := get[Requests](w, "/recent?prefix=the&after="+after)
@@ -140,7 +140,7 @@ func TestRequestOfJob(t *testing.T) {
 		_ = w.fails("GET", "/requests/"+url.PathEscape(id)+"?kind=job", "", 404)
 	}
 	w.info.AllTenants = true
-	w.door = New(w.c, w.ledger, w.info)
+	w.handler = New(w.c, w.ledger, w.info)
 	_ = w.fails("GET", "/requests/"+number+"?tenant=other", "", 404)
 	_ = w.fails("GET", "/requests/"+number+"?kind=request", "", 404)
 	// An id is an id first, even if it looks like the number of a job.

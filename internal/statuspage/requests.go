@@ -33,7 +33,7 @@ func states(r *http.Request) ([]lifecycle.State, error) {
 	return live, nil
 }
 
-func (d *door) requests(r *http.Request) (any, error) {
+func (d *handler) requests(r *http.Request) (any, error) {
 	from, limit, err := page(r)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (d *door) requests(r *http.Request) (any, error) {
 // "" stands for requests that name no resource that is served here. A resource
 // given by the client may be unknown: requests for one are rejected, and listed
 // under its name.
-func (d *door) homes(r *http.Request, from cursor) (names []string, bad []*ledger.UnreadableError, now time.Time, more bool, err error) {
+func (d *handler) homes(r *http.Request, from cursor) (names []string, bad []*ledger.UnreadableError, now time.Time, more bool, err error) {
 	if names, err = d.resources(r); err != nil {
 		return nil, nil, now, false, err
 	}
@@ -133,7 +133,7 @@ func summary(rec *ledger.Record) Summary {
 	}
 }
 
-func (d *door) request(r *http.Request) (any, error) {
+func (d *handler) request(r *http.Request) (any, error) {
 	id, kind := r.PathValue("id"), message.Kind(r.URL.Query().Get("kind"))
 	tenant, err := d.tenant(r)
 	if err != nil {
@@ -171,7 +171,7 @@ const kindJob message.Kind = "job"
 
 // find looks a request up under each kind of id, and reads the one that is meant
 // (see [ledger.Preferred]) together with its resource.
-func (d *door) find(ctx context.Context, tenant, id string, kinds []message.Kind) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
+func (d *handler) find(ctx context.Context, tenant, id string, kinds []message.Kind) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
 	var keys []message.Key
 	for _, kind := range kinds {
 		keys = append(keys, message.KeyOf(tenant, kind, id))
@@ -181,8 +181,8 @@ func (d *door) find(ctx context.Context, tenant, id string, kinds []message.Kind
 
 // read returns the record that is meant, of those that are there, together with
 // its resource.
-func (d *door) read(ctx context.Context, keys []message.Key) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
-	names := ledger.Names{Records: keys}
+func (d *handler) read(ctx context.Context, keys []message.Key) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
+	names := ledger.ReadSet{Records: keys}
 	read := func() error {
 		return ledger.Read(ctx, d.ledger, names, func(tx ledger.Tx) {
 			res, now = nil, tx.Now()
@@ -204,7 +204,7 @@ func (d *door) read(ctx context.Context, keys []message.Key) (rec *ledger.Record
 		})
 	}
 	if err = read(); err == nil && rec != nil && rec.Resource != "" {
-		names = ledger.Names{Resources: []string{rec.Resource}, Records: []message.Key{rec.Key}}
+		names = ledger.ReadSet{Resources: []string{rec.Resource}, Records: []message.Key{rec.Key}}
 		err = read()
 	}
 	if err != nil {
@@ -214,14 +214,14 @@ func (d *door) read(ctx context.Context, keys []message.Key) (rec *ledger.Record
 }
 
 // tell makes the full entry of a record.
-func (d *door) tell(ctx context.Context, rec *ledger.Record, res *ledger.Resource, now time.Time) (Request, error) {
+func (d *handler) tell(ctx context.Context, rec *ledger.Record, res *ledger.Resource, now time.Time) (Request, error) {
 	q := Request{
 		AsOf: now, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Key: rec.Key, MessageID: rec.MessageID,
 		State: rec.State, Terminal: rec.State.Terminal() || rec.Kind == message.KindAnswer,
 		Resource: rec.Resource, DisplayName: rec.DisplayName, Labels: rec.Labels,
 		Priority: rec.Priority, OnFull: rec.OnFull, MaxWait: Duration(rec.MaxWait), Timeout: Duration(rec.Timeout), Ask: rec.Ask,
 		Run: rec.Run, Attempt: rec.Attempt, Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
-		Times: rec.Times, WakeAt: rec.WakeAt, Warnings: rec.Warnings, Events: []Event{},
+		Times: rec.Times, TimerAt: rec.TimerAt, Warnings: rec.Warnings, Events: []Event{},
 	}
 	if rec.Tombstone() {
 		q.CancelledUntil = rec.ExpireAt
@@ -238,15 +238,15 @@ func (d *door) tell(ctx context.Context, rec *ledger.Record, res *ledger.Resourc
 	if q.Live, err = d.reasons(ctx, rec, res, now); err != nil {
 		return q, err
 	}
-	for _, l := range rec.Letters {
-		q.Events = append(q.Events, Event{l.ID, l.Type, l.Time, l.Outcome.Sequence, l.Sent, rec.Event(l)})
+	for _, l := range rec.Outbox {
+		q.Events = append(q.Events, Event{l.ID, l.Type, l.Time, l.Outcome.Sequence, l.Published, rec.Event(l)})
 	}
 	return q, nil
 }
 
 // tenant reads the parameter tenant=. Who asks is not known here, so another
 // tenant than the default one is shown only where the deployment shows all.
-func (d *door) tenant(r *http.Request) (string, error) {
+func (d *handler) tenant(r *http.Request) (string, error) {
 	t := r.URL.Query().Get("tenant")
 	if t == "" {
 		t = defaultTenant
@@ -259,4 +259,4 @@ func (d *door) tenant(r *http.Request) (string, error) {
 }
 
 // shows says whether requests of a tenant are shown.
-func (d *door) shows(tenant string) bool { return d.info.AllTenants || tenant == defaultTenant }
+func (d *handler) shows(tenant string) bool { return d.info.AllTenants || tenant == defaultTenant }

@@ -24,7 +24,7 @@ func TestEmptyLists(t *testing.T) {
 			t.Errorf("GET %s of an empty ledger: %d %s, want %s", path, code, text, want)
 		}
 	}
-	w.put(&ledger.Resource{Name: prName, State: "RUNNING", SeenAt: w.now})
+	w.put(&ledger.Resource{Name: prName, State: "RUNNING", ObservedAt: w.now})
 	if _, text := w.do("GET", "/pools", ""); !strings.Contains(text, `"pools":[]`) || !strings.Contains(text, `"shapes":[]`) {
 		t.Errorf("a resource without pools: %s", text)
 	}
@@ -45,7 +45,7 @@ func (w *world) fill(n int, state lifecycle.State) (names []string) {
 		}
 		rec.State = state
 		rec.Order = ledger.OrderKey(0, w.now, rec.Key)
-		w.put(&ledger.Resource{Name: name, State: "RUNNING", CreateTime: time.Unix(1, 0), SeenAt: w.now,
+		w.put(&ledger.Resource{Name: name, State: "RUNNING", CreateTime: time.Unix(1, 0), ObservedAt: w.now,
 			Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 1}}}, rec)
 		names = append(names, rec.ID)
 	}
@@ -117,7 +117,7 @@ func TestPagesOverManyResources(t *testing.T) {
 
 func (w *world) fillMore(n int) {
 	for i := range n {
-		w.put(&ledger.Resource{Name: fmt.Sprintf("%s/persistentResources/s%03d", parent, i), State: "RUNNING", SeenAt: w.now})
+		w.put(&ledger.Resource{Name: fmt.Sprintf("%s/persistentResources/s%03d", parent, i), State: "RUNNING", ObservedAt: w.now})
 	}
 }
 
@@ -136,7 +136,7 @@ func TestAheadInALongLine(t *testing.T) {
 		r.Order = ledger.OrderKey(0, w.now.Add(time.Duration(i)*time.Second), r.Key)
 		recs = append(recs, r)
 	}
-	w.put(&ledger.Resource{Name: prName, State: "RUNNING", CreateTime: time.Unix(1, 0), SeenAt: w.now,
+	w.put(&ledger.Resource{Name: prName, State: "RUNNING", CreateTime: time.Unix(1, 0), ObservedAt: w.now,
 		Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 4}}}, recs...)
 	for _, i := range []int{0, 1, 15, 16, 17, 199, 200, 201, 399, 400, 401, 998, 999} {
 		if q := get[Request](w, fmt.Sprintf("/requests/%d", i)); q.Ahead == nil || *q.Ahead != i {
@@ -154,7 +154,7 @@ func TestAheadInALongLine(t *testing.T) {
 func TestResourceAsItIs(t *testing.T) {
 	w := newWorld(t)
 	res := &ledger.Resource{
-		Name: prName, State: "ERROR", CreateTime: time.Unix(7, 0).UTC(), SeenAt: w.now.Add(-time.Minute), Network: "net",
+		Name: prName, State: "ERROR", CreateTime: time.Unix(7, 0).UTC(), ObservedAt: w.now.Add(-time.Minute), Network: "net",
 		Pools:       []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 3, Max: 5, Used: 2}},
 		Unexplained: capacity.Use{cpu: 1}, NotBefore: w.now.Add(time.Minute), Declines: 4,
 	}
@@ -163,7 +163,7 @@ func TestResourceAsItIs(t *testing.T) {
 	}
 	w.put(res)
 	got := get[Pools](w, "/pools").Resources[0]
-	if got.State != "ERROR" || !got.CreateTime.Equal(res.CreateTime) || !got.SeenAt.Equal(res.SeenAt) || time.Duration(got.ViewAge) != time.Minute ||
+	if got.State != "ERROR" || !got.CreateTime.Equal(res.CreateTime) || !got.ObservedAt.Equal(res.ObservedAt) || time.Duration(got.ObservedAge) != time.Minute ||
 		got.Network != "net" || got.Declines != 4 || !got.NotBefore.Equal(res.NotBefore) || got.Stale || got.Holds != 0 {
 		t.Errorf("%+v", got)
 	}
@@ -182,29 +182,29 @@ func TestResourceAsItIs(t *testing.T) {
 	}
 	w.now = w.now.Add(2 * time.Minute)
 	if got := get[Pools](w, "/pools").Resources[0]; !got.NotBefore.IsZero() || !got.Stale {
-		t.Errorf("after the pause, and with a view of three minutes: %+v", got)
+		t.Errorf("after the pause, and with an observation of three minutes: %+v", got)
 	}
-	w.now = res.SeenAt.Add(w.info.Policy.MaxAge)
+	w.now = res.ObservedAt.Add(w.info.Policy.MaxAge)
 	if got := get[Pools](w, "/pools").Resources[0]; got.Stale {
-		t.Error("a view of exactly the greatest age is called stale; it admits")
+		t.Error("an observation of exactly the greatest age is called stale; it admits")
 	}
 }
 
-// Health counts what is looked at, and names the oldest view of it.
+// Health counts what is looked at, and names the oldest observation of it.
 func TestHealth(t *testing.T) {
 	w := newWorld(t)
 	at := w.now
 	for i, age := range []time.Duration{time.Minute, 3 * time.Minute, 0} {
-		w.put(&ledger.Resource{Name: fmt.Sprintf("%s/persistentResources/r%d", parent, i), State: "RUNNING", SeenAt: at.Add(-age)})
+		w.put(&ledger.Resource{Name: fmt.Sprintf("%s/persistentResources/r%d", parent, i), State: "RUNNING", ObservedAt: at.Add(-age)})
 	}
-	w.put(&ledger.Resource{Name: parent + "/persistentResources/gone", State: ledger.Absent, SeenAt: at.Add(-time.Hour)})
+	w.put(&ledger.Resource{Name: parent + "/persistentResources/gone", State: ledger.Absent, ObservedAt: at.Add(-time.Hour)})
 	h := get[Health](w, "/health")
 	if !h.OK || !h.AsOf.Equal(at) || h.Resources != 3 || h.Oldest != parent+"/persistentResources/r1" || time.Duration(h.OldestAge) != 3*time.Minute || !h.Stale {
 		t.Errorf("%+v", h)
 	}
 	w.now = at.Add(-90 * time.Second)
 	if h := get[Health](w, "/health"); h.Stale {
-		t.Errorf("when the oldest view is a minute and a half old: %+v", h)
+		t.Errorf("when the oldest observation is a minute and a half old: %+v", h)
 	}
 }
 
@@ -214,11 +214,11 @@ func TestNamesThatCannotBe(t *testing.T) {
 	long := strings.Repeat("a", 63)
 	_ = w.fails("GET", "/pools?resource="+long, "", http.StatusNotFound)
 	for _, named := range []string{long + "a", "a/b", "projects/p/regions/l/persistentResources/x", "projects/p/locations/l/customJobs/x", prName + "/x"} {
-		if e := w.fails("GET", "/pools?resource="+named, "", http.StatusBadRequest); e.Code != string(message.InvalidValue) || e.Mend == "" || e.Detail == "" {
+		if e := w.fails("GET", "/pools?resource="+named, "", http.StatusBadRequest); e.Code != string(message.InvalidValue) || e.Fix == "" || e.Detail == "" {
 			t.Errorf("resource=%s: %+v", named, e)
 		}
 	}
-	if e := w.fails("GET", "/queue?limit=0", "", http.StatusBadRequest); !strings.Contains(e.Mend, fmt.Sprint(maxLimit)) || !strings.Contains(e.Detail, "limit") {
+	if e := w.fails("GET", "/queue?limit=0", "", http.StatusBadRequest); !strings.Contains(e.Fix, fmt.Sprint(maxLimit)) || !strings.Contains(e.Detail, "limit") {
 		t.Errorf("limit=0: %+v", e)
 	}
 	if q := get[Queue](w, "/queue?limit=1"); len(q.Waiting) != 1 || q.Next == "" {
@@ -236,7 +236,7 @@ func (w *world) record(state lifecycle.State) *ledger.Record {
 		Key: message.KeyOf("default", message.KindRequest, "full"), Kind: message.KindRequest, Tenant: "default", ID: "full", MessageID: "m-1",
 		Resource: prName, DisplayName: "shown", Labels: map[string]string{"k": "v"}, Priority: 3, OnFull: "reject", MaxWait: time.Hour, Timeout: 2 * time.Hour,
 		Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}, Why: &message.Problem{Code: message.Full, Detail: "d"}, Fingerprint: "f",
-		JobState: "PENDING", JobError: &message.JobError{Code: 3, Message: "m"}, WakeAt: at(9), Warnings: []message.Problem{{Code: message.Full}},
+		JobState: "PENDING", JobError: &message.JobError{Code: 3, Message: "m"}, TimerAt: at(9), Warnings: []message.Problem{{Code: message.Full}},
 		Fit: []capacity.Finding{{Shape: cpu}}, ScaleUp: true,
 	}
 	times := reflect.ValueOf(&r.Times).Elem()
@@ -265,7 +265,7 @@ func empty(v any) (names []string) {
 func TestRequestAsItIs(t *testing.T) {
 	w := newWorld(t)
 	rec := w.record(lifecycle.Submitting)
-	res := &ledger.Resource{Name: prName, State: "RUNNING", SeenAt: w.now, Holds: map[message.Key]ledger.Hold{
+	res := &ledger.Resource{Name: prName, State: "RUNNING", ObservedAt: w.now, Holds: map[message.Key]ledger.Hold{
 		rec.Key: {Ask: rec.Ask, LatestEnd: w.now.Add(time.Hour)},
 	}}
 	w.put(res, rec)
@@ -280,11 +280,11 @@ func TestRequestAsItIs(t *testing.T) {
 	if missing := fmt.Sprint(empty(q)); missing != "[CancelledUntil Terminal]" {
 		t.Errorf("the request does not show %s", missing)
 	}
-	if missing := fmt.Sprint(empty(q.Live)); missing != "[Verdict Ahead ViewTime ContradictedSince]" {
+	if missing := fmt.Sprint(empty(q.Live)); missing != "[Verdict Ahead ObservedAt ContradictedSince]" {
 		t.Errorf("the request does not show %s", missing)
 	}
 	if q.Key != rec.Key || q.MessageID != "m-1" || q.OnFull != "reject" || time.Duration(q.MaxWait) != time.Hour || time.Duration(q.Timeout) != 2*time.Hour ||
-		q.Labels["k"] != "v" || q.Run != "run-1" || q.Attempt != 2 || !q.ActUntil.Equal(rec.ActUntil) || !q.WakeAt.Equal(rec.WakeAt) ||
+		q.Labels["k"] != "v" || q.Run != "run-1" || q.Attempt != 2 || !q.ActUntil.Equal(rec.ActUntil) || !q.TimerAt.Equal(rec.TimerAt) ||
 		q.JobError.Code != 3 || q.Times != rec.Times || !q.Hold.LatestEnd.Equal(w.now.Add(time.Hour)) || q.Hold.Ask.Replicas() != 2 || !q.AsOf.Equal(w.now) {
 		t.Errorf("the request shows %+v", q)
 	}
@@ -310,13 +310,13 @@ func TestWaiterAsItIs(t *testing.T) {
 	w := newWorld(t)
 	rec := w.record(lifecycle.Waiting)
 	rec.Times.Queued, rec.ContradictedSince = w.now.Add(-time.Minute), w.now.Add(-time.Hour)
-	w.put(&ledger.Resource{Name: prName, State: "RUNNING", SeenAt: w.now, Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 1}}}, rec)
+	w.put(&ledger.Resource{Name: prName, State: "RUNNING", ObservedAt: w.now, Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 1}}}, rec)
 	e := get[Queue](w, "/queue").Waiting[0]
 	if missing := fmt.Sprint(empty(e)); missing != "[Parked]" {
 		t.Errorf("the queue does not show %s", missing)
 	}
 	if e.ID != "full" || e.Kind != message.KindRequest || e.Tenant != "default" || e.Resource != prName || e.DisplayName != "shown" || e.Priority != 3 ||
-		!e.Since.Equal(rec.Times.Queued) || time.Duration(e.Waited) != time.Minute || !e.Until.Equal(rec.WakeAt) || !e.ViewTime.Equal(w.now) || !e.ContradictedSince.Equal(rec.ContradictedSince) {
+		!e.Since.Equal(rec.Times.Queued) || time.Duration(e.Waited) != time.Minute || !e.Until.Equal(rec.TimerAt) || !e.ObservedAt.Equal(w.now) || !e.ContradictedSince.Equal(rec.ContradictedSince) {
 		t.Errorf("the queue shows %+v", e)
 	}
 }
@@ -355,7 +355,7 @@ func TestAdmittedMeanwhile(t *testing.T) {
 	first, second := w.record(lifecycle.Waiting), w.record(lifecycle.Waiting)
 	second.ID, second.Key = "second", message.KeyOf("default", message.KindRequest, "second")
 	second.Order = ledger.OrderKey(2, w.now, second.Key)
-	w.put(&ledger.Resource{Name: prName, State: "RUNNING", SeenAt: w.now, Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 1}},
+	w.put(&ledger.Resource{Name: prName, State: "RUNNING", ObservedAt: w.now, Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 1}},
 		Holds: map[message.Key]ledger.Hold{first.Key: {Ask: first.Ask}}}, first, second)
 	q := get[Queue](w, "/queue")
 	if len(q.Waiting) != 1 || q.Waiting[0].ID != "second" || q.Waiting[0].Position != 1 || *q.Waiting[0].Ahead != 0 {
@@ -374,16 +374,16 @@ func TestLongDurations(t *testing.T) {
 	}
 }
 
-// What would happen now is decided by the time that it is: on a view that is too
+// What would happen now is decided by the time that it is: on an observation that is too
 // old, and cannot be renewed, nothing starts.
-func TestExplainOnAnOldView(t *testing.T) {
+func TestExplainOnAnOldObservation(t *testing.T) {
 	w := busy(t)
 	w.vertex.Fault = func(string, string) vertex.Fault { return vertex.FailBefore }
 	for age, want := range map[time.Duration]string{0: "ADMIT", time.Hour: "WAIT"} {
 		w.now = w.now.Add(age)
 		code, text := w.do("POST", "/explain", fmt.Sprintf(`{"data":%q}`, base64.StdEncoding.EncodeToString(job("new", gpu, 1, 0))))
-		if code != http.StatusOK || !strings.Contains(text, `"verdict":"`+want+`"`) || (age > 0) != strings.Contains(text, string(message.ViewTooOld)) {
-			t.Errorf("on a view that is %s older: %d %s", age, code, text)
+		if code != http.StatusOK || !strings.Contains(text, `"verdict":"`+want+`"`) || (age > 0) != strings.Contains(text, string(message.ObservationTooOld)) {
+			t.Errorf("on an observation that is %s older: %d %s", age, code, text)
 		}
 		w.now = w.now.Add(-age)
 	}

@@ -44,7 +44,7 @@ const prefix = "/Status"
 // routes lists the paths, in the order in which they are shown.
 var routes = []Route{
 	{"GET", "/", "what this deployment is, and its routes"},
-	{"GET", "/health", "whether the ledger can be read, and how old its views are"},
+	{"GET", "/health", "whether the ledger can be read, and how old its observations are"},
 	{"GET", "/pools", "persistent resources: pools, use per shape, foreign jobs (resource, after, limit)"},
 	{"GET", "/queue", "waiting requests in order, each with its reason as of now (resource, after, limit)"},
 	{"GET", "/requests", "requests in a state, all live ones without (resource, state, after, limit)"},
@@ -54,7 +54,7 @@ var routes = []Route{
 }
 
 // door answers the requests.
-type door struct {
+type handler struct {
 	quoter Quoter
 	ledger ledger.Ledger
 	info   Info
@@ -62,7 +62,7 @@ type door struct {
 
 // New returns the handler of the door.
 func New(q Quoter, l ledger.Ledger, info Info) http.Handler {
-	d := &door{quoter: q, ledger: l, info: info}
+	d := &handler{quoter: q, ledger: l, info: info}
 	answers := map[string]func(*http.Request) (any, error){
 		"/": d.index, "/health": d.health, "/pools": d.pools, "/queue": d.queue,
 		"/requests": d.requests, "/recent": d.recent, "/requests/{id}": d.request, "/explain": d.explain,

@@ -48,7 +48,7 @@ func TestPathsWithAndWithoutPrefix(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/Statuspools", "/Status/nothing", "/requests/a/b"} {
-		if e := w.fails("GET", path, "", http.StatusNotFound); e.Code != NotFound || e.Mend == "" {
+		if e := w.fails("GET", path, "", http.StatusNotFound); e.Code != NotFound || e.Fix == "" {
 			t.Errorf("GET %s: %v", path, e)
 		}
 	}
@@ -98,7 +98,7 @@ func TestPools(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	w.now = w.now.Add(time.Hour)
-	if res := get[Pools](w, "/pools").Resources[0]; !res.Stale || time.Duration(res.ViewAge) < time.Hour {
+	if res := get[Pools](w, "/pools").Resources[0]; !res.Stale || time.Duration(res.ObservedAge) < time.Hour {
 		t.Errorf("after an hour: %+v", res)
 	}
 }
@@ -106,7 +106,7 @@ func TestPools(t *testing.T) {
 func TestPoolsPages(t *testing.T) {
 	w := newWorld(t)
 	for i := range 5 {
-		w.put(&ledger.Resource{Name: fmt.Sprintf("%s/persistentResources/r%d", parent, i), State: "RUNNING", SeenAt: w.now})
+		w.put(&ledger.Resource{Name: fmt.Sprintf("%s/persistentResources/r%d", parent, i), State: "RUNNING", ObservedAt: w.now})
 	}
 	var names []string
 	for after := ""; ; {
@@ -126,7 +126,7 @@ func TestPoolsPages(t *testing.T) {
 // put writes documents by hand.
 func (w *world) put(res *ledger.Resource, recs ...*ledger.Record) {
 	w.t.Helper()
-	names := ledger.Names{Resources: []string{res.Name}}
+	names := ledger.ReadSet{Resources: []string{res.Name}}
 	for _, r := range recs {
 		names.Records = append(names.Records, r.Key)
 	}
@@ -147,7 +147,7 @@ func (w *world) put(res *ledger.Resource, recs ...*ledger.Record) {
 }
 
 // lineOf fills a resource that was never looked at with n waiting requests.
-func (w *world) lineOf(name string, n int) {
+func (w *world) queueOf(name string, n int) {
 	w.t.Helper()
 	var recs []*ledger.Record
 	for i := range n {
@@ -160,7 +160,7 @@ func (w *world) lineOf(name string, n int) {
 		r.Order = ledger.OrderKey(0, w.now.Add(time.Duration(i)*time.Second), r.Key)
 		recs = append(recs, r)
 	}
-	w.put(&ledger.Resource{Name: name, State: "RUNNING", CreateTime: time.Unix(1, 0), SeenAt: w.now, Pools: []capacity.Pool{
+	w.put(&ledger.Resource{Name: name, State: "RUNNING", CreateTime: time.Unix(1, 0), ObservedAt: w.now, Pools: []capacity.Pool{
 		{ID: "cpu", Shape: cpu, Count: 4}, {ID: "gpu", Shape: gpu, Count: 4},
 	}}, recs...)
 }
@@ -170,8 +170,8 @@ func (w *world) lineOf(name string, n int) {
 func TestQueuePages(t *testing.T) {
 	w := newWorld(t)
 	const n = 50
-	w.lineOf(prName, n)
-	w.lineOf(parent+"/persistentResources/second", n)
+	w.queueOf(prName, n)
+	w.queueOf(parent+"/persistentResources/second", n)
 	for _, limit := range []int{7, 50, 200} {
 		var all []Waiter
 		for after := ""; ; {
@@ -209,11 +209,11 @@ func TestLiveReason(t *testing.T) {
 		t.Errorf("behind: %+v", q.Live)
 	}
 	w.now = w.now.Add(time.Hour)
-	if q := get[Request](w, "/requests/wide"); q.Reason.Code != message.ViewTooOld {
+	if q := get[Request](w, "/requests/wide"); q.Reason.Code != message.ObservationTooOld {
 		t.Errorf("after an hour: %+v", q.Live)
 	}
 	for _, e := range get[Queue](w, "/queue").Waiting {
-		if e.Reason.Code != message.ViewTooOld {
+		if e.Reason.Code != message.ObservationTooOld {
 			t.Errorf("after an hour: %s: %+v", e.ID, e.Live)
 		}
 	}
@@ -233,7 +233,7 @@ func TestRequestHistory(t *testing.T) {
 	var words []string
 	for i, e := range q.Events {
 		words = append(words, string(e.Type))
-		if e.Sequence != int64(i+1) || !e.Sent || e.Outcome.State == "" {
+		if e.Sequence != int64(i+1) || !e.Published || e.Outcome.State == "" {
 			t.Errorf("%+v", e)
 		}
 	}
@@ -380,7 +380,7 @@ func TestLedgerFails(t *testing.T) {
 	w := busy(t)
 	w.ledger.Fault = func(op string) ledger.Fault { return ledger.FailRead }
 	for _, path := range []string{"/health", "/pools", "/pools?resource=pool", "/queue", "/requests", "/requests/wide"} {
-		if e := w.fails("GET", path, "", http.StatusServiceUnavailable); e.Code != Unavailable || e.Mend == "" {
+		if e := w.fails("GET", path, "", http.StatusServiceUnavailable); e.Code != Unavailable || e.Fix == "" {
 			t.Errorf("GET %s: %v", path, e)
 		}
 	}
@@ -403,13 +403,13 @@ func TestDuration(t *testing.T) {
 // earlier in order come before it, and it comes before nobody.
 func TestParkedRequestHasOthersAhead(t *testing.T) {
 	w := newWorld(t)
-	const inLine = linePages*linePage + 1 // per shape; more than are walked
-	w.lineOf(prName, 2*inLine)
+	const inLine = queuePages*queuePage + 1 // per shape; more than are walked
+	w.queueOf(prName, 2*inLine)
 	for i, at := range []time.Duration{3500 * time.Millisecond, 24 * time.Hour} {
 		r := &ledger.Record{Key: message.KeyOf("default", message.KindRequest, fmt.Sprint("parked", i)), Kind: message.KindRequest, Tenant: "default",
-			ID: fmt.Sprint("parked", i), Resource: prName, Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Aside: true}
+			ID: fmt.Sprint("parked", i), Resource: prName, Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Parked: true}
 		r.State, r.Order = lifecycle.Waiting, ledger.OrderKey(0, w.now.Add(at), r.Key)
-		err := w.ledger.Update(t.Context(), ledger.Names{Records: []message.Key{r.Key}}, func(tx ledger.Tx) error { tx.PutRecord(r); return nil })
+		err := w.ledger.Update(t.Context(), ledger.ReadSet{Records: []message.Key{r.Key}}, func(tx ledger.Tx) error { tx.PutRecord(r); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

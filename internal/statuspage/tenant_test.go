@@ -18,7 +18,7 @@ func TestTenants(t *testing.T) {
 	body := `{"data":"` + "e30=" + `"}`
 
 	for method, path := range map[string]string{"GET": "/requests/secret?tenant=other", "POST": "/explain?tenant=other"} {
-		if e := w.fails(method, path, body, http.StatusForbidden); e.Code != Forbidden || e.Mend == "" {
+		if e := w.fails(method, path, body, http.StatusForbidden); e.Code != Forbidden || e.Fix == "" {
 			t.Errorf("%s %s: %+v", method, path, e)
 		}
 	}
@@ -68,7 +68,7 @@ func TestTenants(t *testing.T) {
 	}
 
 	w.info.AllTenants = true
-	w.door = New(w.c, w.ledger, w.info)
+	w.handler = New(w.c, w.ledger, w.info)
 	if q := get[Request](w, "/requests/secret?tenant=other"); q.ID != "secret" || q.Tenant != "other" {
 		t.Errorf("where all are shown: %+v", q)
 	}

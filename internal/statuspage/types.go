@@ -25,13 +25,13 @@ type Error struct {
 	Status int    `json:"-"` // of HTTP
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
-	Mend   string `json:"mend,omitempty"`
+	Fix    string `json:"fix,omitempty"`
 }
 
 func (e *Error) Error() string {
 	s := e.Code + ": " + e.Detail
-	if e.Mend != "" {
-		s += " " + e.Mend
+	if e.Fix != "" {
+		s += " " + e.Fix
 	}
 	return s
 }
@@ -67,7 +67,7 @@ type Index struct {
 	DefaultResource string   `json:"defaultResource,omitempty"`
 	RequestTopic    string   `json:"requestTopic,omitempty"`
 	OutcomeTopic    string   `json:"outcomeTopic,omitempty"`
-	MaxAge          Duration `json:"maxAge"`         // a view older than this admits nothing
+	MaxAge          Duration `json:"maxAge"`         // an observation older than this admits nothing
 	Keep            Duration `json:"keep,omitempty"` // how long an id is kept after its request has ended, or after a cancel under whose id nothing has come
 	Routes          []Route  `json:"routes"`
 }
@@ -88,7 +88,7 @@ type Health struct {
 	Reconcile *ledger.Lease `json:"reconcile,omitempty"`
 	Resources int           `json:"resources"` // persistent resources looked after
 	// Oldest is the resource that was looked at the longest time ago, or never;
-	// Stale says that its view is too old to admit anything.
+	// Stale says that its observation is too old to admit anything.
 	Oldest    string   `json:"oldest,omitempty"`
 	OldestAge Duration `json:"oldestAge,omitempty"`
 	Stale     bool     `json:"stale,omitempty"`
@@ -109,17 +109,17 @@ type Pools struct {
 
 // A Resource is one persistent resource as the ledger sees it.
 type Resource struct {
-	Name       string    `json:"name"`
-	State      string    `json:"state"`
-	CreateTime time.Time `json:"createTime,omitzero"`
-	SeenAt     time.Time `json:"seenAt,omitzero"`
-	ViewAge    Duration  `json:"viewAge"`         // 0 when it never was looked at
-	Stale      bool      `json:"stale,omitempty"` // the view is too old to admit anything
-	Network    string    `json:"network,omitempty"`
-	Ray        bool      `json:"ray,omitempty"` // it is a Ray cluster
-	Pools      []Pool    `json:"pools"`
-	Shapes     []Shape   `json:"shapes"`
-	Holds      int       `json:"holds"` // requests that hold machines
+	Name        string    `json:"name"`
+	State       string    `json:"state"`
+	CreateTime  time.Time `json:"createTime,omitzero"`
+	ObservedAt  time.Time `json:"observedAt,omitzero"`
+	ObservedAge Duration  `json:"observedAge"`     // 0 when it never was looked at
+	Stale       bool      `json:"stale,omitempty"` // the observation is too old to admit anything
+	Network     string    `json:"network,omitempty"`
+	Ray         bool      `json:"ray,omitempty"` // it is a Ray cluster
+	Pools       []Pool    `json:"pools"`
+	Shapes      []Shape   `json:"shapes"`
+	Holds       int       `json:"holds"` // requests that hold machines
 	// Foreign are live jobs that no reservation names, the first 100; ForeignJobs
 	// counts all of them.
 	Foreign     []ledger.Foreign `json:"foreign,omitempty"`
@@ -146,7 +146,7 @@ type Shape struct {
 	Taken       capacity.Replicas `json:"taken"`
 	Free        capacity.Replicas `json:"free"`
 	Overdrawn   capacity.Replicas `json:"overdrawn"`
-	Waiting     int               `json:"waiting"` // requests in line
+	Waiting     int               `json:"waiting"` // requests in the queue
 }
 
 // Queue is the answer of /queue.
@@ -161,8 +161,8 @@ type Queue struct {
 
 // A Waiter is one waiting request.
 type Waiter struct {
-	Position    int          `json:"position"`         // among all that stand in line for the resource, from 1; 0 for one that is parked
-	Parked      bool         `json:"parked,omitempty"` // the pools as they are can never take it, so it stands in no line
+	Position    int          `json:"position"`         // among all that wait in the queue for the resource, from 1; 0 for one that is parked
+	Parked      bool         `json:"parked,omitempty"` // the pools as they are can never take it, so it waits in no queue
 	ID          string       `json:"id"`
 	Kind        message.Kind `json:"kind"`
 	Tenant      string       `json:"tenant"`
@@ -170,7 +170,7 @@ type Waiter struct {
 	DisplayName string       `json:"displayName,omitempty"`
 	Priority    int          `json:"priority"`
 	Ask         capacity.Ask `json:"ask"`
-	Since       time.Time    `json:"since"` // when it was last put in line
+	Since       time.Time    `json:"since"` // when it was last put in the queue
 	Waited      Duration     `json:"waited"`
 	Until       time.Time    `json:"until,omitzero"` // when its longest wait is over
 	Live
@@ -182,8 +182,8 @@ type Live struct {
 	Reason            *message.Problem   `json:"reason,omitempty"` // nil for ADMIT
 	Fit               []capacity.Finding `json:"fit,omitempty"`
 	ScaleUp           bool               `json:"scaleUp,omitempty"`
-	Ahead             *int               `json:"ahead,omitempty"` // in the longest of its lines
-	ViewTime          time.Time          `json:"viewTime,omitzero"`
+	Ahead             *int               `json:"ahead,omitempty"` // in the longest of its queues
+	ObservedAt        time.Time          `json:"observedAt,omitzero"`
 	ContradictedSince time.Time          `json:"contradictedSince,omitzero"` // since when it can, as it looks, never fit
 }
 
@@ -245,7 +245,7 @@ type Request struct {
 	JobState string            `json:"jobState,omitempty"`
 	JobError *message.JobError `json:"jobError,omitempty"`
 	Times    message.Times     `json:"times"`
-	WakeAt   time.Time         `json:"wakeAt,omitzero"` // when it will be looked at again, whatever is heard
+	TimerAt  time.Time         `json:"timerAt,omitzero"` // when it will be looked at again, whatever is heard
 	Warnings []message.Problem `json:"warnings,omitempty"`
 	Events   []Event           `json:"events"` // oldest first; of a long history the latest
 }
@@ -258,12 +258,12 @@ type Hold struct {
 
 // An Event is one outcome event of a request.
 type Event struct {
-	ID       string          `json:"id"`
-	Type     message.Type    `json:"type"`
-	Time     time.Time       `json:"time"`
-	Sequence int64           `json:"sequence"`
-	Sent     bool            `json:"sent"` // the outcome topic has it
-	Outcome  message.Outcome `json:"outcome"`
+	ID        string          `json:"id"`
+	Type      message.Type    `json:"type"`
+	Time      time.Time       `json:"time"`
+	Sequence  int64           `json:"sequence"`
+	Published bool            `json:"published"` // the outcome topic has it
+	Outcome   message.Outcome `json:"outcome"`
 }
 
 // A Quote is the answer of /explain: the outcome that the message would have,

@@ -39,15 +39,15 @@ var (
 // A world is the door over a real controller and the memory twins. Its clock
 // stands until a test moves it.
 type world struct {
-	t      *testing.T
-	now    time.Time
-	ledger *ledger.Mem
-	vertex *vertex.Mem
-	c      *controller.Controller
-	info   Info
-	door   http.Handler
-	runs   atomic.Int64
-	sent   int
+	t       *testing.T
+	now     time.Time
+	ledger  *ledger.Mem
+	vertex  *vertex.Mem
+	c       *controller.Controller
+	info    Info
+	handler http.Handler
+	runs    atomic.Int64
+	sent    int
 }
 
 type nowhere struct{}
@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 		Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: "v1", Policy: cfg.Policy,
 		DefaultResource: cfg.DefaultResource, RequestTopic: "berth-requests", OutcomeTopic: "berth-outcomes", Keep: cfg.Keep,
 	}
-	w.door = New(w.c, w.ledger, w.info)
+	w.handler = New(w.c, w.ledger, w.info)
 	return w
 }
 
@@ -116,7 +116,7 @@ func (w *world) sendAs(tenant string, data []byte) string {
 func (w *world) do(method, path, body string) (int, string) {
 	w.t.Helper()
 	rr := httptest.NewRecorder()
-	w.door.ServeHTTP(rr, httptest.NewRequest(method, path, strings.NewReader(body)))
+	w.handler.ServeHTTP(rr, httptest.NewRequest(method, path, strings.NewReader(body)))
 	text := rr.Body.String()
 	if h := rr.Header(); h.Get("Content-Type") != "application/json" || h.Get("Cache-Control") != "no-store" {
 		w.t.Errorf("%s %s: headers %v", method, path, h)

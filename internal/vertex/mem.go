@@ -161,9 +161,9 @@ func (m *Mem) check(parent string, job *aiplatformpb.CustomJob) error {
 	account := job.GetJobSpec().GetServiceAccount()
 	switch {
 	case !ok:
-		return refuse(Passing, 5, "The PersistentResource does not exist.")
+		return refuse(Transient, 5, "The PersistentResource does not exist.")
 	case res.State != Running:
-		return refuse(Passing, 9, "The PersistentResource is "+res.State+".")
+		return refuse(Transient, 9, "The PersistentResource is "+res.State+".")
 	case res.Ray && m.RefuseRay:
 		return wrong("The PersistentResource is a Ray cluster.")
 	case res.CustomAccount && account == "":

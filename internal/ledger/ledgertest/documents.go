@@ -114,22 +114,22 @@ func testOddText(t *testing.T, l ledger.Ledger) {
 func testNormal(t *testing.T, l ledger.Ledger) {
 	zero, view := 0, at(1).Add(999).In(time.FixedZone("east", 3600))
 	r := &ledger.Record{
-		Key: "k", Labels: map[string]string{}, Fit: []capacity.Finding{}, WakeAt: view, ExpireAt: time.Unix(0, 0),
-		Letters: []ledger.Letter{{ID: "k-1", Type: message.Queued, Time: view, Outcome: message.Outcome{
-			EventID: "k-1", Type: message.Queued, Time: view, Ahead: &zero, ViewTime: &view,
+		Key: "k", Labels: map[string]string{}, Fit: []capacity.Finding{}, TimerAt: view, ExpireAt: time.Unix(0, 0),
+		Outbox: []ledger.OutboxEvent{{ID: "k-1", Type: message.Queued, Time: view, Outcome: message.Outcome{
+			EventID: "k-1", Type: message.Queued, Time: view, Ahead: &zero, ObservedAt: &view,
 		}}},
 	}
 	write(t, l, r)
 	got := record(t, l, "k")
 	same(t, r.Normal(), got)
-	if got.WakeAt != at(1) {
-		t.Errorf("WakeAt = %v, want %v: UTC, cut to microseconds", got.WakeAt, at(1))
+	if got.TimerAt != at(1) {
+		t.Errorf("WakeAt = %v, want %v: UTC, cut to microseconds", got.TimerAt, at(1))
 	}
-	if got.Letters[0].Outcome.Ahead == nil {
+	if got.Outbox[0].Outcome.Ahead == nil {
 		t.Error("a pointer to zero came back nil")
 	}
-	if e := got.Event(got.Letters[0]); e.EventID != "k-1" || e.Type != message.Queued || e.Time != at(1) {
-		t.Errorf("event of the letter = %+v", e)
+	if e := got.Event(got.Outbox[0]); e.EventID != "k-1" || e.Type != message.Queued || e.Time != at(1) {
+		t.Errorf("event of the outbox event = %+v", e)
 	}
 
 	res := &ledger.Resource{Name: pool, Pools: []capacity.Pool{}, Holds: map[message.Key]ledger.Hold{}, Overdrawn: capacity.Use{}}

@@ -48,9 +48,9 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) 
 		"NoLostUpdate":       testNoLostUpdate,
 		"Snapshot":           testSnapshot,
 		"SnapshotOfReader":   testSnapshotOfReader,
-		"Line":               testLine,
+		"Line":               testQueue,
 		"Due":                testDue,
-		"Unsent":             testUnsent,
+		"Unsent":             testUnpublished,
 		"InState":            testInState,
 		"List":               testList,
 		"OfJob":              testOfJob,
@@ -75,8 +75,8 @@ const (
 )
 
 // named lists documents by their own names.
-func named(docs ...any) ledger.Names {
-	var n ledger.Names
+func named(docs ...any) ledger.ReadSet {
+	var n ledger.ReadSet
 	for _, d := range docs {
 		switch d := d.(type) {
 		case *ledger.Resource:
@@ -177,7 +177,7 @@ func once(do func()) func() {
 }
 
 // update is an update that has to succeed and may be called inside a closure.
-func update(t *testing.T, l ledger.Ledger, names ledger.Names, closure func(ledger.Tx) error) {
+func update(t *testing.T, l ledger.Ledger, names ledger.ReadSet, closure func(ledger.Tx) error) {
 	t.Helper()
 	if err := l.Update(t.Context(), names, closure); err != nil {
 		t.Errorf("update: %v", err)
@@ -185,7 +185,7 @@ func update(t *testing.T, l ledger.Ledger, names ledger.Names, closure func(ledg
 }
 
 // persist repeats an update for as long as others are in the way.
-func persist(t *testing.T, l ledger.Ledger, names ledger.Names, closure func(ledger.Tx) error) {
+func persist(t *testing.T, l ledger.Ledger, names ledger.ReadSet, closure func(ledger.Tx) error) {
 	for {
 		err := l.Update(t.Context(), names, closure)
 		if err == nil {
@@ -198,7 +198,7 @@ func persist(t *testing.T, l ledger.Ledger, names ledger.Names, closure func(led
 	}
 }
 
-func records(keys ...message.Key) ledger.Names { return ledger.Names{Records: keys} }
+func records(keys ...message.Key) ledger.ReadSet { return ledger.ReadSet{Records: keys} }
 
 // at is a moment, seconds after a fixed one.
 func at(seconds int) time.Time {

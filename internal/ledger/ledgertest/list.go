@@ -25,7 +25,7 @@ func testList(t *testing.T, l ledger.Ledger) {
 	later.Times.Received = later.Times.Received.Add(time.Microsecond)
 	refused, quoted := received("k0", pool, lifecycle.None, 5), received("k00", "", lifecycle.None, 6)
 	for r, typ := range map[*ledger.Record]message.Type{refused: message.Refused, quoted: message.Quoted} {
-		r.Kind, r.Letters = message.KindAnswer, []ledger.Letter{{ID: "1", Type: typ, Time: at(5)}}
+		r.Kind, r.Outbox = message.KindAnswer, []ledger.OutboxEvent{{ID: "1", Type: typ, Time: at(5)}}
 	}
 	never := received("never", pool, lifecycle.Waiting, 0)
 	never.Times.Received = time.Time{}

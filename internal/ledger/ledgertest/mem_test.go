@@ -50,7 +50,7 @@ type twoProcesses struct {
 	running atomic.Int64 // updates under way
 }
 
-func (l *twoProcesses) Update(ctx context.Context, names ledger.Names, closure func(ledger.Tx) error) error {
+func (l *twoProcesses) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error) error {
 	// Of updates at one time every second is the other process's: two whose
 	// closures wait for each other cannot go together.
 	n := l.running.Add(1)

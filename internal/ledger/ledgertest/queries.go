@@ -16,7 +16,7 @@ var (
 	gpu = capacity.Shape{MachineType: "n1-standard-4", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}.Normal()
 )
 
-// waiting makes a record in line for the shapes. Keys run against the order, so
+// waiting makes a record in the queue for the shapes. Keys run against the order, so
 // that the one cannot be taken for the other.
 func waiting(resource string, n int, shapes ...capacity.Shape) *ledger.Record {
 	key := message.Key(fmt.Sprintf("k%02d", 50-n))
@@ -37,16 +37,16 @@ func headsOf(line capacity.Shape, records ...*ledger.Record) []ledger.Head {
 	return heads
 }
 
-func testLine(t *testing.T, l ledger.Ledger) {
+func testQueue(t *testing.T, l ledger.Ledger) {
 	a, b, c := waiting(pool, 3, cpu), waiting(pool, 1, gpu, cpu), waiting(pool, 2, cpu)
 	elsewhere, onlyGPU, running := waiting(other, 0, cpu), waiting(pool, 4, gpu), waiting(pool, 5, cpu)
 	running.State = lifecycle.Running
 	write(t, l, a, b, c, elsewhere, onlyGPU, running)
 	parked := waiting(pool, 6, gpu, cpu)
-	parked.Aside = true
+	parked.Parked = true
 	write(t, l, parked)
 	for line, need := range map[string]capacity.Replicas{ledger.Parked: 0, ledger.ParkedIn(gpu.String()): 7, ledger.ParkedIn(cpu.String()): 8} {
-		got, err := l.Line(t.Context(), pool, line, "", 10)
+		got, err := l.Queue(t.Context(), pool, line, "", 10)
 		if err != nil || len(got) != 1 || got[0].Key != parked.Key || got[0].Need != need {
 			t.Errorf("%s: %+v, %v; want the parked request, which needs %d", line, got, err, need)
 		}
@@ -66,7 +66,7 @@ func testLine(t *testing.T, l ledger.Ledger) {
 		{pool, "", capacity.Shape{MachineType: "m"}.Normal(), 10, nil},
 		{pool, "", cpu, 0, nil},
 	} {
-		got, err := l.Line(t.Context(), test.resource, test.shape.String(), test.after, test.limit)
+		got, err := l.Queue(t.Context(), test.resource, test.shape.String(), test.after, test.limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func sameKeys(t *testing.T, want, got []message.Key, err error) {
 
 func testDue(t *testing.T, l ledger.Ledger) {
 	in := func(state lifecycle.State, key message.Key, n int) *ledger.Record {
-		r := &ledger.Record{Key: key, WakeAt: at(n)}
+		r := &ledger.Record{Key: key, TimerAt: at(n)}
 		r.State = state
 		return r
 	}
@@ -127,25 +127,25 @@ func testDue(t *testing.T, l ledger.Ledger) {
 	}
 }
 
-// letters makes a record with letters written at the given moments. Those of
+// outbox events makes a record with outbox events written at the given moments. Those of
 // negative time are sent.
-func letters(key message.Key, times ...int) *ledger.Record {
+func outboxOf(key message.Key, times ...int) *ledger.Record {
 	r := &ledger.Record{Key: key}
 	for i, s := range times {
-		r.Letters = append(r.Letters, ledger.Letter{ID: fmt.Sprintf("%s-%d", key, i+1), Time: at(max(s, -s)), Sent: s < 0})
+		r.Outbox = append(r.Outbox, ledger.OutboxEvent{ID: fmt.Sprintf("%s-%d", key, i+1), Time: at(max(s, -s)), Published: s < 0})
 	}
 	return r
 }
 
-func testUnsent(t *testing.T, l ledger.Ledger) {
-	// The oldest unsent letter counts, not the oldest, nor the newest.
-	a, b, c := letters("a", 5), letters("b", -1, 4, 9), letters("c", -1, 3)
-	write(t, l, a, b, c, letters("sent", -1, -2), letters("none"))
+func testUnpublished(t *testing.T, l ledger.Ledger) {
+	// The oldest unpublished event counts, not the oldest, nor the newest.
+	a, b, c := outboxOf("a", 5), outboxOf("b", -1, 4, 9), outboxOf("c", -1, 3)
+	write(t, l, a, b, c, outboxOf("sent", -1, -2), outboxOf("none"))
 	for limit, want := range map[int][]message.Key{10: keysOf(c, b, a), 2: keysOf(c, b), 0: nil} {
-		got, err := l.Unsent(t.Context(), ledger.Timed{}, limit)
+		got, err := l.Unpublished(t.Context(), ledger.Timed{}, limit)
 		sameKeys(t, want, ledger.KeysOf(got), err)
 	}
-	got, err := l.Unsent(t.Context(), ledger.Timed{Time: at(3), Key: "c"}, 10)
+	got, err := l.Unpublished(t.Context(), ledger.Timed{Time: at(3), Key: "c"}, 10)
 	sameKeys(t, keysOf(b, a), ledger.KeysOf(got), err)
 }
 
@@ -219,22 +219,22 @@ func testResources(t *testing.T, l ledger.Ledger) {
 // A record leaves the results of queries when it leaves what they ask for.
 func testQueryFollowsChange(t *testing.T, l ledger.Ledger) {
 	r := waiting(pool, 1, cpu)
-	r.WakeAt, r.Letters = at(1), letters("", 1).Letters
+	r.TimerAt, r.Outbox = at(1), outboxOf("", 1).Outbox
 	write(t, l, r)
 	count := func() (n [4]int) {
-		line, err1 := l.Line(t.Context(), pool, cpu.String(), "", 10)
+		line, err1 := l.Queue(t.Context(), pool, cpu.String(), "", 10)
 		due, err2 := l.Due(t.Context(), lifecycle.States, at(9), ledger.Timed{}, 10)
-		unsent, err3 := l.Unsent(t.Context(), ledger.Timed{}, 10)
+		unpublished, err3 := l.Unpublished(t.Context(), ledger.Timed{}, 10)
 		state, err4 := l.InState(t.Context(), pool, lifecycle.Waiting, "", 10)
 		for _, err := range []error{err1, err2, err3, err4} {
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
-		return [4]int{len(line), len(due), len(unsent), len(state)}
+		return [4]int{len(line), len(due), len(unpublished), len(state)}
 	}
 	same(t, [4]int{1, 1, 1, 1}, count())
-	r.State, r.WakeAt, r.Letters[0].Sent = lifecycle.Reserved, at(10), true
+	r.State, r.TimerAt, r.Outbox[0].Published = lifecycle.Reserved, at(10), true
 	write(t, l, r)
 	same(t, [4]int{}, count())
 }

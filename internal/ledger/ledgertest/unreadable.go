@@ -108,7 +108,7 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 	var resources []*ledger.Resource
 	for n := range 6 {
 		r := waiting(pool, n, cpu)
-		r.WakeAt, r.Letters = at(1), letters("", 1).Letters // all of one moment
+		r.TimerAt, r.Outbox = at(1), outboxOf("", 1).Outbox // all of one moment
 		recs = append(recs, r)
 		resources = append(resources, &ledger.Resource{Name: pool + string(rune('a'+n))})
 		write(t, l, r, resources[n])
@@ -149,7 +149,7 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 		}
 	}
 	// What the indexes hold is found whatever the documents are like.
-	line, err := l.Line(t.Context(), pool, cpu.String(), "", 10)
+	line, err := l.Queue(t.Context(), pool, cpu.String(), "", 10)
 	if err != nil || len(line) != 6 {
 		t.Errorf("Line = %v, %v", line, err)
 	}
@@ -157,9 +157,9 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 	if err != nil || len(due) != 6 {
 		t.Errorf("Due = %v, %v", due, err)
 	}
-	unsent, err := l.Unsent(t.Context(), ledger.Timed{}, 10)
-	if err != nil || len(unsent) != 6 {
-		t.Errorf("Unsent = %v, %v", unsent, err)
+	unpublished, err := l.Unpublished(t.Context(), ledger.Timed{}, 10)
+	if err != nil || len(unpublished) != 6 {
+		t.Errorf("Unsent = %v, %v", unpublished, err)
 	}
 }
 

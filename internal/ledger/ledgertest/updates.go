@@ -75,7 +75,7 @@ func testUnnamed(t *testing.T, l ledger.Ledger) {
 					t.Errorf("%s that the update does not name panics with %q", name, text)
 				}
 			}()
-			names := ledger.Names{Resources: []string{pool}, Records: records("k").Records, Leases: []string{"l"}, Budgets: []string{"b"}}
+			names := ledger.ReadSet{Resources: []string{pool}, Records: records("k").Records, Leases: []string{"l"}, Budgets: []string{"b"}}
 			err := l.Update(t.Context(), names, func(tx ledger.Tx) error { use(tx); return nil })
 			t.Errorf("%s that the update does not name: error %v, want a panic", name, err)
 		}()
@@ -84,7 +84,7 @@ func testUnnamed(t *testing.T, l ledger.Ledger) {
 }
 
 func testNothingNamed(t *testing.T, l ledger.Ledger) {
-	for _, names := range []ledger.Names{{}, records(""), {Resources: []string{""}}, {Leases: []string{"l", ""}}, {Budgets: []string{""}}} {
+	for _, names := range []ledger.ReadSet{{}, records(""), {Resources: []string{""}}, {Leases: []string{"l", ""}}, {Budgets: []string{""}}} {
 		err := l.Update(t.Context(), names, func(ledger.Tx) error { return nil })
 		if err == nil {
 			t.Errorf("update of %+v: no error", names)
@@ -99,7 +99,7 @@ func testNothingNamed(t *testing.T, l ledger.Ledger) {
 // and as what it is; the names beside those are taken.
 func testImpossibleNames(t *testing.T, l ledger.Ledger) {
 	for _, name := range []string{"", ".", "..", "__x__", "____", "__é__", "a~b", "a\xffb", "\xff", strings.Repeat("a", ledger.MaxName+1)} {
-		for collection, names := range map[string]ledger.Names{
+		for collection, names := range map[string]ledger.ReadSet{
 			"resources": {Resources: []string{pool, name}}, "records": records("k", message.Key(name)),
 			"leases": {Leases: []string{"l", name}}, "budgets": {Budgets: []string{"b", name}},
 		} {
@@ -296,9 +296,9 @@ func testBusy(t *testing.T, l ledger.Ledger) {
 func testMore(t *testing.T, l ledger.Ledger) {
 	asked, lost := 0, 0
 	names := records("k")
-	names.More = func() ledger.Names {
+	names.More = func() ledger.ReadSet {
 		asked++
-		return ledger.Names{Records: []message.Key{"k", message.Key(fmt.Sprint("more", asked))}}
+		return ledger.ReadSet{Records: []message.Key{"k", message.Key(fmt.Sprint("more", asked))}}
 	}
 	update(t, l, names, func(tx ledger.Tx) error {
 		if lost < 2 && lost == asked { // once per try: somebody is faster

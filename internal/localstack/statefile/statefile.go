@@ -40,7 +40,7 @@ type State struct {
 	PubSub       string    `json:"pubsub"` // host:port
 	Topic        string    `json:"topic"`  // id of the request topic
 	OutcomeTopic string    `json:"outcomeTopic"`
-	Status       string    `json:"status"`              // URL of the Status door
+	Status       string    `json:"status"`              // URL of the Status function
 	Vertex       string    `json:"vertex"`              // host:port of the fake
 	Firestore    string    `json:"firestore,omitempty"` // host:port, empty with the embedded ledger
 

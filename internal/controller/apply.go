@@ -18,9 +18,9 @@ import (
 // record can have 256 KiB, a commit 10 MiB.
 const perUpdate = 20
 
-// learn makes the moves that a sighting calls for: jobs that run, jobs that
-// were created but never recorded, jobs that are over, strays.
-func (c *Controller) learn(ctx context.Context, s sighting, r *Report) error {
+// learn makes the moves that a classified observation calls for: jobs that run, jobs that
+// were created but never recorded, jobs that are over, orphan jobs.
+func (c *Controller) learn(ctx context.Context, s classified, r *Report) error {
 	r.Unheld += len(s.unheld)
 	var news, missing []message.Key
 	for _, key := range slices.Sorted(maps.Keys(s.res.Holds)) {
@@ -40,19 +40,19 @@ func (c *Controller) learn(ctx context.Context, s sighting, r *Report) error {
 			news = append(news, key)
 		}
 	}
-	first := c.firstOf(len(missing), s.res.SeenAt)
+	first := c.firstOf(len(missing), s.res.ObservedAt)
 	missing = slices.Concat(missing[first:], missing[:first])
-	// Strays come last: by then the job that is to be recorded is, so that what is
+	// Orphan jobs come last: by then the job that is to be recorded is, so that what is
 	// cancelled can never be named any more.
-	return errors.Join(c.note(ctx, s, news, s.ours, r), c.lookUp(ctx, s, missing, r), c.cancelStrays(ctx, s.strays, r))
+	return errors.Join(c.applyAll(ctx, s, news, s.ours, r), c.getMissing(ctx, s, missing, r), c.cancelOrphans(ctx, s.orphans, r))
 }
 
 // cancelStrays cancels jobs of ours that no reservation names, after a look at their
-// records: another instance may have recorded one of them since the sighting.
-func (c *Controller) cancelStrays(ctx context.Context, strays []vertex.Job, r *Report) error {
+// records: another instance may have recorded one of them since the classified observation.
+func (c *Controller) cancelOrphans(ctx context.Context, orphans []vertex.Job, r *Report) error {
 	var errs []error
-	for part := range slices.Chunk(strays, perUpdate) {
-		var names ledger.Names
+	for part := range slices.Chunk(orphans, perUpdate) {
+		var names ledger.ReadSet
 		for _, job := range part {
 			names.Records = append(names.Records, job.Request)
 		}
@@ -63,19 +63,19 @@ func (c *Controller) cancelStrays(ctx context.Context, strays []vertex.Job, r *R
 			}
 		})
 		if err != nil {
-			errs = append(errs, fmt.Errorf("read the records of %d strays: %w", len(part), err))
+			errs = append(errs, fmt.Errorf("read the records of %d orphan jobs: %w", len(part), err))
 			continue
 		}
 		for _, job := range part {
-			if !isStray(recs[job.Request], job) {
+			if !isOrphan(recs[job.Request], job) {
 				continue
 			}
-			c.log.Warn("cancelling a job that its reservation does not name", "event", "stray", "request_key", string(job.Request), "job", job.Name)
+			c.log.Warn("cancelling a job that its reservation does not name", "event", "orphan_job", "request_key", string(job.Request), "job", job.Name)
 			if err := c.vertex.Cancel(ctx, job.Name); err != nil && vertex.KindOf(err) != vertex.NotFound {
-				errs = append(errs, fmt.Errorf("cancel stray %s: %w", job.Name, err))
+				errs = append(errs, fmt.Errorf("cancel orphan job %s: %w", job.Name, err))
 				continue
 			}
-			r.Strays++
+			r.Orphans++
 		}
 	}
 	return errors.Join(errs...)
@@ -83,7 +83,7 @@ func (c *Controller) cancelStrays(ctx context.Context, strays []vertex.Job, r *R
 
 // isStray says whether a job is of a run of ours and can never be named any more: a
 // run names one job, once, and a run that is over names none.
-func isStray(rec *ledger.Record, job vertex.Job) bool {
+func isOrphan(rec *ledger.Record, job vertex.Job) bool {
 	switch {
 	case rec == nil || rec.Reservation.Job == job.Name:
 		return false
@@ -94,12 +94,12 @@ func isStray(rec *ledger.Record, job vertex.Job) bool {
 }
 
 // lookUp asks about jobs that are not among the live ones.
-func (c *Controller) lookUp(ctx context.Context, s sighting, keys []message.Key, r *Report) error {
+func (c *Controller) getMissing(ctx context.Context, s classified, keys []message.Key, r *Report) error {
 	var errs []error
 	for part := range slices.Chunk(keys, perUpdate) {
 		var recs []*ledger.Record
 		var known []message.Key // those of part that can be read
-		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: part}, func(tx ledger.Tx) {
+		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: part}, func(tx ledger.Tx) {
 			recs, known = nil, nil
 			for _, key := range part {
 				if c.readable(tx, key, r) { // else it may hold what it holds
@@ -115,7 +115,7 @@ func (c *Controller) lookUp(ctx context.Context, s sighting, keys []message.Key,
 		var found []message.Key
 		for i, rec := range recs {
 			if rec == nil || rec.Run != s.res.Holds[known[i]].Run || !rec.State.Holds() {
-				if err := c.orphan(ctx, s.res.Name, known[i]); !c.leftAlone(err, r) {
+				if err := c.freeLeakedHold(ctx, s.res.Name, known[i]); !c.leftAlone(err, r) {
 					errs = append(errs, err)
 				}
 				if rec == nil || !rec.State.Holds() {
@@ -145,7 +145,7 @@ func (c *Controller) lookUp(ctx context.Context, s sighting, keys []message.Key,
 			jobs[rec.Key] = job
 			found = append(found, rec.Key)
 		}
-		errs = append(errs, c.note(ctx, s, found, jobs, r))
+		errs = append(errs, c.applyAll(ctx, s, found, jobs, r))
 	}
 	return errors.Join(errs...)
 }
@@ -167,20 +167,20 @@ func (c *Controller) confirmGone(ctx context.Context, rec *ledger.Record) (verte
 }
 
 // note writes down what was seen of some jobs, in as few updates as the size
-// of a commit allows, and sends the letters.
-func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, jobs map[message.Key]vertex.Job, r *Report) error {
+// of a commit allows, and sends the outbox events.
+func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.Key, jobs map[message.Key]vertex.Job, r *Report) error {
 	var errs []error
 	for len(keys) > 0 {
 		part := keys[:min(perUpdate, len(keys))]
 		done := 0
 		var moved []*ledger.Record
-		names := ledger.Names{Resources: []string{s.res.Name}, Records: part}
+		names := ledger.ReadSet{Resources: []string{s.res.Name}, Records: part}
 		err := c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 			moved, done = nil, 0
 			res := tx.Resource(s.res.Name)
 			if res == nil {
 				done = len(part)
-				return nil // lost since the sighting; a later look rebuilds it
+				return nil // lost since the classified observation; a later look rebuilds it
 			}
 			before, bytes := res.Version, 0
 			for _, key := range part {
@@ -191,7 +191,7 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 				if !c.readable(tx, key, r) {
 					continue
 				}
-				if rec := tx.Record(key); rec != nil && c.hear(tx, res, rec, jobs[key]) {
+				if rec := tx.Record(key); rec != nil && c.apply(tx, res, rec, jobs[key]) {
 					tx.PutRecord(rec)
 					moved = append(moved, rec)
 					bytes += rec.Weight()
@@ -224,7 +224,7 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 		// The machines that came free are handed on meanwhile. What is not published
 		// now is published late.
 		if len(moved) > 0 {
-			r.tasks.start(ctx, "events of "+string(moved[0].Key), "", r, func(*Report) error { return c.post(ctx, moved...) })
+			r.tasks.start(ctx, "events of "+string(moved[0].Key), "", r, func(*Report) error { return c.publish(ctx, moved...) })
 		}
 	}
 	return errors.Join(errs...)
@@ -232,7 +232,7 @@ func (c *Controller) note(ctx context.Context, s sighting, keys []message.Key, j
 
 // hear makes the moves that a job's state calls for. A job without a state is
 // gone. It reports whether anything changed.
-func (c *Controller) hear(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, job vertex.Job) bool {
+func (c *Controller) apply(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, job vertex.Job) bool {
 	changed := false
 	do := func(w lifecycle.What, why *message.Problem) {
 		w.Job, w.Run = job.Name, job.Run
@@ -296,11 +296,11 @@ func whyEnded(rec *ledger.Record, res *ledger.Resource, job vertex.Job) *message
 	case job.State != vertex.JobExpired && !job.StartTime.IsZero() && rec.Timeout > 0 && ran >= rec.Timeout:
 		return &message.Problem{Code: message.JobTimedOut,
 			Detail: fmt.Sprintf("The job reached its timeout of %s: it took %s from start to end, and Vertex AI ended it as %s.", rec.Timeout, ran.Round(time.Second), job.State),
-			Mend:   fmt.Sprintf("Send it again under a new id with a longer %s.", rec.Paths.At("jobSpec.scheduling.timeout"))}
+			Fix:    fmt.Sprintf("Send it again under a new id with a longer %s.", rec.Paths.At("jobSpec.scheduling.timeout"))}
 	case job.State == vertex.JobCancelled && lostUnder(res, job):
 		return &message.Problem{Code: message.ResourceGone,
 			Detail: "The persistent resource was deleted while the job was on it; Vertex AI cancelled the job.",
-			Mend:   "Send it again under a new id once there is a persistent resource for it."}
+			Fix:    "Send it again under a new id once there is a persistent resource for it."}
 	case job.State == vertex.JobCancelled:
 		return &message.Problem{Code: message.JobEnded, Detail: "The job was cancelled at Vertex AI by somebody else."}
 	}
@@ -323,9 +323,9 @@ func lostUnder(res *ledger.Resource, job vertex.Job) bool {
 // run: no move leaves one, but a manual edit or a restore can. The hold of a request
 // that holds for another run stays, because the job of either run may be live; only
 // an operator can say which is right.
-func (c *Controller) orphan(ctx context.Context, resource string, key message.Key) error {
+func (c *Controller) freeLeakedHold(ctx context.Context, resource string, key message.Key) error {
 	freed, kept := false, false
-	err := c.ledger.Update(ctx, ledger.Names{Resources: []string{resource}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
+	err := c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{resource}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
 		freed, kept = false, false
 		res, rec := tx.Resource(resource), tx.Record(key)
 		if res == nil {
@@ -349,9 +349,9 @@ func (c *Controller) orphan(ctx context.Context, resource string, key message.Ke
 	switch {
 	case freed:
 		c.log.Error("freed a hold that no request holds: this is a bug, please report it",
-			"event", "orphan", "request_key", string(key), "resource", resource)
+			"event", "leaked_hold", "request_key", string(key), "resource", resource)
 	case kept:
-		c.log.Error("a hold is for another run than its request has now; it stays until berth repair orphans has run",
+		c.log.Error("a hold is for another run than its request has now; it stays until berth repair leaked-holds has run",
 			"event", "hold_mismatch", "request_key", string(key), "resource", resource)
 	}
 	return nil

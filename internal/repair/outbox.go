@@ -17,36 +17,36 @@ type Publisher interface {
 	Publish(ctx context.Context, events ...message.Outcome) error
 }
 
-// Resend marks letters of a request as not sent, so that reconcile publishes
+// Resend marks outbox events of a request as not sent, so that reconcile publishes
 // them again, under the same event ids: consumers that have them drop them. An
 // empty list of sequence numbers means all that are kept. The document may not
 // be deleted before they are sent.
-func (k Kit) Resend(ctx context.Context, key message.Key, sequences []int64) ([]Change, error) {
+func (k Kit) Republish(ctx context.Context, key message.Key, sequences []int64) ([]Change, error) {
 	changes, err := k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change {
-		c := onRecord(rec, "letters")
-		c.From = lettersText(rec)
+		c := onRecord(rec, "outbox events")
+		c.From = outboxText(rec)
 		changed := false
-		for i := range rec.Letters {
-			l := &rec.Letters[i]
-			if !l.Sent || len(sequences) > 0 && !slices.Contains(sequences, l.Outcome.Sequence) {
+		for i := range rec.Outbox {
+			l := &rec.Outbox[i]
+			if !l.Published || len(sequences) > 0 && !slices.Contains(sequences, l.Outcome.Sequence) {
 				continue
 			}
-			if i > 0 && rec.Letters[i-1].Outcome.Sequence != l.Outcome.Sequence-1 {
+			if i > 0 && rec.Outbox[i-1].Outcome.Sequence != l.Outcome.Sequence-1 {
 				c.Note = fmt.Sprintf("event %d stays as it is: the one before it is not kept any more", l.Outcome.Sequence)
-				continue // an unsent letter must not be the first that anybody misses
+				continue // an unpublished event must not be the first that anybody misses
 			}
-			l.Sent, changed = false, true
+			l.Published, changed = false, true
 		}
 		over := rec.Kind == message.KindAnswer || rec.State.Terminal() || rec.Tombstone()
-		if !rec.ExpireAt.IsZero() && (!over || len(rec.Unsent()) > 0) {
+		if !rec.ExpireAt.IsZero() && (!over || len(rec.Unpublished()) > 0) {
 			rec.ExpireAt, changed = time.Time{}, true
 		}
 		for _, n := range sequences {
-			if !slices.ContainsFunc(rec.Letters, func(l ledger.Letter) bool { return l.Outcome.Sequence == n }) {
+			if !slices.ContainsFunc(rec.Outbox, func(l ledger.OutboxEvent) bool { return l.Outcome.Sequence == n }) {
 				c.Note = fmt.Sprintf("event %d is not kept", n)
 			}
 		}
-		if c.To = lettersText(rec); !changed {
+		if c.To = outboxText(rec); !changed {
 			c.Left = "none of them is to be marked: they are not sent yet, or are not kept"
 			return c
 		}
@@ -54,38 +54,38 @@ func (k Kit) Resend(ctx context.Context, key message.Key, sequences []int64) ([]
 		return c
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mark letters of %s as not sent: %w", key, err)
+		return nil, fmt.Errorf("mark outbox events of %s as not sent: %w", key, err)
 	}
 	return changes, nil
 }
 
-func lettersText(rec *ledger.Record) string {
-	s := fmt.Sprintf("%d kept", len(rec.Letters))
-	if len(rec.Letters) > 0 {
-		s += fmt.Sprintf(" (%d to %d)", rec.Letters[0].Outcome.Sequence, rec.Letters[len(rec.Letters)-1].Outcome.Sequence)
+func outboxText(rec *ledger.Record) string {
+	s := fmt.Sprintf("%d kept", len(rec.Outbox))
+	if len(rec.Outbox) > 0 {
+		s += fmt.Sprintf(" (%d to %d)", rec.Outbox[0].Outcome.Sequence, rec.Outbox[len(rec.Outbox)-1].Outcome.Sequence)
 	}
-	s += fmt.Sprintf(", %d unsent", len(rec.Unsent()))
+	s += fmt.Sprintf(", %d unpublished", len(rec.Unpublished()))
 	if !rec.ExpireAt.IsZero() {
 		s += ", may be deleted from " + rec.ExpireAt.UTC().Format(time.RFC3339)
 	}
 	return s
 }
 
-// Send publishes what has been unsent for long, as reconcile does: for a
+// Send publishes what has been unpublished for long, as reconcile does: for a
 // deployment whose tick does not run, or that may not publish. A crash before
 // the mark publishes an event twice, under one id.
 func (k Kit) Send(ctx context.Context, out Publisher) ([]Change, error) {
-	// A letter that is sent leaves the query, one that is not stays in it: so one
+	// An outbox event that is sent leaves the query, one that is not stays in it: so one
 	// query with all of them, rather than pages.
-	places, err := k.Ledger.Unsent(ctx, ledger.Timed{}, 10_000)
+	places, err := k.Ledger.Unpublished(ctx, ledger.Timed{}, 10_000)
 	if err != nil {
-		return nil, fmt.Errorf("list unsent letters: %w", err)
+		return nil, fmt.Errorf("list unpublished events: %w", err)
 	}
 	var all []Change
 	for _, key := range ledger.KeysOf(places) {
 		change, err := k.send(ctx, out, key)
 		if bad := (*ledger.UnreadableError)(nil); errors.As(err, &bad) {
-			all = append(all, leftUnread(bad, "letters"))
+			all = append(all, leftUnread(bad, "outbox events"))
 			continue
 		}
 		if err != nil {
@@ -101,35 +101,35 @@ func (k Kit) Send(ctx context.Context, out Publisher) ([]Change, error) {
 func (k Kit) send(ctx context.Context, out Publisher, key message.Key) (*Change, error) {
 	var rec *ledger.Record
 	var now time.Time
-	err := ledger.Read(ctx, k.Ledger, ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) { rec, now = tx.Record(key), tx.Now() })
+	err := ledger.Read(ctx, k.Ledger, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { rec, now = tx.Record(key), tx.Now() })
 	if err != nil {
 		return nil, fmt.Errorf("read record %s: %w", key, err)
 	}
-	if rec == nil || len(rec.Unsent()) == 0 || now.Sub(rec.Unsent()[0].Time) < k.Settings.Tick {
+	if rec == nil || len(rec.Unpublished()) == 0 || now.Sub(rec.Unpublished()[0].Time) < k.Settings.Tick {
 		return nil, nil // sent meanwhile, or soon to be by whoever wrote it
 	}
-	c := onRecord(rec, "letters")
-	c.From = lettersText(rec)
+	c := onRecord(rec, "outbox events")
+	c.From = outboxText(rec)
 	var events []message.Outcome
 	var ids []string
-	for _, l := range rec.Unsent() {
+	for _, l := range rec.Unpublished() {
 		events, ids = append(events, rec.Event(l)), append(ids, l.ID)
 	}
-	mark := func(rec *ledger.Record, now time.Time) { rec.MarkSent(ids, now, k.Settings.Keep) }
+	mark := func(rec *ledger.Record, now time.Time) { rec.MarkPublished(ids, now, k.Settings.Keep) }
 	if !k.Do {
 		mark(rec, now)
-		c.To = lettersText(rec)
+		c.To = outboxText(rec)
 		return &c, nil
 	}
 	if err := out.Publish(ctx, events...); err != nil {
 		return nil, fmt.Errorf("publish %s of %s: %w", plural(len(events), "outcome event"), key, err)
 	}
 	changes, err := k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change {
-		if slices.ContainsFunc(rec.Unsent(), func(l ledger.Letter) bool { return slices.Contains(ids, l.ID) }) {
+		if slices.ContainsFunc(rec.Unpublished(), func(l ledger.OutboxEvent) bool { return slices.Contains(ids, l.ID) }) {
 			mark(rec, tx.Now())
 			tx.PutRecord(rec)
 		}
-		c.To = lettersText(rec)
+		c.To = outboxText(rec)
 		return c
 	})
 	if err != nil {

@@ -16,13 +16,13 @@ import (
 
 // paced is a world with few submissions a minute and machines enough; it notes
 // when which request's job was created.
-type paced struct {
+type rateLimited struct {
 	*World
 	at []time.Time
 }
 
-func newPaced(t *testing.T, perMinute int) *paced {
-	p := &paced{World: New(t)}
+func newRateLimited(t *testing.T, perMinute int) *rateLimited {
+	p := &rateLimited{World: New(t)}
 	p.Config.Submissions = perMinute
 	p.Config.Submitters = 1 // so that those that go together go in order
 	p.Controller = p.Instance(p.Config)
@@ -37,7 +37,7 @@ func newPaced(t *testing.T, perMinute int) *paced {
 }
 
 // submitted lists the requests with a job, in the order of the jobs' creation.
-func (p *paced) submitted() []string {
+func (p *rateLimited) submitted() []string {
 	byKey := map[string]string{}
 	records, _ := stored(p.Ledger)
 	for _, r := range records {
@@ -51,7 +51,7 @@ func (p *paced) submitted() []string {
 }
 
 // within fails if any minute saw more creates than the budget.
-func (p *paced) within(perMinute int) {
+func (p *rateLimited) within(perMinute int) {
 	p.Helper()
 	for i := range p.at {
 		n := 0
@@ -70,9 +70,9 @@ func (p *paced) within(perMinute int) {
 // Many admitted at once go in order of priority and age, no faster than the
 // budget allows and not much slower, each in one attempt; they can be cancelled
 // while they wait.
-func TestTurnsByPriorityWithinTheBudget(t *testing.T) {
+func TestSlotsByPriorityWithinTheBudget(t *testing.T) {
 	const perMinute, n = 6, 30
-	p := newPaced(t, perMinute)
+	p := newRateLimited(t, perMinute)
 	var want []string
 	for i := range n {
 		id := fmt.Sprintf("r%02d", i)
@@ -86,8 +86,8 @@ func TestTurnsByPriorityWithinTheBudget(t *testing.T) {
 	if len(first) != perMinute {
 		t.Errorf("%d were submitted at once, want the whole budget of %d", len(first), perMinute)
 	}
-	if e := p.Out.Last("r29"); e.Reason == nil || e.Reason.Code != message.Paced {
-		t.Errorf("the event of one that waits for its turn gives the reason %v", e.Reason)
+	if e := p.Out.Last("r29"); e.Reason == nil || e.Reason.Code != message.RateLimited {
+		t.Errorf("the event of one that waits for a submission slot gives the reason %v", e.Reason)
 	}
 	p.Cancel("r29")
 	p.Expect("r29", lifecycle.Cancelled, "reserved", "cancelled")
@@ -113,10 +113,10 @@ func TestTurnsByPriorityWithinTheBudget(t *testing.T) {
 	p.CheckHolds()
 }
 
-// While others wait for a turn nobody passes them, on whatever resource of the
+// While others wait for submission slots nobody passes them, on whatever resource of the
 // region.
-func TestTurnsAcrossResources(t *testing.T) {
-	p := newPaced(t, 2)
+func TestSlotsAcrossResources(t *testing.T) {
+	p := newRateLimited(t, 2)
 	const other = Parent + "/persistentResources/other"
 	p.Vertex.SetResource(other, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(50)}})
 	for i := range 6 {
@@ -135,8 +135,8 @@ func TestTurnsAcrossResources(t *testing.T) {
 }
 
 // A resource that has nothing to submit keeps no tokens back while others wait.
-func TestTurnsNotKeptBack(t *testing.T) {
-	p := newPaced(t, 2)
+func TestSlotsNotKeptBack(t *testing.T) {
+	p := newRateLimited(t, 2)
 	const other = Parent + "/persistentResources/other"
 	p.Vertex.SetResource(other, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(50)}})
 	p.Ask(Job{ID: "o", CPU: 1, Resource: "other"})
@@ -155,7 +155,7 @@ func TestTurnsNotKeptBack(t *testing.T) {
 // A refusal for too many submissions stops all instances for a while; what was
 // refused keeps its machines and its place, and goes in a second attempt.
 func TestRateRefusalStopsAll(t *testing.T) {
-	p := newPaced(t, 60)
+	p := newRateLimited(t, 60)
 	limited := true
 	p.Vertex.Fault = func(op, _ string) vertex.Fault {
 		if op == "create" {
@@ -176,17 +176,17 @@ func TestRateRefusalStopsAll(t *testing.T) {
 	if len(p.at) != 1 {
 		t.Errorf("%d creates within the pause, want the one that was refused", len(p.at))
 	}
-	p.After(p.Config.RateRetry) // one more refusal, of several that go at once; the pause doubles
+	p.After(p.Config.RateBackoff) // one more refusal, of several that go at once; the pause doubles
 	if n := len(p.at); n < 2 {
 		t.Error("nothing was tried after the pause")
 	}
 	tried := len(p.at)
-	p.After(p.Config.RateRetry + time.Second)
+	p.After(p.Config.RateBackoff + time.Second)
 	if len(p.at) != tried {
 		t.Error("the second pause is no longer than the first")
 	}
 	limited = false
-	p.After(p.Config.RateRetry)
+	p.After(p.Config.RateBackoff)
 	p.Expect("a", lifecycle.Submitted, "reserved", "submitted")
 	for i := range 5 {
 		p.Expect(fmt.Sprint("b", i), lifecycle.Submitted, "reserved", "submitted")
@@ -198,8 +198,8 @@ func TestRateRefusalStopsAll(t *testing.T) {
 
 // A pause holds for other resources as well, although they were lent tokens
 // before it.
-func TestRateRefusalCallsTokensBack(t *testing.T) {
-	p := newPaced(t, 60)
+func TestRateRefusalRevokesAllowances(t *testing.T) {
+	p := newRateLimited(t, 60)
 	const other = Parent + "/persistentResources/other"
 	p.Vertex.SetResource(other, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(50)}})
 	p.Ask(Job{ID: "o0", CPU: 1, Resource: "other"})
@@ -219,14 +219,14 @@ func TestRateRefusalCallsTokensBack(t *testing.T) {
 		t.Errorf("%d creates in the pause", got-tried)
 	}
 	limited = false
-	p.After(p.Config.RateRetry + time.Second)
+	p.After(p.Config.RateBackoff + time.Second)
 	p.Expect("a", lifecycle.Submitted, "reserved", "submitted")
 	p.Expect("o1", lifecycle.Submitted, "reserved", "submitted")
 }
 
 // An attempt after an unclear one counts like any other, and keeps to a pause.
-func TestRetakesCount(t *testing.T) {
-	p := newPaced(t, 2)
+func TestReclaimsCount(t *testing.T) {
+	p := newRateLimited(t, 2)
 	fault := vertex.FailBefore
 	p.Vertex.Fault = func(op, _ string) vertex.Fault {
 		if op != "create" {
@@ -235,14 +235,14 @@ func TestRetakesCount(t *testing.T) {
 		p.at = append(p.at, p.Now)
 		return fault
 	}
-	retake := p.Config.CreateWithin + p.Config.Relook
+	reclaim := p.Config.SubmitTimeout + p.Config.RetryAfter
 	p.Ask(Job{ID: "a0", CPU: 1})
 	p.Ask(Job{ID: "a1", CPU: 1})
 	p.Expect("a1", lifecycle.Reserved, "reserved") // the region pauses for a moment
 	p.After(p.Config.Poll + time.Second)
 	p.Expect("a1", lifecycle.Submitting, "reserved")
 	fault = vertex.NoFault
-	p.After(retake + time.Second)
+	p.After(reclaim + time.Second)
 	p.Expect("a0", lifecycle.Submitted, "reserved", "submitted")
 	p.Expect("a1", lifecycle.Submitted, "reserved", "submitted")
 	p.Ask(Job{ID: "b", CPU: 1})
@@ -251,7 +251,7 @@ func TestRetakesCount(t *testing.T) {
 	fault = vertex.FailBefore
 	p.After(time.Minute + time.Second)
 	p.Expect("b", lifecycle.Submitting, "reserved")
-	p.After(retake - 10*time.Second)
+	p.After(reclaim - 10*time.Second)
 	fault = vertex.FailRate
 	p.Ask(Job{ID: "c", CPU: 1})
 	p.Expect("c", lifecycle.Reserved, "reserved")
@@ -261,13 +261,13 @@ func TestRetakesCount(t *testing.T) {
 		t.Errorf("%d creates in the pause", len(p.at)-tried)
 	}
 	fault = vertex.NoFault
-	p.After(2 * p.Config.RateRetry) // the second pause in a row
+	p.After(2 * p.Config.RateBackoff) // the second pause in a row
 	p.Expect("b", lifecycle.Submitted, "reserved", "submitted")
 }
 
-// What waits for its turn on machines that are gone goes back into line.
-func TestTurnOnLostPool(t *testing.T) {
-	p := newPaced(t, 1)
+// What waits for a submission slot on machines that are gone goes back into the queue.
+func TestSlotOnLostPool(t *testing.T) {
+	p := newRateLimited(t, 1)
 	for i := range 3 {
 		p.Ask(Job{ID: fmt.Sprint("a", i), CPU: 1})
 	}
@@ -279,8 +279,8 @@ func TestTurnOnLostPool(t *testing.T) {
 }
 
 // However many resources are idle, a request on any of them goes at once.
-func TestTokensForAll(t *testing.T) {
-	p := newPaced(t, 60)
+func TestAllowancesForAll(t *testing.T) {
+	p := newRateLimited(t, 60)
 	const n = 15
 	ask := func(round string) {
 		for i := range n {
@@ -300,8 +300,8 @@ func TestTokensForAll(t *testing.T) {
 }
 
 // Unused tokens are no loss: those lent to a resource that is idle are lent anew.
-func TestTokensComeBack(t *testing.T) {
-	p := newPaced(t, 6)
+func TestAllowancesComeBack(t *testing.T) {
+	p := newRateLimited(t, 6)
 	for i := range 20 {
 		p.Ask(Job{ID: fmt.Sprint("a", i), CPU: 1})
 		p.Expect(fmt.Sprint("a", i), lifecycle.Submitted, "reserved", "submitted")
@@ -353,7 +353,7 @@ func TestHintsAreMetered(t *testing.T) {
 // Hundreds of jobs that end at once are asked for in several passes, and all of
 // them in the end.
 func TestManyEndAtOnce(t *testing.T) {
-	p := newPaced(t, 1000)
+	p := newRateLimited(t, 1000)
 	p.Config.Polls = 60
 	p.Controller = p.Instance(p.Config)
 	const n = 90
@@ -384,7 +384,7 @@ func TestManyEndAtOnce(t *testing.T) {
 
 // What a pass learns of many jobs is told in few publications and commits.
 func TestEndsAreToldTogether(t *testing.T) {
-	p := newPaced(t, 1000)
+	p := newRateLimited(t, 1000)
 	const n = 90
 	for i := range n {
 		p.Ask(Job{ID: fmt.Sprint("a", i), CPU: 1})
@@ -409,7 +409,7 @@ func TestEndsAreToldTogether(t *testing.T) {
 
 // An event that cannot be published keeps no other back.
 func TestOneEventThatCannotBePublished(t *testing.T) {
-	p := newPaced(t, 1000)
+	p := newRateLimited(t, 1000)
 	poisoned := true
 	p.Out.Poison = func(e message.Outcome) bool { return poisoned && e.RequestID == "a3" && e.Type == message.Succeeded }
 	for i := range 10 {

@@ -16,21 +16,21 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// handOn decides the waiting requests of a resource again, until the head of
+// schedule decides the waiting requests of a resource again, until the head of
 // every line has to wait. seen is the resource as it was a moment ago, nil to
 // read it. It returns how many wait then.
 //
 // It reads about as many requests as it can start: the heads in the resource
 // document say how many replicas each needs, and what cannot fit is left alone.
-func (c *Controller) handOn(ctx context.Context, name string, seen *ledger.Resource, r *Report) (waiting int, err error) {
+func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Resource, r *Report) (waiting int, err error) {
 	for range 1024 { // each round starts something, ends something, or is the last
 		if seen == nil {
 			if seen, err = c.readResource(ctx, name); err != nil || seen == nil {
 				return waiting, err
 			}
 		}
-		waiting = inLine(seen)
-		next, err := c.hopeful(ctx, seen)
+		waiting = waitingOn(seen)
+		next, err := c.candidates(ctx, seen)
 		if err != nil || len(next.keys) == 0 {
 			return waiting, err
 		}
@@ -47,7 +47,7 @@ func (c *Controller) handOn(ctx context.Context, name string, seen *ledger.Resou
 		}
 		c.carryOnAll(ctx, moved, began, r)
 		if after != nil {
-			waiting = inLine(after)
+			waiting = waitingOn(after)
 			if after.Version == seen.Version {
 				return waiting, nil
 			}
@@ -58,24 +58,24 @@ func (c *Controller) handOn(ctx context.Context, name string, seen *ledger.Resou
 }
 
 func (c *Controller) readResource(ctx context.Context, name string) (res *ledger.Resource, err error) {
-	err = ledger.Read(ctx, c.ledger, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) { res = tx.Resource(name) })
+	err = ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) { res = tx.Resource(name) })
 	if err != nil {
-		return nil, fmt.Errorf("read the lines of %s: %w", name, err)
+		return nil, fmt.Errorf("read the queues of %s: %w", name, err)
 	}
 	return res, nil
 }
 
 // candidates are waiting requests whose turn may have come.
-type candidates struct {
-	keys  []message.Key            // foremost in their lines first
-	lines map[string][]ledger.Head // lines that were read from the ledger, as they begin
+type candidateSet struct {
+	keys   []message.Key            // first in their queues first
+	queues map[string][]ledger.Head // lines that were read from the ledger, as they begin
 }
 
-// hopeful finds the requests that may start, or that can never: those at the
-// heads of their lines as far as the free machines go. A line of which no more
+// candidates finds the requests that may start, or that can never: those at the
+// heads of their queues as far as the free machines go. A line of which no more
 // is known than can start is read from the ledger.
-func (c *Controller) hopeful(ctx context.Context, res *ledger.Resource) (candidates, error) {
-	next := candidates{lines: map[string][]ledger.Head{}}
+func (c *Controller) candidates(ctx context.Context, res *ledger.Resource) (candidateSet, error) {
+	next := candidateSet{queues: map[string][]ledger.Head{}}
 	if res.State != vertex.Running || len(res.Holds) >= c.cfg.Policy.MaxHolds {
 		return next, nil
 	}
@@ -86,7 +86,7 @@ func (c *Controller) hopeful(ctx context.Context, res *ledger.Resource) (candida
 	}
 	var places []place
 	blocked := map[message.Key]bool{}
-	for shape, line := range res.Lines {
+	for shape, line := range res.Queues {
 		limit, free := capacity.Replicas(0), capacity.Replicas(0)
 		for s, n := range limits {
 			if s.String() == shape {
@@ -98,14 +98,14 @@ func (c *Controller) hopeful(ctx context.Context, res *ledger.Resource) (candida
 			most = int(min(free, commitRecords))
 		}
 		heads := res.Readable(line.Heads)
-		n := reach(heads, limit, free)
+		n := fitting(heads, limit, free)
 		if n == len(heads) && n < min(most, line.Count-(len(line.Heads)-len(heads))) {
-			all, err := c.ledger.Line(ctx, res.Name, shape, "", most+len(res.Skipped))
+			all, err := c.ledger.Queue(ctx, res.Name, shape, "", most+len(res.Skipped))
 			if err != nil {
 				return next, fmt.Errorf("read line %s of %s: %w", shape, res.Name, err)
 			}
-			next.lines[shape], heads = all, res.Readable(all)
-			n = reach(heads, limit, free)
+			next.queues[shape], heads = all, res.Readable(all)
+			n = fitting(heads, limit, free)
 		}
 		for i, h := range heads[:n] {
 			places = append(places, place{i, h})
@@ -130,8 +130,8 @@ func (c *Controller) hopeful(ctx context.Context, res *ledger.Resource) (candida
 }
 
 // reach is how many heads of a line fit into the free replicas together, those
-// that can never fit not counted in: they are to be put aside.
-func reach(heads []ledger.Head, limit, free capacity.Replicas) int {
+// that can never fit not counted in: they are to be parked.
+func fitting(heads []ledger.Head, limit, free capacity.Replicas) int {
 	for i, h := range heads {
 		if h.Need > limit {
 			continue
@@ -146,8 +146,8 @@ func reach(heads []ledger.Head, limit, free capacity.Replicas) int {
 // decideWaiting decides waiting requests of a resource in one update, in the
 // order given. It returns the resource as it is after that, nil if others have
 // changed it, and those that moved.
-func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, next candidates, r *Report) (res *ledger.Resource, moved []*ledger.Record, err error) {
-	names := ledger.Names{Resources: []string{seen.Name}, Records: next.keys}
+func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, next candidateSet, r *Report) (res *ledger.Resource, moved []*ledger.Record, err error) {
+	names := ledger.ReadSet{Resources: []string{seen.Name}, Records: next.keys}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		moved = nil
 		res = tx.Resource(seen.Name)
@@ -157,11 +157,11 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 		}
 		// The version was read before the lines were, so no move can have come
 		// between.
-		for line, heads := range next.lines {
+		for line, heads := range next.queues {
 			if res.Refill(line, heads, seen.Version); len(heads) == 0 {
 				c.log.Error("a line is counted longer than it is: this is a bug, please report it",
-					"event", "empty_line", "resource", res.Name, "line", line)
-				delete(res.Lines, line)
+					"event", "empty_queue", "resource", res.Name, "line", line)
+				delete(res.Queues, line)
 				res.Version++
 			}
 		}
@@ -175,10 +175,10 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 				continue
 			}
 			rec := tx.Record(key)
-			if rec == nil || len(rec.Lines()) == 0 {
+			if rec == nil || len(rec.Queues()) == 0 {
 				res.Strike(key)
-				c.log.Error("somebody stood in line who does not wait: this is a bug, please report it",
-					"event", "line_broken", "request_key", string(key), "resource", res.Name)
+				c.log.Error("somebody stood in the queue who does not wait: this is a bug, please report it",
+					"event", "queue_broken", "request_key", string(key), "resource", res.Name)
 				continue
 			}
 			before := *rec
@@ -186,12 +186,12 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 			if rec.Sequence != before.Sequence {
 				moved = append(moved, rec)
 			}
-			if rec.State != lifecycle.Waiting || rec.Sequence != before.Sequence || rec.Aside != before.Aside || !rec.ContradictedSince.Equal(before.ContradictedSince) {
+			if rec.State != lifecycle.Waiting || rec.Sequence != before.Sequence || rec.Parked != before.Parked || !rec.ContradictedSince.Equal(before.ContradictedSince) {
 				tx.PutRecord(rec)
 				bytes += rec.Weight()
 			}
 		}
-		if res.Version != seen.Version || len(next.lines) > 0 {
+		if res.Version != seen.Version || len(next.queues) > 0 {
 			res.Trim()
 			tx.PutResource(res)
 		}
@@ -203,8 +203,8 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 	return res, moved, nil
 }
 
-// carryOnAll submits those that have their turn, several at a time, and sends the
-// letters of all.
+// carryOnAll submits those that have their submission slot, several at a time, and sends the
+// outbox events of all.
 func (c *Controller) carryOnAll(ctx context.Context, moved []*ledger.Record, began time.Time, r *Report) {
 	var g errgroup.Group
 	g.SetLimit(c.cfg.Submitters)
@@ -221,7 +221,7 @@ func (c *Controller) carryOnAll(ctx context.Context, moved []*ledger.Record, beg
 	}
 	if len(rest) > 0 {
 		g.Go(func() error {
-			c.tell(ctx, rest...)
+			c.publishOrLeave(ctx, rest...)
 			return nil
 		})
 	}
@@ -230,8 +230,8 @@ func (c *Controller) carryOnAll(ctx context.Context, moved []*ledger.Record, beg
 
 // inLine counts the waiting requests of a resource, one that stands in several
 // lines once per line, without those that cannot be read.
-func inLine(res *ledger.Resource) (n int) {
-	for _, line := range res.Lines {
+func waitingOn(res *ledger.Resource) (n int) {
+	for _, line := range res.Queues {
 		n += line.Count
 	}
 	return max(0, n-len(res.Skipped))

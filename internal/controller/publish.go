@@ -14,12 +14,12 @@ import (
 // An outbox publishes in one call what several handlers have to publish at one
 // time.
 type outbox struct {
-	to   Publisher
-	line *batch.Line[*parcel]
+	to    Publisher
+	queue *batch.Queue[*publication]
 }
 
 // A parcel is the events of one handler.
-type parcel struct {
+type publication struct {
 	events []message.Outcome
 	err    error
 }
@@ -28,14 +28,14 @@ type parcel struct {
 const eventWeight = 2 << 10
 
 func newOutbox(to Publisher) *outbox {
-	return &outbox{to, batch.NewLine[*parcel](batch.Limits{Items: 200, Bytes: 2 << 20, Waiting: 4000, WaitingBytes: 32 << 20})}
+	return &outbox{to, batch.NewQueue[*publication](batch.Limits{Items: 200, Bytes: 2 << 20, Waiting: 4000, WaitingBytes: 32 << 20})}
 }
 
 // publish returns nil when the server has all events of the caller. After an
 // error it may have some: that of another's event may be the reason.
 func (o *outbox) publish(ctx context.Context, tenant string, events []message.Outcome) error {
-	p := &parcel{events: events}
-	err := o.line.Do(ctx, tenant, len(events)*eventWeight, p, func(ctx context.Context, parcels []*parcel, _ func() []*parcel) {
+	p := &publication{events: events}
+	err := o.queue.Do(ctx, tenant, len(events)*eventWeight, p, func(ctx context.Context, parcels []*publication, _ func() []*publication) {
 		var all []message.Outcome
 		for _, p := range parcels {
 			all = append(all, p.events...)
@@ -48,14 +48,14 @@ func (o *outbox) publish(ctx context.Context, tenant string, events []message.Ou
 	return cmp.Or(err, p.err)
 }
 
-// post publishes the unsent letters of records and marks them sent. It does
+// post publishes the unpublished events of records and marks them sent. It does
 // nothing for records without any. An error leaves them to the next pass.
-func (c *Controller) post(ctx context.Context, recs ...*ledger.Record) error {
+func (c *Controller) publish(ctx context.Context, recs ...*ledger.Record) error {
 	var events []message.Outcome
 	var told []*ledger.Record
 	ids := map[message.Key][]string{}
 	for _, rec := range recs {
-		for _, l := range rec.Unsent() {
+		for _, l := range rec.Unpublished() {
 			events = append(events, rec.Event(l))
 			ids[rec.Key] = append(ids[rec.Key], l.ID)
 		}
@@ -71,25 +71,25 @@ func (c *Controller) post(ctx context.Context, recs ...*ledger.Record) error {
 	}
 	// A crash here publishes them once more, under the same ids.
 	for part := range inCommits(told) {
-		if err := c.markSent(ctx, part, ids); err != nil {
+		if err := c.markPublished(ctx, part, ids); err != nil {
 			return fmt.Errorf("mark the outcome events of %s as sent: %w", about(part), err)
 		}
 	}
 	return nil
 }
 
-// markSent notes in one update which letters the outcome topic has.
-func (c *Controller) markSent(ctx context.Context, recs []*ledger.Record, ids map[message.Key][]string) error {
-	names := ledger.Names{Recent: true, Party: recs[0].Tenant, With: recs[0].Resource}
+// markSent notes in one update which outbox events the outcome topic has.
+func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, ids map[message.Key][]string) error {
+	names := ledger.ReadSet{Recent: true, Tenant: recs[0].Tenant, With: recs[0].Resource}
 	for _, rec := range recs {
 		names.Records = append(names.Records, rec.Key)
 		names.Bytes += rec.Weight()
 	}
-	return c.desk.Update(ctx, names, func(tx ledger.Tx) error {
+	return c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
 		for _, key := range names.Records {
 			rec := tx.Record(key)
-			if rec != nil && slices.ContainsFunc(rec.Unsent(), func(l ledger.Letter) bool { return slices.Contains(ids[key], l.ID) }) {
-				rec.MarkSent(ids[key], tx.Now(), c.cfg.Keep)
+			if rec != nil && slices.ContainsFunc(rec.Unpublished(), func(l ledger.OutboxEvent) bool { return slices.Contains(ids[key], l.ID) }) {
+				rec.MarkPublished(ids[key], tx.Now(), c.cfg.Keep)
 				tx.PutRecord(rec)
 			}
 		}

@@ -23,7 +23,7 @@ const (
 	byMessage         = "by message" // id of a request that its message id names
 )
 
-// An order is one request of the crowd: what it is and what may become of it.
+// An order is one request of the workload: what it is and what may become of it.
 type order struct {
 	Name string `json:"name"` // its request id; byMessage-n for one that has none of its own
 	Kind string `json:"kind"`
@@ -42,16 +42,16 @@ type posting struct {
 	cancels    bool // names its order's message id, which is known once that is published
 }
 
-// A crowd makes up orders and postings from a seed.
-type crowd struct {
-	rng    *rand.Rand
-	made   int
-	orders []*order
-	posts  []posting
+// A workload makes up orders and postings from a seed.
+type workload struct {
+	rng      *rand.Rand
+	made     int
+	messages []*order
+	posts    []posting
 }
 
 // wave makes up n requests, spread over some time, in order of their times.
-func (c *crowd) wave(n int, over time.Duration) []posting {
+func (c *workload) wave(n int, over time.Duration) []posting {
 	c.posts = nil
 	for i := range n {
 		c.request(time.Duration(i) * over / time.Duration(n))
@@ -69,7 +69,7 @@ var kinds = []struct {
 	{"program fails", 5}, {"never fits", 5}, {"too many", 3}, {"nonsense", 5}, {"dry run", 5},
 }
 
-func (c *crowd) pick() string {
+func (c *workload) pick() string {
 	total := 0
 	for _, k := range kinds {
 		total += k.share
@@ -84,7 +84,7 @@ func (c *crowd) pick() string {
 }
 
 // request makes up one request and everything that is published about it.
-func (c *crowd) request(at time.Duration) {
+func (c *workload) request(at time.Duration) {
 	c.made++
 	kind := c.pick()
 	switch kind {
@@ -120,7 +120,7 @@ func (c *crowd) request(at time.Duration) {
 		o.Ends = nil
 		o.may(lifecycle.Rejected)
 	}
-	c.orders = append(c.orders, o)
+	c.messages = append(c.messages, o)
 	p := posting{at: at, purpose: forJob, order: o, data: c.job(o.Name, labels, c.needs(kind)), attributes: options}
 	if !o.NoID {
 		options["berth-request-id"] = o.Name
@@ -148,7 +148,7 @@ func (c *crowd) request(at time.Duration) {
 
 // cancel makes up one or two cancels: before the request, with it, while it
 // waits or runs, after it.
-func (c *crowd) cancel(o *order, at time.Duration) {
+func (c *workload) cancel(o *order, at time.Duration) {
 	o.may(lifecycle.Cancelled)
 	shifts := []time.Duration{0, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 12 * time.Second}
 	if !o.NoID {
@@ -171,7 +171,7 @@ func (c *crowd) cancel(o *order, at time.Duration) {
 
 // nonsense makes up a message that is refused. Some claim the id of a request,
 // which must not come to harm.
-func (c *crowd) nonsense(at time.Duration) {
+func (c *workload) nonsense(at time.Duration) {
 	p := posting{at: at, purpose: forNobody, attributes: map[string]string{}}
 	switch c.rng.IntN(5) {
 	case 0:
@@ -187,13 +187,13 @@ func (c *crowd) nonsense(at time.Duration) {
 		p.data = c.job("reservation", nil, c.needs("one machine"))
 		p.attributes["berth-priority"] = "highest"
 	}
-	if len(c.orders) > 0 && c.chance(0.5) {
-		p.attributes["berth-request-id"] = c.orders[c.rng.IntN(len(c.orders))].Name
+	if len(c.messages) > 0 && c.chance(0.5) {
+		p.attributes["berth-request-id"] = c.messages[c.rng.IntN(len(c.messages))].Name
 	}
 	c.post(p)
 }
 
-func (c *crowd) post(p posting) {
+func (c *workload) post(p posting) {
 	p.attributes = maps.Clone(p.attributes)
 	c.posts = append(c.posts, p)
 }
@@ -205,9 +205,9 @@ func (o *order) may(s lifecycle.State) {
 	o.Ends[s] = true
 }
 
-func (c *crowd) chance(share float64) bool { return c.rng.Float64() < share }
+func (c *workload) chance(share float64) bool { return c.rng.Float64() < share }
 
-func (c *crowd) upTo(d time.Duration) time.Duration { return time.Duration(c.rng.Int64N(int64(d))) }
+func (c *workload) upTo(d time.Duration) time.Duration { return time.Duration(c.rng.Int64N(int64(d))) }
 
 // A need is a worker pool of a job.
 type need struct {
@@ -216,7 +216,7 @@ type need struct {
 }
 
 // needs makes up the worker pools of a job of a kind.
-func (c *crowd) needs(kind string) []need {
+func (c *workload) needs(kind string) []need {
 	cpu := need{machine: cpuMachine, replicas: 1 + c.rng.IntN(3)}
 	gpu := need{machine: gpuMachine, accelerator: "NVIDIA_TESLA_T4", replicas: 1 + c.rng.IntN(3)}
 	big := need{machine: bigMachine, accelerator: "NVIDIA_L4", disk: "pd-standard", replicas: 1 + c.rng.IntN(2)}
@@ -242,7 +242,7 @@ func (c *crowd) needs(kind string) []need {
 }
 
 // job writes a job as the REST API takes it.
-func (c *crowd) job(name string, labels map[string]string, needs []need) []byte {
+func (c *workload) job(name string, labels map[string]string, needs []need) []byte {
 	var workers []any
 	for _, n := range needs {
 		machine := map[string]any{"machineType": n.machine}

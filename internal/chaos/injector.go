@@ -17,12 +17,12 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// foreignLabel marks the jobs of strangers, so that the judge knows them again.
-const foreignLabel = "chaos-stranger"
+// foreignLabel marks the foreign jobs, so that the judge knows them again.
+const foreignLabel = "chaos-foreign"
 
-// strayRuns is how long a job runs that is likely to be a stray: longer than the
+// strayRuns is how long a job runs that is likely to be an orphan job: longer than the
 // judge grants one.
-const strayRuns = "15s"
+const orphanRuns = "15s"
 
 // everyVertex is how many kills there are to one of the fake Vertex AI.
 const everyVertex = 4
@@ -34,8 +34,8 @@ const (
 	outageMost  = 2500 * time.Millisecond
 )
 
-// A monkey kills processes, makes services unavailable and takes machines away.
-type monkey struct {
+// A fault injector kills processes, makes services unavailable and takes machines away.
+type faultInjector struct {
 	world *world
 	every time.Duration // mean time between kills
 	say   func(format string, args ...any)
@@ -43,7 +43,7 @@ type monkey struct {
 	mu        sync.Mutex
 	rng       *rand.Rand
 	armed     bool // the fake is killed in its next create
-	strangers int
+	foreign   int
 	outages   int
 	vertex    int            // kills of the fake
 	midCreate int            // of them, in the middle of a create
@@ -52,8 +52,8 @@ type monkey struct {
 	forged    []string       // request keys to borrow for labels
 }
 
-func newMonkey(w *world, seed uint64, every time.Duration, say func(string, ...any)) *monkey {
-	m := &monkey{world: w, every: every, say: say, functions: map[int]int{}, late: map[string]int{},
+func newFaultInjector(w *world, seed uint64, every time.Duration, say func(string, ...any)) *faultInjector {
+	m := &faultInjector{world: w, every: every, say: say, functions: map[int]int{}, late: map[string]int{},
 		rng: rand.New(rand.NewPCG(seed, 0x303))} // #nosec G404 -- a game, not a secret
 	before := m.before
 	w.toVertex.Store(&before)
@@ -61,7 +61,7 @@ func newMonkey(w *world, seed uint64, every time.Duration, say func(string, ...a
 }
 
 // run does harm until ctx ends.
-func (m *monkey) run(ctx context.Context) {
+func (m *faultInjector) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { m.takeMachines(ctx) })
@@ -89,7 +89,7 @@ func (m *monkey) run(ctx context.Context) {
 
 // killVertex kills the fake in the middle of its next create, or if there is
 // none for a while, at once.
-func (m *monkey) killVertex(ctx context.Context) {
+func (m *faultInjector) killVertex(ctx context.Context) {
 	m.mu.Lock()
 	m.armed = true
 	m.mu.Unlock()
@@ -107,9 +107,9 @@ func (m *monkey) killVertex(ctx context.Context) {
 }
 
 // before hears of every call that is about to be passed on to the fake. A create
-// that comes too late to be found makes a stray, most likely: that job is made to
+// that comes too late to be found makes an orphan job, most likely: that job is made to
 // last, so that it is not over before anybody has to do something about it.
-func (m *monkey) before(method string, req []byte, since time.Duration) []byte {
+func (m *faultInjector) before(method string, req []byte, since time.Duration) []byte {
 	var create aiplatformpb.CreateCustomJobRequest
 	if method != "CreateCustomJob" || proto.Unmarshal(req, &create) != nil {
 		return req
@@ -122,8 +122,8 @@ func (m *monkey) before(method string, req []byte, since time.Duration) []byte {
 		m.late[key]++
 		m.say("  a create is carried out %s after it was made, for request %s", since.Round(time.Millisecond), key)
 	}
-	if since > createWithin {
-		labels["fake-run"] = strayRuns
+	if since > submitTimeout {
+		labels["fake-run"] = orphanRuns
 		if longer, err := proto.Marshal(&create); err == nil {
 			req = longer
 		}
@@ -139,7 +139,7 @@ func (m *monkey) before(method string, req []byte, since time.Duration) []byte {
 }
 
 // killSoon kills the fake a moment from now. m.mu must be held.
-func (m *monkey) killSoon() {
+func (m *faultInjector) killSoon() {
 	wait := time.Duration(m.rng.Int64N(int64(4 * time.Millisecond)))
 	time.AfterFunc(wait, func() {
 		if m.world.vertex.Kill() == nil {
@@ -153,7 +153,7 @@ func (m *monkey) killSoon() {
 }
 
 // breakDown makes whole services unavailable for a while, now and then.
-func (m *monkey) breakDown(ctx context.Context) {
+func (m *faultInjector) breakDown(ctx context.Context) {
 	for turn := 0; ; turn++ {
 		m.mu.Lock()
 		wait := time.Duration(m.rng.ExpFloat64() * float64(outageEvery))
@@ -172,14 +172,14 @@ func (m *monkey) breakDown(ctx context.Context) {
 	}
 }
 
-// takeMachines starts jobs of strangers. Some borrow the labels of ours, which
+// takeMachines starts foreign jobs. Some borrow the labels of ours, which
 // prove nothing.
-func (m *monkey) takeMachines(ctx context.Context) {
+func (m *faultInjector) takeMachines(ctx context.Context) {
 	for {
 		m.mu.Lock()
 		wait := time.Duration(m.rng.ExpFloat64() * float64(1500*time.Millisecond))
-		m.strangers++
-		job := m.stranger(m.strangers)
+		m.foreign++
+		job := m.startForeign(m.foreign)
 		m.mu.Unlock()
 		if gax.Sleep(ctx, min(wait, 5*time.Second)) != nil {
 			return
@@ -189,12 +189,12 @@ func (m *monkey) takeMachines(ctx context.Context) {
 			Parent: "projects/" + m.world.project + "/locations/" + localstack.Region, CustomJob: job})
 		cancel()
 		if err != nil {
-			m.say("  a stranger's job: %v", err) // the fake has just been killed
+			m.say("  a foreign job: %v", err) // the fake has just been killed
 		}
 	}
 }
 
-func (m *monkey) stranger(n int) *aiplatformpb.CustomJob {
+func (m *faultInjector) startForeign(n int) *aiplatformpb.CustomJob {
 	pools := pools()
 	p := pools[m.rng.IntN(len(pools))]
 	labels := map[string]string{foreignLabel: fmt.Sprint(n), "fake-run": fmt.Sprintf("%dms", 300+m.rng.IntN(2200))}
@@ -207,7 +207,7 @@ func (m *monkey) stranger(n int) *aiplatformpb.CustomJob {
 		labels[vertex.LabelRun] = "r" + hex.EncodeToString(run[:])
 		labels[vertex.LabelDeployment] = "chaos"
 	}
-	return &aiplatformpb.CustomJob{DisplayName: "stranger", Labels: labels, JobSpec: &aiplatformpb.CustomJobSpec{
+	return &aiplatformpb.CustomJob{DisplayName: "foreign job", Labels: labels, JobSpec: &aiplatformpb.CustomJobSpec{
 		PersistentResourceId: localstack.ResourceID,
 		WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{{
 			MachineSpec: p.MachineSpec, DiskSpec: p.DiskSpec, ReplicaCount: int64(1 + m.rng.IntN(2)),
@@ -224,7 +224,7 @@ type Kills struct {
 }
 
 // tally returns the counts so far.
-func (m *monkey) tally() (k Kills, outages int, late map[string]int) {
+func (m *faultInjector) tally() (k Kills, outages int, late map[string]int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k = Kills{Functions: make([]int, len(m.world.functions)), Vertex: m.vertex, MidCreate: m.midCreate}

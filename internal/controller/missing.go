@@ -15,7 +15,7 @@ import (
 // Anybody may name a persistent resource, and every name that is not known costs
 // a call of Vertex AI. Looks for names that are not there, and those of questions,
 // come out of a share of [Config.Polls]: beyond it a request for an unknown name is
-// delivered again, and a question is answered by the last view, or later.
+// delivered again, and a question is answered by the last observation, or later.
 
 const (
 	absentFor   = 10 * time.Second // how long a look that found nothing is remembered
@@ -26,15 +26,15 @@ const (
 	failedFor = 10 * time.Second
 	// Looks are counted by each instance. Status and Admit together have about
 	// twelve (see deploy.sh), which share a third of Polls.
-	lookingInstances = 10
+	observingInstances = 10
 )
 
 // errLookLater is why a request that names an unknown resource is not answered
 // yet.
-var errLookLater = errors.New("too many persistent resources were looked for in the last minute")
+var errObserveLater = errors.New("too many persistent resources were looked for in the last minute")
 
 // unseenNames keeps the looks that requests cause within their share.
-type unseenNames struct {
+type missingNames struct {
 	share  *rate.Limiter
 	burst  float64
 	absent *lru.Cache[string, time.Time]  // when the last look that found nothing began, on the monotonic clock
@@ -47,7 +47,7 @@ type failedLook struct {
 	err error
 }
 
-func newUnseenNames(polls int) *unseenNames {
+func newMissingNames(polls int) *missingNames {
 	absent, err := lru.New[string, time.Time](absentNames)
 	if err != nil {
 		panic(err) // of a size that is not positive
@@ -57,12 +57,12 @@ func newUnseenNames(polls int) *unseenNames {
 		panic(err)
 	}
 	burst := max(6, polls/15) // two questions at least
-	return &unseenNames{rate.NewLimiter(rate.Limit(float64(polls)/3/lookingInstances/60), burst), float64(burst), absent, failed}
+	return &missingNames{rate.NewLimiter(rate.Limit(float64(polls)/3/observingInstances/60), burst), float64(burst), absent, failed}
 }
 
 // hasFailed returns the error of a look at a resource, or of a list of its region's
 // jobs, that failed a moment ago; nil if none did.
-func (u *unseenNames) hasFailed(resource string, now time.Time) error {
+func (u *missingNames) hasFailed(resource string, now time.Time) error {
 	for _, name := range []string{resource, parentOf(resource)} {
 		if f, known := u.failed.Get(name); known && now.Sub(f.at) < failedFor {
 			return f.err
@@ -75,7 +75,7 @@ func (u *unseenNames) hasFailed(resource string, now time.Time) error {
 // them back. A name that was looked for in vain a moment ago is not looked for again
 // once half of the share is used: who repeats one name does not take all looks from
 // others.
-func (u *unseenNames) mayLook(name string, calls int, now time.Time) (giveBack func(), ok bool) {
+func (u *missingNames) mayLook(name string, calls int, now time.Time) (giveBack func(), ok bool) {
 	if u.isAbsent(name, now) && u.share.TokensAt(now) < u.burst/2 {
 		return nil, false
 	}
@@ -89,7 +89,7 @@ func (u *unseenNames) mayLook(name string, calls int, now time.Time) (giveBack f
 }
 
 // isAbsent reports whether a look for a name found nothing a moment ago.
-func (u *unseenNames) isAbsent(name string, now time.Time) bool {
+func (u *missingNames) isAbsent(name string, now time.Time) bool {
 	began, known := u.absent.Get(name)
 	return known && now.Sub(began) < absentFor
 }
@@ -100,7 +100,7 @@ func (c *Controller) exists(ctx context.Context, name string) (bool, error) {
 	began := c.env.Monotonic()
 	giveBack, ok := c.unseen.mayLook(name, 1, began)
 	if !ok {
-		return false, errLookLater
+		return false, errObserveLater
 	}
 	_, err := c.vertex.Resource(ctx, name)
 	switch {

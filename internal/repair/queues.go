@@ -17,14 +17,14 @@ const rounds = 8
 // resource's Version is read before the requests are, and checked in the update:
 // every move that changes a line changes it, so the count is complete. Nothing
 // but the resource document is written.
-func (k Kit) Lines(ctx context.Context) ([]Change, error) {
+func (k Kit) Queues(ctx context.Context) ([]Change, error) {
 	left, bad, err := resources(ctx, k.Ledger)
 	if err != nil {
 		return nil, err
 	}
 	var all []Change
 	for _, u := range bad {
-		all = append(all, leftUnread(u, "lines"))
+		all = append(all, leftUnread(u, "queues"))
 	}
 	for round := range rounds {
 		recs, unread, err := records(ctx, k.Ledger)
@@ -33,7 +33,7 @@ func (k Kit) Lines(ctx context.Context) ([]Change, error) {
 		}
 		if round == 0 {
 			for _, u := range unread {
-				all = append(all, leftUnread(u, "lines"))
+				all = append(all, leftUnread(u, "queues"))
 			}
 		}
 		var moved []*ledger.Resource
@@ -42,18 +42,18 @@ func (k Kit) Lines(ctx context.Context) ([]Change, error) {
 			if slices.ContainsFunc(unread, func(u *ledger.UnreadableError) bool { return u.Resource == "" || u.Resource == seen.Name }) {
 				continue
 			}
-			want := lines(seen.Name, recs)
+			want := queues(seen.Name, recs)
 			var now *ledger.Resource
-			changes, err := k.update(ctx, ledger.Names{Resources: []string{seen.Name}}, func(tx ledger.Tx) []Change {
+			changes, err := k.update(ctx, ledger.ReadSet{Resources: []string{seen.Name}}, func(tx ledger.Tx) []Change {
 				if now = tx.Resource(seen.Name); now == nil || now.Version != seen.Version {
 					return nil
 				}
-				return mendLines(tx, now, want)
+				return repairQueues(tx, now, want)
 			})
 			if err != nil {
-				return all, fmt.Errorf("mend the lines of %s: %w", seen.Name, err)
+				return all, fmt.Errorf("fix the queues of %s: %w", seen.Name, err)
 			}
-			// After a mend the version is another, but then it was ours.
+			// After a fix the version is another, but then it was ours.
 			if len(changes) == 0 && now != nil && now.Version != seen.Version {
 				moved = append(moved, now)
 			}
@@ -64,19 +64,19 @@ func (k Kit) Lines(ctx context.Context) ([]Change, error) {
 		}
 	}
 	for _, res := range left {
-		all = append(all, Change{Document: "resources/" + res.Name, What: "lines", Left: "they move faster than they can be counted; try again"})
+		all = append(all, Change{Document: "resources/" + res.Name, What: "queues", Left: "they move faster than they can be counted; try again"})
 	}
 	return all, nil
 }
 
 // lines are the lines of a resource as the records say, whole.
-func lines(resource string, recs []*ledger.Record) map[string][]ledger.Head {
+func queues(resource string, recs []*ledger.Record) map[string][]ledger.Head {
 	want := map[string][]ledger.Head{}
 	for _, r := range recs {
 		if r.Resource != resource || r.State != lifecycle.Waiting {
 			continue
 		}
-		for _, shape := range r.Lines() {
+		for _, shape := range r.Queues() {
 			want[shape] = append(want[shape], r.HeadIn(shape))
 		}
 	}
@@ -88,9 +88,9 @@ func lines(resource string, recs []*ledger.Record) map[string][]ledger.Head {
 
 // mendLines replaces the lines that are wrong. One with fewer heads than it could
 // have is right: the controller reads the others when it needs them.
-func mendLines(tx ledger.Tx, res *ledger.Resource, want map[string][]ledger.Head) []Change {
+func repairQueues(tx ledger.Tx, res *ledger.Resource, want map[string][]ledger.Head) []Change {
 	shapes := map[string]bool{}
-	for s := range res.Lines {
+	for s := range res.Queues {
 		shapes[s] = true
 	}
 	for s := range want {
@@ -98,18 +98,18 @@ func mendLines(tx ledger.Tx, res *ledger.Resource, want map[string][]ledger.Head
 	}
 	var changes []Change
 	for _, shape := range slices.Sorted(maps.Keys(shapes)) {
-		got, exact := res.Lines[shape], want[shape]
+		got, exact := res.Queues[shape], want[shape]
 		right := got.Count == len(exact) && len(got.Heads) <= len(exact) && slices.EqualFunc(got.Heads, exact[:len(got.Heads)], ledger.Head.Same)
 		if right {
 			continue
 		}
-		to := ledger.Line{Count: len(exact), Heads: exact[:min(len(exact), ledger.MaxHeads)]}
-		changes = append(changes, Change{Document: "resources/" + res.Name, What: "line " + shape, From: lineText(got), To: lineText(to)})
-		if res.Lines == nil {
-			res.Lines = map[string]ledger.Line{}
+		to := ledger.Queue{Count: len(exact), Heads: exact[:min(len(exact), ledger.MaxHeads)]}
+		changes = append(changes, Change{Document: "resources/" + res.Name, What: "line " + shape, From: queueText(got), To: queueText(to)})
+		if res.Queues == nil {
+			res.Queues = map[string]ledger.Queue{}
 		}
-		if res.Lines[shape] = to; len(exact) == 0 {
-			delete(res.Lines, shape)
+		if res.Queues[shape] = to; len(exact) == 0 {
+			delete(res.Queues, shape)
 		}
 	}
 	if len(changes) > 0 {
@@ -119,7 +119,7 @@ func mendLines(tx ledger.Tx, res *ledger.Resource, want map[string][]ledger.Head
 	return changes
 }
 
-func lineText(l ledger.Line) string {
+func queueText(l ledger.Queue) string {
 	if l.Count == 0 && len(l.Heads) == 0 {
 		return "none"
 	}

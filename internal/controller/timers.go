@@ -31,20 +31,20 @@ const duePerPass = 200
 
 // wake looks at the records whose time has come, a bounded number of each class
 // per pass, longest due first.
-func (c *Controller) wake(ctx context.Context, now time.Time, r *Report) error {
+func (c *Controller) runTimers(ctx context.Context, now time.Time, r *Report) error {
 	// Usually all that are due fit into one pass, and one query finds them.
 	first, err := c.ledger.Due(ctx, slices.Concat(dueClasses[:]...), now, ledger.Timed{}, duePerPass)
 	if err != nil {
 		return fmt.Errorf("list due records: %w", err)
 	}
 	if len(first) < duePerPass {
-		return c.rouseAll(ctx, slices.DeleteFunc(ledger.KeysOf(first), func(key message.Key) bool {
+		return c.runAllTimers(ctx, slices.DeleteFunc(ledger.KeysOf(first), func(key message.Key) bool {
 			return c.unreadable.known(key, c.env.Monotonic())
 		}), r)
 	}
 	var errs []error
 	for class, states := range dueClasses {
-		keys, more, err := c.inTurn(&c.dueFrom[class], duePerPass, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
+		keys, more, err := c.oneByOne(&c.dueFrom[class], duePerPass, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
 			return c.ledger.Due(ctx, states, now, after, limit)
 		})
 		if err != nil {
@@ -52,7 +52,7 @@ func (c *Controller) wake(ctx context.Context, now time.Time, r *Report) error {
 			continue
 		}
 		r.more = r.more || more
-		errs = append(errs, c.rouseAll(ctx, keys, r))
+		errs = append(errs, c.runAllTimers(ctx, keys, r))
 	}
 	return errors.Join(errs...)
 }
@@ -60,13 +60,13 @@ func (c *Controller) wake(ctx context.Context, now time.Time, r *Report) error {
 // rouseAll does what is due for some records, side by side by region, and several
 // of a region at a time. Waiting requests only need to be looked at, one after the
 // other.
-func (c *Controller) rouseAll(ctx context.Context, keys []message.Key, r *Report) error {
+func (c *Controller) runAllTimers(ctx context.Context, keys []message.Key, r *Report) error {
 	groups := map[string][]message.Key{}
 	var names []string // in the order of what is due first
 	var errs []error
 	for part := range slices.Chunk(keys, perUpdate) {
 		var group []string
-		err := ledger.Read(ctx, c.ledger, ledger.Names{Records: part}, func(tx ledger.Tx) {
+		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: part}, func(tx ledger.Tx) {
 			group = make([]string, len(part))
 			for i, key := range part {
 				if !c.readable(tx, key, r) {
@@ -101,7 +101,7 @@ func (c *Controller) rouseAll(ctx context.Context, keys []message.Key, r *Report
 		if !strings.HasPrefix(name, waitingIn) {
 			together = c.cfg.Submitters
 		}
-		r.tasks.start(ctx, "timers "+name, "", r, func(r *Report) error { return c.rouseEach(ctx, groups[name], together, r) })
+		r.tasks.start(ctx, "timers "+name, "", r, func(r *Report) error { return c.runEachTimer(ctx, groups[name], together, r) })
 	}
 	return errors.Join(errs...)
 }
@@ -112,20 +112,20 @@ const unreadableGroup = "unreadable"
 // waitingIn begins the name of a group of waiting requests.
 const waitingIn = "waiting in "
 
-func (c *Controller) rouseEach(ctx context.Context, keys []message.Key, together int, r *Report) error {
+func (c *Controller) runEachTimer(ctx context.Context, keys []message.Key, together int, r *Report) error {
 	var mu sync.Mutex
 	var errs []error
 	var g errgroup.Group
 	g.SetLimit(together)
 	for _, key := range keys {
 		g.Go(func() error {
-			err := c.rouse(ctx, key, r)
+			err := c.runTimer(ctx, key, r)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
 				errs = append(errs, fmt.Errorf("look after %s: %w", key, err))
 			} else {
-				r.Woken++
+				r.Timers++
 			}
 			return nil
 		})
@@ -138,7 +138,7 @@ func (c *Controller) rouseEach(ctx context.Context, keys []message.Key, together
 // there are more. It leaves out those that could not be read lately. Where it
 // ends, the instance's next pass begins: records that stay in the query, because
 // what is due for them fails, must not keep the others from their turn.
-func (c *Controller) inTurn(from *resume, most int, query func(after ledger.Timed, limit int) ([]ledger.Timed, error)) (keys []message.Key, more bool, err error) {
+func (c *Controller) oneByOne(from *resume, most int, query func(after ledger.Timed, limit int) ([]ledger.Timed, error)) (keys []message.Key, more bool, err error) {
 	const pages = 20 // of which all but one are about unreadable records
 	start := from.get()
 	after, now := start, c.env.Monotonic()
@@ -168,8 +168,8 @@ func (c *Controller) inTurn(from *resume, most int, query func(after ledger.Time
 	return keys, true, nil
 }
 
-// rouse does what is due for one record.
-func (c *Controller) rouse(ctx context.Context, key message.Key, r *Report) error {
+// run does what is due for one record.
+func (c *Controller) runTimer(ctx context.Context, key message.Key, r *Report) error {
 	rec, err := c.read(ctx, key)
 	if c.leftAlone(err, r) {
 		return nil
@@ -182,7 +182,7 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, r *Report) erro
 	also, state := withResource, rec.State
 	var seen vertex.Job
 	var unseenErr error
-	if end := rec.Times.Submitted.Add(c.cfg.StartWithin); state == lifecycle.Submitted && !rec.WakeAt.Before(end) {
+	if end := rec.Times.Submitted.Add(c.cfg.StartTimeout); state == lifecycle.Submitted && !rec.TimerAt.Before(end) {
 		// A job that could not be looked at for an hour may have run all the while.
 		seen, unseenErr = c.vertex.Get(ctx, rec.Reservation.Job)
 	}
@@ -191,28 +191,28 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, r *Report) erro
 	}
 	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		moved, unheld, alone = false, false, false
-		if rec.WakeAt.IsZero() || tx.Now().Before(rec.WakeAt) || rec.State != state {
+		if rec.TimerAt.IsZero() || tx.Now().Before(rec.TimerAt) || rec.State != state {
 			return false // somebody else was here
 		}
 		if alone = res == nil && rec.Resource != ""; alone {
 			return false
 		}
 		// Without its hold it must not create a job.
-		creates := rec.State == lifecycle.Reserved || rec.State == lifecycle.Submitting && !rec.LookOnly
+		creates := rec.State == lifecycle.Reserved || rec.State == lifecycle.Submitting && !rec.ObserveOnly
 		if unheld = creates && res != nil && !res.Holding(rec); unheld {
-			rec.WakeAt = tx.Now().Add(c.cfg.Tick)
+			rec.TimerAt = tx.Now().Add(c.cfg.Tick)
 			return true
 		}
 		switch {
 		case unseenErr != nil:
-			rec.WakeAt = tx.Now().Add(c.cfg.Tick) // a pass learns it if the job is gone
+			rec.TimerAt = tx.Now().Add(c.cfg.Tick) // a pass learns it if the job is gone
 			return true
 		case seen.Name != "":
-			if moved = c.hear(tx, res, rec, seen); moved {
+			if moved = c.apply(tx, res, rec, seen); moved {
 				return true
 			}
 		}
-		moved = c.due(tx, res, rec)
+		moved = c.timerMove(tx, res, rec)
 		return true
 	})
 	if c.leftAlone(err, r) {
@@ -225,7 +225,7 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, r *Report) erro
 		return err
 	}
 	if unheld {
-		c.tellNoHold(after)
+		c.reportNoHold(after)
 	}
 	if !moved {
 		c.sendCancel(ctx, after)
@@ -234,7 +234,7 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, r *Report) erro
 	switch after.State {
 	case lifecycle.Cancelling:
 		if after.Reservation.Job == "" {
-			c.carryOnLooking(ctx, after)
+			c.keepObserving(ctx, after)
 			return nil
 		}
 		c.sendCancel(ctx, after)
@@ -245,14 +245,14 @@ func (c *Controller) rouse(ctx context.Context, key message.Key, r *Report) erro
 
 // tellNoHold tells of a request whose job is to be created and whose hold is missing
 // or for another run.
-func (c *Controller) tellNoHold(rec *ledger.Record) {
-	c.log.Error("a request has lost its hold, so its job is not created until berth repair orphans has run",
+func (c *Controller) reportNoHold(rec *ledger.Record) {
+	c.log.Error("a request has lost its hold, so its job is not created until berth repair leaked-holds has run",
 		"event", "hold_missing", "request_key", string(rec.Key), "resource", rec.Resource, "state", string(rec.State))
 }
 
 // due makes the move that a record's state calls for when its time has come.
 // It reports whether it moved; if not, it has set the next time to look.
-func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+func (c *Controller) timerMove(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	now := tx.Now()
 	var w lifecycle.What
 	why := rec.Why
@@ -266,7 +266,7 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 		w = lifecycle.What{Event: lifecycle.TimedOut}
 		why = waitedTooLong(rec)
 	case lifecycle.Reserved:
-		// It waits for its turn, unless its machines are gone: then the replicas
+		// It waits for a submission slot, unless its machines are gone: then the replicas
 		// are held for nothing.
 		p := lost(now, res, rec, c.cfg.Policy)
 		if !now.Before(rec.Times.Received.Add(rec.MaxWait)) {
@@ -278,7 +278,7 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 			}
 		}
 		if p == nil {
-			rec.WakeAt = c.wakeAt(rec, now)
+			rec.TimerAt = c.nextTimer(rec, now)
 			return false
 		}
 		w, why = lifecycle.What{Event: lifecycle.Withdrawn}, p
@@ -286,18 +286,18 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 		// Attempts are not used up by an outage: after the last all that is left is to
 		// wait until it is settled that there is no job.
 		b := budgetFor(tx, rec.Resource)
-		w = lifecycle.What{Event: lifecycle.Retaken, Run: rec.Run, Now: now, Until: now.Add(c.cfg.CreateWithin),
-			LookOnly: rec.Attempt-rec.Excused >= c.cfg.MaxAttempts || !now.Before(rec.LeasedAt.Add(maxSubmitting))}
-		if w.LookOnly || rec.LookOnly {
+		w = lifecycle.What{Event: lifecycle.Reclaimed, Run: rec.Run, Now: now, Until: now.Add(c.cfg.SubmitTimeout),
+			ObserveOnly: rec.Attempt-rec.Excused >= c.cfg.MaxAttempts || !now.Before(rec.LeasedAt.Add(maxSubmitting))}
+		if w.ObserveOnly || rec.ObserveOnly {
 			break
 		}
 		if now.Before(b.NotBefore) {
-			rec.WakeAt = b.NotBefore
+			rec.TimerAt = b.NotBefore
 			return false
 		}
 		if b.Refusals > 0 {
-			c.turns.pause(parentOf(rec.Resource), true)
-			b.Pause(now, c.cfg.Poll, c.cfg.MaxBackOff) // one at a time, and less and less often
+			c.slots.pause(parentOf(rec.Resource), true)
+			b.Pause(now, c.cfg.Poll, c.cfg.MaxBackoff) // one at a time, and less and less often
 			rec.Excused++
 		}
 		// It may create. It goes first, whether a token is left or not: it has had
@@ -309,8 +309,8 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 			tx.PutBudget(b)
 		}
 	case lifecycle.Submitted:
-		if end := rec.Times.Submitted.Add(c.cfg.StartWithin); now.Before(end) {
-			rec.WakeAt = end // whoever set it earlier, a healthy job is not cancelled
+		if end := rec.Times.Submitted.Add(c.cfg.StartTimeout); now.Before(end) {
+			rec.TimerAt = end // whoever set it earlier, a healthy job is not cancelled
 			return false
 		}
 		if res != nil && res.Holding(rec) && res.Holds[rec.Key].Ran {
@@ -320,27 +320,27 @@ func (c *Controller) due(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record)
 		}
 		w = lifecycle.What{Event: lifecycle.Overdue}
 		why = &message.Problem{Code: message.StartOverdue,
-			Detail: fmt.Sprintf("Vertex AI has had the job for %s and has not started it.", c.cfg.StartWithin)}
+			Detail: fmt.Sprintf("Vertex AI has had the job for %s and has not started it.", c.cfg.StartTimeout)}
 	case lifecycle.Cancelling:
 		if rec.Reservation.Job != "" {
-			rec.WakeAt = now.Add(c.cfg.Tick)
+			rec.TimerAt = now.Add(c.cfg.Tick)
 			return false
 		}
-		w = lifecycle.What{Event: lifecycle.Retaken, Run: rec.Run, Now: now, Until: now.Add(c.cfg.CreateWithin), LookOnly: true}
+		w = lifecycle.What{Event: lifecycle.Reclaimed, Run: rec.Run, Now: now, Until: now.Add(c.cfg.SubmitTimeout), ObserveOnly: true}
 	default:
-		rec.WakeAt = time.Time{}
+		rec.TimerAt = time.Time{}
 		return false
 	}
 	if c.move(tx, res, rec, w, why) == lifecycle.Moved {
 		return true
 	}
-	rec.WakeAt = now.Add(c.cfg.Tick)
+	rec.TimerAt = now.Add(c.cfg.Tick)
 	return false
 }
 
 func waitedTooLong(rec *ledger.Record) *message.Problem {
 	return &message.Problem{Code: message.WaitedTooLong,
-		Detail: fmt.Sprintf("It waited %s, the longest it was to wait.", rec.MaxWait), Mend: fmt.Sprintf("Send it again under a new id, with a longer %s or at a better time.", rec.Paths.At("maxWait"))}
+		Detail: fmt.Sprintf("It waited %s, the longest it was to wait.", rec.MaxWait), Fix: fmt.Sprintf("Send it again under a new id, with a longer %s or at a better time.", rec.Paths.At("maxWait"))}
 }
 
 // lost says why a reservation that is not submitted yet has lost its pool; nil
@@ -353,14 +353,14 @@ func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.P
 	// are there, not that as many again are free.
 	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}
 	d := admission.Decide(s, ask, p)
-	if d.Verdict == admission.Admit || d.Reason.Code == message.ViewTooOld {
+	if d.Verdict == admission.Admit || d.Reason.Code == message.ObservationTooOld {
 		return nil
 	}
 	return d.Reason
 }
 
 // carryOnLooking looks for the job of a request that is being cancelled.
-func (c *Controller) carryOnLooking(ctx context.Context, rec *ledger.Record) {
+func (c *Controller) keepObserving(ctx context.Context, rec *ledger.Record) {
 	after, err := c.search(ctx, rec)
 	if err != nil {
 		c.log.Warn("search left to reconcile", "event", "search_failed", "request_key", string(rec.Key), "error", err)
@@ -368,22 +368,22 @@ func (c *Controller) carryOnLooking(ctx context.Context, rec *ledger.Record) {
 	if after == nil {
 		after = rec
 	}
-	if err := c.post(ctx, after); err != nil {
-		c.log.Warn("outcome left to reconcile", "event", "post_failed", "request_key", string(rec.Key), "error", err)
+	if err := c.publish(ctx, after); err != nil {
+		c.log.Warn("outcome left to reconcile", "event", "publish_failed", "request_key", string(rec.Key), "error", err)
 	}
 }
 
 // handOnNow hands on what has just come free, outside a pass.
-func (c *Controller) handOnNow(ctx context.Context, resource string) error {
+func (c *Controller) scheduleNow(ctx context.Context, resource string) error {
 	var r Report
-	_, err := c.handOn(ctx, resource, nil, &r)
+	_, err := c.schedule(ctx, resource, nil, &r)
 	if len(r.pending) == 0 {
 		return err
 	}
 	began := c.env.Monotonic()
-	g, turnErr := c.giveTurns(ctx, parentOf(resource), []string{resource}, false)
+	g, slotErr := c.grantSlots(ctx, parentOf(resource), []string{resource}, false)
 	c.carryOnAll(ctx, g.moved, began, &r)
-	return errors.Join(err, turnErr)
+	return errors.Join(err, slotErr)
 }
 
 // maxHinting is how many hints an instance follows at one time: less than the
@@ -420,18 +420,18 @@ func (c *Controller) Hint(ctx context.Context, job string) error {
 	}
 	moved := false
 	after, err := c.update(ctx, rec, withResource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
-		moved = ofRun(rec, j) && c.hear(tx, res, rec, j)
+		moved = ofRun(rec, j) && c.apply(tx, res, rec, j)
 		return moved
 	})
 	if err != nil || !moved {
 		return err
 	}
 	c.sendCancel(ctx, after)
-	if err := c.post(ctx, after); err != nil {
-		c.log.Warn("outcome left to reconcile", "event", "post_failed", "request_key", string(rec.Key), "error", err)
+	if err := c.publish(ctx, after); err != nil {
+		c.log.Warn("outcome left to reconcile", "event", "publish_failed", "request_key", string(rec.Key), "error", err)
 	}
 	if after.State.Terminal() {
-		err = c.handOnNow(ctx, rec.Resource)
+		err = c.scheduleNow(ctx, rec.Resource)
 	}
 	return err
 }

@@ -15,12 +15,12 @@ import (
 
 // A lineModel is what lines are meant to be: the requests that wait and are not
 // parked, sorted whenever somebody asks.
-type lineModel []*Record
+type queueModel []*Record
 
-func (m lineModel) line(shape string) []*Record {
+func (m queueModel) line(shape string) []*Record {
 	var in []*Record
 	for _, r := range m {
-		if r.State == lifecycle.Waiting && !r.Aside && slices.Contains(r.Ask.Shapes(), must(capacity.ParseShape(shape))) {
+		if r.State == lifecycle.Waiting && !r.Parked && slices.Contains(r.Ask.Shapes(), must(capacity.ParseShape(shape))) {
 			in = append(in, r)
 		}
 	}
@@ -45,13 +45,13 @@ func before(line []*Record, rec *Record) (n int) {
 	return n
 }
 
-// Whatever requests do, in line, parked or neither: the counts are right, the heads
+// Whatever requests do, in the queue, parked or neither: the counts are right, the heads
 // begin the line, and Ahead is exact as far as the heads are known and never less
 // than what is true. A request for which nobody is ahead passes nobody.
 func TestLinesAgainstAModel(t *testing.T) {
 	shapes := []string{capacity.Shape{MachineType: "a"}.Normal().String(), capacity.Shape{MachineType: "b"}.Normal().String()}
 	rapid.Check(t, func(t *rapid.T) {
-		var m lineModel
+		var m queueModel
 		r := &Resource{}
 		n := rapid.IntRange(1, 45).Draw(t, "requests") // more than heads are kept
 		for i := range n {
@@ -68,17 +68,17 @@ func TestLinesAgainstAModel(t *testing.T) {
 			rec := m[rapid.IntRange(0, n-1).Draw(t, "request")]
 			switch op := rapid.IntRange(0, 9).Draw(t, "op"); {
 			case rec.State == lifecycle.None && op < 8: // it comes
-				rec.State, rec.Aside = lifecycle.Waiting, op == 0
+				rec.State, rec.Parked = lifecycle.Waiting, op == 0
 				r.Join(rec)
 			case rec.State == lifecycle.Waiting && op < 2: // it starts or ends
 				r.Leave(rec)
-				rec.State, rec.Aside = lifecycle.None, false
-			case rec.State == lifecycle.Waiting && op < 4 && rec.Aside: // its machines are there again
-				rec.Aside = false
+				rec.State, rec.Parked = lifecycle.None, false
+			case rec.State == lifecycle.Waiting && op < 4 && rec.Parked: // its machines are there again
+				rec.Parked = false
 				r.Join(rec)
 			case rec.State == lifecycle.Waiting && op < 4: // the pools can never take it
 				r.Leave(rec)
-				rec.Aside = true
+				rec.Parked = true
 			case op < 7: // a line is read
 				shape := shapes[op%2]
 				line := m.line(shape)
@@ -89,9 +89,9 @@ func TestLinesAgainstAModel(t *testing.T) {
 				r.Refill(shape, heads, r.Version)
 				r.Trim()
 			case op == 7: // a line's known heads are gone
-				if l, ok := r.Lines[shapes[0]]; ok {
+				if l, ok := r.Queues[shapes[0]]; ok {
 					l.Heads = nil
-					r.Lines[shapes[0]] = l
+					r.Queues[shapes[0]] = l
 				}
 			}
 			m.hold(t, r, shapes)
@@ -99,9 +99,9 @@ func TestLinesAgainstAModel(t *testing.T) {
 	})
 }
 
-func (m lineModel) hold(t *rapid.T, r *Resource, shapes []string) {
+func (m queueModel) hold(t *rapid.T, r *Resource, shapes []string) {
 	for _, shape := range shapes {
-		got, want := r.Lines[shape], m.line(shape)
+		got, want := r.Queues[shape], m.line(shape)
 		if got.Count != len(want) {
 			t.Fatalf("line %s counts %d, want %d", shape, got.Count, len(want))
 		}
@@ -114,7 +114,7 @@ func (m lineModel) hold(t *rapid.T, r *Resource, shapes []string) {
 	for _, rec := range m {
 		least, want := 0, 0
 		for _, shape := range rec.Ask.Shapes() {
-			line, known := m.line(shape.String()), len(r.Lines[shape.String()].Heads)
+			line, known := m.line(shape.String()), len(r.Queues[shape.String()].Heads)
 			n := before(line, rec)
 			least = max(least, n)
 			if n >= known && known < len(line) { // the known heads do not say
@@ -125,12 +125,12 @@ func (m lineModel) hold(t *rapid.T, r *Resource, shapes []string) {
 			want = max(want, n)
 		}
 		if got := r.Ahead(rec); got != want || got < least {
-			t.Fatalf("%s (%s, parked %v) has %d ahead, want %d; in truth %d", rec.Key, rec.State, rec.Aside, got, want, least)
+			t.Fatalf("%s (%s, parked %v) has %d ahead, want %d; in truth %d", rec.Key, rec.State, rec.Parked, got, want, least)
 		}
 	}
 }
 
-// A document that lost its lines must not be counted down for requests that it
+// A document that lost its queues must not be counted down for requests that it
 // knows nothing of, nor up for those it has.
 func TestLinesThatWereLost(t *testing.T) {
 	shape := capacity.Shape{MachineType: "a"}.Normal()
@@ -145,7 +145,7 @@ func TestLinesThatWereLost(t *testing.T) {
 	r.Join(early)
 	r.Join(early)
 	r.Leave(lost)
-	if l := r.Lines[shape.String()]; l.Count != 2 || len(l.Heads) != 2 || l.Heads[0].Key != "early" {
+	if l := r.Queues[shape.String()]; l.Count != 2 || len(l.Heads) != 2 || l.Heads[0].Key != "early" {
 		t.Errorf("the line is %+v, want early and late", l)
 	}
 	if n := r.Ahead(record("next", 4)); n != 2 {

@@ -234,16 +234,16 @@ func TestLogLines(t *testing.T) {
 }
 
 // A process that is not configured says so in its answer and its log, says no
-// more to strangers, and tries again.
+// more to foreign jobs, and tries again.
 func TestOpen(t *testing.T) {
 	opened = nil
 	t.Cleanup(func() { opened = nil })
 	t.Setenv("BERTH_PROJECT", "")
 	t.Setenv("BERTH_REGIONS", "us-central1")
-	for name, door := range map[string]http.HandlerFunc{"Admit": Admit, "Reconcile": Reconcile, "Status": Status} {
+	for name, handler := range map[string]http.HandlerFunc{"Admit": Admit, "Reconcile": Reconcile, "Status": Status} {
 		printed := captureOutput(t)
 		w := httptest.NewRecorder()
-		door(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}")))
+		handler(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}")))
 		if text := printed(); !strings.Contains(text, "start_failed") || !strings.Contains(text, "BERTH_PROJECT") {
 			t.Errorf("%s logs %s", name, text)
 		}
@@ -268,8 +268,8 @@ func TestOpen(t *testing.T) {
 	if second, _ := get(); second != first {
 		t.Error("every request makes an App of its own")
 	}
-	for name, door := range map[string]http.HandlerFunc{"Admit": Admit, "Reconcile": Reconcile} {
-		if w := post(door, []byte("{}")); w.Code != http.StatusBadRequest {
+	for name, handler := range map[string]http.HandlerFunc{"Admit": Admit, "Reconcile": Reconcile} {
+		if w := post(handler, []byte("{}")); w.Code != http.StatusBadRequest {
 			t.Errorf("%s answers %d %s", name, w.Code, w.Body)
 		}
 	}
@@ -295,8 +295,8 @@ func TestStatusIndex(t *testing.T) {
 // An attempt ends itself a little before its time, and never later than three
 // quarters of it.
 func TestMargin(t *testing.T) {
-	for pair, want := range map[string]time.Duration{"BERTH_CREATE_WITHIN=2s": 500 * time.Millisecond, "BERTH_CREATE_WITHIN=8s": 2 * time.Second,
-		"BERTH_CREATE_WITHIN=20s": 5 * time.Second, "BERTH_CREATE_WITHIN=1m": 5 * time.Second} {
+	for pair, want := range map[string]time.Duration{"BERTH_SUBMIT_TIMEOUT=2s": 500 * time.Millisecond, "BERTH_SUBMIT_TIMEOUT=8s": 2 * time.Second,
+		"BERTH_SUBMIT_TIMEOUT=20s": 5 * time.Second, "BERTH_SUBMIT_TIMEOUT=1m": 5 * time.Second} {
 		if got := settings(t, pair).controller().Margin; got != want {
 			t.Errorf("%s: the margin is %s, want %s", pair, got, want)
 		}

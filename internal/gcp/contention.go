@@ -12,10 +12,10 @@ import (
 const (
 	shortestWait = 2 * time.Millisecond
 	longestWait  = time.Second
-	crowdedFor   = 5 * time.Second // after the last commit that was lost
+	contendedFor = 5 * time.Second // after the last commit that was lost
 )
 
-// crowds knows which resources other processes write at the same time. An update
+// contention knows which resources other processes write at the same time. An update
 // of one waits before its first try as well, for about as long as the others need
 // for theirs. Otherwise those who lost would step back for those who won, who
 // would go on at once with whatever little had come in the meantime. What comes
@@ -25,24 +25,24 @@ const (
 // The wait grows by a few tries' time with each that is lost and shrinks by a
 // part with each update that loses none, so that about one commit in ten is lost
 // whatever the number of processes.
-type crowds struct {
+type contention struct {
 	mu    sync.Mutex
-	waits map[string]crowd // by resource, those in use by others only
+	waits map[string]contended // by resource, those in use by others only
 }
 
-// A crowd is one resource that others use.
-type crowd struct {
+// A contention is one resource that others use.
+type contended struct {
 	wait time.Duration // of the next update, at most
 	lost time.Time     // when a commit was lost last
 }
 
 // before is how long an update waits at most, 0 if nobody is in its way.
-func (c *crowds) before(names ledger.Names, now time.Time) (wait time.Duration) {
+func (c *contention) before(names ledger.ReadSet, now time.Time) (wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, name := range names.Resources {
 		w, known := c.waits[name]
-		if known && now.Sub(w.lost) > crowdedFor {
+		if known && now.Sub(w.lost) > contendedFor {
 			delete(c.waits, name)
 			continue
 		}
@@ -52,7 +52,7 @@ func (c *crowds) before(names ledger.Names, now time.Time) (wait time.Duration) 
 }
 
 // after learns from an update that lost so many tries; the last took some time.
-func (c *crowds) after(names ledger.Names, lost int, took time.Duration, now time.Time) {
+func (c *contention) after(names ledger.ReadSet, lost int, took time.Duration, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	resources := slices.Clone(names.Resources)
@@ -60,7 +60,7 @@ func (c *crowds) after(names ledger.Names, lost int, took time.Duration, now tim
 	for _, name := range slices.Compact(resources) { // each of a group may have named it
 		w := c.waits[name]
 		if lost > 0 {
-			w = crowd{min(w.wait+3*time.Duration(lost)*took, longestWait), now}
+			w = contended{min(w.wait+3*time.Duration(lost)*took, longestWait), now}
 		} else {
 			w.wait = w.wait * 19 / 20
 		}
@@ -69,7 +69,7 @@ func (c *crowds) after(names ledger.Names, lost int, took time.Duration, now tim
 			continue
 		}
 		if c.waits == nil {
-			c.waits = map[string]crowd{}
+			c.waits = map[string]contended{}
 		}
 		c.waits[name] = w
 	}

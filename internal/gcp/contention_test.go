@@ -9,12 +9,12 @@ import (
 )
 
 // Only a commit that is lost makes an update wait; success, and time, end it.
-func TestCrowd(t *testing.T) {
+func TestContention(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	const crowded = "projects/p/locations/l/persistentResources/crowded"
-	twice := ledger.Names{Resources: []string{crowded, crowded}, Records: []message.Key{"k"}}
-	other := ledger.Names{Resources: []string{"another"}}
-	var c crowds
+	const contended = "projects/p/locations/l/persistentResources/crowded"
+	twice := ledger.ReadSet{Resources: []string{contended, contended}, Records: []message.Key{"k"}}
+	other := ledger.ReadSet{Resources: []string{"another"}}
+	var c contention
 	c.after(twice, 0, time.Hour, now)
 	if wait := c.before(twice, now); wait != 0 {
 		t.Errorf("who lost nothing waits %v", wait)
@@ -41,7 +41,7 @@ func TestCrowd(t *testing.T) {
 		}
 	}
 	c.after(twice, 1, time.Minute, now)
-	if wait := c.before(twice, now.Add(crowdedFor+1)); wait != 0 || len(c.waits) != 0 {
+	if wait := c.before(twice, now.Add(contendedFor+1)); wait != 0 || len(c.waits) != 0 {
 		t.Errorf("long after the last loss: %v, %d remembered", wait, len(c.waits))
 	}
 }

@@ -14,18 +14,18 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A view is what Vertex AI says of one persistent resource and the live jobs
+// An observation is what Vertex AI says of one persistent resource and the live jobs
 // on it.
-type view struct {
+type observation struct {
 	res    vertex.Resource
 	absent bool
 	live   []vertex.Job // on this resource, ours and others'
 	at     time.Time    // ledger time before the oldest of the questions that it rests on
 }
 
-// onto writes the view into the resource document, but for the jobs.
-func (v view) onto(res *ledger.Resource) {
-	res.SeenAt = v.at
+// onto writes the observation into the resource document, but for the jobs.
+func (v observation) onto(res *ledger.Resource) {
+	res.ObservedAt = v.at
 	before := res.State
 	defer func() {
 		if before != "" && condition(before) != condition(res.State) {
@@ -58,29 +58,29 @@ func samePool(a, b capacity.Pool) bool {
 	return a == b
 }
 
-// strangers takes the live jobs that no hold names for foreign use: what
+// foreign jobs takes the live jobs that no hold names for foreign use: what
 // [Controller.record] does, for a question that writes nothing and so may be
 // over-careful about jobs of ours that have just ended.
-func (v view) strangers(res *ledger.Resource) {
+func (v observation) foreignJobs(res *ledger.Resource) {
 	res.ClearForeign()
 	for _, job := range v.live {
 		if h, held := res.Holds[job.Request]; !held || h.Run != job.Run {
 			res.AddForeign(job.Name, job.Ask)
 		}
 	}
-	res.Settle()
+	res.Recompute()
 }
 
 // see asks Vertex AI about one resource: two calls. at is the ledger's time of
 // a moment ago.
-func (c *Controller) see(ctx context.Context, name string, at time.Time) (v view, absent bool, err error) {
+func (c *Controller) observe(ctx context.Context, name string, at time.Time) (v observation, absent bool, err error) {
 	live, err := c.vertex.Live(ctx, parentOf(name))
 	if err != nil {
 		err = fmt.Errorf("list live jobs beside %s: %w", name, err)
 		c.unseen.failed.Add(parentOf(name), failedLook{c.env.Monotonic(), err})
 		return v, false, err
 	}
-	if v, err = c.seeWith(ctx, name, at, live); err != nil {
+	if v, err = c.observeWith(ctx, name, at, live); err != nil {
 		c.unseen.failed.Add(name, failedLook{c.env.Monotonic(), err})
 	}
 	return v, v.absent, err
@@ -89,8 +89,8 @@ func (c *Controller) see(ctx context.Context, name string, at time.Time) (v view
 // seeWith is see with the list of live jobs at hand; at is a moment before that
 // list was asked for. The list has to be the older of the two: a job that ends in between then looks foreign or used
 // although it is not, never the other way round.
-func (c *Controller) seeWith(ctx context.Context, name string, at time.Time, live []vertex.Job) (view, error) {
-	v := view{at: at}
+func (c *Controller) observeWith(ctx context.Context, name string, at time.Time, live []vertex.Job) (observation, error) {
+	v := observation{at: at}
 	res, err := c.vertex.Resource(ctx, name)
 	switch {
 	case err != nil && vertex.KindOf(err) == vertex.NotFound:
@@ -108,37 +108,37 @@ func (c *Controller) seeWith(ctx context.Context, name string, at time.Time, liv
 }
 
 // A looked is what a look found, and when it began on the monotonic clock.
-type looked struct {
+type refreshed struct {
 	unknown bool
 	began   time.Time
 }
 
-// look brings the ledger's view of a resource up to date, for a request that
+// look brings the ledger's observation of a resource up to date, for a request that
 // cannot be decided without. Requests that arrive together share one look. It
 // reports whether Vertex AI knows no such resource and never did here.
-func (c *Controller) look(ctx context.Context, name string) (unknown bool, err error) {
+func (c *Controller) refresh(ctx context.Context, name string) (unknown bool, err error) {
 	arrived := c.env.Monotonic()
 	for {
-		result, err, _ := c.looks.Do(name, func() (any, error) { return c.lookOnce(ctx, name) })
+		result, err, _ := c.refreshes.Do(name, func() (any, error) { return c.refreshOnce(ctx, name) })
 		if err != nil {
 			return false, err
 		}
 		// A request is refused for good on this answer, so a look that began before
 		// the request came does not do: the resource may have been made since.
-		if l := result.(looked); !l.unknown || !l.began.Before(arrived) {
+		if l := result.(refreshed); !l.unknown || !l.began.Before(arrived) {
 			return l.unknown, nil
 		}
 	}
 }
 
-func (c *Controller) lookOnce(ctx context.Context, name string) (looked, error) {
-	l := looked{began: c.env.Monotonic()}
+func (c *Controller) refreshOnce(ctx context.Context, name string) (refreshed, error) {
+	l := refreshed{began: c.env.Monotonic()}
 	var now time.Time
 	var known, fresh bool
-	err := ledger.Read(ctx, c.ledger, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) {
+	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) {
 		now, known, fresh = tx.Now(), false, false
 		if res := tx.Resource(name); res != nil {
-			known, fresh = true, now.Sub(res.SeenAt) <= c.cfg.Policy.MaxAge
+			known, fresh = true, now.Sub(res.ObservedAt) <= c.cfg.Policy.MaxAge
 		}
 	})
 	if err != nil || fresh { // somebody has looked in the meantime
@@ -153,7 +153,7 @@ func (c *Controller) lookOnce(ctx context.Context, name string) (looked, error) 
 			return l, err
 		}
 	}
-	v, absent, err := c.see(ctx, name, now)
+	v, absent, err := c.observe(ctx, name, now)
 	if err != nil {
 		return l, err
 	}
@@ -166,43 +166,43 @@ func (c *Controller) lookOnce(ctx context.Context, name string) (looked, error) 
 			return l, err // a document without the holds would give their machines away
 		}
 	}
-	_, err = c.record(ctx, name, v)
+	_, err = c.saveObservation(ctx, name, v)
 	return l, err
 }
 
-// A sighting is a view as the ledger understood it.
-type sighting struct {
-	res    *ledger.Resource
-	strays []vertex.Job               // ours, live, and named by no reservation
-	ours   map[message.Key]vertex.Job // live jobs by the hold that names their run
+// A classified observation is an observation as the ledger understood it.
+type classified struct {
+	res     *ledger.Resource
+	orphans []vertex.Job               // ours, live, and named by no reservation
+	ours    map[message.Key]vertex.Job // live jobs by the hold that names their run
 	// unnamed are those of them that their reservation does not name yet.
 	unnamed map[message.Key]bool
 	// unheld are live jobs of reservations that hold and whose hold is missing, or
 	// is for another run: no move leaves this, but a manual edit or a restore can.
 	// They count as foreign use until the hold is there again.
 	unheld map[message.Key]vertex.Job
-	// older says that the ledger has a newer view, so nothing was written and the
+	// older says that the ledger has a newer observation, so nothing was written and the
 	// jobs were not told apart.
 	older bool
 }
 
-// record writes a view down: the resource as it is, and which of its live jobs
+// record writes an observation down: the resource as it is, and which of its live jobs
 // are foreign. A commit here only learns, so it may leave a resource
 // overdrawn.
-func (c *Controller) record(ctx context.Context, name string, v view) (s sighting, err error) {
-	var named []message.Key // records read, to tell strays from strangers
+func (c *Controller) saveObservation(ctx context.Context, name string, v observation) (s classified, err error) {
+	var named []message.Key // records read, to tell orphan jobs from foreign jobs
 	for {
 		var needed []message.Key        // records to be read as well
 		var unread map[message.Key]bool // of live jobs with our labels; true for those that hold here
-		names := ledger.Names{Resources: []string{name}, Records: named, Budgets: []string{parentOf(name)}}
+		names := ledger.ReadSet{Resources: []string{name}, Records: named, Budgets: []string{parentOf(name)}}
 		err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 			unread = map[message.Key]bool{}
-			s, needed = sighting{ours: map[message.Key]vertex.Job{}, unnamed: map[message.Key]bool{}, unheld: map[message.Key]vertex.Job{}}, nil
+			s, needed = classified{ours: map[message.Key]vertex.Job{}, unnamed: map[message.Key]bool{}, unheld: map[message.Key]vertex.Job{}}, nil
 			res := tx.Resource(name)
 			if res == nil {
 				res = &ledger.Resource{Name: name}
 			}
-			if v.at.Before(res.SeenAt) {
+			if v.at.Before(res.ObservedAt) {
 				s.res, s.older = res, true // somebody has looked since
 				return nil
 			}
@@ -228,7 +228,7 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 				case job.Request == "" || job.Run == "":
 					res.AddForeign(job.Name, job.Ask)
 				case slices.Contains(named, job.Request):
-					s.sort(tx, res, job, v.at)
+					s.classify(tx, res, job, v.at)
 				case len(named) < 2*perUpdate:
 					unread[job.Request] = held
 				case present && h.Job == "":
@@ -247,17 +247,17 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 					res.AcceptedAt = job.CreateTime
 				}
 			}
-			res.Recheck = concerns(before, res, tx.Now().Sub(before.SeenAt) > c.cfg.Policy.MaxAge)
-			suspect(res, v)
-			res.Settle()
+			res.Recheck = concerns(before, res, tx.Now().Sub(before.ObservedAt) > c.cfg.Policy.MaxAge)
+			markSuspected(res, v)
+			res.Recompute()
 			if !maps.Equal(before.Use(), res.Use()) {
 				res.Version++
 			}
 			// Without a budget that can be read nothing is submitted in the region. What
 			// runs there is looked after all the same.
 			if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindBudget, Name: parentOf(name)}); bad != nil {
-				c.tellUnreadable(nil, bad)
-			} else if b := budgetFor(tx, name); c.lend(tx.Now(), b, res) {
+				c.reportUnreadable(nil, bad)
+			} else if b := budgetFor(tx, name); c.grantAllowance(tx.Now(), b, res) {
 				tx.PutBudget(b)
 			}
 			s.res = res
@@ -265,10 +265,10 @@ func (c *Controller) record(ctx context.Context, name string, v view) (s sightin
 			return nil
 		})
 		if err != nil {
-			return s, fmt.Errorf("record the view of %s: %w", name, err)
+			return s, fmt.Errorf("record the observation of %s: %w", name, err)
 		}
 		if needed == nil {
-			c.tellUnheld(name, s.unheld)
+			c.reportUnheld(name, s.unheld)
 			return s, nil
 		}
 		slices.Sort(needed)
@@ -298,19 +298,19 @@ func someOf(keys map[message.Key]bool, n int, at time.Time) []message.Key {
 
 // sort places a live job that carries our labels, with its record at hand:
 // named by its reservation; ended since the list was made at the moment at; ours
-// but not named, a stray; or a stranger with borrowed labels. All but the first two
+// but not named, an orphan job; or a foreign job with borrowed labels. All but the first two
 // count as foreign use until they have ended.
 //
-// A job is a stray only if no reservation can come to name it. What a reservation
+// A job is an orphan job only if no reservation can come to name it. What a reservation
 // that has not ended names, or will name, is never one, whatever has become of its
 // hold: then it is unheld, and counts as foreign use too.
-func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job, at time.Time) {
+func (s *classified) classify(tx ledger.Tx, res *ledger.Resource, job vertex.Job, at time.Time) {
 	foreign := func(j vertex.Job) { res.AddForeign(j.Name, j.Ask) }
 	h, held := res.Holds[job.Request]
 	present := held && h.Run == job.Run
 	if tx.Unreadable(ledger.RecordDoc(job.Request)) != nil {
 		// Which job the reservation names is not known: the first of the hold's run
-		// is taken for it, and none of them for a stray.
+		// is taken for it, and none of them for an orphan job.
 		if s.ours[job.Request].Name == "" && present {
 			s.ours[job.Request] = job
 		} else {
@@ -349,7 +349,7 @@ func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job, at t
 	case named == job.Name:
 		foreign(job)
 	case job.Run == rec.Run || slices.Contains(rec.PastRuns, job.Run):
-		s.strays = append(s.strays, job)
+		s.orphans = append(s.orphans, job)
 		foreign(job)
 	default:
 		foreign(job)
@@ -357,15 +357,15 @@ func (s *sighting) sort(tx ledger.Tx, res *ledger.Resource, job vertex.Job, at t
 }
 
 // oldest takes a job for the one to be recorded for its run, which has none recorded
-// yet, unless an older one is listed. The other of the two is a stray, and is
+// yet, unless an older one is listed. The other of the two is an orphan job, and is
 // returned.
-func (s *sighting) oldest(job vertex.Job) (other vertex.Job) {
+func (s *classified) oldest(job vertex.Job) (other vertex.Job) {
 	first, other := job, s.ours[job.Request]
 	if other.Name != "" {
 		if olderThan(other, first) {
 			first, other = other, first
 		}
-		s.strays = append(s.strays, other)
+		s.orphans = append(s.orphans, other)
 	}
 	s.ours[job.Request], s.unnamed[job.Request] = first, true
 	return other
@@ -373,12 +373,12 @@ func (s *sighting) oldest(job vertex.Job) (other vertex.Job) {
 
 // tellUnheld tells of jobs whose reservations have lost their holds: one event per
 // look, because only an operator can say whether the hold still fits.
-func (c *Controller) tellUnheld(resource string, jobs map[message.Key]vertex.Job) {
+func (c *Controller) reportUnheld(resource string, jobs map[message.Key]vertex.Job) {
 	if len(jobs) == 0 {
 		return
 	}
 	keys := slices.Sorted(maps.Keys(jobs))
-	c.log.Error("jobs run whose requests have lost their hold; they count as foreign use until berth repair orphans has run",
+	c.log.Error("jobs run whose requests have lost their hold; they count as foreign use until berth repair leaked-holds has run",
 		"event", "hold_missing", "resource", resource, "jobs", len(jobs), "request_key", string(keys[0]), "job", jobs[keys[0]].Name)
 }
 
@@ -390,7 +390,7 @@ func olderThan(a, b vertex.Job) bool {
 // suspect compares what Vertex AI says is used with the jobs that were listed.
 // An excess is believed when it was there at the last look as well and nothing
 // moved in between: used counts lag behind jobs that have just ended.
-func suspect(res *ledger.Resource, v view) {
+func markSuspected(res *ledger.Resource, v observation) {
 	listed, used := capacity.Use{}, capacity.Use{}
 	for _, j := range v.live {
 		listed.Add(j.Ask)

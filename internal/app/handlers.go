@@ -73,7 +73,7 @@ func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
 		level := slog.LevelDebug
 		if err != nil {
 			level = slog.LevelError
-		} else if report.Learned+report.Woken+report.Started+report.Strays+report.Letters > 0 {
+		} else if report.Learned+report.Timers+report.Started+report.Orphans+report.Published > 0 {
 			level = slog.LevelInfo
 		}
 		a.log.Log(ctx, level, "reconciled", "event", "reconcile", "report", report, "error", err)
@@ -89,7 +89,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, http.StatusMethodNotAllowed, message.Problem{Code: message.Malformed,
-			Detail: "This door takes Pub/Sub deliveries.", Mend: "POST one, or publish to the topic."})
+			Detail: "This door takes Pub/Sub deliveries.", Fix: "POST one, or publish to the topic."})
 		return
 	}
 	body, free, err := a.read(ctx, w, r, message.MaxBody)

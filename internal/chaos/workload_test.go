@@ -10,27 +10,27 @@ import (
 	"example.com/berth/internal/message"
 )
 
-func crowdOf(seed uint64, n int) []posting {
-	c := &crowd{rng: rand.New(rand.NewPCG(seed, 0))}
+func workloadOf(seed uint64, n int) []posting {
+	c := &workload{rng: rand.New(rand.NewPCG(seed, 0))}
 	return c.wave(n, time.Minute)
 }
 
-func TestCrowdRepeats(t *testing.T) {
-	if !reflect.DeepEqual(crowdOf(1, 200), crowdOf(1, 200)) {
+func TestWorkloadRepeats(t *testing.T) {
+	if !reflect.DeepEqual(workloadOf(1, 200), workloadOf(1, 200)) {
 		t.Error("one seed, two crowds")
 	}
-	if reflect.DeepEqual(crowdOf(1, 200), crowdOf(2, 200)) {
-		t.Error("two seeds, one crowd")
+	if reflect.DeepEqual(workloadOf(1, 200), workloadOf(2, 200)) {
+		t.Error("two seeds, one workload")
 	}
 }
 
 // TestCrowd reads every message as a function would, and counts what a run is to
 // have of each.
-func TestCrowd(t *testing.T) {
+func TestWorkload(t *testing.T) {
 	seen := map[string]int{}
 	copies := map[*order]int{}
 	var last time.Duration
-	for _, p := range crowdOf(3, 600) {
+	for _, p := range workloadOf(3, 600) {
 		if p.at < last {
 			t.Errorf("published at %s, after %s", p.at, last)
 		}
@@ -79,7 +79,7 @@ func TestCrowd(t *testing.T) {
 	if most != 5 {
 		t.Errorf("at most %d copies, want 5", most)
 	}
-	if !slices.IsSortedFunc(crowdOf(4, 50), func(a, b posting) int { return int(a.at - b.at) }) {
+	if !slices.IsSortedFunc(workloadOf(4, 50), func(a, b posting) int { return int(a.at - b.at) }) {
 		t.Error("postings are not in order of their times")
 	}
 }

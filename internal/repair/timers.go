@@ -11,19 +11,19 @@ import (
 )
 
 // Wake sets the time at which reconcile looks at a record: now, or as soon as a
-// look does no harm (see wakeAt).
-func (k Kit) Wake(ctx context.Context, key message.Key) ([]Change, error) {
+// look does no harm (see timerAt).
+func (k Kit) RunTimer(ctx context.Context, key message.Key) ([]Change, error) {
 	changes, err := k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change {
 		now := tx.Now()
-		at := k.wakeAt(rec, now)
-		c := onRecord(rec, "wakeAt")
-		c.From, c.To = moment(rec.WakeAt), moment(at)
+		at := k.nextTimer(rec, now)
+		c := onRecord(rec, "timerAt")
+		c.From, c.To = moment(rec.TimerAt), moment(at)
 		switch {
 		case rec.Kind == message.KindAnswer || rec.Tombstone() || rec.State.Terminal():
 			c.Left = fmt.Sprintf("nobody has to look at it: it is %s", ended(rec))
 		case rec.State == lifecycle.Running:
 			c.Left = "reconcile asks about running jobs in every pass; it needs no time"
-		case !rec.WakeAt.IsZero() && !rec.WakeAt.After(at):
+		case !rec.TimerAt.IsZero() && !rec.TimerAt.After(at):
 			c.Left = "it is to be looked at by then already. If that time is past, the tick does not run: see berth doctor"
 		}
 		if c.Left != "" {
@@ -35,7 +35,7 @@ func (k Kit) Wake(ctx context.Context, key message.Key) ([]Change, error) {
 		case rec.State == lifecycle.Submitted:
 			c.Note = fmt.Sprintf("it has been submitted for more than %s without running, and will be cancelled as overdue", k.Settings.StartWithin)
 		}
-		rec.WakeAt = at
+		rec.TimerAt = at
 		tx.PutRecord(rec)
 		return c
 	})

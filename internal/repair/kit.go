@@ -9,7 +9,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A Kit mends. The zero value of Do makes every mend a dry run.
+// A Kit fixes. The zero value of Do makes every fix a dry run.
 type Kit struct {
 	Ledger   Ledger
 	Vertex   vertex.Client
@@ -17,7 +17,7 @@ type Kit struct {
 	Do       bool
 }
 
-// A Change is what a mend did, or would do, to one document; or what it leaves.
+// A Change is what a fix did, or would do, to one document; or what it leaves.
 type Change struct {
 	Document  string      `json:"document"`
 	Request   message.Key `json:"request,omitempty"`
@@ -45,9 +45,9 @@ func leftUnread(u *ledger.UnreadableError, what string) Change {
 	return c
 }
 
-// update makes one mend. plan reads what it is about from the transaction and
+// update makes one fix. plan reads what it is about from the transaction and
 // puts what it changes; in a dry run the puts are dropped.
-func (k Kit) update(ctx context.Context, names ledger.Names, plan func(ledger.Tx) []Change) ([]Change, error) {
+func (k Kit) update(ctx context.Context, names ledger.ReadSet, plan func(ledger.Tx) []Change) ([]Change, error) {
 	var changes []Change
 	err := k.Ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		if !k.Do {
@@ -76,7 +76,7 @@ func (dry) PutBudget(*ledger.Budget)     {}
 // onOne is an update of one record, which has to be there.
 func (k Kit) onOne(ctx context.Context, key message.Key, plan func(ledger.Tx, *ledger.Record) Change) ([]Change, error) {
 	gone := false
-	changes, err := k.update(ctx, ledger.Names{Records: []message.Key{key}}, func(tx ledger.Tx) []Change {
+	changes, err := k.update(ctx, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) []Change {
 		rec := tx.Record(key)
 		if gone = rec == nil; gone {
 			return nil
@@ -103,7 +103,7 @@ func Find(ctx context.Context, l ledger.Ledger, tenant, called string) (message.
 		keys = append(keys, key)
 	}
 	var found *ledger.Record
-	err := ledger.Read(ctx, l, ledger.Names{Records: keys}, func(tx ledger.Tx) {
+	err := ledger.Read(ctx, l, ledger.ReadSet{Records: keys}, func(tx ledger.Tx) {
 		var known []*ledger.Record
 		unreadable := message.Key("")
 		for _, key := range keys {

@@ -20,7 +20,7 @@ const perUpdate = 100
 // these do not fit beside what others have, and its job is not counted as foreign
 // use, it leaves the request as it is: taking them would make the resource
 // overdrawn by a hand. It makes a document that was lost anew from the requests.
-func (k Kit) Orphans(ctx context.Context) ([]Change, error) {
+func (k Kit) LeakedHolds(ctx context.Context) ([]Change, error) {
 	res, bad, err := resources(ctx, k.Ledger)
 	if err != nil {
 		return nil, err
@@ -38,11 +38,11 @@ func (k Kit) Orphans(ctx context.Context) ([]Change, error) {
 	}
 	for _, r := range res {
 		for keys := range slices.Chunk(suspects(r, recs), perUpdate) {
-			changes, err := k.update(ctx, ledger.Names{Resources: []string{r.Name}, Records: keys}, func(tx ledger.Tx) []Change {
-				return k.mendHolds(tx, r.Name, keys)
+			changes, err := k.update(ctx, ledger.ReadSet{Resources: []string{r.Name}, Records: keys}, func(tx ledger.Tx) []Change {
+				return k.repairHolds(tx, r.Name, keys)
 			})
 			if err != nil {
-				return all, fmt.Errorf("mend %s of %s: %w", plural(len(keys), "hold"), r.Name, err)
+				return all, fmt.Errorf("fix %s of %s: %w", plural(len(keys), "hold"), r.Name, err)
 			}
 			all = append(all, changes...)
 		}
@@ -73,14 +73,14 @@ func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.
 	}
 	var all []Change
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
-		changes, err := k.update(ctx, ledger.Names{Resources: []string{name}}, func(tx ledger.Tx) []Change {
+		changes, err := k.update(ctx, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) []Change {
 			res := ledger.Rebuild(name, missing[name], tx.Now(), k.latestEnd)
 			if tx.Resource(name) != nil || res == nil {
 				return nil
 			}
 			tx.PutResource(res)
 			return []Change{{Document: "resources/" + name, What: "document", From: "none",
-				To: fmt.Sprintf("%s and %s", plural(len(res.Holds), "hold"), plural(len(res.Lines), "line")), Note: "nothing is admitted before the next look at Vertex AI"}}
+				To: fmt.Sprintf("%s and %s", plural(len(res.Holds), "hold"), plural(len(res.Queues), "line")), Note: "nothing is admitted before the next look at Vertex AI"}}
 		})
 		if err != nil {
 			return all, fmt.Errorf("make the document of %s anew: %w", name, err)
@@ -118,7 +118,7 @@ func matches(h ledger.Hold, r *ledger.Record) bool {
 	return h.Run == r.Run && slices.Equal(h.Ask, r.Ask)
 }
 
-func (k Kit) mendHolds(tx ledger.Tx, resource string, keys []message.Key) []Change {
+func (k Kit) repairHolds(tx ledger.Tx, resource string, keys []message.Key) []Change {
 	res := tx.Resource(resource)
 	if res == nil {
 		return nil
@@ -148,7 +148,7 @@ func (k Kit) mendHolds(tx ledger.Tx, resource string, keys []message.Key) []Chan
 			if h.Job != "" && !slices.ContainsFunc(res.Foreign, func(f ledger.Foreign) bool { return f.Job == h.Job }) {
 				// It was seen live, and the next look says whether it still is.
 				res.Foreign = append(res.Foreign, ledger.Foreign{Job: h.Job, Ask: h.Ask})
-				res.Settle()
+				res.Recompute()
 				c.Note += "; its job counts as foreign use until the next look"
 			}
 		case holding(rec, resource) && (!held || !matches(h, rec)):
@@ -191,7 +191,7 @@ func (k Kit) take(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, c *Cha
 	res.ForeignJobs -= len(res.Foreign) - len(others.Foreign)
 	res.Foreign = others.Foreign
 	res.Hold(rec, since.Add(k.Settings.StartWithin+rec.Timeout))
-	res.Settle()
+	res.Recompute()
 }
 
 func unfit(fit capacity.Result) string {

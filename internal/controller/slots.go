@@ -19,15 +19,15 @@ import (
 // Pace: Vertex AI takes so many submissions a minute per project and region, and
 // a [ledger.Budget] says who may make them. A resource has a few tokens at hand
 // for what comes by; once they are used, admitted requests stay RESERVED, and
-// the foremost of them, by priority and age, go as tokens come free: when
+// the first of them, by priority and age, go as tokens come free: when
 // somebody has just been admitted, and in every pass.
 
-// atHand is how many tokens a resource is lent beforehand.
-func (c *Controller) atHand() int { return max(1, c.cfg.Submissions/6) }
+// allowanceSize is how many tokens a resource is lent beforehand.
+func (c *Controller) allowanceSize() int { return max(1, c.cfg.Submissions/6) }
 
 // paced is why an admitted request is not submitted yet.
-func (c *Controller) paced() *message.Problem {
-	return &message.Problem{Code: message.Paced,
+func (c *Controller) rateLimited() *message.Problem {
+	return &message.Problem{Code: message.RateLimited,
 		Detail: fmt.Sprintf("Its machines are held. %d jobs a minute are submitted in this region, those of higher priority and then the older first.", c.cfg.Submissions)}
 }
 
@@ -40,24 +40,24 @@ func budgetFor(tx ledger.Tx, resource string) *ledger.Budget {
 }
 
 // lend sees to the tokens that a resource has at hand. It has none while
-// requests wait for their turn, here or before those of this resource: then every
-// token goes to the foremost. The caller puts both documents.
-func (c *Controller) lend(now time.Time, b *ledger.Budget, res *ledger.Resource) (changed bool) {
+// requests wait for submission slots, here or before those of this resource: then every
+// token goes to the first. The caller puts both documents.
+func (c *Controller) grantAllowance(now time.Time, b *ledger.Budget, res *ledger.Resource) (changed bool) {
 	idle := res.State == vertex.Running && res.Pending() == 0 && !now.Before(b.NotBefore) && b.Refusals == 0 &&
-		!b.Behind(now, "~", c.cfg.Tick) // behind whoever there is
-	fresh := res.Tokens.Left*2 >= c.atHand() && res.Tokens.Until.Sub(now) > c.cfg.Policy.MaxAge/2
-	if idle && fresh || !idle && res.Tokens == (ledger.Tokens{}) {
+		!b.YieldsTo(now, "~", c.cfg.Tick) // behind whoever there is
+	fresh := res.Allowance.Left*2 >= c.allowanceSize() && res.Allowance.Until.Sub(now) > c.cfg.Policy.MaxAge/2
+	if idle && fresh || !idle && res.Allowance == (ledger.Allowance{}) {
 		return false
 	}
-	b.Return(now, res.Name, res.Tokens.Left)
-	res.Tokens = ledger.Tokens{}
+	b.Revoke(now, res.Name, res.Allowance.Left)
+	res.Allowance = ledger.Allowance{}
 	// Half of all tokens is never lent: with many resources, those that have none
 	// at hand would wait for others' that lie idle.
-	room := (c.cfg.Submissions/2 - b.OnLoan(now) + 1) / 2
-	if n := min(c.atHand(), b.Free(now, c.cfg.Submissions), room); idle && n > 0 {
-		// As long as a view admits anything.
-		res.Tokens = ledger.Tokens{Left: n, Until: now.Add(c.cfg.Policy.MaxAge)}
-		b.Lend(now, res.Name, n, res.Tokens.Until)
+	room := (c.cfg.Submissions/2 - b.Granted(now) + 1) / 2
+	if n := min(c.allowanceSize(), b.Free(now, c.cfg.Submissions), room); idle && n > 0 {
+		// As long as an observation admits anything.
+		res.Allowance = ledger.Allowance{Left: n, Until: now.Add(c.cfg.Policy.MaxAge)}
+		b.GrantTo(now, res.Name, n, res.Allowance.Until)
 	}
 	return true
 }
@@ -66,26 +66,26 @@ func (c *Controller) lend(now time.Time, b *ledger.Budget, res *ledger.Resource)
 // said that there were too many, or that we may make none (denied). It returns the
 // resources whose tokens have still to be called back, and whether a denial is
 // news.
-func (c *Controller) slowDown(tx ledger.Tx, res *ledger.Resource, denied bool) (lent []string, news bool) {
+func (c *Controller) pauseSubmissions(tx ledger.Tx, res *ledger.Resource, denied bool) (granted []string, news bool) {
 	b := budgetFor(tx, res.Name)
-	b.Pause(tx.Now(), c.cfg.RateRetry, c.cfg.MaxBackOff)
+	b.Pause(tx.Now(), c.cfg.RateBackoff, c.cfg.MaxBackoff)
 	if denied {
 		news = b.Deny(tx.Now())
 	}
-	c.lend(tx.Now(), b, res)
+	c.grantAllowance(tx.Now(), b, res)
 	tx.PutBudget(b)
 	tx.PutResource(res)
-	return b.Lent(tx.Now()), news
+	return b.Grantees(tx.Now()), news
 }
 
 // resumed ends the pause of a region in which Vertex AI has accepted a job. An
 // instance that has seen no pause there reads nothing.
 func (c *Controller) resumed(ctx context.Context, parent string) {
-	if !c.turns.isPaused(parent) {
+	if !c.slots.isPaused(parent) {
 		return
 	}
 	ended := false
-	err := c.ledger.Update(ctx, ledger.Names{Budgets: []string{parent}}, func(tx ledger.Tx) error {
+	err := c.ledger.Update(ctx, ledger.ReadSet{Budgets: []string{parent}}, func(tx ledger.Tx) error {
 		b := tx.Budget(parent)
 		if ended = b != nil && b.Refusals > 0; ended {
 			b.Resume(tx.Now())
@@ -97,59 +97,59 @@ func (c *Controller) resumed(ctx context.Context, parent string) {
 		c.log.Warn("submissions stay slow for one more pause", "event", "resume_failed", "region", parent, "error", err)
 		return
 	}
-	c.turns.pause(parent, false)
+	c.slots.pause(parent, false)
 	if ended {
 		c.log.Info("Vertex AI accepts jobs again", "event", "submissions_resumed", "region", parent)
 	}
 }
 
-// callBack takes back what resources have been lent, in a pause. A crash before
+// revoke takes back what resources have been lent, in a pause. A crash before
 // it lets at most what was lent go during the pause.
-func (c *Controller) callBack(ctx context.Context, resources []string) {
+func (c *Controller) revoke(ctx context.Context, resources []string) {
 	for _, name := range resources {
-		err := c.desk.Update(ctx, ledger.Names{Resources: []string{name}, Budgets: []string{parentOf(name)}}, func(tx ledger.Tx) error {
+		err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{name}, Budgets: []string{parentOf(name)}}, func(tx ledger.Tx) error {
 			res, b := tx.Resource(name), budgetFor(tx, name)
-			if res != nil && tx.Now().Before(b.NotBefore) && c.lend(tx.Now(), b, res) {
+			if res != nil && tx.Now().Before(b.NotBefore) && c.grantAllowance(tx.Now(), b, res) {
 				tx.PutBudget(b)
 				tx.PutResource(res)
 			}
 			return nil
 		})
 		if err != nil {
-			c.log.Warn("cannot call tokens back", "event", "call_back_failed", "resource", name, "error", err)
+			c.log.Warn("cannot call tokens back", "event", "revoke_failed", "resource", name, "error", err)
 		}
 	}
 }
 
 // turns is what one instance knows of the pace.
-type turns struct {
+type slots struct {
 	mu     sync.Mutex
 	none   map[string]time.Time // by region: no token comes free before, on the monotonic clock
 	paused map[string]bool      // by region: submissions were refused, and none has been accepted since
-	lines  map[string]*batch.Line[*turn]
+	queues map[string]*batch.Queue[*slotRequest]
 }
 
 // A turn is a reservation of this instance that asks for its turn.
-type turn struct {
+type slotRequest struct {
 	rec   *ledger.Record // as it is after; Submitting if its turn has come
 	began time.Time      // when the update that leased it began
 	err   error
 }
 
-func newTurns() *turns {
-	return &turns{none: map[string]time.Time{}, paused: map[string]bool{}, lines: map[string]*batch.Line[*turn]{}}
+func newSlots() *slots {
+	return &slots{none: map[string]time.Time{}, paused: map[string]bool{}, queues: map[string]*batch.Queue[*slotRequest]{}}
 }
 
-func (t *turns) line(parent string) *batch.Line[*turn] {
+func (t *slots) queue(parent string) *batch.Queue[*slotRequest] {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.lines[parent] == nil {
-		t.lines[parent] = batch.NewLine[*turn](batch.Limits{Items: 1000, Bytes: 1000, Waiting: 4000, WaitingBytes: 4000})
+	if t.queues[parent] == nil {
+		t.queues[parent] = batch.NewQueue[*slotRequest](batch.Limits{Items: 1000, Bytes: 1000, Waiting: 4000, WaitingBytes: 4000})
 	}
-	return t.lines[parent]
+	return t.queues[parent]
 }
 
-func (t *turns) pause(parent string, is bool) {
+func (t *slots) pause(parent string, is bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.paused[parent] = is; !is {
@@ -157,44 +157,44 @@ func (t *turns) pause(parent string, is bool) {
 	}
 }
 
-func (t *turns) isPaused(parent string) bool {
+func (t *slots) isPaused(parent string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.paused[parent]
 }
 
-func (t *turns) noneBefore(parent string, at time.Time) {
+func (t *slots) noneUntil(parent string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.none[parent] = at
 }
 
-func (t *turns) hopeless(parent string, now time.Time) bool {
+func (t *slots) noneLeft(parent string, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return now.Before(t.none[parent])
 }
 
-// takeTurn asks for the turn of a request that has just been admitted and found
+// requestSlot asks for the turn of a request that has just been admitted and found
 // no token at hand, and submits it if it comes at once. Requests that ask
 // together are served together.
-func (c *Controller) takeTurn(ctx context.Context, rec *ledger.Record) error {
+func (c *Controller) requestSlot(ctx context.Context, rec *ledger.Record) error {
 	parent := parentOf(rec.Resource)
-	if c.turns.hopeless(parent, c.env.Monotonic()) {
+	if c.slots.noneLeft(parent, c.env.Monotonic()) {
 		return nil
 	}
-	own := &turn{rec: rec}
-	err := c.turns.line(parent).Do(ctx, rec.Tenant, 1, own, func(ctx context.Context, asking []*turn, _ func() []*turn) {
+	own := &slotRequest{rec: rec}
+	err := c.slots.queue(parent).Do(ctx, rec.Tenant, 1, own, func(ctx context.Context, asking []*slotRequest, _ func() []*slotRequest) {
 		var resources []string
 		for _, t := range asking {
 			resources = append(resources, t.rec.Resource)
 		}
 		slices.Sort(resources)
 		began := c.env.Monotonic()
-		given, err := c.giveTurns(ctx, parent, slices.Compact(resources), false)
+		given, err := c.grantSlots(ctx, parent, slices.Compact(resources), false)
 		var others []*ledger.Record
 		for _, rec := range given.moved {
-			if i := slices.IndexFunc(asking, func(t *turn) bool { return t.rec.Key == rec.Key }); i >= 0 {
+			if i := slices.IndexFunc(asking, func(t *slotRequest) bool { return t.rec.Key == rec.Key }); i >= 0 {
 				asking[i].rec, asking[i].began = rec, began
 			} else {
 				others = append(others, rec)
@@ -211,22 +211,22 @@ func (c *Controller) takeTurn(ctx context.Context, rec *ledger.Record) error {
 	return err
 }
 
-// given is what became of reservations that wait for their turn.
-type given struct {
-	moved []*ledger.Record // submitting now; or back in line, because their pool is lost
-	left  int              // still waiting for their turn
+// given is what became of reservations that wait for submission slots.
+type granted struct {
+	moved []*ledger.Record // submitting now; or back in the queue, because their pool is lost
+	left  int              // still waiting for a submission slot
 }
 
-// giveTurns leases as many submissions as the budget has, to the foremost
+// grantSlots leases as many submissions as the budget has, to the first
 // reservations of some resources of one region. With all, these are all that
 // wait in the region, and whoever is left is noted as coming first.
-func (c *Controller) giveTurns(ctx context.Context, parent string, resources []string, all bool) (g given, err error) {
+func (c *Controller) grantSlots(ctx context.Context, parent string, resources []string, all bool) (g granted, err error) {
 	var free int
 	var freeIn time.Duration
 	var pending []*ledger.Resource
 	var paused bool
-	err = ledger.Read(ctx, c.ledger, ledger.Names{Resources: resources, Budgets: []string{parent}}, func(tx ledger.Tx) {
-		g, pending = given{}, nil
+	err = ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: resources, Budgets: []string{parent}}, func(tx ledger.Tx) {
+		g, pending = granted{}, nil
 		b := budgetFor(tx, resources[0])
 		free, freeIn, paused = b.Free(tx.Now(), c.cfg.Submissions), b.FreeAt(tx.Now()).Sub(tx.Now()), b.Refusals > 0
 		for _, name := range resources {
@@ -240,10 +240,10 @@ func (c *Controller) giveTurns(ctx context.Context, parent string, resources []s
 		return g, fmt.Errorf("read the budget of %s: %w", parent, err)
 	}
 	if paused {
-		c.turns.pause(parent, true)
+		c.slots.pause(parent, true)
 	}
 	if free == 0 && !all {
-		c.turns.noneBefore(parent, c.env.Monotonic().Add(min(freeIn, c.cfg.Tick)))
+		c.slots.noneUntil(parent, c.env.Monotonic().Add(min(freeIn, c.cfg.Tick)))
 		return g, nil
 	}
 	var going, lost []*ledger.Record
@@ -284,7 +284,7 @@ func (c *Controller) giveTurns(ctx context.Context, parent string, resources []s
 	}
 	for _, res := range pending {
 		for part := range inCommits(byResource[res.Name]) {
-			moved, err := c.leaseTurns(ctx, res.Name, part, next, all, len(pending) == 1)
+			moved, err := c.leaseSlots(ctx, res.Name, part, next, all, len(pending) == 1)
 			if err != nil {
 				return g, fmt.Errorf("give %d turns on %s: %w", len(part), res.Name, err)
 			}
@@ -294,18 +294,18 @@ func (c *Controller) giveTurns(ctx context.Context, parent string, resources []s
 	}
 	slices.SortFunc(g.moved, func(a, b *ledger.Record) int { return ledger.CompareOrder(a.Order, b.Order) })
 	if all && len(going) == 0 && next != "" {
-		err = c.noteForemost(ctx, parent, next)
+		err = c.saveFirstWaiting(ctx, parent, next)
 	}
 	return g, err
 }
 
-// reserved lists the foremost reservations of a resource that wait for their turn. Those
+// reserved lists the first reservations of a resource that wait for submission slots. Those
 // that have lost their hold get none, and take none from the others.
 func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit int) ([]*ledger.Record, error) {
 	for ; ; limit = commitRecords {
 		recs, err := c.ledger.InState(ctx, res.Name, lifecycle.Reserved, "", limit)
 		if err = c.skipped(err, nil); err != nil {
-			return nil, fmt.Errorf("list who waits for a turn on %s: %w", res.Name, err)
+			return nil, fmt.Errorf("list who waits for a submission slot on %s: %w", res.Name, err)
 		}
 		held := slices.DeleteFunc(slices.Clone(recs), func(rec *ledger.Record) bool { return !res.Holding(rec) })
 		if len(held) < len(recs) && len(recs) == limit && limit < commitRecords {
@@ -315,16 +315,16 @@ func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit i
 	}
 }
 
-// leaseTurns gives reservations of one resource their turn in one update, as far
+// leaseSlots gives reservations of one resource their turn in one update, as far
 // as the budget goes. next is the order key of who comes first after them, ""
 // for nobody. With more, the resource is lent tokens beforehand if any are left.
-func (c *Controller) leaseTurns(ctx context.Context, resource string, recs []*ledger.Record, next string, all, more bool) (moved []*ledger.Record, err error) {
-	names := ledger.Names{Resources: []string{resource}, Budgets: []string{parentOf(resource)}}
+func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*ledger.Record, next string, all, more bool) (moved []*ledger.Record, err error) {
+	names := ledger.ReadSet{Resources: []string{resource}, Budgets: []string{parentOf(resource)}}
 	for _, rec := range recs {
 		names.Records = append(names.Records, rec.Key)
 		names.Bytes += rec.Weight()
 	}
-	err = c.desk.Update(ctx, names, func(tx ledger.Tx) error {
+	err = c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
 		moved = nil
 		res, b, now, first := tx.Resource(resource), budgetFor(tx, resource), tx.Now(), next
 		if res == nil {
@@ -345,7 +345,7 @@ func (c *Controller) leaseTurns(ctx context.Context, resource string, recs []*le
 			switch p := lost(now, res, rec, c.cfg.Policy); {
 			case p != nil:
 				c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Withdrawn}, p)
-			case b.Free(now, c.cfg.Submissions) == spent || !all && b.Behind(now, rec.Order, c.cfg.Tick):
+			case b.Free(now, c.cfg.Submissions) == spent || !all && b.YieldsTo(now, rec.Order, c.cfg.Tick):
 				if first == "" || rec.Order < first {
 					first = rec.Order
 				}
@@ -358,10 +358,10 @@ func (c *Controller) leaseTurns(ctx context.Context, resource string, recs []*le
 			moved = append(moved, rec)
 		}
 		b.Spend(now, spent)
-		if all || first != "" && !b.Behind(now, first, c.cfg.Tick) {
-			b.Foremost, b.ForemostAt = first, now
+		if all || first != "" && !b.YieldsTo(now, first, c.cfg.Tick) {
+			b.FirstWaiting, b.FirstWaitingAt = first, now
 		}
-		if more && c.lend(now, b, res) || res.Version != before {
+		if more && c.grantAllowance(now, b, res) || res.Version != before {
 			tx.PutResource(res)
 		}
 		tx.PutBudget(b)
@@ -371,13 +371,13 @@ func (c *Controller) leaseTurns(ctx context.Context, resource string, recs []*le
 }
 
 // noteForemost keeps it known who comes first while there are no tokens at all.
-func (c *Controller) noteForemost(ctx context.Context, parent, first string) error {
-	err := c.ledger.Update(ctx, ledger.Names{Budgets: []string{parent}}, func(tx ledger.Tx) error {
+func (c *Controller) saveFirstWaiting(ctx context.Context, parent, first string) error {
+	err := c.ledger.Update(ctx, ledger.ReadSet{Budgets: []string{parent}}, func(tx ledger.Tx) error {
 		b := tx.Budget(parent)
-		if b == nil || b.Foremost == first && tx.Now().Sub(b.ForemostAt) < c.cfg.Tick/2 {
+		if b == nil || b.FirstWaiting == first && tx.Now().Sub(b.FirstWaitingAt) < c.cfg.Tick/2 {
 			return nil
 		}
-		b.Foremost, b.ForemostAt = first, tx.Now()
+		b.FirstWaiting, b.FirstWaitingAt = first, tx.Now()
 		tx.PutBudget(b)
 		return nil
 	})
@@ -388,7 +388,7 @@ func (c *Controller) noteForemost(ctx context.Context, parent, first string) err
 }
 
 // dispatch gives turns in every region in which reservations wait for one, and
-// submits what has its turn.
+// submits what has its submission slot.
 func (c *Controller) dispatch(ctx context.Context, r *Report) error {
 	byParent := map[string][]string{}
 	for name := range r.pending {
@@ -399,14 +399,14 @@ func (c *Controller) dispatch(ctx context.Context, r *Report) error {
 		slices.Sort(byParent[parent])
 		for {
 			began := c.env.Monotonic()
-			g, err := c.giveTurns(ctx, parent, byParent[parent], true)
+			g, err := c.grantSlots(ctx, parent, byParent[parent], true)
 			if c.leftAlone(err, r) {
 				err = nil
 			}
 			first = cmp.Or(first, err)
-			tried := c.turns.isPaused(parent)
+			tried := c.slots.isPaused(parent)
 			c.carryOnAll(ctx, g.moved, began, r)
-			if err == nil && g.left > 0 && tried && !c.turns.isPaused(parent) {
+			if err == nil && g.left > 0 && tried && !c.slots.isPaused(parent) {
 				continue // the one that was tried was accepted: now the others
 			}
 			r.Pending += g.left

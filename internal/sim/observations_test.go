@@ -17,8 +17,8 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A view with the time T promises that every job which was live at T is counted:
-// as a hold, or as foreign use. Nothing is admitted on a view older than MaxAge, so
+// An observation with the time T promises that every job which was live at T is counted:
+// as a hold, or as foreign use. Nothing is admitted on an observation older than MaxAge, so
 // no admission overlooks a foreign job that is older than that.
 
 // inRegion is the name of a persistent resource beside [Resource].
@@ -41,8 +41,8 @@ func honest(w *World) {
 				continue
 			}
 			counted := slices.ContainsFunc(res.Foreign, func(f ledger.Foreign) bool { return f.Job == j.Name })
-			if j.CreateTime.Before(res.SeenAt) && !counted {
-				w.Errorf("the view of %s is of %v, but job %s is there since %v and is not counted", res.Name, res.SeenAt, j.Name, j.CreateTime)
+			if j.CreateTime.Before(res.ObservedAt) && !counted {
+				w.Errorf("the observation of %s is of %v, but job %s is there since %v and is not counted", res.Name, res.ObservedAt, j.Name, j.CreateTime)
 			}
 			if w.Now.Sub(j.CreateTime) > w.Config.Policy.MaxAge {
 				use.Add(j.Ask)
@@ -50,16 +50,16 @@ func honest(w *World) {
 		}
 		was, _ := before.(*ledger.Resource)
 		if over := capacity.Overdrawn(res.Pools, use); len(over) > 0 && was != nil && len(res.Holds) > len(was.Holds) {
-			w.Errorf("%s: admitted at %v beside foreign jobs that are older than a view may be: %v too many", res.Name, w.Now, over)
+			w.Errorf("%s: admitted at %v beside foreign jobs that are older than an observation may be: %v too many", res.Name, w.Now, over)
 		}
 	}
 }
 
 // One list of a region's jobs serves all its resources. Between the list and the
 // look at the second resource a foreign job comes. The second view must not be
-// stamped newer than the list, or the job is missed for longer than a view may be
+// stamped newer than the list, or the job is missed for longer than an observation may be
 // old.
-func TestViewIsAsOldAsItsList(t *testing.T) {
+func TestObservationIsAsOldAsItsList(t *testing.T) {
 	for _, slow := range []time.Duration{50 * time.Second, 90 * time.Second} {
 		t.Run(fmt.Sprint(slow), func(t *testing.T) {
 			w := New(t)
@@ -86,11 +86,11 @@ func TestViewIsAsOldAsItsList(t *testing.T) {
 				t.Fatal(err)
 			}
 			if slow < w.Config.Policy.MaxAge/2 {
-				if at := w.Document().SeenAt; !at.Equal(began) {
-					t.Errorf("the view is of %v, its list of %v", at, began)
+				if at := w.Document().ObservedAt; !at.Equal(began) {
+					t.Errorf("the observation is of %v, its list of %v", at, began)
 				}
 			} else if n := len(w.Document().Foreign); n != 1 {
-				t.Errorf("a list half as old as a view may be was used again; %d foreign jobs are known", n)
+				t.Errorf("a list half as old as an observation may be was used again; %d foreign jobs are known", n)
 			}
 			w.Now = w.Now.Add(w.Config.Policy.MaxAge - 5*time.Second) // no tick comes any more
 			w.Ask(Job{ID: "c", CPU: 1})
@@ -104,7 +104,7 @@ func TestViewIsAsOldAsItsList(t *testing.T) {
 
 // Whatever calls take and whenever foreign jobs come, on several resources in one
 // region, every view keeps its promise.
-func TestViewsAreHonest(t *testing.T) {
+func TestObservationsAreHonest(t *testing.T) {
 	ids := []string{"first", "pool", "third"}
 	rapid.Check(t, func(t *rapid.T) {
 		w := New(t)
@@ -135,9 +135,9 @@ func TestViewsAreHonest(t *testing.T) {
 	})
 }
 
-// The ledger has a newer view than the one that a pass comes with: nothing of the
+// The ledger has a newer observation than the one that a pass comes with: nothing of the
 // older one is written, and nobody is asked about jobs because of it.
-func TestOlderViewChangesNothing(t *testing.T) {
+func TestOlderObservationChangesNothing(t *testing.T) {
 	w := New(t)
 	w.Config.Submitters = 1 // one call at a time: the clock is moved between two of them
 	w.again()
@@ -166,7 +166,7 @@ func TestOlderViewChangesNothing(t *testing.T) {
 	}
 	res := w.Document()
 	if len(res.Foreign) != 1 || res.Foreign[0].Job != foreign {
-		t.Errorf("foreign jobs are %v, want %s: an older view was written over a newer one", res.Foreign, foreign)
+		t.Errorf("foreign jobs are %v, want %s: an older observation was written over a newer one", res.Foreign, foreign)
 	}
 	if n := w.Vertex.Calls()["get"] - gets; n != 0 {
 		t.Errorf("%d jobs were asked about, although nothing was seen of them", n)
@@ -175,7 +175,7 @@ func TestOlderViewChangesNothing(t *testing.T) {
 
 // A request joins a look that began before it came and that finds no resource. The
 // resource has been made in between, so the request is not refused for good.
-func TestLookIsNewerThanItsRequest(t *testing.T) {
+func TestObservationIsNewerThanItsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t)
 		made := vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(4)}}
