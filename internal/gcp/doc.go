@@ -16,7 +16,7 @@
 //	            queues        []string    reservation; queues, the replicas needed of
 //	            needs         []integer   each, and the size of the specification
 //	            size          integer     in bytes while one waits; outbox while a
-//	            timerAt        timestamp   outbox event is unpublished (the time of the oldest
+//	            timerAt       timestamp   outbox event is unpublished (the time of the oldest
 //	            outbox        timestamp   such)
 //	            recent      string      when it was received, the latest first, and
 //	            status      string      its state or kind of answer, for lists

@@ -38,11 +38,11 @@ type Index struct {
 // is to index nothing (a single-field exemption for "*").
 var Indexes = []Index{
 	{Requests, []string{"resource", "queues[]", "order"}}, // Line
-	{Requests, []string{"resource", "state", "order"}},   // InState
-	{Requests, []string{"state", "timerAt"}},             // Due
-	{Requests, []string{"outbox"}},                       // Unsent
-	{Resources, []string{"name"}},                        // Resources
-	{Requests, []string{"recent"}},                       // List, by its filter
+	{Requests, []string{"resource", "state", "order"}},    // InState
+	{Requests, []string{"state", "timerAt"}},              // Due
+	{Requests, []string{"outbox"}},                        // Unsent
+	{Resources, []string{"name"}},                         // Resources
+	{Requests, []string{"recent"}},                        // List, by its filter
 	{Requests, []string{"resource", "recent"}},
 	{Requests, []string{"status", "recent"}},
 	{Requests, []string{"resource", "status", "recent"}},

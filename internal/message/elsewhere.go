@@ -49,7 +49,7 @@ func foreignKind(n *node) (m *node, kind, fix string) {
 // belongs: names of the Python SDK, of gcloud's flags, of pipeline components
 // and of Kubernetes. Keys are squeezed; "<path>" becomes the path of a field of
 // this very message, "<=name>" a name as this message spells it.
-var elsewhere = map[string]string{
+var elsewhere = map[string]string{ // #nosec G101 -- names of fields, and where they belong
 	"baseoutputdir":           "Write <jobSpec.baseOutputDirectory>: {\"<=outputUriPrefix>\": \"gs://...\"}.",
 	"stagingbucket":           "The Python SDK derives <jobSpec.baseOutputDirectory.outputUriPrefix> from it; write that.",
 	"outputuri":               "Output goes where <jobSpec.baseOutputDirectory.outputUriPrefix> says.",

@@ -63,7 +63,7 @@ var mutants = []mutant{
 	{"a parked request passes the line", "internal/ledger/resource.go", "if !known && line.beyond(i) {\n\t\t\ti = line.Count\n\t\t\tif slices.Contains(in, s.String()) {", "if !known && i == len(line.Heads) {\n\t\t\ti = line.Count\n\t\t\tif len(in) > 0 || rec.Aside {", "TestParkedDoesNotPass", invariant.QueueOrder},
 	{"takes a parked request for one of the line", "internal/ledger/resource.go", "if slices.Contains(in, s.String()) {", "if len(in) > 0 || rec.Aside {", "TestLinesAgainstAModel", ""},
 	{"counts down a line for one outside it", "internal/ledger/resource.go", "case !line.beyond(i):\n\t\t\tcontinue", "", "TestLinesThatWereLost", ""},
-	{"stamps a view newer than its list", "internal/controller/reconcile.go", "c.observeWith(ctx, name, l.at, l.jobs)", "c.observeWith(ctx, name, clock(), l.jobs)", "TestView", ""},
+	{"stamps a view newer than its list", "internal/controller/reconcile.go", "c.observeWith(ctx, name, l.at, l.jobs)", "c.observeWith(ctx, name, clock(), l.jobs)", "TestObservation", ""},
 	{"goes on with an old list", "internal/controller/reconcile.go", "now.Sub(l.at) <= c.cfg.Policy.MaxAge/2", "true", "TestObservationIsAsOld", ""},
 	{"writes an older view over a newer one", "internal/controller/observe.go", "if v.at.Before(res.ObservedAt) {", "if false {", "TestOlderObservation", ""},
 	{"learns from a view that is not written", "internal/controller/reconcile.go", "if !s.older {", "if true {", "TestOlderObservation", ""},
@@ -93,7 +93,7 @@ var mutants = []mutant{
 	{"lends past those who wait", "internal/controller/slots.go", "!b.YieldsTo(now, \"~\", c.cfg.Tick)", "true", "TestSlotsNotKeptBack", ""},
 	{"lends all there is", "internal/controller/slots.go", "c.cfg.Submissions/2 - b.Granted(now)", "c.cfg.Submissions", "TestAllowancesForAll", ""},
 	{"a refusal slows nobody down", "internal/controller/slots.go", "b.Pause(tx.Now(), c.cfg.RateBackoff, c.cfg.MaxBackoff)", "", "TestRateRefusal", ""},
-	{"leaves tokens lent in a pause", "internal/controller/submit.go", "\tc.revoke(ctx, granted)\n\tc.log.Info(\"declined\"", "\t_ = granted\n\tc.log.Info(\"declined\"", "TestRateRefusalCalls", ""},
+	{"leaves tokens lent in a pause", "internal/controller/submit.go", "\tc.revoke(ctx, granted)\n\tc.log.Info(\"declined\"", "\t_ = granted\n\tc.log.Info(\"declined\"", "TestRateRefusalRevokes", ""},
 	{"counts no retake", "internal/controller/timers.go", "b.Spend(now, 1)", "b.Spend(now, 0)", "TestReclaimsCount", ""},
 	{"retakes in a pause", "internal/controller/timers.go", "now.Before(b.NotBefore) {", "false {", "TestReclaimsCount", ""},
 	{"forgets whose turn has come", "internal/controller/move.go", "res.SetPending(rec.Key, pending, ", "res.SetPending(rec.Key, true, ", "TestExplore", invariant.HoldMatches},
@@ -122,7 +122,7 @@ var mutants = []mutant{
 	{"asks again though a look has just failed", "internal/controller/missing.go", "now.Sub(f.at) < failedFor {", "now.Sub(f.at) < 0 {", "TestRequestsDoNotWait", ""},
 	{"looks for no lost document", "internal/controller/reconcile.go", "if regions[parent] == nil && c.searches", "if regions[parent] != nil && c.searches", "TestLostDocumentIsFound", ""},
 	{"a shortage counts against a request", "internal/vertex/vertex.go", "return e.Code == 5 || e.Code == 9", "return true", "TestRefusedForACause", ""},
-	{"one tenant takes all turns", "internal/batch/batch.go", "l.order = append(l.order[1:], tenant)", "", "TestPartiesTakeTurns", ""},
+	{"one tenant takes all turns", "internal/batch/batch.go", "l.order = append(l.order[1:], tenant)", "", "TestTenantsTakeTurns", ""},
 }
 
 // TestMutants puts each mutant into the source, by an overlay, and runs the
