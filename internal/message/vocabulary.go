@@ -27,7 +27,7 @@ var fieldWords = spelling.Vocabulary{
 	Alias: map[string]string{
 		"number": "count", "num": "count", "gpu partition": "partition", "amount": "count", "quantity": "count", "gpu": "accelerator", "img": "image", "docker": "image",
 		"url": "uri", "path": "uri", "cmd": "command", "entrypoint": "command", "argument": "arg", "environment": "env", "variable": "env", "env var": "env", "env variable": "env",
-		"environment variable": "env", "envvar": "env", "instance": "replica", "node": "replica", "sa": "service account", "size": "size gb", "gb": "gb",
+		"environment variable": "env", "envvar": "env", "instance type": "machine type", "instance": "replica", "node": "replica", "sa": "service account", "size": "size gb", "gb": "gb",
 		"dir": "directory", "folder": "directory", "max runtime": "timeout", "max run time": "timeout", "max run duration": "timeout", "max running time": "timeout", "deadline": "timeout",
 		"kms key": "kms key name", "pool": "pool spec", "python": "python package", "package": "package uri",
 	},
