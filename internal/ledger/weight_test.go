@@ -1,0 +1,88 @@
+package ledger_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// Whatever is added to a document weighs at least what it takes there, and not
+// many times that: a commit of many documents is bounded by the sum of weights.
+func TestWeightOfWhatIsAdded(t *testing.T) {
+	text := strings.Repeat("t", 200)
+	shape := capacity.Shape{MachineType: text, Accelerator: text, AcceleratorCount: 8, TPUTopology: text, GPUPartition: text, DiskType: "hyperdisk-balanced", DiskSizeGB: 100}
+	event := func(o message.Outcome) func(*ledger.Record) {
+		return func(r *ledger.Record) { r.Append(o, time.Unix(1, 0)) }
+	}
+	for name, add := range map[string]func(*ledger.Record){
+		"specification": func(r *ledger.Record) { r.Spec = strings.Repeat("x", 10<<10) },
+		"label":         func(r *ledger.Record) { r.Labels = map[string]string{text: text} },
+		"warning": func(r *ledger.Record) {
+			r.Warnings = []message.Problem{{Code: "C", Path: text, Detail: text, Fix: text}}
+		},
+		"worker pool": func(r *ledger.Record) { r.Ask = capacity.Ask{{Shape: shape, Replicas: 1}} },
+		"finding":     func(r *ledger.Record) { r.Fit = []capacity.Finding{{Shape: shape}} },
+		"pools of it": func(r *ledger.Record) { r.Fit = []capacity.Finding{{Pools: []string{text, text, text, text, text}}} },
+		"nearest": func(r *ledger.Record) {
+			r.Fit = []capacity.Finding{{Nearest: []capacity.PoolDiff{{Pool: text}, {Pool: text}}}}
+		},
+		"fields of it": func(r *ledger.Record) {
+			r.Fit = []capacity.Finding{{Nearest: []capacity.PoolDiff{{Fields: []capacity.FieldDiff{{Field: text, Asked: text, Pool: text}, {Field: text, Asked: text, Pool: text}}}}}}
+		},
+		"edits": func(r *ledger.Record) {
+			r.Fit = []capacity.Finding{{Edits: []capacity.Edit{{Path: text, From: text, To: text}, {Path: text, From: text, To: text}}}}
+		},
+		"event":           event(message.Outcome{Type: message.Queued}),
+		"event: reason":   event(message.Outcome{Type: message.Queued, Reason: &message.Problem{Detail: strings.Repeat("d", 2000)}}),
+		"event: error":    event(message.Outcome{Type: message.Failed, JobError: &message.JobError{Message: strings.Repeat("d", 2000)}}),
+		"event: problems": event(message.Outcome{Type: message.Refused, Problems: []message.Problem{{Detail: strings.Repeat("d", 2000)}}}),
+		"event: warnings": event(message.Outcome{Type: message.Queued, Warnings: []message.Problem{{Detail: strings.Repeat("d", 2000)}}}),
+		"event: labels":   event(message.Outcome{Type: message.Queued, Labels: map[string]string{strings.Repeat("k", 1000): strings.Repeat("v", 1000)}}),
+		"event: fit":      event(message.Outcome{Type: message.Queued, Fit: []capacity.Finding{{Shape: shape}}}),
+	} {
+		before, after := &ledger.Record{Key: "k"}, &ledger.Record{Key: "k"}
+		add(after)
+		weigh(t, name, after.Weight()-before.Weight(), ledger.Size(after)-ledger.Size(before))
+		if strings.HasPrefix(name, "event") {
+			if w := after.UnsentWeight(); w != after.Weight()-before.Weight() {
+				t.Errorf("%s: the unpublished event weighs %d of %d", name, w, after.Weight()-before.Weight())
+			}
+			after.Outbox[0].Published = true
+			if w := after.UnsentWeight(); w != 0 {
+				t.Errorf("%s: the published event weighs %d as an unpublished one", name, w)
+			}
+		}
+	}
+	for name, add := range map[string]func(*ledger.Resource){
+		"pools": func(r *ledger.Resource) {
+			r.Pools = []capacity.Pool{{ID: "pool-0", Shape: capacity.Shape{MachineType: "n1-standard-4"}.Normal(), Count: 4}}
+		},
+		"queue": func(r *ledger.Resource) { r.Queues = map[string]ledger.Queue{text: {Count: 1}} },
+		"heads": func(r *ledger.Resource) { r.Queues = map[string]ledger.Queue{"s": {Count: 20, Heads: heads(20)}} },
+		"skipped": func(r *ledger.Resource) {
+			r.Skipped = map[message.Key]bool{message.KeyOf("t", message.KindRequest, "a"): true, message.KeyOf("t", message.KindRequest, "b"): true}
+		},
+	} {
+		before, after := &ledger.Resource{Name: "r"}, &ledger.Resource{Name: "r"}
+		add(after)
+		weigh(t, name, after.Weight()-before.Weight(), ledger.Size(after)-ledger.Size(before))
+	}
+}
+
+func heads(n int) (list []ledger.Head) {
+	for range n {
+		list = append(list, ledger.Head{Order: "0100-2026-11-20T10:00:00.000000Z-abc", Key: message.KeyOf("t", message.KindRequest, "a"), Need: 4, Size: 5000})
+	}
+	return list
+}
+
+func weigh(t *testing.T, name string, weight, size int) {
+	t.Helper()
+	if weight < size-30 || weight > 3*size+1200 {
+		t.Errorf("%s weighs %d more, and takes %d bytes more", name, weight, size)
+	}
+}
