@@ -196,7 +196,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	}
 	draft.Order = ledger.OrderKey(draft.Priority, now, draft.Key)
 	ahead := res.Ahead(draft)
-	decision := admission.Decide(Snapshot(now, res, ahead), Ask(draft), c.cfg.Policy)
+	decision := admission.Decide(res.Snapshot(now, ahead), draft.Request(), c.cfg.Policy)
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
 	}

@@ -216,7 +216,7 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 		return false // nothing is heard of it; its story must not outgrow its document
 	}
 	rec.Ahead = res.Ahead(rec)
-	d := admission.Decide(Snapshot(tx.Now(), res, rec.Ahead), Ask(rec), c.cfg.Policy)
+	d := admission.Decide(res.Snapshot(tx.Now(), rec.Ahead), rec.Request(), c.cfg.Policy)
 	if rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp; res.State == ledger.Absent {
 		rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
 	}
@@ -282,23 +282,6 @@ const maxUnsentBytes = 64 << 10
 // lease is the event that gives a new attempt its time.
 func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.What {
 	return lifecycle.What{Event: lifecycle.Leased, Run: rec.Run, Now: tx.Now(), Until: tx.Now().Add(c.cfg.SubmitTimeout)}
-}
-
-// Snapshot is a resource document as the decision sees it.
-func Snapshot(now time.Time, res *ledger.Resource, ahead int) admission.Snapshot {
-	return admission.Snapshot{
-		Now: now, State: res.State, ObservedAt: res.ObservedAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
-		Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount, Ray: res.Ray,
-		Use: res.Use(), Holds: len(res.Holds), NoRoom: !res.HasRoom(), NotBefore: res.NotBefore, Ahead: ahead,
-	}
-}
-
-// Ask is a record as the decision sees it.
-func Ask(rec *ledger.Record) admission.Ask {
-	return admission.Ask{
-		Needs: rec.Ask, Network: rec.Network, EncryptionKey: rec.EncryptionKey, ServiceAccount: rec.ServiceAccount, UnsetDisks: rec.UnsetDisks,
-		OnFull: rec.OnFull, Waiting: rec.State == lifecycle.Waiting, ContradictedSince: rec.ContradictedSince, Paths: rec.Paths,
-	}
 }
 
 // refuse writes a request down as rejected, without a resource: it names none

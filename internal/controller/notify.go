@@ -111,7 +111,7 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 				continue
 			}
 			rec.Ahead = res.Ahead(rec)
-			d := admission.Decide(Snapshot(tx.Now(), res, rec.Ahead), Ask(rec), c.cfg.Policy)
+			d := admission.Decide(res.Snapshot(tx.Now(), rec.Ahead), rec.Request(), c.cfg.Policy)
 			if d.Verdict != admission.Wait || !ofCondition(code(rec.Why)) && !ofCondition(code(d.Reason)) {
 				continue // what can start or end now is decided in its order
 			}

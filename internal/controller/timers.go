@@ -346,9 +346,9 @@ func waitedTooLong(rec *ledger.Record) *message.Problem {
 // lost says why a reservation that is not submitted yet has lost its pool; nil
 // if it has not.
 func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.Policy) *message.Problem {
-	ask := Ask(rec)
+	ask := rec.Request()
 	ask.Waiting, ask.OnFull = true, message.Queue
-	s := Snapshot(now, res, 0)
+	s := res.Snapshot(now, 0)
 	// Its own replicas are held already: what has to be true is that the machines
 	// are there, not that as many again are free.
 	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}

@@ -341,12 +341,7 @@ func Settled(p Picture, policy admission.Policy) []Violation {
 			continue
 		}
 		res := p.Resources[i]
-		d := admission.Decide(admission.Snapshot{
-			Now: p.Now, State: res.State, ObservedAt: res.ObservedAt, Known: !res.CreateTime.IsZero(), Pools: res.Pools,
-			Network: res.Network, EncryptionKey: res.EncryptionKey, CustomAccount: res.CustomAccount, Ray: res.Ray,
-			Use: res.Use(), Holds: len(res.Holds), NotBefore: res.NotBefore, Ahead: res.Ahead(r),
-		}, admission.Ask{Needs: r.Ask, Network: r.Network, EncryptionKey: r.EncryptionKey, ServiceAccount: r.ServiceAccount,
-			OnFull: message.Queue, Waiting: true}, policy)
+		d := admission.Decide(res.Snapshot(p.Now, res.Ahead(r)), r.Request(), policy)
 		if d.Verdict == admission.Admit {
 			c.add(NoStarvation, r, nil, "it waits", "it fits: %v", d.Fit)
 		}

@@ -7,14 +7,13 @@ import (
 	"time"
 
 	"example.com/berth/internal/admission"
-	"example.com/berth/internal/controller"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 )
 
 // live decides a waiting record as the controller would now.
 func (d *handler) live(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int) Live {
-	decision := admission.Decide(controller.Snapshot(now, res, ahead), controller.Ask(rec), d.info.Policy)
+	decision := admission.Decide(res.Snapshot(now, ahead), rec.Request(), d.info.Policy)
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
 	}
