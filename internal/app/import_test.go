@@ -42,7 +42,9 @@ var rooms = []room{
 		"a reason for waiting has the same code here and in the event; moves are made by whoever asked, so not lifecycle"},
 	{"internal/batch", nil, nil,
 		"what arrives together, whatever it is"},
-	{"internal/ledger", list("internal/admission", "internal/batch", "internal/capacity", "internal/lifecycle", "internal/message"), nil,
+	{"internal/pace", nil, nil,
+		"how fast to submit is arithmetic over moments and counts; whose jobs they are is of no account"},
+	{"internal/ledger", list("internal/admission", "internal/batch", "internal/capacity", "internal/lifecycle", "internal/message", "internal/pace"), nil,
 		"the port and its memory twin; what stores it is gcp's; it makes the values of its documents that admission decides with"},
 	{"internal/ledger/ledgertest", list("internal/capacity", "internal/ledger", "internal/lifecycle", "internal/message"), list("github.com/google/go-cmp/..."),
 		"the suite runs over any ledger, so it knows none of them"},
@@ -52,7 +54,7 @@ var rooms = []room{
 		"its own idea of fit has to be able to disagree with ours, so it shares no code with us"},
 	{"internal/invariant", list("internal/admission", "internal/capacity", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"), nil,
 		"the promises are checked over what is stored, never over how it came to be"},
-	{"internal/controller", list("internal/admission", "internal/batch", "internal/capacity", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex", "internal/visible"),
+	{"internal/controller", list("internal/admission", "internal/batch", "internal/capacity", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/pace", "internal/vertex", "internal/visible"),
 		list(wireTypes, "google.golang.org/protobuf/...", "golang.org/x/sync/...", "golang.org/x/time/rate", "github.com/hashicorp/golang-lru/..."),
 		"it passes jobs through from ledger to port, adding id and labels, and looks at nothing else in them"},
 	{"internal/gcp", list("internal/capacity", "internal/controller", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"),
@@ -116,7 +118,7 @@ const wireTypes = "cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 // pure names the rooms whose results follow from their arguments alone: they are
 // run twice by updates, by the simulator under virtual time, and by /explain
 // without a request. Any of these would make two runs differ, or a run wait.
-var pure = list("internal/spelling", "internal/visible", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission")
+var pure = list("internal/spelling", "internal/visible", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission", "internal/pace")
 
 var impure = map[string]string{
 	"context":      "there is nothing to wait for or to cancel",

@@ -56,6 +56,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/pace"
 	"example.com/berth/internal/vertex"
 )
 
@@ -130,9 +131,17 @@ func DefaultConfig() Config {
 	}
 }
 
+// pace is the part of the configuration that package pace goes by.
+func (c Config) pace() pace.Rules {
+	return pace.Rules{PerMinute: c.Submissions, Precedence: c.Tick,
+		Lifetime:     c.Policy.MaxAge, // as long as an observation admits anything
+		RefusalPause: c.RateBackoff, SilencePause: c.Poll, MaxPause: c.MaxBackoff}
+}
+
 // A Controller is safe for concurrent use, in one process and across many.
 type Controller struct {
 	cfg       Config
+	pace      pace.Rules
 	ledger    ledger.Ledger
 	grouped   *ledger.Group // the ledger, for updates that may meet others of this instance
 	vertex    vertex.Client
@@ -222,7 +231,7 @@ func RealEnv() Env {
 
 // New returns a controller. The logger must not be nil.
 func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
-	return &Controller{cfg: cfg, ledger: l, grouped: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, slots: newSlots(),
+	return &Controller{cfg: cfg, pace: cfg.pace(), ledger: l, grouped: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, slots: newSlots(),
 		hints: rate.NewLimiter(rate.Limit(float64(cfg.Polls)/3/60), max(1, cfg.Polls/10)), unseen: newMissingNames(cfg.Polls), env: env}
 }
 

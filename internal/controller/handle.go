@@ -232,7 +232,7 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 		// Admission and the right to submit in one commit: the usual case costs
 		// no second one. Otherwise it waits for a submission slot, and stays easy to cancel.
 		admitted := lifecycle.What{Event: lifecycle.Admitted, Run: c.env.NewRun()}
-		if res.Take(tx.Now()) {
+		if res.Allowance.Take(tx.Now()) {
 			c.move(tx, res, rec, admitted, nil)
 			c.move(tx, res, rec, c.lease(tx, rec), nil)
 		} else {

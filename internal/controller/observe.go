@@ -257,7 +257,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			// runs there is looked after all the same.
 			if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindBudget, Name: parentOf(name)}); bad != nil {
 				c.reportUnreadable(nil, bad)
-			} else if b := budgetFor(tx, name); c.grantAllowance(tx.Now(), b, res) {
+			} else if b := budgetFor(tx, name); c.allow(tx.Now(), b, res) {
 				tx.PutBudget(b)
 			}
 			s.res = res

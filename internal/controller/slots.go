@@ -13,19 +13,15 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/pace"
 	"example.com/berth/internal/vertex"
 )
 
-// Pace: Vertex AI takes so many submissions a minute per project and region, and
-// a [ledger.Budget] says who may make them. A resource has a few tokens at hand
-// for what comes by; once they are used, admitted requests stay RESERVED, and
-// the first of them, by priority and age, go as tokens come free: when
-// somebody has just been admitted, and in every pass.
+// Admitted requests of a resource without an allowance stay RESERVED until they get
+// a submission slot: when another request has just been admitted, and in every pass.
+// The rules are package pace's.
 
-// allowanceSize is how many tokens a resource is lent beforehand.
-func (c *Controller) allowanceSize() int { return max(1, c.cfg.Submissions/6) }
-
-// paced is why an admitted request is not submitted yet.
+// rateLimited is why an admitted request is not submitted yet.
 func (c *Controller) rateLimited() *message.Problem {
 	return &message.Problem{Code: message.RateLimited,
 		Detail: fmt.Sprintf("Its machines are held. %d jobs a minute are submitted in this region, those of higher priority and then the older first.", c.cfg.Submissions)}
@@ -39,43 +35,19 @@ func budgetFor(tx ledger.Tx, resource string) *ledger.Budget {
 	return &ledger.Budget{Name: parent}
 }
 
-// lend sees to the tokens that a resource has at hand. It has none while
-// requests wait for submission slots, here or before those of this resource: then every
-// token goes to the first. The caller puts both documents.
-func (c *Controller) grantAllowance(now time.Time, b *ledger.Budget, res *ledger.Resource) (changed bool) {
-	idle := res.State == vertex.Running && res.Pending() == 0 && !now.Before(b.NotBefore) && b.Refusals == 0 &&
-		!b.YieldsTo(now, "~", c.cfg.Tick) // behind whoever there is
-	fresh := res.Allowance.Left*2 >= c.allowanceSize() && res.Allowance.Until.Sub(now) > c.cfg.Policy.MaxAge/2
-	if idle && fresh || !idle && res.Allowance == (ledger.Allowance{}) {
-		return false
-	}
-	b.Revoke(now, res.Name, res.Allowance.Left)
-	res.Allowance = ledger.Allowance{}
-	// Half of all tokens is never lent: with many resources, those that have none
-	// at hand would wait for others' that lie idle.
-	room := (c.cfg.Submissions/2 - b.Granted(now) + 1) / 2
-	if n := min(c.allowanceSize(), b.Free(now, c.cfg.Submissions), room); idle && n > 0 {
-		// As long as an observation admits anything.
-		res.Allowance = ledger.Allowance{Left: n, Until: now.Add(c.cfg.Policy.MaxAge)}
-		b.GrantTo(now, res.Name, n, res.Allowance.Until)
-	}
-	return true
+// allow renews or revokes the allowance of a resource. The caller puts both
+// documents if it reports a change.
+func (c *Controller) allow(now time.Time, b *ledger.Budget, res *ledger.Resource) (changed bool) {
+	return b.Allow(now, c.pace, res.Name, &res.Allowance, res.State == vertex.Running && res.Pending() == 0)
 }
 
-// slowDown stops the submissions of all instances for a while, after Vertex AI
-// said that there were too many, or that we may make none (denied). It returns the
-// resources whose tokens have still to be called back, and whether a denial is
-// news.
-func (c *Controller) pauseSubmissions(tx ledger.Tx, res *ledger.Resource, denied bool) (granted []string, news bool) {
-	b := budgetFor(tx, res.Name)
-	b.Pause(tx.Now(), c.cfg.RateBackoff, c.cfg.MaxBackoff)
-	if denied {
-		news = b.Deny(tx.Now())
-	}
-	c.grantAllowance(tx.Now(), b, res)
+// putPaused puts a budget in which a pause has begun, and the resource without its
+// allowance. It returns the resources whose allowances have still to be revoked.
+func (c *Controller) putPaused(tx ledger.Tx, b *ledger.Budget, res *ledger.Resource) (granted []string) {
+	c.allow(tx.Now(), b, res)
 	tx.PutBudget(b)
 	tx.PutResource(res)
-	return b.Grantees(tx.Now()), news
+	return b.Grantees(tx.Now())
 }
 
 // resumed ends the pause of a region in which Vertex AI has accepted a job. An
@@ -87,8 +59,7 @@ func (c *Controller) resumed(ctx context.Context, parent string) {
 	ended := false
 	err := c.ledger.Update(ctx, ledger.ReadSet{Budgets: []string{parent}}, func(tx ledger.Tx) error {
 		b := tx.Budget(parent)
-		if ended = b != nil && b.Refusals > 0; ended {
-			b.Resume(tx.Now())
+		if ended = b != nil && b.Accepted(tx.Now()); ended {
 			tx.PutBudget(b)
 		}
 		return nil
@@ -109,7 +80,7 @@ func (c *Controller) revoke(ctx context.Context, resources []string) {
 	for _, name := range resources {
 		err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{name}, Budgets: []string{parentOf(name)}}, func(tx ledger.Tx) error {
 			res, b := tx.Resource(name), budgetFor(tx, name)
-			if res != nil && tx.Now().Before(b.NotBefore) && c.grantAllowance(tx.Now(), b, res) {
+			if res != nil && b.Paused(tx.Now()) && c.allow(tx.Now(), b, res) {
 				tx.PutBudget(b)
 				tx.PutResource(res)
 			}
@@ -228,7 +199,7 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 	err = ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: resources, Budgets: []string{parent}}, func(tx ledger.Tx) {
 		g, pending = granted{}, nil
 		b := budgetFor(tx, resources[0])
-		free, freeIn, paused = b.Free(tx.Now(), c.cfg.Submissions), b.FreeAt(tx.Now()).Sub(tx.Now()), b.Refusals > 0
+		free, freeIn, paused = b.Free(tx.Now(), c.pace), b.FreeAt(tx.Now()).Sub(tx.Now()), b.Refusals > 0
 		for _, name := range resources {
 			if res := tx.Resource(name); res != nil && res.Pending() > 0 {
 				pending = append(pending, res)
@@ -263,21 +234,8 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 		}
 		*to = append(*to, recs...)
 	}
-	slices.SortFunc(going, func(a, b *ledger.Record) int {
-		if paused { // one is tried: not the same again and again, in case it is the cause
-			return cmp.Or(a.DeniedAt.Compare(b.DeniedAt), ledger.CompareOrder(a.Order, b.Order))
-		}
-		return ledger.CompareOrder(a.Order, b.Order)
-	})
-	next := ""
-	if len(going) > free {
-		for _, rec := range going[free:] {
-			if next == "" || rec.Order < next {
-				next = rec.Order
-			}
-		}
-		going = going[:free]
-	}
+	n, next := pace.First(going, free, paused, func(rec *ledger.Record) pace.Waiting { return pace.Waiting{Order: rec.Order, DeniedAt: rec.DeniedAt} })
+	going = going[:n]
 	byResource := map[string][]*ledger.Record{}
 	for _, rec := range append(going, lost...) {
 		byResource[rec.Resource] = append(byResource[rec.Resource], rec)
@@ -326,11 +284,11 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 	}
 	err = c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
 		moved = nil
-		res, b, now, first := tx.Resource(resource), budgetFor(tx, resource), tx.Now(), next
+		res, b, now := tx.Resource(resource), budgetFor(tx, resource), tx.Now()
 		if res == nil {
 			return nil
 		}
-		before, spent := res.Version, 0
+		before, round := res.Version, b.Round(now, c.pace, all, next)
 		for _, key := range names.Records {
 			if !c.readable(tx, key, nil) {
 				continue
@@ -345,23 +303,16 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 			switch p := lost(now, res, rec, c.cfg.Policy); {
 			case p != nil:
 				c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Withdrawn}, p)
-			case b.Free(now, c.cfg.Submissions) == spent || !all && b.YieldsTo(now, rec.Order, c.cfg.Tick):
-				if first == "" || rec.Order < first {
-					first = rec.Order
-				}
+			case !round.Take(rec.Order):
 				continue
 			default:
 				c.move(tx, res, rec, c.lease(tx, rec), nil)
-				spent++
 			}
 			tx.PutRecord(rec)
 			moved = append(moved, rec)
 		}
-		b.Spend(now, spent)
-		if all || first != "" && !b.YieldsTo(now, first, c.cfg.Tick) {
-			b.FirstWaiting, b.FirstWaitingAt = first, now
-		}
-		if more && c.grantAllowance(now, b, res) || res.Version != before {
+		round.End()
+		if more && c.allow(now, b, res) || res.Version != before {
 			tx.PutResource(res)
 		}
 		tx.PutBudget(b)
@@ -374,11 +325,9 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 func (c *Controller) saveFirstWaiting(ctx context.Context, parent, first string) error {
 	err := c.ledger.Update(ctx, ledger.ReadSet{Budgets: []string{parent}}, func(tx ledger.Tx) error {
 		b := tx.Budget(parent)
-		if b == nil || b.FirstWaiting == first && tx.Now().Sub(b.FirstWaitingAt) < c.cfg.Tick/2 {
-			return nil
+		if b != nil && b.SetFirst(tx.Now(), c.pace, first) {
+			tx.PutBudget(b)
 		}
-		b.FirstWaiting, b.FirstWaitingAt = first, tx.Now()
-		tx.PutBudget(b)
 		return nil
 	})
 	if err != nil {

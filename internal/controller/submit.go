@@ -14,6 +14,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/pace"
 	"example.com/berth/internal/vertex"
 )
 
@@ -80,18 +81,14 @@ func (c *Controller) unanswered(ctx context.Context, rec *ledger.Record) {
 	var news bool
 	err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{rec.Resource}, Budgets: []string{parent}}, func(tx ledger.Tx) error {
 		granted, news = nil, false
-		res, b, now := tx.Resource(rec.Resource), budgetFor(tx, rec.Resource), tx.Now()
-		if res == nil || now.Before(b.NotBefore) && b.Refusals < alarmRefusals {
+		res, b := tx.Resource(rec.Resource), budgetFor(tx, rec.Resource)
+		if res == nil {
 			return nil
 		}
-		b.Pause(now, c.cfg.Poll, c.cfg.MaxBackoff) // nothing within a pause
-		if b.Refusals >= alarmRefusals {
-			news = b.Deny(now)
+		changed := false
+		if changed, news = b.Unanswered(tx.Now(), c.pace); changed {
+			granted = c.putPaused(tx, b, res)
 		}
-		c.grantAllowance(now, b, res)
-		tx.PutBudget(b)
-		tx.PutResource(res)
-		granted = b.Grantees(now)
 		return nil
 	})
 	if err != nil {
@@ -106,12 +103,8 @@ func (c *Controller) unanswered(ctx context.Context, rec *ledger.Record) {
 	c.revoke(ctx, granted)
 }
 
-const (
-	// noteWithin bounds what is written after a create whose context may be over.
-	noteWithin = 5 * time.Second
-	// alarmRefusals is how many pauses in a row are worth an alarm.
-	alarmRefusals = 3
-)
+// noteWithin bounds what is written after a create whose context may be over.
+const noteWithin = 5 * time.Second
 
 // jobOf is the job to create for a record's present run.
 func (c *Controller) jobOf(rec *ledger.Record) (*aiplatformpb.CustomJob, error) {
@@ -274,7 +267,9 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 			rec.JobError = &message.JobError{Code: e.Code, Message: clip(e.Message)}
 		}
 		if granted, news = nil, false; pauses && !own && res != nil {
-			granted, news = c.pauseSubmissions(tx, res, d == lifecycle.Denied)
+			b := budgetFor(tx, rec.Resource)
+			news = b.Refused(tx.Now(), c.pace, d == lifecycle.Denied)
+			granted = c.putPaused(tx, b, res)
 		}
 		before := rec.State
 		pause := c.ownPause(rec.Declined)
@@ -302,7 +297,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 			res.HasParked = true
 		}
 		if before == lifecycle.Submitting && w.Decline == lifecycle.Transient && !alone {
-			backOff(tx.Now(), res, c.cfg)
+			res.BackOff(tx.Now(), c.cfg.Backoff, c.cfg.MaxBackoff)
 		}
 		return true
 	})
@@ -364,7 +359,7 @@ func (c *Controller) ownPause(r ledger.Declined) time.Duration {
 		return 0
 	}
 	most := max(c.cfg.MaxBackoff, min(maxOwnPause, c.cfg.DeclineTimeout/24))
-	return min(c.cfg.MaxBackoff<<min(r.Alone, 16), most)
+	return pace.Double(c.cfg.MaxBackoff, most, r.Alone)
 }
 
 // othersWait reports whether requests wait in the queue for machines that a request asks for.
@@ -395,20 +390,4 @@ func clip(text string) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:maxError], "") + "..."
-}
-
-// backOff pauses admissions after Vertex AI found a resource full that the
-// ledger holds to have room: doubling, so that a lasting difference does not
-// turn into a loop of submissions.
-func backOff(now time.Time, res *ledger.Resource, cfg Config) {
-	if now.Sub(res.NotBefore) > cfg.MaxBackoff {
-		res.Declines = 0 // the last pause is long over: a new story
-	}
-	pause := cfg.Backoff << min(res.Declines, 16)
-	if pause > cfg.MaxBackoff || pause <= 0 {
-		pause = cfg.MaxBackoff
-	}
-	res.Declines++
-	res.NotBefore = now.Add(pause)
-	res.Version++
 }

@@ -16,6 +16,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/pace"
 	"example.com/berth/internal/vertex"
 )
 
@@ -291,21 +292,22 @@ func (c *Controller) timerMove(tx ledger.Tx, res *ledger.Resource, rec *ledger.R
 		if w.ObserveOnly || rec.ObserveOnly {
 			break
 		}
-		if now.Before(b.NotBefore) {
-			rec.TimerAt = b.NotBefore
+		var allowance *pace.Allowance
+		if res != nil {
+			allowance = &res.Allowance
+		}
+		retry := b.Retry(now, c.pace, allowance) // it may create
+		if !retry.At.IsZero() {
+			rec.TimerAt = retry.At
 			return false
 		}
-		if b.Refusals > 0 {
+		if retry.Excused {
 			c.slots.pause(parentOf(rec.Resource), true)
-			b.Pause(now, c.cfg.Poll, c.cfg.MaxBackoff) // one at a time, and less and less often
 			rec.Excused++
 		}
-		// It may create. It goes first, whether a token is left or not: it has had
-		// its turn. Those who come after it find one less.
-		if b.Refusals == 0 && res != nil && res.Take(now) {
+		if retry.OfAllowance {
 			tx.PutResource(res)
 		} else {
-			b.Spend(now, 1)
 			tx.PutBudget(b)
 		}
 	case lifecycle.Submitted:

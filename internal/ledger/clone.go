@@ -7,6 +7,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/pace"
 )
 
 // Clone returns a copy that shares no memory with the original.
@@ -122,7 +123,7 @@ func (c copier) budget(b *Budget) *Budget {
 		return nil
 	}
 	n := *b
-	n.Grants = list(c, b.Grants, func(g Grant) Grant {
+	n.Grants = list(c, b.Grants, func(g pace.Grant) pace.Grant {
 		g.Until = c.time(g.Until)
 		return g
 	})

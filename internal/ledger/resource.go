@@ -9,6 +9,7 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/pace"
 )
 
 // A Resource is the document of one persistent resource.
@@ -50,8 +51,8 @@ type Resource struct {
 	// compute it.
 	Overdrawn capacity.Use `json:"overdrawn,omitempty"`
 
-	// Tokens are submissions that may be made without asking the [Budget].
-	Allowance Allowance `json:"allowance,omitzero"`
+	// Allowance is submissions that may be made without writing the [Budget].
+	Allowance pace.Allowance `json:"allowance,omitzero"`
 
 	// Notice is set while waiting requests have to be told that the resource has
 	// been deleted or is in error, or no longer is.

@@ -88,20 +88,20 @@ var mutants = []mutant{
 	{"writes what it learned in one commit", "internal/controller/apply.go", "if bytes >= commitBytes {", "if false {", "TestLargestJobs", ""},
 	{"looks for every name", "internal/controller/missing.go", "if !r.OK() || r.DelayFrom(now) > 0 {", "if !r.OK() {", "TestMadeUpNames", ""},
 	{"accepts a job for an ended run", "internal/lifecycle/next.go", "if r.State != None && w.Run != r.Run {", "if r.State == Submitted && w.Run != r.Run {", "TestLateAnswers|TestBackInLine|TestExplore", ""},
-	{"submits without a token", "internal/controller/handle.go", "if res.Take(tx.Now()) {\n\t\t\tc.move(tx, res, rec, admitted", "if res.Take(tx.Now()) || true {\n\t\t\tc.move(tx, res, rec, admitted", "TestSlots", ""},
-	{"counts no submission", "internal/controller/slots.go", "b.Spend(now, spent)", "b.Spend(now, 0)", "TestSlots", ""},
-	{"lends past those who wait", "internal/controller/slots.go", "!b.YieldsTo(now, \"~\", c.cfg.Tick)", "true", "TestSlotsNotKeptBack", ""},
-	{"lends all there is", "internal/controller/slots.go", "c.cfg.Submissions/2 - b.Granted(now)", "c.cfg.Submissions", "TestAllowancesForAll", ""},
-	{"a refusal slows nobody down", "internal/controller/slots.go", "b.Pause(tx.Now(), c.cfg.RateBackoff, c.cfg.MaxBackoff)", "", "TestRateRefusal", ""},
+	{"submits without a token", "internal/controller/handle.go", "if res.Allowance.Take(tx.Now()) {\n\t\t\tc.move(tx, res, rec, admitted", "if res.Allowance.Take(tx.Now()) || true {\n\t\t\tc.move(tx, res, rec, admitted", "TestSlots", ""},
+	{"counts no submission", "internal/pace/round.go", "b.spend(r.now, r.spent)", "b.spend(r.now, 0)", "TestSlots", ""},
+	{"lends past those who wait", "internal/pace/pace.go", "!b.YieldsTo(now, lastOrder, r.Precedence)", "true", "TestSlotsNotKeptBack", ""},
+	{"lends all there is", "internal/pace/pace.go", "r.PerMinute/2 - b.granted(now)", "r.PerMinute", "TestAllowancesForAll", ""},
+	{"a refusal slows nobody down", "internal/pace/budget.go", "b.pause(now, r.RefusalPause, r.MaxPause)", "", "TestRateRefusal", ""},
 	{"leaves tokens lent in a pause", "internal/controller/submit.go", "\tc.revoke(ctx, granted)\n\tc.log.Info(\"declined\"", "\t_ = granted\n\tc.log.Info(\"declined\"", "TestRateRefusalRevokes", ""},
-	{"counts no retake", "internal/controller/timers.go", "b.Spend(now, 1)", "b.Spend(now, 0)", "TestReclaimsCount", ""},
-	{"retakes in a pause", "internal/controller/timers.go", "now.Before(b.NotBefore) {", "false {", "TestReclaimsCount", ""},
+	{"counts no retake", "internal/pace/round.go", "b.spend(now, 1)\n\treturn Retry{}", "return Retry{}", "TestReclaimsCount", ""},
+	{"retakes in a pause", "internal/pace/round.go", "case b.Paused(now):", "case false:", "TestReclaimsCount", ""},
 	{"forgets whose turn has come", "internal/controller/move.go", "res.SetPending(rec.Key, pending, ", "res.SetPending(rec.Key, true, ", "TestExplore", invariant.HoldMatches},
 	{"reads who cannot start", "internal/controller/schedule.go", "if free -= h.Need; free < 0 {", "if free -= h.Need; free < -99 {", "TestPassReads", ""},
 	{"takes a denial for the job's fault", "internal/controller/submit.go", "return c.declined(ctx, rec, lifecycle.Denied, e)", "return c.declined(ctx, rec, lifecycle.Permanent, e)", "TestDenied", ""},
 	{"a denial without an alarm", "internal/controller/submit.go", "\tif news {\n\t\tc.log.Error(\"Vertex AI does not let", "\tif news && e == nil {\n\t\tc.log.Error(\"Vertex AI does not let", "TestDenied", ""},
-	{"tries all at once after a pause", "internal/ledger/budget.go", "perMinute = min(1, perMinute)", "perMinute = min(60, perMinute)", "TestDenied", ""},
-	{"tries the same one again and again", "internal/controller/slots.go", "a.DeniedAt.Compare(b.DeniedAt), ", "", "TestDeniedForOneJob", ""},
+	{"tries all at once after a pause", "internal/pace/budget.go", "perMinute = min(1, perMinute)", "perMinute = min(60, perMinute)", "TestDenied", ""},
+	{"tries the same one again and again", "internal/pace/round.go", "a.DeniedAt.Compare(b.DeniedAt), ", "", "TestDeniedForOneJob", ""},
 	{"fails what Vertex AI does not answer", "internal/lifecycle/table.go", "{Submitting, GivenUp, \"\", Waiting, Give, \"queued\"}", "{Submitting, GivenUp, \"\", Failed, Give, \"failed\"}", "TestLateJobOfGivenUpRun", ""},
 	{"tries without end", "internal/controller/submit.go", "rec.Rounds >= maxRounds", "rec.Rounds < 0", "TestNeverAnsweredRuns", ""},
 	{"an outage uses up the attempts", "internal/controller/timers.go", "rec.Excused++", "_ = rec.Excused", "TestOutages", ""},
@@ -169,7 +169,7 @@ func TestMutants(t *testing.T) {
 				t.Fatal(err)
 			}
 			cmd := exec.Command("go", "test", "-vet=off", "-failfast", "-count=1", "-timeout=120s", "-overlay", list, "-run", m.run,
-				"./internal/sim", "./internal/lifecycle", "./internal/ledger/...", "./internal/batch", "./internal/repair")
+				"./internal/sim", "./internal/lifecycle", "./internal/ledger/...", "./internal/pace", "./internal/batch", "./internal/repair")
 			cmd.Dir = root
 			out, err := cmd.CombinedOutput()
 			text := string(out)
