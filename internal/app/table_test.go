@@ -190,7 +190,7 @@ func TestTable(t *testing.T) {
 			}
 			w.After(time.Minute)
 		}, lifecycle.Submitted, []string{"reserved", "submitted"}},
-		"SUBMITTING/DECLINED/PASSING": {func(w *sim.World) {
+		"SUBMITTING/DECLINED/TRANSIENT": {func(w *sim.World) {
 			decline(w, vertex.Transient)
 			w.Ask(oneCPU)
 		}, lifecycle.Waiting, []string{"reserved", "queued"}},

@@ -48,7 +48,7 @@
 //	  RETAKEN              -> SUBMITTING
 //	  DECLINED RATE        -> RESERVED
 //	  DECLINED DENIED      -> RESERVED
-//	  DECLINED PASSING     -> WAITING    give       "queued"
+//	  DECLINED TRANSIENT   -> WAITING    give       "queued"
 //	  DECLINED PERMANENT   -> FAILED     give       "failed"
 //	  DECLINED UNCLEAR     -> SUBMITTING
 //	  GIVEN_UP             -> WAITING    give       "queued"

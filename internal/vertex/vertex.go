@@ -146,7 +146,7 @@ const (
 	Denied Kind = "DENIED"
 	// Passing: refused because of how things are right now: no free replica,
 	// persistent resource not ready. Nothing done.
-	Transient Kind = "PASSING"
+	Transient Kind = "TRANSIENT"
 	// Permanent: refused because of what was asked. Nothing done.
 	Permanent Kind = "PERMANENT"
 	// NotFound: there is nothing of that name. For Create it is Passing instead:
