@@ -82,7 +82,7 @@ const (
 	NoDecline Decline = ""
 	Rate      Decline = "RATE"      // too many calls a minute: same hold, later
 	Denied    Decline = "DENIED"    // our own permission or credentials are refused: same hold, later
-	Transient Decline = "TRANSIENT"   // full or not ready: back into the queue
+	Transient Decline = "TRANSIENT" // full or not ready: back into the queue
 	Permanent Decline = "PERMANENT" // this job will never be accepted
 )
 
