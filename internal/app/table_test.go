@@ -175,8 +175,8 @@ func TestTable(t *testing.T) {
 		"RESERVED/WITHDRAWN": {do(reserved, func(w *sim.World) { w.SetPools("STOPPING") }, pass(time.Minute)),
 			lifecycle.Waiting, []string{"reserved", "queued"}},
 
-		"SUBMITTING/ACCEPTED": {do(submitted), lifecycle.Submitted, []string{"reserved", "submitted"}},
-		"SUBMITTING/RETAKEN":  {do(submitting, pass(2*time.Minute)), lifecycle.Submitted, []string{"reserved", "submitted"}},
+		"SUBMITTING/ACCEPTED":  {do(submitted), lifecycle.Submitted, []string{"reserved", "submitted"}},
+		"SUBMITTING/RECLAIMED": {do(submitting, pass(2*time.Minute)), lifecycle.Submitted, []string{"reserved", "submitted"}},
 		"SUBMITTING/DECLINED/RATE": {do(reserved, func(w *sim.World) {
 			if w.State("a") != lifecycle.Reserved {
 				w.Errorf("after a rate refusal it is %s", w.State("a"))
@@ -239,7 +239,7 @@ func TestTable(t *testing.T) {
 				w.Errorf("the job was found and not cancelled")
 			}
 		}, lifecycle.Cancelling, []string{"reserved", "cancelling"}},
-		"CANCELLING/RETAKEN": {do(lookingToCancel, pass(2*time.Minute), func(w *sim.World) {
+		"CANCELLING/RECLAIMED": {do(lookingToCancel, pass(2*time.Minute), func(w *sim.World) {
 			if n := w.Record("a").Attempt; n != 2 || len(w.Vertex.Jobs()) != 0 {
 				w.Errorf("attempt %d and %d jobs, want the second attempt to look and create nothing", n, len(w.Vertex.Jobs()))
 			}

@@ -234,15 +234,14 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 // gone. It reports whether anything changed.
 func (c *Controller) apply(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, job vertex.Job) bool {
 	changed := false
-	do := func(w lifecycle.What, why *message.Problem) {
-		w.Job, w.Run = job.Name, job.Run
-		if c.move(tx, res, rec, w, why) == lifecycle.Moved {
+	do := func(m lifecycle.Move, why *message.Problem) {
+		if c.move(tx, res, rec, m, why) == lifecycle.Moved {
 			changed = true
 		}
 	}
 	if rec.Reservation.Job == "" && job.Name != "" && job.Run == rec.Run {
 		rec.JobState = string(job.State)
-		do(lifecycle.What{Event: lifecycle.Accepted}, rec.Why)
+		do(lifecycle.Accept(job.Run, job.Name), rec.Why)
 	}
 	if rec.Reservation.Job != job.Name {
 		return changed
@@ -250,16 +249,16 @@ func (c *Controller) apply(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	switch {
 	case job.State == "":
 		why := &message.Problem{Code: message.JobGone, Detail: "The job was deleted at Vertex AI; how it ended is not known."}
-		do(lifecycle.What{Event: lifecycle.Gone}, why)
+		do(lifecycle.LoseJob(job.Name), why)
 	case job.State.Ended():
 		if rec.JobState = string(job.State); job.Error != nil {
 			rec.JobError = &message.JobError{Code: job.Error.Code, Message: clip(job.Error.Message)}
 		}
 		rec.Times.JobStarted, rec.Times.JobEnded = job.StartTime, job.EndTime
-		do(lifecycle.What{Event: lifecycle.Ended, JobState: endOf(job.State)}, whyEnded(rec, res, job))
+		do(lifecycle.End(job.Name, endOf(job.State)), whyEnded(rec, res, job))
 	case job.State.Ran():
 		rec.JobState, rec.Times.JobStarted = string(job.State), job.StartTime
-		do(lifecycle.What{Event: lifecycle.Started}, nil)
+		do(lifecycle.Start(job.Name), nil)
 	}
 	return changed
 }

@@ -118,7 +118,7 @@ func (c *Controller) cancelRecord(tx ledger.Tx, rec *ledger.Record, messageID st
 	if needsResource(rec) {
 		res = tx.Resource(rec.Resource)
 	}
-	if c.move(tx, res, rec, lifecycle.What{Event: lifecycle.CancelAsked}, why) != lifecycle.Moved {
+	if c.move(tx, res, rec, lifecycle.Cancel(), why) != lifecycle.Moved {
 		return
 	}
 	rec.Cancels = append(rec.Cancels, messageID)
@@ -155,13 +155,12 @@ func (c *Controller) putTombstones(tx ledger.Tx, tenant string, d message.Delive
 // cancelled before it came.
 func (c *Controller) cancelOnArrival(tx ledger.Tx, tombstone, rec *ledger.Record) {
 	rec.Cancels = tombstone.Cancels
-	c.move(tx, nil, rec, lifecycle.What{Event: lifecycle.CancelAsked}, tombstone.Why)
+	c.move(tx, nil, rec, lifecycle.Cancel(), tombstone.Why)
 }
 
-// needsResource says whether a cancel of the record gives replicas back or
-// takes it out of line.
+// needsResource reports whether a cancel of the record writes its resource.
 func needsResource(rec *ledger.Record) bool {
-	return rec.State == lifecycle.Waiting || rec.State == lifecycle.Reserved
+	return lifecycle.WritesResource(rec.State, lifecycle.CancelAsked)
 }
 
 // sendCancel asks Vertex AI for the end of a record's job, if it is one to be

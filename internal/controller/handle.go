@@ -231,7 +231,7 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	case admission.Admit:
 		// Admission and the right to submit in one commit: the usual case costs
 		// no second one. Otherwise it waits for a submission slot, and stays easy to cancel.
-		admitted := lifecycle.What{Event: lifecycle.Admitted, Run: c.env.NewRun()}
+		admitted := lifecycle.Admit(c.env.NewRun())
 		if res.Allowance.Take(tx.Now()) {
 			c.move(tx, res, rec, admitted, nil)
 			c.move(tx, res, rec, c.lease(tx, rec), nil)
@@ -240,12 +240,12 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 		}
 		rec.ContradictedSince, rec.Parked, rec.RetryAt = time.Time{}, false, time.Time{}
 	case admission.Refuse:
-		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Refused}, d.Reason)
+		c.move(tx, res, rec, lifecycle.Refuse(), d.Reason)
 	case admission.Wait:
 		switch {
 		case rec.State != lifecycle.Waiting:
 			rec.Parked = parked
-			c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Deferred}, d.Reason)
+			c.move(tx, res, rec, lifecycle.Defer(), d.Reason)
 		case parked && !rec.Parked:
 			res.Leave(rec)
 			rec.Parked = true
@@ -279,9 +279,9 @@ const maxUnpublished = 20
 // maxUnsentBytes bounds the same by size.
 const maxUnsentBytes = 64 << 10
 
-// lease is the event that gives a new attempt its time.
-func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.What {
-	return lifecycle.What{Event: lifecycle.Leased, Run: rec.Run, Now: tx.Now(), Until: tx.Now().Add(c.cfg.SubmitTimeout)}
+// lease is the move that gives a new attempt its time.
+func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.Move {
+	return lifecycle.Lease(rec.Run, tx.Now().Add(c.cfg.SubmitTimeout))
 }
 
 // refuse writes a request down as rejected, without a resource: it names none
@@ -301,7 +301,7 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 		if old != nil {
 			c.cancelOnArrival(tx, old, rec)
 		} else {
-			c.move(tx, nil, rec, lifecycle.What{Event: lifecycle.Refused}, draft.Why)
+			c.move(tx, nil, rec, lifecycle.Refuse(), draft.Why)
 		}
 		tx.PutRecord(rec)
 		return nil

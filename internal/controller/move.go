@@ -23,17 +23,16 @@ var eventTypes = map[string]message.Type{
 // the table says goes with it: the hold, the place in the queue, the outbox event, the
 // times, the next look. It is the only writer of a reservation.
 //
-// res is the record's resource; it may be nil for a move that neither takes nor
-// gives replicas, nor enters or leaves the states that the resource shows (in
-// line, waiting for a submission slot). The caller puts both documents if it reports
+// res is the record's resource; it may be nil for a row that does not write it
+// ([lifecycle.Row.WritesResource]). The caller puts both documents if it reports
 // Moved. why becomes the record's reason.
-func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, w lifecycle.What, why *message.Problem) lifecycle.Effect {
+func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, m lifecycle.Move, why *message.Problem) lifecycle.Effect {
 	before, now := rec.Reservation, tx.Now()
-	next, row, effect := lifecycle.Next(before, w)
+	next, row, effect := lifecycle.Next(before, m)
 	switch effect {
 	case lifecycle.Illegal:
 		c.log.Error("illegal move: this is a bug, please report it",
-			"event", "illegal_move", "request_key", string(rec.Key), "state", string(before.State), "move", string(w.Event))
+			"event", "illegal_move", "request_key", string(rec.Key), "state", string(before.State), "move", string(m.Event()))
 		return effect
 	case lifecycle.AlreadySo:
 		return effect
@@ -41,9 +40,8 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 	if c.env.Moved != nil {
 		c.env.Moved(row)
 	}
-	shown := func(s lifecycle.State) bool { return s == lifecycle.Waiting || s == lifecycle.Reserved }
-	if res == nil && (row.Capacity != lifecycle.Keep || before.State != next.State && (shown(before.State) || shown(next.State))) {
-		panic(fmt.Sprintf("controller: %s in %q needs the resource document", w.Event, before.State))
+	if res == nil && row.WritesResource() {
+		panic(fmt.Sprintf("controller: %s in %q needs the resource document", m.Event(), before.State))
 	}
 	left, joined := before.State == lifecycle.Waiting, next.State == lifecycle.Waiting
 	if left && !joined {
@@ -60,7 +58,7 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 	case lifecycle.Give:
 		res.Release(rec.Key)
 	}
-	if w.Event == lifecycle.Leased {
+	if m.Event() == lifecycle.Leased {
 		rec.LeasedAt, rec.Excused = now, 0
 	}
 	if pending := next.State == lifecycle.Reserved; pending || before.State == lifecycle.Reserved {

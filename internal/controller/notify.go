@@ -30,7 +30,7 @@ func (c *Controller) waitsOn(tx ledger.Tx, res *ledger.Resource, rec *ledger.Rec
 		rec.Why = why
 	default:
 		rec.Retold++
-		c.move(tx, res, rec, lifecycle.What{Event: lifecycle.ReasonChanged}, why)
+		c.move(tx, res, rec, lifecycle.ChangeReason(), why)
 	}
 }
 

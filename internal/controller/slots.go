@@ -302,7 +302,7 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 			}
 			switch p := lost(now, res, rec, c.cfg.Policy); {
 			case p != nil:
-				c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Withdrawn}, p)
+				c.move(tx, res, rec, lifecycle.Withdraw(), p)
 			case !round.Take(rec.Order):
 				continue
 			default:

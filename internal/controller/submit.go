@@ -154,14 +154,13 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 		case rec.Refused:
 			reason = refused
 		}
-		w := lifecycle.What{Event: lifecycle.GivenUp, Run: run, Attempt: attempt, Now: lookedAt, UnclearTimeout: c.cfg.UnclearTimeout}
 		rec.Rounds++
 		accepted := time.Time{}
 		if res != nil {
 			accepted = res.AcceptedAt
 		}
-		w.Last = outdone(rec, rec.LeasedAt, accepted) || rec.Rounds >= maxRounds || !lookedAt.Before(rec.LeasedAt.Add(maxSubmitting))
-		settled = c.move(tx, res, rec, w, reason) == lifecycle.Moved
+		last := outdone(rec, rec.LeasedAt, accepted) || rec.Rounds >= maxRounds || !lookedAt.Before(rec.LeasedAt.Add(maxSubmitting))
+		settled = c.move(tx, res, rec, lifecycle.GiveUp(run, attempt, lookedAt, c.cfg.UnclearTimeout, last), reason) == lifecycle.Moved
 		return settled
 	})
 	if err != nil || !settled {
@@ -201,9 +200,8 @@ func outdone(rec *ledger.Record, since, accepted time.Time) bool {
 func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job vertex.Job) (*ledger.Record, error) {
 	run := rec.Run
 	after, err := c.update(ctx, rec, recordOnly, func(tx ledger.Tx, _ *ledger.Resource, rec *ledger.Record) bool {
-		w := lifecycle.What{Event: lifecycle.Accepted, Run: run, Job: job.Name}
 		rec.JobState, rec.Declined = string(job.State), ledger.Declined{}
-		return c.move(tx, nil, rec, w, rec.Why) == lifecycle.Moved
+		return c.move(tx, nil, rec, lifecycle.Accept(run, job.Name), rec.Why) == lifecycle.Moved
 	})
 	if err != nil {
 		return nil, fmt.Errorf("record job %s of %s: %w", job.Name, rec.Key, err)
@@ -230,7 +228,7 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 }
 
 // declined records that the present attempt certainly created nothing.
-func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecycle.Decline, e *vertex.Error) (*ledger.Record, error) {
+func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecycle.DeclineKind, e *vertex.Error) (*ledger.Record, error) {
 	run, attempt := rec.Run, rec.Attempt
 	why := &message.Problem{Code: message.VertexDeclined, Detail: "Vertex AI refused the job."}
 	if d == lifecycle.Transient {
@@ -244,12 +242,12 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	var granted []string
 	var news, own bool
 	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
-		w := lifecycle.What{Event: lifecycle.Declined, Run: run, Attempt: attempt, Decline: d, Now: tx.Now()}
+		recorded := d
 		reason := why
 		own = false
 		if d == lifecycle.Denied {
 			if own = outdone(rec, rec.DeniedAt, budgetFor(tx, rec.Resource).ResumedAt); own {
-				w.Decline = lifecycle.Permanent // others are let through: it is about this job after all
+				recorded = lifecycle.Permanent // others are let through: it is about this job after all
 			}
 			rec.DeniedAt = tx.Now()
 		}
@@ -257,7 +255,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		case rec.State == lifecycle.Cancelling:
 			reason = rec.Why // the cancel is what ends it
 		case d == lifecycle.Transient && c.countDecline(tx.Now(), res, rec, e):
-			w.Decline, reason = lifecycle.Permanent, declinedForGood(rec.Declined)
+			recorded, reason = lifecycle.Permanent, declinedForGood(rec.Declined)
 		case d == lifecycle.Rate:
 			reason = c.rateLimited()
 		case d == lifecycle.Denied && !own:
@@ -279,7 +277,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 			pause = c.cfg.MaxBackoff + c.cfg.Tick/4
 		}
 		alone := rec.Declined.Alone > 0
-		if before != lifecycle.Submitting || w.Decline != lifecycle.Transient || !e.Unspecific() {
+		if before != lifecycle.Submitting || recorded != lifecycle.Transient || !e.Unspecific() {
 			pause = 0
 		}
 		if pause > 0 {
@@ -288,7 +286,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 				reason = refusedAlone(rec)
 			}
 		}
-		if c.move(tx, res, rec, w, reason) != lifecycle.Moved {
+		if c.move(tx, res, rec, lifecycle.Decline(run, attempt, recorded, tx.Now()), reason) != lifecycle.Moved {
 			return false
 		}
 		if rec.State != lifecycle.Waiting {
@@ -296,7 +294,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		} else if pause > 0 {
 			res.HasParked = true
 		}
-		if before == lifecycle.Submitting && w.Decline == lifecycle.Transient && !alone {
+		if before == lifecycle.Submitting && recorded == lifecycle.Transient && !alone {
 			res.BackOff(tx.Now(), c.cfg.Backoff, c.cfg.MaxBackoff)
 		}
 		return true

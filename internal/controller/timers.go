@@ -255,7 +255,7 @@ func (c *Controller) reportNoHold(rec *ledger.Record) {
 // It reports whether it moved; if not, it has set the next time to look.
 func (c *Controller) timerMove(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	now := tx.Now()
-	var w lifecycle.What
+	var m lifecycle.Move
 	why := rec.Why
 	switch rec.State {
 	case lifecycle.Waiting:
@@ -264,7 +264,7 @@ func (c *Controller) timerMove(tx ledger.Tx, res *ledger.Resource, rec *ledger.R
 			c.place(tx, res, rec)
 			return rec.State != lifecycle.Waiting || rec.Sequence != told
 		}
-		w = lifecycle.What{Event: lifecycle.TimedOut}
+		m = lifecycle.TimeOut()
 		why = waitedTooLong(rec)
 	case lifecycle.Reserved:
 		// It waits for a submission slot, unless its machines are gone: then the replicas
@@ -273,8 +273,8 @@ func (c *Controller) timerMove(tx ledger.Tx, res *ledger.Resource, rec *ledger.R
 		if !now.Before(rec.Times.Received.Add(rec.MaxWait)) {
 			// Its replicas must not stay held for days because nothing can be submitted.
 			p = cmp.Or(p, rec.Why)
-			if c.move(tx, res, rec, lifecycle.What{Event: lifecycle.Withdrawn}, p) == lifecycle.Moved {
-				w, why = lifecycle.What{Event: lifecycle.TimedOut}, waitedTooLong(rec)
+			if c.move(tx, res, rec, lifecycle.Withdraw(), p) == lifecycle.Moved {
+				m, why = lifecycle.TimeOut(), waitedTooLong(rec)
 				break
 			}
 		}
@@ -282,14 +282,14 @@ func (c *Controller) timerMove(tx ledger.Tx, res *ledger.Resource, rec *ledger.R
 			rec.TimerAt = c.nextTimer(rec, now)
 			return false
 		}
-		w, why = lifecycle.What{Event: lifecycle.Withdrawn}, p
+		m, why = lifecycle.Withdraw(), p
 	case lifecycle.Submitting:
 		// Attempts are not used up by an outage: after the last all that is left is to
 		// wait until it is settled that there is no job.
 		b := budgetFor(tx, rec.Resource)
-		w = lifecycle.What{Event: lifecycle.Reclaimed, Run: rec.Run, Now: now, Until: now.Add(c.cfg.SubmitTimeout),
-			ObserveOnly: rec.Attempt-rec.Excused >= c.cfg.MaxAttempts || !now.Before(rec.LeasedAt.Add(maxSubmitting))}
-		if w.ObserveOnly || rec.ObserveOnly {
+		observeOnly := rec.Attempt-rec.Excused >= c.cfg.MaxAttempts || !now.Before(rec.LeasedAt.Add(maxSubmitting))
+		m = lifecycle.Reclaim(rec.Run, now, c.cfg.SubmitTimeout, observeOnly)
+		if observeOnly || rec.ObserveOnly {
 			break
 		}
 		var allowance *pace.Allowance
@@ -317,10 +317,10 @@ func (c *Controller) timerMove(tx ledger.Tx, res *ledger.Resource, rec *ledger.R
 		}
 		if res != nil && res.Holding(rec) && res.Holds[rec.Key].Ran {
 			// It was seen running, so the record is older than its hold: restored.
-			w, why = lifecycle.What{Event: lifecycle.Started, Job: rec.Reservation.Job}, nil
+			m, why = lifecycle.Start(rec.Reservation.Job), nil
 			break
 		}
-		w = lifecycle.What{Event: lifecycle.Overdue}
+		m = lifecycle.MissStart()
 		why = &message.Problem{Code: message.StartOverdue,
 			Detail: fmt.Sprintf("Vertex AI has had the job for %s and has not started it.", c.cfg.StartTimeout)}
 	case lifecycle.Cancelling:
@@ -328,12 +328,12 @@ func (c *Controller) timerMove(tx ledger.Tx, res *ledger.Resource, rec *ledger.R
 			rec.TimerAt = now.Add(c.cfg.Tick)
 			return false
 		}
-		w = lifecycle.What{Event: lifecycle.Reclaimed, Run: rec.Run, Now: now, Until: now.Add(c.cfg.SubmitTimeout), ObserveOnly: true}
+		m = lifecycle.Reclaim(rec.Run, now, c.cfg.SubmitTimeout, true)
 	default:
 		rec.TimerAt = time.Time{}
 		return false
 	}
-	if c.move(tx, res, rec, w, why) == lifecycle.Moved {
+	if c.move(tx, res, rec, m, why) == lifecycle.Moved {
 		return true
 	}
 	rec.TimerAt = now.Add(c.cfg.Tick)

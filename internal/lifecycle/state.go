@@ -7,15 +7,15 @@ import "slices"
 type State string
 
 const (
-	// None is the state of a request that the ledger does not know yet.
+	// None is the state of a request that is not in the ledger.
 	None State = ""
 
 	Waiting    State = "WAITING"    // in the queue, holds nothing
-	Reserved   State = "RESERVED"   // holds replicas, its submission is not leased to anybody
+	Reserved   State = "RESERVED"   // holds replicas, waits for a submission slot
 	Submitting State = "SUBMITTING" // one attempt may act until a stated time
-	Submitted  State = "SUBMITTED"  // Vertex AI has the job, it has not been seen running
+	Submitted  State = "SUBMITTED"  // Vertex AI has the job, it has not been observed running
 	Running    State = "RUNNING"
-	Cancelling State = "CANCELLING" // to be cancelled at Vertex AI, or looked for in order to be cancelled
+	Cancelling State = "CANCELLING" // the job is to be cancelled, or searched for so that it can be cancelled
 
 	Rejected  State = "REJECTED"
 	Succeeded State = "SUCCEEDED"
@@ -30,8 +30,8 @@ var States = []State{
 	Rejected, Succeeded, Failed, Cancelled, Expired,
 }
 
-// Known reports whether this release knows the state. A newer one may have
-// stored another.
+// Known reports whether this release knows the state. A newer release may have
+// stored another one.
 func (s State) Known() bool { return slices.Contains(States, s) }
 
 // Holds reports whether a reservation in this state holds replicas. It is the
@@ -58,32 +58,31 @@ type Event string
 
 const (
 	Admitted      Event = "ADMITTED"       // the decision took the replicas
-	Deferred      Event = "DEFERRED"       // the decision put it in the queue
-	ReasonChanged Event = "REASON_CHANGED" // it waits on, for another reason
+	Deferred      Event = "DEFERRED"       // the decision put it into the queue
+	ReasonChanged Event = "REASON_CHANGED" // it still waits, for another reason
 	Refused       Event = "REFUSED"        // it can never run
-	TimedOut      Event = "TIMED_OUT"      // waited longer than its longest wait
-	CancelAsked   Event = "CANCEL_ASKED"   // somebody wants it gone
+	TimedOut      Event = "TIMED_OUT"      // it waited for its longest wait
+	CancelAsked   Event = "CANCEL_ASKED"   // a publisher or an operator cancels it
 	Leased        Event = "LEASED"         // an attempt may submit until a stated time
 	Withdrawn     Event = "WITHDRAWN"      // its pool was lost before submission
-	Reclaimed     Event = "RETAKEN"        // a later attempt took over an expired lease
+	Reclaimed     Event = "RECLAIMED"      // a later attempt took over an expired lease
 	Accepted      Event = "ACCEPTED"       // Vertex AI has a job under this run's label
 	Declined      Event = "DECLINED"       // Vertex AI certainly did not create the job
-	GivenUp       Event = "GIVEN_UP"       // nothing found under the label for the settle time: there is no job of this run
-	Overdue       Event = "OVERDUE"        // submitted, but not seen running in time
-	Started       Event = "STARTED"        // seen RUNNING
+	GivenUp       Event = "GIVEN_UP"       // no job was found under the label for the unclear timeout: the run has none
+	Overdue       Event = "OVERDUE"        // submitted, but not observed running in time
+	Started       Event = "STARTED"        // observed running
 	Ended         Event = "ENDED"          // the job is in a terminal state
 	Gone          Event = "GONE"           // Get answers NOT_FOUND; absence from a list proves nothing
 )
 
-// A Decline says why Vertex AI did not create a job.
-type Decline string
+// A DeclineKind says why Vertex AI did not create a job.
+type DeclineKind string
 
 const (
-	NoDecline Decline = ""
-	Rate      Decline = "RATE"      // too many calls a minute: same hold, later
-	Denied    Decline = "DENIED"    // our own permission or credentials are refused: same hold, later
-	Transient Decline = "TRANSIENT" // full or not ready: back into the queue
-	Permanent Decline = "PERMANENT" // this job will never be accepted
+	Rate      DeclineKind = "RATE"      // too many calls a minute: the hold stays, the next attempt comes later
+	Denied    DeclineKind = "DENIED"    // Berth's own permission or credentials are refused: the hold stays, the next attempt comes later
+	Transient DeclineKind = "TRANSIENT" // full or not ready: back into the queue
+	Permanent DeclineKind = "PERMANENT" // this job will never be accepted
 )
 
 // A Capacity says what a move does to the replicas.

@@ -1,18 +1,44 @@
 package lifecycle
 
-// A Row is one line of the state table: what an event does to a reservation in
-// a state, to its replicas, and which outcome event tells of it.
+import "slices"
+
+// A Row of the state table says what an event does to a reservation in a state
+// and to its replicas, and which outcome event is published.
 type Row struct {
 	From     State
 	Event    Event
-	Case     string // tells apart rows of one state and event; "" where there is one
+	Case     string // tells rows of one state and event apart; "" where there is one
 	To       State
 	Capacity Capacity
 	Outcome  string // word of the outcome event, "" for none
 }
 
-// Cases of [Row]. An event of kind Ended has the target state as its case, a
-// Declined one its [Decline] or CaseUnclear, a GivenUp nothing or CaseLast.
+// WritesResource reports whether the row changes what the resource document shows
+// of a reservation: its place in the queue, its hold, or that the hold waits for
+// a submission slot. Any other row writes the record only, so that most moves do
+// not contend for the document that all requests of a resource share.
+func (r Row) WritesResource() bool { return shownAs(r.From) != shownAs(r.To) }
+
+// shownAs names what a resource document shows of a reservation in a state.
+func shownAs(s State) string {
+	switch {
+	case s == Waiting:
+		return "queued"
+	case s == Reserved:
+		return "pending hold"
+	case s.Holds():
+		return "hold"
+	}
+	return ""
+}
+
+// WritesResource reports whether an event can take a row from this state that
+// writes the resource document.
+func WritesResource(from State, event Event) bool {
+	return slices.ContainsFunc(Table, func(r Row) bool { return r.From == from && r.Event == event && r.WritesResource() })
+}
+
+// Cases that are no state and no [DeclineKind].
 const (
 	// CaseUnclear: this attempt was declined, but an earlier one may have
 	// created a job. Nothing is proved about the run.
@@ -21,8 +47,8 @@ const (
 	CaseLast = "LAST"
 )
 
-// Table is the one table. The diagram in the package comment is drawn from it
-// by a test.
+// Table lists every legal move. A test draws the diagram in the package comment
+// from it.
 var Table = []Row{
 	{None, Admitted, "", Reserved, Take, "reserved"},
 	{None, Deferred, "", Waiting, Keep, "queued"},

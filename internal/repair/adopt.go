@@ -62,7 +62,7 @@ func (k Kit) adopt(tx ledger.Tx, rec *ledger.Record, job vertex.Job) Change {
 	if c.Left != "" {
 		return c
 	}
-	next, row, effect := lifecycle.Next(rec.Reservation, lifecycle.What{Event: lifecycle.Accepted, Run: job.Run, Job: job.Name, Now: tx.Now()})
+	next, row, effect := lifecycle.Next(rec.Reservation, lifecycle.Accept(job.Run, job.Name))
 	if effect != lifecycle.Moved {
 		c.Left = fmt.Sprintf("a request that is %s takes no job", rec.State)
 		return c

@@ -477,7 +477,7 @@ func TestRaceOrphanIsRecordedMeanwhile(t *testing.T) {
 			w.Ledger.Between = nil
 			err := w.Ledger.Update(context.Background(), ledger.ReadSet{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) error {
 				r := tx.Record(rec.Key)
-				r.Reservation, _, _ = lifecycle.Next(r.Reservation, lifecycle.What{Event: lifecycle.Accepted, Run: r.Run, Job: younger.Name})
+				r.Reservation, _, _ = lifecycle.Next(r.Reservation, lifecycle.Accept(r.Run, younger.Name))
 				tx.PutRecord(r)
 				return nil
 			})
