@@ -5,6 +5,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 type checkCmd struct{ jobFile }
@@ -18,12 +19,12 @@ Ends with 0 if a deployment would take the message, with 3 if it would refuse it
 
 // A checked is what check prints with --json.
 type checked struct {
-	Valid              bool              `json:"valid"`
-	RequestID          string            `json:"requestId,omitempty"`
-	PersistentResource string            `json:"persistentResource,omitempty"`
-	Ask                capacity.Ask      `json:"ask,omitempty"`
-	Problems           []message.Problem `json:"problems,omitempty"`
-	Warnings           []message.Problem `json:"warnings,omitempty"`
+	Valid              bool             `json:"valid"`
+	RequestID          string           `json:"requestId,omitempty"`
+	PersistentResource string           `json:"persistentResource,omitempty"`
+	Ask                capacity.Ask     `json:"ask,omitempty"`
+	Problems           []reason.Problem `json:"problems,omitempty"`
+	Warnings           []reason.Problem `json:"warnings,omitempty"`
 }
 
 func (c *checkCmd) Run(g *globals) error {
@@ -86,7 +87,7 @@ func (j *jobFile) prepare(g *globals) (p prepared, err error) {
 // where nothing is wrong but the values of flags.
 func (p *prepared) exit() error {
 	for _, problem := range p.refused.Problems {
-		if !strings.HasPrefix(problem.Path, "--") || problem.Code == message.Conflict { // a conflict is between a flag and the file
+		if !strings.HasPrefix(problem.Path, "--") || problem.Code == reason.Conflict { // a conflict is between a flag and the file
 			return &quit{code: exitRefused}
 		}
 	}
@@ -119,8 +120,8 @@ func (p *prepared) print(g *globals) {
 
 // byFlag names the flag where a problem is in an attribute: the attributes of a
 // message are made of flags here.
-func byFlag(list []message.Problem) []message.Problem {
-	var named []message.Problem
+func byFlag(list []reason.Problem) []reason.Problem {
+	var named []reason.Problem
 	for _, p := range list {
 		if option, ok := strings.CutPrefix(p.Path, "attributes.berth-"); ok {
 			p.Path = "--" + strings.NewReplacer("request-id", "id", "labels", "label").Replace(option)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 type submitCmd struct {
@@ -96,7 +97,7 @@ func (c *submitCmd) bad(g *globals, p prepared) error {
 }
 
 // remarks shows warnings beside the output.
-func warnings(g *globals, warnings []message.Problem) {
+func warnings(g *globals, warnings []reason.Problem) {
 	if len(warnings) > 0 && !g.JSON {
 		say(g.err, "Remarks:")
 		problems(g.err, warnings)

@@ -12,6 +12,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 	"example.com/berth/internal/visible"
 )
@@ -73,7 +74,7 @@ func asked(a capacity.Ask) string {
 }
 
 // problem writes a problem without its fix.
-func problem(p *message.Problem) string {
+func problem(p *reason.Problem) string {
 	if p == nil {
 		return ""
 	}
@@ -85,7 +86,7 @@ func problem(p *message.Problem) string {
 }
 
 // problems lists problems, each with how to fix it.
-func problems(w io.Writer, list []message.Problem) {
+func problems(w io.Writer, list []reason.Problem) {
 	for _, p := range list {
 		say(w, "  %s", problem(&p))
 		if p.Fix != "" {

@@ -12,6 +12,7 @@ import (
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -56,12 +57,12 @@ func answers(t *testing.T, v any, args ...string) (code int, out, errOut string)
 func TestQueueShowsParkedRequests(t *testing.T) {
 	const pool = "projects/p/locations/us-central1/persistentResources/pool"
 	shape := capacity.Shape{MachineType: "n1-standard-4"}.Normal()
-	reason := &message.Problem{Code: message.SpecMismatch, Detail: "No pool has it."}
+	odd := &reason.Problem{Code: reason.SpecMismatch, Detail: "No pool has it."}
 	ahead := 0
 	code, out, errOut := answers(t, statuspage.Queue{Waiting: []statuspage.Waiter{
 		{Position: 1, ID: "first", Resource: pool, Ask: capacity.Ask{{Shape: shape, Replicas: 1}}, Waited: statuspage.Duration(time.Minute), Live: statuspage.Live{Verdict: admission.Admit, Ahead: &ahead}},
 		{Parked: true, ID: "odd", Resource: pool, Ask: capacity.Ask{{Shape: shape, Replicas: 9}}, Waited: statuspage.Duration(time.Hour),
-			Live: statuspage.Live{Verdict: admission.Wait, Reason: reason, ContradictedSince: time.Unix(1, 0)}},
+			Live: statuspage.Live{Verdict: admission.Wait, Reason: odd, ContradictedSince: time.Unix(1, 0)}},
 	}}, "queue")
 	want := pool + `
   #       REQUEST  PRIORITY  ASKED                         WAITED  REASON
@@ -79,7 +80,7 @@ func TestQueueShowsParkedRequests(t *testing.T) {
 // beside the edits of the machines.
 func TestExplainTellsEveryCause(t *testing.T) {
 	var b bytes.Buffer
-	reasons(&b, message.Outcome{Verdict: string(admission.Refuse), Reason: &message.Problem{Code: message.NetworkMismatch,
+	reasons(&b, message.Outcome{Verdict: string(admission.Refuse), Reason: &reason.Problem{Code: reason.NetworkMismatch,
 		Fix: "Leave out network; the persistent resource has none. To fit: set a to b."},
 		Fit: []capacity.Finding{{Verdict: capacity.Never, Edits: []capacity.Edit{{Path: "a", To: "b"}}}}})
 	if out := b.String(); !strings.HasPrefix(out, "  Leave out network; the persistent resource has none.\n") || !strings.HasSuffix(out, "To fit:\n  set a to b\n") || strings.Count(out, "To fit") != 1 {

@@ -28,6 +28,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // States of a persistent resource that mean something here: RUNNING is the only
@@ -40,8 +41,8 @@ const (
 
 // Unknown is the reason to refuse a request for a persistent resource that
 // Vertex AI does not know and that was never seen.
-func Unknown(paths message.Paths) *message.Problem {
-	return &message.Problem{Code: message.UnknownResource, Path: paths.At("persistentResource"),
+func Unknown(paths message.Paths) *reason.Problem {
+	return &reason.Problem{Code: reason.UnknownResource, Path: paths.At("persistentResource"),
 		Detail: "Vertex AI knows no persistent resource of this name, and it never was seen here.",
 		Fix:    "Check the name, the project and the region."}
 }
@@ -108,7 +109,7 @@ const (
 type Decision struct {
 	Verdict Verdict
 	// Reason says why not; nil for Admit.
-	Reason *message.Problem
+	Reason *reason.Problem
 	// Fit shows the arithmetic per shape, whatever the verdict.
 	Fit     []capacity.Finding
 	ScaleUp bool // the autoscaler has to add machines first
@@ -184,7 +185,7 @@ func differs(f capacity.Finding, field string) bool {
 // contradiction says why the request can never run on the resource as it is: the
 // first cause, and what to do about all of them. A job that is fixed of one cause
 // alone would be refused for the next.
-func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *message.Problem {
+func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *reason.Problem {
 	all := contradictions(s, a, policy)
 	if fit.Verdict == capacity.Never {
 		all = append(all, misfit(s, a, fit))
@@ -201,26 +202,26 @@ func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *messa
 
 // contradictions are those between the job and the resource beside its pools. What
 // is told of a Ray cluster is told alone: its settings are those of another use.
-func contradictions(s Snapshot, a Ask, policy Policy) (all []*message.Problem) {
+func contradictions(s Snapshot, a Ask, policy Policy) (all []*reason.Problem) {
 	account := a.Paths.At("jobSpec.serviceAccount")
 	if s.Ray && !policy.AllowRay {
-		return append(all, &message.Problem{Code: message.RayCluster, Path: a.Paths.At("persistentResource"),
+		return append(all, &reason.Problem{Code: reason.RayCluster, Path: a.Paths.At("persistentResource"),
 			Detail: "The persistent resource is a Ray cluster (it has a raySpec): its machines run Ray's own work, and whether a custom job may have them is not documented.",
 			Fix:    "Name a persistent resource without a raySpec, or let the deployment allow Ray clusters (BERTH_RAY_CLUSTERS=allow)."})
 	}
 	if !sameName(a.Network, s.Network) {
-		all = append(all, mismatch(a.Paths, message.NetworkMismatch, "jobSpec.network", "network", s.Network))
+		all = append(all, mismatch(a.Paths, reason.NetworkMismatch, "jobSpec.network", "network", s.Network))
 	}
 	if a.EncryptionKey != s.EncryptionKey {
-		all = append(all, mismatch(a.Paths, message.KeyMismatch, "encryptionSpec.kmsKeyName", "encryption key", s.EncryptionKey))
+		all = append(all, mismatch(a.Paths, reason.KeyMismatch, "encryptionSpec.kmsKeyName", "encryption key", s.EncryptionKey))
 	}
 	switch {
 	case s.CustomAccount && a.ServiceAccount == "":
-		all = append(all, &message.Problem{Code: message.AccountMismatch, Path: account,
+		all = append(all, &reason.Problem{Code: reason.AccountMismatch, Path: account,
 			Detail: "The persistent resource runs jobs only under a service account of their own.",
 			Fix:    set(a.Paths, "jobSpec.serviceAccount", "NAME@PROJECT.iam.gserviceaccount.com")})
 	case !s.CustomAccount && a.ServiceAccount != "" && !policy.AllowAccounts:
-		all = append(all, &message.Problem{Code: message.AccountMismatch, Path: account,
+		all = append(all, &reason.Problem{Code: reason.AccountMismatch, Path: account,
 			Detail: "The persistent resource was made without enableCustomServiceAccount, so the job may not run under the account it names.",
 			Fix:    "Leave out " + account + ", or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."})
 	}
@@ -228,8 +229,8 @@ func contradictions(s Snapshot, a Ask, policy Policy) (all []*message.Problem) {
 }
 
 // misfit says why the pools can never hold the job.
-func misfit(s Snapshot, a Ask, fit capacity.Result) *message.Problem {
-	p := &message.Problem{Code: message.TooManyReplicas}
+func misfit(s Snapshot, a Ask, fit capacity.Result) *reason.Problem {
+	p := &reason.Problem{Code: reason.TooManyReplicas}
 	var edits []string
 	for _, f := range fit.Findings {
 		if f.Verdict != capacity.Never {
@@ -239,7 +240,7 @@ func misfit(s Snapshot, a Ask, fit capacity.Result) *message.Problem {
 			p.Path = a.Paths.At(fmt.Sprintf("jobSpec.workerPoolSpecs[%d]", f.WorkerPools[0]))
 			switch {
 			case len(f.Pools) == 0:
-				p.Code = message.SpecMismatch
+				p.Code = reason.SpecMismatch
 				p.Detail = fmt.Sprintf("No pool has the machine and disk spec %s.", f.Shape)
 				if disk := diskField(a.Paths, f.WorkerPools[0]); slices.ContainsFunc(f.WorkerPools, func(i int) bool { return slices.Contains(a.UnsetDisks, i) }) && differs(f, disk) {
 					p.Detail += fmt.Sprintf(" The job sets no %s, for which this deployment takes %s.", disk, f.Shape.DiskType)
@@ -305,8 +306,8 @@ func has(pools []capacity.Pool) string {
 	return "The persistent resource has " + strings.Join(list, ", ") + "."
 }
 
-func mismatch(paths message.Paths, code message.Code, path, what, want string) *message.Problem {
-	p := &message.Problem{Code: code, Path: paths.At(path),
+func mismatch(paths message.Paths, code reason.Code, path, what, want string) *reason.Problem {
+	p := &reason.Problem{Code: code, Path: paths.At(path),
 		Detail: fmt.Sprintf("The job's %s is not the persistent resource's, and Vertex AI rejects such a job.", what)}
 	if want == "" {
 		p.Fix = fmt.Sprintf("Leave out %s; the persistent resource has none.", p.Path)
@@ -355,40 +356,40 @@ func requests(n int) string {
 
 // obstacle says why the request cannot start now, the most lasting reason
 // first.
-func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *message.Problem {
-	wait := func(code message.Code, format string, args ...any) *message.Problem {
-		return &message.Problem{Code: code, Detail: fmt.Sprintf(format, args...)}
+func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *reason.Problem {
+	wait := func(code reason.Code, format string, args ...any) *reason.Problem {
+		return &reason.Problem{Code: code, Detail: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case s.State == absent:
-		return wait(message.ResourceGone, "The persistent resource has been deleted; the request waits for one of the same name.")
+		return wait(reason.ResourceGone, "The persistent resource has been deleted; the request waits for one of the same name.")
 	case s.State == "":
-		return wait(message.ObservationTooOld, "Vertex AI could not be asked about the persistent resource yet.")
+		return wait(reason.ObservationTooOld, "Vertex AI could not be asked about the persistent resource yet.")
 	case s.State != running:
-		return wait(message.ResourceNotReady, "The persistent resource is %s; jobs start only while it is RUNNING.", s.State)
+		return wait(reason.ResourceNotReady, "The persistent resource is %s; jobs start only while it is RUNNING.", s.State)
 	case !fresh:
-		return wait(message.ObservationTooOld, "Vertex AI was last asked about the persistent resource %s ago; the limit is %s.",
+		return wait(reason.ObservationTooOld, "Vertex AI was last asked about the persistent resource %s ago; the limit is %s.",
 			s.Now.Sub(s.ObservedAt).Round(time.Second), p.MaxAge)
 	case s.Ahead > 0:
-		return wait(message.Behind, "%s first.", requests(s.Ahead))
+		return wait(reason.Behind, "%s first.", requests(s.Ahead))
 	case s.Now.Before(s.NotBefore):
-		return wait(message.BackingOff, "Vertex AI declined a job here; nothing is submitted before %s.", s.NotBefore.UTC().Format(time.RFC3339))
+		return wait(reason.BackingOff, "Vertex AI declined a job here; nothing is submitted before %s.", s.NotBefore.UTC().Format(time.RFC3339))
 	case s.Holds >= p.MaxHolds || s.NoRoom:
-		return wait(message.HoldLimit, "%d jobs hold machines of this persistent resource, as many as Berth keeps track of.", s.Holds)
+		return wait(reason.HoldLimit, "%d jobs hold machines of this persistent resource, as many as Berth keeps track of.", s.Holds)
 	case fit.Verdict == capacity.Fits:
 		return nil
 	}
 	over := capacity.Overdrawn(s.Pools, s.Use)
 	for _, f := range fit.Findings {
 		if n := over[f.Shape]; n > 0 && f.Verdict == capacity.Full {
-			return wait(message.Overdrawn, "%d more replicas of %s are in use than its pools have.", n, f.Shape)
+			return wait(reason.Overdrawn, "%d more replicas of %s are in use than its pools have.", n, f.Shape)
 		}
 	}
 	for _, f := range fit.Findings {
 		if f.Verdict == capacity.Full {
-			return wait(message.Full, "%d replicas of %s are asked for; of %d, %d are in use, and %d of those have to end first.",
+			return wait(reason.Full, "%d replicas of %s are asked for; of %d, %d are in use, and %d of those have to end first.",
 				f.Asked, f.Shape, f.Limit, f.Taken, f.Short)
 		}
 	}
-	return wait(message.SpecMismatch, "The pools as they are do not have what is asked for.")
+	return wait(reason.SpecMismatch, "The pools as they are do not have what is asked for.")
 }

@@ -9,6 +9,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 var zoo = []capacity.Shape{
@@ -55,7 +56,7 @@ func TestRefusalsTellHowToFit(t *testing.T) {
 		if d.Reason.Fix == "" || strings.Contains(d.Reason.Fix, "%!") {
 			t.Fatalf("%+v of %+v: no fix: %+v", a, s, d.Reason)
 		}
-		if d.Reason.Code != message.SpecMismatch && d.Reason.Code != message.TooManyReplicas {
+		if d.Reason.Code != reason.SpecMismatch && d.Reason.Code != reason.TooManyReplicas {
 			continue
 		}
 		after := a
@@ -221,13 +222,13 @@ func TestEveryContradictionIsTold(t *testing.T) {
 	const fit = "To fit: set " + pool + "machine_spec.machine_type to n1-standard-4; set " + pool + "disk_spec.boot_disk_type to pd-standard; set " + pool + "replica_count to 1."
 	for _, c := range []struct {
 		fix  string
-		code message.Code
+		code reason.Code
 		edit func()
 	}{
-		{network + " " + key + " " + account + " " + fit, message.NetworkMismatch, func() { a.Network = s.Network }},
-		{key + " " + account + " " + fit, message.KeyMismatch, func() { a.EncryptionKey = "" }},
-		{account + " " + fit, message.AccountMismatch, func() { a.ServiceAccount = "" }},
-		{fit, message.SpecMismatch, func() { a.Needs[0].Shape, a.Needs[0].Replicas = s.Pools[0].Shape.Normal(), 1 }},
+		{network + " " + key + " " + account + " " + fit, reason.NetworkMismatch, func() { a.Network = s.Network }},
+		{key + " " + account + " " + fit, reason.KeyMismatch, func() { a.EncryptionKey = "" }},
+		{account + " " + fit, reason.AccountMismatch, func() { a.ServiceAccount = "" }},
+		{fit, reason.SpecMismatch, func() { a.Needs[0].Shape, a.Needs[0].Replicas = s.Pools[0].Shape.Normal(), 1 }},
 	} {
 		d := Decide(s, a, policy)
 		if d.Verdict != Refuse || d.Reason.Code != c.code || d.Reason.Fix != c.fix {

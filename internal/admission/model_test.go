@@ -11,6 +11,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // The model is the decision written down as a list of rules in words, each with
@@ -20,32 +21,32 @@ import (
 type rule struct {
 	name    string
 	applies bool
-	code    message.Code
+	code    reason.Code
 }
 
 // modelDecide goes through the rules from the top.
-func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, message.Code, bool) {
+func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, reason.Code, bool) {
 	seen := s.State == "RUNNING" && s.Now.Sub(s.ObservedAt) <= p.MaxAge
 	never := []rule{
-		{"no resource of this name ever was", s.State == "ABSENT" && !s.Known, message.UnknownResource},
-		{"a Ray cluster", seen && s.Ray && !p.AllowRay, message.RayCluster},
-		{"another network", seen && !modelSameNetwork(a.Network, s.Network), message.NetworkMismatch},
-		{"another key", seen && a.EncryptionKey != s.EncryptionKey, message.KeyMismatch},
-		{"an account is needed and missing", seen && s.CustomAccount && a.ServiceAccount == "", message.AccountMismatch},
-		{"an account is not possible and given", seen && !s.CustomAccount && a.ServiceAccount != "" && !p.AllowAccounts, message.AccountMismatch},
+		{"no resource of this name ever was", s.State == "ABSENT" && !s.Known, reason.UnknownResource},
+		{"a Ray cluster", seen && s.Ray && !p.AllowRay, reason.RayCluster},
+		{"another network", seen && !modelSameNetwork(a.Network, s.Network), reason.NetworkMismatch},
+		{"another key", seen && a.EncryptionKey != s.EncryptionKey, reason.KeyMismatch},
+		{"an account is needed and missing", seen && s.CustomAccount && a.ServiceAccount == "", reason.AccountMismatch},
+		{"an account is not possible and given", seen && !s.CustomAccount && a.ServiceAccount != "" && !p.AllowAccounts, reason.AccountMismatch},
 	}
 	for _, shape := range modelShapes(a.Needs) {
 		limits, items := modelOf(s.Pools, a.Needs, shape)
 		if len(limits) == 0 {
-			never = append(never, rule{"no such machine", seen, message.SpecMismatch})
+			never = append(never, rule{"no such machine", seen, reason.SpecMismatch})
 		} else if !modelPlaces(limits, 0, items) {
-			never = append(never, rule{"more than there are", seen, message.TooManyReplicas})
+			never = append(never, rule{"more than there are", seen, reason.TooManyReplicas})
 		}
 	}
 	for _, r := range never {
 		switch {
 		case !r.applies:
-		case r.code == message.UnknownResource:
+		case r.code == reason.UnknownResource:
 			return Refuse, r.code, false
 		case a.Waiting && a.ContradictedSince.IsZero():
 			return Wait, r.code, true // this is the first time that it looks so
@@ -56,13 +57,13 @@ func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, message.Code, bool) {
 		}
 	}
 	notNow := []rule{
-		{"it was deleted", s.State == "ABSENT", message.ResourceGone},
-		{"nobody has looked yet", s.State == "", message.ObservationTooOld},
-		{"it does not run", s.State != "RUNNING", message.ResourceNotReady},
-		{"nobody has looked lately", !seen, message.ObservationTooOld},
-		{"others are first", s.Ahead > 0, message.Behind},
-		{"a pause after a decline", s.NotBefore.After(s.Now), message.BackingOff},
-		{"as many holds as are kept", s.Holds >= p.MaxHolds, message.HoldLimit},
+		{"it was deleted", s.State == "ABSENT", reason.ResourceGone},
+		{"nobody has looked yet", s.State == "", reason.ObservationTooOld},
+		{"it does not run", s.State != "RUNNING", reason.ResourceNotReady},
+		{"nobody has looked lately", !seen, reason.ObservationTooOld},
+		{"others are first", s.Ahead > 0, reason.Behind},
+		{"a pause after a decline", s.NotBefore.After(s.Now), reason.BackingOff},
+		{"as many holds as are kept", s.Holds >= p.MaxHolds, reason.HoldLimit},
 	}
 	for _, shape := range modelShapes(a.Needs) {
 		limits, _ := modelOf(s.Pools, a.Needs, shape)
@@ -70,11 +71,11 @@ func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, message.Code, bool) {
 		for _, l := range limits {
 			all += l
 		}
-		notNow = append(notNow, rule{"more in use than there is", s.Use[shape] > all, message.Overdrawn})
+		notNow = append(notNow, rule{"more in use than there is", s.Use[shape] > all, reason.Overdrawn})
 	}
 	for _, shape := range modelShapes(a.Needs) {
 		limits, items := modelOf(s.Pools, a.Needs, shape)
-		notNow = append(notNow, rule{"no room", !modelPlaces(limits, s.Use[shape], items), message.Full})
+		notNow = append(notNow, rule{"no room", !modelPlaces(limits, s.Use[shape], items), reason.Full})
 	}
 	for _, r := range notNow {
 		if r.applies {
@@ -288,7 +289,7 @@ func check(t *testing.T, bytes []byte) Verdict {
 		if d.Reason == nil || d.Reason.Code == "" || d.Reason.Detail == "" || strings.Contains(d.Reason.Detail, "%!") {
 			complain("no reason")
 		}
-		if d.Contradicted != (d.Reason.Path != "") && d.Reason.Code != message.UnknownResource {
+		if d.Contradicted != (d.Reason.Path != "") && d.Reason.Code != reason.UnknownResource {
 			complain("a path exactly where the request itself is at fault")
 		}
 		edits(t, s, a, d)
@@ -358,7 +359,7 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 	for _, f := range d.Fit {
 		for _, e := range f.Edits {
 			any = true
-			if d.Reason.Code == message.SpecMismatch || d.Reason.Code == message.TooManyReplicas {
+			if d.Reason.Code == reason.SpecMismatch || d.Reason.Code == reason.TooManyReplicas {
 				if !strings.Contains(d.Reason.Fix, e.String()) {
 					t.Fatalf("%+v does not tell to %s", d.Reason, e)
 				}
@@ -389,7 +390,7 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 	if fit := capacity.Check(s.Pools, nil, edited.Needs); fit.Verdict != capacity.Fits {
 		t.Fatalf("after %v it is %s on empty pools", d.Reason.Fix, fit.Verdict)
 	}
-	if after := Decide(s, edited, policy); after.Reason != nil && (after.Reason.Code == message.SpecMismatch || after.Reason.Code == message.TooManyReplicas) {
+	if after := Decide(s, edited, policy); after.Reason != nil && (after.Reason.Code == reason.SpecMismatch || after.Reason.Code == reason.TooManyReplicas) {
 		t.Fatalf("after %v it is %+v", d.Reason.Fix, after.Reason)
 	}
 }
@@ -397,7 +398,7 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 // TestDecideAgreesWithModel tries many situations, the same in every run.
 func TestDecideAgreesWithModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	verdicts, codes := map[Verdict]int{}, map[message.Code]int{}
+	verdicts, codes := map[Verdict]int{}, map[reason.Code]int{}
 	for range 10_000 {
 		bytes := make([]byte, 60)
 		for i := range bytes {
@@ -414,9 +415,9 @@ func TestDecideAgreesWithModel(t *testing.T) {
 			t.Errorf("%s came up %d times: %v", v, verdicts[v], verdicts)
 		}
 	}
-	for _, c := range []message.Code{message.UnknownResource, message.NetworkMismatch, message.KeyMismatch, message.AccountMismatch,
-		message.SpecMismatch, message.TooManyReplicas, message.ResourceGone, message.ResourceNotReady, message.ObservationTooOld, message.Behind,
-		message.BackingOff, message.HoldLimit, message.Overdrawn, message.Full} {
+	for _, c := range []reason.Code{reason.UnknownResource, reason.NetworkMismatch, reason.KeyMismatch, reason.AccountMismatch,
+		reason.SpecMismatch, reason.TooManyReplicas, reason.ResourceGone, reason.ResourceNotReady, reason.ObservationTooOld, reason.Behind,
+		reason.BackingOff, reason.HoldLimit, reason.Overdrawn, reason.Full} {
 		if codes[c] < 20 {
 			t.Errorf("%s came up %d times: %v", c, codes[c], codes)
 		}
@@ -442,14 +443,14 @@ func TestReasonsMakeSense(t *testing.T) {
 		Pools: []capacity.Pool{{ID: "a", Shape: small, Count: 4}, {ID: "b", Shape: small, Count: 4}}}
 	ask := func(n capacity.Replicas) Ask { return Ask{Needs: capacity.Ask{{Shape: small, Replicas: n}}} }
 	split := Decide(s, ask(6), policy).Reason
-	if split == nil || split.Code != message.TooManyReplicas || !strings.Contains(split.Detail, "only together") {
+	if split == nil || split.Code != reason.TooManyReplicas || !strings.Contains(split.Detail, "only together") {
 		t.Errorf("six of four and four: %+v", split)
 	}
 	if r := Decide(s, ask(9), policy).Reason; r == nil || strings.Contains(r.Detail, "only together") || !strings.Contains(r.Detail, "room for 8") {
 		t.Errorf("nine of four and four: %+v", r)
 	}
 	unseen := Decide(Snapshot{Now: atNoon}, ask(1), policy)
-	if unseen.Verdict != Wait || unseen.Reason.Code != message.ObservationTooOld || strings.Contains(unseen.Reason.Detail, "ago") {
+	if unseen.Verdict != Wait || unseen.Reason.Code != reason.ObservationTooOld || strings.Contains(unseen.Reason.Detail, "ago") {
 		t.Errorf("never looked at: %s %+v", unseen.Verdict, unseen.Reason)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/gcp"
 	"example.com/berth/internal/ledger"
-	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 	"example.com/berth/internal/visible"
 )
@@ -53,7 +53,7 @@ func open(w http.ResponseWriter) (*App, bool) {
 	a, err := FromEnvironment(context.Background())
 	if err != nil {
 		newLogger(os.Stdout, slog.LevelInfo).Error("cannot start", "event", "start_failed", "error", err)
-		refuse(w, http.StatusServiceUnavailable, message.Problem{Code: "UNAVAILABLE", Detail: "The service is not configured; its log says why."})
+		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: "UNAVAILABLE", Detail: "The service is not configured; its log says why."})
 		return nil, false
 	}
 	opened = a

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // Admit is the door for requests and cancels. It answers 200 when the request,
@@ -88,7 +89,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 	defer cancel()
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		refuse(w, http.StatusMethodNotAllowed, message.Problem{Code: message.Malformed,
+		refuse(w, http.StatusMethodNotAllowed, reason.Problem{Code: reason.Malformed,
 			Detail: "This door takes Pub/Sub deliveries.", Fix: "POST one, or publish to the topic."})
 		return
 	}
@@ -96,14 +97,14 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 	free = sync.OnceFunc(free)
 	defer free()
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		refuse(w, http.StatusRequestEntityTooLarge, message.Problem{Code: message.TooLarge,
+		refuse(w, http.StatusRequestEntityTooLarge, reason.Problem{Code: reason.TooLarge,
 			Detail: "The body is larger than any that Pub/Sub sends."})
 		return
 	} else if errors.Is(err, errBusy) {
-		refuse(w, http.StatusServiceUnavailable, message.Problem{Code: message.TooLarge, Detail: "Too many large bodies at once."})
+		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: reason.TooLarge, Detail: "Too many large bodies at once."})
 		return
 	} else if err != nil {
-		refuse(w, http.StatusServiceUnavailable, message.Problem{Code: message.Malformed, Detail: "The body broke off."})
+		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: reason.Malformed, Detail: "The body broke off."})
 		return
 	}
 	d, err := message.DecodeDelivery(r.Header.Get, body)
@@ -117,13 +118,13 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 		refuse(w, http.StatusBadRequest, refusal.Problems[0])
 		return
 	case err != nil && refusal == nil:
-		refuse(w, http.StatusBadRequest, message.Problem{Code: message.Malformed, Detail: "The body cannot be read."})
+		refuse(w, http.StatusBadRequest, reason.Problem{Code: reason.Malformed, Detail: "The body cannot be read."})
 		return
 	}
 	answer, err := handle(ctx, d, refusal)
 	if err != nil {
 		a.log.Error("delivery failed and will come again", "event", "delivery_failed", "message_id", d.ID, "attempt", d.Attempt, "error", err)
-		refuse(w, http.StatusServiceUnavailable, message.Problem{Code: "UNAVAILABLE", Detail: "Nothing was promised; deliver again."})
+		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: "UNAVAILABLE", Detail: "Nothing was promised; deliver again."})
 		return
 	}
 	if answer == nil {
@@ -133,8 +134,8 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 	reply(w, http.StatusOK, answer)
 }
 
-func refuse(w http.ResponseWriter, status int, p message.Problem) {
-	reply(w, status, map[string]message.Problem{"error": p})
+func refuse(w http.ResponseWriter, status int, p reason.Problem) {
+	reply(w, status, map[string]reason.Problem{"error": p})
 }
 
 func reply(w http.ResponseWriter, status int, v any) {

@@ -14,6 +14,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/sim"
 	"example.com/berth/internal/vertex"
 )
@@ -92,7 +93,7 @@ func TestUnreadableDelivery(t *testing.T) {
 	if w := post(s.app.admit, body); w.Code != http.StatusOK {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if o := s.Out.Last("m1"); o.Type != message.Refused || problem(o) != message.InvalidValue {
+	if o := s.Out.Last("m1"); o.Type != message.Refused || problem(o) != reason.InvalidValue {
 		t.Errorf("the answer is %+v", o)
 	}
 	if post(s.app.reconcile, body); len(s.Out.All()) != 1 {

@@ -31,6 +31,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/sim"
 	"example.com/berth/internal/vertex"
 )
@@ -260,7 +261,7 @@ func lastAnswer(status int, events []message.Outcome) string {
 	}
 	problems := last.Problems
 	if len(problems) == 0 && last.Reason != nil {
-		problems = []message.Problem{*last.Reason}
+		problems = []reason.Problem{*last.Reason}
 	}
 	for _, p := range problems {
 		fmt.Fprintf(&b, "%s %s\n", p.Code, p.Path)
@@ -961,7 +962,7 @@ func TestLargestRequests(t *testing.T) {
 				}
 			}
 			if c.end == lifecycle.None {
-				if rec == nil || rec.Kind != message.KindAnswer || rec.Why == nil || rec.Why.Code != message.TooLarge {
+				if rec == nil || rec.Kind != message.KindAnswer || rec.Why == nil || rec.Why.Code != reason.TooLarge {
 					t.Errorf("it was not refused as too large: %+v", rec)
 				}
 				return

@@ -17,7 +17,7 @@ func TestReadmeNamesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("../message/problem.go")
+	source, err := os.ReadFile("../reason/reason.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ import (
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/sim"
 	"example.com/berth/internal/vertex"
 )
@@ -120,7 +121,7 @@ func (s *site) jobSpec() func() *aiplatformpb.CustomJob {
 	return func() *aiplatformpb.CustomJob { return last }
 }
 
-func problem(o message.Outcome) message.Code {
+func problem(o message.Outcome) reason.Code {
 	if o.Reason == nil {
 		return ""
 	}
@@ -139,7 +140,7 @@ var effects = map[string]func(*testing.T){
 		if job := s.JobOf("a"); !strings.HasPrefix(job, home+"/customJobs/") {
 			t.Errorf("the job is %s", job)
 		}
-		if o := s.ask(sim.Job{ID: "b", CPU: 1, Resource: sim.Resource}); problem(o) != message.ForeignResource {
+		if o := s.ask(sim.Job{ID: "b", CPU: 1, Resource: sim.Resource}); problem(o) != reason.ForeignResource {
 			t.Errorf("a resource of another project: %+v", o.Reason)
 		}
 		if code, text := s.get("/"); code != http.StatusOK || !strings.Contains(text, `"project":"other-project"`) {
@@ -156,7 +157,7 @@ var effects = map[string]func(*testing.T){
 				t.Errorf("%s is taken for %s and %s", named, o.PersistentResource, o.State)
 			}
 		}
-		if o := s.ask(sim.Job{ID: "far", CPU: 1, Resource: strings.ReplaceAll(sim.Resource, "us-central1", "asia-east1")}); problem(o) != message.ForeignResource {
+		if o := s.ask(sim.Job{ID: "far", CPU: 1, Resource: strings.ReplaceAll(sim.Resource, "us-central1", "asia-east1")}); problem(o) != reason.ForeignResource {
 			t.Errorf("a region that is not served: %+v", o.Reason)
 		}
 	},
@@ -164,7 +165,7 @@ var effects = map[string]func(*testing.T){
 		if o := deployed(t).ask(oneCPU); o.PersistentResource != sim.Resource || o.State != string(lifecycle.Submitted) {
 			t.Errorf("with a default: %s in %s", o.State, o.PersistentResource)
 		}
-		if o := deployed(t, "BERTH_DEFAULT_RESOURCE=").ask(oneCPU); problem(o) != message.NoResource {
+		if o := deployed(t, "BERTH_DEFAULT_RESOURCE=").ask(oneCPU); problem(o) != reason.NoResource {
 			t.Errorf("without: %+v", o.Reason)
 		}
 		if o := deployed(t, "BERTH_DEFAULT_RESOURCE="+sim.Resource).ask(oneCPU); o.State != string(lifecycle.Submitted) {
@@ -271,7 +272,7 @@ var effects = map[string]func(*testing.T){
 		for pair, want := range map[string]lifecycle.State{"BERTH_SUBMISSIONS=1": lifecycle.Reserved, "BERTH_SUBMISSIONS=": lifecycle.Submitted} {
 			s := deployed(t, pair)
 			s.Ask(sim.Job{ID: "first", CPU: 1})
-			if o := s.ask(oneCPU); s.State("a") != want || (want == lifecycle.Reserved) != (problem(o) == message.RateLimited) {
+			if o := s.ask(oneCPU); s.State("a") != want || (want == lifecycle.Reserved) != (problem(o) == reason.RateLimited) {
 				t.Errorf("%s: the second request of a minute is %s because of %+v, want %s", pair, s.State("a"), o.Reason, want)
 			}
 		}
@@ -448,7 +449,7 @@ var effects = map[string]func(*testing.T){
 	},
 	"BERTH_DISK_TYPE": func(t *testing.T) {
 		standard := capacity.Shape{MachineType: sim.CPU.MachineType, DiskType: "pd-standard"}.Normal()
-		for setting, want := range map[string]message.Code{"pd-standard": "", "": message.SpecMismatch} {
+		for setting, want := range map[string]reason.Code{"pd-standard": "", "": reason.SpecMismatch} {
 			s := deployed(t, "BERTH_DISK_TYPE="+setting)
 			s.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: standard, Count: 4})
 			spec := s.jobSpec()
@@ -462,14 +463,14 @@ var effects = map[string]func(*testing.T){
 	},
 	"BERTH_SERVICE_ACCOUNTS": func(t *testing.T) {
 		job := sim.Job{ID: "a", CPU: 1, Spec: map[string]any{"serviceAccount": "sa@p.iam.gserviceaccount.com"}}
-		for setting, want := range map[string]message.Code{"allow": "", "refuse": message.AccountMismatch, "": message.AccountMismatch} {
+		for setting, want := range map[string]reason.Code{"allow": "", "refuse": reason.AccountMismatch, "": reason.AccountMismatch} {
 			if got := problem(deployed(t, "BERTH_SERVICE_ACCOUNTS="+setting).ask(job)); got != want {
 				t.Errorf("BERTH_SERVICE_ACCOUNTS=%s: %q, want %q", setting, got, want)
 			}
 		}
 	},
 	"BERTH_RAY_CLUSTERS": func(t *testing.T) {
-		for setting, want := range map[string]message.Code{"allow": "", "refuse": message.RayCluster, "": message.RayCluster} {
+		for setting, want := range map[string]reason.Code{"allow": "", "refuse": reason.RayCluster, "": reason.RayCluster} {
 			s := deployed(t, "BERTH_RAY_CLUSTERS="+setting)
 			s.Vertex.SetResource(sim.Resource, vertex.Resource{State: vertex.Running, Ray: true, CreateTime: time.Unix(1, 0),
 				Pools: []capacity.Pool{{ID: "cpu", Shape: sim.CPU, Count: 4}}})

@@ -10,6 +10,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -119,7 +120,7 @@ func (j *verdict) messages() {
 	for _, s := range j.sent {
 		answer := j.records[message.KeyOf(tenant, message.KindAnswer, s.id)]
 		wanted[message.KeyOf(tenant, message.KindAnswer, s.id)] = true
-		code := message.Code("")
+		code := reason.Code("")
 		if answer != nil && answer.Why != nil {
 			code = answer.Why.Code
 		}
@@ -143,15 +144,15 @@ func (j *verdict) messages() {
 				j.say(Lost, key, what+" was published", "nothing came of it: the request is %s", r.State)
 			}
 			switch {
-			case answer == nil, code == message.AlreadyEnded:
-			case code != message.NothingMatched:
+			case answer == nil, code == reason.AlreadyEnded:
+			case code != reason.NothingMatched:
 				j.say(Surprise, key, what+" was answered", "the answer is %s", code)
 			case r.State != lifecycle.Cancelled:
 				j.say(Lost, key, what+" was answered: what comes is cancelled", "the request is %s", r.State)
 			}
 		case other[s.id] != other[winners[key]]:
-			if code != message.IDReused {
-				j.say(Lost, key, what+" has other content than the one that made the request", "it was not refused as %s", message.IDReused)
+			if code != reason.IDReused {
+				j.say(Lost, key, what+" has other content than the one that made the request", "it was not refused as %s", reason.IDReused)
 			}
 		case answer != nil && told(answer, message.Duplicate):
 			if o := answer.Outbox[0].Outcome; o.State != string(r.State) {
@@ -194,8 +195,8 @@ func (j *verdict) ends(other map[string]bool) {
 // it: whether there is a job could not be found out in time, or Vertex AI did
 // not start the job in time.
 func excused(r *ledger.Record) bool {
-	return r.State == lifecycle.Failed && r.Why != nil && r.Why.Code == message.SubmissionUnclear ||
-		r.State == lifecycle.Cancelled && r.Why != nil && r.Why.Code == message.StartOverdue
+	return r.State == lifecycle.Failed && r.Why != nil && r.Why.Code == reason.SubmissionUnclear ||
+		r.State == lifecycle.Cancelled && r.Why != nil && r.Why.Code == reason.StartOverdue
 }
 
 // told says whether a record has an outbox event of a type.

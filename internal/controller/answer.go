@@ -9,6 +9,7 @@ import (
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // answerWeight is about how many bytes an answer takes in the ledger.
@@ -70,11 +71,11 @@ func (c *Controller) answerRepeat(ctx context.Context, d message.Delivery, rec *
 
 // answerReuse refuses a message that carries the id of another request.
 func (c *Controller) answerReuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
-	p := message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
+	p := reason.Problem{Code: reason.IDReused, Path: draft.Paths.At("requestId"),
 		Detail: "There is another request under this id, with other content.",
 		Fix:    "Publish this job under a new id. An id stays taken after its request was rejected or has ended."}
 	return c.answer(ctx, draft.Tenant, d, message.Outcome{
-		Type: message.Refused, ClaimedRequestID: draft.ID, Reason: &p, Problems: []message.Problem{p},
+		Type: message.Refused, ClaimedRequestID: draft.ID, Reason: &p, Problems: []reason.Problem{p},
 	})
 }
 
@@ -88,10 +89,10 @@ func tooLarge(err error, rec *ledger.Record) bool {
 // answerTooLarge refuses a message that takes more room in the ledger than a
 // document has. Escapes and expanded lists take several times their bytes there.
 func (c *Controller) answerTooLarge(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
-	p := message.Problem{Code: message.TooLarge, Path: "job",
+	p := reason.Problem{Code: reason.TooLarge, Path: "job",
 		Detail: fmt.Sprintf("Stored, the job takes more than the %d bytes that one document can have.", ledger.MaxDocument),
 		Fix:    "Put long arguments, scripts or environments into a file that the job reads."}
-	o := message.Outcome{Type: message.Refused, Reason: &p, Problems: []message.Problem{p}}
+	o := message.Outcome{Type: message.Refused, Reason: &p, Problems: []reason.Problem{p}}
 	if draft.Kind == message.KindRequest {
 		o.ClaimedRequestID = draft.ID
 	}
@@ -111,9 +112,9 @@ func (c *Controller) Quote(ctx context.Context, tenant string, d message.Deliver
 		return message.Outcome{}, fmt.Errorf("decode message %s: %w", d.ID, err)
 	}
 	if m.Cancel != nil {
-		p := message.Problem{Code: message.Unsupported, Detail: "Only a request for a job can be explained; this is a cancel."}
+		p := reason.Problem{Code: reason.Unsupported, Detail: "Only a request for a job can be explained; this is a cancel."}
 		return message.Outcome{Type: message.Refused, Tenant: tenant, MessageID: d.ID,
-			Verdict: string(admission.Refuse), Reason: &p, Problems: []message.Problem{p}}, nil
+			Verdict: string(admission.Refuse), Reason: &p, Problems: []reason.Problem{p}}, nil
 	}
 	return c.quote(ctx, tenant, d, m)
 }
@@ -122,7 +123,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	draft := c.draft(tenant, d, m)
 	o := message.Outcome{Type: message.Quoted, Tenant: tenant, MessageID: d.ID, ClaimedRequestID: m.Request.RequestID,
 		PersistentResource: draft.Resource, DisplayName: draft.DisplayName, Labels: draft.Labels, Warnings: draft.Warnings}
-	refuse := func(p *message.Problem) (message.Outcome, error) {
+	refuse := func(p *reason.Problem) (message.Outcome, error) {
 		o.Verdict, o.Reason = string(admission.Refuse), p
 		return o, nil
 	}
@@ -132,7 +133,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	var res *ledger.Resource
 	var now time.Time
 	var v verdict
-	var buried *message.Problem // why the request would be cancelled as it comes
+	var buried *reason.Problem // why the request would be cancelled as it comes
 	read := func() error {
 		names := ledger.ReadSet{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
 		return ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
@@ -153,10 +154,10 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	case buried != nil:
 		return refuse(buried)
 	case v == reused:
-		return refuse(&message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
+		return refuse(&reason.Problem{Code: reason.IDReused, Path: draft.Paths.At("requestId"),
 			Detail: "There is another request under this id, with other content.", Fix: "Publish this job under a new id."})
 	case v == duplicate, v == repeated:
-		return refuse(&message.Problem{Code: message.IDReused, Path: draft.Paths.At("requestId"),
+		return refuse(&reason.Problem{Code: reason.IDReused, Path: draft.Paths.At("requestId"),
 			Detail: "This very request is known already; sending it again changes nothing."})
 	}
 	if res == nil {

@@ -11,6 +11,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -234,7 +235,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 // gone. It reports whether anything changed.
 func (c *Controller) apply(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, job vertex.Job) bool {
 	changed := false
-	do := func(m lifecycle.Move, why *message.Problem) {
+	do := func(m lifecycle.Move, why *reason.Problem) {
 		if c.move(tx, res, rec, m, why) == lifecycle.Moved {
 			changed = true
 		}
@@ -248,7 +249,7 @@ func (c *Controller) apply(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	}
 	switch {
 	case job.State == "":
-		why := &message.Problem{Code: message.JobGone, Detail: "The job was deleted at Vertex AI; how it ended is not known."}
+		why := &reason.Problem{Code: reason.JobGone, Detail: "The job was deleted at Vertex AI; how it ended is not known."}
 		do(lifecycle.LoseJob(job.Name), why)
 	case job.State.Ended():
 		if rec.JobState = string(job.State); job.Error != nil {
@@ -278,14 +279,14 @@ func endOf(s vertex.JobState) lifecycle.State {
 
 // whyEnded says why a job ended, with the cause where it is known. res is its
 // persistent resource as it was last seen, nil if that is not known.
-func whyEnded(rec *ledger.Record, res *ledger.Resource, job vertex.Job) *message.Problem {
+func whyEnded(rec *ledger.Record, res *ledger.Resource, job vertex.Job) *reason.Problem {
 	switch {
 	case job.State == vertex.JobSucceeded && rec.State != lifecycle.Cancelling:
 		return nil
 	case job.State == vertex.JobSucceeded:
-		return &message.Problem{Code: message.JobEnded, Detail: "The job succeeded before the cancel reached it."}
+		return &reason.Problem{Code: reason.JobEnded, Detail: "The job succeeded before the cancel reached it."}
 	case job.State == vertex.JobPartiallySucceeded:
-		return &message.Problem{Code: message.JobEnded, Detail: "The job ended as PARTIALLY_SUCCEEDED: some results may be missing."}
+		return &reason.Problem{Code: reason.JobEnded, Detail: "The job ended as PARTIALLY_SUCCEEDED: some results may be missing."}
 	case job.State == vertex.JobCancelled && rec.State == lifecycle.Cancelling:
 		return rec.Why
 	}
@@ -293,17 +294,17 @@ func whyEnded(rec *ledger.Record, res *ledger.Resource, job vertex.Job) *message
 	// that is deleted, as CANCELLED; it is not documented that it does so always.
 	switch ran := job.EndTime.Sub(job.StartTime); {
 	case job.State != vertex.JobExpired && !job.StartTime.IsZero() && rec.Timeout > 0 && ran >= rec.Timeout:
-		return &message.Problem{Code: message.JobTimedOut,
+		return &reason.Problem{Code: reason.JobTimedOut,
 			Detail: fmt.Sprintf("The job reached its timeout of %s: it took %s from start to end, and Vertex AI ended it as %s.", rec.Timeout, ran.Round(time.Second), job.State),
 			Fix:    fmt.Sprintf("Send it again under a new id with a longer %s.", rec.Paths.At("jobSpec.scheduling.timeout"))}
 	case job.State == vertex.JobCancelled && lostUnder(res, job):
-		return &message.Problem{Code: message.ResourceGone,
+		return &reason.Problem{Code: reason.ResourceGone,
 			Detail: "The persistent resource was deleted while the job was on it; Vertex AI cancelled the job.",
 			Fix:    "Send it again under a new id once there is a persistent resource for it."}
 	case job.State == vertex.JobCancelled:
-		return &message.Problem{Code: message.JobEnded, Detail: "The job was cancelled at Vertex AI by somebody else."}
+		return &reason.Problem{Code: reason.JobEnded, Detail: "The job was cancelled at Vertex AI by somebody else."}
 	}
-	return &message.Problem{Code: message.JobEnded, Detail: "The job ended as " + string(job.State) + "; Vertex AI's error is in the event."}
+	return &reason.Problem{Code: reason.JobEnded, Detail: "The job ended as " + string(job.State) + "; Vertex AI's error is in the event."}
 }
 
 // lostUnder says whether the resource was deleted under a job: it is gone or

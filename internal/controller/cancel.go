@@ -10,6 +10,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/visible"
 )
 
@@ -72,13 +73,13 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 			case rec == nil:
 				until := c.putTombstones(tx, tenant, d, kinds, id, cancelReason(m))
 				did.answered = answerTo(tx, answer, tenant, d, message.Outcome{Type: message.Noted, ClaimedRequestID: m.RequestID, CancelUntil: until,
-					Reason: &message.Problem{Code: message.NothingMatched, Path: "cancel",
+					Reason: &reason.Problem{Code: reason.NothingMatched, Path: "cancel",
 						Detail: fmt.Sprintf("Nothing has come under this id yet. What comes under it before %s is cancelled.", until.UTC().Format(time.RFC3339)),
 						Fix:    "If its request has been published already, check the id."}})
 			case rec.State.Terminal():
-				p := message.Problem{Code: message.AlreadyEnded, Path: "cancel",
+				p := reason.Problem{Code: reason.AlreadyEnded, Path: "cancel",
 					Detail: fmt.Sprintf("The request has ended: it is %s.", rec.State)}
-				did.answered = answerTo(tx, answer, tenant, d, message.Outcome{Type: message.Refused, ClaimedRequestID: id, Reason: &p, Problems: []message.Problem{p}})
+				did.answered = answerTo(tx, answer, tenant, d, message.Outcome{Type: message.Refused, ClaimedRequestID: id, Reason: &p, Problems: []reason.Problem{p}})
 			case needsResource(rec) && rec.Resource != resource:
 				did.needs = rec.Resource
 			case needsResource(rec) && tx.Resource(resource) == nil:
@@ -113,7 +114,7 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 }
 
 // cancelRecord moves a record that has not ended.
-func (c *Controller) cancelRecord(tx ledger.Tx, rec *ledger.Record, messageID string, why *message.Problem, did *cancelling) {
+func (c *Controller) cancelRecord(tx ledger.Tx, rec *ledger.Record, messageID string, why *reason.Problem, did *cancelling) {
 	var res *ledger.Resource
 	if needsResource(rec) {
 		res = tx.Resource(rec.Resource)
@@ -129,8 +130,8 @@ func (c *Controller) cancelRecord(tx ledger.Tx, rec *ledger.Record, messageID st
 	did.moved = rec
 }
 
-func cancelReason(m message.Cancel) *message.Problem {
-	why := &message.Problem{Code: message.CancelRequested, Detail: "A cancel was asked for."}
+func cancelReason(m message.Cancel) *reason.Problem {
+	why := &reason.Problem{Code: reason.CancelRequested, Detail: "A cancel was asked for."}
 	if m.Reason != "" {
 		why.Detail = "A cancel was asked for: " + visible.Text(m.Reason)
 	}
@@ -140,7 +141,7 @@ func cancelReason(m message.Cancel) *message.Problem {
 // putTombstones writes a tombstone for each kind of an id and returns until when they
 // stand. A second cancel of an id replaces the tombstones of the first, so that
 // what it promises counts from now.
-func (c *Controller) putTombstones(tx ledger.Tx, tenant string, d message.Delivery, kinds []message.Kind, id string, why *message.Problem) time.Time {
+func (c *Controller) putTombstones(tx ledger.Tx, tenant string, d message.Delivery, kinds []message.Kind, id string, why *reason.Problem) time.Time {
 	until := tx.Now().Add(c.cfg.Keep)
 	for _, kind := range kinds {
 		t := &ledger.Record{Key: message.KeyOf(tenant, kind, id), Kind: kind, Tenant: tenant, ID: id, MessageID: d.ID,

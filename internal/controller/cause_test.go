@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/sim"
 	"example.com/berth/internal/vertex"
 )
@@ -26,7 +26,7 @@ func TestCauseOfAnEnd(t *testing.T) {
 	for name, c := range map[string]struct {
 		timeout string
 		end     func(*sim.World)
-		code    message.Code
+		code    reason.Code
 		says    string
 		fix     string
 	}{
@@ -34,41 +34,41 @@ func TestCauseOfAnEnd(t *testing.T) {
 			w.Now = w.Now.Add(10 * time.Minute)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
 		},
-			message.JobEnded, "by somebody else", ""},
+			reason.JobEnded, "by somebody else", ""},
 		"just before its timeout": {"3600s", func(w *sim.World) {
 			w.Now = w.Now.Add(59*time.Minute - time.Nanosecond)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
 		},
-			message.JobEnded, "by somebody else", ""},
+			reason.JobEnded, "by somebody else", ""},
 		"its timeout": {"3600s", func(w *sim.World) {
 			w.Now = w.Now.Add(59 * time.Minute)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
 		},
-			message.JobTimedOut, "its timeout of 1h0m0s", "longer job.jobSpec.scheduling.timeout"},
+			reason.JobTimedOut, "its timeout of 1h0m0s", "longer job.jobSpec.scheduling.timeout"},
 		"its timeout, as FAILED": {"3600s", func(w *sim.World) {
 			w.Now = w.Now.Add(59 * time.Minute)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobFailed)
 		},
-			message.JobTimedOut, "ended it as FAILED", "longer job.jobSpec.scheduling.timeout"},
+			reason.JobTimedOut, "ended it as FAILED", "longer job.jobSpec.scheduling.timeout"},
 		"the timeout that Vertex AI sets": {"", func(w *sim.World) {
 			w.Now = w.Now.Add(7 * 24 * time.Hour)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
 		},
-			message.JobTimedOut, "its timeout of 168h0m0s", "longer"},
+			reason.JobTimedOut, "its timeout of 168h0m0s", "longer"},
 		"a failure": {"3600s", func(w *sim.World) { w.Vertex.SetJob(w.JobOf("a"), vertex.JobFailed) },
-			message.JobEnded, "ended as FAILED", ""},
+			reason.JobEnded, "ended as FAILED", ""},
 		"its resource is gone": {"3600s", func(w *sim.World) {
 			w.Vertex.SetResource(sim.Resource, vertex.Resource{})
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
-		}, message.ResourceGone, "was deleted", "under a new id"},
+		}, reason.ResourceGone, "was deleted", "under a new id"},
 		"its resource is being deleted": {"3600s", func(w *sim.World) {
 			w.SetPools(vertex.Stopping)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
-		}, message.ResourceGone, "was deleted", "under a new id"},
+		}, reason.ResourceGone, "was deleted", "under a new id"},
 		"its resource was made anew": {"3600s", func(w *sim.World) {
 			remade(w, w.Now)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
-		}, message.ResourceGone, "was deleted", "under a new id"},
+		}, reason.ResourceGone, "was deleted", "under a new id"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := sim.New(t)
@@ -93,7 +93,7 @@ func TestCauseOfAnEnd(t *testing.T) {
 		w.Cancel("a")
 		w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
 		w.After(time.Minute)
-		if last := w.Out.Last("a"); last.State != string(lifecycle.Cancelled) || last.Reason.Code != message.CancelRequested {
+		if last := w.Out.Last("a"); last.State != string(lifecycle.Cancelled) || last.Reason.Code != reason.CancelRequested {
 			t.Errorf("%s: %+v", last.State, last.Reason)
 		}
 	})

@@ -57,6 +57,7 @@ import (
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -236,12 +237,12 @@ func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.
 }
 
 // resolve makes the full name of the persistent resource that a request means.
-func (c *Controller) resolve(named string, paths message.Paths) (string, *message.Problem) {
+func (c *Controller) resolve(named string, paths message.Paths) (string, *reason.Problem) {
 	if named == "" {
 		named = c.cfg.DefaultResource
 	}
 	if named == "" {
-		return "", &message.Problem{Code: message.NoResource, Path: paths.At("persistentResource"),
+		return "", &reason.Problem{Code: reason.NoResource, Path: paths.At("persistentResource"),
 			Detail: "The request names no persistent resource, and the deployment has no default.",
 			Fix:    "Set " + paths.At("persistentResource") + "; the id is enough."}
 	}
@@ -250,7 +251,7 @@ func (c *Controller) resolve(named string, paths message.Paths) (string, *messag
 	}
 	part := strings.Split(named, "/")
 	if len(part) != 6 || part[1] != c.cfg.Project || !contains(c.cfg.Regions, part[3]) {
-		return "", &message.Problem{Code: message.ForeignResource, Path: paths.At("persistentResource"),
+		return "", &reason.Problem{Code: reason.ForeignResource, Path: paths.At("persistentResource"),
 			Detail: fmt.Sprintf("This deployment serves project %s in %s only.", c.cfg.Project, strings.Join(c.cfg.Regions, ", ")),
 			Fix:    "Name a persistent resource there, by its id or with that project and region."}
 	}

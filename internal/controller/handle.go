@@ -14,6 +14,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // Handle takes in one delivery of a tenant's topic. When it returns nil, the
@@ -223,7 +224,7 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	if _, left := res.Holds[rec.Key]; left && d.Verdict == admission.Admit {
 		// A hold of an earlier run that no move has left. Its job may be live, and a
 		// second hold under the key would take the place of the first.
-		d.Verdict, d.Reason = admission.Wait, &message.Problem{Code: message.Full,
+		d.Verdict, d.Reason = admission.Wait, &reason.Problem{Code: reason.Full,
 			Detail: "Machines are still held for an earlier run of this request; it starts when they are given back."}
 	}
 	parked := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
@@ -260,7 +261,7 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 		res.HasParked = res.HasParked || parked
 		if !d.Contradicted {
 			// An old observation shows nothing: it must not begin the count anew.
-			if d.Reason.Code != message.ObservationTooOld {
+			if d.Reason.Code != reason.ObservationTooOld {
 				rec.ContradictedSince = time.Time{}
 			}
 		} else if rec.ContradictedSince.IsZero() {
@@ -357,7 +358,7 @@ func (c *Controller) publishOrLeave(ctx context.Context, recs ...*ledger.Record)
 	}
 }
 
-func code(p *message.Problem) string {
+func code(p *reason.Problem) string {
 	if p == nil {
 		return ""
 	}

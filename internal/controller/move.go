@@ -8,6 +8,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // words maps the outbox events of the state table to event types. An outbox event that is
@@ -26,7 +27,7 @@ var eventTypes = map[string]message.Type{
 // res is the record's resource; it may be nil for a row that does not write it
 // ([lifecycle.Row.WritesResource]). The caller puts both documents if it reports
 // Moved. why becomes the record's reason.
-func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, m lifecycle.Move, why *message.Problem) lifecycle.Effect {
+func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, m lifecycle.Move, why *reason.Problem) lifecycle.Effect {
 	before, now := rec.Reservation, tx.Now()
 	next, row, effect := lifecycle.Next(before, m)
 	switch effect {

@@ -7,7 +7,7 @@ import (
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // A waiting request is told of a new reason by another queued event. What counts
@@ -21,11 +21,11 @@ const maxRetold = 20
 // waitsOn notes why a waiting request goes on waiting, and tells of it if the
 // reason is another. A pause after a decline and an observation that is too old pass by
 // themselves within minutes; they do not replace a reason that says more.
-func (c *Controller) waitsOn(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, why *message.Problem) {
+func (c *Controller) waitsOn(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, why *reason.Problem) {
 	old := code(rec.Why)
 	switch {
 	case why == nil || old == string(why.Code):
-	case old != "" && (why.Code == message.BackingOff || why.Code == message.ObservationTooOld):
+	case old != "" && (why.Code == reason.BackingOff || why.Code == reason.ObservationTooOld):
 	case rec.Retold >= maxRetold:
 		rec.Why = why
 	default:
@@ -47,7 +47,7 @@ func condition(state string) string {
 
 // ofCondition says whether a reason is about the resource as a whole.
 func ofCondition(code string) bool {
-	return code == string(message.ResourceGone) || code == string(message.ResourceNotReady)
+	return code == string(reason.ResourceGone) || code == string(reason.ResourceNotReady)
 }
 
 // notifyMost bounds the requests that are told in one pass, per resource.

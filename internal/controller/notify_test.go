@@ -9,12 +9,13 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/sim"
 	"example.com/berth/internal/vertex"
 )
 
 // codes lists the reasons that the queued events of a request gave.
-func codes(w *sim.World, id string) (list []message.Code) {
+func codes(w *sim.World, id string) (list []reason.Code) {
 	for _, o := range w.Out.Of(id) {
 		if o.Type == message.Queued {
 			list = append(list, o.Reason.Code)
@@ -23,7 +24,7 @@ func codes(w *sim.World, id string) (list []message.Code) {
 	return list
 }
 
-func expectCodes(t *testing.T, w *sim.World, id string, want ...message.Code) {
+func expectCodes(t *testing.T, w *sim.World, id string, want ...reason.Code) {
 	t.Helper()
 	if got := codes(w, id); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%s was told %v, want %v", id, got, want)
@@ -57,14 +58,14 @@ func TestWaitingAreToldThatTheirResourceIsGone(t *testing.T) {
 	w.After(time.Minute)
 	for i := range n {
 		id := fmt.Sprint("w", i)
-		if got := codes(w, id); len(got) != 2 || got[1] != message.ResourceGone {
+		if got := codes(w, id); len(got) != 2 || got[1] != reason.ResourceGone {
 			t.Errorf("%s was told %v", id, got)
 		}
 		if w.Record(id).Fit != nil {
 			t.Errorf("%s fits on machines that are gone: %v", id, w.Record(id).Fit)
 		}
 	}
-	expectCodes(t, w, "parked", message.Full, message.SpecMismatch, message.ResourceGone)
+	expectCodes(t, w, "parked", reason.Full, reason.SpecMismatch, reason.ResourceGone)
 	if !w.Record("w0").Times.Queued.Equal(queued) {
 		t.Error("to be told of a reason is not to be queued anew")
 	}
@@ -81,7 +82,7 @@ func TestWaitingAreToldThatTheirResourceIsGone(t *testing.T) {
 
 	w.Vertex.SetResource(sim.Resource, vertex.Resource{State: vertex.Running, CreateTime: w.Now, Pools: pools})
 	w.After(time.Minute)
-	expectCodes(t, w, "w49", message.Behind, message.ResourceGone, message.Behind)
+	expectCodes(t, w, "w49", reason.Behind, reason.ResourceGone, reason.Behind)
 	w.CheckHolds()
 }
 
@@ -99,7 +100,7 @@ func TestNoticeGoesOnInTheNextPass(t *testing.T) {
 		w.After(time.Minute)
 	}
 	for i := range n {
-		if got := codes(w, fmt.Sprint("w", i)); len(got) != 2 || got[1] != message.ResourceGone {
+		if got := codes(w, fmt.Sprint("w", i)); len(got) != 2 || got[1] != reason.ResourceGone {
 			t.Fatalf("w%d was told %v", i, got)
 		}
 	}
@@ -120,7 +121,7 @@ func TestReasonThatChangesIsTold(t *testing.T) {
 	for range 12 { // a parked request is looked at every few ticks
 		w.After(time.Minute)
 	}
-	expectCodes(t, w, "a", message.Full, message.TooManyReplicas, message.Full)
+	expectCodes(t, w, "a", reason.Full, reason.TooManyReplicas, reason.Full)
 }
 
 // TestReasonsAreBounded: a resource that comes and goes without end.
@@ -140,7 +141,7 @@ func TestReasonsAreBounded(t *testing.T) {
 	if got := len(codes(w, "a")); got != 21 {
 		t.Errorf("it was told %d times, want 21", got)
 	}
-	if why := w.Record("a").Why; why == nil || why.Code != message.Full {
+	if why := w.Record("a").Why; why == nil || why.Code != reason.Full {
 		t.Errorf("its reason is %v", why)
 	}
 	if w.Document().State == ledger.Absent {

@@ -12,8 +12,8 @@ import (
 	"example.com/berth/internal/batch"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -22,8 +22,8 @@ import (
 // The rules are package pace's.
 
 // rateLimited is why an admitted request is not submitted yet.
-func (c *Controller) rateLimited() *message.Problem {
-	return &message.Problem{Code: message.RateLimited,
+func (c *Controller) rateLimited() *reason.Problem {
+	return &reason.Problem{Code: reason.RateLimited,
 		Detail: fmt.Sprintf("Its machines are held. %d jobs a minute are submitted in this region, those of higher priority and then the older first.", c.cfg.Submissions)}
 }
 

@@ -15,6 +15,7 @@ import (
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -142,17 +143,17 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 	if len(jobs) > 0 {
 		return c.accepted(ctx, rec, jobs[0])
 	}
-	why := &message.Problem{Code: message.SubmissionUnclear,
+	why := &reason.Problem{Code: reason.SubmissionUnclear,
 		Detail: fmt.Sprintf("Vertex AI did not say whether it created the job, and none has been found for %s.", c.cfg.UnclearTimeout)}
-	refused := &message.Problem{Code: message.VertexDeclined, Detail: "Vertex AI refused the job."}
+	refused := &reason.Problem{Code: reason.VertexDeclined, Detail: "Vertex AI refused the job."}
 	run, attempt, settled := rec.Run, rec.Attempt, false
 	after, err := c.update(ctx, rec, withResource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
-		reason := why
+		cause := why
 		switch {
 		case rec.State == lifecycle.Cancelling:
-			reason = rec.Why
+			cause = rec.Why
 		case rec.Refused:
-			reason = refused
+			cause = refused
 		}
 		rec.Rounds++
 		accepted := time.Time{}
@@ -160,7 +161,7 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 			accepted = res.AcceptedAt
 		}
 		last := outdone(rec, rec.LeasedAt, accepted) || rec.Rounds >= maxRounds || !lookedAt.Before(rec.LeasedAt.Add(maxSubmitting))
-		settled = c.move(tx, res, rec, lifecycle.GiveUp(run, attempt, lookedAt, c.cfg.UnclearTimeout, last), reason) == lifecycle.Moved
+		settled = c.move(tx, res, rec, lifecycle.GiveUp(run, attempt, lookedAt, c.cfg.UnclearTimeout, last), cause) == lifecycle.Moved
 		return settled
 	})
 	if err != nil || !settled {
@@ -230,7 +231,7 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 // declined records that the present attempt certainly created nothing.
 func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecycle.DeclineKind, e *vertex.Error) (*ledger.Record, error) {
 	run, attempt := rec.Run, rec.Attempt
-	why := &message.Problem{Code: message.VertexDeclined, Detail: "Vertex AI refused the job."}
+	why := &reason.Problem{Code: reason.VertexDeclined, Detail: "Vertex AI refused the job."}
 	if d == lifecycle.Transient {
 		why.Detail = "Vertex AI refused the job for now; the request keeps its place by age."
 	}
@@ -243,7 +244,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	var news, own bool
 	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		recorded := d
-		reason := why
+		cause := why
 		own = false
 		if d == lifecycle.Denied {
 			if own = outdone(rec, rec.DeniedAt, budgetFor(tx, rec.Resource).ResumedAt); own {
@@ -253,13 +254,13 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		}
 		switch {
 		case rec.State == lifecycle.Cancelling:
-			reason = rec.Why // the cancel is what ends it
+			cause = rec.Why // the cancel is what ends it
 		case d == lifecycle.Transient && c.countDecline(tx.Now(), res, rec, e):
-			recorded, reason = lifecycle.Permanent, declinedForGood(rec.Declined)
+			recorded, cause = lifecycle.Permanent, declinedForGood(rec.Declined)
 		case d == lifecycle.Rate:
-			reason = c.rateLimited()
+			cause = c.rateLimited()
 		case d == lifecycle.Denied && !own:
-			reason = denied()
+			cause = denied()
 		}
 		if !pauses || own {
 			rec.JobError = &message.JobError{Code: e.Code, Message: clip(e.Message)}
@@ -283,10 +284,10 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		if pause > 0 {
 			rec.Parked, rec.RetryAt = true, tx.Now().Add(pause) // before it would join its line
 			if alone {
-				reason = refusedAlone(rec)
+				cause = refusedAlone(rec)
 			}
 		}
-		if c.move(tx, res, rec, lifecycle.Decline(run, attempt, recorded, tx.Now()), reason) != lifecycle.Moved {
+		if c.move(tx, res, rec, lifecycle.Decline(run, attempt, recorded, tx.Now()), cause) != lifecycle.Moved {
 			return false
 		}
 		if rec.State != lifecycle.Waiting {
@@ -313,8 +314,8 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 
 // denied is why a request keeps its machines and is not submitted while Vertex AI
 // refuses Berth itself.
-func denied() *message.Problem {
-	return &message.Problem{Code: message.SubmissionsDenied,
+func denied() *reason.Problem {
+	return &reason.Problem{Code: reason.SubmissionsDenied,
 		Detail: "Its machines are held. Vertex AI does not let Berth submit jobs in this region at present; the request is submitted when it does."}
 }
 
@@ -367,14 +368,14 @@ func othersWait(res *ledger.Resource, rec *ledger.Record) bool {
 
 // refusedAlone is why a request is parked that Vertex AI refuses while it accepts
 // others.
-func refusedAlone(rec *ledger.Record) *message.Problem {
-	return &message.Problem{Code: message.VertexDeclined,
+func refusedAlone(rec *ledger.Record) *reason.Problem {
+	return &reason.Problem{Code: reason.VertexDeclined,
 		Detail: fmt.Sprintf("Vertex AI refused the job %d times and accepted others on this persistent resource meanwhile. It is submitted again after %s, or when the pools change.",
 			rec.Declined.Times, rec.RetryAt.UTC().Format(time.RFC3339))}
 }
 
-func declinedForGood(r ledger.Declined) *message.Problem {
-	return &message.Problem{Code: message.VertexDeclined,
+func declinedForGood(r ledger.Declined) *reason.Problem {
+	return &reason.Problem{Code: reason.VertexDeclined,
 		Detail: fmt.Sprintf("Vertex AI refused the job %d times in %s, while the persistent resource was RUNNING and, as far as can be seen, had room for it.", r.Times, r.For.Round(time.Minute)),
 		Fix:    "Vertex AI's words are in error. Fix the job, and send it again under a new id."}
 }

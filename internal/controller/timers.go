@@ -17,6 +17,7 @@ import (
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -321,7 +322,7 @@ func (c *Controller) timerMove(tx ledger.Tx, res *ledger.Resource, rec *ledger.R
 			break
 		}
 		m = lifecycle.MissStart()
-		why = &message.Problem{Code: message.StartOverdue,
+		why = &reason.Problem{Code: reason.StartOverdue,
 			Detail: fmt.Sprintf("Vertex AI has had the job for %s and has not started it.", c.cfg.StartTimeout)}
 	case lifecycle.Cancelling:
 		if rec.Reservation.Job != "" {
@@ -340,14 +341,14 @@ func (c *Controller) timerMove(tx ledger.Tx, res *ledger.Resource, rec *ledger.R
 	return false
 }
 
-func waitedTooLong(rec *ledger.Record) *message.Problem {
-	return &message.Problem{Code: message.WaitedTooLong,
+func waitedTooLong(rec *ledger.Record) *reason.Problem {
+	return &reason.Problem{Code: reason.WaitedTooLong,
 		Detail: fmt.Sprintf("It waited %s, the longest it was to wait.", rec.MaxWait), Fix: fmt.Sprintf("Send it again under a new id, with a longer %s or at a better time.", rec.Paths.At("maxWait"))}
 }
 
 // lost says why a reservation that is not submitted yet has lost its pool; nil
 // if it has not.
-func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.Policy) *message.Problem {
+func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.Policy) *reason.Problem {
 	ask := rec.Request()
 	ask.Waiting, ask.OnFull = true, message.Queue
 	s := res.Snapshot(now, 0)
@@ -355,7 +356,7 @@ func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.P
 	// are there, not that as many again are free.
 	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}
 	d := admission.Decide(s, ask, p)
-	if d.Verdict == admission.Admit || d.Reason.Code == message.ObservationTooOld {
+	if d.Verdict == admission.Admit || d.Reason.Code == reason.ObservationTooOld {
 		return nil
 	}
 	return d.Reason

@@ -10,6 +10,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/ledger/ledgertest"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // An operation is what is measured: its time by a benchmark, for people to
@@ -37,7 +38,7 @@ func operations() (all []operation) {
 	rec := ledgertest.BigRecord()
 	rec.Spec = rec.Spec[:2<<10]
 	for i := range 5 {
-		rec.Append(message.Outcome{Type: message.Queued, Tenant: "t", Labels: map[string]string{"a": "b"}, Reason: &message.Problem{}}, now.Add(time.Duration(i)))
+		rec.Append(message.Outcome{Type: message.Queued, Tenant: "t", Labels: map[string]string{"a": "b"}, Reason: &reason.Problem{}}, now.Add(time.Duration(i)))
 	}
 	all = append(all,
 		operation{"Record.Clone", func() { rec.Clone() }},

@@ -9,6 +9,7 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // A Record is the document of one request; or of the answer to one message
@@ -36,7 +37,7 @@ type Record struct {
 	OnFull         message.OnFull    `json:"onFull,omitempty"`
 	MaxWait        time.Duration     `json:"maxWait,omitempty"`
 	Timeout        time.Duration     `json:"timeout,omitempty"` // the job's own time limit; Vertex AI's default where it sets none
-	Warnings       []message.Problem `json:"warnings,omitempty"`
+	Warnings       []reason.Problem  `json:"warnings,omitempty"`
 	// Paths says how the message writes the fields of the job, for reasons that
 	// are given later.
 	Paths message.Paths `json:"paths,omitzero"`
@@ -67,7 +68,7 @@ type Record struct {
 	// delivery of one is a duplicate, whatever has become of the request.
 	Cancels []string `json:"cancels,omitempty"`
 	// Why is the reason for the present state; it goes into the next events.
-	Why *message.Problem `json:"why,omitempty"`
+	Why *reason.Problem `json:"why,omitempty"`
 	// Retold counts the events that told a waiting request of another reason.
 	Retold int `json:"retold,omitempty"`
 	// Fit, ScaleUp and Ahead are what the last decision found.

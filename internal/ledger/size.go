@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"example.com/berth/internal/capacity"
-	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // Limits of Firestore (firebase.google.com/docs/firestore/quotas), in bytes. A
@@ -74,7 +74,7 @@ func (l OutboxEvent) weight() int {
 	return n
 }
 
-func weightOfProblems(problems ...message.Problem) (n int) {
+func weightOfProblems(problems ...reason.Problem) (n int) {
 	for _, p := range problems {
 		n += problemWeight + 2*(len(p.Code)+len(p.Path)+len(p.Detail)+len(p.Fix))
 	}

@@ -11,6 +11,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/ledger/ledgertest"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // A ledger in memory refuses what Firestore does: a document beyond 1 MiB, a
@@ -61,7 +62,7 @@ func TestWeights(t *testing.T) {
 		told.Labels[fmt.Sprintf("label-%057d", i)] = strings.Repeat("v", 63)
 	}
 	for range 30 {
-		told.Append(message.Outcome{Type: message.Queued, Reason: &message.Problem{Detail: long}, Fit: []capacity.Finding{finding}}, time.Unix(1, 0))
+		told.Append(message.Outcome{Type: message.Queued, Reason: &reason.Problem{Detail: long}, Fit: []capacity.Finding{finding}}, time.Unix(1, 0))
 	}
 	for name, r := range map[string]*ledger.Record{"large job": ledgertest.BigRecord(), "many letters": told} {
 		if w, n := r.Weight(), ledger.Size(r); w < n || w > 2*n {
@@ -127,7 +128,7 @@ func TestResourceStaysWithinADocument(t *testing.T) {
 func TestOutboxIsBoundedByBytes(t *testing.T) {
 	r := &ledger.Record{Key: "k"}
 	for i := range 200 {
-		r.Append(message.Outcome{Type: message.Queued, Reason: &message.Problem{Detail: strings.Repeat("x", 8<<10)}}, time.Unix(int64(i), 0))
+		r.Append(message.Outcome{Type: message.Queued, Reason: &reason.Problem{Detail: strings.Repeat("x", 8<<10)}}, time.Unix(int64(i), 0))
 		if i > 2 {
 			r.Outbox[len(r.Outbox)-2].Published = true
 		}

@@ -8,6 +8,7 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // Whatever is added to a document weighs at least what it takes there, and not
@@ -22,7 +23,7 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 		"specification": func(r *ledger.Record) { r.Spec = strings.Repeat("x", 10<<10) },
 		"label":         func(r *ledger.Record) { r.Labels = map[string]string{text: text} },
 		"warning": func(r *ledger.Record) {
-			r.Warnings = []message.Problem{{Code: "C", Path: text, Detail: text, Fix: text}}
+			r.Warnings = []reason.Problem{{Code: "C", Path: text, Detail: text, Fix: text}}
 		},
 		"worker pool": func(r *ledger.Record) { r.Ask = capacity.Ask{{Shape: shape, Replicas: 1}} },
 		"finding":     func(r *ledger.Record) { r.Fit = []capacity.Finding{{Shape: shape}} },
@@ -37,10 +38,10 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 			r.Fit = []capacity.Finding{{Edits: []capacity.Edit{{Path: text, From: text, To: text}, {Path: text, From: text, To: text}}}}
 		},
 		"event":           event(message.Outcome{Type: message.Queued}),
-		"event: reason":   event(message.Outcome{Type: message.Queued, Reason: &message.Problem{Detail: strings.Repeat("d", 2000)}}),
+		"event: reason":   event(message.Outcome{Type: message.Queued, Reason: &reason.Problem{Detail: strings.Repeat("d", 2000)}}),
 		"event: error":    event(message.Outcome{Type: message.Failed, JobError: &message.JobError{Message: strings.Repeat("d", 2000)}}),
-		"event: problems": event(message.Outcome{Type: message.Refused, Problems: []message.Problem{{Detail: strings.Repeat("d", 2000)}}}),
-		"event: warnings": event(message.Outcome{Type: message.Queued, Warnings: []message.Problem{{Detail: strings.Repeat("d", 2000)}}}),
+		"event: problems": event(message.Outcome{Type: message.Refused, Problems: []reason.Problem{{Detail: strings.Repeat("d", 2000)}}}),
+		"event: warnings": event(message.Outcome{Type: message.Queued, Warnings: []reason.Problem{{Detail: strings.Repeat("d", 2000)}}}),
 		"event: labels":   event(message.Outcome{Type: message.Queued, Labels: map[string]string{strings.Repeat("k", 1000): strings.Repeat("v", 1000)}}),
 		"event: fit":      event(message.Outcome{Type: message.Queued, Fit: []capacity.Finding{{Shape: shape}}}),
 	} {

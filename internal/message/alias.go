@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"example.com/berth/internal/reason"
 )
 
 // A yamlParser turns the nodes of a YAML document into ours. An alias becomes a
@@ -49,7 +51,7 @@ func (p *yamlParser) value(y *yaml.Node, n *node, depth int) *node {
 	case yaml.AliasNode:
 		if p.open[y.Alias] {
 			n.kind = broken
-			p.r.at(n, Malformed, "This YAML alias stands within what it names.", "Write the value out.")
+			p.r.at(n, reason.Malformed, "This YAML alias stands within what it names.", "Write the value out.")
 			return n
 		}
 		p.within++
@@ -90,9 +92,9 @@ func (p *yamlParser) tagged(y *yaml.Node, n *node) {
 	}
 	switch {
 	case !known:
-		p.r.at(n, InvalidValue, "This YAML tag is not read.", "Leave the tag out. The tags !!str, !!int, !!float, !!bool, !!null, !!seq and !!map are read.")
+		p.r.at(n, reason.InvalidValue, "This YAML tag is not read.", "Leave the tag out. The tags !!str, !!int, !!float, !!bool, !!null, !!seq and !!map are read.")
 	case !fits:
-		p.r.at(n, InvalidValue, "This YAML value is not what its tag says.", "Leave the tag out, or write a value of that type.")
+		p.r.at(n, reason.InvalidValue, "This YAML value is not what its tag says.", "Leave the tag out, or write a value of that type.")
 	}
 	if !fits {
 		n.kind = broken
@@ -137,7 +139,7 @@ func (p *yamlParser) members(y *yaml.Node, n *node, seen map[string]bool, depth 
 		switch {
 		case key.kind == text && k.Value == "<<" && k.Style == 0:
 			if merge != nil {
-				p.r.at(&node{parent: n, key: k.Value, pos: p.count}, DuplicateField, "This key comes twice in one object.", "Merge a list of objects.")
+				p.r.at(&node{parent: n, key: k.Value, pos: p.count}, reason.DuplicateField, "This key comes twice in one object.", "Merge a list of objects.")
 			}
 			merge = y.Content[i+1]
 			continue
@@ -151,15 +153,15 @@ func (p *yamlParser) members(y *yaml.Node, n *node, seen map[string]bool, depth 
 			return
 		case key.kind == object || key.kind == list || key.kind == broken:
 			if !n.bad {
-				p.r.at(n, InvalidValue, "A key is not text.", "Quote the key. If it is a {{name}} of a template, fill it in before the job is published.")
+				p.r.at(n, reason.InvalidValue, "A key is not text.", "Quote the key. If it is a {{name}} of a template, fill it in before the job is published.")
 			}
 			continue
 		case key.kind != text:
-			p.r.at(m, InvalidValue, "The key is not text to YAML.", "Quote the key.")
+			p.r.at(m, reason.InvalidValue, "The key is not text to YAML.", "Quote the key.")
 			m.kind = broken
 		}
 		if own[m.key] {
-			p.r.at(m, DuplicateField, "This key comes twice in one object.", "Keep one of them.")
+			p.r.at(m, reason.DuplicateField, "This key comes twice in one object.", "Keep one of them.")
 			continue
 		}
 		own[m.key], seen[m.key] = true, true
@@ -186,10 +188,10 @@ func (p *yamlParser) merge(y *yaml.Node, n *node, seen map[string]bool, depth in
 	switch {
 	case p.open[y]:
 		n.bad = true // what it lacks is not told
-		p.r.at(at, Malformed, "This YAML alias stands within what it names.", "Write the fields out.")
+		p.r.at(at, reason.Malformed, "This YAML alias stands within what it names.", "Write the fields out.")
 	case y.Style&yaml.TaggedStyle != 0 && y.ShortTag() != "!!map" && y.ShortTag() != "!!seq":
 		n.bad = true
-		p.r.at(at, InvalidValue, "What a merge key names has a tag.", "Leave the tag out.")
+		p.r.at(at, reason.InvalidValue, "What a merge key names has a tag.", "Leave the tag out.")
 	case y.Kind == yaml.MappingNode:
 		p.members(y, n, seen, depth)
 	case y.Kind == yaml.SequenceNode:
@@ -200,6 +202,6 @@ func (p *yamlParser) merge(y *yaml.Node, n *node, seen map[string]bool, depth in
 		delete(p.open, y)
 	default:
 		n.bad = true
-		p.r.at(at, Malformed, "A merge key does not name an object.", "Write an alias of an object, or a list of such.")
+		p.r.at(at, reason.Malformed, "A merge key does not name an object.", "Write an alias of an object, or a list of such.")
 	}
 }

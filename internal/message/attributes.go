@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/spelling"
 )
 
@@ -34,12 +35,12 @@ func berthAttributes(all map[string]string, r *report) *node {
 		n.members = append(n.members, m)
 		switch {
 		case optionNames[key] == "" && cancelNames[key] == "" && key != cancelAttribute:
-			r.at(m, UnknownField, "No attribute of Berth has this name.", fixAttribute(key))
+			r.at(m, reason.UnknownField, "No attribute of Berth has this name.", fixAttribute(key))
 		case len(m.text) > maxAttribute:
-			r.at(m, TooLarge, fmt.Sprintf("The attribute is longer than %d bytes.", maxAttribute), "Shorten it, or publish an envelope, whose options have no such limit.")
+			r.at(m, reason.TooLarge, fmt.Sprintf("The attribute is longer than %d bytes.", maxAttribute), "Shorten it, or publish an envelope, whose options have no such limit.")
 			m.kind = broken
 		case !utf8.ValidString(m.text):
-			r.at(m, InvalidValue, "The attribute is not UTF-8 text.", "Write it as UTF-8.")
+			r.at(m, reason.InvalidValue, "The attribute is not UTF-8 text.", "Write it as UTF-8.")
 			m.kind = broken
 		case m.text == "":
 			m.kind = null // as good as not there
@@ -47,7 +48,7 @@ func berthAttributes(all map[string]string, r *report) *node {
 			if m.text == "true" || m.text == "false" {
 				m.kind = boolean
 			} else {
-				r.at(m, InvalidValue, "Want true or false.", "Write true or false, in small letters.")
+				r.at(m, reason.InvalidValue, "Want true or false.", "Write true or false, in small letters.")
 				m.kind = broken
 			}
 		case key == attributeName("priority") && jsonNumber.MatchString(m.text):
@@ -80,11 +81,11 @@ func labelList(n *node, r *report) {
 		key, value, ok := strings.Cut(pair, "=")
 		switch {
 		case !ok:
-			r.at(n, InvalidValue, "A label is not written as key=value.", "Write key=value,key=value.")
+			r.at(n, reason.InvalidValue, "A label is not written as key=value.", "Write key=value,key=value.")
 			n.kind, n.members = broken, nil
 			return
 		case n.member(key) != nil:
-			r.at(n, DuplicateField, "A label key comes twice.", "Keep one of them.")
+			r.at(n, reason.DuplicateField, "A label key comes twice.", "Keep one of them.")
 		default:
 			n.members = append(n.members, &node{parent: n, key: key, kind: text, text: value, pos: n.pos})
 		}

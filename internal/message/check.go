@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/reason"
 )
 
 var (
@@ -29,13 +30,13 @@ func checkResource(s jobShape, opts options, req *Request, r *report) {
 	}
 	switch {
 	case !resourceID.MatchString(own.str()):
-		r.at(own, InvalidValue, "Want the id of a persistent resource: lowercase letters, digits and dashes.",
+		r.at(own, reason.InvalidValue, "Want the id of a persistent resource: lowercase letters, digits and dashes.",
 			"Leave it out for the default; a full name goes into the option persistentResource.")
 	case !opts.resource.given:
 		req.PersistentResource = own.str()
 	default:
 		if id, _ := resourceOf(opts.resource.value); id != own.str() {
-			r.at(own, Conflict, fmt.Sprintf("This contradicts %s.", opts.resource.at.path), "Keep one of them.")
+			r.at(own, reason.Conflict, fmt.Sprintf("This contradicts %s.", opts.resource.at.path), "Keep one of them.")
 		}
 	}
 }
@@ -46,9 +47,9 @@ func checkName(s jobShape, opts options, r *report) string {
 	case own == nil || own.bad || own.str() == "":
 		return opts.displayName.value
 	case !validName(own.str()):
-		r.at(own, InvalidValue, nameRule, mendNameRule)
+		r.at(own, reason.InvalidValue, nameRule, mendNameRule)
 	case opts.displayName.given && opts.displayName.value != own.str():
-		r.at(own, Conflict, fmt.Sprintf("This contradicts %s.", opts.displayName.at.path), "Keep one of them.")
+		r.at(own, reason.Conflict, fmt.Sprintf("This contradicts %s.", opts.displayName.at.path), "Keep one of them.")
 	}
 	return own.str()
 }
@@ -60,15 +61,15 @@ func checkSpec(s jobShape, r *report) {
 	for _, n := range []*node{timeout, wait} {
 		switch d, _ := seconds(n.str()); {
 		case d < 0 || strings.HasPrefix(n.str(), "-"):
-			r.at(n, InvalidValue, "A duration cannot be negative.", "Write a positive number of seconds, or leave it out.")
+			r.at(n, reason.InvalidValue, "A duration cannot be negative.", "Write a positive number of seconds, or leave it out.")
 		case d > longestTime:
-			r.at(n, InvalidValue, fmt.Sprintf("The duration is longer than a hundred years, %.0fs.", longestTime.Seconds()), "Write a shorter one, or leave it out.")
+			r.at(n, reason.InvalidValue, fmt.Sprintf("The duration is longer than a hundred years, %.0fs.", longestTime.Seconds()), "Write a shorter one, or leave it out.")
 		}
 	}
 	strategy := scheduling.field("strategy")
 	switch strategy.str() {
 	case "SPOT", "LOW_COST", "FLEX_START": // LOW_COST is the older name of SPOT
-		r.at(strategy, Unsupported, "A persistent resource is made of machines already paid for; "+strategy.str()+" asks for other ones.", "Leave the strategy out.")
+		r.at(strategy, reason.Unsupported, "A persistent resource is made of machines already paid for; "+strategy.str()+" asks for other ones.", "Leave the strategy out.")
 	case "ON_DEMAND":
 		r.warn(strategy.place(), "The strategy ON_DEMAND is deprecated.", "Leave it out, or write STANDARD, its newer name.")
 	}
@@ -87,7 +88,7 @@ func checkPools(s jobShape, r *report) {
 	if len(s.pools) == 0 {
 		switch {
 		case s.list != nil && !s.list.bad:
-			r.at(s.list, MissingField, "The job has no worker pool.", mendNoPool)
+			r.at(s.list, reason.MissingField, "The job has no worker pool.", mendNoPool)
 		case s.list == nil && s.spec != nil && s.spec.kind == object:
 			r.lacks(s.spec, "worker_pool_specs", "The job has no worker pool.", mendNoPool)
 		}
@@ -98,7 +99,7 @@ func checkPools(s jobShape, r *report) {
 		case pool.kind != object || pool.bad:
 		case pool.hollow():
 			if i == 0 {
-				r.at(pool, MissingField, "The first worker pool is empty.", "The first one is the primary and cannot be left out.")
+				r.at(pool, reason.MissingField, "The first worker pool is empty.", "The first one is the primary and cannot be left out.")
 			}
 		default:
 			checkMachine(pool, r)
@@ -116,7 +117,7 @@ func checkReplicas(i int, pool *node, r *report) {
 		r.lacks(pool, "replica_count", "The worker pool does not say how many replicas it has.", "Write 1 or more.")
 	case n.bad:
 	case count < 1 || count > capacity.MaxReplicas:
-		r.at(n, InvalidValue, fmt.Sprintf("Want 1 to %d replicas.", capacity.MaxReplicas), "Write {} for a worker pool that is not used.")
+		r.at(n, reason.InvalidValue, fmt.Sprintf("Want 1 to %d replicas.", capacity.MaxReplicas), "Write {} for a worker pool that is not used.")
 	case i == 0 && count > 1:
 		r.warn(n.place(), "Worker pool 0 is the primary and usually has one replica.", "Put the others into worker pool 1.")
 	}
@@ -126,7 +127,7 @@ func checkMachine(pool *node, r *report) {
 	machine, disk := pool.field("machine_spec"), pool.field("disk_spec")
 	checkWord(disk.field("boot_disk_type"), r)
 	if n := disk.field("boot_disk_size_gb"); n.int() != 0 && (n.int() < minDiskGB || n.int() > maxDiskGB) {
-		r.at(n, InvalidValue, fmt.Sprintf("Vertex AI takes boot disks of %d to %d GB.", minDiskGB, maxDiskGB), "Write the size of the pool's boot disks, or leave it out for 100.")
+		r.at(n, reason.InvalidValue, fmt.Sprintf("Vertex AI takes boot disks of %d to %d GB.", minDiskGB, maxDiskGB), "Write the size of the pool's boot disks, or leave it out for 100.")
 	}
 	if machine == nil {
 		r.lacks(pool, "machine_spec", "The worker pool has no machine spec.", "Write the machine spec of a pool of the persistent resource.")
@@ -146,7 +147,7 @@ func checkMachine(pool *node, r *report) {
 	counted := count != nil && (count.bad || count.int() != 0)
 	switch {
 	case count.int() < 0:
-		r.at(count, InvalidValue, "A number of accelerators cannot be negative.", "Write how many each machine has.")
+		r.at(count, reason.InvalidValue, "A number of accelerators cannot be negative.", "Write how many each machine has.")
 	case named && !counted:
 		r.lacks(machine, "accelerator_count", "The accelerator has no count.", "Write how many each machine has.")
 	case counted && !named:
@@ -168,14 +169,14 @@ func checkAffinity(machine *node, r *report) {
 		}
 	}
 	if kind == nil || !kind.bad {
-		r.at(affinity, Unsupported, "A persistent resource takes no reservation affinity.", "Leave it out.")
+		r.at(affinity, reason.Unsupported, "A persistent resource takes no reservation affinity.", "Leave it out.")
 	}
 }
 
 // checkWord looks at a part of a machine or disk spec.
 func checkWord(n *node, r *report) {
 	if n.str() != "" && !specWord.MatchString(n.str()) {
-		r.at(n, InvalidValue, "Want a short word of letters, digits and . + _ -.", n.mendHole("Write it as the pool of the persistent resource has it."))
+		r.at(n, reason.InvalidValue, "Want a short word of letters, digits and . + _ -.", n.mendHole("Write it as the pool of the persistent resource has it."))
 	}
 }
 
@@ -194,7 +195,7 @@ func checkTask(pool *node, r *report) {
 		for _, v := range task.field("env").list() {
 			name := v.field("name")
 			if noSpace(name, r) && !envName.MatchString(name.str()) {
-				r.at(name, InvalidValue, "A variable's name has letters, digits and underscores, no digit first.", "Choose such a name.")
+				r.at(name, reason.InvalidValue, "A variable's name has letters, digits and underscores, no digit first.", "Choose such a name.")
 			}
 		}
 	}
@@ -207,7 +208,7 @@ func noSpace(n *node, r *report) bool {
 		return false
 	}
 	if strings.ContainsFunc(templateHole.ReplaceAllString(n.str(), ""), unicode.IsSpace) {
-		r.at(n, InvalidValue, "The text has white space.", "Leave out the white space, also at the ends.")
+		r.at(n, reason.InvalidValue, "The text has white space.", "Leave out the white space, also at the ends.")
 		return false
 	}
 	return true

@@ -6,6 +6,8 @@ import (
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"example.com/berth/internal/reason"
 )
 
 // mendLarge says how a job becomes smaller, whatever it has too much of.
@@ -18,10 +20,10 @@ func Decode(d Delivery) (Message, error) { return decode(d, &report{}) }
 func decode(d Delivery, r *report) (Message, error) {
 	r.claimed = d.Attributes[attributeName("request_id")]
 	if len(d.Data) > MaxData {
-		r.add(place{}, TooLarge, fmt.Sprintf("The data is larger than %d bytes.", MaxData), mendLarge)
+		r.add(place{}, reason.TooLarge, fmt.Sprintf("The data is larger than %d bytes.", MaxData), mendLarge)
 	}
 	if len(d.Attributes) > MaxAttributes {
-		r.add(place{path: "attributes"}, TooLarge, fmt.Sprintf("The message has more than %d attributes.", MaxAttributes), "Publish fewer attributes.")
+		r.add(place{path: "attributes"}, reason.TooLarge, fmt.Sprintf("The message has more than %d attributes.", MaxAttributes), "Publish fewer attributes.")
 	}
 	if !r.ok() {
 		return Message{}, r.refusal()
@@ -54,7 +56,7 @@ func decodeData(root, attrs *node, r *report) Message {
 	}
 	switch {
 	case cancel != nil && job != nil:
-		r.at(cancel, Conflict, "A message has a job or a cancel, not both.", "Send two messages.")
+		r.at(cancel, reason.Conflict, "A message has a job or a cancel, not both.", "Send two messages.")
 		return Message{}
 	case cancel != nil:
 		return Message{Cancel: cancelByData(root, cancel, attrs, r)}
@@ -76,7 +78,7 @@ func readAttributes(attrs *node, r *report) (opts options) {
 		case name != "":
 			opts.read(name, m, r)
 		case cancelNames[m.key] != "" && !m.blank():
-			r.at(m, Conflict, "This attribute belongs to a cancel.", "Leave it out, or set berth-cancel to true and send no data.")
+			r.at(m, reason.Conflict, "This attribute belongs to a cancel.", "Leave it out, or set berth-cancel to true and send no data.")
 		}
 	}
 	return opts
@@ -84,12 +86,12 @@ func readAttributes(attrs *node, r *report) (opts options) {
 
 func cancelByAttributes(data []byte, attrs *node, r *report) *Cancel {
 	if len(data) > 0 {
-		r.add(place{}, Conflict, "The message has data, and berth-cancel says that it is a cancel.", "Send a cancel without data.")
+		r.add(place{}, reason.Conflict, "The message has data, and berth-cancel says that it is a cancel.", "Send a cancel without data.")
 	}
 	c, rest := readCancel(attrs, r)
 	for _, m := range rest {
 		if m.key != cancelAttribute && optionNames[m.key] != "" && !m.blank() {
-			r.at(m, Conflict, "A cancel takes no option of a job.", "Leave it out.")
+			r.at(m, reason.Conflict, "A cancel takes no option of a job.", "Leave it out.")
 		}
 	}
 	return &c
@@ -99,18 +101,18 @@ func cancelByData(root, cancel, attrs *node, r *report) *Cancel {
 	c, rest := readCancel(cancel, r)
 	for _, m := range rest {
 		if !m.bad {
-			r.at(m, UnknownField, "A cancel has no field of this name.", "A cancel has requestId or messageId, and reason.")
+			r.at(m, reason.UnknownField, "A cancel has no field of this name.", "A cancel has requestId or messageId, and reason.")
 		}
 	}
 	for _, m := range root.members {
 		known := m.key == "job" || optionNames[m.key] != ""
 		if m != cancel && !m.bad && !(known && m.blank()) {
-			r.at(m, Conflict, "A cancel takes nothing beside it.", "Leave it out.")
+			r.at(m, reason.Conflict, "A cancel takes nothing beside it.", "Leave it out.")
 		}
 	}
 	for _, m := range attrs.members {
 		if !m.bad && !m.blank() && m.key != cancelAttribute {
-			r.at(m, Conflict, "The data is a cancel, which takes no attributes.", "Leave it out.")
+			r.at(m, reason.Conflict, "The data is a cancel, which takes no attributes.", "Leave it out.")
 		}
 	}
 	return &c
@@ -144,7 +146,7 @@ func request(n *node, opts options, r *report) *Request {
 	}
 	job, err := build(s)
 	if err != nil {
-		r.add(n.place(), Malformed, "The job cannot be read: "+excerptError(err)+".", "Compare the job with the reference of the API.")
+		r.add(n.place(), reason.Malformed, "The job cannot be read: "+excerptError(err)+".", "Compare the job with the reference of the API.")
 		return nil
 	}
 	job.DisplayName, job.Labels = displayName, labels

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"example.com/berth/internal/reason"
 )
 
 const publishedType = "google.cloud.pubsub.topic.v1.messagePublished"
@@ -26,30 +28,30 @@ func DecodeDelivery(header func(name string) string, body []byte) (Delivery, err
 
 func decodeDelivery(header func(name string) string, body []byte, r *report) (Delivery, error) {
 	if len(body) > MaxBody {
-		r.add(place{}, TooLarge, fmt.Sprintf("The request body is larger than %d bytes.", MaxBody), mendLarge)
+		r.add(place{}, reason.TooLarge, fmt.Sprintf("The request body is larger than %d bytes.", MaxBody), mendLarge)
 		return Delivery{}, r.refusal()
 	}
 	mediaType, _, _ := strings.Cut(header("Content-Type"), ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
 	if mediaType == "application/cloudevents-batch+json" {
-		r.add(place{}, Malformed, "This is a batch of CloudEvents.", "Send one event per request.")
+		r.add(place{}, reason.Malformed, "This is a batch of CloudEvents.", "Send one event per request.")
 		return Delivery{}, r.refusal()
 	}
 	root := parseJSON(body, r)
 	if root == nil {
 		if header("x-goog-pubsub-message-id") != "" {
-			r.add(place{}, Malformed, "This is a push without its wrapper.", useWrapped)
+			r.add(place{}, reason.Malformed, "This is a push without its wrapper.", useWrapped)
 		}
 		return Delivery{}, r.refusal()
 	}
 	if root.kind == list {
-		r.add(place{}, Malformed, "The body is a list; a CloudEvents batch is not read.", "Send one event per request.")
+		r.add(place{}, reason.Malformed, "The body is a list; a CloudEvents batch is not read.", "Send one event per request.")
 		return Delivery{}, r.refusal()
 	}
 	switch {
 	case strings.HasPrefix(mediaType, "application/cloudevents"):
 		if mediaType != "application/cloudevents+json" {
-			r.add(place{}, Malformed, "This CloudEvent is not in the JSON format.", "Send application/cloudevents+json.")
+			r.add(place{}, reason.Malformed, "This CloudEvent is not in the JSON format.", "Send application/cloudevents+json.")
 			break
 		}
 		root = structured(root, r)
@@ -65,10 +67,10 @@ func decodeDelivery(header func(name string) string, body []byte, r *report) (De
 
 func eventHead(versionAt place, version string, typeAt place, ceType string, r *report) {
 	if version != "1.0" {
-		r.add(versionAt, InvalidValue, "The CloudEvents version is not 1.0.", "Send events of version 1.0.")
+		r.add(versionAt, reason.InvalidValue, "The CloudEvents version is not 1.0.", "Send events of version 1.0.")
 	}
 	if ceType != publishedType {
-		r.add(typeAt, InvalidValue, "The CloudEvent is not a Pub/Sub message.", "Use a trigger of type "+publishedType+".")
+		r.add(typeAt, reason.InvalidValue, "The CloudEvent is not a Pub/Sub message.", "Use a trigger of type "+publishedType+".")
 	}
 }
 
@@ -80,16 +82,16 @@ func structured(event *node, r *report) *node {
 	data, coded := in.get("data"), in.get("data_base64")
 	switch {
 	case data != nil && coded != nil:
-		r.at(coded, Conflict, "The event has data and data_base64.", "Send one of them.")
+		r.at(coded, reason.Conflict, "The event has data and data_base64.", "Send one of them.")
 	case coded != nil:
 		text, err := base64.StdEncoding.DecodeString(in.str("data_base64"))
 		if err != nil {
-			r.at(coded, InvalidValue, "The text is not base64.", "Encode it as standard base64, or send it as data.")
+			r.at(coded, reason.InvalidValue, "The text is not base64.", "Encode it as standard base64, or send it as data.")
 			return nil
 		}
 		return parseJSON(text, r)
 	case data == nil:
-		r.add(place{path: "data"}, MissingField, "The event has no data.", useWrapped)
+		r.add(place{path: "data"}, reason.MissingField, "The event has no data.", useWrapped)
 	}
 	return data
 }
@@ -98,7 +100,7 @@ func structured(event *node, r *report) *node {
 // adds some now and then.
 func unwrap(envelope *node, r *report) Delivery {
 	if envelope.kind != object {
-		r.at(envelope, Malformed, "The push envelope is not an object.", useWrapped)
+		r.at(envelope, reason.Malformed, "The push envelope is not an object.", useWrapped)
 		return Delivery{}
 	}
 	outer := fieldReader{envelope, r}
@@ -108,7 +110,7 @@ func unwrap(envelope *node, r *report) Delivery {
 	}
 	m := outer.get("message")
 	if m == nil || m.kind != object {
-		r.add(envelope.missing("message"), MissingField, "The body has no wrapped Pub/Sub message.", useWrapped)
+		r.add(envelope.missing("message"), reason.MissingField, "The body has no wrapped Pub/Sub message.", useWrapped)
 		return d
 	}
 	inner := fieldReader{m, r}
@@ -117,21 +119,21 @@ func unwrap(envelope *node, r *report) Delivery {
 	case id != nil && id.kind == text && requestID.MatchString(id.text):
 		d.ID = id.text
 	case id != nil:
-		r.at(id, InvalidValue, "The message id is not an id.", useWrapped)
+		r.at(id, reason.InvalidValue, "The message id is not an id.", useWrapped)
 	default:
-		r.add(m.missing("message_id"), MissingField, "The message has no id.", useWrapped)
+		r.add(m.missing("message_id"), reason.MissingField, "The message has no id.", useWrapped)
 	}
 	if t := inner.either("publishTime", "publish_time"); t != nil {
 		// In UTC and of four digits, or it could not be written as JSON again.
 		at, err := time.Parse(time.RFC3339Nano, t.text)
 		if d.PublishTime = at.UTC(); err != nil || t.kind != text || d.PublishTime.Year() < 1 || d.PublishTime.Year() > 9999 {
 			d.PublishTime = time.Time{}
-			r.at(t, InvalidValue, "The publish time is not an RFC 3339 time.", useWrapped)
+			r.at(t, reason.InvalidValue, "The publish time is not an RFC 3339 time.", useWrapped)
 		}
 	}
 	if k := inner.either("orderingKey", "ordering_key"); k != nil {
 		if d.OrderingKey = k.text; k.kind != text {
-			r.at(k, InvalidValue, "The ordering key is not text.", useWrapped)
+			r.at(k, reason.InvalidValue, "The ordering key is not text.", useWrapped)
 		}
 	}
 	if a := inner.get("attributes"); a != nil {
@@ -141,7 +143,7 @@ func unwrap(envelope *node, r *report) Delivery {
 		data, err := base64.StdEncoding.Strict().DecodeString(c.text)
 		if d.Data = data; err != nil || c.kind != text {
 			d.Data = nil
-			r.at(c, InvalidValue, "The data is not base64 text.", useWrapped)
+			r.at(c, reason.InvalidValue, "The data is not base64 text.", useWrapped)
 		}
 		if len(d.Data) > MaxData {
 			// It is refused for its size, and held until then: twenty at once, by slow
@@ -154,13 +156,13 @@ func unwrap(envelope *node, r *report) Delivery {
 
 func attributes(n *node, r *report) map[string]string {
 	if n.kind != object {
-		r.at(n, InvalidValue, "The attributes are not an object.", useWrapped)
+		r.at(n, reason.InvalidValue, "The attributes are not an object.", useWrapped)
 		return nil
 	}
 	all := map[string]string{}
 	for _, m := range n.members {
 		if m.kind != text {
-			r.at(m, InvalidValue, "The attribute is not text.", useWrapped)
+			r.at(m, reason.InvalidValue, "The attribute is not text.", useWrapped)
 			continue
 		}
 		all[m.key] = m.text
@@ -190,7 +192,7 @@ func (f fieldReader) either(a, b string) *node {
 	case x == nil:
 		return y
 	case y != nil && (x.kind != y.kind || x.text != y.text):
-		f.r.at(y, Conflict, "The two spellings of this field have different values.", useWrapped)
+		f.r.at(y, reason.Conflict, "The two spellings of this field have different values.", useWrapped)
 	}
 	return x
 }
@@ -201,7 +203,7 @@ func (f fieldReader) str(key string) string {
 		return ""
 	}
 	if m.kind != text {
-		f.r.at(m, InvalidValue, "Want text, found "+m.kind.String()+".", useWrapped)
+		f.r.at(m, reason.InvalidValue, "Want text, found "+m.kind.String()+".", useWrapped)
 		return ""
 	}
 	return m.text
@@ -211,7 +213,7 @@ func (f fieldReader) str(key string) string {
 func (f fieldReader) name(key string) string {
 	s := f.str(key)
 	if len(s) > 512 || bytes.ContainsFunc([]byte(s), control) {
-		f.r.at(f.get(key), InvalidValue, "The name is too long or has control characters.", useWrapped)
+		f.r.at(f.get(key), reason.InvalidValue, "The name is too long or has control characters.", useWrapped)
 		return ""
 	}
 	return s
@@ -224,7 +226,7 @@ func (f fieldReader) count(key string) int {
 	}
 	i, err := strconv.Atoi(m.text)
 	if err != nil || m.kind != number || i < 0 {
-		f.r.at(m, InvalidValue, "Want a whole number, not negative.", useWrapped)
+		f.r.at(m, reason.InvalidValue, "Want a whole number, not negative.", useWrapped)
 		return 0
 	}
 	return i

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"example.com/berth/internal/reason"
 )
 
 const pushEnvelope = `{
@@ -147,7 +149,7 @@ func TestDataTooLargeIsCut(t *testing.T) {
 			t.Errorf("of %d bytes %d are kept, in room for %d; want %d", n, len(d.Data), cap(d.Data), want)
 		}
 		refusal := (*Refusal)(nil)
-		if _, err = Decode(d); errors.As(err, &refusal) != true || (refusal.Problems[0].Code == TooLarge) != (n > MaxData) {
+		if _, err = Decode(d); errors.As(err, &refusal) != true || (refusal.Problems[0].Code == reason.TooLarge) != (n > MaxData) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}

@@ -8,7 +8,7 @@
 //   - A [Message] is what a delivery says: a [Request] for a training job, or a
 //     [Cancel] of one. [Decode] reads it.
 //   - A [Refusal] is the answer to what cannot be read or is not allowed: a list
-//     of every [Problem], each with its path as the author wrote it and with
+//     of every [reason.Problem], each with its path as the author wrote it and with
 //     how to fix it. A refusal is final, since the same bytes can never decode.
 //   - An [Outcome] is one event on the outcome topic. [Outcome.PubSub] encodes
 //     it, [DecodeOutcome] reads it.

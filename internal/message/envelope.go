@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/spelling"
 )
 
@@ -24,10 +25,10 @@ func readEnvelope(n *node, r *report) (*node, options) {
 		case m.key == "job", m.key == "cancel" && m.blank(), m.bad && name == "":
 			continue
 		case name == "" || strings.HasPrefix(m.key, attributePrefix):
-			r.at(m, UnknownField, "No option has this name.", fixOption(n, m))
+			r.at(m, reason.UnknownField, "No option has this name.", fixOption(n, m))
 			continue
 		case seen[name] != nil:
-			r.at(m, DuplicateField, "This is another spelling of "+seen[name].key+".", "Keep one of them.")
+			r.at(m, reason.DuplicateField, "This is another spelling of "+seen[name].key+".", "Keep one of them.")
 			continue
 		}
 		seen[name] = m
@@ -77,7 +78,7 @@ func readCancel(n *node, r *report) (c Cancel, rest []*node) {
 			continue
 		}
 		if seen[name] != nil {
-			r.at(m, DuplicateField, "This is another spelling of "+seen[name].key+".", "Keep one of them.")
+			r.at(m, reason.DuplicateField, "This is another spelling of "+seen[name].key+".", "Keep one of them.")
 			continue
 		}
 		if m.blank() {
@@ -97,26 +98,26 @@ func readCancel(n *node, r *report) (c Cancel, rest []*node) {
 		case "reason":
 			c.Reason = s
 			if utf8.RuneCountInString(s) > maxReason || strings.ContainsFunc(s, control) {
-				r.at(m, InvalidValue, "A reason has at most 256 characters, none of them a control character.", "Shorten it, or leave it out.")
+				r.at(m, reason.InvalidValue, "A reason has at most 256 characters, none of them a control character.", "Shorten it, or leave it out.")
 			}
 		}
 	}
 	switch {
 	case seen["request_id"] != nil && seen["message_id"] != nil:
-		r.at(seen["message_id"], Conflict, "A cancel names a request id or a message id, not both.", "Leave one of them out.")
+		r.at(seen["message_id"], reason.Conflict, "A cancel names a request id or a message id, not both.", "Leave one of them out.")
 	case seen["request_id"] == nil && seen["message_id"] == nil:
 		at := n.missing("request_id")
 		if n.pos == afterData {
 			at.path = join(n.path(), attributeName("request_id"))
 		}
-		r.add(at, MissingField, "The cancel does not say what to cancel.", "Name the request id, or the id of the message that had none.")
+		r.add(at, reason.MissingField, "The cancel does not say what to cancel.", "Name the request id, or the id of the message that had none.")
 	}
 	return c, rest
 }
 
 func idOf(n *node, r *report) string {
 	if !requestID.MatchString(n.text) {
-		r.at(n, InvalidValue, "Want 1 to 128 letters, digits and . _ : ~ -, a letter or digit first.", "Name the request by the id under which it was published.")
+		r.at(n, reason.InvalidValue, "Want 1 to 128 letters, digits and . _ : ~ -, a letter or digit first.", "Name the request by the id under which it was published.")
 	}
 	return n.text
 }

@@ -14,6 +14,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/reason"
 )
 
 var testSource = Source{Project: "p", Deployment: "default"}
@@ -44,42 +45,42 @@ func sampleOutcomes() []Outcome {
 		}
 		switch typ {
 		case Queued:
-			o.Reason = &Problem{Code: Full, Detail: "Too few machines are free."}
+			o.Reason = &reason.Problem{Code: reason.Full, Detail: "Too few machines are free."}
 			o.Fit, o.Ahead, o.ObservedAt = full.Findings, &ahead, &view
 			o.Times.Queued = at
 		case Reserved:
 			o.ScaleUp = true
 			o.Times.Reserved = at
-			o.Warnings = []Problem{{Code: Warning, Path: "workerPoolSpecs[0].replicaCount", Detail: "Worker pool 0 is the primary."}}
+			o.Warnings = []reason.Problem{{Code: reason.Warning, Path: "workerPoolSpecs[0].replicaCount", Detail: "Worker pool 0 is the primary."}}
 		case Submitted, Started, Succeeded:
 			o.Job, o.Times.Submitted = job, at
 			o.JobState = map[Type]string{Submitted: "JOB_STATE_PENDING", Started: "JOB_STATE_RUNNING", Succeeded: "JOB_STATE_SUCCEEDED"}[typ]
 		case Cancelling, Cancelled:
-			o.Job, o.Reason = job, &Problem{Code: CancelRequested, Detail: "Somebody asked."}
+			o.Job, o.Reason = job, &reason.Problem{Code: reason.CancelRequested, Detail: "Somebody asked."}
 		case Rejected:
-			o.Reason = &Problem{Code: SpecMismatch, Detail: "No pool has this machine and disk spec."}
+			o.Reason = &reason.Problem{Code: reason.SpecMismatch, Detail: "No pool has this machine and disk spec."}
 			o.Fit, o.ObservedAt = never.Findings, &view
 		case Failed:
-			o.Job, o.Reason = job, &Problem{Code: JobEnded, Detail: "The job ended."}
+			o.Job, o.Reason = job, &reason.Problem{Code: reason.JobEnded, Detail: "The job ended."}
 			o.JobError = &JobError{Code: 3, Message: "The replica workerpool0-0 exited with a non-zero status of 1."}
 			o.Times.Ended = at
 		case Expired:
-			o.Reason = &Problem{Code: WaitedTooLong, Detail: "The longest wait is over."}
+			o.Reason = &reason.Problem{Code: reason.WaitedTooLong, Detail: "The longest wait is over."}
 		case Refused:
 			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", StateRefused, 1
 			o.PersistentResource, o.DisplayName, o.Labels = "", "", nil
-			o.Reason = &Problem{Code: UnknownField, Path: "jobSpec.workerPoolSpec", Detail: "No field has this name here.", Fix: "Write workerPoolSpecs."}
-			o.Problems = []Problem{*o.Reason}
+			o.Reason = &reason.Problem{Code: reason.UnknownField, Path: "jobSpec.workerPoolSpec", Detail: "No field has this name here.", Fix: "Write workerPoolSpecs."}
+			o.Problems = []reason.Problem{*o.Reason}
 		case Noted:
 			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "", 1
 			o.PersistentResource, o.DisplayName, o.Labels = "", "", nil
-			o.Reason, o.CancelUntil = &Problem{Code: NothingMatched, Path: "cancel", Detail: "Nothing has come under this id yet."}, at.Add(time.Hour)
+			o.Reason, o.CancelUntil = &reason.Problem{Code: reason.NothingMatched, Path: "cancel", Detail: "Nothing has come under this id yet."}, at.Add(time.Hour)
 		case Duplicate:
 			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "FAILED", 1
-			o.Job, o.Reason = job, &Problem{Code: JobEnded, Detail: "The job ended."}
+			o.Job, o.Reason = job, &reason.Problem{Code: reason.JobEnded, Detail: "The job ended."}
 		case Quoted:
 			o.RequestID, o.ClaimedRequestID, o.State, o.Sequence = "", "train-7", "", 1
-			o.Reason = &Problem{Code: Full, Detail: "Too few machines are free."}
+			o.Reason = &reason.Problem{Code: reason.Full, Detail: "Too few machines are free."}
 			o.Fit = full.Findings
 		}
 		all = append(all, o)
@@ -169,7 +170,7 @@ func TestPubSubRefuses(t *testing.T) {
 func TestPubSubBounds(t *testing.T) {
 	o := sampleOutcomes()[0]
 	for i := range 100 {
-		o.Problems = append(o.Problems, Problem{Code: Malformed, Detail: fmt.Sprint(i)})
+		o.Problems = append(o.Problems, reason.Problem{Code: reason.Malformed, Detail: fmt.Sprint(i)})
 		o.Fit[0].Nearest = append(o.Fit[0].Nearest, capacity.PoolDiff{Pool: fmt.Sprint(i)})
 	}
 	quoted := strings.Repeat("é", maxEventData)

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/proto"
+
+	"example.com/berth/internal/reason"
 )
 
 // hostile returns the hostile messages of the module's corpus, as they stand in
@@ -51,7 +53,7 @@ func checkRefusal(t *testing.T, err error) {
 		t.Errorf("%d problems", n)
 	}
 	for _, p := range refusal.Problems {
-		if p.Code == "" || p.Code == Warning || p.Detail == "" || p.Fix == "" {
+		if p.Code == "" || p.Code == reason.Warning || p.Detail == "" || p.Fix == "" {
 			t.Errorf("problem without words: %#v", p)
 		}
 		for _, s := range []string{p.Path, p.Detail, p.Fix, refusal.ClaimedID} {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"unicode/utf8"
+
+	"example.com/berth/internal/reason"
 )
 
 // maxNodes bounds the values of one document. A job with four worker pools of
@@ -22,7 +24,7 @@ const mendDeep = "Send a job; none is nested so deep."
 // first one kept.
 func parseJSON(data []byte, r *report) *node {
 	return readJSON(data, r, func(why string) *node {
-		r.add(place{}, Malformed, "The text is not JSON: "+why+".", strictJSON)
+		r.add(place{}, reason.Malformed, "The text is not JSON: "+why+".", strictJSON)
 		return nil
 	})
 }
@@ -31,11 +33,11 @@ func parseJSON(data []byte, r *report) *node {
 func readJSON(data []byte, r *report, otherwise func(why string) *node) *node {
 	r.work += len(data)
 	if !utf8.Valid(data) {
-		r.add(place{}, Malformed, "The text is not UTF-8.", "Send JSON as UTF-8.")
+		r.add(place{}, reason.Malformed, "The text is not UTF-8.", "Send JSON as UTF-8.")
 		return nil
 	}
 	if !shallow(data) {
-		r.add(place{}, TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), mendDeep)
+		r.add(place{}, reason.TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), mendDeep)
 		return nil
 	}
 	if !json.Valid(data) { // which reads it once, and does not say why
@@ -43,14 +45,14 @@ func readJSON(data []byte, r *report, otherwise func(why string) *node) *node {
 		return otherwise(syntax(data, json.Unmarshal(data, &raw)))
 	}
 	if at := loneSurrogate(data); at >= 0 {
-		r.add(place{}, Malformed, "A \\u escape is half of a surrogate pair, at "+position(data, at)+".", "Send JSON as UTF-8.")
+		r.add(place{}, reason.Malformed, "A \\u escape is half of a surrogate pair, at "+position(data, at)+".", "Send JSON as UTF-8.")
 		return nil
 	}
 	p := jsonParser{rest: data, r: r}
 	root := p.value(&node{})
 	r.work += p.count
 	if p.count > maxNodes {
-		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), mendLarge)
+		r.add(place{}, reason.TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), mendLarge)
 		return nil
 	}
 	return root
@@ -103,7 +105,7 @@ func (p *jsonParser) members(n *node) {
 		key := p.text()
 		m := p.value(&node{parent: n, key: key})
 		if seen[key] {
-			p.r.at(m, DuplicateField, "This key comes twice in one object.", "Keep one of them.")
+			p.r.at(m, reason.DuplicateField, "This key comes twice in one object.", "Keep one of them.")
 			continue
 		}
 		seen[key] = true

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"example.com/berth/internal/reason"
 )
 
 // LabelPrefix begins the label keys that are Berth's own. A job that brings
@@ -38,7 +40,7 @@ func checkLabels(s jobShape, opts options, r *report) map[string]string {
 		checkLabel(n, r)
 		if first := from[n.key]; first != nil {
 			if first.text != n.text {
-				r.at(n, Conflict, fmt.Sprintf("This label has another value at %s.", first.path()), "Keep one of them.")
+				r.at(n, reason.Conflict, fmt.Sprintf("This label has another value at %s.", first.path()), "Keep one of them.")
 			}
 			continue
 		}
@@ -46,7 +48,7 @@ func checkLabels(s jobShape, opts options, r *report) map[string]string {
 		labels[n.key] = n.text
 	}
 	if len(labels) > maxLabels {
-		r.add(all[0].parent.place(), TooLarge, fmt.Sprintf("The job has %d labels; at most %d are allowed, because Vertex AI takes %d and Berth adds %d.",
+		r.add(all[0].parent.place(), reason.TooLarge, fmt.Sprintf("The job has %d labels; at most %d are allowed, because Vertex AI takes %d and Berth adds %d.",
 			len(labels), maxLabels, maxLabels+OwnLabels, OwnLabels), "Leave some of them out.")
 	}
 	return labels
@@ -57,15 +59,15 @@ func checkLabel(n *node, r *report) {
 	switch {
 	case n.bad:
 	case strings.HasPrefix(key, LabelPrefix) || key == strings.TrimSuffix(LabelPrefix, "-"):
-		r.at(n, ReservedLabel, "Label keys of this form are Berth's own.", "Choose another key.")
+		r.at(n, reason.ReservedLabel, "Label keys of this form are Berth's own.", "Choose another key.")
 	case n.key == "" || !labelText(n.key):
-		r.at(n, InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", mendLabel(n.key, "another key"))
+		r.at(n, reason.InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", mendLabel(n.key, "another key"))
 	case strings.ContainsAny(n.key[:1], "_-") || unicode.Is(unicode.M, first(n.key)):
-		r.at(n, InvalidValue, "The label key has to begin with a letter or a digit.", "Choose another key.")
+		r.at(n, reason.InvalidValue, "The label key has to begin with a letter or a digit.", "Choose another key.")
 	case !labelText(n.text):
-		r.at(n, InvalidValue, "The label value has to be of at most 63 lowercase letters, digits, _ and -.", n.mendHole(mendLabel(n.text, "another value")))
+		r.at(n, reason.InvalidValue, "The label value has to be of at most 63 lowercase letters, digits, _ and -.", n.mendHole(mendLabel(n.text, "another value")))
 	case len(n.key) > maxLabelBytes || len(n.text) > maxLabelBytes:
-		r.at(n, InvalidValue, fmt.Sprintf("A label's key and value have at most %d bytes each, in UTF-8.", maxLabelBytes), "Shorten it.")
+		r.at(n, reason.InvalidValue, fmt.Sprintf("A label's key and value have at most %d bytes each, in UTF-8.", maxLabelBytes), "Shorten it.")
 	}
 }
 

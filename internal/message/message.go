@@ -9,6 +9,7 @@ import (
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/reason"
 )
 
 // Limits on what is read from a message. Each is checked before the part that
@@ -65,7 +66,7 @@ type Request struct {
 	Paths Paths
 	// Warnings are remarks that do not stop the job, for example more than one
 	// replica in worker pool 0. Their code is Remark.
-	Warnings []Problem
+	Warnings []reason.Problem
 }
 
 // A Cancel asks for the end of one request of the same tenant. Exactly one of

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"example.com/berth/internal/reason"
 )
 
 // Bounds of the options.
@@ -87,7 +89,7 @@ func (o *options) read(name string, n *node, r *report) {
 		case !ok || n.kind != text:
 			walker{r}.duration(n)
 		case d == 0:
-			r.at(n, InvalidValue, "A wait of no time is no wait.", `Set onFull to "reject" instead.`)
+			r.at(n, reason.InvalidValue, "A wait of no time is no wait.", `Set onFull to "reject" instead.`)
 		default:
 			set(&o.maxWait, n, d, 0 < d && d <= LongestWait, "Want more than 0s and at most 30 days, 2592000s.", "Write such a time, or leave it out for the default.", r)
 		}
@@ -98,7 +100,7 @@ func (o *options) read(name string, n *node, r *report) {
 
 func set[T comparable](s *setting[T], n *node, value T, ok bool, rule, fix string, r *report) {
 	if !ok {
-		r.at(n, InvalidValue, rule, n.mendHole(fix))
+		r.at(n, reason.InvalidValue, rule, n.mendHole(fix))
 		return
 	}
 	*s = setting[T]{true, n.place(), value}
@@ -137,7 +139,7 @@ func both[T comparable](a *setting[T], b setting[T], r *report) {
 	case !a.given:
 		*a = b
 	case a.value != b.value:
-		r.add(b.at, Conflict, fmt.Sprintf("This contradicts %s.", a.at.path), "Keep one of them.")
+		r.add(b.at, reason.Conflict, fmt.Sprintf("This contradicts %s.", a.at.path), "Keep one of them.")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/reason"
 )
 
 // An Outcome is one event of the outcome topic: the data of a CloudEvent, and
@@ -43,11 +44,11 @@ type Outcome struct {
 
 	// Reason says why, always there for queued, rejected, failed, cancelled,
 	// expired, cancelling and answers.
-	Reason *Problem `json:"reason,omitempty"`
+	Reason *reason.Problem `json:"reason,omitempty"`
 	// Problems lists everything wrong with a message that was refused.
-	Problems []Problem `json:"problems,omitempty"`
+	Problems []reason.Problem `json:"problems,omitempty"`
 	// Warnings are remarks about a job that was taken.
-	Warnings []Problem `json:"warnings,omitempty"`
+	Warnings []reason.Problem `json:"warnings,omitempty"`
 	// Fit shows per shape what was asked, what is taken and what is short.
 	Fit     []capacity.Finding `json:"fit,omitempty"`
 	ScaleUp bool               `json:"scaleUp,omitempty"` // the autoscaler has to add machines first

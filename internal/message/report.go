@@ -3,6 +3,8 @@ package message
 import (
 	"cmp"
 	"slices"
+
+	"example.com/berth/internal/reason"
 )
 
 const (
@@ -22,17 +24,17 @@ type report struct {
 
 type finding struct {
 	pos     int
-	problem Problem
+	problem reason.Problem
 }
 
-func (r *report) add(at place, code Code, detail, fix string) {
+func (r *report) add(at place, code reason.Code, detail, fix string) {
 	if !r.full() {
 		r.problems = append(r.problems, found(at, code, detail, fix))
 	}
 }
 
 // at reports a problem of a node and marks it.
-func (r *report) at(n *node, code Code, detail, fix string) {
+func (r *report) at(n *node, code reason.Code, detail, fix string) {
 	n.bad = true
 	r.add(n.place(), code, detail, fix)
 }
@@ -43,17 +45,17 @@ func (r *report) lacks(n *node, name, detail, fix string) {
 	if slices.ContainsFunc(n.unknown, func(unknown *node) bool { return hints(unknown, name) }) {
 		return
 	}
-	r.add(n.missing(name), MissingField, detail, fix)
+	r.add(n.missing(name), reason.MissingField, detail, fix)
 }
 
 func (r *report) warn(at place, detail, fix string) {
 	if len(r.warnings) < maxProblems {
-		r.warnings = append(r.warnings, found(at, Warning, detail, fix))
+		r.warnings = append(r.warnings, found(at, reason.Warning, detail, fix))
 	}
 }
 
-func found(at place, code Code, detail, fix string) finding {
-	return finding{at.pos, Problem{
+func found(at place, code reason.Code, detail, fix string) finding {
+	return finding{at.pos, reason.Problem{
 		Code: code, Path: clean(at.path, maxText), Detail: clean(detail, maxText), Fix: clean(fix, maxText),
 	}}
 }
@@ -71,9 +73,9 @@ func (r *report) refusal() error {
 	return &Refusal{ClaimedID: clean(r.claimed, maxID+len("...")), Problems: inOrder(r.problems)}
 }
 
-func inOrder(found []finding) []Problem {
+func inOrder(found []finding) []reason.Problem {
 	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(a.pos, b.pos) })
-	var problems []Problem
+	var problems []reason.Problem
 	for _, f := range found[:min(len(found), maxProblems)] {
 		problems = append(problems, f.problem)
 	}

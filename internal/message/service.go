@@ -11,6 +11,8 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"example.com/berth/internal/reason"
 )
 
 // What Vertex AI refuses of any job, by the annotations and comments of its API and
@@ -120,13 +122,13 @@ func checkService(s jobShape, r *report) {
 	checkForm(s.spec.field("base_output_directory").field("output_uri_prefix"), bucketForm, r)
 	for _, peering := range s.spec.field("psc_interface_config").field("dns_peering_configs").list() {
 		if n := peering.field("domain"); n.str() != "" && !strings.HasSuffix(n.str(), ".") {
-			r.at(n, InvalidValue, "The domain has to end with a dot.", exactly("Write %q.", n.str()+".", "Put a dot after it."))
+			r.at(n, reason.InvalidValue, "The domain has to end with a dot.", exactly("Write %q.", n.str()+".", "Put a dot after it."))
 		}
 	}
 	for _, pool := range s.pools {
 		for _, mount := range pool.field("nfs_mounts").list() {
 			if n := mount.field("path"); n.str() != "" && !strings.HasPrefix(n.str(), "/") {
-				r.at(n, InvalidValue, "The path of an NFS export begins with a slash.", exactly("Write %q.", "/"+n.str(), "Put a slash before it."))
+				r.at(n, reason.InvalidValue, "The path of an NFS export begins with a slash.", exactly("Write %q.", "/"+n.str(), "Put a slash before it."))
 			}
 		}
 	}
@@ -137,7 +139,7 @@ func checkForm(n *node, f form, r *report) {
 		return // of a template nobody knows what it becomes; it is warned of
 	}
 	if !f.pattern.MatchString(n.text) {
-		r.at(n, InvalidValue, f.rule, f.fix)
+		r.at(n, reason.InvalidValue, f.rule, f.fix)
 	}
 }
 

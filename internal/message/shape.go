@@ -1,6 +1,10 @@
 package message
 
-import "cmp"
+import (
+	"cmp"
+
+	"example.com/berth/internal/reason"
+)
 
 // A jobShape is a job in one of the shapes that users have, after the walk.
 type jobShape struct {
@@ -30,7 +34,7 @@ func walkJob(n *node, r *report) jobShape {
 	case n.kind == object && notAJob(n, r):
 		return jobShape{}
 	case n.kind == object && onePool(n):
-		r.at(n, Malformed, "This is one worker pool spec.", "Put it into a list: [{...}].")
+		r.at(n, reason.Malformed, "This is one worker pool spec.", "Put it into a list: [{...}].")
 		return jobShape{}
 	}
 	w.message(n, jobType, outputOnly)
@@ -58,7 +62,7 @@ func hasPools(n *node) bool {
 func notAJob(n *node, r *report) bool {
 	m, kind, fix := foreignKind(n)
 	if m != nil {
-		r.at(m, UnknownField, "This is "+kind+"; Berth takes a CustomJob.", fix)
+		r.at(m, reason.UnknownField, "This is "+kind+"; Berth takes a CustomJob.", fix)
 	}
 	return m != nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/spelling"
 )
 
@@ -26,7 +27,7 @@ var maxItems = map[protoreflect.Name]int{
 func (w walker) message(n *node, md protoreflect.MessageDescriptor, skip map[string]bool) {
 	if n.kind != object {
 		if name := onlyText(md); name != "" && n.kind == text {
-			w.r.at(n, InvalidValue, "Want "+n.fieldList(md)+", found text.", exactly(fmt.Sprintf("Write {%q: %%q}.", n.spell(name)), n.text, fmt.Sprintf("Write it as {%q: ...}.", n.spell(name))))
+			w.r.at(n, reason.InvalidValue, "Want "+n.fieldList(md)+", found text.", exactly(fmt.Sprintf("Write {%q: %%q}.", n.spell(name)), n.text, fmt.Sprintf("Write it as {%q: ...}.", n.spell(name))))
 			return
 		}
 		w.mistyped(n, n.fieldList(md))
@@ -43,13 +44,13 @@ func (w walker) message(n *node, md protoreflect.MessageDescriptor, skip map[str
 		if fd == nil {
 			n.unknown = append(n.unknown, m)
 			if !m.bad {
-				w.r.at(m, UnknownField, "No field has this name here.", fixUnknown(md, m))
+				w.r.at(m, reason.UnknownField, "No field has this name here.", fixUnknown(md, m))
 			}
 			continue
 		}
 		name := string(fd.Name())
 		if twin := n.fields[name]; twin != nil {
-			w.r.at(m, DuplicateField, fmt.Sprintf("This is another spelling of %s.", twin.key), "Keep one of them.")
+			w.r.at(m, reason.DuplicateField, fmt.Sprintf("This is another spelling of %s.", twin.key), "Keep one of them.")
 			continue
 		}
 		n.fields[name] = m
@@ -93,7 +94,7 @@ func (w walker) oneofs(n *node, md protoreflect.MessageDescriptor, value map[str
 			_, set := value[fd.JSONName()]
 			switch {
 			case set && first != nil:
-				w.r.at(m, Conflict, fmt.Sprintf("A worker pool has %s or %s, not both.", first.key, m.key), "Leave one of them out.")
+				w.r.at(m, reason.Conflict, fmt.Sprintf("A worker pool has %s or %s, not both.", first.key, m.key), "Leave one of them out.")
 			case set:
 				first = m
 			}
@@ -149,7 +150,7 @@ func (w walker) list(n *node, fd protoreflect.FieldDescriptor) {
 		return
 	}
 	if limit, ok := maxItems[fd.Name()]; ok && len(n.items) > limit {
-		w.r.at(n, TooLarge, fmt.Sprintf("The list has %d entries; at most %d are allowed.", len(n.items), limit), "Leave some of them out.")
+		w.r.at(n, reason.TooLarge, fmt.Sprintf("The list has %d entries; at most %d are allowed.", len(n.items), limit), "Leave some of them out.")
 		return
 	}
 	values := []any{}
@@ -160,7 +161,7 @@ func (w walker) list(n *node, fd protoreflect.FieldDescriptor) {
 			if fd.Name() == "worker_pool_specs" {
 				fix = "Write {} for a worker pool that is not used."
 			}
-			w.r.at(item, InvalidValue, "A list entry is null.", fix)
+			w.r.at(item, reason.InvalidValue, "A list entry is null.", fix)
 			continue
 		}
 		w.single(item, fd)
@@ -247,12 +248,12 @@ func (w walker) single(n *node, fd protoreflect.FieldDescriptor) {
 		case ok:
 			n.value = i
 		case n.kind == number:
-			w.r.at(n, InvalidValue, fmt.Sprintf("Want a whole number of %d bits.", bits), "Write a whole number in plain decimals.")
+			w.r.at(n, reason.InvalidValue, fmt.Sprintf("Want a whole number of %d bits.", bits), "Write a whole number in plain decimals.")
 		default:
 			w.mistyped(n, "a whole number")
 		}
 	default: // no other kind is in a CustomJob; a newer one is refused, not guessed at
-		w.r.at(n, Unsupported, "A field of this type is not supported.", "Leave it out, or use a newer release of Berth.")
+		w.r.at(n, reason.Unsupported, "A field of this type is not supported.", "Leave it out, or use a newer release of Berth.")
 	}
 }
 
@@ -269,7 +270,7 @@ func (w walker) text(n *node, fd protoreflect.FieldDescriptor) {
 		bad = func(c rune) bool { return c == 0 }
 	}
 	if strings.ContainsFunc(n.text, bad) {
-		w.r.at(n, InvalidValue, "The text has control characters.", "Leave them out; a line break at the end of a YAML block is one.")
+		w.r.at(n, reason.InvalidValue, "The text has control characters.", "Leave them out; a line break at the end of a YAML block is one.")
 		return
 	}
 	n.value = n.text
@@ -282,7 +283,7 @@ func (w walker) duration(n *node) {
 		return
 	}
 	if _, ok := seconds(n.text); !ok || n.kind != text {
-		w.r.at(n, InvalidValue, "Want a duration in seconds.", fixSeconds(n))
+		w.r.at(n, reason.InvalidValue, "Want a duration in seconds.", fixSeconds(n))
 		return
 	}
 	n.value = n.text
@@ -295,7 +296,7 @@ func (w walker) enum(n *node, ed protoreflect.EnumDescriptor) {
 			n.value = enumText(v)
 			return
 		}
-		w.r.at(n, InvalidValue, "No value has this number.", "Write the name.")
+		w.r.at(n, reason.InvalidValue, "No value has this number.", "Write the name.")
 		return
 	}
 	if n.kind != text {
@@ -311,7 +312,7 @@ func (w walker) enum(n *node, ed protoreflect.EnumDescriptor) {
 		names = append(names, string(ed.Values().Get(i).Name()))
 	}
 	near, sure := spelling.Nearest(n.text, names[1:], enumWords)
-	w.r.at(n, InvalidValue, fmt.Sprintf("No %s has the name \"%s\".", ed.Name(), excerpt(n.text)), mendEnum(n, ed, fixName(near, sure, names[1:])))
+	w.r.at(n, reason.InvalidValue, fmt.Sprintf("No %s has the name \"%s\".", ed.Name(), excerpt(n.text)), mendEnum(n, ed, fixName(near, sure, names[1:])))
 }
 
 // mendEnum says how to write that there is no accelerator, where that is meant.
@@ -341,9 +342,9 @@ func (w walker) mistyped(n *node, want string) {
 	switch n.kind {
 	case broken:
 	case unclear:
-		w.r.at(n, InvalidValue, "Readers of YAML differ on this value.", fixUnclear(want))
+		w.r.at(n, reason.InvalidValue, "Readers of YAML differ on this value.", fixUnclear(want))
 	default:
-		w.r.at(n, InvalidValue, fmt.Sprintf("Want %s, found %s.", want, n.kind), n.mendHole(mendType(n, want)))
+		w.r.at(n, reason.InvalidValue, fmt.Sprintf("Want %s, found %s.", want, n.kind), n.mendHole(mendType(n, want)))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+
+	"example.com/berth/internal/reason"
 )
 
 const byteOrderMark = "\ufeff"
@@ -24,10 +26,10 @@ func parse(data []byte, r *report) *node {
 	var root *node
 	switch {
 	case bytes.HasPrefix(start, []byte(byteOrderMark)):
-		r.add(place{}, Malformed, "The data has more than one byte order mark.", "Send JSON or YAML as UTF-8, without any.")
+		r.add(place{}, reason.Malformed, "The data has more than one byte order mark.", "Send JSON or YAML as UTF-8, without any.")
 		return nil
 	case len(start) == 0:
-		r.add(place{}, MissingField, "The message has no data.", "Publish a job as the data.")
+		r.add(place{}, reason.MissingField, "The message has no data.", "Publish a job as the data.")
 		return nil
 	case start[0] == '{' || start[0] == '[':
 		root = readJSON(data, r, func(why string) *node { return parseFlow(data, why, r) })
@@ -35,7 +37,7 @@ func parse(data []byte, r *report) *node {
 		root = parseYAML(data, r)
 	}
 	if root != nil && root.kind != object && root.kind != list && root.kind != broken {
-		r.at(root, Malformed, "The data is neither a JSON or YAML object nor a list.", "Publish a CustomJob, a CustomJobSpec or a list of worker pool specs.")
+		r.at(root, reason.Malformed, "The data is neither a JSON or YAML object nor a list.", "Publish a CustomJob, a CustomJobSpec or a list of worker pool specs.")
 		return nil
 	}
 	return root
@@ -46,7 +48,7 @@ func parse(data []byte, r *report) *node {
 // neither reads gets one answer.
 func parseFlow(data []byte, why string, r *report) *node {
 	if strings.Contains(why, " in string ") || lineBreakInText(data) {
-		r.add(place{}, Malformed, "The text is not JSON: "+why+".", strictJSON)
+		r.add(place{}, reason.Malformed, "The text is not JSON: "+why+".", strictJSON)
 		return nil
 	}
 	own := report{work: r.work, loaded: r.loaded}
@@ -54,10 +56,10 @@ func parseFlow(data []byte, why string, r *report) *node {
 	r.work, r.loaded = own.work, own.loaded
 	switch {
 	case own.other:
-		r.add(place{}, Malformed, "The text is not JSON: "+why+".", strictJSON)
+		r.add(place{}, reason.Malformed, "The text is not JSON: "+why+".", strictJSON)
 		return nil
-	case root == nil && own.problems[0].problem.Code == Malformed:
-		r.add(place{}, Malformed, "The text is not JSON: "+why+". It is not YAML either: "+strings.TrimPrefix(own.problems[0].problem.Detail, notRead), strictJSON+" Or send YAML.")
+	case root == nil && own.problems[0].problem.Code == reason.Malformed:
+		r.add(place{}, reason.Malformed, "The text is not JSON: "+why+". It is not YAML either: "+strings.TrimPrefix(own.problems[0].problem.Detail, notRead), strictJSON+" Or send YAML.")
 		return nil
 	}
 	r.problems = append(r.problems, own.problems...)
@@ -90,11 +92,11 @@ const notRead = "The data is neither JSON nor YAML: "
 func parseYAML(data []byte, r *report) *node {
 	r.work += len(data)
 	if !utf8.Valid(data) {
-		r.add(place{}, Malformed, "The data is not UTF-8 text.", "Send JSON or YAML as UTF-8.")
+		r.add(place{}, reason.Malformed, "The data is not UTF-8 text.", "Send JSON or YAML as UTF-8.")
 		return nil
 	}
 	if line := directiveLine(data); line > 0 {
-		r.add(place{}, Malformed, fmt.Sprintf("Line %d is a YAML directive, which is not read.", line), "Leave out lines that begin with %; YAML 1.2 is read.")
+		r.add(place{}, reason.Malformed, fmt.Sprintf("Line %d is a YAML directive, which is not read.", line), "Leave out lines that begin with %; YAML 1.2 is read.")
 		return nil
 	}
 	top := loadYAML(data, r)
@@ -107,13 +109,13 @@ func parseYAML(data []byte, r *report) *node {
 	r.work += p.count
 	switch {
 	case p.deep:
-		r.add(place{}, TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), mendDeep)
+		r.add(place{}, reason.TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), mendDeep)
 		return nil
 	case p.count > maxNodes:
-		r.add(place{}, TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), mendLarge)
+		r.add(place{}, reason.TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), mendLarge)
 		return nil
 	case p.copied > MaxData:
-		r.add(place{}, TooLarge, fmt.Sprintf("The aliases of the document stand for more than %d bytes.", MaxData), mendLarge)
+		r.add(place{}, reason.TooLarge, fmt.Sprintf("The aliases of the document stand for more than %d bytes.", MaxData), mendLarge)
 		return nil
 	}
 	return root
@@ -147,27 +149,27 @@ func loadYAML(data []byte, r *report) *yaml.Node {
 	loader, err := yaml.NewLoader(bytes.NewReader(data),
 		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(2*MaxDepth))))
 	if err != nil {
-		r.add(place{}, Malformed, "The data is not YAML.", "Send JSON, or YAML as gcloud --config takes it.")
+		r.add(place{}, reason.Malformed, "The data is not YAML.", "Send JSON, or YAML as gcloud --config takes it.")
 		return nil
 	}
 	var doc yaml.Node
 	if err := loader.Load(&doc); err != nil {
 		if errors.Is(err, io.EOF) {
-			r.add(place{}, MissingField, "The YAML document is empty.", "Publish a job as the data.")
+			r.add(place{}, reason.MissingField, "The YAML document is empty.", "Publish a job as the data.")
 		} else {
-			r.add(place{}, Malformed, notRead+excerptError(err)+".", "Send JSON, or YAML as gcloud --config takes it.")
+			r.add(place{}, reason.Malformed, notRead+excerptError(err)+".", "Send JSON, or YAML as gcloud --config takes it.")
 		}
 		return nil
 	}
 	var second yaml.Node
 	if err := loader.Load(&second); !errors.Is(err, io.EOF) {
-		r.add(place{}, Malformed, "The data holds more than one YAML document.", "Publish one job per message.")
+		r.add(place{}, reason.Malformed, "The data holds more than one YAML document.", "Publish one job per message.")
 		return nil
 	}
 	top := &doc
 	if top.Kind == yaml.DocumentNode {
 		if len(top.Content) == 0 {
-			r.add(place{}, MissingField, "The YAML document is empty.", "Publish a job as the data.")
+			r.add(place{}, reason.MissingField, "The YAML document is empty.", "Publish a job as the data.")
 			return nil
 		}
 		top = top.Content[0]

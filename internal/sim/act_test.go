@@ -15,6 +15,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -115,13 +116,13 @@ func TestCreatedJobIsTheOneAskedFor(t *testing.T) {
 func TestAnswersToACreate(t *testing.T) {
 	for kind, want := range map[vertex.Kind]struct {
 		state  lifecycle.State
-		code   message.Code
+		code   reason.Code
 		holds  int
 		second lifecycle.State // of a request that comes after it; "" for any
 	}{
-		vertex.Permanent:   {lifecycle.Failed, message.VertexDeclined, 1, lifecycle.Submitted},
-		vertex.Transient:   {lifecycle.Waiting, message.VertexDeclined, 0, lifecycle.Waiting},
-		vertex.RateLimited: {lifecycle.Reserved, message.RateLimited, 2, lifecycle.Reserved},
+		vertex.Permanent:   {lifecycle.Failed, reason.VertexDeclined, 1, lifecycle.Submitted},
+		vertex.Transient:   {lifecycle.Waiting, reason.VertexDeclined, 0, lifecycle.Waiting},
+		vertex.RateLimited: {lifecycle.Reserved, reason.RateLimited, 2, lifecycle.Reserved},
 		vertex.Unclear:     {lifecycle.Submitting, "", 2, ""}, // how many others it slows down is for the budget to say
 	} {
 		w := New(t)
@@ -160,7 +161,7 @@ func TestReusedIDIsRefusedByName(t *testing.T) {
 		if e.MessageID != id {
 			continue
 		}
-		if e.Type != message.Refused || e.Reason == nil || e.Reason.Code != message.IDReused || e.Reason.Path != "requestId" || e.Reason.Detail == "" || e.Reason.Fix == "" || e.ClaimedRequestID != "a" {
+		if e.Type != message.Refused || e.Reason == nil || e.Reason.Code != reason.IDReused || e.Reason.Path != "requestId" || e.Reason.Detail == "" || e.Reason.Fix == "" || e.ClaimedRequestID != "a" {
 			t.Errorf("the answer is %+v because of %+v", e, e.Reason)
 		}
 		w.Expect("a", lifecycle.Submitted, "reserved", "submitted")

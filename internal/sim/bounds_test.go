@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -54,7 +54,7 @@ func TestPauseReplacesNoReason(t *testing.T) {
 	if w.State("runs") != lifecycle.Succeeded || !w.Document().NotBefore.After(w.Now) {
 		t.Fatalf("runs is %s, and the pause is until %v at %v", w.State("runs"), w.Document().NotBefore, w.Now)
 	}
-	if r := w.Record("waits"); r.Why.Code != message.Full || strings.Join(w.Out.Words("waits"), " ") != "queued" {
+	if r := w.Record("waits"); r.Why.Code != reason.Full || strings.Join(w.Out.Words("waits"), " ") != "queued" {
 		t.Errorf("it waits because %v, with events %v", r.Why, w.Out.Words("waits"))
 	}
 }

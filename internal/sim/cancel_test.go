@@ -9,6 +9,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -169,13 +170,13 @@ func TestTombstoneMeetsARequest(t *testing.T) {
 	w := New(t)
 	w.Cancel("a")
 	w.Ask(Job{ID: "a", CPU: 1, DryRun: true})
-	if o := w.Out.Last("m2"); o.Type != message.Quoted || o.Verdict != "REFUSE" || o.Reason.Code != message.CancelRequested {
+	if o := w.Out.Last("m2"); o.Type != message.Quoted || o.Verdict != "REFUSE" || o.Reason.Code != reason.CancelRequested {
 		t.Errorf("the dry run was answered with %+v", o)
 	}
 	w.Ask(Job{ID: "a", CPU: 1, Resource: "projects/other/locations/us-central1/persistentResources/x"})
 	w.expectCancelledBefore("a")
 	w.Ask(Job{ID: "a", CPU: 2})
-	if o := w.Out.Last("m4"); o.Type != message.Refused || o.Reason.Code != message.IDReused {
+	if o := w.Out.Last("m4"); o.Type != message.Refused || o.Reason.Code != reason.IDReused {
 		t.Errorf("another job under the id was answered with %+v", o)
 	}
 }
@@ -183,7 +184,7 @@ func TestTombstoneMeetsARequest(t *testing.T) {
 func (w *World) expectCancelledBefore(id string) {
 	w.Helper()
 	w.Expect(id, lifecycle.Cancelled, "cancelled")
-	if o := w.Out.Last(id); o.Sequence != 1 || o.Reason == nil || o.Reason.Code != message.CancelRequested || o.Times.Ended.IsZero() {
+	if o := w.Out.Last(id); o.Sequence != 1 || o.Reason == nil || o.Reason.Code != reason.CancelRequested || o.Times.Ended.IsZero() {
 		w.Errorf("its end is told as %+v", o)
 	}
 	if at, want := w.Record(id).ExpireAt, w.Now.Add(w.Config.Keep); !at.Equal(want) {
@@ -197,7 +198,7 @@ func (w *World) expectCancelledBefore(id string) {
 func (w *World) expectNoted(id string, until time.Time) {
 	w.Helper()
 	events := w.Out.Of(id)
-	if len(events) != 1 || events[0].Type != message.Noted || events[0].Reason.Code != message.NothingMatched || !events[0].CancelUntil.Equal(until) {
+	if len(events) != 1 || events[0].Type != message.Noted || events[0].Reason.Code != reason.NothingMatched || !events[0].CancelUntil.Equal(until) {
 		w.Errorf("the cancel was answered with %+v, want one note that it holds until %v", events, until)
 	}
 }
@@ -205,7 +206,7 @@ func (w *World) expectNoted(id string, until time.Time) {
 func (w *World) expectEnded(id string, state lifecycle.State) {
 	w.Helper()
 	events := w.Out.Of(id)
-	if len(events) != 1 || events[0].Type != message.Refused || events[0].Reason.Code != message.AlreadyEnded ||
+	if len(events) != 1 || events[0].Type != message.Refused || events[0].Reason.Code != reason.AlreadyEnded ||
 		events[0].Reason.Detail != "The request has ended: it is "+string(state)+"." {
 		w.Errorf("the cancel was answered with %+v, want one refusal because it is %s", events, state)
 	}

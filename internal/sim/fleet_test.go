@@ -12,6 +12,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -85,17 +86,17 @@ func (f *fleet) sound() {
 type end struct {
 	job   vertex.JobState // "" for a job that is deleted
 	state lifecycle.State
-	code  message.Code
+	code  reason.Code
 	word  string
 }
 
 var ends = []end{
 	{vertex.JobSucceeded, lifecycle.Succeeded, "", "succeeded"},
-	{vertex.JobPartiallySucceeded, lifecycle.Succeeded, message.JobEnded, "succeeded"},
-	{vertex.JobFailed, lifecycle.Failed, message.JobEnded, "failed"},
-	{vertex.JobCancelled, lifecycle.Cancelled, message.JobEnded, "cancelled"},
-	{vertex.JobExpired, lifecycle.Expired, message.JobEnded, "expired"},
-	{"", lifecycle.Failed, message.JobGone, "failed"},
+	{vertex.JobPartiallySucceeded, lifecycle.Succeeded, reason.JobEnded, "succeeded"},
+	{vertex.JobFailed, lifecycle.Failed, reason.JobEnded, "failed"},
+	{vertex.JobCancelled, lifecycle.Cancelled, reason.JobEnded, "cancelled"},
+	{vertex.JobExpired, lifecycle.Expired, reason.JobEnded, "expired"},
+	{"", lifecycle.Failed, reason.JobGone, "failed"},
 }
 
 // Every resource of a fleet is looked after in every tick: each job that starts
@@ -272,7 +273,7 @@ func TestManyTimers(t *testing.T) {
 	f.all("late-", lifecycle.Expired, n)
 	for i := range n {
 		id := fmt.Sprintf("late-%03d", i)
-		if o := f.Out.Last(id); o.Reason == nil || o.Reason.Code != message.WaitedTooLong {
+		if o := f.Out.Last(id); o.Reason == nil || o.Reason.Code != reason.WaitedTooLong {
 			t.Fatalf("%s ended because of %+v", id, o.Reason)
 		}
 	}
@@ -369,7 +370,7 @@ func TestFleetOfOldObservations(t *testing.T) {
 	for i, home := range f.homes {
 		id := fmt.Sprintf("old-%03d", i)
 		f.Ask(Job{ID: id, CPU: 1, Resource: home})
-		if o := f.Out.Last(id); o.Reason == nil || o.Reason.Code != message.ObservationTooOld {
+		if o := f.Out.Last(id); o.Reason == nil || o.Reason.Code != reason.ObservationTooOld {
 			t.Fatalf("%s on an observation of an hour: %+v", id, o.Reason)
 		}
 	}

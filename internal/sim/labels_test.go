@@ -13,6 +13,7 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -62,7 +63,7 @@ func TestHostileLabels(t *testing.T) {
 			w.Now = w.Now.Add(time.Hour) // a look for a request
 			w.Ask(Job{ID: "b", CPU: 2})
 			w.Expect("b", lifecycle.Waiting, "queued")
-			if why := w.Record("b").Why; why.Code != message.Full {
+			if why := w.Record("b").Why; why.Code != reason.Full {
 				t.Errorf("it waits for %v, want FULL", why)
 			}
 			w.Now = w.Now.Add(time.Hour) // and one for an explanation

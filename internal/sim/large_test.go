@@ -11,6 +11,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -92,7 +93,7 @@ func TestLargestJobsAreToldOfTheirResource(t *testing.T) {
 	for i := range n {
 		id := fmt.Sprintf("w%02d", i)
 		w.Expect(id, lifecycle.Waiting, "queued", "queued")
-		if why := w.Record(id).Why; why.Code != message.ResourceGone {
+		if why := w.Record(id).Why; why.Code != reason.ResourceGone {
 			t.Fatalf("%s waits for %v", id, why)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -95,7 +96,7 @@ func TestObservationIsAsOldAsItsList(t *testing.T) {
 			w.Now = w.Now.Add(w.Config.Policy.MaxAge - 5*time.Second) // no tick comes any more
 			w.Ask(Job{ID: "c", CPU: 1})
 			w.Expect("c", lifecycle.Waiting, "queued")
-			if why := w.Record("c").Why; why.Code != message.Full {
+			if why := w.Record("c").Why; why.Code != reason.Full {
 				t.Errorf("it waits for %v, want FULL", why)
 			}
 		})

@@ -12,7 +12,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -68,8 +68,8 @@ func TestDeniedSubmissionsWait(t *testing.T) {
 				w.Expect(fmt.Sprintf("r%02d", i), lifecycle.Waiting, "queued")
 			}
 		}
-		if got := w.Record("r00").Why; got == nil || got.Code != message.SubmissionsDenied {
-			t.Errorf("r00 says %v, want %s", got, message.SubmissionsDenied)
+		if got := w.Record("r00").Why; got == nil || got.Code != reason.SubmissionsDenied {
+			t.Errorf("r00 says %v, want %s", got, reason.SubmissionsDenied)
 		}
 		if calls, most := w.Vertex.Calls()["create"], 4+int(length/w.Config.MaxBackoff)+4; calls > most {
 			t.Errorf("%d creates in %v, want at most %d", calls, length, most)
@@ -137,7 +137,7 @@ func TestDeniedForOneJob(t *testing.T) {
 		}
 	}
 	w.Expect("own", lifecycle.Failed, "reserved", "failed")
-	if e := w.Out.Last("own"); e.JobError == nil || e.JobError.Code != 7 || e.Reason.Code != message.VertexDeclined {
+	if e := w.Out.Last("own"); e.JobError == nil || e.JobError.Code != 7 || e.Reason.Code != reason.VertexDeclined {
 		t.Errorf("it failed with %+v, %+v", e.Reason, e.JobError)
 	}
 	if events["submissions_denied"] != 1 {
@@ -264,7 +264,7 @@ func TestNeverAnsweredRequestFails(t *testing.T) {
 			w.endJobs()
 		}
 		took := w.Now.Sub(began)
-		if e := w.Out.Last("bad"); w.State("bad") != lifecycle.Failed || e.Reason.Code != message.SubmissionUnclear {
+		if e := w.Out.Last("bad"); w.State("bad") != lifecycle.Failed || e.Reason.Code != reason.SubmissionUnclear {
 			t.Errorf("alone %v: %s for %v after %v", alone, w.State("bad"), e.Reason, took)
 		}
 		if !alone && took > 150*time.Minute || alone && (took < 12*time.Hour || took > 30*time.Hour) {
@@ -296,7 +296,7 @@ func TestNeverAnsweredRunsAreBounded(t *testing.T) {
 		runs[w.Record("bad").Run] = true
 		w.endJobs()
 	}
-	if w.State("bad") != lifecycle.Failed || w.Record("bad").Why.Code != message.SubmissionUnclear || len(runs) != 50 {
+	if w.State("bad") != lifecycle.Failed || w.Record("bad").Why.Code != reason.SubmissionUnclear || len(runs) != 50 {
 		t.Errorf("it is %s after %d runs and %v, want FAILED after 50", w.State("bad"), len(runs), w.Now.Sub(began))
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"example.com/berth/internal/invariant"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -68,7 +68,7 @@ func TestParkedDoesNotPassTheLine(t *testing.T) {
 	ticks(w, 12)
 	for i, id := range gangs {
 		w.Expect(id, lifecycle.Waiting, "queued", "queued") // it is told that it is in the queue now
-		if rec := w.Record(id); rec.Parked || rec.Why.Code != message.Behind || rec.Ahead != i+1 {
+		if rec := w.Record(id); rec.Parked || rec.Why.Code != reason.Behind || rec.Ahead != i+1 {
 			t.Errorf("%s: parked %v, reason %v, %d ahead; want it in the queue behind %d", id, rec.Parked, rec.Why, rec.Ahead, i+1)
 		}
 	}

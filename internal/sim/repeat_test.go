@@ -8,6 +8,7 @@ import (
 
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -18,10 +19,10 @@ func TestRepeatOfWhatHasEnded(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func(*World)
 		want lifecycle.State
-		code message.Code
+		code reason.Code
 	}{
 		"succeeded": {func(w *World) { w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded); w.After(time.Minute) }, lifecycle.Succeeded, ""},
-		"failed":    {func(w *World) { w.Vertex.SetJob(w.JobOf("a"), vertex.JobFailed); w.After(time.Minute) }, lifecycle.Failed, message.JobEnded},
+		"failed":    {func(w *World) { w.Vertex.SetJob(w.JobOf("a"), vertex.JobFailed); w.After(time.Minute) }, lifecycle.Failed, reason.JobEnded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := New(t)
@@ -51,11 +52,11 @@ func TestRepeatOfWhatHasEnded(t *testing.T) {
 			if c.code == "" && e.Reason != nil || c.code != "" && (e.Reason == nil || e.Reason.Code != c.code) {
 				t.Errorf("its reason is %v, want %s", e.Reason, c.code)
 			}
-			if diff := cmp.Diff(before, w.Record("a"), cmp.Comparer(func(a, b *message.Problem) bool { return (a == nil) == (b == nil) })); diff != "" {
+			if diff := cmp.Diff(before, w.Record("a"), cmp.Comparer(func(a, b *reason.Problem) bool { return (a == nil) == (b == nil) })); diff != "" {
 				t.Errorf("the request has changed (-before +after)\n%s", diff)
 			}
 			deliver(w, "m4", string(Job{ID: "a", CPU: 2}.Body()))
-			if e := w.Out.Last("m4"); e.Type != message.Refused || e.Reason.Code != message.IDReused {
+			if e := w.Out.Last("m4"); e.Type != message.Refused || e.Reason.Code != reason.IDReused {
 				t.Errorf("other content under the id is answered %+v", e)
 			}
 		})
@@ -69,7 +70,7 @@ func TestRepeatOfWhatWasRejected(t *testing.T) {
 	deliver(w, "m1", body)
 	deliver(w, "m2", body)
 	e := w.Out.Last("m2")
-	if e.Type != message.Duplicate || e.State != string(lifecycle.Rejected) || e.Reason == nil || e.Reason.Code != message.SpecMismatch {
+	if e.Type != message.Duplicate || e.State != string(lifecycle.Rejected) || e.Reason == nil || e.Reason.Code != reason.SpecMismatch {
 		t.Errorf("the answer is %+v", e)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -86,7 +87,7 @@ func TestSlotsByPriorityWithinTheBudget(t *testing.T) {
 	if len(first) != perMinute {
 		t.Errorf("%d were submitted at once, want the whole budget of %d", len(first), perMinute)
 	}
-	if e := p.Out.Last("r29"); e.Reason == nil || e.Reason.Code != message.RateLimited {
+	if e := p.Out.Last("r29"); e.Reason == nil || e.Reason.Code != reason.RateLimited {
 		t.Errorf("the event of one that waits for a submission slot gives the reason %v", e.Reason)
 	}
 	p.Cancel("r29")

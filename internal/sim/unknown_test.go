@@ -12,6 +12,7 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -46,7 +47,7 @@ func TestDiskTypeNotSet(t *testing.T) {
 					}
 					w.Expect("a", lifecycle.Rejected, "rejected")
 					why := w.Record("a").Why
-					if why.Code != message.SpecMismatch || !strings.Contains(why.Detail, "sets no diskSpec.bootDiskType, for which this deployment takes "+setting+".") ||
+					if why.Code != reason.SpecMismatch || !strings.Contains(why.Detail, "sets no diskSpec.bootDiskType, for which this deployment takes "+setting+".") ||
 						why.Fix != "To fit: set job.jobSpec.workerPoolSpecs[0].diskSpec.bootDiskType to "+pool+"." {
 						t.Errorf("it is refused because: %v", why)
 					}
@@ -64,7 +65,7 @@ func TestDiskTypeNotSet(t *testing.T) {
 	t.Run("set by the job", func(t *testing.T) { // then nothing is said of a default
 		w := New(t)
 		w.Ask(Job{ID: "a", CPU: 1, Disk: "pd-standard"})
-		if why := w.Record("a").Why; why.Code != message.SpecMismatch || strings.Contains(why.Detail, "diskSpec") {
+		if why := w.Record("a").Why; why.Code != reason.SpecMismatch || strings.Contains(why.Detail, "diskSpec") {
 			t.Errorf("it is refused because: %v", why)
 		}
 		if e := w.Record("a").Fit[0].Edits[0]; e.From != "pd-standard" || e.To != "pd-ssd" {
@@ -91,14 +92,14 @@ func TestAccountAndRay(t *testing.T) {
 	cases := map[string]struct {
 		job     Job
 		res     vertex.Resource
-		code    message.Code
+		code    reason.Code
 		allow   func(w *World)
 		refuses func(w *World)
 	}{
 		"account": {Job{ID: "a", CPU: 1, Spec: map[string]any{"serviceAccount": "sa@p.iam.gserviceaccount.com"}}, vertex.Resource{},
-			message.AccountMismatch, func(w *World) { w.Config.Policy.AllowAccounts = true }, func(w *World) { w.Vertex.RefuseAccounts = true }},
+			reason.AccountMismatch, func(w *World) { w.Config.Policy.AllowAccounts = true }, func(w *World) { w.Vertex.RefuseAccounts = true }},
 		"Ray": {Job{ID: "a", CPU: 1}, vertex.Resource{Ray: true},
-			message.RayCluster, func(w *World) { w.Config.Policy.AllowRay = true }, func(w *World) { w.Vertex.RefuseRay = true }},
+			reason.RayCluster, func(w *World) { w.Config.Policy.AllowRay = true }, func(w *World) { w.Vertex.RefuseRay = true }},
 	}
 	for name, c := range cases {
 		world := func(t *testing.T) *World {
@@ -139,7 +140,7 @@ func TestAccountAndRay(t *testing.T) {
 			w.again()
 			w.Ask(c.job)
 			w.Expect("a", lifecycle.Failed, "reserved", "failed")
-			if o := w.Out.Last("a"); o.Reason.Code != message.VertexDeclined || o.JobError.Code != int32(codes.InvalidArgument) {
+			if o := w.Out.Last("a"); o.Reason.Code != reason.VertexDeclined || o.JobError.Code != int32(codes.InvalidArgument) {
 				t.Errorf("it failed with %v and %v", o.Reason, o.JobError)
 			}
 		})
@@ -166,7 +167,7 @@ func TestAccountAndRay(t *testing.T) {
 		if took := w.until("a", lifecycle.Rejected, 25*time.Hour); took < 24*time.Hour-10*time.Minute {
 			t.Errorf("refused after %s of contradiction; the policy says 24h", took)
 		}
-		if why := w.Record("a").Why; why.Code != message.RayCluster {
+		if why := w.Record("a").Why; why.Code != reason.RayCluster {
 			t.Errorf("it is refused because: %v", why)
 		}
 	})
@@ -225,7 +226,7 @@ func TestRefusedWithoutEnd(t *testing.T) {
 				t.Errorf("it failed after %s, want %s; machines may be used for as long by what cannot be seen", took, timeout)
 			}
 			o := w.Out.Last("a")
-			if o.Reason.Code != message.VertexDeclined || !strings.Contains(o.Reason.Detail, fmt.Sprintf("in %.0fh", timeout.Hours())) || o.JobError.Message != "the words of Vertex AI" || o.JobError.Code != int32(answer.code) {
+			if o.Reason.Code != reason.VertexDeclined || !strings.Contains(o.Reason.Detail, fmt.Sprintf("in %.0fh", timeout.Hours())) || o.JobError.Message != "the words of Vertex AI" || o.JobError.Code != int32(answer.code) {
 				t.Errorf("it failed with %v and %+v", o.Reason, o.JobError)
 			}
 			if n := w.Vertex.Calls()["create"]; n > int(timeout.Minutes())*25/24 {
@@ -289,7 +290,7 @@ func TestRefusedWhileOthersAreAccepted(t *testing.T) {
 		if words := w.Out.Words(fmt.Sprint("o", i)); i > 0 && strings.Join(words, " ") != "reserved submitted succeeded" {
 			t.Errorf("o%d had events %v", i, words)
 		}
-		if r := w.Record("a"); i == 9 && (!r.Parked || r.Why.Code != message.VertexDeclined || !strings.Contains(r.Why.Detail, "times and accepted others")) {
+		if r := w.Record("a"); i == 9 && (!r.Parked || r.Why.Code != reason.VertexDeclined || !strings.Contains(r.Why.Detail, "times and accepted others")) {
 			t.Errorf("after three hours it is parked %v because %v", r.Parked, r.Why)
 		}
 	}
@@ -299,7 +300,7 @@ func TestRefusedWhileOthersAreAccepted(t *testing.T) {
 	if *tried < 24 || *tried > 60 {
 		t.Errorf("%d creates in a day", *tried)
 	}
-	if why := w.Record("a").Why; why.Code != message.VertexDeclined || !strings.Contains(why.Detail, "in 24h") {
+	if why := w.Record("a").Why; why.Code != reason.VertexDeclined || !strings.Contains(why.Detail, "in 24h") {
 		t.Errorf("it failed because: %v", why)
 	}
 	w.CheckHolds()
@@ -477,7 +478,7 @@ func TestRefusedForACause(t *testing.T) {
 		})
 		w.Ask(one)
 		w.until("a", lifecycle.Cancelled, time.Hour)
-		if why := w.Record("a").Why; why.Code != message.CancelRequested {
+		if why := w.Record("a").Why; why.Code != reason.CancelRequested {
 			t.Errorf("it ended because: %v", why)
 		}
 	})
@@ -522,7 +523,7 @@ func TestDiskTypeWrittenOutUnderOneID(t *testing.T) {
 				}
 				return
 			}
-			if o := w.Out.Last(id); o.Type != message.Refused || o.Reason.Code != message.IDReused || !strings.Contains(o.Reason.Fix, "under a new id") {
+			if o := w.Out.Last(id); o.Type != message.Refused || o.Reason.Code != reason.IDReused || !strings.Contains(o.Reason.Fix, "under a new id") {
 				t.Errorf("another disk under the same id is answered with %+v", o)
 			}
 		})

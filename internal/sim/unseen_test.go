@@ -8,6 +8,7 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -58,7 +59,7 @@ func TestMadeUpNamesStayWithinTheirShare(t *testing.T) {
 			t.Errorf("same name %v: %d reads in a minute, share %d", same, most, share)
 		}
 		for i := range n {
-			if e := w.Out.Last(fmt.Sprintf("r%d", i)); e.Type != message.Rejected || e.Reason.Code != message.UnknownResource {
+			if e := w.Out.Last(fmt.Sprintf("r%d", i)); e.Type != message.Rejected || e.Reason.Code != reason.UnknownResource {
 				t.Fatalf("r%d: %s, %v", i, e.Type, e.Reason)
 			}
 		}
@@ -88,7 +89,7 @@ func TestQuotesOfMadeUpNames(t *testing.T) {
 	}
 	for range 5 {
 		o, err := quote("made-up")
-		if err != nil || o.Reason == nil || o.Reason.Code != message.UnknownResource {
+		if err != nil || o.Reason == nil || o.Reason.Code != reason.UnknownResource {
 			t.Fatalf("%+v, %v", o.Reason, err)
 		}
 	}

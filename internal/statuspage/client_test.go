@@ -15,7 +15,7 @@ import (
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // fussy is a ledger that refuses what Firestore refuses as the id of a document
@@ -80,7 +80,7 @@ func TestClientErrors(t *testing.T) {
 		"/pools?resource=%zz", "/pools?a;b",
 	} {
 		e := w.fails("GET", path, "", http.StatusBadRequest)
-		if e.Code != string(message.InvalidValue) || e.Detail == "" || e.Fix == "" || strings.ContainsFunc(e.Detail+e.Fix, func(r rune) bool { return r == utf8.RuneError || r == 0x202e }) {
+		if e.Code != string(reason.InvalidValue) || e.Detail == "" || e.Fix == "" || strings.ContainsFunc(e.Detail+e.Fix, func(r rune) bool { return r == utf8.RuneError || r == 0x202e }) {
 			t.Errorf("GET %s: %+v", path, e)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // explained stands for the id of a message that was never published. Pub/Sub
@@ -49,10 +50,10 @@ func (d *handler) explain(r *http.Request) (any, error) {
 func readMessage(r *http.Request) (m Message, err error) {
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-		return m, &Error{http.StatusRequestEntityTooLarge, string(message.TooLarge),
+		return m, &Error{http.StatusRequestEntityTooLarge, string(reason.TooLarge),
 			fmt.Sprintf("The body is larger than %d bytes.", maxBody), fmt.Sprintf("A message has room for %d bytes of data.", message.MaxData)}
 	} else if err != nil {
-		return m, &Error{http.StatusBadRequest, string(message.Malformed), "The body could not be read to its end.", ""}
+		return m, &Error{http.StatusBadRequest, string(reason.Malformed), "The body could not be read to its end.", ""}
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
@@ -60,7 +61,7 @@ func readMessage(r *http.Request) (m Message, err error) {
 		err = errors.New("something follows the message")
 	}
 	if err != nil {
-		return m, &Error{http.StatusBadRequest, string(message.Malformed), "The body is no message: " + excerpt(err.Error()) + ".",
+		return m, &Error{http.StatusBadRequest, string(reason.Malformed), "The body is no message: " + excerpt(err.Error()) + ".",
 			`Send {"data": base64, "attributes": {"name": "value"}}.`}
 	}
 	return m, nil

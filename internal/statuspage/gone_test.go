@@ -6,7 +6,7 @@ import (
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
-	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -24,7 +24,7 @@ func TestQueueShowsParked(t *testing.T) {
 	if len(q.Waiting) != 1 || q.Waiting[0].ID != "wide" || !q.Waiting[0].Parked || q.Waiting[0].Position != 0 {
 		t.Fatalf("%+v", q.Waiting)
 	}
-	if why := q.Waiting[0].Reason; why == nil || why.Code != message.TooManyReplicas {
+	if why := q.Waiting[0].Reason; why == nil || why.Code != reason.TooManyReplicas {
 		t.Errorf("its reason is %+v", why)
 	}
 	w.send(job("narrow", cpu, 1, -5))
@@ -57,7 +57,7 @@ func TestAbsentResourceHasNoMachines(t *testing.T) {
 		}
 	}
 	for _, e := range get[Queue](w, "/queue").Waiting {
-		if e.Verdict != admission.Wait || e.Reason.Code != message.ResourceGone || e.Fit != nil {
+		if e.Verdict != admission.Wait || e.Reason.Code != reason.ResourceGone || e.Fit != nil {
 			t.Errorf("%s: %s %+v, fit %v", e.ID, e.Verdict, e.Reason, e.Fit)
 		}
 	}

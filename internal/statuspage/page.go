@@ -14,6 +14,7 @@ import (
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/visible"
 )
 
@@ -76,7 +77,7 @@ func page(r *http.Request) (c cursor, limit int, err error) {
 }
 
 func invalid(parameter, fix string) *Error {
-	return &Error{http.StatusBadRequest, string(message.InvalidValue), "The parameter " + excerpt(parameter) + " does not read.", fix}
+	return &Error{http.StatusBadRequest, string(reason.InvalidValue), "The parameter " + excerpt(parameter) + " does not read.", fix}
 }
 
 // resources returns the full names that the parameter resource= may mean: the
@@ -105,7 +106,7 @@ func (d *handler) resources(r *http.Request) ([]string, error) {
 func checked(r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return &Error{http.StatusBadRequest, string(message.InvalidValue), "The query of the URL does not read.", "Escape special characters by % and two hex digits."}
+		return &Error{http.StatusBadRequest, string(reason.InvalidValue), "The query of the URL does not read.", "Escape special characters by % and two hex digits."}
 	}
 	for name, values := range query {
 		switch {

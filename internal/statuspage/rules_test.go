@@ -13,6 +13,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -214,7 +215,7 @@ func TestNamesThatCannotBe(t *testing.T) {
 	long := strings.Repeat("a", 63)
 	_ = w.fails("GET", "/pools?resource="+long, "", http.StatusNotFound)
 	for _, named := range []string{long + "a", "a/b", "projects/p/regions/l/persistentResources/x", "projects/p/locations/l/customJobs/x", prName + "/x"} {
-		if e := w.fails("GET", "/pools?resource="+named, "", http.StatusBadRequest); e.Code != string(message.InvalidValue) || e.Fix == "" || e.Detail == "" {
+		if e := w.fails("GET", "/pools?resource="+named, "", http.StatusBadRequest); e.Code != string(reason.InvalidValue) || e.Fix == "" || e.Detail == "" {
 			t.Errorf("resource=%s: %+v", named, e)
 		}
 	}
@@ -235,8 +236,8 @@ func (w *world) record(state lifecycle.State) *ledger.Record {
 	r := &ledger.Record{
 		Key: message.KeyOf("default", message.KindRequest, "full"), Kind: message.KindRequest, Tenant: "default", ID: "full", MessageID: "m-1",
 		Resource: prName, DisplayName: "shown", Labels: map[string]string{"k": "v"}, Priority: 3, OnFull: "reject", MaxWait: time.Hour, Timeout: 2 * time.Hour,
-		Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}, Why: &message.Problem{Code: message.Full, Detail: "d"}, Fingerprint: "f",
-		JobState: "PENDING", JobError: &message.JobError{Code: 3, Message: "m"}, TimerAt: at(9), Warnings: []message.Problem{{Code: message.Full}},
+		Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}, Why: &reason.Problem{Code: reason.Full, Detail: "d"}, Fingerprint: "f",
+		JobState: "PENDING", JobError: &message.JobError{Code: 3, Message: "m"}, TimerAt: at(9), Warnings: []reason.Problem{{Code: reason.Full}},
 		Fit: []capacity.Finding{{Shape: cpu}}, ScaleUp: true,
 	}
 	times := reflect.ValueOf(&r.Times).Elem()
@@ -273,7 +274,7 @@ func TestRequestAsItIs(t *testing.T) {
 	if missing := empty(s); missing != nil {
 		t.Errorf("the list does not show %q", missing)
 	}
-	if s.ID != "full" || s.State != rec.State || s.Priority != 3 || s.Job != rec.Reservation.Job || s.JobState != "PENDING" || s.Reason.Code != message.Full || s.Times != rec.Times || s.DisplayName != "shown" {
+	if s.ID != "full" || s.State != rec.State || s.Priority != 3 || s.Job != rec.Reservation.Job || s.JobState != "PENDING" || s.Reason.Code != reason.Full || s.Times != rec.Times || s.DisplayName != "shown" {
 		t.Errorf("the list shows %+v", s)
 	}
 	q := get[Request](w, "/requests/full")
@@ -382,7 +383,7 @@ func TestExplainOnAnOldObservation(t *testing.T) {
 	for age, want := range map[time.Duration]string{0: "ADMIT", time.Hour: "WAIT"} {
 		w.now = w.now.Add(age)
 		code, text := w.do("POST", "/explain", fmt.Sprintf(`{"data":%q}`, base64.StdEncoding.EncodeToString(job("new", gpu, 1, 0))))
-		if code != http.StatusOK || !strings.Contains(text, `"verdict":"`+want+`"`) || (age > 0) != strings.Contains(text, string(message.ObservationTooOld)) {
+		if code != http.StatusOK || !strings.Contains(text, `"verdict":"`+want+`"`) || (age > 0) != strings.Contains(text, string(reason.ObservationTooOld)) {
 			t.Errorf("on an observation that is %s older: %d %s", age, code, text)
 		}
 		w.now = w.now.Add(-age)

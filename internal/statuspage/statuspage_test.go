@@ -16,6 +16,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -202,18 +203,18 @@ func TestQueuePages(t *testing.T) {
 // The reason of a waiting request is that of now, not the one it was told.
 func TestLiveReason(t *testing.T) {
 	w := busy(t)
-	if q := get[Request](w, "/requests/wide"); q.Reason.Code != message.Full || q.Verdict != admission.Wait {
+	if q := get[Request](w, "/requests/wide"); q.Reason.Code != reason.Full || q.Verdict != admission.Wait {
 		t.Errorf("at first: %+v", q.Live)
 	}
-	if q := get[Request](w, "/requests/narrow"); q.Reason.Code != message.Behind || *q.Ahead != 1 {
+	if q := get[Request](w, "/requests/narrow"); q.Reason.Code != reason.Behind || *q.Ahead != 1 {
 		t.Errorf("behind: %+v", q.Live)
 	}
 	w.now = w.now.Add(time.Hour)
-	if q := get[Request](w, "/requests/wide"); q.Reason.Code != message.ObservationTooOld {
+	if q := get[Request](w, "/requests/wide"); q.Reason.Code != reason.ObservationTooOld {
 		t.Errorf("after an hour: %+v", q.Live)
 	}
 	for _, e := range get[Queue](w, "/queue").Waiting {
-		if e.Reason.Code != message.ObservationTooOld {
+		if e.Reason.Code != reason.ObservationTooOld {
 			t.Errorf("after an hour: %s: %+v", e.ID, e.Live)
 		}
 	}
@@ -252,13 +253,13 @@ func TestKindsOfID(t *testing.T) {
 	}
 	broken := w.send([]byte(`{"job":`))
 	q := get[Request](w, "/requests/"+broken)
-	if q.Kind != message.KindAnswer || !q.Terminal || q.Reason.Code != message.Malformed || q.Events[0].Type != message.Refused {
+	if q.Kind != message.KindAnswer || !q.Terminal || q.Reason.Code != reason.Malformed || q.Events[0].Type != message.Refused {
 		t.Errorf("an answer: %+v", q)
 	}
 	w.send([]byte(`{"cancel":{"requestId":"a:b~c"}}`))
 	keep := controller.DefaultConfig().Keep
 	q = get[Request](w, "/requests/a%3Ab~c")
-	if q.State != lifecycle.None || q.Terminal || len(q.Events) != 0 || !q.CancelledUntil.Equal(w.now.Add(keep)) || q.Reason.Code != message.CancelRequested {
+	if q.State != lifecycle.None || q.Terminal || len(q.Events) != 0 || !q.CancelledUntil.Equal(w.now.Add(keep)) || q.Reason.Code != reason.CancelRequested {
 		t.Errorf("a tombstone: %+v", q)
 	}
 	if index := get[Index](w, "/"); index.Keep != Duration(keep) {
@@ -296,7 +297,7 @@ func TestPreferredKind(t *testing.T) {
 	refused := fmt.Sprint(100 + w.sent + 2)
 	w.send([]byte(`{"cancel":{"requestId":"` + refused + `"}}`))
 	w.send([]byte(`{"job":`))
-	if q := get[Request](w, "/requests/"+refused); q.Kind != message.KindAnswer || q.Reason.Code != message.Malformed {
+	if q := get[Request](w, "/requests/"+refused); q.Kind != message.KindAnswer || q.Reason.Code != reason.Malformed {
 		t.Errorf("refused, beside a tombstone: %+v", q)
 	}
 }
@@ -415,7 +416,7 @@ func TestParkedRequestHasOthersAhead(t *testing.T) {
 		}
 	}
 	for id, ahead := range map[string]int{"parked0": 2, "parked1": inLine} {
-		if q := get[Request](w, "/requests/"+id); *q.Ahead != ahead || q.Verdict != admission.Wait || q.Reason.Code != message.Behind {
+		if q := get[Request](w, "/requests/"+id); *q.Ahead != ahead || q.Verdict != admission.Wait || q.Reason.Code != reason.Behind {
 			t.Errorf("%s has %d ahead, %s %v; want %d", id, *q.Ahead, q.Verdict, q.Reason, ahead)
 		}
 	}

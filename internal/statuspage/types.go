@@ -9,6 +9,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // Codes of [Error], beside those of package message.
@@ -179,7 +180,7 @@ type Waiter struct {
 // Live is what a decision made now says of a waiting request.
 type Live struct {
 	Verdict           admission.Verdict  `json:"verdict,omitempty"`
-	Reason            *message.Problem   `json:"reason,omitempty"` // nil for ADMIT
+	Reason            *reason.Problem    `json:"reason,omitempty"` // nil for ADMIT
 	Fit               []capacity.Finding `json:"fit,omitempty"`
 	ScaleUp           bool               `json:"scaleUp,omitempty"`
 	Ahead             *int               `json:"ahead,omitempty"` // in the longest of its queues
@@ -199,18 +200,18 @@ type Requests struct {
 
 // A Summary is one request in a list. Its reason is the stored one.
 type Summary struct {
-	ID          string           `json:"id"`
-	Kind        message.Kind     `json:"kind"`
-	Tenant      string           `json:"tenant"`
-	State       lifecycle.State  `json:"state"` // REFUSED or QUOTED for the answer to a message that made no request
-	Resource    string           `json:"resource,omitempty"`
-	DisplayName string           `json:"displayName,omitempty"`
-	Priority    int              `json:"priority,omitempty"`
-	Ask         capacity.Ask     `json:"ask,omitempty"`
-	Reason      *message.Problem `json:"reason,omitempty"`
-	Job         string           `json:"job,omitempty"`
-	JobState    string           `json:"jobState,omitempty"`
-	Times       message.Times    `json:"times"`
+	ID          string          `json:"id"`
+	Kind        message.Kind    `json:"kind"`
+	Tenant      string          `json:"tenant"`
+	State       lifecycle.State `json:"state"` // REFUSED or QUOTED for the answer to a message that made no request
+	Resource    string          `json:"resource,omitempty"`
+	DisplayName string          `json:"displayName,omitempty"`
+	Priority    int             `json:"priority,omitempty"`
+	Ask         capacity.Ask    `json:"ask,omitempty"`
+	Reason      *reason.Problem `json:"reason,omitempty"`
+	Job         string          `json:"job,omitempty"`
+	JobState    string          `json:"jobState,omitempty"`
+	Times       message.Times   `json:"times"`
 }
 
 // A Request is the answer of /requests/{id}. For a waiting one, what Live holds
@@ -246,7 +247,7 @@ type Request struct {
 	JobError *message.JobError `json:"jobError,omitempty"`
 	Times    message.Times     `json:"times"`
 	TimerAt  time.Time         `json:"timerAt,omitzero"` // when it will be looked at again, whatever is heard
-	Warnings []message.Problem `json:"warnings,omitempty"`
+	Warnings []reason.Problem  `json:"warnings,omitempty"`
 	Events   []Event           `json:"events"` // oldest first; of a long history the latest
 }
 

@@ -1,4 +1,7 @@
-package message
+// Package reason holds the codes and texts by which Berth says why it refuses
+// something, why a request waits and how a request ended. It is the ground of all
+// rooms that decide: it is pure, imports none of them, and knows no message.
+package reason
 
 import (
 	"fmt"
@@ -73,23 +76,4 @@ func (p Problem) String() string {
 		b.WriteString(" " + p.Fix)
 	}
 	return b.String()
-}
-
-// A Refusal is the error of every decoder here: everything that is wrong with
-// a message, in document order, at most maxProblems of it. It is final; the
-// same bytes can never decode.
-type Refusal struct {
-	// ClaimedID is the request id that the message carries, when it could be
-	// read. It is data, never a key: a refused message must not touch the
-	// request of that name.
-	ClaimedID string
-	Problems  []Problem // never empty
-}
-
-func (r *Refusal) Error() string {
-	s := "message refused: " + r.Problems[0].String()
-	if n := len(r.Problems) - 1; n > 0 {
-		s += fmt.Sprintf(" (and %d more)", n)
-	}
-	return s
 }
