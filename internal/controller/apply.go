@@ -1,10 +1,7 @@
 package controller
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -14,222 +11,6 @@ import (
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
-
-// perUpdate bounds the records that one update reads, and so its size: a
-// record can have 256 KiB, a commit 10 MiB.
-const perUpdate = 20
-
-// learn makes the moves that a classified observation calls for: jobs that run, jobs that
-// were created but never recorded, jobs that are over, orphan jobs.
-func (c *Controller) learn(ctx context.Context, s classified, r *Report) error {
-	r.Unheld += len(s.unheld)
-	var news, missing []message.Key
-	for _, key := range slices.Sorted(maps.Keys(s.res.Holds)) {
-		h := s.res.Holds[key]
-		job, live := s.ours[key]
-		switch {
-		case h.Pending: // not submitted
-		case !live && c.unreadable.known(key, c.env.Monotonic()): // it keeps what it holds
-		case !live:
-			missing = append(missing, key) // not in the list proves nothing: ask
-		case s.unnamed[key] || job.State.Ran() && !h.Ran:
-			news = append(news, key) // of all others there is nothing to learn while they are listed
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(s.unheld)) {
-		if _, held := s.res.Holds[key]; !held {
-			news = append(news, key)
-		}
-	}
-	first := c.firstOf(len(missing), s.res.ObservedAt)
-	missing = slices.Concat(missing[first:], missing[:first])
-	// Orphan jobs come last: by then the job that is to be recorded is, so that what is
-	// cancelled can never be named any more.
-	return errors.Join(c.applyAll(ctx, s, news, s.ours, r), c.getMissing(ctx, s, missing, r), c.cancelOrphans(ctx, s.orphans, r))
-}
-
-// cancelStrays cancels jobs of ours that no reservation names, after a look at their
-// records: another instance may have recorded one of them since the classified observation.
-func (c *Controller) cancelOrphans(ctx context.Context, orphans []vertex.Job, r *Report) error {
-	var errs []error
-	for part := range slices.Chunk(orphans, perUpdate) {
-		var names ledger.ReadSet
-		for _, job := range part {
-			names.Records = append(names.Records, job.Request)
-		}
-		recs := map[message.Key]*ledger.Record{}
-		err := ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
-			for _, key := range names.Records {
-				recs[key] = tx.Record(key)
-			}
-		})
-		if err != nil {
-			errs = append(errs, fmt.Errorf("read the records of %d orphan jobs: %w", len(part), err))
-			continue
-		}
-		for _, job := range part {
-			if !isOrphan(recs[job.Request], job) {
-				continue
-			}
-			c.log.Warn("cancelling a job that its reservation does not name", "event", "orphan_job", "request_key", string(job.Request), "job", job.Name)
-			if err := c.vertex.Cancel(ctx, job.Name); err != nil && vertex.KindOf(err) != vertex.NotFound {
-				errs = append(errs, fmt.Errorf("cancel orphan job %s: %w", job.Name, err))
-				continue
-			}
-			r.Orphans++
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// isStray says whether a job is of a run of ours and can never be named any more: a
-// run names one job, once, and a run that is over names none.
-func isOrphan(rec *ledger.Record, job vertex.Job) bool {
-	switch {
-	case rec == nil || rec.Reservation.Job == job.Name:
-		return false
-	case job.Run == rec.Run:
-		return rec.Reservation.Job != "" || rec.State.Terminal()
-	}
-	return slices.Contains(rec.PastRuns, job.Run)
-}
-
-// lookUp asks about jobs that are not among the live ones.
-func (c *Controller) getMissing(ctx context.Context, s classified, keys []message.Key, r *Report) error {
-	var errs []error
-	for part := range slices.Chunk(keys, perUpdate) {
-		var recs []*ledger.Record
-		var known []message.Key // those of part that can be read
-		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: part}, func(tx ledger.Tx) {
-			recs, known = nil, nil
-			for _, key := range part {
-				if c.readable(tx, key, r) { // else it may hold what it holds
-					recs, known = append(recs, tx.Record(key)), append(known, key)
-				}
-			}
-		})
-		if err != nil {
-			errs = append(errs, fmt.Errorf("read %d records of %s: %w", len(part), s.res.Name, err))
-			continue
-		}
-		jobs := map[message.Key]vertex.Job{}
-		var found []message.Key
-		for i, rec := range recs {
-			if rec == nil || rec.Run != s.res.Holds[known[i]].Run || !rec.State.Holds() {
-				if err := c.freeLeakedHold(ctx, s.res.Name, known[i]); !c.leftAlone(err, r) {
-					errs = append(errs, err)
-				}
-				if rec == nil || !rec.State.Holds() {
-					continue // else its own job is asked about all the same
-				}
-			}
-			if rec.Reservation.Job == "" {
-				continue // being submitted
-			}
-			if r.calls[parentOf(s.res.Name)] >= c.cfg.Polls/3 {
-				r.more = true // hundreds have ended at once: the others in the next pass
-				continue
-			}
-			r.called(parentOf(s.res.Name), 1)
-			job, err := c.vertex.Get(ctx, rec.Reservation.Job)
-			switch {
-			case vertex.KindOf(err) == vertex.NotFound && err != nil:
-				r.called(parentOf(s.res.Name), 1)
-				if job, err = c.confirmGone(ctx, rec); err != nil {
-					errs = append(errs, err)
-					continue
-				}
-			case err != nil:
-				errs = append(errs, fmt.Errorf("get %s: %w", rec.Reservation.Job, err))
-				continue
-			}
-			jobs[rec.Key] = job
-			found = append(found, rec.Key)
-		}
-		errs = append(errs, c.applyAll(ctx, s, found, jobs, r))
-	}
-	return errors.Join(errs...)
-}
-
-// confirmGone asks a second way for a job that Vertex AI says it does not have: a
-// job that is gone ends its request for good, so one wrong answer must not do. It
-// returns the job, without a state if it is gone.
-func (c *Controller) confirmGone(ctx context.Context, rec *ledger.Record) (vertex.Job, error) {
-	jobs, err := c.vertex.Find(ctx, parentOf(rec.Resource), rec.Run)
-	if err != nil {
-		return vertex.Job{}, fmt.Errorf("look whether %s is gone: %w", rec.Reservation.Job, err)
-	}
-	for _, job := range jobs {
-		if job.Name == rec.Reservation.Job {
-			return job, nil
-		}
-	}
-	return vertex.Job{Name: rec.Reservation.Job, Run: rec.Run, Request: rec.Key}, nil
-}
-
-// note writes down what was seen of some jobs, in as few updates as the size
-// of a commit allows, and sends the outbox events.
-func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.Key, jobs map[message.Key]vertex.Job, r *Report) error {
-	var errs []error
-	for len(keys) > 0 {
-		part := keys[:min(perUpdate, len(keys))]
-		done := 0
-		var moved []*ledger.Record
-		names := ledger.ReadSet{Resources: []string{s.res.Name}, Records: part}
-		err := c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
-			moved, done = nil, 0
-			res := tx.Resource(s.res.Name)
-			if res == nil {
-				done = len(part)
-				return nil // lost since the classified observation; a later look rebuilds it
-			}
-			before, bytes := res.Version, 0
-			for _, key := range part {
-				if bytes >= commitBytes {
-					break // the others in another commit
-				}
-				done++
-				if !c.readable(tx, key, r) {
-					continue
-				}
-				if rec := tx.Record(key); rec != nil && c.apply(tx, res, rec, jobs[key]) {
-					tx.PutRecord(rec)
-					moved = append(moved, rec)
-					bytes += rec.Weight()
-				}
-				if jobs[key].CreateTime.After(res.AcceptedAt) {
-					res.AcceptedAt = jobs[key].CreateTime // stored when the resource is
-				}
-				if jobs[key].State.Ran() {
-					res.SawRun(key, jobs[key].Run)
-				}
-			}
-			if res.Version != before {
-				tx.PutResource(res)
-			}
-			return nil
-		})
-		if err != nil {
-			keys = keys[len(part):]
-			errs = append(errs, fmt.Errorf("note the state of %d jobs of %s: %w", len(part), s.res.Name, err))
-			continue
-		}
-		keys = keys[done:]
-		r.Learned += len(moved)
-		for _, rec := range moved {
-			if rec.State == lifecycle.Submitted {
-				c.resumed(ctx, parentOf(rec.Resource)) // its create was answered by nobody, and was done
-			}
-			c.sendCancel(ctx, rec)
-		}
-		// The machines that came free are handed on meanwhile. What is not published
-		// now is published late.
-		if len(moved) > 0 {
-			r.tasks.start(ctx, "events of "+string(moved[0].Key), "", r, func(*Report) error { return c.publish(ctx, moved...) })
-		}
-	}
-	return errors.Join(errs...)
-}
 
 // hear makes the moves that a job's state calls for. A job without a state is
 // gone. It reports whether anything changed.
@@ -319,40 +100,14 @@ func lostUnder(res *ledger.Resource, job vertex.Job) bool {
 	return !job.CreateTime.IsZero() && job.CreateTime.Before(res.CreateTime)
 }
 
-// orphan gives back a hold whose request does not hold, in any state and for any
-// run: no move leaves one, but a manual edit or a restore can. The hold of a request
-// that holds for another run stays, because the job of either run may be live; only
-// an operator can say which is right.
-func (c *Controller) freeLeakedHold(ctx context.Context, resource string, key message.Key) error {
-	freed, kept := false, false
-	err := c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{resource}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
-		freed, kept = false, false
-		res, rec := tx.Resource(resource), tx.Record(key)
-		if res == nil {
-			return nil
-		}
-		if _, held := res.Holds[key]; !held {
-			return nil
-		}
-		if rec != nil && rec.State.Holds() {
-			kept = !res.Holding(rec) || rec.Resource != resource
-			return nil
-		}
-		res.Release(key)
-		tx.PutResource(res)
-		freed = true
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("free orphaned hold %s on %s: %w", key, resource, err)
-	}
+// isStray says whether a job is of a run of ours and can never be named any more: a
+// run names one job, once, and a run that is over names none.
+func isOrphan(rec *ledger.Record, job vertex.Job) bool {
 	switch {
-	case freed:
-		c.log.Error("freed a hold that no request holds: this is a bug, please report it",
-			"event", "leaked_hold", "request_key", string(key), "resource", resource)
-	case kept:
-		c.log.Error("a hold is for another run than its request has now; it stays until berth repair leaked-holds has run",
-			"event", "hold_mismatch", "request_key", string(key), "resource", resource)
+	case rec == nil || rec.Reservation.Job == job.Name:
+		return false
+	case job.Run == rec.Run:
+		return rec.Reservation.Job != "" || rec.State.Terminal()
 	}
-	return nil
+	return slices.Contains(rec.PastRuns, job.Run)
 }

@@ -14,14 +14,6 @@ import (
 	"example.com/berth/internal/visible"
 )
 
-// A cancelling is what one run of a cancel's update found and did.
-type cancelling struct {
-	lost     bool           // the document of needs is missing
-	needs    string         // resource that the update has to read and did not
-	moved    *ledger.Record // the request that the cancel moved
-	answered *ledger.Record // the answer to the cancel
-}
-
 // cancel handles the wish to end a request.
 //
 // A cancel by message id means the request that this message made. A cancel by
@@ -113,6 +105,14 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 	return nil
 }
 
+// A cancelling is what one run of a cancel's update found and did.
+type cancelling struct {
+	lost     bool           // the document of needs is missing
+	needs    string         // resource that the update has to read and did not
+	moved    *ledger.Record // the request that the cancel moved
+	answered *ledger.Record // the answer to the cancel
+}
+
 // cancelRecord moves a record that has not ended.
 func (c *Controller) cancelRecord(tx ledger.Tx, rec *ledger.Record, messageID string, why *reason.Problem, did *cancelling) {
 	var res *ledger.Resource
@@ -152,25 +152,7 @@ func (c *Controller) putTombstones(tx ledger.Tx, tenant string, d message.Delive
 	return until
 }
 
-// cancelOnArrival ends a new request that finds a tombstone under its id: it was
-// cancelled before it came.
-func (c *Controller) cancelOnArrival(tx ledger.Tx, tombstone, rec *ledger.Record) {
-	rec.Cancels = tombstone.Cancels
-	c.move(tx, nil, rec, lifecycle.Cancel(), tombstone.Why)
-}
-
 // needsResource reports whether a cancel of the record writes its resource.
 func needsResource(rec *ledger.Record) bool {
 	return lifecycle.WritesResource(rec.State, lifecycle.CancelAsked)
-}
-
-// sendCancel asks Vertex AI for the end of a record's job, if it is one to be
-// cancelled. An error is not passed on: the record's next look sends it again.
-func (c *Controller) sendCancel(ctx context.Context, rec *ledger.Record) {
-	if rec.State != lifecycle.Cancelling || rec.Reservation.Job == "" {
-		return
-	}
-	if err := c.vertex.Cancel(ctx, rec.Reservation.Job); err != nil {
-		c.log.Warn("cancel will be sent again", "event", "cancel_failed", "request_key", string(rec.Key), "error", err)
-	}
 }

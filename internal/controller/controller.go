@@ -40,21 +40,16 @@ package controller
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
-	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
-	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
 	"example.com/berth/internal/reason"
@@ -65,78 +60,6 @@ import (
 // of them; after an error it may have some.
 type Publisher interface {
 	Publish(ctx context.Context, events ...message.Outcome) error
-}
-
-// Config is what the deployment decides. [DefaultConfig] gives the values that
-// the state table's text names.
-type Config struct {
-	Project         string   // project id
-	Regions         []string // regions served; the first is that of a bare persistent resource id
-	DefaultResource string   // for requests that name none: id or full name; "" refuses them
-	Deployment      string   // value of the deployment label on our jobs
-
-	Policy   admission.Policy
-	DiskType string // of worker pools that name none; "" for capacity.DefaultDiskType
-
-	Tick           time.Duration // period of the reconcile tick
-	Poll           time.Duration // between two looks within one tick, while something waits
-	SubmitTimeout  time.Duration // how long one attempt may act
-	Margin         time.Duration // an attempt ends itself this much earlier
-	RetryAfter     time.Duration // between an attempt's end and the next create
-	UnclearTimeout time.Duration // nothing found for so long after an unclear attempt: there is no job
-	MaxAttempts    int           // creates per run; later attempts only look
-	StartTimeout   time.Duration // from submitted to running
-	MaxWait        time.Duration // longest wait of a request that does not say
-	RateBackoff    time.Duration // first pause of all submissions after a rate refusal; doubles
-	Backoff        time.Duration // first pause of a resource after a transient refusal; doubles
-	MaxBackoff     time.Duration // longest pause, of either kind
-	// DeclineTimeout is for how long the same request must be refused, with nothing
-	// to explain it, until it is taken for refused for good.
-	DeclineTimeout time.Duration
-	Submissions    int           // jobs submitted a minute per project and region, by all instances
-	Polls          int           // other calls of Vertex AI a minute per project and region that passes may make
-	Keep           time.Duration // how long an ended request stays in the ledger
-	Submitters     int           // submissions that one instance has under way
-	SampleEvery    int           // one pass in so many holds a few requests against the promises; 0 for none
-	PublishGrace   time.Duration // an outbox event younger than this is left to the instance that wrote it
-}
-
-// DefaultConfig returns the defaults for a one-minute tick.
-func DefaultConfig() Config {
-	return Config{
-		Deployment:     "default",
-		Policy:         admission.Policy{MaxAge: 2 * time.Minute, MaxHolds: ledger.MaxHolds, RefuseAfter: 24 * time.Hour},
-		Tick:           time.Minute,
-		Poll:           3 * time.Second,
-		SubmitTimeout:  time.Minute,
-		Margin:         5 * time.Second,
-		RetryAfter:     30 * time.Second,
-		UnclearTimeout: 15 * time.Minute,
-		MaxAttempts:    4,
-		StartTimeout:   time.Hour,
-		MaxWait:        7 * 24 * time.Hour,
-		RateBackoff:    20 * time.Second,
-		Backoff:        15 * time.Second,
-		MaxBackoff:     time.Minute, // longer would outlast an outage by more than a tick or two
-		// A failure of the service is over by then, and so are most jobs that
-		// cannot be seen.
-		DeclineTimeout: 24 * time.Hour,
-		Submissions:    60,  // Vertex AI's own limit
-		Polls:          300, // half of Vertex AI's limit
-		Submitters:     8,
-		SampleEvery:    10,
-		// Beyond 31 days in the topic, 31 in the subscription and 31 in the dead
-		// outbox events, so that no late delivery finds its id forgotten.
-		Keep:         100 * 24 * time.Hour,
-		PublishGrace: 15 * time.Second,
-	}
-}
-
-// pace is the part of the configuration that package pace goes by.
-func (c Config) pace() pace.Rules {
-	return pace.Rules{PerMinute: c.Submissions, Precedence: c.Tick,
-		Lifetime:     c.Policy.MaxAge, // as long as an observation admits anything
-		RefusalPause: c.RateBackoff, SilencePause: c.Poll, MaxPause: c.MaxBackoff}
 }
 
 // A Controller is safe for concurrent use, in one process and across many.
@@ -164,72 +87,6 @@ type Controller struct {
 	searches   searches
 }
 
-// A resume is where a pass of this instance left off a query that goes by time.
-type resume struct {
-	mu   sync.Mutex
-	from ledger.Timed
-}
-
-func (r *resume) get() ledger.Timed {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.from
-}
-
-func (r *resume) set(from ledger.Timed) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.from = from
-}
-
-// Env is the part of the world that a test replaces.
-//
-// Its functions may be called by several goroutines at once.
-type Env struct {
-	// Monotonic is read for differences only.
-	Monotonic func() time.Time
-	// Sleep waits, or returns early with the context's error.
-	Sleep func(context.Context, time.Duration) error
-	// Within bounds a context to a time on the monotonic clock; nil bounds nothing.
-	Within func(context.Context, time.Duration) (context.Context, context.CancelFunc)
-	// NewRun draws a run label: 1 to 63 lowercase letters and digits, never the
-	// same twice.
-	NewRun func() string
-	// Moved, if set, hears of every row of the state table that an update takes,
-	// before it is committed and once per run of its closure.
-	Moved func(lifecycle.Row)
-}
-
-func (e Env) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	if e.Within == nil {
-		return ctx, func() {}
-	}
-	return e.Within(ctx, d)
-}
-
-// RealEnv is the world.
-func RealEnv() Env {
-	return Env{
-		Monotonic: time.Now,
-		Within:    context.WithTimeout,
-		Sleep: func(ctx context.Context, d time.Duration) error {
-			t := time.NewTimer(d)
-			defer t.Stop()
-			select {
-			case <-t.C:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		},
-		NewRun: func() string {
-			var b [16]byte
-			rand.Read(b[:])
-			return "r" + hex.EncodeToString(b[:])
-		},
-	}
-}
-
 // New returns a controller. The logger must not be nil.
 func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
 	return &Controller{cfg: cfg, pace: cfg.pace(), ledger: l, grouped: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, slots: newSlots(),
@@ -250,7 +107,7 @@ func (c *Controller) resolve(named string, paths message.Paths) (string, *reason
 		return ResourceName(c.cfg.Project, c.cfg.Regions[0], named), nil
 	}
 	part := strings.Split(named, "/")
-	if len(part) != 6 || part[1] != c.cfg.Project || !contains(c.cfg.Regions, part[3]) {
+	if len(part) != 6 || part[1] != c.cfg.Project || !slices.Contains(c.cfg.Regions, part[3]) {
 		return "", &reason.Problem{Code: reason.ForeignResource, Path: paths.At("persistentResource"),
 			Detail: fmt.Sprintf("This deployment serves project %s in %s only.", c.cfg.Project, strings.Join(c.cfg.Regions, ", ")),
 			Fix:    "Name a persistent resource there, by its id or with that project and region."}
@@ -271,12 +128,3 @@ func parentOf(name string) string {
 
 // idOf returns the last segment of a full name.
 func idOf(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
-}

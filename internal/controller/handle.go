@@ -5,16 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"example.com/berth/internal/admission"
-	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
-	"example.com/berth/internal/reason"
 )
 
 // Handle takes in one delivery of a tenant's topic. When it returns nil, the
@@ -53,58 +49,6 @@ func (c *Controller) handle(ctx context.Context, tenant string, d message.Delive
 	}
 	return c.enter(ctx, d, rec, started)
 }
-
-// draft makes the record that a request starts with. Its Resource is empty,
-// and Why set, if it names none that is served here.
-func (c *Controller) draft(tenant string, d message.Delivery, m message.Message) *ledger.Record {
-	r := m.Request
-	rec := &ledger.Record{
-		Kind: message.KindRequest, Tenant: tenant, ID: r.RequestID, MessageID: d.ID, Fingerprint: m.Fingerprint,
-		DisplayName: r.Job.GetDisplayName(), Labels: r.Job.GetLabels(),
-		Ask: message.AskOf(r.Job, c.cfg.DiskType), UnsetDisks: message.UnsetDisks(r.Job),
-		Network: r.Job.GetJobSpec().GetNetwork(), EncryptionKey: r.Job.GetEncryptionSpec().GetKmsKeyName(),
-		ServiceAccount: r.Job.GetJobSpec().GetServiceAccount(),
-		Priority:       r.Priority, OnFull: r.OnFull, MaxWait: r.MaxWait,
-		Timeout: defaultTimeout, Warnings: r.Warnings, Paths: r.Paths,
-	}
-	if rec.ID == "" {
-		rec.Kind, rec.ID = message.KindMessage, d.ID
-	}
-	rec.Key = message.KeyOf(tenant, rec.Kind, rec.ID)
-	rec.Times.Published = d.PublishTime
-	if rec.MaxWait == 0 {
-		rec.MaxWait = c.cfg.MaxWait
-	}
-	if t := r.Job.GetJobSpec().GetScheduling().GetTimeout(); t.AsDuration() > 0 {
-		rec.Timeout = t.AsDuration()
-	}
-	if rec.DisplayName == "" {
-		rec.DisplayName = rec.ID
-	}
-	rec.Resource, rec.Why = c.resolve(r.PersistentResource, r.Paths)
-	rec.NamedInFull = strings.Contains(r.PersistentResource, "/")
-	spec, err := r.JobJSON()
-	if err != nil { // cannot happen: Decode made it
-		panic(fmt.Sprintf("controller: decoded job does not encode: %v", err))
-	}
-	rec.Spec = string(spec)
-	return rec
-}
-
-// defaultTimeout is Vertex AI's for a job that sets none (field comment of
-// Scheduling.timeout).
-const defaultTimeout = 7 * 24 * time.Hour
-
-// verdict of an entry, for what comes after its commit.
-type verdict int
-
-const (
-	entered    verdict = iota
-	duplicate          // the same request again: nothing to do
-	repeated           // the same request again, by another message, after it has ended
-	reused             // its id belongs to another request
-	unobserved         // nothing is known of the resource, or it was not looked at lately
-)
 
 // enter decides a new request and, if it was admitted, submits it.
 func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledger.Record, started time.Time) error {
@@ -186,103 +130,11 @@ func (c *Controller) received(tx ledger.Tx, draft *ledger.Record) *ledger.Record
 	return rec
 }
 
-// known says what a request is whose id is taken.
-func known(old, draft *ledger.Record) verdict {
-	// Earlier releases wrote tombstones as CANCELLED records with an event of
-	// their own and without a fingerprint: the request is answered already.
-	if old.Fingerprint != "" && old.Fingerprint != draft.Fingerprint {
-		return reused
-	}
-	// A fingerprint has the id of the persistent resource. A region that one of the
-	// two names is content as well; that of an id alone is the deployment's.
-	if old.Resource != draft.Resource && (old.NamedInFull || draft.NamedInFull) && old.Fingerprint != "" {
-		return reused
-	}
-	// A fingerprint takes a disk type that is not set for Vertex AI's documented
-	// default. Where the deployment takes another, the two are different content.
-	if !slices.Equal(old.UnsetDisks, draft.UnsetDisks) && !slices.Equal(old.Ask, draft.Ask) && old.Fingerprint != "" {
-		return reused
-	}
-	if old.State.Terminal() && old.Fingerprint != "" && old.MessageID != draft.MessageID {
-		return repeated
-	}
-	return duplicate
-}
-
-// place decides a record that is new or waiting and moves it accordingly. It
-// reports whether the resource document has to be put.
-func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
-	version := res.Version
-	if len(rec.Unpublished()) > maxUnpublished || rec.UnsentWeight() > maxUnsentBytes {
-		return false // nothing is heard of it; its story must not outgrow its document
-	}
-	rec.Ahead = res.Ahead(rec)
-	d := admission.Decide(res.Snapshot(tx.Now(), rec.Ahead), rec.Request(), c.cfg.Policy)
-	if rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp; res.State == ledger.Absent {
-		rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
-	}
-	if _, left := res.Holds[rec.Key]; left && d.Verdict == admission.Admit {
-		// A hold of an earlier run that no move has left. Its job may be live, and a
-		// second hold under the key would take the place of the first.
-		d.Verdict, d.Reason = admission.Wait, &reason.Problem{Code: reason.Full,
-			Detail: "Machines are still held for an earlier run of this request; it starts when they are given back."}
-	}
-	parked := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
-	switch d.Verdict {
-	case admission.Admit:
-		// Admission and the right to submit in one commit: the usual case costs
-		// no second one. Otherwise it waits for a submission slot, and stays easy to cancel.
-		admitted := lifecycle.Admit(c.env.NewRun())
-		if res.Allowance.Take(tx.Now()) {
-			c.move(tx, res, rec, admitted, nil)
-			c.move(tx, res, rec, c.lease(tx, rec), nil)
-		} else {
-			c.move(tx, res, rec, admitted, c.rateLimited())
-		}
-		rec.ContradictedSince, rec.Parked, rec.RetryAt = time.Time{}, false, time.Time{}
-	case admission.Refuse:
-		c.move(tx, res, rec, lifecycle.Refuse(), d.Reason)
-	case admission.Wait:
-		switch {
-		case rec.State != lifecycle.Waiting:
-			rec.Parked = parked
-			c.move(tx, res, rec, lifecycle.Defer(), d.Reason)
-		case parked && !rec.Parked:
-			res.Leave(rec)
-			rec.Parked = true
-			c.waitsOn(tx, res, rec, d.Reason)
-		case !parked && rec.Parked: // back in the queue, at its old place
-			rec.Parked, rec.RetryAt = false, time.Time{}
-			res.Join(rec)
-			c.waitsOn(tx, res, rec, d.Reason)
-		default:
-			c.waitsOn(tx, res, rec, d.Reason)
-		}
-		res.HasParked = res.HasParked || parked
-		if !d.Contradicted {
-			// An old observation shows nothing: it must not begin the count anew.
-			if d.Reason.Code != reason.ObservationTooOld {
-				rec.ContradictedSince = time.Time{}
-			}
-		} else if rec.ContradictedSince.IsZero() {
-			rec.ContradictedSince = tx.Now()
-		}
-		rec.TimerAt = c.nextTimer(rec, tx.Now())
-	}
-	return res.Version != version
-}
-
-// maxUnsent is how many unpublished outbox events a waiting request may have and still be
-// submitted: while the outcome topic is out of reach, one that Vertex AI declines
-// again and again would gather outbox events without bound.
-const maxUnpublished = 20
-
-// maxUnsentBytes bounds the same by size.
-const maxUnsentBytes = 64 << 10
-
-// lease is the move that gives a new attempt its time.
-func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.Move {
-	return lifecycle.Lease(rec.Run, tx.Now().Add(c.cfg.SubmitTimeout))
+// cancelOnArrival ends a new request that finds a tombstone under its id: it was
+// cancelled before it came.
+func (c *Controller) cancelOnArrival(tx ledger.Tx, tombstone, rec *ledger.Record) {
+	rec.Cancels = tombstone.Cancels
+	c.move(tx, nil, rec, lifecycle.Cancel(), tombstone.Why)
 }
 
 // refuse writes a request down as rejected, without a resource: it names none
@@ -321,46 +173,4 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 	}
 	c.carryOn(ctx, rec, c.env.Monotonic())
 	return nil
-}
-
-// carryOn does what comes after a record's commit, as far as this instance
-// gets: nothing here can fail the message any more. started is when the update
-// that wrote the record began, on the monotonic clock.
-func (c *Controller) carryOn(ctx context.Context, rec *ledger.Record, started time.Time) {
-	rec = c.finish(ctx, rec, started)
-	if rec.State == lifecycle.Reserved {
-		if err := c.requestSlot(ctx, rec); err != nil {
-			c.log.Warn("turn left to reconcile", "event", "slot_failed", "request_key", string(rec.Key), "error", err)
-		}
-	}
-}
-
-// finish submits a record that has its submission slot, and sends its letters. It returns
-// the record as it is then.
-func (c *Controller) finish(ctx context.Context, rec *ledger.Record, started time.Time) *ledger.Record {
-	if rec.State == lifecycle.Submitting {
-		after, err := c.submit(ctx, rec, started)
-		if err != nil {
-			c.log.Warn("submission left to reconcile", "event", "submit_failed", "request_key", string(rec.Key), "error", err)
-		}
-		if after != nil {
-			rec = after
-		}
-	}
-	c.publishOrLeave(ctx, rec)
-	return rec
-}
-
-// tell sends the outbox events of records; what cannot be sent is left to a pass.
-func (c *Controller) publishOrLeave(ctx context.Context, recs ...*ledger.Record) {
-	if err := c.publish(ctx, recs...); err != nil {
-		c.log.Warn("outcome left to reconcile", "event", "publish_failed", "request_key", string(recs[0].Key), "records", len(recs), "error", err)
-	}
-}
-
-func code(p *reason.Problem) string {
-	if p == nil {
-		return ""
-	}
-	return string(p.Code)
 }

@@ -1,8 +1,8 @@
 package controller
 
 import (
-	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"example.com/berth/internal/ledger"
@@ -10,15 +10,6 @@ import (
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 )
-
-// words maps the outbox events of the state table to event types. An outbox event that is
-// missing here is a bug that TestEveryLetterHasAType finds.
-var eventTypes = map[string]message.Type{
-	"queued": message.Queued, "reserved": message.Reserved, "submitted": message.Submitted,
-	"started": message.Started, "cancelling": message.Cancelling, "rejected": message.Rejected,
-	"succeeded": message.Succeeded, "failed": message.Failed, "cancelled": message.Cancelled,
-	"expired": message.Expired,
-}
 
 // move applies an event to a record within an update, and does everything that
 // the table says goes with it: the hold, the place in the queue, the outbox event, the
@@ -78,6 +69,15 @@ func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record
 	return effect
 }
 
+// words maps the outbox events of the state table to event types. An outbox event that is
+// missing here is a bug that TestEveryLetterHasAType finds.
+var eventTypes = map[string]message.Type{
+	"queued": message.Queued, "reserved": message.Reserved, "submitted": message.Submitted,
+	"started": message.Started, "cancelling": message.Cancelling, "rejected": message.Rejected,
+	"succeeded": message.Succeeded, "failed": message.Failed, "cancelled": message.Cancelled,
+	"expired": message.Expired,
+}
+
 // stamp notes when a state was reached.
 func stamp(rec *ledger.Record, now time.Time) {
 	switch t := &rec.Times; {
@@ -92,46 +92,6 @@ func stamp(rec *ledger.Record, now time.Time) {
 	case rec.State.Terminal():
 		t.Ended = now
 	}
-}
-
-// timerAt says when somebody has to look at the record again even if nothing is
-// heard of it.
-func (c *Controller) nextTimer(rec *ledger.Record, now time.Time) time.Time {
-	switch rec.State {
-	case lifecycle.Waiting:
-		end := rec.Times.Received.Add(rec.MaxWait)
-		if !rec.Parked {
-			return end
-		}
-		// It waits for the pools to change, which brings a pass to it (parked.go), and
-		// is refused once they have contradicted it for long.
-		if t := rec.ContradictedSince.Add(c.cfg.Policy.RefuseAfter); !rec.ContradictedSince.IsZero() && t.After(now) && t.Before(end) {
-			end = t
-		}
-		if rec.RetryAt.After(now) && rec.RetryAt.Before(end) {
-			end = rec.RetryAt
-		}
-		return end
-	case lifecycle.Reserved:
-		// Its turn comes by way of the budget; this is for a lost pool and the end of
-		// its wait.
-		if end := rec.Times.Received.Add(rec.MaxWait); end.Before(now.Add(c.cfg.StartTimeout)) {
-			return end
-		}
-		return now.Add(c.cfg.StartTimeout)
-	case lifecycle.Submitting:
-		// The next attempt may create, so it must not come before a job of this
-		// one has had time to appear in a list.
-		return rec.ActUntil.Add(c.cfg.RetryAfter)
-	case lifecycle.Submitted:
-		return rec.Times.Submitted.Add(c.cfg.StartTimeout)
-	case lifecycle.Cancelling:
-		if rec.Job != "" {
-			return now.Add(c.cfg.Tick) // send the cancel again
-		}
-		return rec.ActUntil
-	}
-	return time.Time{}
 }
 
 // outcome builds the event that tells of the record as it is now.
@@ -160,66 +120,20 @@ func outcome(rec *ledger.Record, t message.Type, res *ledger.Resource) message.O
 	return o
 }
 
-// scope is what an update of one record reads beside it.
-type scope int
+func code(p *reason.Problem) string {
+	if p == nil {
+		return ""
+	}
+	return string(p.Code)
+}
 
-const (
-	recordOnly scope = iota
-	withResource
-	withBudget // and the resource
-)
+// maxError is how much of an error's text is kept, in bytes. It is in every
+// later event, and the record has to fit into one document.
+const maxError = 2 << 10
 
-// update changes one record and, where needed, its resource; known is the record
-// as it was last seen. change returns whether it changed anything; record and
-// resource are then put. A record that does not exist is not an error: change is
-// not called.
-//
-// An update of a record only may first run on it as this instance last wrote it,
-// so change must then not give a right until a moment.
-func (c *Controller) update(ctx context.Context, known *ledger.Record, also scope, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
-	key := known.Key
-	names := ledger.ReadSet{Records: []message.Key{key}, Recent: also == recordOnly, Tenant: known.Tenant, Bytes: known.Weight(), With: known.Resource}
-	if also != recordOnly && known.Resource != "" {
-		names.Resources = []string{known.Resource}
+func clip(text string) string {
+	if len(text) <= maxError {
+		return text
 	}
-	if also == withBudget {
-		names.Budgets = []string{parentOf(known.Resource)}
-	}
-	for again := true; ; again = false {
-		lost := false
-		err = c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
-			lost = false
-			var res *ledger.Resource
-			var version int64
-			if len(names.Resources) > 0 {
-				if res = tx.Resource(known.Resource); res != nil {
-					version = res.Version
-				}
-			}
-			if after = tx.Record(key); after == nil {
-				return nil
-			}
-			if lost = res == nil && len(names.Resources) > 0 && !after.State.Terminal(); lost {
-				return nil // what it gives back or joins is not there
-			}
-			if change(tx, res, after) {
-				tx.PutRecord(after)
-				// Most moves that keep the replicas leave the resource alone: that
-				// document is the one everybody writes.
-				if res != nil && res.Version != version {
-					tx.PutResource(res)
-				}
-			}
-			return nil
-		})
-		switch {
-		case err != nil || !lost:
-			return after, err
-		case !again:
-			return nil, fmt.Errorf("the document of %s is missing", known.Resource)
-		}
-		if _, err := c.rebuild(ctx, known.Resource); err != nil {
-			return nil, err
-		}
-	}
+	return strings.ToValidUTF8(text[:maxError], "") + "..."
 }

@@ -10,46 +10,6 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// A waiting request is told of a new reason by another queued event. What counts
-// as new is the reason's code: numbers that change are no news, and are shown by
-// Status as they are at the moment.
-
-// maxRetold bounds such events per request: a resource that comes and goes must
-// not make a story without end. Beyond it the reason is only stored.
-const maxRetold = 20
-
-// waitsOn notes why a waiting request goes on waiting, and tells of it if the
-// reason is another. A pause after a decline and an observation that is too old pass by
-// themselves within minutes; they do not replace a reason that says more.
-func (c *Controller) waitsOn(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, why *reason.Problem) {
-	old := code(rec.Why)
-	switch {
-	case why == nil || old == string(why.Code):
-	case old != "" && (why.Code == reason.BackingOff || why.Code == reason.ObservationTooOld):
-	case rec.Retold >= maxRetold:
-		rec.Why = why
-	default:
-		rec.Retold++
-		c.move(tx, res, rec, lifecycle.ChangeReason(), why)
-	}
-}
-
-// condition is the part of a resource's state of which all that wait are told:
-// that it is gone or broken. A reboot or an update is over in minutes; who is
-// decided meanwhile is told of it.
-func condition(state string) string {
-	switch state {
-	case ledger.Absent, "ERROR":
-		return state
-	}
-	return ""
-}
-
-// ofCondition says whether a reason is about the resource as a whole.
-func ofCondition(code string) bool {
-	return code == string(reason.ResourceGone) || code == string(reason.ResourceNotReady)
-}
-
 // notifyMost bounds the requests that are told in one pass, per resource.
 const notifyMost = 10 * perUpdate
 
@@ -136,4 +96,9 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 		return nil, nil, fmt.Errorf("tell %d waiting requests of %s: %w", len(waiting), seen.Name, err)
 	}
 	return res, told, nil
+}
+
+// ofCondition says whether a reason is about the resource as a whole.
+func ofCondition(code string) bool {
+	return code == string(reason.ResourceGone) || code == string(reason.ResourceNotReady)
 }

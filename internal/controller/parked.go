@@ -11,7 +11,6 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
-	"example.com/berth/internal/vertex"
 )
 
 // A parked request ([ledger.Record.Parked]) waits for the pools to change, or for the
@@ -22,73 +21,6 @@ import (
 
 // parkedPerPass bounds the parked requests of one resource that one pass reads.
 const parkedPerPass = 200
-
-// lookForParked is how many ticks pass between two looks at a deleted resource for
-// which only parked requests wait.
-const lookForParked = 5
-
-// parkedOn reports whether it is time to look at a deleted resource because
-// requests are parked on it: they wait for one of the same name. It notes where
-// there are none.
-func (c *Controller) parkedOn(ctx context.Context, res *ledger.Resource, now time.Time) bool {
-	if !res.HasParked || now.Sub(res.ObservedAt) < lookForParked*c.cfg.Tick-c.cfg.Tick/2 {
-		return false
-	}
-	heads, err := c.ledger.Queue(ctx, res.Name, ledger.Parked, "", 1)
-	if err != nil || len(heads) > 0 {
-		return true // if it cannot be known, a look does no harm
-	}
-	err = c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{res.Name}}, func(tx ledger.Tx) error {
-		// Whoever parks one counts up the version.
-		if now := tx.Resource(res.Name); now != nil && now.HasParked && now.Version == res.Version {
-			now.HasParked = false
-			tx.PutResource(now)
-		}
-		return nil
-	})
-	if err != nil {
-		c.log.Warn("cannot note that nobody is parked", "event", "parked_failed", "resource", res.Name, "error", err)
-	}
-	return false
-}
-
-// concerns adds to what has to be decided again what a change of the resource may
-// concern: everything, or the requests for the shapes whose pools have changed.
-// stale says that the observation before was too old to contradict anybody: what was
-// parked on it has yet to be told so.
-func concerns(before, after *ledger.Resource, stale bool) map[string]string {
-	if !before.HasParked {
-		return nil
-	}
-	if stale && after.State == vertex.Running || before.State != after.State || !before.CreateTime.Equal(after.CreateTime) || before.Network != after.Network ||
-		before.EncryptionKey != after.EncryptionKey || before.CustomAccount != after.CustomAccount || before.Ray != after.Ray {
-		return map[string]string{ledger.Parked: ""}
-	}
-	old, now := rooms(before.Pools), rooms(after.Pools)
-	recheck := maps.Clone(after.Recheck)
-	for shape, room := range now {
-		if slices.Equal(old[shape], room) {
-			continue
-		}
-		if recheck == nil {
-			recheck = map[string]string{}
-		}
-		recheck[ledger.ParkedIn(shape.String())] = ""
-	}
-	return recheck
-}
-
-// rooms are the limits of the pools of each shape, in order.
-func rooms(pools []capacity.Pool) map[capacity.Shape][]capacity.Replicas {
-	all := map[capacity.Shape][]capacity.Replicas{}
-	for _, p := range pools {
-		all[p.Shape.Normal()] = append(all[p.Shape.Normal()], p.Limit())
-	}
-	for _, room := range all {
-		slices.Sort(room)
-	}
-	return all
-}
 
 // recheck decides parked requests again whose resource has changed, a bounded
 // number per pass. It returns the resource as it is then.
@@ -213,4 +145,33 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 		return nil, nil, fmt.Errorf("decide %d parked requests of %s again: %w", len(step.keys), resource, err)
 	}
 	return res, moved, nil
+}
+
+// lookForParked is how many ticks pass between two looks at a deleted resource for
+// which only parked requests wait.
+const lookForParked = 5
+
+// parkedOn reports whether it is time to look at a deleted resource because
+// requests are parked on it: they wait for one of the same name. It notes where
+// there are none.
+func (c *Controller) parkedOn(ctx context.Context, res *ledger.Resource, now time.Time) bool {
+	if !res.HasParked || now.Sub(res.ObservedAt) < lookForParked*c.cfg.Tick-c.cfg.Tick/2 {
+		return false
+	}
+	heads, err := c.ledger.Queue(ctx, res.Name, ledger.Parked, "", 1)
+	if err != nil || len(heads) > 0 {
+		return true // if it cannot be known, a look does no harm
+	}
+	err = c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{res.Name}}, func(tx ledger.Tx) error {
+		// Whoever parks one counts up the version.
+		if now := tx.Resource(res.Name); now != nil && now.HasParked && now.Version == res.Version {
+			now.HasParked = false
+			tx.PutResource(now)
+		}
+		return nil
+	})
+	if err != nil {
+		c.log.Warn("cannot note that nobody is parked", "event", "parked_failed", "resource", res.Name, "error", err)
+	}
+	return false
 }

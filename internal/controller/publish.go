@@ -3,13 +3,59 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"example.com/berth/internal/batch"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 )
+
+// tell sends the outbox events of records; what cannot be sent is left to a pass.
+func (c *Controller) publishOrLeave(ctx context.Context, recs ...*ledger.Record) {
+	if err := c.publish(ctx, recs...); err != nil {
+		c.log.Warn("outcome left to reconcile", "event", "publish_failed", "request_key", string(recs[0].Key), "records", len(recs), "error", err)
+	}
+}
+
+// post publishes the unpublished events of records and marks them sent. It does
+// nothing for records without any. An error leaves them to the next pass.
+func (c *Controller) publish(ctx context.Context, recs ...*ledger.Record) error {
+	var events []message.Outcome
+	var told []*ledger.Record
+	ids := map[message.Key][]string{}
+	for _, rec := range recs {
+		for _, l := range rec.Unpublished() {
+			events = append(events, rec.Event(l))
+			ids[rec.Key] = append(ids[rec.Key], l.ID)
+		}
+		if ids[rec.Key] != nil {
+			told = append(told, rec)
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	if err := c.out.publish(ctx, told[0].Tenant, events); err != nil {
+		return fmt.Errorf("publish %d outcome events of %s: %w", len(events), about(told), err)
+	}
+	// A crash here publishes them once more, under the same ids.
+	for part := range inCommits(told) {
+		if err := c.markPublished(ctx, part, ids); err != nil {
+			return fmt.Errorf("mark the outcome events of %s as sent: %w", about(part), err)
+		}
+	}
+	return nil
+}
+
+func about(recs []*ledger.Record) string {
+	if len(recs) == 1 {
+		return string(recs[0].Key)
+	}
+	return fmt.Sprintf("%s and %d more", recs[0].Key, len(recs)-1)
+}
 
 // An outbox publishes in one call what several handlers have to publish at one
 // time.
@@ -48,36 +94,6 @@ func (o *outbox) publish(ctx context.Context, tenant string, events []message.Ou
 	return cmp.Or(err, p.err)
 }
 
-// post publishes the unpublished events of records and marks them sent. It does
-// nothing for records without any. An error leaves them to the next pass.
-func (c *Controller) publish(ctx context.Context, recs ...*ledger.Record) error {
-	var events []message.Outcome
-	var told []*ledger.Record
-	ids := map[message.Key][]string{}
-	for _, rec := range recs {
-		for _, l := range rec.Unpublished() {
-			events = append(events, rec.Event(l))
-			ids[rec.Key] = append(ids[rec.Key], l.ID)
-		}
-		if ids[rec.Key] != nil {
-			told = append(told, rec)
-		}
-	}
-	if len(events) == 0 {
-		return nil
-	}
-	if err := c.out.publish(ctx, told[0].Tenant, events); err != nil {
-		return fmt.Errorf("publish %d outcome events of %s: %w", len(events), about(told), err)
-	}
-	// A crash here publishes them once more, under the same ids.
-	for part := range inCommits(told) {
-		if err := c.markPublished(ctx, part, ids); err != nil {
-			return fmt.Errorf("mark the outcome events of %s as sent: %w", about(part), err)
-		}
-	}
-	return nil
-}
-
 // markSent notes in one update which outbox events the outcome topic has.
 func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, ids map[message.Key][]string) error {
 	names := ledger.ReadSet{Recent: true, Tenant: recs[0].Tenant, With: recs[0].Resource}
@@ -97,32 +113,55 @@ func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, i
 	})
 }
 
-func about(recs []*ledger.Record) string {
-	if len(recs) == 1 {
-		return string(recs[0].Key)
+// publishLate publishes outbox events that whoever wrote them has not sent.
+func (c *Controller) publishLate(ctx context.Context, now time.Time, r *Report) error {
+	const most = 200
+	keys, more, err := c.oneByOne(&c.unsentFrom, most, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
+		return c.ledger.Unpublished(ctx, after, limit)
+	})
+	if err != nil {
+		return fmt.Errorf("list unpublished events: %w", err)
 	}
-	return fmt.Sprintf("%s and %d more", recs[0].Key, len(recs)-1)
-}
-
-// Bounds of an update that names many records: a commit has 10 MiB.
-const (
-	commitRecords = 100
-	commitBytes   = 4 << 20
-)
-
-// inCommits yields records in parts that go into one commit each.
-func inCommits(recs []*ledger.Record) func(yield func([]*ledger.Record) bool) {
-	return func(yield func([]*ledger.Record) bool) {
-		for len(recs) > 0 {
-			n, bytes := 0, 0
-			for n < len(recs) && n < commitRecords && (n == 0 || bytes+recs[n].Weight() <= commitBytes) {
-				bytes += recs[n].Weight()
-				n++
-			}
-			if !yield(recs[:n]) {
-				return
-			}
-			recs = recs[n:]
+	r.more = r.more || more
+	var errs []error
+	for part := range slices.Chunk(keys, perUpdate) {
+		sent, err := c.publishLateOf(ctx, now, r, part...)
+		r.Published += sent
+		if err == nil {
+			continue
+		}
+		// One that cannot be sent must not keep the others back.
+		for _, key := range part {
+			sent, err := c.publishLateOf(ctx, now, r, key)
+			r.Published += sent
+			errs = append(errs, err)
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// publishLateOf publishes the outbox events of records that nobody is about to send, and
+// returns of how many.
+func (c *Controller) publishLateOf(ctx context.Context, now time.Time, r *Report, keys ...message.Key) (int, error) {
+	var late []*ledger.Record
+	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: keys}, func(tx ledger.Tx) {
+		late = nil
+		for _, key := range keys {
+			// What is not late was sent meanwhile, or is about to be by the instance
+			// that wrote it.
+			if !c.readable(tx, key, r) {
+				continue
+			}
+			if rec := tx.Record(key); rec != nil && len(rec.Unpublished()) > 0 && now.Sub(rec.Unpublished()[0].Time) >= c.cfg.PublishGrace {
+				late = append(late, rec)
+			}
+		}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read %d records with unpublished events: %w", len(keys), err)
+	}
+	if err := c.publish(ctx, late...); err != nil {
+		return 0, err
+	}
+	return len(late), nil
 }

@@ -3,11 +3,9 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
@@ -55,6 +53,19 @@ func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Res
 		seen = after
 	}
 	return waiting, nil
+}
+
+// handOnNow hands on what has just come free, outside a pass.
+func (c *Controller) scheduleNow(ctx context.Context, resource string) error {
+	var r Report
+	_, err := c.schedule(ctx, resource, nil, &r)
+	if len(r.pending) == 0 {
+		return err
+	}
+	began := c.env.Monotonic()
+	g, slotErr := c.grantSlots(ctx, parentOf(resource), []string{resource}, false)
+	c.carryOnAll(ctx, g.moved, began, &r)
+	return errors.Join(err, slotErr)
 }
 
 func (c *Controller) readResource(ctx context.Context, name string) (res *ledger.Resource, err error) {
@@ -201,31 +212,6 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 		return nil, nil, fmt.Errorf("decide %d waiting requests of %s: %w", len(next.keys), seen.Name, err)
 	}
 	return res, moved, nil
-}
-
-// carryOnAll submits those that have their submission slot, several at a time, and sends the
-// outbox events of all.
-func (c *Controller) carryOnAll(ctx context.Context, moved []*ledger.Record, began time.Time, r *Report) {
-	var g errgroup.Group
-	g.SetLimit(c.cfg.Submitters)
-	var rest []*ledger.Record
-	for _, rec := range moved {
-		if rec.State != lifecycle.Submitting {
-			rest = append(rest, rec)
-			continue
-		}
-		g.Go(func() error {
-			c.finish(ctx, rec, began)
-			return nil
-		})
-	}
-	if len(rest) > 0 {
-		g.Go(func() error {
-			c.publishOrLeave(ctx, rest...)
-			return nil
-		})
-	}
-	_ = g.Wait() // what cannot be done is left to a later pass
 }
 
 // inLine counts the waiting requests of a resource, one that stands in several

@@ -6,144 +6,24 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
-	"example.com/berth/internal/batch"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/pace"
-	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
-// Admitted requests of a resource without an allowance stay RESERVED until they get
-// a submission slot: when another request has just been admitted, and in every pass.
-// The rules are package pace's.
-
-// rateLimited is why an admitted request is not submitted yet.
-func (c *Controller) rateLimited() *reason.Problem {
-	return &reason.Problem{Code: reason.RateLimited,
-		Detail: fmt.Sprintf("Its machines are held. %d jobs a minute are submitted in this region, those of higher priority and then the older first.", c.cfg.Submissions)}
-}
-
-func budgetFor(tx ledger.Tx, resource string) *ledger.Budget {
-	parent := parentOf(resource)
-	if b := tx.Budget(parent); b != nil {
-		return b
-	}
-	return &ledger.Budget{Name: parent}
-}
-
-// allow renews or revokes the allowance of a resource. The caller puts both
-// documents if it reports a change.
-func (c *Controller) allow(now time.Time, b *ledger.Budget, res *ledger.Resource) (changed bool) {
-	return b.Allow(now, c.pace, res.Name, &res.Allowance, res.State == vertex.Running && res.Pending() == 0)
-}
-
-// putPaused puts a budget in which a pause has begun, and the resource without its
-// allowance. It returns the resources whose allowances have still to be revoked.
-func (c *Controller) putPaused(tx ledger.Tx, b *ledger.Budget, res *ledger.Resource) (granted []string) {
-	c.allow(tx.Now(), b, res)
-	tx.PutBudget(b)
-	tx.PutResource(res)
-	return b.Grantees(tx.Now())
-}
-
-// resumed ends the pause of a region in which Vertex AI has accepted a job. An
-// instance that has seen no pause there reads nothing.
-func (c *Controller) resumed(ctx context.Context, parent string) {
-	if !c.slots.isPaused(parent) {
-		return
-	}
-	ended := false
-	err := c.ledger.Update(ctx, ledger.ReadSet{Budgets: []string{parent}}, func(tx ledger.Tx) error {
-		b := tx.Budget(parent)
-		if ended = b != nil && b.Accepted(tx.Now()); ended {
-			tx.PutBudget(b)
-		}
-		return nil
-	})
-	if err != nil {
-		c.log.Warn("submissions stay slow for one more pause", "event", "resume_failed", "region", parent, "error", err)
-		return
-	}
-	c.slots.pause(parent, false)
-	if ended {
-		c.log.Info("Vertex AI accepts jobs again", "event", "submissions_resumed", "region", parent)
-	}
-}
-
-// revoke takes back what resources have been lent, in a pause. A crash before
-// it lets at most what was lent go during the pause.
-func (c *Controller) revoke(ctx context.Context, resources []string) {
-	for _, name := range resources {
-		err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{name}, Budgets: []string{parentOf(name)}}, func(tx ledger.Tx) error {
-			res, b := tx.Resource(name), budgetFor(tx, name)
-			if res != nil && b.Paused(tx.Now()) && c.allow(tx.Now(), b, res) {
-				tx.PutBudget(b)
-				tx.PutResource(res)
-			}
-			return nil
-		})
-		if err != nil {
-			c.log.Warn("cannot call tokens back", "event", "revoke_failed", "resource", name, "error", err)
+// carryOn does what comes after a record's commit, as far as this instance
+// gets: nothing here can fail the message any more. started is when the update
+// that wrote the record began, on the monotonic clock.
+func (c *Controller) carryOn(ctx context.Context, rec *ledger.Record, started time.Time) {
+	rec = c.finish(ctx, rec, started)
+	if rec.State == lifecycle.Reserved {
+		if err := c.requestSlot(ctx, rec); err != nil {
+			c.log.Warn("turn left to reconcile", "event", "slot_failed", "request_key", string(rec.Key), "error", err)
 		}
 	}
-}
-
-// turns is what one instance knows of the pace.
-type slots struct {
-	mu     sync.Mutex
-	none   map[string]time.Time // by region: no token comes free before, on the monotonic clock
-	paused map[string]bool      // by region: submissions were refused, and none has been accepted since
-	queues map[string]*batch.Queue[*slotRequest]
-}
-
-// A turn is a reservation of this instance that asks for its turn.
-type slotRequest struct {
-	rec   *ledger.Record // as it is after; Submitting if its turn has come
-	began time.Time      // when the update that leased it began
-	err   error
-}
-
-func newSlots() *slots {
-	return &slots{none: map[string]time.Time{}, paused: map[string]bool{}, queues: map[string]*batch.Queue[*slotRequest]{}}
-}
-
-func (t *slots) queue(parent string) *batch.Queue[*slotRequest] {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.queues[parent] == nil {
-		t.queues[parent] = batch.NewQueue[*slotRequest](batch.Limits{Items: 1000, Bytes: 1000, Waiting: 4000, WaitingBytes: 4000})
-	}
-	return t.queues[parent]
-}
-
-func (t *slots) pause(parent string, is bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.paused[parent] = is; !is {
-		delete(t.none, parent)
-	}
-}
-
-func (t *slots) isPaused(parent string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.paused[parent]
-}
-
-func (t *slots) noneUntil(parent string, at time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.none[parent] = at
-}
-
-func (t *slots) noneLeft(parent string, now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return now.Before(t.none[parent])
 }
 
 // requestSlot asks for the turn of a request that has just been admitted and found
@@ -180,6 +60,13 @@ func (c *Controller) requestSlot(ctx context.Context, rec *ledger.Record) error 
 		c.finish(ctx, own.rec, own.began)
 	}
 	return err
+}
+
+// A turn is a reservation of this instance that asks for its turn.
+type slotRequest struct {
+	rec   *ledger.Record // as it is after; Submitting if its turn has come
+	began time.Time      // when the update that leased it began
+	err   error
 }
 
 // given is what became of reservations that wait for submission slots.

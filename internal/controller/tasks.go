@@ -180,26 +180,3 @@ func (t *tasks) join() error {
 	}
 	return errors.Join(errs...)
 }
-
-// add adds what a part did.
-func (r *Report) add(o Report) {
-	r.Resources += o.Resources
-	r.Learned += o.Learned
-	r.Timers += o.Timers
-	r.Started += o.Started
-	r.Orphans += o.Orphans
-	r.Unheld += o.Unheld
-	r.Published += o.Published
-	r.Waiting += o.Waiting
-	r.Pending += o.Pending
-	r.more = r.more || o.more
-	for d := range o.unreadable {
-		r.unread(d)
-	}
-	for name := range o.pending {
-		r.pend(name)
-	}
-	for parent, n := range o.calls {
-		r.called(parent, n)
-	}
-}

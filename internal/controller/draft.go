@@ -1,0 +1,86 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// draft makes the record that a request starts with. Its Resource is empty,
+// and Why set, if it names none that is served here.
+func (c *Controller) draft(tenant string, d message.Delivery, m message.Message) *ledger.Record {
+	r := m.Request
+	rec := &ledger.Record{
+		Kind: message.KindRequest, Tenant: tenant, ID: r.RequestID, MessageID: d.ID, Fingerprint: m.Fingerprint,
+		DisplayName: r.Job.GetDisplayName(), Labels: r.Job.GetLabels(),
+		Ask: message.AskOf(r.Job, c.cfg.DiskType), UnsetDisks: message.UnsetDisks(r.Job),
+		Network: r.Job.GetJobSpec().GetNetwork(), EncryptionKey: r.Job.GetEncryptionSpec().GetKmsKeyName(),
+		ServiceAccount: r.Job.GetJobSpec().GetServiceAccount(),
+		Priority:       r.Priority, OnFull: r.OnFull, MaxWait: r.MaxWait,
+		Timeout: defaultTimeout, Warnings: r.Warnings, Paths: r.Paths,
+	}
+	if rec.ID == "" {
+		rec.Kind, rec.ID = message.KindMessage, d.ID
+	}
+	rec.Key = message.KeyOf(tenant, rec.Kind, rec.ID)
+	rec.Times.Published = d.PublishTime
+	if rec.MaxWait == 0 {
+		rec.MaxWait = c.cfg.MaxWait
+	}
+	if t := r.Job.GetJobSpec().GetScheduling().GetTimeout(); t.AsDuration() > 0 {
+		rec.Timeout = t.AsDuration()
+	}
+	if rec.DisplayName == "" {
+		rec.DisplayName = rec.ID
+	}
+	rec.Resource, rec.Why = c.resolve(r.PersistentResource, r.Paths)
+	rec.NamedInFull = strings.Contains(r.PersistentResource, "/")
+	spec, err := r.JobJSON()
+	if err != nil { // cannot happen: Decode made it
+		panic(fmt.Sprintf("controller: decoded job does not encode: %v", err))
+	}
+	rec.Spec = string(spec)
+	return rec
+}
+
+// defaultTimeout is Vertex AI's for a job that sets none (field comment of
+// Scheduling.timeout).
+const defaultTimeout = 7 * 24 * time.Hour
+
+// verdict of an entry, for what comes after its commit.
+type verdict int
+
+const (
+	entered    verdict = iota
+	duplicate          // the same request again: nothing to do
+	repeated           // the same request again, by another message, after it has ended
+	reused             // its id belongs to another request
+	unobserved         // nothing is known of the resource, or it was not looked at lately
+)
+
+// known says what a request is whose id is taken.
+func known(old, draft *ledger.Record) verdict {
+	// Earlier releases wrote tombstones as CANCELLED records with an event of
+	// their own and without a fingerprint: the request is answered already.
+	if old.Fingerprint != "" && old.Fingerprint != draft.Fingerprint {
+		return reused
+	}
+	// A fingerprint has the id of the persistent resource. A region that one of the
+	// two names is content as well; that of an id alone is the deployment's.
+	if old.Resource != draft.Resource && (old.NamedInFull || draft.NamedInFull) && old.Fingerprint != "" {
+		return reused
+	}
+	// A fingerprint takes a disk type that is not set for Vertex AI's documented
+	// default. Where the deployment takes another, the two are different content.
+	if !slices.Equal(old.UnsetDisks, draft.UnsetDisks) && !slices.Equal(old.Ask, draft.Ask) && old.Fingerprint != "" {
+		return reused
+	}
+	if old.State.Terminal() && old.Fingerprint != "" && old.MessageID != draft.MessageID {
+		return repeated
+	}
+	return duplicate
+}

@@ -1,0 +1,52 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+)
+
+// carryOnAll submits those that have their submission slot, several at a time, and sends the
+// outbox events of all.
+func (c *Controller) carryOnAll(ctx context.Context, moved []*ledger.Record, began time.Time, r *Report) {
+	var g errgroup.Group
+	g.SetLimit(c.cfg.Submitters)
+	var rest []*ledger.Record
+	for _, rec := range moved {
+		if rec.State != lifecycle.Submitting {
+			rest = append(rest, rec)
+			continue
+		}
+		g.Go(func() error {
+			c.finish(ctx, rec, began)
+			return nil
+		})
+	}
+	if len(rest) > 0 {
+		g.Go(func() error {
+			c.publishOrLeave(ctx, rest...)
+			return nil
+		})
+	}
+	_ = g.Wait() // what cannot be done is left to a later pass
+}
+
+// finish submits a record that has its submission slot, and sends its letters. It returns
+// the record as it is then.
+func (c *Controller) finish(ctx context.Context, rec *ledger.Record, started time.Time) *ledger.Record {
+	if rec.State == lifecycle.Submitting {
+		after, err := c.submit(ctx, rec, started)
+		if err != nil {
+			c.log.Warn("submission left to reconcile", "event", "submit_failed", "request_key", string(rec.Key), "error", err)
+		}
+		if after != nil {
+			rec = after
+		}
+	}
+	c.publishOrLeave(ctx, rec)
+	return rec
+}

@@ -1,0 +1,140 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
+)
+
+// place decides a record that is new or waiting and moves it accordingly. It
+// reports whether the resource document has to be put.
+func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	version := res.Version
+	if len(rec.Unpublished()) > maxUnpublished || rec.UnsentWeight() > maxUnsentBytes {
+		return false // nothing is heard of it; its story must not outgrow its document
+	}
+	rec.Ahead = res.Ahead(rec)
+	d := admission.Decide(res.Snapshot(tx.Now(), rec.Ahead), rec.Request(), c.cfg.Policy)
+	if rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp; res.State == ledger.Absent {
+		rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
+	}
+	if _, left := res.Holds[rec.Key]; left && d.Verdict == admission.Admit {
+		// A hold of an earlier run that no move has left. Its job may be live, and a
+		// second hold under the key would take the place of the first.
+		d.Verdict, d.Reason = admission.Wait, &reason.Problem{Code: reason.Full,
+			Detail: "Machines are still held for an earlier run of this request; it starts when they are given back."}
+	}
+	parked := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
+	switch d.Verdict {
+	case admission.Admit:
+		// Admission and the right to submit in one commit: the usual case costs
+		// no second one. Otherwise it waits for a submission slot, and stays easy to cancel.
+		admitted := lifecycle.Admit(c.env.NewRun())
+		if res.Allowance.Take(tx.Now()) {
+			c.move(tx, res, rec, admitted, nil)
+			c.move(tx, res, rec, c.lease(tx, rec), nil)
+		} else {
+			c.move(tx, res, rec, admitted, c.rateLimited())
+		}
+		rec.ContradictedSince, rec.Parked, rec.RetryAt = time.Time{}, false, time.Time{}
+	case admission.Refuse:
+		c.move(tx, res, rec, lifecycle.Refuse(), d.Reason)
+	case admission.Wait:
+		switch {
+		case rec.State != lifecycle.Waiting:
+			rec.Parked = parked
+			c.move(tx, res, rec, lifecycle.Defer(), d.Reason)
+		case parked && !rec.Parked:
+			res.Leave(rec)
+			rec.Parked = true
+			c.waitsOn(tx, res, rec, d.Reason)
+		case !parked && rec.Parked: // back in the queue, at its old place
+			rec.Parked, rec.RetryAt = false, time.Time{}
+			res.Join(rec)
+			c.waitsOn(tx, res, rec, d.Reason)
+		default:
+			c.waitsOn(tx, res, rec, d.Reason)
+		}
+		res.HasParked = res.HasParked || parked
+		if !d.Contradicted {
+			// An old observation shows nothing: it must not begin the count anew.
+			if d.Reason.Code != reason.ObservationTooOld {
+				rec.ContradictedSince = time.Time{}
+			}
+		} else if rec.ContradictedSince.IsZero() {
+			rec.ContradictedSince = tx.Now()
+		}
+		rec.TimerAt = c.nextTimer(rec, tx.Now())
+	}
+	return res.Version != version
+}
+
+// lost says why a reservation that is not submitted yet has lost its pool; nil
+// if it has not.
+func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.Policy) *reason.Problem {
+	ask := rec.Request()
+	ask.Waiting, ask.OnFull = true, message.Queue
+	s := res.Snapshot(now, 0)
+	// Its own replicas are held already: what has to be true is that the machines
+	// are there, not that as many again are free.
+	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}
+	d := admission.Decide(s, ask, p)
+	if d.Verdict == admission.Admit || d.Reason.Code == reason.ObservationTooOld {
+		return nil
+	}
+	return d.Reason
+}
+
+// maxUnsent is how many unpublished outbox events a waiting request may have and still be
+// submitted: while the outcome topic is out of reach, one that Vertex AI declines
+// again and again would gather outbox events without bound.
+const maxUnpublished = 20
+
+// maxUnsentBytes bounds the same by size.
+const maxUnsentBytes = 64 << 10
+
+// lease is the move that gives a new attempt its time.
+func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.Move {
+	return lifecycle.Lease(rec.Run, tx.Now().Add(c.cfg.SubmitTimeout))
+}
+
+// waitsOn notes why a waiting request goes on waiting, and tells of it if the
+// reason is another. A pause after a decline and an observation that is too old pass by
+// themselves within minutes; they do not replace a reason that says more.
+func (c *Controller) waitsOn(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, why *reason.Problem) {
+	old := code(rec.Why)
+	switch {
+	case why == nil || old == string(why.Code):
+	case old != "" && (why.Code == reason.BackingOff || why.Code == reason.ObservationTooOld):
+	case rec.Retold >= maxRetold:
+		rec.Why = why
+	default:
+		rec.Retold++
+		c.move(tx, res, rec, lifecycle.ChangeReason(), why)
+	}
+}
+
+// A waiting request is told of a new reason by another queued event. What counts
+// as new is the reason's code: numbers that change are no news, and are shown by
+// Status as they are at the moment.
+
+// maxRetold bounds such events per request: a resource that comes and goes must
+// not make a story without end. Beyond it the reason is only stored.
+const maxRetold = 20
+
+// Admitted requests of a resource without an allowance stay RESERVED until they get
+// a submission slot: when another request has just been admitted, and in every pass.
+// The rules are package pace's.
+
+// rateLimited is why an admitted request is not submitted yet.
+func (c *Controller) rateLimited() *reason.Problem {
+	return &reason.Problem{Code: reason.RateLimited,
+		Detail: fmt.Sprintf("Its machines are held. %d jobs a minute are submitted in this region, those of higher priority and then the older first.", c.cfg.Submissions)}
+}

@@ -1,0 +1,123 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
+)
+
+// Quote says what would happen to a delivery now, and writes nothing. What
+// cannot be decoded, and an id in use, are quoted as the refusal they would
+// get. The error is the ledger's; Vertex AI is asked only if the ledger does
+// not know the resource.
+func (c *Controller) Quote(ctx context.Context, tenant string, d message.Delivery) (message.Outcome, error) {
+	m, err := message.Decode(d)
+	if refusal := (*message.Refusal)(nil); errors.As(err, &refusal) {
+		return message.Outcome{Type: message.Refused, Tenant: tenant, MessageID: d.ID, ClaimedRequestID: refusal.ClaimedID,
+			Verdict: string(admission.Refuse), Reason: &refusal.Problems[0], Problems: refusal.Problems}, nil
+	} else if err != nil {
+		return message.Outcome{}, fmt.Errorf("decode message %s: %w", d.ID, err)
+	}
+	if m.Cancel != nil {
+		p := reason.Problem{Code: reason.Unsupported, Detail: "Only a request for a job can be explained; this is a cancel."}
+		return message.Outcome{Type: message.Refused, Tenant: tenant, MessageID: d.ID,
+			Verdict: string(admission.Refuse), Reason: &p, Problems: []reason.Problem{p}}, nil
+	}
+	return c.quote(ctx, tenant, d, m)
+}
+
+func (c *Controller) quote(ctx context.Context, tenant string, d message.Delivery, m message.Message) (message.Outcome, error) {
+	draft := c.draft(tenant, d, m)
+	o := message.Outcome{Type: message.Quoted, Tenant: tenant, MessageID: d.ID, ClaimedRequestID: m.Request.RequestID,
+		PersistentResource: draft.Resource, DisplayName: draft.DisplayName, Labels: draft.Labels, Warnings: draft.Warnings}
+	refuse := func(p *reason.Problem) (message.Outcome, error) {
+		o.Verdict, o.Reason = string(admission.Refuse), p
+		return o, nil
+	}
+	if draft.Resource == "" {
+		return refuse(draft.Why)
+	}
+	var res *ledger.Resource
+	var now time.Time
+	var v verdict
+	var buried *reason.Problem // why the request would be cancelled as it comes
+	read := func() error {
+		names := ledger.ReadSet{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
+		return ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
+			res, now, v = tx.Resource(draft.Resource), tx.Now(), entered
+			buried = nil
+			if old := tx.Record(draft.Key); old != nil && old.Tombstone() {
+				buried = old.Why
+			} else if old != nil {
+				v = known(old, draft)
+			}
+		})
+	}
+	err := read()
+	if err != nil {
+		return o, fmt.Errorf("quote message %s: %w", d.ID, err)
+	}
+	switch {
+	case buried != nil:
+		return refuse(buried)
+	case v == reused:
+		return refuse(&reason.Problem{Code: reason.IDReused, Path: draft.Paths.At("requestId"),
+			Detail: "There is another request under this id, with other content.", Fix: "Publish this job under a new id."})
+	case v == duplicate, v == repeated:
+		return refuse(&reason.Problem{Code: reason.IDReused, Path: draft.Paths.At("requestId"),
+			Detail: "This very request is known already; sending it again changes nothing."})
+	}
+	if res == nil {
+		// Nothing is promised here, so what a look has just not found need not be
+		// looked for again.
+		there := false
+		if !c.unseen.isAbsent(draft.Resource, c.env.Monotonic()) {
+			if there, err = c.exists(ctx, draft.Resource); errors.Is(err, errObserveLater) {
+				return o, fmt.Errorf("quote message %s: %w", d.ID, err)
+			}
+		}
+		if err == nil && !there {
+			return refuse(admission.Unknown(draft.Paths))
+		}
+	}
+	look := res == nil || now.Sub(res.ObservedAt) > c.cfg.Policy.MaxAge
+	if look = look && c.unseen.hasFailed(draft.Resource, c.env.Monotonic()) == nil; look {
+		_, look = c.unseen.mayLook(draft.Resource, 2, c.env.Monotonic())
+	}
+	if look {
+		seen, absent, err := c.observe(ctx, draft.Resource, now)
+		switch {
+		case absent && res == nil:
+			return refuse(admission.Unknown(draft.Paths))
+		case err == nil:
+			if res == nil {
+				res = &ledger.Resource{Name: draft.Resource}
+			}
+			seen.onto(res)
+			seen.foreignJobs(res)
+		case res == nil:
+			res = &ledger.Resource{Name: draft.Resource}
+		}
+	}
+	if res == nil {
+		res = &ledger.Resource{Name: draft.Resource}
+	}
+	draft.Order = ledger.OrderKey(draft.Priority, now, draft.Key)
+	ahead := res.Ahead(draft)
+	decision := admission.Decide(res.Snapshot(now, ahead), draft.Request(), c.cfg.Policy)
+	if res.State == ledger.Absent {
+		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
+	}
+	o.Verdict, o.Reason, o.Fit, o.ScaleUp, o.Ahead = string(decision.Verdict), decision.Reason, decision.Fit, decision.ScaleUp, &ahead
+	if !res.ObservedAt.IsZero() {
+		seenAt := res.ObservedAt
+		o.ObservedAt = &seenAt
+	}
+	return o, nil
+}

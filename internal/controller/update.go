@@ -1,0 +1,73 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+)
+
+// scope is what an update of one record reads beside it.
+type scope int
+
+const (
+	recordOnly scope = iota
+	withResource
+	withBudget // and the resource
+)
+
+// update changes one record and, where needed, its resource; known is the record
+// as it was last seen. change returns whether it changed anything; record and
+// resource are then put. A record that does not exist is not an error: change is
+// not called.
+//
+// An update of a record only may first run on it as this instance last wrote it,
+// so change must then not give a right until a moment.
+func (c *Controller) update(ctx context.Context, known *ledger.Record, also scope, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
+	key := known.Key
+	names := ledger.ReadSet{Records: []message.Key{key}, Recent: also == recordOnly, Tenant: known.Tenant, Bytes: known.Weight(), With: known.Resource}
+	if also != recordOnly && known.Resource != "" {
+		names.Resources = []string{known.Resource}
+	}
+	if also == withBudget {
+		names.Budgets = []string{parentOf(known.Resource)}
+	}
+	for again := true; ; again = false {
+		lost := false
+		err = c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
+			lost = false
+			var res *ledger.Resource
+			var version int64
+			if len(names.Resources) > 0 {
+				if res = tx.Resource(known.Resource); res != nil {
+					version = res.Version
+				}
+			}
+			if after = tx.Record(key); after == nil {
+				return nil
+			}
+			if lost = res == nil && len(names.Resources) > 0 && !after.State.Terminal(); lost {
+				return nil // what it gives back or joins is not there
+			}
+			if change(tx, res, after) {
+				tx.PutRecord(after)
+				// Most moves that keep the replicas leave the resource alone: that
+				// document is the one everybody writes.
+				if res != nil && res.Version != version {
+					tx.PutResource(res)
+				}
+			}
+			return nil
+		})
+		switch {
+		case err != nil || !lost:
+			return after, err
+		case !again:
+			return nil, fmt.Errorf("the document of %s is missing", known.Resource)
+		}
+		if _, err := c.rebuild(ctx, known.Resource); err != nil {
+			return nil, err
+		}
+	}
+}
