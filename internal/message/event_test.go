@@ -171,6 +171,7 @@ func TestPubSubBounds(t *testing.T) {
 	o := sampleOutcomes()[0]
 	for i := range 100 {
 		o.Problems = append(o.Problems, reason.Problem{Code: reason.Malformed, Detail: fmt.Sprint(i)})
+		o.Warnings = append(o.Warnings, reason.Problem{Code: reason.Warning, Detail: fmt.Sprint(i)})
 		o.Fit[0].Nearest = append(o.Fit[0].Nearest, capacity.PoolDiff{Pool: fmt.Sprint(i)})
 	}
 	quoted := strings.Repeat("é", maxEventData)
@@ -186,8 +187,8 @@ func TestPubSubBounds(t *testing.T) {
 	if n := len(back.JobError.Message); n > maxJobError+3 || n < maxJobError || o.JobError.Message != quoted {
 		t.Errorf("an error of %d bytes has %d", len(quoted), n)
 	}
-	if len(back.Problems) != maxProblems || len(back.Fit[0].Nearest) != maxNearest {
-		t.Errorf("sent %d problems and %d pools", len(back.Problems), len(back.Fit[0].Nearest))
+	if len(back.Problems) != maxProblems || len(back.Warnings) != maxProblems || len(back.Fit[0].Nearest) != maxNearest {
+		t.Errorf("sent %d problems, %d warnings and %d pools", len(back.Problems), len(back.Warnings), len(back.Fit[0].Nearest))
 	}
 	if len(o.Problems) != 100 || len(o.Fit[0].Nearest) != 100 {
 		t.Error("PubSub changed the outcome")

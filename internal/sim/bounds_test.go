@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
@@ -56,5 +57,24 @@ func TestPauseReplacesNoReason(t *testing.T) {
 	}
 	if r := w.Record("waits"); r.Why.Code != reason.Full || strings.Join(w.Out.Words("waits"), " ") != "queued" {
 		t.Errorf("it waits because %v, with events %v", r.Why, w.Out.Words("waits"))
+	}
+}
+
+// A dry run answers with all that a request published now would be told: verdict,
+// reason, arithmetic, how many are ahead, and the moment of the observation.
+func TestQuoteAnswersInFull(t *testing.T) {
+	w := New(t)
+	w.Ask(Job{ID: "runs", CPU: 4})
+	w.Ask(Job{ID: "first", CPU: 4})
+	w.Ask(Job{ID: "second", CPU: 1})
+	w.Ask(Job{ID: "asked", CPU: 2, DryRun: true})
+	var o message.Outcome
+	for _, e := range w.Out.All() {
+		if e.Type == message.Quoted {
+			o = e
+		}
+	}
+	if o.Verdict != "WAIT" || o.Reason == nil || o.Reason.Code != reason.Behind || o.Ahead == nil || *o.Ahead != 2 || len(o.Fit) != 1 || o.Fit[0].Verdict == "" || o.ObservedAt == nil {
+		t.Errorf("quoted %+v", o)
 	}
 }
