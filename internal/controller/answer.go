@@ -43,7 +43,7 @@ func (c *Controller) answer(ctx context.Context, tenant string, d message.Delive
 		return nil
 	}
 	c.log.Info("answered", "event", "answer", "message_id", d.ID, "type", string(o.Type), "reason", code(o.Reason))
-	c.carryOn(ctx, rec, c.env.Monotonic())
+	c.publishOrLeave(ctx, rec)
 	return nil
 }
 

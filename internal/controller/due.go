@@ -28,7 +28,7 @@ const duePerPass = 200
 
 // wake looks at the records whose time has come, a bounded number of each class
 // per pass, longest due first.
-func (c *Controller) runTimers(ctx context.Context, now time.Time, r *Report) error {
+func (c *Controller) runTimers(ctx context.Context, now time.Time, p *progress) error {
 	// Usually all that are due fit into one pass, and one query finds them.
 	first, err := c.ledger.Due(ctx, slices.Concat(dueClasses[:]...), now, ledger.Timed{}, duePerPass)
 	if err != nil {
@@ -37,7 +37,7 @@ func (c *Controller) runTimers(ctx context.Context, now time.Time, r *Report) er
 	if len(first) < duePerPass {
 		return c.runAllTimers(ctx, slices.DeleteFunc(ledger.KeysOf(first), func(key message.Key) bool {
 			return c.unreadable.known(key, c.env.Monotonic())
-		}), r)
+		}), p)
 	}
 	var errs []error
 	for class, states := range dueClasses {
@@ -48,8 +48,8 @@ func (c *Controller) runTimers(ctx context.Context, now time.Time, r *Report) er
 			errs = append(errs, fmt.Errorf("list due records in %s: %w", states, err))
 			continue
 		}
-		r.more = r.more || more
-		errs = append(errs, c.runAllTimers(ctx, keys, r))
+		p.more = p.more || more
+		errs = append(errs, c.runAllTimers(ctx, keys, p))
 	}
 	return errors.Join(errs...)
 }
@@ -57,7 +57,7 @@ func (c *Controller) runTimers(ctx context.Context, now time.Time, r *Report) er
 // rouseAll does what is due for some records, side by side by region, and several
 // of a region at a time. Waiting requests only need to be looked at, one after the
 // other.
-func (c *Controller) runAllTimers(ctx context.Context, keys []message.Key, r *Report) error {
+func (c *Controller) runAllTimers(ctx context.Context, keys []message.Key, p *progress) error {
 	groups := map[string][]message.Key{}
 	var names []string // in the order of what is due first
 	var errs []error
@@ -66,7 +66,7 @@ func (c *Controller) runAllTimers(ctx context.Context, keys []message.Key, r *Re
 		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: part}, func(tx ledger.Tx) {
 			group = make([]string, len(part))
 			for i, key := range part {
-				if !c.readable(tx, key, r) {
+				if !c.readable(tx, key, p) {
 					group[i] = unreadableGroup
 					continue
 				}
@@ -98,7 +98,7 @@ func (c *Controller) runAllTimers(ctx context.Context, keys []message.Key, r *Re
 		if !strings.HasPrefix(name, waitingIn) {
 			together = c.cfg.Submitters
 		}
-		r.tasks.start(ctx, "timers "+name, "", r, func(r *Report) error { return c.runEachTimer(ctx, groups[name], together, r) })
+		p.tasks.start(ctx, "timers "+name, "", p, func(p *progress) error { return c.runEachTimer(ctx, groups[name], together, p) })
 	}
 	return errors.Join(errs...)
 }
@@ -109,20 +109,20 @@ const unreadableGroup = "unreadable"
 // waitingIn begins the name of a group of waiting requests.
 const waitingIn = "waiting in "
 
-func (c *Controller) runEachTimer(ctx context.Context, keys []message.Key, together int, r *Report) error {
+func (c *Controller) runEachTimer(ctx context.Context, keys []message.Key, together int, p *progress) error {
 	var mu sync.Mutex
 	var errs []error
 	var g errgroup.Group
 	g.SetLimit(together)
 	for _, key := range keys {
 		g.Go(func() error {
-			err := c.runTimer(ctx, key, r)
+			err := c.runTimer(ctx, key, p)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
 				errs = append(errs, fmt.Errorf("look after %s: %w", key, err))
 			} else {
-				r.Timers++
+				p.Timers++
 			}
 			return nil
 		})

@@ -10,9 +10,9 @@ import (
 	"example.com/berth/internal/lifecycle"
 )
 
-// carryOnAll submits those that have their submission slot, several at a time, and sends the
+// finishAll submits those that have their submission slot, several at a time, and sends the
 // outbox events of all.
-func (c *Controller) carryOnAll(ctx context.Context, moved []*ledger.Record, began time.Time, r *Report) {
+func (c *Controller) finishAll(ctx context.Context, moved []*ledger.Record, began time.Time) {
 	var g errgroup.Group
 	g.SetLimit(c.cfg.Submitters)
 	var rest []*ledger.Record

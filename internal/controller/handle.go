@@ -85,7 +85,7 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 	}
 	c.log.Info("decided", "event", "decision", "message_id", d.ID, "request_key", string(rec.Key),
 		"resource", rec.Resource, "state", string(rec.State), "reason", code(rec.Why), "replicas", int64(rec.Ask.Replicas()))
-	c.carryOn(ctx, rec, started)
+	c.proceed(ctx, rec, started)
 	return nil
 }
 
@@ -171,6 +171,6 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 	case v == reused:
 		return c.answerReuse(ctx, d, draft)
 	}
-	c.carryOn(ctx, rec, c.env.Monotonic())
+	c.proceed(ctx, rec, c.env.Monotonic())
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 
 // learn makes the moves that a classified observation calls for: jobs that run, jobs that
 // were created but never recorded, jobs that are over, orphan jobs.
-func (c *Controller) learn(ctx context.Context, s classified, r *Report) error {
-	r.Unheld += len(s.unheld)
+func (c *Controller) learn(ctx context.Context, s classified, p *progress) error {
+	p.Unheld += len(s.unheld)
 	var news, missing []message.Key
 	for _, key := range slices.Sorted(maps.Keys(s.res.Holds)) {
 		h := s.res.Holds[key]
@@ -39,11 +39,11 @@ func (c *Controller) learn(ctx context.Context, s classified, r *Report) error {
 	missing = slices.Concat(missing[first:], missing[:first])
 	// Orphan jobs come last: by then the job that is to be recorded is, so that what is
 	// cancelled can never be named any more.
-	return errors.Join(c.applyAll(ctx, s, news, s.ours, r), c.getMissing(ctx, s, missing, r), c.cancelOrphans(ctx, s.orphans, r))
+	return errors.Join(c.applyAll(ctx, s, news, s.ours, p), c.getMissing(ctx, s, missing, p), c.cancelOrphans(ctx, s.orphans, p))
 }
 
 // lookUp asks about jobs that are not among the live ones.
-func (c *Controller) getMissing(ctx context.Context, s classified, keys []message.Key, r *Report) error {
+func (c *Controller) getMissing(ctx context.Context, s classified, keys []message.Key, p *progress) error {
 	var errs []error
 	for part := range slices.Chunk(keys, perUpdate) {
 		var recs []*ledger.Record
@@ -51,7 +51,7 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: part}, func(tx ledger.Tx) {
 			recs, known = nil, nil
 			for _, key := range part {
-				if c.readable(tx, key, r) { // else it may hold what it holds
+				if c.readable(tx, key, p) { // else it may hold what it holds
 					recs, known = append(recs, tx.Record(key)), append(known, key)
 				}
 			}
@@ -64,7 +64,7 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 		var found []message.Key
 		for i, rec := range recs {
 			if rec == nil || rec.Run != s.res.Holds[known[i]].Run || !rec.State.Holds() {
-				if err := c.freeLeakedHold(ctx, s.res.Name, known[i]); !c.leftAlone(err, r) {
+				if err := c.freeLeakedHold(ctx, s.res.Name, known[i]); !c.leftAlone(err, p) {
 					errs = append(errs, err)
 				}
 				if rec == nil || !rec.State.Holds() {
@@ -74,15 +74,15 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 			if rec.Reservation.Job == "" {
 				continue // being submitted
 			}
-			if r.calls[parentOf(s.res.Name)] >= c.cfg.Polls/3 {
-				r.more = true // hundreds have ended at once: the others in the next pass
+			if p.calls[parentOf(s.res.Name)] >= c.cfg.Polls/3 {
+				p.more = true // hundreds have ended at once: the others in the next pass
 				continue
 			}
-			r.called(parentOf(s.res.Name), 1)
+			p.called(parentOf(s.res.Name), 1)
 			job, err := c.vertex.Get(ctx, rec.Reservation.Job)
 			switch {
 			case vertex.KindOf(err) == vertex.NotFound && err != nil:
-				r.called(parentOf(s.res.Name), 1)
+				p.called(parentOf(s.res.Name), 1)
 				if job, err = c.confirmGone(ctx, rec); err != nil {
 					errs = append(errs, err)
 					continue
@@ -94,7 +94,7 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 			jobs[rec.Key] = job
 			found = append(found, rec.Key)
 		}
-		errs = append(errs, c.applyAll(ctx, s, found, jobs, r))
+		errs = append(errs, c.applyAll(ctx, s, found, jobs, p))
 	}
 	return errors.Join(errs...)
 }
@@ -155,7 +155,7 @@ func (c *Controller) freeLeakedHold(ctx context.Context, resource string, key me
 
 // note writes down what was seen of some jobs, in as few updates as the size
 // of a commit allows, and sends the outbox events.
-func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.Key, jobs map[message.Key]vertex.Job, r *Report) error {
+func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.Key, jobs map[message.Key]vertex.Job, p *progress) error {
 	var errs []error
 	for len(keys) > 0 {
 		part := keys[:min(perUpdate, len(keys))]
@@ -175,7 +175,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 					break // the others in another commit
 				}
 				done++
-				if !c.readable(tx, key, r) {
+				if !c.readable(tx, key, p) {
 					continue
 				}
 				if rec := tx.Record(key); rec != nil && c.apply(tx, res, rec, jobs[key]) {
@@ -201,7 +201,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 			continue
 		}
 		keys = keys[done:]
-		r.Learned += len(moved)
+		p.Learned += len(moved)
 		for _, rec := range moved {
 			if rec.State == lifecycle.Submitted {
 				c.resumed(ctx, parentOf(rec.Resource)) // its create was answered by nobody, and was done
@@ -211,7 +211,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 		// The machines that came free are handed on meanwhile. What is not published
 		// now is published late.
 		if len(moved) > 0 {
-			r.tasks.start(ctx, "events of "+string(moved[0].Key), "", r, func(*Report) error { return c.publish(ctx, moved...) })
+			p.tasks.start(ctx, "events of "+string(moved[0].Key), "", p, func(*progress) error { return c.publish(ctx, moved...) })
 		}
 	}
 	return errors.Join(errs...)
@@ -219,7 +219,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 
 // cancelStrays cancels jobs of ours that no reservation names, after a look at their
 // records: another instance may have recorded one of them since the classified observation.
-func (c *Controller) cancelOrphans(ctx context.Context, orphans []vertex.Job, r *Report) error {
+func (c *Controller) cancelOrphans(ctx context.Context, orphans []vertex.Job, p *progress) error {
 	var errs []error
 	for part := range slices.Chunk(orphans, perUpdate) {
 		var names ledger.ReadSet
@@ -245,7 +245,7 @@ func (c *Controller) cancelOrphans(ctx context.Context, orphans []vertex.Job, r 
 				errs = append(errs, fmt.Errorf("cancel orphan job %s: %w", job.Name, err))
 				continue
 			}
-			r.Orphans++
+			p.Orphans++
 		}
 	}
 	return errors.Join(errs...)

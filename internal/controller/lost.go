@@ -42,8 +42,8 @@ func (s *searches) due(parent string, now time.Time, every time.Duration) bool {
 // searchLost searches a region in which no resource is looked after for lost
 // documents: of resources on which our jobs run and, where there are no documents at
 // all, of those for which requests wait. It costs a list of jobs, and a query.
-func (c *Controller) searchLost(ctx context.Context, parent string, known map[string]bool, clock func() time.Time, r *Report) error {
-	l, err := c.list(ctx, parent, clock, map[string]listing{}, r)
+func (c *Controller) searchLost(ctx context.Context, parent string, known map[string]bool, clock func() time.Time, p *progress) error {
+	l, err := c.list(ctx, parent, clock, map[string]listing{}, p)
 	if err == nil {
 		err = c.findLost(ctx, parent, l, known)
 	}
@@ -57,7 +57,7 @@ func (c *Controller) searchLost(ctx context.Context, parent string, known map[st
 		}
 	}
 	recs, listErr := c.ledger.List(ctx, ledger.Filter{Statuses: live}, "", perUpdate)
-	errs := []error{err, c.skipped(listErr, r)}
+	errs := []error{err, c.skipped(listErr, p)}
 	names := map[string]bool{}
 	for _, rec := range recs {
 		if rec.Resource != "" && parentOf(rec.Resource) == parent {

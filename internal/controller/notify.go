@@ -16,13 +16,13 @@ const notifyMost = 10 * perUpdate
 // notify tells the waiting requests of a resource of its condition, in their
 // order, a bounded number per pass. How far it got is kept in the resource, so
 // another instance goes on there.
-func (c *Controller) notify(ctx context.Context, res *ledger.Resource, r *Report) error {
+func (c *Controller) notify(ctx context.Context, res *ledger.Resource, p *progress) error {
 	for range notifyMost / perUpdate {
 		if res == nil || res.Notice == nil {
 			return nil
 		}
 		waiting, err := c.ledger.InState(ctx, res.Name, lifecycle.Waiting, res.Notice.After, perUpdate)
-		if err = c.skipped(err, r); err != nil {
+		if err = c.skipped(err, p); err != nil {
 			return fmt.Errorf("list waiting requests of %s: %w", res.Name, err)
 		}
 		after, told, err := c.notifyPart(ctx, res, waiting)
@@ -35,7 +35,7 @@ func (c *Controller) notify(ctx context.Context, res *ledger.Resource, r *Report
 		res = after
 	}
 	if res != nil && res.Notice != nil {
-		r.more = true
+		p.more = true
 	}
 	return nil
 }

@@ -24,18 +24,18 @@ type observation struct {
 // list returns the live jobs of a region, as this pass has listed them. A list that
 // is half as old as an observation may be is made again: observations are as old as the list that
 // they rest on, and those at the end of a long pass would admit nothing.
-func (c *Controller) list(ctx context.Context, parent string, clock func() time.Time, lists map[string]listing, r *Report) (listing, error) {
+func (c *Controller) list(ctx context.Context, parent string, clock func() time.Time, lists map[string]listing, p *progress) (listing, error) {
 	l, listed := lists[parent]
 	now := clock()
 	if listed && now.Sub(l.at) <= c.cfg.Policy.MaxAge/2 {
 		return l, l.err
 	}
-	r.called(parent, 1)
+	p.called(parent, 1)
 	live, err := c.vertex.Live(ctx, parent)
 	if err != nil {
 		err = fmt.Errorf("list live jobs in %s: %w", parent, err)
 	}
-	r.called(parent, len(live)/vertex.PageSize)
+	p.called(parent, len(live)/vertex.PageSize)
 	lists[parent] = listing{live, now, err}
 	return lists[parent], err
 }
@@ -49,17 +49,17 @@ type listing struct {
 
 // see asks Vertex AI about one resource: two calls. at is the ledger's time of
 // a moment ago.
-func (c *Controller) observe(ctx context.Context, name string, at time.Time) (v observation, absent bool, err error) {
+func (c *Controller) observe(ctx context.Context, name string, at time.Time) (v observation, err error) {
 	live, err := c.vertex.Live(ctx, parentOf(name))
 	if err != nil {
 		err = fmt.Errorf("list live jobs beside %s: %w", name, err)
 		c.unseen.failed.Add(parentOf(name), failedLook{c.env.Monotonic(), err})
-		return v, false, err
+		return v, err
 	}
 	if v, err = c.observeWith(ctx, name, at, live); err != nil {
 		c.unseen.failed.Add(name, failedLook{c.env.Monotonic(), err})
 	}
-	return v, v.absent, err
+	return v, err
 }
 
 // seeWith is see with the list of live jobs at hand; at is a moment before that

@@ -24,10 +24,10 @@ const parkedPerPass = 200
 
 // recheck decides parked requests again whose resource has changed, a bounded
 // number per pass. It returns the resource as it is then.
-func (c *Controller) recheck(ctx context.Context, res *ledger.Resource, r *Report) (*ledger.Resource, error) {
+func (c *Controller) recheck(ctx context.Context, res *ledger.Resource, p *progress) (*ledger.Resource, error) {
 	for read := 0; res != nil && len(res.Recheck) > 0; {
 		if read >= parkedPerPass {
-			r.more = true
+			p.more = true
 			break
 		}
 		began := c.env.Monotonic()
@@ -37,17 +37,17 @@ func (c *Controller) recheck(ctx context.Context, res *ledger.Resource, r *Repor
 			return res, err
 		}
 		read += len(step.keys)
-		after, moved, err := c.decideParked(ctx, res.Name, line, step, r)
+		after, moved, err := c.decideParked(ctx, res.Name, line, step, p)
 		if err != nil {
 			return res, err
 		}
 		for _, rec := range moved {
 			if rec.State.Holds() {
-				r.Started++
-				r.wait(rec)
+				p.Started++
+				p.wait(rec)
 			}
 		}
-		c.carryOnAll(ctx, moved, began, r)
+		c.finishAll(ctx, moved, began)
 		res = after
 	}
 	return res, nil
@@ -97,7 +97,7 @@ func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, line
 
 // decideParked decides parked requests in one update, and writes down how far
 // that has got.
-func (c *Controller) decideParked(ctx context.Context, resource, line string, step parkedStep, r *Report) (res *ledger.Resource, moved []*ledger.Record, err error) {
+func (c *Controller) decideParked(ctx context.Context, resource, line string, step parkedStep, p *progress) (res *ledger.Resource, moved []*ledger.Record, err error) {
 	names := ledger.ReadSet{Resources: []string{resource}, Records: step.keys}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		moved = nil
@@ -114,7 +114,7 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 				to = step.orders[i-1] // the others in another commit
 				break
 			}
-			if !c.readable(tx, key, r) {
+			if !c.readable(tx, key, p) {
 				continue
 			}
 			rec := tx.Record(key)

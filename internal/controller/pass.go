@@ -16,19 +16,19 @@ import (
 func (c *Controller) pass(ctx context.Context, clock func() time.Time, t *tasks, next map[string]time.Time) {
 	t.begin()
 	c.passes.Add(1)
-	r := &t.total
+	own := &t.total
 	if !t.inline {
-		r = &Report{tasks: t}
+		own = &progress{tasks: t}
 	}
-	t.start(ctx, "events", "", r, func(r *Report) error { return c.publishLate(ctx, clock(), r) })
-	t.start(ctx, "timers", "", r, func(r *Report) error { return c.runTimers(ctx, clock(), r) })
+	t.start(ctx, "events", "", own, func(p *progress) error { return c.publishLate(ctx, clock(), p) })
+	t.start(ctx, "timers", "", own, func(p *progress) error { return c.runTimers(ctx, clock(), p) })
 	rested := maps.Clone(next) // a part may outlast this pass, and the next one writes the map
-	t.start(ctx, "resources", "", r, func(r *Report) error { return c.tendAll(ctx, clock, rested, r) })
+	t.start(ctx, "resources", "", own, func(p *progress) error { return c.tendAll(ctx, clock, rested, p) })
 	t.wait("", c.cfg.Poll)
 }
 
 // tendAll starts the work on every region that has rested.
-func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next map[string]time.Time, r *Report) error {
+func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next map[string]time.Time, p *progress) error {
 	regions := map[string][]*ledger.Resource{}
 	known := map[string]bool{} // resources with a document
 	after := ""
@@ -38,7 +38,7 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 		if err != nil {
 			return fmt.Errorf("list resources: %w", err)
 		}
-		c.reportUnreadable(r, unread...)
+		c.reportUnreadable(p, unread...)
 		for _, u := range unread {
 			known[u.Name] = true // it is there, and nobody writes it anew
 		}
@@ -46,7 +46,7 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 			after = res.Name
 			known[res.Name] = true
 			if !unwatched(res) || c.parkedOn(ctx, res, clock()) { // else a request will look again
-				r.Resources++
+				p.Resources++
 				regions[parentOf(res.Name)] = append(regions[parentOf(res.Name)], res)
 			}
 		}
@@ -56,15 +56,15 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 	}
 	for _, parent := range slices.Sorted(maps.Keys(regions)) {
 		if c.env.Monotonic().Before(next[parent]) {
-			r.more = true
+			p.more = true
 			continue
 		}
-		r.tasks.start(ctx, "region "+parent, "", r, func(r *Report) error { return c.tendRegion(ctx, parent, regions[parent], known, clock, r) })
+		p.tasks.start(ctx, "region "+parent, "", p, func(p *progress) error { return c.tendRegion(ctx, parent, regions[parent], known, clock, p) })
 	}
 	for _, region := range c.cfg.Regions {
 		parent := "projects/" + c.cfg.Project + "/locations/" + region
 		if regions[parent] == nil && c.searches.due(parent, c.env.Monotonic(), lookForLost*c.cfg.Tick) {
-			r.tasks.start(ctx, "region "+parent, "", r, func(r *Report) error { return c.searchLost(ctx, parent, known, clock, r) })
+			p.tasks.start(ctx, "region "+parent, "", p, func(p *progress) error { return c.searchLost(ctx, parent, known, clock, p) })
 		}
 	}
 	return nil
@@ -79,64 +79,64 @@ func unwatched(res *ledger.Resource) bool {
 // tendRegion looks after the resources of one region. Passes begin with another
 // quarter of them each, so that a pass that is broken off leaves out others than
 // the last.
-func (c *Controller) tendRegion(ctx context.Context, parent string, resources []*ledger.Resource, known map[string]bool, clock func() time.Time, r *Report) error {
+func (c *Controller) tendRegion(ctx context.Context, parent string, resources []*ledger.Resource, known map[string]bool, clock func() time.Time, p *progress) error {
 	lists := map[string]listing{} // one list of live jobs serves all
-	l, err := c.list(ctx, parent, clock, lists, r)
+	l, err := c.list(ctx, parent, clock, lists, p)
 	n := len(resources)
 	first := c.firstOf(n, clock())
 	for i := range n {
 		res := resources[(first+i)%n]
 		if res.Pending() > 0 {
-			r.pend(res.Name)
+			p.pend(res.Name)
 		}
-		r.tasks.start(ctx, "resource "+res.Name, parent, r, func(r *Report) error { return c.tend(ctx, res.Name, clock, maps.Clone(lists), r) })
+		p.tasks.start(ctx, "resource "+res.Name, parent, p, func(p *progress) error { return c.tend(ctx, res.Name, clock, maps.Clone(lists), p) })
 	}
-	r.tasks.wait("resource "+parent+"/", c.cfg.Poll)
-	if done, _ := r.tasks.report(); !r.tasks.inline {
+	p.tasks.wait("resource "+parent+"/", c.cfg.Poll)
+	if done, _ := p.tasks.progress(); !p.tasks.inline {
 		for name := range done.pending {
 			if parentOf(name) == parent {
-				r.pend(name)
+				p.pend(name)
 			}
 		}
 	}
-	return errors.Join(err, c.findLost(ctx, parent, l, known), c.dispatch(ctx, r))
+	return errors.Join(err, c.findLost(ctx, parent, l, known), c.dispatch(ctx, p))
 }
 
 // tend looks after one resource: see, learn, hand on.
-func (c *Controller) tend(ctx context.Context, name string, clock func() time.Time, lists map[string]listing, r *Report) error {
+func (c *Controller) tend(ctx context.Context, name string, clock func() time.Time, lists map[string]listing, p *progress) error {
 	var errs []error
 	var after *ledger.Resource
-	l, err := c.list(ctx, parentOf(name), clock, lists, r)
+	l, err := c.list(ctx, parentOf(name), clock, lists, p)
 	if err == nil { // else the region says so
-		r.called(parentOf(name), 1)
+		p.called(parentOf(name), 1)
 		// The view is as old as its oldest part, the list.
 		v, err := c.observeWith(ctx, name, l.at, l.jobs)
 		if err == nil {
 			var s classified
 			if s, err = c.saveObservation(ctx, name, v); err == nil {
-				learned := r.Learned
+				learned := p.Learned
 				if !s.older {
-					errs = append(errs, c.learn(ctx, s, r), c.sample(ctx, s.res, int(c.passes.Load())))
+					errs = append(errs, c.learn(ctx, s, p), c.sample(ctx, s.res, int(c.passes.Load())))
 				}
-				errs = append(errs, c.notify(ctx, s.res, r))
-				if r.Learned == learned {
+				errs = append(errs, c.notify(ctx, s.res, p))
+				if p.Learned == learned {
 					after = s.res // nothing has moved since
 				}
 				if len(s.res.Recheck) > 0 {
 					var parked error
-					if after, parked = c.recheck(ctx, s.res, r); !c.leftAlone(parked, r) {
+					if after, parked = c.recheck(ctx, s.res, p); !c.leftAlone(parked, p) {
 						errs = append(errs, parked)
 					}
 				}
 			}
 		}
-		if !c.leftAlone(err, r) {
+		if !c.leftAlone(err, p) {
 			errs = append(errs, err)
 		}
 	}
-	waiting, err := c.schedule(ctx, name, after, r)
-	r.Waiting += waiting
-	if c.leftAlone(err, r) {
+	waiting, err := c.schedule(ctx, name, after, p)
+	p.Waiting += waiting
+	if c.leftAlone(err, p) {
 		err = nil
 	}
 	return errors.Join(append(errs, err)...)

@@ -48,7 +48,7 @@ func TestPartOutlastsItsPass(t *testing.T) {
 		c := New(cfg, slowToList{mem, 3 * cfg.Poll}, ai, noOutcomes{}, slog.New(slog.DiscardHandler), RealEnv())
 		parts, next := newTasks(false), map[string]time.Time{}
 		c.pass(t.Context(), time.Now, parts, next)
-		if _, under := parts.report(); !under {
+		if _, under := parts.progress(); !under {
 			t.Fatal("the pass has waited for the list of resources")
 		}
 		next[parent] = time.Now().Add(time.Hour) // what Reconcile does after a pass

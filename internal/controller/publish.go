@@ -114,7 +114,7 @@ func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, i
 }
 
 // publishLate publishes outbox events that whoever wrote them has not sent.
-func (c *Controller) publishLate(ctx context.Context, now time.Time, r *Report) error {
+func (c *Controller) publishLate(ctx context.Context, now time.Time, p *progress) error {
 	const most = 200
 	keys, more, err := c.oneByOne(&c.unsentFrom, most, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
 		return c.ledger.Unpublished(ctx, after, limit)
@@ -122,18 +122,18 @@ func (c *Controller) publishLate(ctx context.Context, now time.Time, r *Report) 
 	if err != nil {
 		return fmt.Errorf("list unpublished events: %w", err)
 	}
-	r.more = r.more || more
+	p.more = p.more || more
 	var errs []error
 	for part := range slices.Chunk(keys, perUpdate) {
-		sent, err := c.publishLateOf(ctx, now, r, part...)
-		r.Published += sent
+		sent, err := c.publishLateOf(ctx, now, p, part...)
+		p.Published += sent
 		if err == nil {
 			continue
 		}
 		// One that cannot be sent must not keep the others back.
 		for _, key := range part {
-			sent, err := c.publishLateOf(ctx, now, r, key)
-			r.Published += sent
+			sent, err := c.publishLateOf(ctx, now, p, key)
+			p.Published += sent
 			errs = append(errs, err)
 		}
 	}
@@ -142,14 +142,14 @@ func (c *Controller) publishLate(ctx context.Context, now time.Time, r *Report) 
 
 // publishLateOf publishes the outbox events of records that nobody is about to send, and
 // returns of how many.
-func (c *Controller) publishLateOf(ctx context.Context, now time.Time, r *Report, keys ...message.Key) (int, error) {
+func (c *Controller) publishLateOf(ctx context.Context, now time.Time, p *progress, keys ...message.Key) (int, error) {
 	var late []*ledger.Record
 	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: keys}, func(tx ledger.Tx) {
 		late = nil
 		for _, key := range keys {
 			// What is not late was sent meanwhile, or is about to be by the instance
 			// that wrote it.
-			if !c.readable(tx, key, r) {
+			if !c.readable(tx, key, p) {
 				continue
 			}
 			if rec := tx.Record(key); rec != nil && len(rec.Unpublished()) > 0 && now.Sub(rec.Unpublished()[0].Time) >= c.cfg.PublishGrace {

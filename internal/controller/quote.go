@@ -91,9 +91,9 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		_, look = c.unseen.mayLook(draft.Resource, 2, c.env.Monotonic())
 	}
 	if look {
-		seen, absent, err := c.observe(ctx, draft.Resource, now)
+		seen, err := c.observe(ctx, draft.Resource, now)
 		switch {
-		case absent && res == nil:
+		case seen.absent && res == nil:
 			return refuse(admission.Unknown(draft.Paths))
 		case err == nil:
 			if res == nil {

@@ -25,7 +25,7 @@ const ReconcileLease = "reconcile"
 // polling; the last of each part is returned.
 func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.Duration) (Report, error) {
 	started := c.env.Monotonic()
-	var first Report
+	var first progress
 	now, ours, err := c.takeLease(ctx, holder, budget, &first)
 	if err != nil {
 		c.noteOutage(map[string]error{"ledger": err})
@@ -44,9 +44,9 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 	next := map[string]time.Time{} // by region, when it has rested
 	for {
 		c.pass(bounded, clock, t, next)
-		r, under := t.report()
-		rest := c.rest(r, next)
-		if r.Waiting+r.Pending == 0 && !r.more && !under || c.env.Monotonic().Sub(started)+rest+c.cfg.Poll > budget {
+		p, under := t.progress()
+		rest := c.rest(p.calls, next)
+		if p.Waiting+p.Pending == 0 && !p.more && !under || c.env.Monotonic().Sub(started)+rest+c.cfg.Poll > budget {
 			break
 		}
 		if err := c.env.Sleep(bounded, rest); err != nil {
@@ -55,11 +55,11 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 	}
 	t.all.Wait()
 	c.noteOutage(t.failing)
-	r, _ := t.report()
-	// Whoever cannot give the lease back lets it run out.
+	p, _ := t.progress()
+	// If the lease cannot be given back, it runs out.
 	last, end := c.env.within(ctx, whole-c.env.Monotonic().Sub(started))
 	defer end()
-	return r, errors.Join(t.join(), c.dropLease(last, holder))
+	return p.Report, errors.Join(t.join(), c.dropLease(last, holder))
 }
 
 // leastBudget is what the first pass gets, however short the budget: some calls of
@@ -67,11 +67,12 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 // unsafe.
 const leastBudget = 5 * time.Second
 
-// rest is how long to wait before the next pass, and sets when each region has
-// rested: a busy one must not slow down the others.
-func (c *Controller) rest(r Report, next map[string]time.Time) time.Duration {
+// rest is how long to wait before the next pass, after so many calls of Vertex AI by
+// region. It sets when each region has rested: a busy one must not slow down the
+// others.
+func (c *Controller) rest(calls map[string]int, next map[string]time.Time) time.Duration {
 	least, now := time.Duration(-1), c.env.Monotonic()
-	for parent, n := range r.calls {
+	for parent, n := range calls {
 		rest := max(c.cfg.Poll, time.Duration(n)*time.Minute/time.Duration(c.cfg.Polls))
 		next[parent] = now.Add(rest)
 		if least < 0 || rest < least {
@@ -83,12 +84,12 @@ func (c *Controller) rest(r Report, next map[string]time.Time) time.Duration {
 
 // takeLease takes the lease, or says that another has it. One that cannot be read
 // is no reason to stop: passes are right without it, and only do work twice.
-func (c *Controller) takeLease(ctx context.Context, holder string, d time.Duration, r *Report) (now time.Time, ours bool, err error) {
+func (c *Controller) takeLease(ctx context.Context, holder string, d time.Duration, p *progress) (now time.Time, ours bool, err error) {
 	err = c.ledger.Update(ctx, ledger.ReadSet{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
 		now = tx.Now()
 		if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: ReconcileLease}); bad != nil {
 			ours = true
-			c.reportUnreadable(r, bad)
+			c.reportUnreadable(p, bad)
 			return nil
 		}
 		l := tx.Lease(ReconcileLease)

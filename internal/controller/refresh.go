@@ -53,11 +53,11 @@ func (c *Controller) refreshOnce(ctx context.Context, name string) (refreshed, e
 			return l, err
 		}
 	}
-	v, absent, err := c.observe(ctx, name, now)
+	v, err := c.observe(ctx, name, now)
 	if err != nil {
 		return l, err
 	}
-	if absent && !known {
+	if v.absent && !known {
 		l.unknown = true
 		return l, nil
 	}

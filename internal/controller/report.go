@@ -21,63 +21,67 @@ type Report struct {
 	// Unreadable are documents that were left alone because this release cannot
 	// read them.
 	Unreadable int `json:"unreadable"`
+}
 
+// progress is the working state of one part of a pass, and what it counts.
+type progress struct {
+	Report
 	unreadable map[ledger.Doc]bool
-	pending    map[string]bool // resources with such requests
+	pending    map[string]bool // resources on which admitted requests wait for submission slots
 	calls      map[string]int  // of Vertex AI in the present pass, by region
 	more       bool            // the present pass left something to the next
-	tasks      *tasks
+	tasks      *tasks          // where it starts further parts
 }
 
 // wait notes that an admitted request may wait for submission slots.
-func (r *Report) wait(rec *ledger.Record) {
+func (p *progress) wait(rec *ledger.Record) {
 	if rec.State == lifecycle.Reserved {
-		r.pend(rec.Resource)
+		p.pend(rec.Resource)
 	}
 }
 
-func (r *Report) pend(resource string) {
-	if r.pending == nil {
-		r.pending = map[string]bool{}
+func (p *progress) pend(resource string) {
+	if p.pending == nil {
+		p.pending = map[string]bool{}
 	}
-	r.pending[resource] = true
+	p.pending[resource] = true
 }
 
-func (r *Report) unread(d ledger.Doc) {
-	if r.unreadable == nil {
-		r.unreadable = map[ledger.Doc]bool{}
+func (p *progress) unread(d ledger.Doc) {
+	if p.unreadable == nil {
+		p.unreadable = map[ledger.Doc]bool{}
 	}
-	r.unreadable[d] = true
-	r.Unreadable = len(r.unreadable)
+	p.unreadable[d] = true
+	p.Unreadable = len(p.unreadable)
 }
 
 // called notes calls of Vertex AI about something under a region.
-func (r *Report) called(parent string, n int) {
-	if r.calls == nil {
-		r.calls = map[string]int{}
+func (p *progress) called(parent string, n int) {
+	if p.calls == nil {
+		p.calls = map[string]int{}
 	}
-	r.calls[parent] += n
+	p.calls[parent] += n
 }
 
 // add adds what a part did.
-func (r *Report) add(o Report) {
-	r.Resources += o.Resources
-	r.Learned += o.Learned
-	r.Timers += o.Timers
-	r.Started += o.Started
-	r.Orphans += o.Orphans
-	r.Unheld += o.Unheld
-	r.Published += o.Published
-	r.Waiting += o.Waiting
-	r.Pending += o.Pending
-	r.more = r.more || o.more
+func (p *progress) add(o progress) {
+	p.Resources += o.Resources
+	p.Learned += o.Learned
+	p.Timers += o.Timers
+	p.Started += o.Started
+	p.Orphans += o.Orphans
+	p.Unheld += o.Unheld
+	p.Published += o.Published
+	p.Waiting += o.Waiting
+	p.Pending += o.Pending
+	p.more = p.more || o.more
 	for d := range o.unreadable {
-		r.unread(d)
+		p.unread(d)
 	}
 	for name := range o.pending {
-		r.pend(name)
+		p.pend(name)
 	}
 	for parent, n := range o.calls {
-		r.called(parent, n)
+		p.called(parent, n)
 	}
 }

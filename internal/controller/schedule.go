@@ -20,7 +20,7 @@ import (
 //
 // It reads about as many requests as it can start: the heads in the resource
 // document say how many replicas each needs, and what cannot fit is left alone.
-func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Resource, r *Report) (waiting int, err error) {
+func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Resource, p *progress) (waiting int, err error) {
 	for range 1024 { // each round starts something, ends something, or is the last
 		if seen == nil {
 			if seen, err = c.readResource(ctx, name); err != nil || seen == nil {
@@ -33,17 +33,17 @@ func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Res
 			return waiting, err
 		}
 		began := c.env.Monotonic()
-		after, moved, err := c.decideWaiting(ctx, seen, next, r)
+		after, moved, err := c.decideWaiting(ctx, seen, next, p)
 		if err != nil {
 			return waiting, err
 		}
 		for _, rec := range moved {
 			if rec.State.Holds() {
-				r.Started++
-				r.wait(rec)
+				p.Started++
+				p.wait(rec)
 			}
 		}
-		c.carryOnAll(ctx, moved, began, r)
+		c.finishAll(ctx, moved, began)
 		if after != nil {
 			waiting = waitingOn(after)
 			if after.Version == seen.Version {
@@ -55,16 +55,16 @@ func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Res
 	return waiting, nil
 }
 
-// handOnNow hands on what has just come free, outside a pass.
+// scheduleNow schedules what has just come free, outside a pass.
 func (c *Controller) scheduleNow(ctx context.Context, resource string) error {
-	var r Report
-	_, err := c.schedule(ctx, resource, nil, &r)
-	if len(r.pending) == 0 {
+	var p progress
+	_, err := c.schedule(ctx, resource, nil, &p)
+	if len(p.pending) == 0 {
 		return err
 	}
 	began := c.env.Monotonic()
 	g, slotErr := c.grantSlots(ctx, parentOf(resource), []string{resource}, false)
-	c.carryOnAll(ctx, g.moved, began, &r)
+	c.finishAll(ctx, g.moved, began)
 	return errors.Join(err, slotErr)
 }
 
@@ -157,7 +157,7 @@ func fitting(heads []ledger.Head, limit, free capacity.Replicas) int {
 // decideWaiting decides waiting requests of a resource in one update, in the
 // order given. It returns the resource as it is after that, nil if others have
 // changed it, and those that moved.
-func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, next candidateSet, r *Report) (res *ledger.Resource, moved []*ledger.Record, err error) {
+func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, next candidateSet, p *progress) (res *ledger.Resource, moved []*ledger.Record, err error) {
 	names := ledger.ReadSet{Resources: []string{seen.Name}, Records: next.keys}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		moved = nil
@@ -181,7 +181,7 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 			if bytes >= commitBytes {
 				break // the others in another round
 			}
-			if !c.readable(tx, key, r) {
+			if !c.readable(tx, key, p) {
 				res.Skip(key)
 				continue
 			}

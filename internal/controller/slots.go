@@ -14,10 +14,10 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// carryOn does what comes after a record's commit, as far as this instance
+// proceed does what comes after a record's commit, as far as this instance
 // gets: nothing here can fail the message any more. started is when the update
 // that wrote the record began, on the monotonic clock.
-func (c *Controller) carryOn(ctx context.Context, rec *ledger.Record, started time.Time) {
+func (c *Controller) proceed(ctx context.Context, rec *ledger.Record, started time.Time) {
 	rec = c.finish(ctx, rec, started)
 	if rec.State == lifecycle.Reserved {
 		if err := c.requestSlot(ctx, rec); err != nil {
@@ -54,7 +54,7 @@ func (c *Controller) requestSlot(ctx context.Context, rec *ledger.Record) error 
 		for _, t := range asking {
 			t.err = err
 		}
-		c.carryOnAll(ctx, others, began, &Report{})
+		c.finishAll(ctx, others, began)
 	})
 	if err = cmp.Or(err, own.err); err == nil && own.rec != rec {
 		c.finish(ctx, own.rec, own.began)
@@ -225,9 +225,9 @@ func (c *Controller) saveFirstWaiting(ctx context.Context, parent, first string)
 
 // dispatch gives turns in every region in which reservations wait for one, and
 // submits what has its submission slot.
-func (c *Controller) dispatch(ctx context.Context, r *Report) error {
+func (c *Controller) dispatch(ctx context.Context, p *progress) error {
 	byParent := map[string][]string{}
-	for name := range r.pending {
+	for name := range p.pending {
 		byParent[parentOf(name)] = append(byParent[parentOf(name)], name)
 	}
 	var first error
@@ -236,16 +236,16 @@ func (c *Controller) dispatch(ctx context.Context, r *Report) error {
 		for {
 			began := c.env.Monotonic()
 			g, err := c.grantSlots(ctx, parent, byParent[parent], true)
-			if c.leftAlone(err, r) {
+			if c.leftAlone(err, p) {
 				err = nil
 			}
 			first = cmp.Or(first, err)
 			tried := c.slots.isPaused(parent)
-			c.carryOnAll(ctx, g.moved, began, r)
+			c.finishAll(ctx, g.moved, began)
 			if err == nil && g.left > 0 && tried && !c.slots.isPaused(parent) {
 				continue // the one that was tried was accepted: now the others
 			}
-			r.Pending += g.left
+			p.Pending += g.left
 			break
 		}
 	}

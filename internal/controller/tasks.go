@@ -22,7 +22,7 @@ type tasks struct {
 	slots map[string]chan struct{}
 	ended chan struct{} // closed, and replaced, whenever a part ends
 	all   sync.WaitGroup
-	total Report
+	total progress
 	// found is what the last run of each part found, which a later run does not add to;
 	// passes are counted by begin.
 	found map[string]found
@@ -52,9 +52,9 @@ func newTasks(inline bool) *tasks {
 // found that outlasts its pass counts for the pass in which it would have been started
 // again. group bounds how many parts run at a time; "" for no bound. A part that is
 // still waiting for that when the context ends is left to the next pass.
-func (t *tasks) start(ctx context.Context, name, group string, r *Report, do func(*Report) error) {
+func (t *tasks) start(ctx context.Context, name, group string, p *progress, do func(*progress) error) {
 	if t.inline {
-		t.failed(name, do(r))
+		t.failed(name, do(p))
 		return
 	}
 	t.mu.Lock()
@@ -73,7 +73,7 @@ func (t *tasks) start(ctx context.Context, name, group string, r *Report, do fun
 		t.slots[group] = slots
 	}
 	t.all.Go(func() {
-		own := Report{tasks: t}
+		own := progress{tasks: t}
 		ran := take(ctx, slots)
 		if ran {
 			t.failed(name, do(&own))
@@ -156,18 +156,18 @@ func (t *tasks) begin() {
 	t.total.pending, t.total.calls, t.total.more = nil, nil, false
 }
 
-// report returns the counts so far, and whether a part is still under way.
-func (t *tasks) report() (r Report, under bool) {
+// progress returns that of all parts so far, and whether a part is still under way.
+func (t *tasks) progress() (p progress, under bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r = t.total
+	p = t.total
 	for _, f := range t.found {
 		if f.pass == t.pass {
-			r.Resources, r.Waiting, r.Pending = r.Resources+f.resources, r.Waiting+f.waiting, r.Pending+f.unsubmitted
+			p.Resources, p.Waiting, p.Pending = p.Resources+f.resources, p.Waiting+f.waiting, p.Pending+f.unsubmitted
 		}
 	}
-	r.calls, r.pending = maps.Clone(r.calls), maps.Clone(r.pending)
-	return r, len(t.busy) > 0
+	p.calls, p.pending = maps.Clone(p.calls), maps.Clone(p.pending)
+	return p, len(t.busy) > 0
 }
 
 // join joins the last error of each part, in the order of their names.

@@ -17,18 +17,18 @@ func TestPartThatWaitsEndsWithItsPass(t *testing.T) {
 		parts.begin()
 		ctx, cancel := context.WithCancel(t.Context())
 		for i := range besides {
-			parts.start(ctx, fmt.Sprint("hangs ", i), "region", nil, func(*Report) error {
+			parts.start(ctx, fmt.Sprint("hangs ", i), "region", nil, func(*progress) error {
 				<-release
 				return nil
 			})
 		}
 		synctest.Wait()
-		parts.start(ctx, "waits", "region", nil, func(*Report) error {
+		parts.start(ctx, "waits", "region", nil, func(*progress) error {
 			began++
 			return nil
 		})
-		parts.start(ctx, "elsewhere", "another region", nil, func(r *Report) error {
-			r.Learned++
+		parts.start(ctx, "elsewhere", "another region", nil, func(p *progress) error {
+			p.Learned++
 			return nil
 		})
 		synctest.Wait()
@@ -37,7 +37,7 @@ func TestPartThatWaitsEndsWithItsPass(t *testing.T) {
 		if parts.busy["waits"] != 0 {
 			t.Error("it still waits")
 		}
-		if r, under := parts.report(); !r.more || !under || r.Learned != 1 {
+		if r, under := parts.progress(); !r.more || !under || r.Learned != 1 {
 			t.Errorf("the pass says more %v, under way %v, learned %d", r.more, under, r.Learned)
 		}
 		close(release)
@@ -58,16 +58,16 @@ func TestCountsOfAPartThatOutlastsItsPass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				parts := newTasks(false)
-				part := func(took time.Duration, waiting int) func(*Report) error {
-					return func(r *Report) error {
+				part := func(took time.Duration, waiting int) func(*progress) error {
+					return func(p *progress) error {
 						time.Sleep(took)
-						r.Learned, r.Waiting, r.Pending, r.Resources = 1, waiting, waiting, 1
+						p.Learned, p.Waiting, p.Pending, p.Resources = 1, waiting, waiting, 1
 						return nil
 					}
 				}
 				check := func(when string, learned, waiting int) {
 					t.Helper()
-					r, _ := parts.report()
+					r, _ := parts.progress()
 					if r.Learned != learned || r.Waiting != waiting || r.Pending != waiting || r.Resources != min(waiting, 1) {
 						t.Errorf("%s: learned %d, waiting %d, pending %d, resources %d; want %d, %d", when, r.Learned, r.Waiting, r.Pending, r.Resources, learned, waiting)
 					}
@@ -101,10 +101,10 @@ func TestPartThatSucceedsAgain(t *testing.T) {
 	parts := newTasks(true)
 	parts.begin()
 	for _, err := range []error{errors.New("once"), nil} {
-		parts.start(t.Context(), "fixed", "", &parts.total, func(*Report) error { return err })
+		parts.start(t.Context(), "fixed", "", &parts.total, func(*progress) error { return err })
 	}
 	for _, err := range []error{nil, errors.New("at last")} {
-		parts.start(t.Context(), "failing", "", &parts.total, func(*Report) error { return err })
+		parts.start(t.Context(), "failing", "", &parts.total, func(*progress) error { return err })
 	}
 	if len(parts.failing) != 1 || parts.failing["failing"] == nil {
 		t.Errorf("an outage of %v, want that of failing", parts.failing)

@@ -15,9 +15,9 @@ import (
 )
 
 // run does what is due for one record.
-func (c *Controller) runTimer(ctx context.Context, key message.Key, r *Report) error {
+func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress) error {
 	rec, err := c.read(ctx, key)
-	if c.leftAlone(err, r) {
+	if c.leftAlone(err, p) {
 		return nil
 	}
 	if err != nil || rec == nil {
@@ -61,7 +61,7 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, r *Report) e
 		moved = c.timerMove(tx, res, rec)
 		return true
 	})
-	if c.leftAlone(err, r) {
+	if c.leftAlone(err, p) {
 		return nil
 	}
 	if alone && err == nil {
@@ -85,7 +85,7 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, r *Report) e
 		}
 		c.sendCancel(ctx, after)
 	}
-	c.carryOn(ctx, after, began)
+	c.proceed(ctx, after, began)
 	return nil
 }
 
@@ -190,7 +190,7 @@ func waitedTooLong(rec *ledger.Record) *reason.Problem {
 		Detail: fmt.Sprintf("It waited %s, the longest it was to wait.", rec.MaxWait), Fix: fmt.Sprintf("Send it again under a new id, with a longer %s or at a better time.", rec.Paths.At("maxWait"))}
 }
 
-// carryOnLooking looks for the job of a request that is being cancelled.
+// keepObserving looks for the job of a request that is being cancelled.
 func (c *Controller) keepObserving(ctx context.Context, rec *ledger.Record) {
 	after, err := c.search(ctx, rec)
 	if err != nil {

@@ -45,36 +45,36 @@ func (u *unreadable) add(d ledger.Doc, now time.Time) bool {
 }
 
 // note adds a document to a report, which several goroutines may share.
-func (u *unreadable) note(r *Report, d ledger.Doc) {
+func (u *unreadable) note(p *progress, d ledger.Doc) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	r.unread(d)
+	p.unread(d)
 }
 
 // leftAlone tells of a document that cannot be read, if that is what an error
 // says. The caller then goes on with the others: what the document says is not
 // known, so nobody may write over it.
-func (c *Controller) leftAlone(err error, r *Report) bool {
+func (c *Controller) leftAlone(err error, p *progress) bool {
 	bad := (*ledger.UnreadableError)(nil)
 	if !errors.As(err, &bad) {
 		return false
 	}
-	c.reportUnreadable(r, bad)
+	c.reportUnreadable(p, bad)
 	return true
 }
 
 // skipped tells of the documents that a query left out, and returns the error of
 // one that failed.
-func (c *Controller) skipped(err error, r *Report) error {
+func (c *Controller) skipped(err error, p *progress) error {
 	documents, err := ledger.Skipped(err)
-	c.reportUnreadable(r, documents...)
+	c.reportUnreadable(p, documents...)
 	return err
 }
 
-func (c *Controller) reportUnreadable(r *Report, documents ...*ledger.UnreadableError) {
+func (c *Controller) reportUnreadable(p *progress, documents ...*ledger.UnreadableError) {
 	for _, bad := range documents {
-		if r != nil {
-			c.unreadable.note(r, bad.Doc)
+		if p != nil {
+			c.unreadable.note(p, bad.Doc)
 		}
 		if c.unreadable.add(bad.Doc, c.env.Monotonic()) {
 			c.log.Error("a document cannot be read and is left alone; berth doctor says what depends on it",
@@ -85,10 +85,10 @@ func (c *Controller) reportUnreadable(r *Report, documents ...*ledger.Unreadable
 
 // readable reports whether an update can use a record. It tells of one that
 // cannot be read.
-func (c *Controller) readable(tx ledger.Tx, key message.Key, r *Report) bool {
+func (c *Controller) readable(tx ledger.Tx, key message.Key, p *progress) bool {
 	bad := tx.Unreadable(ledger.RecordDoc(key))
 	if bad != nil {
-		c.reportUnreadable(r, bad)
+		c.reportUnreadable(p, bad)
 	}
 	return bad == nil
 }
