@@ -17,8 +17,8 @@ import (
 	"example.com/berth/internal/repair"
 )
 
-// A broker is the administrator's side of Pub/Sub. It is the dead letters'
-// [repair.Mailbox].
+// A broker calls the administrative API of Pub/Sub, and implements
+// [repair.Mailbox] for dead letters.
 type broker struct {
 	project, prefix, requestTopic, outcomeTopic string
 
@@ -60,7 +60,7 @@ func (b *broker) connect(g *globals) (err error) {
 
 func (b *broker) close() error { return errors.Join(b.topics.Close(), b.subs.Close()) }
 
-// subscriptions returns those of a topic.
+// subscriptions returns the subscriptions of a topic.
 func (b *broker) subscriptions(ctx context.Context, topic string) ([]*pubsubpb.Subscription, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
@@ -78,7 +78,7 @@ func (b *broker) subscriptions(ctx context.Context, topic string) ([]*pubsubpb.S
 	return found, nil
 }
 
-// findDead finds the subscription that dead letters are kept in.
+// findDead finds the subscription that keeps the dead letters.
 func (b *broker) findDead(ctx context.Context) error {
 	subs, err := b.subscriptions(ctx, b.deadTopic())
 	if err != nil {
@@ -93,18 +93,18 @@ func (b *broker) findDead(ctx context.Context) error {
 	return fmt.Errorf("topic %s has no subscription to pull from: dead letters are lost", b.deadTopic())
 }
 
-// Pull implements [repair.Mailbox]. Google's Pub/Sub waits for a message, and may
-// answer nothing at once although there are some; so it gets a little while.
+// Pull implements [repair.Mailbox]. Google's Pub/Sub may answer nothing at once
+// although there are messages, so Pull waits up to 5 s for one.
 func (b *broker) Pull(ctx context.Context, most int) ([]repair.Parcel, error) {
 	if b.dead == "" {
 		if err := b.findDead(ctx); err != nil {
 			return nil, err
 		}
 	}
-	const patience = 5 * time.Second
+	const maxPull = 5 * time.Second
 	limit := b.timeout
 	if !b.emulated {
-		limit = min(limit, patience)
+		limit = min(limit, maxPull)
 	}
 	call, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

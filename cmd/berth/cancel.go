@@ -14,28 +14,28 @@ import (
 type cancelCmd struct {
 	ID     string `arg:"" help:"Request id, or the id of the message where the request has none."`
 	Kind   string `enum:"request,message," default:"" placeholder:"request|message" help:"What kind of id it is; by default the Status function is asked."`
-	Reason string `placeholder:"TEXT" help:"Why, for people; goes into the events."`
+	Reason string `placeholder:"TEXT" help:"The reason, for readers of the outcome events."`
 }
 
 // Help is shown below the flags.
 func (cancelCmd) Help() string {
-	return `A cancel is a wish: a job that runs ends when Vertex AI has stopped it, and may still succeed.
+	return `A cancel is a request: a running job ends when Vertex AI has stopped it, and may still succeed.
 
-An id that is not known yet is cancelled as well: whatever comes under it later, a request with that id or a message with that message id, is cancelled as it comes. The answer says until when that holds.`
+An unknown id is cancelled as well: a later request with that id, or a later message with that message id, is cancelled when it arrives. The answer says until when that holds.`
 }
 
-// A cancelling is what was asked for.
+// A cancelling is what cancel prints with --json.
 type cancelling struct {
 	ID        string          `json:"id"`
-	Kind      message.Kind    `json:"kind,omitempty"`  // empty if nothing has come under the id: the cancel holds for both
-	State     lifecycle.State `json:"state,omitempty"` // before the cancel; empty for an id that is not known
+	Kind      message.Kind    `json:"kind,omitempty"`  // empty for an unknown id: the cancel holds for both kinds
+	State     lifecycle.State `json:"state,omitempty"` // before the cancel; empty for an unknown id
 	MessageID string          `json:"messageId,omitempty"`
-	// HoldsFor is how long a cancel of an id that is not known holds.
+	// HoldsFor is how long the cancel of an unknown id holds.
 	HoldsFor statuspage.Duration `json:"holdsFor,omitempty"`
 }
 
 func (c *cancelCmd) Run(g *globals) error {
-	if _, err := c.body(message.Kind(c.Kind)); err != nil { // whatever is wrong with it, before anybody is asked
+	if _, err := c.body(message.Kind(c.Kind)); err != nil { // an invalid cancel is refused before a call is made
 		return err
 	}
 	if err := g.writable(); err != nil {
@@ -50,7 +50,7 @@ func (c *cancelCmd) Run(g *globals) error {
 		}
 		r, _, err := d.request(g, c.ID, "")
 		if err == nil {
-			c.ID = r.ID // what was given may be the name of its job
+			c.ID = r.ID // the argument may have been the name of its job
 		}
 		switch {
 		case notFound(err), err == nil && !r.CancelledUntil.IsZero():
@@ -66,9 +66,9 @@ func (c *cancelCmd) Run(g *globals) error {
 			return fmt.Errorf("message %s made no request; there is nothing to cancel", c.ID)
 		case r.State == lifecycle.Cancelled || r.State == lifecycle.Cancelling:
 			want.Kind, want.State = r.Kind, r.State
-			return c.report(g, want, "%s is %s already; nothing was sent.", c.ID, r.State)
+			return c.report(g, want, "%s is %s already; nothing was published.", c.ID, r.State)
 		case r.State.Terminal():
-			return fmt.Errorf("%s has ended: it is %s; nothing was sent", c.ID, r.State)
+			return fmt.Errorf("%s has ended: it is %s; nothing was published", c.ID, r.State)
 		default:
 			want.Kind, want.State = r.Kind, r.State
 		}
@@ -81,9 +81,9 @@ func (c *cancelCmd) Run(g *globals) error {
 		return err
 	}
 	if !known {
-		return c.report(g, want, "Nothing is known under the id %s yet. The cancel was sent nevertheless: what comes under it within %s, a request with that id or a message with that message id, is cancelled as it comes.", c.ID, days(want.HoldsFor))
+		return c.report(g, want, "The id %s is unknown. The cancel was published nevertheless: a request with that id, or a message with that message id, that arrives within %s is cancelled.", c.ID, days(want.HoldsFor))
 	}
-	return c.report(g, want, "The cancel of %s was sent. See what becomes of it with: berth show %s", c.ID, c.ID)
+	return c.report(g, want, "The cancel of %s was published. Follow it with: berth show %s", c.ID, c.ID)
 }
 
 // days writes a long duration.
@@ -94,7 +94,8 @@ func days(d statuspage.Duration) string {
 	return spanOf(d)
 }
 
-// body is the message that asks for the cancel, checked as the deployment will.
+// body returns the message that asks for the cancel, after the checks that the
+// deployment makes.
 func (c *cancelCmd) body(kind message.Kind) ([]byte, error) {
 	fields := map[string]string{"requestId": c.ID}
 	if kind == message.KindMessage {

@@ -12,9 +12,9 @@ type checkCmd struct{ jobFile }
 
 // Help is shown below the flags.
 func (checkCmd) Help() string {
-	return `Says what is wrong with the file and the options, or what the job asks for. Nothing is asked of a deployment, so whether it fits is not said: see explain.
+	return `Prints what is wrong with the file and the options, or what the job asks for. It calls no deployment, so it cannot say whether the job fits: see explain.
 
-Ends with 0 if a deployment would take the message, with 3 if it would refuse it, with 2 if that is for the value of a flag alone.`
+Ends with 0 if a deployment would accept the message, with 3 if it would refuse it, with 2 if only the value of a flag is wrong.`
 }
 
 // A checked is what check prints with --json.
@@ -52,7 +52,7 @@ func (c *checkCmd) Run(g *globals) error {
 	return nil
 }
 
-// A prepared is a message to send, and what a check of it here has found: one of
+// A prepared is a message to publish and the result of its local check: one of
 // request and refused is set.
 type prepared struct {
 	name       string // of the file
@@ -62,8 +62,8 @@ type prepared struct {
 	refused    *message.Refusal
 }
 
-// prepare reads the file and checks it with the options, as a deployment will.
-// Nothing is asked of anybody.
+// prepare reads the file and checks it with the options, as the deployment
+// does. It makes no call.
 func (j *jobFile) prepare(g *globals) (p prepared, err error) {
 	if p.attributes, err = j.attributes(); err != nil {
 		return p, err
@@ -83,8 +83,8 @@ func (j *jobFile) prepare(g *globals) (p prepared, err error) {
 	return p, nil
 }
 
-// exit is how the tool ends for a message that is refused here: as for wrong usage
-// where nothing is wrong but the values of flags.
+// exit is how the tool ends for a message that is refused here: with the code
+// for wrong usage if only values of flags are wrong.
 func (p *prepared) exit() error {
 	for _, problem := range p.refused.Problems {
 		if !strings.HasPrefix(problem.Path, "--") || problem.Code == reason.Conflict { // a conflict is between a flag and the file
@@ -102,7 +102,7 @@ func (p *prepared) print(g *globals) {
 		return
 	}
 	r := p.request
-	say(g.out, "%s is a job that can be sent.", p.name)
+	say(g.out, "%s is a valid job.", p.name)
 	t := newTable(g.out)
 	for _, row := range [][2]string{
 		{"Asks for", asked(r.Ask)}, {"Request", r.RequestID}, {"Resource", r.PersistentResource}, {"Name", r.Job.GetDisplayName()},
@@ -118,8 +118,8 @@ func (p *prepared) print(g *globals) {
 	}
 }
 
-// byFlag names the flag where a problem is in an attribute: the attributes of a
-// message are made of flags here.
+// byFlag names the flag in the place of the attribute: the tool makes the
+// attributes of a message from flags.
 func byFlag(list []reason.Problem) []reason.Problem {
 	var named []reason.Problem
 	for _, p := range list {

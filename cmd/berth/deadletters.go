@@ -12,11 +12,11 @@ import (
 )
 
 type deadLettersCmd struct {
-	ID    []string `arg:"" optional:"" help:"Message ids of the dead letters that are meant; all that come from a subscription of the request topic by default."`
-	Limit int      `default:"0" help:"Pull at most so many; 0 for all."`
+	ID    []string `arg:"" optional:"" help:"Message ids of the dead letters; by default all that come from a subscription of the request topic."`
+	Limit int      `default:"0" help:"Pull at most this many; 0 for all."`
 }
 
-// mostNamed bounds the dead letters among which named ones are looked for.
+// mostNamed bounds the dead letters that are searched for the named ones.
 const mostNamed = 10_000
 
 // Help is shown by berth repair dead-letters --help.
@@ -25,7 +25,8 @@ func (*deadLettersCmd) Help() string {
 		`The new message has a new id: a request without an id of its own is known by that.`
 }
 
-// Run needs no ledger, so it works whatever the stack's is.
+// Run needs no ledger, so it also works with a stack that keeps its ledger in
+// memory.
 func (v *deadLettersCmd) Run(g *globals, c *repairCmd) error {
 	if v.Limit < 0 {
 		return usage("--limit %d: want 0 or more", v.Limit)
@@ -34,7 +35,7 @@ func (v *deadLettersCmd) Run(g *globals, c *repairCmd) error {
 	if err != nil {
 		return err
 	}
-	defer s.close() //nolint:errcheck // everything has been answered
+	defer s.close() //nolint:errcheck // every call has returned
 	var events []repair.DeadLetter
 	kit := repair.Kit{Do: c.Yes}
 	if v.Limit == 0 && len(v.ID) == 0 {
@@ -42,7 +43,7 @@ func (v *deadLettersCmd) Run(g *globals, c *repairCmd) error {
 	} else {
 		events, err = kit.DeadLetters(g.ctx, s.pubsub, time.Now(), cmp.Or(v.Limit, mostNamed), v.ID)
 	}
-	if len(v.ID) > 0 { // the others are nobody's question
+	if len(v.ID) > 0 { // report the named ones only
 		events = slices.DeleteFunc(events, func(d repair.DeadLetter) bool { return !slices.Contains(v.ID, d.ID) })
 	}
 	left := 0

@@ -17,10 +17,10 @@ type doctorCmd struct {
 
 // Help is shown by berth doctor --help.
 func (*doctorCmd) Help() string {
-	return `Reads the whole ledger, lists the live jobs, and looks at topics and subscriptions.
-It changes nothing, but takes dead letters out of their subscription for a moment to count them.
+	return `Reads the whole ledger, lists the live jobs, and checks topics and subscriptions.
+It changes nothing. To count dead letters it pulls them from their subscription and returns them at once.
 
-Ends with 0 if no check says FAIL, with 6 if one does, and with 1 if nothing worse was found than that something could not be checked.`
+Ends with 0 if all is well, with 6 if a check says FAIL, and with 1 if none does but one could not be made.`
 }
 
 // A diagnosis is what doctor prints with --json.
@@ -32,7 +32,7 @@ type diagnosis struct {
 	Findings  []repair.Finding `json:"findings"`
 }
 
-// Run makes every check, however many of them fail.
+// Run makes every check, even after one has failed.
 func (c *doctorCmd) Run(g *globals) error {
 	s, err := g.reach(g, c.siteFlags)
 	if err != nil {
@@ -96,8 +96,8 @@ func (d diagnosis) print(w io.Writer) {
 	say(w, "%s, %s, and %s could not be made.", plural(d.Problems, "problem"), plural(warnings, "warning"), plural(d.Unchecked, "check"))
 }
 
-// configuration says what was looked at, so that nobody takes another deployment
-// for this one.
+// configuration reports which deployment was checked, so that an operator does
+// not take it for another one.
 func (s *site) configuration(g *globals) repair.Finding {
 	var regions []string
 	for _, p := range s.parents {
@@ -108,10 +108,10 @@ func (s *site) configuration(g *globals) repair.Finding {
 	switch {
 	case s.status != nil && s.status.Project != g.Project:
 		f.Level, f.Text = repair.Fail, fmt.Sprintf("--project is %s, but the Status function is that of project %s", g.Project, s.status.Project)
-		f.Means, f.Do = "What follows is about one of the two only.", "Give --project and --status-url of the same deployment."
+		f.Means, f.Do = "Each of the checks below is about one of the two only.", "Give --project and --status-url of the same deployment."
 	case len(regions) == 0:
 		f.Level, f.Text = repair.Warn, fmt.Sprintf("%s: project %s, regions not known, tick %s", &g.target, g.Project, s.settings.Tick)
-		f.Means, f.Do = "Jobs are looked for only where the ledger has a persistent resource.", "Give --region, or --status-url."
+		f.Means, f.Do = "Jobs are listed only in regions where the ledger has a persistent resource.", "Give --region, or --status-url."
 	}
 	return f
 }
@@ -120,7 +120,7 @@ func (s *site) statusCheck() repair.Finding {
 	const check = "status-function"
 	switch {
 	case s.statusErr != nil:
-		return repair.Unchecked(check, s.statusErr, "Check --status-url and --token; the log of Status says whether it is configured.")
+		return repair.Unchecked(check, s.statusErr, "Check --status-url and --token; the log of Status says whether its settings are valid.")
 	case s.status == nil:
 		return repair.Finding{Check: check, Level: repair.None, Text: "not checked: no --status-url"}
 	}
@@ -144,8 +144,8 @@ func (s *site) examine(g *globals) (repair.Picture, []repair.Finding) {
 	return p, append(found, repair.Indexes(g.ctx, s.ledger))
 }
 
-// rights says which rights are known to be there, because something was done that
-// needs them. There is no other way to know those of the functions.
+// rights reports which rights are proved by recent successful work. The rights
+// of the functions cannot be read in another way.
 func (s *site) rights(p repair.Picture, found []repair.Finding) repair.Finding {
 	const check = "permissions"
 	if s.emulated {
@@ -172,7 +172,7 @@ func (s *site) rights(p repair.Picture, found []repair.Finding) repair.Finding {
 		{"the caller reads topics and subscriptions", good(checkTopics)},
 		{"the functions write the ledger (a fresh lease)", good(repair.CheckTick)},
 		{"the functions list jobs and read persistent resources (fresh observations)", len(p.Seen) > 0 && good(repair.CheckTick, repair.CheckObservations)},
-		{"the functions publish outcomes (none is left)", told && good(repair.CheckTick, repair.CheckOutbox)},
+		{"the functions publish outcomes (none is unpublished)", told && good(repair.CheckTick, repair.CheckOutbox)},
 	} {
 		if r.shown {
 			shown = append(shown, r.right)
@@ -180,11 +180,11 @@ func (s *site) rights(p repair.Picture, found []repair.Finding) repair.Finding {
 			not = append(not, r.right)
 		}
 	}
-	f := repair.Finding{Check: check, Level: repair.OK, Text: "shown by what was done: " + strings.Join(shown, ", "),
-		Means: "Whether the functions may create and cancel jobs shows only when they do."}
+	f := repair.Finding{Check: check, Level: repair.OK, Text: "shown by recent work: " + strings.Join(shown, ", "),
+		Means: "The rights to create and cancel jobs show only when the functions use them."}
 	if len(not) > 0 {
-		f.Level, f.Text = repair.Warn, "not shown by anything that was done: "+strings.Join(not, ", ")
-		f.Do = "Compare with the roles that deploy/deploy.sh grants, where a check above fails for no other reason."
+		f.Level, f.Text = repair.Warn, "not shown by recent work: "+strings.Join(not, ", ")
+		f.Do = "If a check above fails for no other reason, compare the roles with those that deploy/deploy.sh grants."
 	}
 	return f
 }

@@ -14,14 +14,14 @@ import (
 
 type explainCmd struct {
 	jobFile
-	NoCheck bool `help:"Ask about the file without checking it here."`
+	NoCheck bool `help:"Ask the deployment about the file without checking it here first."`
 }
 
 // Help is shown below the flags.
 func (explainCmd) Help() string {
 	return `Ends with 0 if the job would start now, 4 if it would have to wait, 3 if it would be refused.
 
-A file that a deployment would refuse whatever its pools is refused here, without asking. Where there is no deployment to ask, see check.`
+A file that every deployment would refuse is refused here, without a call. Without a deployment, use check.`
 }
 
 func (c *explainCmd) Run(g *globals) error {
@@ -56,8 +56,8 @@ func (c *explainCmd) Run(g *globals) error {
 	return end
 }
 
-// quote says what would become of the message: a refusal that was found here, or
-// the deployment's answer, with its text.
+// quote returns what would happen to the message: a refusal found here, or the
+// deployment's answer with its text.
 func (c *explainCmd) quote(g *globals, p prepared) (q statuspage.Quote, text []byte, err error) {
 	if p.refused != nil && !c.NoCheck {
 		q = statuspage.Quote{Type: message.Refused, Outcome: message.Outcome{
@@ -73,7 +73,7 @@ func (c *explainCmd) quote(g *globals, p prepared) (q statuspage.Quote, text []b
 	if err != nil {
 		if p.request != nil && !g.JSON {
 			p.print(g)
-			say(g.out, "Whether it fits is for a deployment to say.")
+			say(g.out, "Only a deployment can say whether it fits.")
 		}
 		return q, nil, err
 	}
@@ -90,7 +90,7 @@ func sentence(q statuspage.Quote) string {
 	}
 	switch {
 	case q.Type == message.Refused:
-		return "REFUSE: the message cannot be taken."
+		return "REFUSE: the message is invalid."
 	case q.Verdict == string(admission.Admit) && q.ScaleUp:
 		return "ADMIT: the job would be submitted now; the autoscaler has to add machines first" + where
 	case q.Verdict == string(admission.Admit):
@@ -101,7 +101,7 @@ func sentence(q statuspage.Quote) string {
 	return "REFUSE: the job would be refused" + where
 }
 
-// reasons writes all that an outcome says about why.
+// reasons writes everything that an outcome says about its reason.
 func reasons(w io.Writer, o message.Outcome) {
 	if len(o.Problems) > 0 {
 		problems(w, o.Problems)
@@ -119,7 +119,7 @@ func reasons(w io.Writer, o message.Outcome) {
 	fit(w, o.Fit, o.Verdict == string(admission.Wait))
 }
 
-// edited says whether the arithmetic lists the edits that the fix repeats.
+// edited reports whether the arithmetic lists the edits that the fix repeats.
 func edited(o message.Outcome) bool {
 	for _, f := range o.Fit {
 		if len(f.Edits) > 0 {

@@ -7,9 +7,9 @@ import (
 	"example.com/berth/internal/capacity"
 )
 
-// fit writes the arithmetic per shape, what differs from the pools where no
-// pool has a shape, and the smallest edits that would fit. waits says that the
-// job waits for another reason than the machines where there is room for it.
+// fit writes the arithmetic per shape, how the shape differs from the pools if
+// no pool has it, and the smallest edits that would fit. waits says that the
+// job waits for another reason than replicas even where they are free.
 func fit(w io.Writer, findings []capacity.Finding, waits bool) {
 	if len(findings) == 0 {
 		return
@@ -27,7 +27,7 @@ func fit(w io.Writer, findings []capacity.Finding, waits bool) {
 	for _, f := range findings {
 		for _, n := range f.Nearest {
 			if len(n.Fields) > len(f.Nearest[0].Fields) {
-				continue // only the nearest pools help
+				continue // only the nearest pools are worth reading
 			}
 			say(w, "")
 			say(w, "%s is not pool %s:", f.Shape, n.Pool)

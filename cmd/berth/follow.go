@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// maxFailures is how often in a row the Status function may fail before a
-	// follower gives up.
+	// maxFailures is how many polls in a row may fail before a follower
+	// gives up.
 	maxFailures = 10
-	// reusePolls is how often to look for a refusal of this message before a
-	// request of the same id that another message made is followed.
+	// reusePolls is how many polls search for a refusal of this message
+	// before the follower follows another message's request of the same id.
 	reusePolls = 5
 )
 
@@ -60,7 +60,7 @@ func (f *follower) run() error {
 	}
 }
 
-// stopped tells how to go on after Ctrl-C.
+// stopped prints how to continue after Ctrl-C.
 func (f *follower) stopped() error {
 	if f.sent.Kind == message.KindRequest {
 		say(f.err, "No longer watching; the job is left alone. Show it with: berth show %s. Cancel it with: berth cancel %s", f.sent.ID, f.sent.ID)
@@ -68,15 +68,15 @@ func (f *follower) stopped() error {
 	return &quit{code: exitInterrupted}
 }
 
-// poll asks once. done says that err is the result of the whole.
+// poll asks once. With done, err is the result of the submission.
 func (f *follower) poll() (done bool, err error) {
-	// What answers the message itself comes first: it says that the request of
-	// this id, if there is one, is not the one that was sent.
+	// The answer to the message comes first: it says that the request of
+	// this id, if there is one, is not the published one.
 	answer, err := f.ask(message.KindAnswer, f.sent.MessageID)
 	if err != nil {
 		return false, err
 	}
-	// A repeat of what has ended is followed as the request that it repeats.
+	// A repeat of a request that has ended is followed as that request.
 	repeat := answer != nil && len(answer.Events) == 1 && answer.Events[0].Type == message.Duplicate
 	if answer != nil && !repeat {
 		return f.show(answer)
@@ -98,7 +98,7 @@ func (f *follower) poll() (done bool, err error) {
 	return f.show(req)
 }
 
-// ask returns what is known under an id, nil for nothing.
+// ask returns what is stored under an id, nil for nothing.
 func (f *follower) ask(kind message.Kind, id string) (*statuspage.Request, error) {
 	var r statuspage.Request
 	_, err := f.status.get(f.ctx, &r, url.Values{"kind": {string(kind)}, "tenant": {f.Tenant}}, "requests", id)
@@ -135,7 +135,7 @@ func (f *follower) show(r *statuspage.Request) (done bool, err error) {
 	return true, ended(r)
 }
 
-// detail is the rest of an event's line.
+// detail is the text of an event after its type.
 func detail(e statuspage.Event) string {
 	o := e.Outcome
 	s := problem(o.Reason)
@@ -155,7 +155,8 @@ func detail(e statuspage.Event) string {
 	return s
 }
 
-// ended turns the end of a request into the tool's.
+// ended returns the tool's error for a request that has ended, nil if it
+// succeeded.
 func ended(r *statuspage.Request) error {
 	switch {
 	case r.State == lifecycle.Succeeded:

@@ -12,23 +12,22 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A jobFile is the file of submit, check and explain, and the options that go
-// with it. The options travel as attributes of the message, so that the file is
-// sent as it is.
+// A jobFile is the file of submit, check and explain, with its options. The
+// options travel as message attributes, so the file is published unchanged.
 type jobFile struct {
 	File string `arg:"" optional:"" default:"-" help:"CustomJob, CustomJobSpec, worker pool specs or envelope, in JSON or YAML; - for standard input."`
 
-	ID                 string            `name:"id" group:"Options:" placeholder:"ID" help:"Request id, under which a job is taken once."`
+	ID                 string            `name:"id" group:"Options:" placeholder:"ID" help:"Request id; a job is admitted once per id."`
 	PersistentResource string            `group:"Options:" placeholder:"NAME" help:"Persistent resource: id or full name."`
 	DisplayName        string            `group:"Options:" placeholder:"TEXT" help:"Display name of the job."`
 	Label              map[string]string `mapsep:"none" group:"Options:" placeholder:"KEY=VALUE" help:"Label of the job; may be repeated."`
 	Priority           *int              `group:"Options:" placeholder:"N" help:"-1000 to 1000, higher goes first."`
 	OnFull             string            `enum:"queue,reject," default:"" group:"Options:" placeholder:"queue|reject" help:"What to do when the job cannot start at once."`
 	MaxWait            time.Duration     `group:"Options:" placeholder:"DURATION" help:"Longest wait in the queue, for example 3600s."`
-	DryRun             bool              `group:"Options:" help:"Have the deployment decide and answer, and start nothing."`
+	DryRun             bool              `group:"Options:" help:"Let the deployment decide and answer without starting the job."`
 }
 
-// attributes are the options as message attributes.
+// attributes returns the options as message attributes.
 func (j *jobFile) attributes() (map[string]string, error) {
 	a := map[string]string{}
 	set := func(name, value string) {
@@ -60,7 +59,8 @@ func (j *jobFile) attributes() (map[string]string, error) {
 	return a, nil
 }
 
-// read reads the file, to one byte more than a message can have.
+// read reads the file, up to one byte more than a message can have, so that a
+// file that is too large is found.
 func (j *jobFile) read(g *globals) (data []byte, err error) {
 	in, name := g.in, "standard input"
 	if j.File != "-" {
@@ -81,7 +81,7 @@ func (j *jobFile) read(g *globals) (data []byte, err error) {
 	return data, nil
 }
 
-// check decodes the message as the deployment will.
+// check decodes the message as the deployment does.
 func check(data []byte, attributes map[string]string) (*message.Request, *message.Refusal, error) {
 	m, err := message.Decode(message.Delivery{ID: "checked", Data: data, Attributes: attributes})
 	if r := (*message.Refusal)(nil); errors.As(err, &r) {

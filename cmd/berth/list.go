@@ -18,11 +18,11 @@ type listCmd struct {
 	Active   bool     `help:"Only requests that have not ended."`
 	Resource string   `placeholder:"NAME" help:"Only requests for this persistent resource: id or full name."`
 	Since    string   `placeholder:"TIME" help:"Only requests received since: 90m, 24h, 7d, a date (2006-01-31, local time) or a time of RFC 3339."`
-	Limit    int      `default:"50" help:"Show at most so many requests."`
+	Limit    int      `default:"50" help:"Show at most this many requests."`
 }
 
-// mostPages bounds the pages that are read for a list: with a prefix that few ids
-// have, each page may show nothing.
+// mostPages bounds the pages that are read for a list. A page may have no
+// request with a rare prefix.
 const mostPages = 25
 
 // query is the command line as parameters of /recent.
@@ -62,7 +62,7 @@ func (c *listCmd) query(now time.Time) (url.Values, error) {
 	return q, nil
 }
 
-// moment reads a time, or a span before now.
+// moment reads a time, or a duration before now.
 func moment(text string, now time.Time) (time.Time, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if d, err := time.ParseDuration(days + "h"); err == nil && d >= 0 {
@@ -78,7 +78,7 @@ func moment(text string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, nil
 	}
-	return now, usage("--since %q: want a span such as 90m, 24h or 7d, a date such as 2026-01-31, or a time such as 2026-01-31T15:04:05Z", text)
+	return now, usage("--since %q: want a duration such as 90m, 24h or 7d, a date such as 2026-01-31, or a time such as 2026-01-31T15:04:05Z", text)
 }
 
 func (c *listCmd) Run(g *globals) error {
@@ -86,7 +86,7 @@ func (c *listCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	if g.Tenant != "default" { // else all that the deployment shows
+	if g.Tenant != "default" { // the default is every tenant that the deployment shows
 		query.Set("tenant", g.Tenant)
 	}
 	all := statuspage.Requests{Requests: []statuspage.Summary{}}
@@ -106,7 +106,7 @@ func (c *listCmd) Run(g *globals) error {
 		return pretty(g.out, all)
 	}
 	if len(all.Requests) == 0 {
-		say(g.out, "Nothing is known that matches.")
+		say(g.out, "No request matches.")
 	} else {
 		c.print(g, all)
 	}
@@ -128,7 +128,7 @@ func (c *listCmd) print(g *globals, all statuspage.Requests) {
 	t.end()
 }
 
-// lasted is how long a request has waited or run, or ran.
+// lasted is how long a request has waited or run.
 func lasted(s statuspage.Summary, now time.Time) string {
 	t := s.Times
 	from, to := t.Received, now
@@ -147,7 +147,7 @@ func lasted(s statuspage.Summary, now time.Time) string {
 	return span(max(0, to.Sub(from)))
 }
 
-// outline is why a request is where it is, in a word, or the number of its job.
+// outline is the reason code of a request, or the number of its job.
 func outline(s statuspage.Summary) string {
 	switch {
 	case s.Job != "" && (s.Reason == nil || !s.State.Terminal() || s.State == lifecycle.Succeeded):

@@ -1,13 +1,12 @@
-// Berth is the operator's tool: it submits jobs, shows what became of them and
-// why, and shows the pools and the queue.
+// Berth is the operator's tool: it submits jobs, shows their state and the
+// reason for it, and shows the pools and the queue.
 //
 // It reads through the Status function and writes by publishing to the request
-// topic, so it works the same against the local stack and a deployment, and who
-// may do what is decided in one place. It keeps nothing.
+// topic, so it works the same against the local stack and a deployment, and
+// access is decided in one place. It stores nothing.
 //
-// Two verbs are for when it still goes wrong, and reach behind the entry points: doctor
-// and repair open the ledger, Vertex AI and Pub/Sub themselves, and need the
-// rights to do so.
+// The verbs doctor and repair open the ledger, Vertex AI and Pub/Sub
+// themselves, and need the rights to do so.
 package main
 
 import (
@@ -24,18 +23,18 @@ import (
 
 // Exit codes. They are part of the tool's interface.
 const (
-	exitError       = 1   // something went wrong; nothing is said about the job
-	exitUsage       = 2   // the command line, or nothing to talk to
+	exitError       = 1   // an error; it says nothing about the job
+	exitUsage       = 2   // the command line is wrong, or names no target
 	exitRefused     = 3   // the job was refused, or can never fit
 	exitWaits       = 4   // explain: it would have to wait
 	exitEndedBadly  = 5   // submit --follow: failed, cancelled or expired
-	exitProblems    = 6   // doctor found a problem; repair left something as it is
+	exitProblems    = 6   // doctor found a problem; repair did not make a change
 	exitInterrupted = 130 // Ctrl-C
 )
 
-const description = `Submit training jobs to a Berth deployment and see what becomes of them.
+const description = `Submit training jobs to a Berth deployment and follow them to their end.
 
-Without --project and --status-url it talks to the local stack that runs on this machine.
+Without --project and --status-url the target is the local stack that runs on this machine.
 
 Exit codes: 0 success, 1 error, 2 usage, 3 refused or never fits, 4 would have to wait (explain), ` +
 	`5 ended badly (submit --follow: failed, cancelled, expired), ` +
@@ -48,19 +47,20 @@ type cli struct {
 	List     listCmd     `cmd:"" help:"List running and recent requests, the latest first."`
 	Show     showCmd     `cmd:"" help:"Show one request, by its id or by its job: its state, the reason, its history."`
 	Check    checkCmd    `cmd:"" help:"Check a job file here, without a deployment."`
-	Explain  explainCmd  `cmd:"" help:"Say what would happen to a job now, without sending it."`
+	Explain  explainCmd  `cmd:"" help:"Say what would happen to a job now, without publishing it."`
 	Pools    poolsCmd    `cmd:"" help:"Show the pools of the persistent resources and what is free."`
 	Queue    queueCmd    `cmd:"" help:"Show the waiting requests in order, each with its reason."`
-	Cancel   cancelCmd   `cmd:"" help:"Ask for the end of a request."`
+	Cancel   cancelCmd   `cmd:"" help:"Cancel a request."`
 	Simulate simulateCmd `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`
 	Doctor   doctorCmd   `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
-	Repair   repairCmd   `cmd:"" help:"Fix what doctor found. Shows what it would do; does it with --yes."`
+	Repair   repairCmd   `cmd:"" help:"Fix what doctor found. A dry run unless --yes is given."`
 
 	CheckSettings checkSettingsCmd `cmd:"" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`
 	Version       versionCmd       `cmd:"" help:"Print the version of this tool."`
 }
 
-// globals are the flags of every verb, and the world that they run in.
+// globals are the flags of every verb, and the streams that a verb reads and
+// writes.
 type globals struct {
 	target
 	JSON        bool             `name:"json" help:"Write JSON instead of text."`
@@ -69,7 +69,7 @@ type globals struct {
 	ctx      context.Context
 	in       io.Reader
 	out, err io.Writer
-	reach    reach // how doctor and repair get behind the entry points
+	reach    reach // how doctor and repair open the deployment's services
 }
 
 // A quit ends the tool with a code. Its text, if any, is an error message.
@@ -91,7 +91,7 @@ func usage(format string, args ...any) error { return &quit{exitUsage, fmt.Error
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// run is the tool. The answer is its exit code.
+// run runs the tool and returns its exit code.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	return runOn(openSite, args, in, out, errOut)
 }
@@ -123,7 +123,7 @@ func runOn(behind reach, args []string, in io.Reader, out, errOut io.Writer) int
 		q = &quit{exitError, err}
 	}
 	if text := q.Error(); text != "" {
-		fmt.Fprintln(errOut, "berth:", line(text)) //nolint:errcheck // nobody is left to be told
+		fmt.Fprintln(errOut, "berth:", line(text)) //nolint:errcheck // an error of the error stream cannot be reported
 	}
 	return q.code
 }

@@ -35,27 +35,27 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-var update = flag.Bool("update", false, "rewrite what the scripts expect")
+var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"berth": main})
 }
 
-// TestScripts runs each script of testdata against a stack of its own. Beside
-// the usual commands there are:
+// TestScripts runs each script of testdata against a stack of its own. It adds
+// these commands:
 //
 //	exits N args...   run berth and want its exit code
-//	await ID STATE    wait until the ledger says so
+//	await ID STATE    wait until the request has the state in the ledger
 //	job ID STATE      put the request's job into a state, and reconcile
-//	nofile            take the local stack's file away
-//	deadfile          leave one of a process that has ended
-//	deployment        be a deployment: named by environment variables
-//	operate N args... run berth in this process, behind the entry points of the stack,
-//	                  and want its exit code
-//	break WHAT ID     break the ledger by hand: see site_test.go
-//	send ID FILE      hand over a message with this message id and no other
+//	nofile            remove the local stack's file
+//	deadfile          leave the file of a process that has ended
+//	deployment        name the stack by environment variables, as a deployment
+//	operate N args... run berth in this process with access to the ledger of the
+//	                  stack, and want its exit code
+//	break WHAT ID     damage the ledger: see site_test.go
+//	send ID FILE      deliver a message with this message id and no request id
 //	plumb             make the topics and subscriptions of a deployment
-//	bury ID FILE      leave a message in the dead letters; ID "-" for none
+//	bury ID FILE      leave a message in the dead letters; ID "-" for no request id
 func TestScripts(t *testing.T) {
 	stacks := map[string]*stack{} // by work folder
 	var mu sync.Mutex
@@ -109,8 +109,8 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// A stack is all that the tool talks to, in this process: a topic that is
-// pulled into a real controller over the memory twins, and the real Status function.
+// A stack is the target of the tool, in this process: a topic that feeds a real
+// controller over the memory twins, and the real Status function.
 type stack struct {
 	ledger *ledger.Mem
 	vertex *vertex.Mem
@@ -118,7 +118,7 @@ type stack struct {
 	pubsub string // host:port
 	admin  *pubsub.Client
 	status string // URL
-	locked string // URL that wants the token "letmein"
+	locked string // URL that demands the token "letmein"
 	file   string
 
 	mu      sync.Mutex
@@ -175,7 +175,8 @@ func (s *stack) write(pid int) error {
 	return os.WriteFile(s.file, text, 0o600)
 }
 
-// pull starts Pub/Sub and hands every message of the topic to the controller.
+// pull starts Pub/Sub and delivers every message of the topic to the
+// controller.
 func (s *stack) pull(env *testscript.Env) error {
 	srv := pstest.NewServer()
 	s.pubsub = srv.Addr
@@ -211,14 +212,14 @@ func (s *stack) pull(env *testscript.Env) error {
 				return
 			}
 			m.Ack()
-			s.tell()
+			s.wake()
 		})
 	}()
 	return err
 }
 
-// tell wakes those who wait for a change.
-func (s *stack) tell() {
+// wake ends the waits for a change.
+func (s *stack) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.changed)
@@ -239,9 +240,8 @@ func (s *stack) send(ts *testscript.TestScript, id, file string) {
 	ts.Check(s.c.Handle(context.Background(), "default", message.Delivery{ID: id, PublishTime: time.Now(), Data: []byte(ts.ReadFile(file))}))
 }
 
-// await waits until a request, or the request that a job belongs to, is in a
-// state. ANSWERED means that there is an answer, whatever the id; TOMBSTONE that
-// a cancel came and nothing else.
+// await waits until a request, or the request of a job, is in a state. ANSWERED
+// means an answer under any id; TOMBSTONE means a cancel and nothing else.
 func (s *stack) await(ts *testscript.TestScript, id, state string) {
 	limit := time.After(20 * time.Second)
 	for {
@@ -275,7 +275,7 @@ func (s *stack) job(ts *testscript.TestScript, id, state string) {
 	if _, err := s.c.Reconcile(context.Background(), fmt.Sprint("test-", id), time.Millisecond); err != nil {
 		ts.Fatalf("reconcile: %v", err)
 	}
-	s.tell()
+	s.wake()
 }
 
 func (s *stack) deadfile(ts *testscript.TestScript) {

@@ -23,8 +23,8 @@ const (
 // mostDead is how many dead letters the doctor counts.
 const mostDead = 100
 
-// check looks at topics and subscriptions. What matters is what hangs on a topic,
-// whatever its name: a deployment with tenants has several subscriptions.
+// check checks topics and subscriptions. It finds subscriptions by their topic,
+// not by name, because a deployment with tenants has several.
 func (b *broker) check(ctx context.Context, now time.Time) []repair.Finding {
 	var found []repair.Finding
 	subs := map[string][]*pubsubpb.Subscription{}
@@ -36,7 +36,7 @@ func (b *broker) check(ctx context.Context, now time.Time) []repair.Finding {
 		case status.Code(err) == codes.NotFound:
 			missing++
 			found = append(found, repair.Finding{Check: checkTopics, Level: repair.Fail, Text: "there is no topic " + topic,
-				Means: "What is published to it is lost, or cannot be published.", Do: "Run deploy/deploy.sh again, or give --topic and --prefix as they were deployed."})
+				Means: "Nothing can be published to it.", Do: "Run deploy/deploy.sh again, or give --topic and --prefix as they were deployed."})
 		case err != nil:
 			missing++
 			found = append(found, repair.Unchecked(checkTopics, err, "Check that the caller may get topics and subscriptions (roles/pubsub.viewer)."))
@@ -63,7 +63,8 @@ func (b *broker) check(ctx context.Context, now time.Time) []repair.Finding {
 	return found
 }
 
-// look gets a topic, for the error if there is none, and its subscriptions.
+// look returns the subscriptions of a topic, and an error if there is no such
+// topic.
 func (b *broker) look(ctx context.Context, topic string) ([]*pubsubpb.Subscription, error) {
 	call, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
@@ -73,11 +74,11 @@ func (b *broker) look(ctx context.Context, topic string) ([]*pubsubpb.Subscripti
 	return b.subscriptions(ctx, topic)
 }
 
-// plumbing judges the subscriptions of one topic.
+// plumbing checks the subscriptions of one topic.
 func (b *broker) plumbing(topic string, subs []*pubsubpb.Subscription) (found []repair.Finding) {
 	bad := func(level repair.Level, text, means string) {
 		found = append(found, repair.Finding{Check: checkSubs, Level: level, Text: text, Means: means,
-			Do: "Run deploy/deploy.sh again: it sets every subscription as it should be."})
+			Do: "Run deploy/deploy.sh again: it corrects every subscription."})
 	}
 	pushes := 0
 	for _, s := range subs {
@@ -87,37 +88,37 @@ func (b *broker) plumbing(topic string, subs []*pubsubpb.Subscription) (found []
 			pushes++
 		}
 		if e := s.GetExpirationPolicy(); topic != b.topic(b.outcomes()) && (e == nil && !b.emulated || e.GetTtl().AsDuration() > 0) {
-			bad(repair.Fail, name+" expires when it is quiet", "After that many days without a message it is deleted, and what comes then is lost.")
+			bad(repair.Fail, name+" expires when it is quiet", "Pub/Sub deletes it after that many days without a message, and later messages are lost.")
 		}
 		if s.GetDetached() {
-			bad(repair.Fail, name+" is detached from its topic", "It gets nothing.")
+			bad(repair.Fail, name+" is detached from its topic", "It receives no messages.")
 		}
 		if topic != b.requestTopic && topic != b.tickTopic() {
 			continue
 		}
 		if push.GetPushEndpoint() == "" {
-			bad(repair.Warn, name+" is on a topic of Berth's and does not push", "Whatever pulls from it gets a copy of every message; Berth has no use for it.")
-			found[len(found)-1].Do = "If nobody needs it: gcloud pubsub subscriptions delete " + short(s.GetName())
+			bad(repair.Warn, name+" is on a topic of Berth's and does not push", "A subscriber that pulls from it gets a copy of every message; Berth does not use it.")
+			found[len(found)-1].Do = "If nothing else uses it: gcloud pubsub subscriptions delete " + short(s.GetName())
 			continue
 		}
 		if push.GetNoWrapper() != nil {
 			bad(repair.Fail, name+" pushes without the wrapper", "Message ids are missing in the body, so every delivery is refused.")
 		}
 		if !b.emulated && (!strings.HasPrefix(push.GetPushEndpoint(), "https://") || push.GetOidcToken() == nil) {
-			bad(repair.Fail, name+" pushes without an identity", "The functions let nobody in who has none.")
+			bad(repair.Fail, name+" pushes without an identity", "The functions refuse calls without one.")
 		}
 		if d := time.Duration(s.GetAckDeadlineSeconds()) * time.Second; d < b.functionTimeout {
 			bad(repair.Fail, fmt.Sprintf("%s has an acknowledgement deadline of %s; the functions may take %s", name, d, b.functionTimeout),
-				"A message is delivered again while its first delivery is still being worked on.")
+				"Pub/Sub delivers a message again while a function still handles its first delivery.")
 		}
 		if topic != b.requestTopic {
 			continue
 		}
 		switch policy := s.GetDeadLetterPolicy(); {
 		case policy == nil:
-			bad(repair.Fail, name+" has no dead-letter policy", "A message that always fails is delivered until it is too old, and then lost without a word.")
+			bad(repair.Fail, name+" has no dead-letter policy", "A message that always fails is delivered until its retention ends, and is then lost without a report.")
 		case policy.GetDeadLetterTopic() != b.deadTopic():
-			bad(repair.Fail, fmt.Sprintf("%s sends dead letters to %s, not to %s", name, policy.GetDeadLetterTopic(), b.deadTopic()), "Nobody looks for them there.")
+			bad(repair.Fail, fmt.Sprintf("%s sends dead letters to %s, not to %s", name, policy.GetDeadLetterTopic(), b.deadTopic()), "Neither doctor nor repair finds them there.")
 		}
 	}
 	switch {
@@ -127,12 +128,12 @@ func (b *broker) plumbing(topic string, subs []*pubsubpb.Subscription) (found []
 		bad(repair.Fail, "topic "+short(topic)+" has no subscription to pull from", "Dead letters are lost.")
 	case topic == b.topic(b.outcomes()) && len(subs) == 0:
 		found = append(found, repair.Finding{Check: checkSubs, Level: repair.Warn, Text: "topic " + short(topic) + " has no subscription",
-			Means: "Outcome events go to nobody, and those published now are never seen.", Do: "Make one for whoever wants to know: gcloud pubsub subscriptions create."})
+			Means: "Pub/Sub drops the outcome events that are published now.", Do: "Create one for the reader of the events: gcloud pubsub subscriptions create."})
 	}
 	return found
 }
 
-// backlog counts the dead letters and puts them back.
+// backlog counts the dead letters and returns them to their subscription.
 func (b *broker) backlog(ctx context.Context, now time.Time) repair.Finding {
 	events, err := repair.Kit{}.DeadLetters(ctx, b, now, mostDead, nil)
 	if err != nil {
@@ -155,10 +156,10 @@ func (b *broker) backlog(ctx context.Context, now time.Time) repair.Finding {
 	}
 	text := fmt.Sprintf("%s, the oldest published %s ago", count, span(oldest))
 	if lost == 0 {
-		return repair.Finding{Check: checkDead, Level: repair.Warn, Text: text, Means: "None is known to be a request: dead ticks are worth nothing.",
-			Do: "berth repair dead-letters lists them. To be rid of them: gcloud pubsub subscriptions pull --auto-ack " + short(b.dead)}
+		return repair.Finding{Check: checkDead, Level: repair.Warn, Text: text, Means: "None is known to be a request. A dead tick needs no repair.",
+			Do: "berth repair dead-letters lists them. To delete them: gcloud pubsub subscriptions pull --auto-ack " + short(b.dead)}
 	}
 	return repair.Finding{Check: checkDead, Level: repair.Fail, Text: text,
-		Means: "Each is a message that was never answered; its sender still waits.",
-		Do:    "The log of Admit says why they failed. When that is fixed: berth repair dead-letters"}
+		Means: "Each is a message without an answer; its publisher still waits.",
+		Do:    "The log of Admit says why they failed. After the fix: berth repair dead-letters"}
 }

@@ -14,7 +14,7 @@ import (
 
 type poolsCmd struct {
 	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; all by default."`
-	Limit    int    `default:"200" help:"Show at most so many persistent resources."`
+	Limit    int    `default:"200" help:"Show at most this many persistent resources."`
 }
 
 func (c *poolsCmd) Run(g *globals) error {
@@ -32,7 +32,7 @@ func (c *poolsCmd) Run(g *globals) error {
 		return pretty(g.out, all)
 	}
 	if len(all.Resources)+len(all.Unreadable) == 0 {
-		say(g.out, "No persistent resource has been seen yet; one is looked at when a request names it.")
+		say(g.out, "No persistent resource is known yet; Berth observes one when a request names it.")
 	}
 	for i, r := range all.Resources {
 		if i > 0 {
@@ -44,8 +44,8 @@ func (c *poolsCmd) Run(g *globals) error {
 	return g.more(all.Next)
 }
 
-// pages asks a list page by page until limit entries are there. add takes a
-// page in, and returns how many entries there are and the next cursor.
+// pages asks a list page by page until it has limit entries. add consumes a
+// page, and returns how many entries there are and the next cursor.
 func pages[P any](g *globals, route string, query url.Values, limit int, add func(P) (int, string)) (next string, err error) {
 	if limit < 1 {
 		return "", usage("--limit %d: want 1 or more", limit)
@@ -76,7 +76,7 @@ func resourceQuery(resource string) url.Values {
 	return url.Values{"resource": {resource}}
 }
 
-// more says that not everything was shown.
+// more reports that not everything was shown.
 func (g *globals) more(next string) error {
 	if next != "" {
 		say(g.err, "There are more; raise --limit.")
@@ -84,7 +84,7 @@ func (g *globals) more(next string) error {
 	return nil
 }
 
-// unreadable names documents that could not be read, each once.
+// unreadable reports documents that could not be read, each once.
 func (g *globals) unreadable(documents []*ledger.UnreadableError) {
 	told := map[ledger.Doc]bool{}
 	for _, u := range documents {
@@ -105,9 +105,9 @@ func pretty(w io.Writer, v any) error {
 
 func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 	say(w, "%s", r.Name)
-	seen := "never looked at"
+	seen := "never observed"
 	if !r.ObservedAt.IsZero() {
-		seen = "looked at " + spanOf(r.ObservedAge) + " ago"
+		seen = "observed " + spanOf(r.ObservedAge) + " ago"
 	}
 	if r.Stale {
 		seen += " (too long: nothing is admitted)"
@@ -144,7 +144,7 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 	t.end()
 	for _, s := range r.Shapes {
 		if s.Overdrawn > 0 {
-			say(w, "  %d more of %s are in use than there are; nothing is admitted until they are free.", s.Overdrawn, s.Shape)
+			say(w, "  Overdrawn by %d of %s: more are in use than exist, and nothing is admitted until they are free.", s.Overdrawn, s.Shape)
 		}
 	}
 	if len(r.Foreign) == 0 {

@@ -14,8 +14,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// publish sends one message to the request topic and returns its id. It may be
-// sent twice if an answer is lost; Berth takes a request with an id once.
+// publish publishes one message to the request topic and returns its id. A lost
+// answer can lead to a second copy, which Berth takes for a duplicate if the
+// request has an id.
 func (g *globals) publish(data []byte, attributes map[string]string) (id string, err error) {
 	if err := g.writable(); err != nil {
 		return "", err
@@ -31,7 +32,7 @@ func (g *globals) publish(data []byte, attributes map[string]string) (id string,
 	if err != nil {
 		return "", fmt.Errorf("connect to Pub/Sub of %s: %w", &g.target, err)
 	}
-	defer client.Close() //nolint:errcheck // the answer is there
+	defer client.Close() //nolint:errcheck // the call has returned
 	topic := g.topicName()
 	resp, err := client.Publish(ctx, &pubsubpb.PublishRequest{
 		Topic: topic, Messages: []*pubsubpb.PubsubMessage{{Data: data, Attributes: attributes}},

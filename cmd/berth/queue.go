@@ -9,7 +9,7 @@ import (
 
 type queueCmd struct {
 	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; all by default."`
-	Limit    int    `default:"200" help:"Show at most so many requests."`
+	Limit    int    `default:"200" help:"Show at most this many requests."`
 }
 
 func (c *queueCmd) Run(g *globals) error {
@@ -55,7 +55,7 @@ func (c *queueCmd) Run(g *globals) error {
 func why(w statuspage.Waiter) string {
 	switch {
 	case w.Verdict == admission.Admit:
-		return "it fits now, and starts at the next look"
+		return "it fits now, and starts at the next pass"
 	case !w.ContradictedSince.IsZero():
 		return problem(w.Reason) + " It is refused if that lasts."
 	}

@@ -12,20 +12,20 @@ import (
 // repairCmd groups the fixes. Each is a dry run unless --yes is given.
 type repairCmd struct {
 	siteFlags
-	Yes bool `help:"Do it. Without, only show what would be done."`
+	Yes bool `help:"Make the changes. Without it, only show them."`
 
-	LeakedHolds leakedHoldsCmd `cmd:"" help:"Free holds whose request does not hold; take again those that are missing."`
-	Queues      queuesCmd      `cmd:"" help:"Count the lines of the persistent resources anew."`
+	LeakedHolds leakedHoldsCmd `cmd:"" help:"Release holds whose request does not hold replicas, and restore missing holds."`
+	Queues      queuesCmd      `cmd:"" help:"Recount the queues of the persistent resources."`
 	Adopt       adoptCmd       `cmd:"" help:"Record a job at Vertex AI for a request that names none."`
-	Events      eventsCmd      `cmd:"" help:"Have outcome events of a request sent again, or send now what is unpublished everywhere."`
+	Events      eventsCmd      `cmd:"" help:"Publish outcome events of a request again, or publish all that are unpublished."`
 	DeadLetters deadLettersCmd `cmd:"" name:"dead-letters" help:"List dead letters; with --yes, publish them as requests again."`
-	RunTimer    runTimerCmd    `cmd:"" help:"Let reconcile look at a request."`
+	RunTimer    runTimerCmd    `cmd:"" help:"Run the timer of a request at the next pass."`
 }
 
 // Help is shown by berth repair --help.
 func (*repairCmd) Help() string {
-	return `Every change is one atomic update that reads its documents again and does nothing if they are in order by then.
-Ends with 6 if something that is wrong, or was asked for, was not done, with the reason.`
+	return `Every change is one atomic update, which reads its documents again and does nothing if they are already correct.
+Ends with 6, and the reason, if a change was not made.`
 }
 
 type (
@@ -36,21 +36,21 @@ type (
 		Job     string `arg:"" help:"Full name of the custom job, or its number."`
 	}
 	eventsCmd struct {
-		Request  string  `arg:"" optional:"" help:"Request id, or its key. Its events are marked as not sent, and reconcile sends them, under the same event ids. Without: publish from here what has been unpublished for longer than a tick."`
-		Sequence []int64 `placeholder:"N" help:"Only the events of these numbers."`
+		Request  string  `arg:"" optional:"" help:"Request id, or its key. Its events are marked as unpublished, and reconcile publishes them again under the same event ids. Without a request: publish now every event that has been unpublished for longer than a tick."`
+		Sequence []int64 `placeholder:"N" help:"Only the events with these sequence numbers."`
 	}
 	runTimerCmd struct {
 		Request string `arg:"" help:"Request id, or its key."`
 	}
 )
 
-// fix opens the site and makes one fix.
+// repair opens the site and makes one kind of fix.
 func (c *repairCmd) repair(g *globals, do func(context.Context, *site, repair.Kit) ([]repair.Change, error)) error {
 	s, err := g.reach(g, c.siteFlags)
 	if err != nil {
 		return err
 	}
-	defer s.close() //nolint:errcheck // everything has been answered
+	defer s.close() //nolint:errcheck // every call has returned
 	l, err := s.needLedger()
 	if err != nil {
 		return err
@@ -59,10 +59,10 @@ func (c *repairCmd) repair(g *globals, do func(context.Context, *site, repair.Ki
 	if err != nil && len(changes) == 0 {
 		return err
 	}
-	return cmp.Or(err, c.report(g, changes)) // what was done before an error has been done
+	return cmp.Or(err, c.report(g, changes)) // changes that precede an error are reported
 }
 
-// on is fix for one request, by what the operator calls it.
+// on makes a fix for one request, named by its id or its key.
 func (c *repairCmd) on(g *globals, called string, do func(context.Context, repair.Kit, message.Key) ([]repair.Change, error)) error {
 	return c.repair(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) {
 		key, err := repair.Find(ctx, k.Ledger, g.Tenant, called)
@@ -105,7 +105,7 @@ func (v *runTimerCmd) Run(g *globals, c *repairCmd) error {
 	})
 }
 
-// report prints changes, and what was left.
+// report prints the changes, and those that were not made.
 func (c *repairCmd) report(g *globals, changes []repair.Change) error {
 	left, done := 0, 0
 	for _, ch := range changes {

@@ -13,13 +13,13 @@ type checkSettingsCmd struct {
 
 // Help is shown below the flags.
 func (checkSettingsCmd) Help() string {
-	return "Ends with 2 and a line for each setting that the functions would not start with."
+	return "Ends with 2 if the functions would refuse to start, and prints each setting that is wrong."
 }
 
 func (c *checkSettingsCmd) Run(g *globals) error {
 	list, unknown := c.Setting, true
 	if len(list) == 0 {
-		// The environment also has variables of this tool, which are no settings.
+		// The environment also has variables of this tool, which are not settings.
 		list, unknown = os.Environ(), false
 	}
 	settings := map[string]string{}

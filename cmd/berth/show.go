@@ -102,23 +102,23 @@ func head(w io.Writer, r statuspage.Request) {
 	t.end()
 }
 
-// state adds to the state what a word cannot say.
+// state adds details that the word of the state leaves out.
 func state(r statuspage.Request) string {
 	switch {
 	case r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type == message.Quoted:
 		return "QUOTED (a dry run): " + r.Events[0].Outcome.Verdict
 	case r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type == message.Noted:
-		return "NOTED (a cancel under whose id nothing has come yet)"
+		return "NOTED (a cancel of an id that was unknown)"
 	case r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type == message.Duplicate:
-		return "DUPLICATE (the request was sent again after it had ended as " + r.Events[0].Outcome.State + ")"
+		return "DUPLICATE (the request was published again after it had ended as " + r.Events[0].Outcome.State + ")"
 	case r.Kind == message.KindAnswer:
 		return "REFUSED (the message made no request)"
 	case !r.CancelledUntil.IsZero():
-		return "NOT SEEN YET (a cancel came first: what comes under this id before " + clock(r.CancelledUntil) + " is cancelled)"
+		return "UNKNOWN (cancelled in advance: a request that arrives under this id before " + clock(r.CancelledUntil) + " is cancelled)"
 	case r.State == lifecycle.Waiting && r.Verdict == admission.Admit:
-		return "WAITING (it fits now, and starts at the next look)"
+		return "WAITING (it fits now, and starts at the next pass)"
 	case r.State == lifecycle.Waiting && r.Verdict == admission.Refuse:
-		return "WAITING (it can never fit, and is refused at the next look)"
+		return "WAITING (it can never fit, and is refused at the next pass)"
 	}
 	return string(r.State)
 }
@@ -149,7 +149,8 @@ func times(row func(string, any), r statuspage.Request) {
 	}
 }
 
-// historyDetail names a job by its number: the head of the page has its name.
+// historyDetail names a job by its number, because the head of the page has its
+// full name.
 func historyDetail(e statuspage.Event) string {
 	text := strings.TrimSpace(detail(e))
 	if text != "" && text == e.Outcome.Job {

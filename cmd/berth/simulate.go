@@ -10,10 +10,10 @@ import (
 )
 
 type simulateCmd struct {
-	Workload string        `arg:"" help:"CSV file with the columns job_id, submit_s, gpus, duration_s and, if there are tenants, tenant; sorted by submit_s."`
-	Replicas int64         `required:"" help:"Replicas of the pool; a job takes one for each of its gpus."`
-	Gang     int64         `default:"2" help:"Replicas from which on a job counts as a gang."`
-	Patience time.Duration `default:"24h" help:"How long past its key a job waits until long jobs are hardly let past it any more."`
+	Workload string        `arg:"" help:"CSV file with the columns job_id, submit_s, gpus, duration_s and, optionally, tenant; sorted by submit_s."`
+	Replicas int64         `required:"" help:"Replicas of the pool; a job takes one per GPU."`
+	Gang     int64         `default:"2" help:"Smallest number of replicas that counts as a gang."`
+	Patience time.Duration `default:"24h" help:"Wait after which a job is protected from most backfill."`
 }
 
 // Help is shown below the flags.
@@ -37,7 +37,7 @@ func (c *simulateCmd) Run(g *globals) error {
 	if err != nil {
 		return usage("open the workload: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // it is only read
+	defer f.Close() //nolint:errcheck // opened for reading only
 	jobs, err := replay.Read(f)
 	if err != nil {
 		return usage("%s: %w", c.Workload, err)

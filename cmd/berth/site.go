@@ -18,39 +18,41 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// siteFlags say where a deployment's insides are. The local stack's are known.
+// siteFlags locate the services of a deployment. Those of the local stack are
+// known.
 type siteFlags struct {
 	Database        string        `env:"BERTH_DATABASE" group:"Deployment:" placeholder:"ID" help:"Firestore database; by default named as --prefix."`
-	Deployment      string        `env:"BERTH_DEPLOYMENT" group:"Deployment:" placeholder:"NAME" help:"Name of the deployment, part of the source of its events; by default what the Status function says, or as --prefix."`
+	Deployment      string        `env:"BERTH_DEPLOYMENT" group:"Deployment:" placeholder:"NAME" help:"Name of the deployment, part of the source of its events; by default as the Status function says, or as --prefix."`
 	Region          []string      `env:"BERTH_REGIONS" group:"Deployment:" placeholder:"REGION" help:"Vertex AI regions that are served; by default those of the Status function, and of the persistent resources in the ledger."`
 	Prefix          string        `env:"BERTH_PREFIX" default:"berth" group:"Deployment:" placeholder:"NAME" help:"Beginning of the names of topics, by default ${default}."`
 	Tick            time.Duration `env:"BERTH_TICK" group:"Deployment:" help:"Period of the reconcile tick; by default that of the Status function, or 1m."`
-	StartWithin     time.Duration `env:"BERTH_START_TIMEOUT" group:"Deployment:" help:"How long a submitted job may take to run; 1h by default."`
+	StartWithin     time.Duration `env:"BERTH_START_TIMEOUT" group:"Deployment:" help:"Longest time from submission until the job runs; 1h by default."`
 	FunctionTimeout time.Duration `env:"BERTH_TIMEOUT" group:"Deployment:" help:"Request timeout of the functions; 120s by default."`
 	VertexEndpoint  string        `env:"BERTH_VERTEX_ENDPOINT" group:"Deployment:" placeholder:"HOST:PORT" help:"A fake Vertex AI, without TLS."`
 	Emulators       bool          `env:"BERTH_EMULATORS" group:"Deployment:" help:"Let FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST take the place of the services."`
 }
 
-// A site is a deployment from behind its entry points.
+// A site is a deployment's services, opened directly and not through its entry
+// points.
 type site struct {
-	ledger   repair.Ledger // nil if there is no way to it; ledgerErr says why
+	ledger   repair.Ledger // nil if it cannot be opened; ledgerErr says why
 	vertex   vertex.Client
 	out      repair.Publisher
 	pubsub   *broker
 	settings repair.Settings
 	parents  []string // projects/P/locations/L
-	// deployment is part of the source of events: one that is published again
-	// under another source would be another event.
+	// deployment is part of the source of events. An event that is
+	// published again under another source would be another event.
 	deployment string
-	emulated   bool // no part of it is Google's
+	emulated   bool // every service is an emulator
 
 	ledgerErr error
-	statusErr error // nil also where there is no entry point to ask; then entry point is nil
+	statusErr error // nil also without a Status URL; then status is nil
 	status    *statuspage.Index
 	closers   []func() error
 }
 
-// A reach opens a site. It is a field so that tests can be one.
+// A reach opens a site. It is a field so that tests open their stack.
 type reach func(*globals, siteFlags) (*site, error)
 
 func (s *site) close() error {
@@ -61,7 +63,7 @@ func (s *site) close() error {
 	return errors.Join(errs...)
 }
 
-// needLedger is for verbs that are nothing without it.
+// needLedger is for verbs that need the ledger.
 func (s *site) needLedger() (repair.Ledger, error) {
 	if s.ledger == nil {
 		return nil, s.ledgerErr
@@ -69,11 +71,11 @@ func (s *site) needLedger() (repair.Ledger, error) {
 	return s.ledger, nil
 }
 
-// inProcess is why the ledger of a stack without a Firestore emulator is out of
-// reach.
+// inProcess is the error for a stack without a Firestore emulator, whose ledger
+// cannot be opened.
 func inProcess(pid int) error {
-	return fmt.Errorf("the ledger of the local stack (process %d) lives in the memory of its function process: nobody outside can read or fix it, "+
-		"and it is gone when that ends. Install the official Firestore emulator and start the stack again, or use --project", pid)
+	return fmt.Errorf("the ledger of the local stack (process %d) is in the memory of its function process: no other process can read or repair it, "+
+		"and it is lost when that process ends. Install the official Firestore emulator and start the stack again, or use --project", pid)
 }
 
 // openSite opens the local stack or the deployment that the flags name.
@@ -123,8 +125,8 @@ func openSite(g *globals, f siteFlags) (*site, error) {
 	return s, nil
 }
 
-// askDoor asks the Status function, if there is one, how the deployment is
-// configured.
+// askStatus reads the configuration of the deployment from the Status function,
+// if there is one.
 func (s *site) askStatus(g *globals) {
 	if g.StatusURL == "" {
 		return
@@ -139,20 +141,21 @@ func (s *site) askStatus(g *globals) {
 	s.statusErr = err
 }
 
-// configure settles what flags, the Status function and defaults say, in this order.
+// configure sets what flags, the Status function and defaults say, in this
+// order.
 func (s *site) configure(g *globals, f siteFlags) {
 	c := controller.DefaultConfig()
 	regions, tick := f.Region, f.Tick
 	s.deployment = cmp.Or(f.Deployment, c.Deployment)
 	if f.Deployment == "" && f.Prefix != "berth" {
-		s.deployment = f.Prefix // as deploy.sh names it
+		s.deployment = f.Prefix // the default of deploy.sh
 	}
 	if s.status != nil {
 		s.deployment = cmp.Or(f.Deployment, s.status.Deployment, s.deployment)
 		if len(regions) == 0 {
 			regions = s.status.Regions
 		}
-		// An observation may be two ticks old: that is how the policy is made.
+		// The policy accepts an observation that is two ticks old.
 		tick = cmp.Or(tick, time.Duration(s.status.MaxAge)/2)
 	}
 	s.settings = repair.Settings{

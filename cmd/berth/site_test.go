@@ -21,8 +21,8 @@ import (
 	"example.com/berth/internal/statuspage"
 )
 
-// reach is the stack from behind its entry points. Its ledger is in the memory of this
-// process, which is why doctor and repair run in it as well.
+// reach opens the stack's services. Its ledger is in the memory of this
+// process, so doctor and repair run in this process too.
 func (s *stack) reach(g *globals, f siteFlags) (*site, error) {
 	g.Project, g.StatusURL, g.pubsub = project, s.status, s.pubsub
 	site := &site{ledger: s.ledger, vertex: s.vertex, out: nowhere{}, emulated: true}
@@ -43,7 +43,7 @@ func (s *stack) operate(ts *testscript.TestScript, code string, args []string) {
 	}
 }
 
-// breakBy puts a hand into the ledger.
+// breakBy damages the ledger as a manual edit would.
 func (s *stack) breakBy(ts *testscript.TestScript, what, id string) {
 	r := s.find(id)
 	if r == nil {
@@ -71,7 +71,8 @@ func (s *stack) breakBy(ts *testscript.TestScript, what, id string) {
 	}))
 }
 
-// plumb makes what a deployment has beside the topic that is pulled here.
+// plumb makes the topics and subscriptions of a deployment that the stack
+// lacks.
 func (s *stack) plumb(ts *testscript.TestScript) {
 	ctx := context.Background()
 	topic := func(id string) string { return "projects/" + project + "/topics/" + id }
@@ -107,8 +108,7 @@ func (s *stack) bury(ts *testscript.TestScript, id, file string) {
 	ts.Check(err)
 }
 
-// What each mistake in the topology is called. Of the rest of a deployment nothing
-// is needed.
+// TestPlumbing: each mistake in topics and subscriptions has its own finding.
 func TestPlumbing(t *testing.T) {
 	g := &globals{target: target{Project: project, Topic: "berth-requests", Timeout: time.Minute}}
 	b := newBroker(g, "berth", false, 2*time.Minute)
@@ -156,11 +156,11 @@ func TestPlumbing(t *testing.T) {
 		}
 	}
 	if found := b.plumbing(b.topic(b.outcomes()), nil); len(found) != 1 || found[0].Level != repair.Warn {
-		t.Errorf("outcomes for nobody: %+v", found)
+		t.Errorf("outcome topic without a subscription: %+v", found)
 	}
 }
 
-// What nothing shows is not claimed.
+// TestRights: a right that no work has shown is not reported as shown.
 func TestRights(t *testing.T) {
 	s := &site{}
 	if f := s.rights(repair.Picture{}, nil); f.Level != repair.Warn || strings.Count(f.Text, ",") != 6 {
@@ -181,7 +181,7 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// A deployment and the entry point of another are not mixed up in silence.
+// TestConfiguration: a Status function of another deployment is reported.
 func TestConfiguration(t *testing.T) {
 	g := &globals{target: target{Project: "mine"}}
 	s := &site{status: &statuspage.Index{Project: "theirs"}, parents: []string{"projects/mine/locations/us-central1"}}
@@ -193,7 +193,7 @@ func TestConfiguration(t *testing.T) {
 	}
 }
 
-// TestEmulators runs the tool as it is, against both official emulators.
+// TestEmulators runs the tool against both official emulators.
 func TestEmulators(t *testing.T) {
 	firestore, broker := emulatortest.Firestore(t), emulatortest.PubSub(t)
 	id := emulatortest.Project(t)

@@ -18,10 +18,10 @@ import (
 	"example.com/berth/internal/statuspage"
 )
 
-// maxAnswer bounds what is read of an answer.
+// maxAnswer bounds the bytes of an answer.
 const maxAnswer = 64 << 20
 
-// A entry point asks the Status function.
+// A statusClient calls the Status function.
 type statusClient struct {
 	base   *url.URL
 	target *target
@@ -62,8 +62,8 @@ func noToken(origin string, err error) error {
 		`give one with --token "$(gcloud auth print-identity-token)" or in BERTH_TOKEN`, origin, err)
 }
 
-// get asks a route and decodes its answer into out. It returns the answer as it
-// came.
+// get asks a route and decodes its answer into out. It also returns the
+// answer's bytes.
 func (d *statusClient) get(ctx context.Context, out any, query url.Values, path ...string) ([]byte, error) {
 	return d.call(ctx, http.MethodGet, nil, out, query, path...)
 }
@@ -104,7 +104,7 @@ func (d *statusClient) call(ctx context.Context, method string, body []byte, out
 	if err != nil {
 		return nil, fmt.Errorf("ask the Status function of %s: %w", d.target, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read
+	defer resp.Body.Close() //nolint:errcheck // the body has been read
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("read the answer of %s: %w", u, err)
@@ -113,22 +113,22 @@ func (d *statusClient) call(ctx context.Context, method string, body []byte, out
 		return nil, failure(u, resp.StatusCode, text)
 	}
 	if err := json.Unmarshal(text, out); err != nil {
-		return nil, fmt.Errorf("%s did not answer as a Status function does: %w", u, err)
+		return nil, fmt.Errorf("%s is not a Status function: %w", u, err)
 	}
 	return text, nil
 }
 
-// A refusal is an answer of the Status function, or of what stands before it, that
-// says no.
+// A refusal is an error answer of the Status function, or of a proxy in front
+// of it.
 type refusal struct {
 	url    *url.URL
 	answer int
-	door   *statuspage.Error // nil when it was not the entry point that answered
+	status *statuspage.Error // nil if another server answered
 }
 
 func (r *refusal) Error() string {
-	if r.door != nil {
-		return r.door.Error()
+	if r.status != nil {
+		return r.status.Error()
 	}
 	s := fmt.Sprintf("%s answered %d %s", r.url, r.answer, http.StatusText(r.answer))
 	switch r.answer {
@@ -142,16 +142,16 @@ func (r *refusal) Error() string {
 	return s
 }
 
-// passing says whether asking again may help.
+// transient reports whether another attempt may succeed.
 func transient(err error) bool {
 	r := (*refusal)(nil)
 	return !errors.As(err, &r) || r.answer >= 500 || r.answer == http.StatusTooManyRequests
 }
 
-// notFound says whether the entry point answered that there is nothing under an id.
+// notFound reports whether the Status function answered that an id is unknown.
 func notFound(err error) bool {
 	r := (*refusal)(nil)
-	return errors.As(err, &r) && r.door != nil && r.door.Code == statuspage.NotFound
+	return errors.As(err, &r) && r.status != nil && r.status.Code == statuspage.NotFound
 }
 
 func failure(u *url.URL, status int, text []byte) error {
@@ -161,7 +161,7 @@ func failure(u *url.URL, status int, text []byte) error {
 	}
 	r := &refusal{u, status, f.Error}
 	if status == http.StatusBadRequest {
-		return &quit{exitUsage, r} // an argument that the entry point does not take
+		return &quit{exitUsage, r} // an argument that the Status function does not accept
 	}
 	return r
 }

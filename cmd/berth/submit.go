@@ -12,20 +12,20 @@ import (
 type submitCmd struct {
 	jobFile
 	NoCheck bool          `help:"Publish the file without checking it here."`
-	Follow  bool          `help:"Wait for the end and print each event. Ctrl-C stops the waiting, not the job."`
+	Follow  bool          `help:"Wait for the end and print each event. Ctrl-C ends the wait, not the job."`
 	Every   time.Duration `default:"1s" help:"With --follow, how often to ask."`
 }
 
 // Help is shown below the flags.
 func (submitCmd) Help() string {
-	return `Prints the request id, which is drawn at random unless the file or --id gives one.
+	return `Prints the request id. It is random unless the file or --id gives one.
 
-With --json it prints one line {"id", "kind", "messageId", "topic"}, and with --follow a line for each event after it.`
+With --json it prints one line {"id", "kind", "messageId", "topic"}, and with --follow one more line per event.`
 }
 
-// A submission is what was sent.
+// A submission is what submit prints with --json.
 type submission struct {
-	ID        string       `json:"id"`   // to be shown and cancelled by
+	ID        string       `json:"id"`   // the argument of show and cancel
 	Kind      message.Kind `json:"kind"` // of id
 	MessageID string       `json:"messageId"`
 	Topic     string       `json:"topic"`
@@ -46,7 +46,7 @@ func (c *submitCmd) Run(g *globals) error {
 		return err
 	}
 	var d *statusClient
-	if c.Follow { // before anything is sent: a job that cannot be watched is a surprise
+	if c.Follow { // before the job is published: one that cannot be followed must not start
 		if d, err = g.open(); err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (c *submitCmd) Run(g *globals) error {
 	if s.MessageID, err = g.publish(p.data, p.attributes); err != nil {
 		return err
 	}
-	if dry { // it makes no request; its answer is kept under the message
+	if dry { // it makes no request; its answer is stored under the message id
 		s.ID, s.Kind = s.MessageID, message.KindAnswer
 	}
 	if g.JSON {
@@ -91,15 +91,15 @@ func (c *submitCmd) bad(g *globals, p prepared) error {
 		}
 		return p.exit()
 	}
-	say(g.err, "%s was not sent; it would be refused:", p.name)
+	say(g.err, "%s was not published; it would be refused:", p.name)
 	problems(g.err, p.refused.Problems)
 	return p.exit()
 }
 
-// remarks shows warnings beside the output.
+// warnings prints warnings to the error stream.
 func warnings(g *globals, warnings []reason.Problem) {
 	if len(warnings) > 0 && !g.JSON {
-		say(g.err, "Remarks:")
+		say(g.err, "Warnings:")
 		problems(g.err, warnings)
 	}
 }

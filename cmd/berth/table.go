@@ -13,8 +13,8 @@ const (
 	tableGap   = 2   // columns between cells
 )
 
-// A table aligns rows of cells. A row that is too wide goes on below itself,
-// cell by cell, so that nothing is cut off.
+// A table aligns rows of cells. A cell that is too wide continues on the next
+// line, so that nothing is cut off.
 type table struct{ rows *tableRows }
 
 type tableRows struct {
@@ -76,7 +76,7 @@ func naturalWidths(rows [][]string) []int {
 	return widths
 }
 
-// fitWidths narrows columns until a row fits: in turns the last one, since it
+// fitWidths narrows columns until a row fits: alternately the last one, which
 // holds sentences, and the widest of the others.
 func fitWidths(widths []int) []int {
 	over := (len(widths)-1)*tableGap - tableWidth

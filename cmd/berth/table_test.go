@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Rows fit, whatever is in them, and lose nothing.
+// TestTableFits: every row fits the width and loses no text.
 func TestTableFits(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
@@ -43,7 +43,7 @@ func TestTableFits(t *testing.T) {
 		}
 		for c, n := range events {
 			if n != 0 && c >= 'a' {
-				t.Fatalf("%q is there %d times less than it was given:\n%s", c, n, b.String())
+				t.Fatalf("%q is missing %d times:\n%s", c, n, b.String())
 			}
 		}
 	}

@@ -17,18 +17,18 @@ import (
 	"example.com/berth/internal/visible"
 )
 
-// line makes one harmless line of any text: what others wrote must not steer a
-// terminal, nor look like something else there.
+// line makes one harmless line of any text: text of other users must not
+// control a terminal or imitate output.
 func line(s string) string {
 	return visible.Text(strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(s))
 }
 
 // say writes one line of text.
 func say(w io.Writer, format string, args ...any) {
-	fmt.Fprintln(w, line(fmt.Sprintf(format, args...))) //nolint:errcheck // a reader that left wants no more
+	fmt.Fprintln(w, line(fmt.Sprintf(format, args...))) //nolint:errcheck // the reader has closed the stream
 }
 
-// printJSON writes a value as one line, for programs that read by lines.
+// printJSON writes a value as one line of JSON.
 func printJSON(w io.Writer, v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -40,7 +40,7 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// indent writes JSON for people.
+// indent writes indented JSON.
 func indent(w io.Writer, text []byte) error {
 	var b bytes.Buffer
 	if err := json.Indent(&b, bytes.TrimSpace(text), "", "  "); err != nil {

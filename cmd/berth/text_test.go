@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestOutputShowsHiddenCharacters: names that others chose are shown as they are
-// spelled, in text and in JSON.
+// TestOutputShowsHiddenCharacters: hidden characters of names show as escapes,
+// in text and in JSON.
 func TestOutputShowsHiddenCharacters(t *testing.T) {
 	const name = "train\u202eex\u200b\x1b[2J\U000e0041\u2028"
 	const shown = `train\u202eex\u200b\x1b[2J\U000e0041\u2028`

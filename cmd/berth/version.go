@@ -8,8 +8,8 @@ import (
 
 type versionCmd struct{}
 
-// versionText names the commit or release of this tool. go run leaves neither in
-// what it builds.
+// versionText names the commit or release of this tool. go run records neither
+// in the binary.
 func versionText() string { return "berth " + app.Version() + " " + runtime.Version() }
 
 func (versionCmd) Run(g *globals) error {

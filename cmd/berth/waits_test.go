@@ -16,7 +16,7 @@ import (
 	"example.com/berth/internal/statuspage"
 )
 
-// TestFitIsInTheWordsOfTheVerdict: a job that waits is never said to fit.
+// TestFitIsInTheWordsOfTheVerdict: a waiting job is never reported to fit.
 func TestFitIsInTheWordsOfTheVerdict(t *testing.T) {
 	for _, c := range []struct {
 		finding capacity.Finding
@@ -37,7 +37,8 @@ func TestFitIsInTheWordsOfTheVerdict(t *testing.T) {
 	}
 }
 
-// answers runs the tool against a Status that answers every call with one value.
+// answers runs the tool against a Status function that answers every call with
+// one value.
 func answers(t *testing.T, v any, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -52,8 +53,8 @@ func answers(t *testing.T, v any, args ...string) (code int, out, errOut string)
 	return code, b.String(), e.String()
 }
 
-// TestQueueShowsParkedRequests: a parked request has no position, and says why it
-// waits and what becomes of it.
+// TestQueueShowsParkedRequests: a parked request has no position, and shows why
+// it waits and what happens next.
 func TestQueueShowsParkedRequests(t *testing.T) {
 	const pool = "projects/p/locations/us-central1/persistentResources/pool"
 	shape := capacity.Shape{MachineType: "n1-standard-4"}.Normal()
@@ -67,7 +68,7 @@ func TestQueueShowsParkedRequests(t *testing.T) {
 	want := pool + `
   #       REQUEST  PRIORITY  ASKED                         WAITED  REASON
   1       first    0         1 x n1-standard-4/pd-ssd:100  1m0s    it fits now, and starts at the
-                                                                   next look
+                                                                   next pass
   parked  odd      0         9 x n1-standard-4/pd-ssd:100  1h0m0s  SPEC_MISMATCH: No pool has it. It
                                                                    is refused if that lasts.
 `
@@ -76,9 +77,9 @@ func TestQueueShowsParkedRequests(t *testing.T) {
 	}
 }
 
-// TestExplainTellsEveryCause: what has to be changed beside the machines is told
+// TestExplainPrintsEveryCause: a cause that is not about replicas is printed
 // beside the edits of the machines.
-func TestExplainTellsEveryCause(t *testing.T) {
+func TestExplainPrintsEveryCause(t *testing.T) {
 	var b bytes.Buffer
 	reasons(&b, message.Outcome{Verdict: string(admission.Refuse), Reason: &reason.Problem{Code: reason.NetworkMismatch,
 		Fix: "Leave out network; the persistent resource has none. To fit: set a to b."},
