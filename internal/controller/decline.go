@@ -175,8 +175,6 @@ const (
 	// maxRounds is how many runs there are at most, of twenty minutes and more each:
 	// longer than an outage of a night, but not without end.
 	maxRounds = 50
-	// maxSubmitting is how long one run is tried while nobody's creates are answered.
-	maxSubmitting = 24 * time.Hour
 )
 
 // outdone counts whether Vertex AI has accepted another's job since a request was

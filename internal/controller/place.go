@@ -9,7 +9,6 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 )
 
@@ -74,22 +73,6 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 		rec.TimerAt = c.nextTimer(rec, tx.Now())
 	}
 	return res.Version != version
-}
-
-// lost says why a reservation that is not submitted yet has lost its pool; nil
-// if it has not.
-func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.Policy) *reason.Problem {
-	ask := rec.Request()
-	ask.Waiting, ask.OnFull = true, message.Queue
-	s := res.Snapshot(now, 0)
-	// Its own replicas are held already: what has to be true is that the machines
-	// are there, not that as many again are free.
-	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}
-	d := admission.Decide(s, ask, p)
-	if d.Verdict == admission.Admit || d.Reason.Code == reason.ObservationTooOld {
-		return nil
-	}
-	return d.Reason
 }
 
 // maxUnsent is how many unpublished outbox events a waiting request may have and still be

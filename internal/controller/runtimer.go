@@ -1,0 +1,163 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/pace"
+	"example.com/berth/internal/vertex"
+)
+
+// runTimer does what is due for one record.
+func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress) error {
+	rec, err := c.read(ctx, key)
+	if c.leftAlone(err, p) {
+		return nil
+	}
+	if err != nil || rec == nil {
+		return err
+	}
+	began := c.env.Monotonic()
+	moved, unheld, alone := false, false, false
+	also, state := withResource, rec.State
+	var seen vertex.Job
+	var unseenErr error
+	if end := rec.Times.Submitted.Add(c.cfg.StartTimeout); state == lifecycle.Submitted && !rec.TimerAt.Before(end) {
+		// A job that could not be looked at for an hour may have run all the while.
+		seen, unseenErr = c.vertex.Get(ctx, rec.Reservation.Job)
+	}
+	if state == lifecycle.Submitting {
+		also = withBudget
+	}
+	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+		moved, unheld, alone = false, false, false
+		if rec.TimerAt.IsZero() || tx.Now().Before(rec.TimerAt) || rec.State != state {
+			return false // another instance was faster
+		}
+		if alone = res == nil && rec.Resource != ""; alone {
+			return false
+		}
+		// Without its hold it must not create a job.
+		creates := rec.State == lifecycle.Reserved || rec.State == lifecycle.Submitting && !rec.ObserveOnly
+		if unheld = creates && res != nil && !res.Holding(rec); unheld {
+			rec.TimerAt = tx.Now().Add(c.cfg.Tick)
+			return true
+		}
+		switch {
+		case unseenErr != nil:
+			rec.TimerAt = tx.Now().Add(c.cfg.Tick) // a pass learns it if the job is gone
+			return true
+		case seen.Name != "":
+			if moved = c.apply(tx, res, rec, seen); moved {
+				return true
+			}
+		}
+		moved = c.doDue(tx, res, rec)
+		return true
+	})
+	if c.leftAlone(err, p) {
+		return nil
+	}
+	if alone && err == nil {
+		return fmt.Errorf("there is no document of its persistent resource %s", rec.Resource)
+	}
+	if err != nil || after == nil {
+		return err
+	}
+	if unheld {
+		c.reportNoHold(after)
+	}
+	if !moved {
+		c.sendCancel(ctx, after)
+		return nil
+	}
+	if after.State == lifecycle.Cancelling {
+		if after.Reservation.Job == "" {
+			c.keepObserving(ctx, after)
+			return nil
+		}
+		c.sendCancel(ctx, after)
+	}
+	c.proceed(ctx, after, began)
+	return nil
+}
+
+// doDue makes the moves that a record's timer calls for. It reports whether the
+// record moved; if not, it has set the timer anew.
+func (c *Controller) doDue(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	now := tx.Now()
+	t, has := timers[rec.State]
+	if !has {
+		rec.TimerAt = time.Time{}
+		return false
+	}
+	d := t.what(c.cfg, rec, now, res)
+	switch {
+	case d.place:
+		state, events := rec.State, rec.Sequence
+		c.place(tx, res, rec)
+		return rec.State != state || rec.Sequence != events
+	case len(d.moves) == 0:
+		rec.TimerAt = t.when(c.cfg, rec, now)
+		return false
+	case d.retry && !c.takeForRetry(tx, res, rec):
+		return false
+	}
+	for _, m := range d.moves {
+		if c.move(tx, res, rec, m.move, m.why) != lifecycle.Moved {
+			rec.TimerAt = now.Add(c.cfg.Tick)
+			return false
+		}
+	}
+	return true
+}
+
+// takeForRetry takes the token for another attempt. It returns false and sets the
+// timer if submissions are paused.
+func (c *Controller) takeForRetry(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	b := budgetFor(tx, rec.Resource)
+	var allowance *pace.Allowance
+	if res != nil {
+		allowance = &res.Allowance
+	}
+	retry := b.Retry(tx.Now(), c.pace, allowance)
+	if !retry.At.IsZero() {
+		rec.TimerAt = retry.At
+		return false
+	}
+	if retry.Excused {
+		c.slots.pause(parentOf(rec.Resource), true)
+		rec.Excused++
+	}
+	if retry.OfAllowance {
+		tx.PutResource(res)
+	} else {
+		tx.PutBudget(b)
+	}
+	return true
+}
+
+// reportNoHold logs a request whose job is to be created and whose hold is missing
+// or for another run.
+func (c *Controller) reportNoHold(rec *ledger.Record) {
+	c.log.Error("a request has lost its hold, so its job is not created until berth repair leaked-holds has run",
+		"event", "hold_missing", "request_key", string(rec.Key), "resource", rec.Resource, "state", string(rec.State))
+}
+
+// keepObserving looks for the job of a request that is being cancelled.
+func (c *Controller) keepObserving(ctx context.Context, rec *ledger.Record) {
+	after, err := c.search(ctx, rec)
+	if err != nil {
+		c.log.Warn("search left to reconcile", "event", "search_failed", "request_key", string(rec.Key), "error", err)
+	}
+	if after == nil {
+		after = rec
+	}
+	if err := c.publish(ctx, after); err != nil {
+		c.log.Warn("outcome left to reconcile", "event", "publish_failed", "request_key", string(rec.Key), "error", err)
+	}
+}

@@ -1,0 +1,80 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+)
+
+// Every state in which a request waits for something that may never be announced has
+// a timer, and no other state has one.
+func TestStatesWithTimers(t *testing.T) {
+	for _, s := range lifecycle.States {
+		want := !s.Terminal() && s != lifecycle.None && s != lifecycle.Running
+		if _, has := timers[s]; has != want {
+			t.Errorf("%q has a timer: %v", s, has)
+		}
+	}
+}
+
+func TestTimers(t *testing.T) {
+	cfg, noon := DefaultConfig(), time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	at := func(s lifecycle.State, change func(*ledger.Record)) *ledger.Record {
+		rec := &ledger.Record{Key: "k", MaxWait: 2 * time.Hour}
+		rec.State, rec.Run, rec.Attempt, rec.ActUntil = s, "r", 1, noon
+		rec.LeasedAt = noon.Add(-time.Minute)
+		rec.Times.Received, rec.Times.Submitted = noon.Add(-time.Hour), noon.Add(-time.Hour)
+		change(rec)
+		return rec
+	}
+	same := func(*ledger.Record) {}
+	for _, test := range []struct {
+		name  string
+		rec   *ledger.Record
+		after time.Duration // from noon to the next time
+		moves []lifecycle.Event
+		place bool
+		retry bool
+	}{
+		{"waits", at(lifecycle.Waiting, same), time.Hour, nil, true, false},
+		{"has waited long enough", at(lifecycle.Waiting, func(r *ledger.Record) { r.MaxWait = time.Hour }), 0, []lifecycle.Event{lifecycle.TimedOut}, false, false},
+		{"is parked", at(lifecycle.Waiting, func(r *ledger.Record) { r.Parked = true }), time.Hour, nil, true, false},
+		{"is contradicted", at(lifecycle.Waiting, func(r *ledger.Record) {
+			r.Parked, r.ContradictedSince = true, noon.Add(time.Minute-cfg.Policy.RefuseAfter)
+		}), time.Minute, nil, true, false},
+		{"is tried again", at(lifecycle.Waiting, func(r *ledger.Record) { r.Parked, r.RetryAt = true, noon.Add(time.Second) }), time.Second, nil, true, false},
+		{"holds and has waited long enough", at(lifecycle.Reserved, func(r *ledger.Record) { r.MaxWait = time.Hour }), 0, []lifecycle.Event{lifecycle.Withdrawn, lifecycle.TimedOut}, false, false},
+		{"holds replicas of a resource that is gone", at(lifecycle.Reserved, func(r *ledger.Record) { r.MaxWait = 3 * time.Hour }), time.Hour, []lifecycle.Event{lifecycle.Withdrawn}, false, false},
+		{"submits", at(lifecycle.Submitting, same), cfg.RetryAfter, []lifecycle.Event{lifecycle.Reclaimed}, false, true},
+		{"has no attempt left", at(lifecycle.Submitting, func(r *ledger.Record) { r.Attempt = cfg.MaxAttempts }), cfg.RetryAfter, []lifecycle.Event{lifecycle.Reclaimed}, false, false},
+		{"was excused", at(lifecycle.Submitting, func(r *ledger.Record) { r.Attempt, r.Excused = cfg.MaxAttempts, 1 }), cfg.RetryAfter, []lifecycle.Event{lifecycle.Reclaimed}, false, true},
+		{"submits since yesterday", at(lifecycle.Submitting, func(r *ledger.Record) { r.LeasedAt = noon.Add(-maxSubmitting) }), cfg.RetryAfter, []lifecycle.Event{lifecycle.Reclaimed}, false, false},
+		{"only observes", at(lifecycle.Submitting, func(r *ledger.Record) { r.ObserveOnly = true }), cfg.RetryAfter, []lifecycle.Event{lifecycle.Reclaimed}, false, false},
+		{"does not start", at(lifecycle.Submitted, same), 0, []lifecycle.Event{lifecycle.Overdue}, false, false},
+		{"may start yet", at(lifecycle.Submitted, func(r *ledger.Record) { r.Times.Submitted = noon.Add(time.Second - cfg.StartTimeout) }), time.Second, nil, false, false},
+		{"is being cancelled", at(lifecycle.Cancelling, func(r *ledger.Record) { r.Job = "j" }), cfg.Tick, nil, false, false},
+		{"is being cancelled and searched for", at(lifecycle.Cancelling, same), 0, []lifecycle.Event{lifecycle.Reclaimed}, false, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			timer := timers[test.rec.State]
+			if got := timer.when(cfg, test.rec, noon).Sub(noon); got != test.after {
+				t.Errorf("it is due in %v, want %v", got, test.after)
+			}
+			d := timer.what(cfg, test.rec, noon, &ledger.Resource{State: ledger.Absent, ObservedAt: noon})
+			var moves []lifecycle.Event
+			for _, m := range d.moves {
+				moves = append(moves, m.move.Event())
+			}
+			if len(moves) != len(test.moves) || d.place != test.place || d.retry != test.retry {
+				t.Fatalf("it makes %v, place %v, retry %v; want %v, %v, %v", moves, d.place, d.retry, test.moves, test.place, test.retry)
+			}
+			for i := range moves {
+				if moves[i] != test.moves[i] {
+					t.Errorf("it makes %v, want %v", moves, test.moves)
+				}
+			}
+		})
+	}
+}
