@@ -1,0 +1,344 @@
+package sim
+
+import (
+	"context"
+	"time"
+
+	aiplatformpb "cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"google.golang.org/grpc/codes"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
+)
+
+// declines makes Vertex AI refuse creates with an error, while on says so.
+func (s *story) declines(kind vertex.Kind, code codes.Code, while func() bool) {
+	s.Vertex.Admit = func(string, *aiplatformpb.CustomJob) error {
+		if !while() {
+			return nil
+		}
+		return &vertex.Error{Op: "create", Kind: kind, Code: int32(code)}
+	}
+}
+
+func times(n int) func() bool { return func() bool { n--; return n >= 0 } }
+
+// stories are the walks of one message and of the passes after it, by name.
+var stories = map[string]func(*story){
+	"a-whole-life": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 2})
+		s.runs("a", vertex.JobRunning)
+		s.tick(3 * time.Second)
+		s.tick(time.Minute)
+		s.runs("a", vertex.JobSucceeded)
+		s.tick(time.Minute)
+		s.tick(time.Minute)
+	},
+	"ends-of-jobs": func(s *story) {
+		for _, end := range []struct {
+			id    string
+			state vertex.JobState
+		}{{"failed", vertex.JobFailed}, {"cancelled", vertex.JobCancelled}, {"expired", vertex.JobExpired}, {"partly", vertex.JobPartiallySucceeded}} {
+			s.ask(Job{ID: end.id, CPU: 1})
+			s.runs(end.id, end.state)
+		}
+		s.tick(time.Minute)
+		s.tick(time.Minute)
+	},
+	"a-job-deleted-at-vertex-ai": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 1})
+		s.runs("a", vertex.JobRunning)
+		s.tick(time.Minute)
+		s.step("the job is deleted")
+		s.Vertex.Delete(s.JobOf("a"))
+		s.ticks(4, time.Minute)
+	},
+	"queue-by-priority-and-age": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 4})
+		s.ask(Job{ID: "wide", CPU: 3})
+		s.ask(Job{ID: "late", CPU: 1})
+		s.ask(Job{ID: "urgent", CPU: 2, Priority: 10})
+		s.ask(Job{ID: "gpu", GPU: 1})
+		s.tick(time.Minute)
+		s.runs("runs", vertex.JobSucceeded)
+		s.tick(time.Minute)
+		s.runs("urgent", vertex.JobFailed)
+		s.tick(time.Minute)
+		s.tick(time.Minute)
+	},
+	"a-gang-over-two-pools": func(s *story) {
+		s.ask(Job{ID: "cpu", CPU: 3})
+		s.ask(Job{ID: "gang", CPU: 2, GPU: 2})
+		s.ask(Job{ID: "gpu", GPU: 1})
+		s.ask(Job{ID: "one", CPU: 1})
+		s.runs("cpu", vertex.JobSucceeded)
+		s.tick(time.Minute)
+		s.runs("gang", vertex.JobSucceeded)
+		s.tick(time.Minute)
+	},
+	"can-never-fit": func(s *story) {
+		s.ask(Job{ID: "too many", CPU: 5})
+		s.ask(Job{ID: "toomany", CPU: 5})
+		s.ask(Job{ID: "disk", CPU: 1, Disk: "pd-standard"})
+		s.ask(Job{ID: "key", CPU: 1, KMSKey: "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"})
+		s.ask(Job{ID: "elsewhere", CPU: 1, Resource: "other"})
+		s.ask(Job{ID: "account", CPU: 1, Spec: map[string]any{"serviceAccount": "a@p.iam.gserviceaccount.com"}})
+		s.ask(Job{ID: "network", CPU: 1, Spec: map[string]any{"network": "projects/1/global/networks/n"}})
+	},
+	"reject-when-full": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 4})
+		s.ask(Job{ID: "now or never", CPU: 1, OnFull: "reject"})
+		s.ask(Job{ID: "noworneverr", CPU: 1, OnFull: "reject"})
+	},
+	"waits-too-long": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 4})
+		s.runs("runs", vertex.JobRunning)
+		s.ask(Job{ID: "short", CPU: 1, MaxWait: "600s"})
+		s.tick(9 * time.Minute)
+		s.tick(2 * time.Minute)
+		s.tick(time.Minute)
+	},
+	"does-not-start-in-time": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 1})
+		s.runs("a", vertex.JobPending)
+		s.tick(30 * time.Minute)
+		s.tick(31 * time.Minute)
+		s.tick(time.Minute)
+		s.runs("a", vertex.JobCancelled)
+		s.tick(time.Minute)
+	},
+	"cancels-in-every-state": func(s *story) {
+		s.cancel("nothing")
+		s.ask(Job{ID: "nothing", CPU: 1})
+		s.ask(Job{ID: "submitted", CPU: 1})
+		s.cancel("submitted")
+		s.cancel("submitted")
+		s.ask(Job{ID: "running", CPU: 3})
+		s.runs("running", vertex.JobRunning)
+		s.tick(time.Minute)
+		s.ask(Job{ID: "waiting", CPU: 4})
+		s.cancel("waiting")
+		s.cancel("running")
+		s.tick(time.Minute)
+		s.runs("running", vertex.JobCancelled)
+		s.runs("submitted", vertex.JobCancelled)
+		s.tick(time.Minute)
+		s.cancel("running")
+		s.ask(Job{ID: "running", CPU: 3})
+	},
+	"the-same-again": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 1})
+		s.ask(Job{ID: "a", CPU: 1})
+		s.ask(Job{ID: "a", CPU: 2})
+		s.runs("a", vertex.JobSucceeded)
+		s.tick(time.Minute)
+		s.ask(Job{ID: "a", CPU: 1})
+		s.step("the first message once more")
+		s.Again("m1", Job{ID: "a", CPU: 1}.Body())
+	},
+	"malformed": func(s *story) {
+		s.send("no JSON", `{"job":`)
+		s.send("an unknown field", `{"job":{"displayName":"d","jobSpec":{"workerPoolSpecs":[]}},"prio":1}`)
+		s.send("a cancel without an id", `{"cancel":{}}`)
+	},
+	"dry-runs": func(s *story) {
+		s.ask(Job{ID: "fits", CPU: 1, DryRun: true})
+		s.ask(Job{ID: "runs", CPU: 4})
+		s.ask(Job{ID: "waits", CPU: 1})
+		s.ask(Job{ID: "asked", CPU: 1, DryRun: true})
+		s.ask(Job{ID: "never", CPU: 9, DryRun: true})
+		s.ask(Job{ID: "nowhere", CPU: 1, DryRun: true, Resource: "other"})
+		s.ask(Job{ID: "runs", CPU: 4, DryRun: true})
+	},
+	"declined-for-now": func(s *story) {
+		s.declines(vertex.Transient, codes.ResourceExhausted, times(3))
+		s.ask(Job{ID: "a", CPU: 1})
+		s.ask(Job{ID: "b", CPU: 1})
+		s.ticks(3, 10*time.Second)
+		s.ticks(4, time.Minute)
+	},
+	"refused-by-vertex-ai": func(s *story) {
+		s.declines(vertex.Permanent, codes.InvalidArgument, times(1))
+		s.ask(Job{ID: "a", CPU: 1})
+		s.tick(time.Minute)
+	},
+	"denied": func(s *story) {
+		s.declines(vertex.Denied, codes.PermissionDenied, times(4))
+		s.ask(Job{ID: "a", CPU: 1})
+		s.ask(Job{ID: "b", CPU: 1})
+		s.ticks(6, 30*time.Second)
+		s.ticks(4, time.Minute)
+	},
+	"too-many-calls": func(s *story) {
+		n := 2
+		s.fail("vertex create", vertex.FailRate, func(string) bool { n--; return n >= 0 })
+		s.ask(Job{ID: "a", CPU: 1})
+		s.ask(Job{ID: "b", CPU: 1})
+		s.ticks(5, 30*time.Second)
+	},
+	"a-create-whose-answer-is-lost": func(s *story) {
+		s.once("vertex create", vertex.FailAfter)
+		s.ask(Job{ID: "a", CPU: 1})
+		s.tick(10 * time.Second)
+		s.tick(time.Minute)
+		s.tick(time.Minute)
+	},
+	"a-create-that-did-nothing": func(s *story) {
+		s.once("vertex create", vertex.FailBefore)
+		s.ask(Job{ID: "a", CPU: 1})
+		s.tick(10 * time.Second)
+		s.ticks(3, time.Minute)
+	},
+	"creates-are-never-answered": func(s *story) {
+		s.fail("vertex create", vertex.FailBefore, nil)
+		s.ask(Job{ID: "a", CPU: 1})
+		s.ticks(22, 2*time.Minute)
+		s.works("vertex create")
+		s.ticks(3, 2*time.Minute)
+	},
+	"commits-go-wrong": func(s *story) {
+		s.once("ledger commit", ledger.FailCommit)
+		s.ask(Job{ID: "a", CPU: 1})
+		s.once("ledger commit", ledger.LoseAnswer)
+		s.ask(Job{ID: "b", CPU: 1})
+		s.once("ledger commit", ledger.LoseAnswerAndCheck)
+		s.ask(Job{ID: "c", CPU: 1})
+		s.once("ledger commit", ledger.Stale)
+		s.ask(Job{ID: "d", CPU: 1})
+		s.once("ledger read", ledger.FailRead)
+		s.ask(Job{ID: "e", CPU: 1})
+		s.tick(20 * time.Second)
+		s.tick(2 * time.Minute)
+	},
+	"events-that-are-not-published-at-once": func(s *story) {
+		s.fail("publish", vertex.FailBefore, nil)
+		s.ask(Job{ID: "a", CPU: 1})
+		s.tick(10 * time.Second)
+		s.tick(time.Minute)
+		s.fail("publish", vertex.FailAfter, nil)
+		s.tick(time.Minute)
+		s.works("publish")
+		s.tick(time.Minute)
+	},
+	"rate-of-submissions": func(s *story) {
+		s.Config.Submissions = 2
+		s.Controller = s.Instance(s.Config)
+		for _, id := range []string{"a", "b", "c", "d"} {
+			s.ask(Job{ID: id, CPU: 1})
+		}
+		s.cancel("d")
+		s.ticks(4, 20*time.Second)
+	},
+	"machines-of-others": func(s *story) {
+		s.step("others start a job on 3 cpu machines")
+		foreign := s.Vertex.AddForeign(Parent, Resource, capacity.Ask{{Shape: CPU, Replicas: 3}})
+		s.tick(time.Minute)
+		s.ask(Job{ID: "a", CPU: 2})
+		s.step("it ends")
+		s.Vertex.SetJob(foreign, vertex.JobSucceeded)
+		s.tick(time.Minute)
+	},
+	"an-orphan-job": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 1})
+		s.step("a second job of the run appears")
+		job := s.Vertex.Jobs()[0]
+		_, _ = s.Vertex.Create(context.Background(), Parent, &aiplatformpb.CustomJob{Labels: map[string]string{
+			vertex.LabelRequest: string(message.KeyOf(Tenant, message.KindRequest, "a")), vertex.LabelRun: job.Run, vertex.LabelDeployment: s.Config.Deployment,
+		}, JobSpec: &aiplatformpb.CustomJobSpec{PersistentResourceId: "pool", WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{{
+			MachineSpec: &aiplatformpb.MachineSpec{MachineType: "n1-standard-4"}, ReplicaCount: 1,
+		}}}})
+		s.ticks(3, time.Minute)
+	},
+	"a-hold-is-lost": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 2})
+		s.runs("a", vertex.JobRunning)
+		s.tick(time.Minute)
+		s.step("somebody deletes the hold")
+		s.edit(func(r *ledger.Resource) { r.Holds = nil; r.Recompute() })
+		s.ticks(2, time.Minute)
+		s.runs("a", vertex.JobSucceeded)
+		s.tick(time.Minute)
+	},
+	"the-resource-document-is-lost": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 3})
+		s.ask(Job{ID: "waits", CPU: 3})
+		s.runs("runs", vertex.JobRunning)
+		s.tick(time.Minute)
+		s.step("the document of the resource is lost")
+		s.loseResources()
+		s.watchLedger()
+		s.ticks(7, time.Minute)
+		s.ask(Job{ID: "next", CPU: 1})
+	},
+	"the-resource-reboots": func(s *story) {
+		s.pools("UPDATING", 4, 2)
+		s.tick(time.Minute)
+		s.ask(Job{ID: "a", CPU: 1})
+		s.pools(vertex.Running, 4, 2)
+		s.tick(time.Minute)
+	},
+	"the-resource-goes-and-comes-back": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 4})
+		s.ask(Job{ID: "waits", CPU: 1})
+		s.step("the resource is deleted")
+		s.Vertex.SetResource(Resource, vertex.Resource{})
+		s.ticks(4, time.Minute)
+		s.pools(vertex.Running, 4, 2)
+		s.ticks(3, time.Minute)
+	},
+	"pools-that-rule-a-waiting-request-out": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 4})
+		s.ask(Job{ID: "wide", CPU: 3})
+		s.pools(vertex.Running, 2, 2)
+		s.ticks(2, time.Minute)
+		s.ask(Job{ID: "after", CPU: 1})
+		s.tick(12 * time.Hour)
+		s.pools(vertex.Running, 4, 2)
+		s.tick(time.Minute)
+		s.pools(vertex.Running, 2, 2)
+		s.tick(time.Minute)
+		s.ticks(3, 9*time.Hour)
+	},
+	"vertex-ai-cannot-be-observed": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 1})
+		s.fail("vertex live", vertex.FailBefore, nil)
+		s.ticks(4, time.Minute)
+		s.ask(Job{ID: "b", CPU: 1})
+		s.works("vertex live")
+		s.fail("vertex resource", vertex.FailBefore, nil)
+		s.ticks(2, time.Minute)
+		s.works("vertex resource")
+		s.ticks(2, time.Minute)
+	},
+	"hints": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 4})
+		s.ask(Job{ID: "b", CPU: 4})
+		s.runs("a", vertex.JobRunning)
+		s.step("hint")
+		_ = s.Controller.Hint(context.Background(), s.JobOf("a"))
+		s.runs("a", vertex.JobSucceeded)
+		s.step("hint")
+		_ = s.Controller.Hint(context.Background(), s.JobOf("a"))
+		s.step("a hint of an unknown job")
+		_ = s.Controller.Hint(context.Background(), Parent+"/customJobs/1")
+		s.tick(time.Minute)
+	},
+	"an-unreadable-record": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 2})
+		s.ask(Job{ID: "b", CPU: 3})
+		s.step("the record of a cannot be read")
+		doc := ledger.Doc{Kind: ledger.KindRecord, Name: string(message.KeyOf(Tenant, message.KindRequest, "a"))}
+		s.Ledger.Spoil(doc, "it has layout 9")
+		s.tick(time.Minute)
+		s.ask(Job{ID: "a", CPU: 2})
+		s.cancel("a")
+		s.step("its job ends")
+		s.Vertex.SetJob(s.Vertex.Jobs()[0].Name, vertex.JobSucceeded)
+		s.tick(time.Minute)
+		s.step("it can be read again")
+		s.Ledger.Heal(doc)
+		s.ticks(2, time.Minute)
+	},
+}
