@@ -20,24 +20,25 @@ type Target struct {
 const structural = "TestBuildpackRehearsal|TestUploadSet|TestDeployedBuildHasNoFakes|TestImports|TestReadme"
 
 var (
-	stories   = Step{Packages: []string{"internal/sim"}, Run: "TestRace|TestSlots|TestFleet|TestCreate|TestAnswers|TestMany|TestLarge|TestOne|TestParked|TestObservation"}
-	scenarios = Step{Packages: []string{"internal/sim"}, Skip: "TestExplore|TestStorm"}
-	schedules = Step{Packages: []string{"internal/sim"}, Run: "TestExplore|TestStorm"}
-	doors     = Step{Packages: []string{"internal/app"}, Skip: structural + "|TestHostile|TestLargest"}
-	hostile   = Step{Packages: []string{"internal/app"}, Run: "TestHostile|TestLargest"}
+	transcripts = Step{Packages: []string{"internal/sim"}, Run: "TestStories"}
+	stories     = Step{Packages: []string{"internal/sim"}, Run: "TestRace|TestSlots|TestFleet|TestCreate|TestAnswers|TestMany|TestLarge|TestOne|TestParked|TestObservation"}
+	scenarios   = Step{Packages: []string{"internal/sim"}, Skip: "TestExplore|TestStorm"}
+	schedules   = Step{Packages: []string{"internal/sim"}, Run: "TestExplore|TestStorm"}
+	doors       = Step{Packages: []string{"internal/app"}, Skip: structural + "|TestHostile|TestLargest"}
+	hostile     = Step{Packages: []string{"internal/app"}, Run: "TestHostile|TestLargest"}
 )
 
 func own(packages ...string) Step { return Step{Packages: packages} }
 
 // Targets are the packages that decide, store, map and answer.
 var Targets = []Target{
-	{"internal/capacity", []Step{own("internal/capacity", "internal/admission", "internal/message"), own("internal/ledger", "internal/statuspage"), stories, scenarios, schedules}},
-	{"internal/admission", []Step{own("internal/admission"), own("internal/statuspage"), stories, scenarios, doors, schedules}},
-	{"internal/lifecycle", []Step{own("internal/lifecycle"), stories, scenarios, doors, schedules}},
-	{"internal/ledger", []Step{own("internal/ledger/..."), own("internal/statuspage", "internal/controller"), stories, scenarios, own("internal/gcp"), own("internal/repair"), schedules}},
-	{"internal/controller", []Step{own("internal/controller"), stories, scenarios, doors, own("internal/statuspage", "internal/repair"), schedules}},
+	{"internal/capacity", []Step{own("internal/capacity", "internal/admission", "internal/message"), transcripts, own("internal/ledger", "internal/statuspage"), stories, scenarios, schedules}},
+	{"internal/admission", []Step{own("internal/admission"), transcripts, own("internal/statuspage"), stories, scenarios, doors, schedules}},
+	{"internal/lifecycle", []Step{own("internal/lifecycle"), transcripts, stories, scenarios, doors, schedules}},
+	{"internal/ledger", []Step{own("internal/ledger/..."), transcripts, own("internal/statuspage", "internal/controller"), stories, scenarios, own("internal/gcp"), own("internal/repair"), schedules}},
+	{"internal/controller", []Step{own("internal/controller"), transcripts, stories, scenarios, doors, own("internal/statuspage", "internal/repair"), schedules}},
 	{"internal/gcp", []Step{own("internal/gcp")}},
-	{"internal/message", []Step{own("internal/message"), own("internal/statuspage"), stories, scenarios, doors, hostile}},
+	{"internal/message", []Step{own("internal/message"), transcripts, own("internal/statuspage"), stories, scenarios, doors, hostile}},
 	{"internal/statuspage", []Step{own("internal/statuspage"), doors}},
 	{"internal/repair", []Step{own("internal/repair")}},
 	{"internal/app", []Step{doors, hostile}},
