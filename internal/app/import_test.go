@@ -35,8 +35,10 @@ var rooms = []room{
 		"message, admission, controller and the pages give one code for one thing, so none of them owns the codes"},
 	{"internal/capacity", list("internal/spelling"), nil,
 		"planner, memory twins and invariants share one Fit, so it depends on nobody"},
-	{"internal/message", list("internal/capacity", "internal/reason", "internal/spelling", "internal/visible"),
-		list(wireTypes, "google.golang.org/genproto/googleapis/api/annotations", "google.golang.org/protobuf/...", "go.yaml.in/yaml/...", "github.com/cloudevents/sdk-go/..."),
+	{"internal/strict", list("internal/reason", "internal/spelling", "internal/visible"), list("google.golang.org/protobuf/reflect/protoreflect", "go.yaml.in/yaml/..."),
+		"it reads any document by its descriptor; what a job or an envelope means is message's"},
+	{"internal/message", list("internal/capacity", "internal/reason", "internal/spelling", "internal/strict"),
+		list(wireTypes, "google.golang.org/genproto/googleapis/api/annotations", "google.golang.org/protobuf/...", "github.com/cloudevents/sdk-go/..."),
 		"the public words: users send jobs in Vertex AI's own form, so its wire types are the vocabulary"},
 	{"internal/lifecycle", list("internal/capacity"), nil,
 		"the table of states is to be read, drawn and tested without knowing what a request looks like"},
@@ -120,7 +122,7 @@ const wireTypes = "cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 // pure names the rooms whose results follow from their arguments alone: they are
 // run twice by updates, by the simulator under virtual time, and by /explain
 // without a request. Any of these would make two runs differ, or a run wait.
-var pure = list("internal/spelling", "internal/visible", "internal/reason", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission", "internal/pace")
+var pure = list("internal/spelling", "internal/visible", "internal/reason", "internal/strict", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission", "internal/pace")
 
 var impure = map[string]string{
 	"context":      "there is nothing to wait for or to cancel",

@@ -9,6 +9,7 @@ import (
 
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/spelling"
+	"example.com/berth/internal/strict"
 )
 
 // attributePrefix begins the names of the attributes that Berth reads.
@@ -17,6 +18,9 @@ const attributePrefix = "berth-"
 // cancelAttribute marks a message that has no data and asks for a cancel.
 const cancelAttribute = attributePrefix + "cancel"
 
+// afterData is the position of the attributes, which follow the data.
+const afterData = 1 << 30
+
 func attributeName(option string) string {
 	return attributePrefix + strings.ReplaceAll(option, "_", "-")
 }
@@ -24,35 +28,35 @@ func attributeName(option string) string {
 // berthAttributes makes an object of the attributes that are Berth's, so that
 // they are read as an envelope's fields are. Attribute values are text; those
 // of options that are not are read into numbers, booleans and objects here.
-func berthAttributes(all map[string]string, r *report) *node {
-	root := &node{kind: object}
-	n := &node{kind: object, parent: root, key: "attributes", pos: afterData}
+func berthAttributes(all map[string]string, r *report) *strict.Node {
+	root := &strict.Node{Kind: strict.Object}
+	n := &strict.Node{Kind: strict.Object, Parent: root, Key: "attributes", Pos: afterData}
 	for i, key := range slices.Sorted(maps.Keys(all)) {
 		if !strings.HasPrefix(strings.ToLower(key), attributePrefix) {
 			continue
 		}
-		m := &node{parent: n, key: key, kind: text, text: all[key], pos: afterData + 1 + i}
-		n.members = append(n.members, m)
+		m := &strict.Node{Parent: n, Key: key, Kind: strict.Text, Text: all[key], Pos: afterData + 1 + i}
+		n.Members = append(n.Members, m)
 		switch {
 		case optionNames[key] == "" && cancelNames[key] == "" && key != cancelAttribute:
-			r.at(m, reason.UnknownField, "No attribute of Berth has this name.", fixAttribute(key))
-		case len(m.text) > maxAttribute:
-			r.at(m, reason.TooLarge, fmt.Sprintf("The attribute is longer than %d bytes.", maxAttribute), "Shorten it, or publish an envelope, whose options have no such limit.")
-			m.kind = broken
-		case !utf8.ValidString(m.text):
-			r.at(m, reason.InvalidValue, "The attribute is not UTF-8 text.", "Write it as UTF-8.")
-			m.kind = broken
-		case m.text == "":
-			m.kind = null // as good as not there
+			r.At(m, reason.UnknownField, "No attribute of Berth has this name.", fixAttribute(key))
+		case len(m.Text) > maxAttribute:
+			r.At(m, reason.TooLarge, fmt.Sprintf("The attribute is longer than %d bytes.", maxAttribute), "Shorten it, or publish an envelope, whose options have no such limit.")
+			m.Kind = strict.Broken
+		case !utf8.ValidString(m.Text):
+			r.At(m, reason.InvalidValue, "The attribute is not UTF-8 text.", "Write it as UTF-8.")
+			m.Kind = strict.Broken
+		case m.Text == "":
+			m.Kind = strict.Null // as good as not there
 		case key == cancelAttribute, key == attributeName("dry_run"):
-			if m.text == "true" || m.text == "false" {
-				m.kind = boolean
+			if m.Text == "true" || m.Text == "false" {
+				m.Kind = strict.Boolean
 			} else {
-				r.at(m, reason.InvalidValue, "Want true or false.", "Write true or false, in small letters.")
-				m.kind = broken
+				r.At(m, reason.InvalidValue, "Want true or false.", "Write true or false, in small letters.")
+				m.Kind = strict.Broken
 			}
-		case key == attributeName("priority") && jsonNumber.MatchString(m.text):
-			m.kind = number
+		case key == attributeName("priority") && strict.IsNumber(m.Text):
+			m.Kind = strict.Number
 		case key == attributeName("labels"):
 			labelList(m, r)
 		}
@@ -71,23 +75,23 @@ func fixAttribute(key string) string {
 	if len(near) == 0 {
 		return "Berth's attributes are " + strings.Join(slices.Compact(known), ", ") + "; call an attribute of your own something else."
 	}
-	return fixName(near, sure, known)
+	return strict.FixName(near, sure, known)
 }
 
 // labelList reads "team=vision,stage=dev" into an object.
-func labelList(n *node, r *report) {
-	n.kind = object
-	for pair := range strings.SplitSeq(n.text, ",") {
+func labelList(n *strict.Node, r *report) {
+	n.Kind = strict.Object
+	for pair := range strings.SplitSeq(n.Text, ",") {
 		key, value, ok := strings.Cut(pair, "=")
 		switch {
 		case !ok:
-			r.at(n, reason.InvalidValue, "A label is not written as key=value.", "Write key=value,key=value.")
-			n.kind, n.members = broken, nil
+			r.At(n, reason.InvalidValue, "A label is not written as key=value.", "Write key=value,key=value.")
+			n.Kind, n.Members = strict.Broken, nil
 			return
-		case n.member(key) != nil:
-			r.at(n, reason.DuplicateField, "A label key comes twice.", "Keep one of them.")
+		case n.Member(key) != nil:
+			r.At(n, reason.DuplicateField, "A label key comes twice.", "Keep one of them.")
 		default:
-			n.members = append(n.members, &node{parent: n, key: key, kind: text, text: value, pos: n.pos})
+			n.Members = append(n.Members, &strict.Node{Parent: n, Key: key, Kind: strict.Text, Text: value, Pos: n.Pos})
 		}
 	}
 }

@@ -8,10 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/strict"
 )
-
-// mendLarge says how a job becomes smaller, whatever it has too much of.
-const mendLarge = "Put long arguments, scripts or environments into a file that the job reads."
 
 // Decode reads what a delivery says. An error is a *Refusal that lists what is
 // wrong, each at its path in the message as it was sent.
@@ -20,20 +18,20 @@ func Decode(d Delivery) (Message, error) { return decode(d, &report{}) }
 func decode(d Delivery, r *report) (Message, error) {
 	r.claimed = d.Attributes[attributeName("request_id")]
 	if len(d.Data) > MaxData {
-		r.add(place{}, reason.TooLarge, fmt.Sprintf("The data is larger than %d bytes.", MaxData), mendLarge)
+		r.Add(strict.Place{}, reason.TooLarge, fmt.Sprintf("The data is larger than %d bytes.", MaxData), fixLarge)
 	}
 	if len(d.Attributes) > MaxAttributes {
-		r.add(place{path: "attributes"}, reason.TooLarge, fmt.Sprintf("The message has more than %d attributes.", MaxAttributes), "Publish fewer attributes.")
+		r.Add(strict.Place{Path: "attributes"}, reason.TooLarge, fmt.Sprintf("The message has more than %d attributes.", MaxAttributes), "Publish fewer attributes.")
 	}
-	if !r.ok() {
+	if !r.OK() {
 		return Message{}, r.refusal()
 	}
 	attrs := berthAttributes(d.Attributes, r)
 	var m Message
-	var root *node
-	if c := attrs.member(cancelAttribute); c != nil && c.kind == boolean && c.text == "true" {
+	var root *strict.Node
+	if c := attrs.Member(cancelAttribute); c != nil && c.Kind == strict.Boolean && c.Text == "true" {
 		m.Cancel = cancelByAttributes(d.Data, attrs, r)
-	} else if root = parse(d.Data, r); root != nil {
+	} else if root = documents.Data(d.Data, &r.Report); root != nil {
 		m = decodeData(root, attrs, r)
 	} else {
 		readAttributes(attrs, r)
@@ -45,18 +43,18 @@ func decode(d Delivery, r *report) (Message, error) {
 	return m, nil
 }
 
-func decodeData(root, attrs *node, r *report) Message {
-	cancel, job := root.member("cancel"), root.member("job")
+func decodeData(root, attrs *strict.Node, r *report) Message {
+	cancel, job := root.Member("cancel"), root.Member("job")
 	switch { // where one of them is empty, the other is meant
 	case cancel == nil || job == nil:
-	case cancel.blank():
+	case cancel.Blank():
 		cancel = nil
-	case job.blank():
+	case job.Blank():
 		job = nil
 	}
 	switch {
 	case cancel != nil && job != nil:
-		r.at(cancel, reason.Conflict, "A message has a job or a cancel, not both.", "Send two messages.")
+		r.At(cancel, reason.Conflict, "A message has a job or a cancel, not both.", "Send two messages.")
 		return Message{}
 	case cancel != nil:
 		return Message{Cancel: cancelByData(root, cancel, attrs, r)}
@@ -72,54 +70,54 @@ func decodeData(root, attrs *node, r *report) Message {
 }
 
 // readAttributes reads the options that ride in attributes.
-func readAttributes(attrs *node, r *report) (opts options) {
-	for _, m := range attrs.members {
-		switch name := optionNames[m.key]; {
+func readAttributes(attrs *strict.Node, r *report) (opts options) {
+	for _, m := range attrs.Members {
+		switch name := optionNames[m.Key]; {
 		case name != "":
 			opts.read(name, m, r)
-		case cancelNames[m.key] != "" && !m.blank():
-			r.at(m, reason.Conflict, "This attribute belongs to a cancel.", "Leave it out, or set berth-cancel to true and send no data.")
+		case cancelNames[m.Key] != "" && !m.Blank():
+			r.At(m, reason.Conflict, "This attribute belongs to a cancel.", "Leave it out, or set berth-cancel to true and send no data.")
 		}
 	}
 	return opts
 }
 
-func cancelByAttributes(data []byte, attrs *node, r *report) *Cancel {
+func cancelByAttributes(data []byte, attrs *strict.Node, r *report) *Cancel {
 	if len(data) > 0 {
-		r.add(place{}, reason.Conflict, "The message has data, and berth-cancel says that it is a cancel.", "Send a cancel without data.")
+		r.Add(strict.Place{}, reason.Conflict, "The message has data, and berth-cancel says that it is a cancel.", "Send a cancel without data.")
 	}
 	c, rest := readCancel(attrs, r)
 	for _, m := range rest {
-		if m.key != cancelAttribute && optionNames[m.key] != "" && !m.blank() {
-			r.at(m, reason.Conflict, "A cancel takes no option of a job.", "Leave it out.")
+		if m.Key != cancelAttribute && optionNames[m.Key] != "" && !m.Blank() {
+			r.At(m, reason.Conflict, "A cancel takes no option of a job.", "Leave it out.")
 		}
 	}
 	return &c
 }
 
-func cancelByData(root, cancel, attrs *node, r *report) *Cancel {
+func cancelByData(root, cancel, attrs *strict.Node, r *report) *Cancel {
 	c, rest := readCancel(cancel, r)
 	for _, m := range rest {
-		if !m.bad {
-			r.at(m, reason.UnknownField, "A cancel has no field of this name.", "A cancel has requestId or messageId, and reason.")
+		if !m.Bad {
+			r.At(m, reason.UnknownField, "A cancel has no field of this name.", "A cancel has requestId or messageId, and reason.")
 		}
 	}
-	for _, m := range root.members {
-		known := m.key == "job" || optionNames[m.key] != ""
-		if m != cancel && !m.bad && !(known && m.blank()) {
-			r.at(m, reason.Conflict, "A cancel takes nothing beside it.", "Leave it out.")
+	for _, m := range root.Members {
+		known := m.Key == "job" || optionNames[m.Key] != ""
+		if m != cancel && !m.Bad && !(known && m.Blank()) {
+			r.At(m, reason.Conflict, "A cancel takes nothing beside it.", "Leave it out.")
 		}
 	}
-	for _, m := range attrs.members {
-		if !m.bad && !m.blank() && m.key != cancelAttribute {
-			r.at(m, reason.Conflict, "The data is a cancel, which takes no attributes.", "Leave it out.")
+	for _, m := range attrs.Members {
+		if !m.Bad && !m.Blank() && m.Key != cancelAttribute {
+			r.At(m, reason.Conflict, "The data is a cancel, which takes no attributes.", "Leave it out.")
 		}
 	}
 	return &c
 }
 
 // request walks and checks a job, and puts the options to it.
-func request(n *node, opts options, r *report) *Request {
+func request(n *strict.Node, opts options, r *report) *Request {
 	s := walkJob(n, r)
 	req := &Request{
 		RequestID:          opts.requestID.value,
@@ -133,7 +131,7 @@ func request(n *node, opts options, r *report) *Request {
 		req.OnFull = Queue
 	}
 	if opts.maxWait.given && req.OnFull == Reject {
-		r.warn(opts.maxWait.at, "A job that is rejected when it does not fit never waits.", "Leave out one of the two.")
+		r.Warn(opts.maxWait.at, "A job that is rejected when it does not fit never waits.", "Leave out one of the two.")
 	}
 	checkResource(s, opts, req, r)
 	displayName := checkName(s, opts, r)
@@ -141,12 +139,12 @@ func request(n *node, opts options, r *report) *Request {
 	checkSpec(s, r)
 	checkService(s, r)
 	checkPools(s, r)
-	if !r.ok() {
+	if !r.OK() {
 		return nil
 	}
 	job, err := build(s)
 	if err != nil {
-		r.add(n.place(), reason.Malformed, "The job cannot be read: "+excerptError(err)+".", "Compare the job with the reference of the API.")
+		r.Add(n.Place(), reason.Malformed, "The job cannot be read: "+strict.ExcerptError(err)+".", "Compare the job with the reference of the API.")
 		return nil
 	}
 	job.DisplayName, job.Labels = displayName, labels
@@ -157,7 +155,7 @@ func request(n *node, opts options, r *report) *Request {
 		}
 	}
 	req.Job, req.Ask, req.Paths = job, AskOf(job, ""), pathsOf(n, s, opts)
-	req.Warnings = inOrder(r.warnings)
+	req.Warnings = r.Warnings()
 	return req
 }
 

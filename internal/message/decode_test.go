@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+
+	"example.com/berth/internal/strict"
 )
 
 var update = flag.Bool("update", false, "write what is found into testdata as what is wanted")
@@ -246,8 +248,8 @@ func TestLimits(t *testing.T) {
 	problems := `{"jobSpec":{` + strings.TrimSuffix(strings.Repeat(`"x":1,`, 500), ",") + `}}`
 	_, err = Decode(Delivery{ID: "1", Data: []byte(problems)})
 	var refusal *Refusal
-	if !errors.As(err, &refusal) || len(refusal.Problems) != maxProblems {
-		t.Errorf("want %d problems, got %v", maxProblems, err)
+	if !errors.As(err, &refusal) || len(refusal.Problems) != strict.MaxProblems {
+		t.Errorf("want %d problems, got %v", strict.MaxProblems, err)
 	}
 	atLimit := append(bytes.Repeat([]byte(" "), MaxData-len(plainJob)), plainJob...)
 	if _, err := Decode(Delivery{ID: "1", Data: atLimit}); err != nil {

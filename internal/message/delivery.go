@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/strict"
 )
 
 const publishedType = "google.cloud.pubsub.topic.v1.messagePublished"
@@ -28,35 +29,35 @@ func DecodeDelivery(header func(name string) string, body []byte) (Delivery, err
 
 func decodeDelivery(header func(name string) string, body []byte, r *report) (Delivery, error) {
 	if len(body) > MaxBody {
-		r.add(place{}, reason.TooLarge, fmt.Sprintf("The request body is larger than %d bytes.", MaxBody), mendLarge)
+		r.Add(strict.Place{}, reason.TooLarge, fmt.Sprintf("The request body is larger than %d bytes.", MaxBody), fixLarge)
 		return Delivery{}, r.refusal()
 	}
 	mediaType, _, _ := strings.Cut(header("Content-Type"), ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
 	if mediaType == "application/cloudevents-batch+json" {
-		r.add(place{}, reason.Malformed, "This is a batch of CloudEvents.", "Send one event per request.")
+		r.Add(strict.Place{}, reason.Malformed, "This is a batch of CloudEvents.", "Send one event per request.")
 		return Delivery{}, r.refusal()
 	}
-	root := parseJSON(body, r)
+	root := documents.JSON(body, &r.Report)
 	if root == nil {
 		if header("x-goog-pubsub-message-id") != "" {
-			r.add(place{}, reason.Malformed, "This is a push without its wrapper.", useWrapped)
+			r.Add(strict.Place{}, reason.Malformed, "This is a push without its wrapper.", useWrapped)
 		}
 		return Delivery{}, r.refusal()
 	}
-	if root.kind == list {
-		r.add(place{}, reason.Malformed, "The body is a list; a CloudEvents batch is not read.", "Send one event per request.")
+	if root.Kind == strict.List {
+		r.Add(strict.Place{}, reason.Malformed, "The body is a list; a CloudEvents batch is not read.", "Send one event per request.")
 		return Delivery{}, r.refusal()
 	}
 	switch {
 	case strings.HasPrefix(mediaType, "application/cloudevents"):
 		if mediaType != "application/cloudevents+json" {
-			r.add(place{}, reason.Malformed, "This CloudEvent is not in the JSON format.", "Send application/cloudevents+json.")
+			r.Add(strict.Place{}, reason.Malformed, "This CloudEvent is not in the JSON format.", "Send application/cloudevents+json.")
 			break
 		}
 		root = structured(root, r)
 	case header("ce-type") != "" || header("ce-id") != "" || header("ce-specversion") != "":
-		eventHead(place{path: "ce-specversion"}, header("ce-specversion"), place{path: "ce-type"}, header("ce-type"), r)
+		eventHead(strict.Place{Path: "ce-specversion"}, header("ce-specversion"), strict.Place{Path: "ce-type"}, header("ce-type"), r)
 	}
 	d := Delivery{}
 	if root != nil {
@@ -65,42 +66,42 @@ func decodeDelivery(header func(name string) string, body []byte, r *report) (De
 	return d, r.refusal()
 }
 
-func eventHead(versionAt place, version string, typeAt place, ceType string, r *report) {
+func eventHead(versionAt strict.Place, version string, typeAt strict.Place, ceType string, r *report) {
 	if version != "1.0" {
-		r.add(versionAt, reason.InvalidValue, "The CloudEvents version is not 1.0.", "Send events of version 1.0.")
+		r.Add(versionAt, reason.InvalidValue, "The CloudEvents version is not 1.0.", "Send events of version 1.0.")
 	}
 	if ceType != publishedType {
-		r.add(typeAt, reason.InvalidValue, "The CloudEvent is not a Pub/Sub message.", "Use a trigger of type "+publishedType+".")
+		r.Add(typeAt, reason.InvalidValue, "The CloudEvent is not a Pub/Sub message.", "Use a trigger of type "+publishedType+".")
 	}
 }
 
 // structured returns the data of a CloudEvent in the JSON format.
-func structured(event *node, r *report) *node {
+func structured(event *strict.Node, r *report) *strict.Node {
 	in := fieldReader{event, r}
 	version, ceType := in.str("specversion"), in.str("type")
-	eventHead(place{path: "specversion"}, version, place{path: "type"}, ceType, r)
+	eventHead(strict.Place{Path: "specversion"}, version, strict.Place{Path: "type"}, ceType, r)
 	data, coded := in.get("data"), in.get("data_base64")
 	switch {
 	case data != nil && coded != nil:
-		r.at(coded, reason.Conflict, "The event has data and data_base64.", "Send one of them.")
+		r.At(coded, reason.Conflict, "The event has data and data_base64.", "Send one of them.")
 	case coded != nil:
 		text, err := base64.StdEncoding.DecodeString(in.str("data_base64"))
 		if err != nil {
-			r.at(coded, reason.InvalidValue, "The text is not base64.", "Encode it as standard base64, or send it as data.")
+			r.At(coded, reason.InvalidValue, "The text is not base64.", "Encode it as standard base64, or send it as data.")
 			return nil
 		}
-		return parseJSON(text, r)
+		return documents.JSON(text, &r.Report)
 	case data == nil:
-		r.add(place{path: "data"}, reason.MissingField, "The event has no data.", useWrapped)
+		r.Add(strict.Place{Path: "data"}, reason.MissingField, "The event has no data.", useWrapped)
 	}
 	return data
 }
 
 // unwrap reads the envelope. Fields that it does not know are let pass: Google
 // adds some now and then.
-func unwrap(envelope *node, r *report) Delivery {
-	if envelope.kind != object {
-		r.at(envelope, reason.Malformed, "The push envelope is not an object.", useWrapped)
+func unwrap(envelope *strict.Node, r *report) Delivery {
+	if envelope.Kind != strict.Object {
+		r.At(envelope, reason.Malformed, "The push envelope is not an object.", useWrapped)
 		return Delivery{}
 	}
 	outer := fieldReader{envelope, r}
@@ -109,41 +110,41 @@ func unwrap(envelope *node, r *report) Delivery {
 		Attempt:      outer.count("deliveryAttempt"),
 	}
 	m := outer.get("message")
-	if m == nil || m.kind != object {
-		r.add(envelope.missing("message"), reason.MissingField, "The body has no wrapped Pub/Sub message.", useWrapped)
+	if m == nil || m.Kind != strict.Object {
+		r.Add(envelope.Missing("message"), reason.MissingField, "The body has no wrapped Pub/Sub message.", useWrapped)
 		return d
 	}
 	inner := fieldReader{m, r}
 	id := inner.either("messageId", "message_id")
 	switch {
-	case id != nil && id.kind == text && requestID.MatchString(id.text):
-		d.ID = id.text
+	case id != nil && id.Kind == strict.Text && requestID.MatchString(id.Text):
+		d.ID = id.Text
 	case id != nil:
-		r.at(id, reason.InvalidValue, "The message id is not an id.", useWrapped)
+		r.At(id, reason.InvalidValue, "The message id is not an id.", useWrapped)
 	default:
-		r.add(m.missing("message_id"), reason.MissingField, "The message has no id.", useWrapped)
+		r.Add(m.Missing("message_id"), reason.MissingField, "The message has no id.", useWrapped)
 	}
 	if t := inner.either("publishTime", "publish_time"); t != nil {
 		// In UTC and of four digits, or it could not be written as JSON again.
-		at, err := time.Parse(time.RFC3339Nano, t.text)
-		if d.PublishTime = at.UTC(); err != nil || t.kind != text || d.PublishTime.Year() < 1 || d.PublishTime.Year() > 9999 {
+		at, err := time.Parse(time.RFC3339Nano, t.Text)
+		if d.PublishTime = at.UTC(); err != nil || t.Kind != strict.Text || d.PublishTime.Year() < 1 || d.PublishTime.Year() > 9999 {
 			d.PublishTime = time.Time{}
-			r.at(t, reason.InvalidValue, "The publish time is not an RFC 3339 time.", useWrapped)
+			r.At(t, reason.InvalidValue, "The publish time is not an RFC 3339 time.", useWrapped)
 		}
 	}
 	if k := inner.either("orderingKey", "ordering_key"); k != nil {
-		if d.OrderingKey = k.text; k.kind != text {
-			r.at(k, reason.InvalidValue, "The ordering key is not text.", useWrapped)
+		if d.OrderingKey = k.Text; k.Kind != strict.Text {
+			r.At(k, reason.InvalidValue, "The ordering key is not text.", useWrapped)
 		}
 	}
 	if a := inner.get("attributes"); a != nil {
 		d.Attributes = attributes(a, r)
 	}
 	if c := inner.get("data"); c != nil {
-		data, err := base64.StdEncoding.Strict().DecodeString(c.text)
-		if d.Data = data; err != nil || c.kind != text {
+		data, err := base64.StdEncoding.Strict().DecodeString(c.Text)
+		if d.Data = data; err != nil || c.Kind != strict.Text {
 			d.Data = nil
-			r.at(c, reason.InvalidValue, "The data is not base64 text.", useWrapped)
+			r.At(c, reason.InvalidValue, "The data is not base64 text.", useWrapped)
 		}
 		if len(d.Data) > MaxData {
 			// It is refused for its size, and held until then: twenty at once, by slow
@@ -154,31 +155,31 @@ func unwrap(envelope *node, r *report) Delivery {
 	return d
 }
 
-func attributes(n *node, r *report) map[string]string {
-	if n.kind != object {
-		r.at(n, reason.InvalidValue, "The attributes are not an object.", useWrapped)
+func attributes(n *strict.Node, r *report) map[string]string {
+	if n.Kind != strict.Object {
+		r.At(n, reason.InvalidValue, "The attributes are not an object.", useWrapped)
 		return nil
 	}
 	all := map[string]string{}
-	for _, m := range n.members {
-		if m.kind != text {
-			r.at(m, reason.InvalidValue, "The attribute is not text.", useWrapped)
+	for _, m := range n.Members {
+		if m.Kind != strict.Text {
+			r.At(m, reason.InvalidValue, "The attribute is not text.", useWrapped)
 			continue
 		}
-		all[m.key] = m.text
+		all[m.Key] = m.Text
 	}
 	return all
 }
 
 // A fieldReader takes typed fields out of an object that may have others.
 type fieldReader struct {
-	n *node
+	n *strict.Node
 	r *report
 }
 
 // get returns a field that is there and not null.
-func (f fieldReader) get(key string) *node {
-	if m := f.n.member(key); m != nil && m.kind != null {
+func (f fieldReader) get(key string) *strict.Node {
+	if m := f.n.Member(key); m != nil && m.Kind != strict.Null {
 		return m
 	}
 	return nil
@@ -186,13 +187,13 @@ func (f fieldReader) get(key string) *node {
 
 // either returns the field under one of two spellings. Pub/Sub sends both, with
 // one value.
-func (f fieldReader) either(a, b string) *node {
+func (f fieldReader) either(a, b string) *strict.Node {
 	x, y := f.get(a), f.get(b)
 	switch {
 	case x == nil:
 		return y
-	case y != nil && (x.kind != y.kind || x.text != y.text):
-		f.r.at(y, reason.Conflict, "The two spellings of this field have different values.", useWrapped)
+	case y != nil && (x.Kind != y.Kind || x.Text != y.Text):
+		f.r.At(y, reason.Conflict, "The two spellings of this field have different values.", useWrapped)
 	}
 	return x
 }
@@ -202,18 +203,18 @@ func (f fieldReader) str(key string) string {
 	if m == nil {
 		return ""
 	}
-	if m.kind != text {
-		f.r.at(m, reason.InvalidValue, "Want text, found "+m.kind.String()+".", useWrapped)
+	if m.Kind != strict.Text {
+		f.r.At(m, reason.InvalidValue, "Want text, found "+m.Kind.String()+".", useWrapped)
 		return ""
 	}
-	return m.text
+	return m.Text
 }
 
 // name reads text that may be stored or shown.
 func (f fieldReader) name(key string) string {
 	s := f.str(key)
-	if len(s) > 512 || bytes.ContainsFunc([]byte(s), control) {
-		f.r.at(f.get(key), reason.InvalidValue, "The name is too long or has control characters.", useWrapped)
+	if len(s) > 512 || bytes.ContainsFunc([]byte(s), strict.Control) {
+		f.r.At(f.get(key), reason.InvalidValue, "The name is too long or has control characters.", useWrapped)
 		return ""
 	}
 	return s
@@ -224,9 +225,9 @@ func (f fieldReader) count(key string) int {
 	if m == nil {
 		return 0
 	}
-	i, err := strconv.Atoi(m.text)
-	if err != nil || m.kind != number || i < 0 {
-		f.r.at(m, reason.InvalidValue, "Want a whole number, not negative.", useWrapped)
+	i, err := strconv.Atoi(m.Text)
+	if err != nil || m.Kind != strict.Number || i < 0 {
+		f.r.At(m, reason.InvalidValue, "Want a whole number, not negative.", useWrapped)
 		return 0
 	}
 	return i

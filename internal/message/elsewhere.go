@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"example.com/berth/internal/spelling"
+	"example.com/berth/internal/strict"
 )
 
 // foreignKinds are documents of other kinds that people send as a job, told by
@@ -29,15 +30,15 @@ var foreignKinds = []struct {
 
 // foreignKind finds the member that shows that a document is not a job; nil if
 // it may be one.
-func foreignKind(n *node) (m *node, kind, fix string) {
+func foreignKind(n *strict.Node) (m *strict.Node, kind, fix string) {
 	for _, f := range foreignKinds {
-		for _, m := range n.members {
-			if spelling.Squeeze(m.key) != f.member {
+		for _, m := range n.Members {
+			if spelling.Squeeze(m.Key) != f.member {
 				continue
 			}
 			kind := f.kind
-			if k := n.member("kind"); f.member == "apiversion" && k != nil && k.kind == text && plainKey(k.text) {
-				kind = "a Kubernetes " + k.text
+			if k := n.Member("kind"); f.member == "apiversion" && k != nil && k.Kind == strict.Text && strict.PlainKey(k.Text) {
+				kind = "a Kubernetes " + k.Text
 			}
 			return m, kind, f.fix
 		}
@@ -120,29 +121,29 @@ var pathMark = regexp.MustCompile(`<[^>]*>`)
 
 // mendElsewhere looks a name up in elsewhere, and writes the paths as this
 // message would.
-func fixElsewhere(m *node) string {
-	return pathMark.ReplaceAllStringFunc(elsewhere[spelling.Squeeze(m.key)], func(mark string) string {
+func fixElsewhere(m *strict.Node) string {
+	return pathMark.ReplaceAllStringFunc(elsewhere[spelling.Squeeze(m.Key)], func(mark string) string {
 		if name, ok := strings.CutPrefix(mark, "<="); ok {
-			return m.parent.spell(snake(strings.TrimSuffix(name, ">")))
+			return m.Parent.Spell(strict.Snake(strings.TrimSuffix(name, ">")))
 		}
-		return m.written(strings.Trim(mark, "<>"))
+		return written(m, strings.Trim(mark, "<>"))
 	})
 }
 
 // hints says whether what is told of an unknown member names the field as well, so
 // that the field need not be called missing.
-func hints(unknown *node, name string) bool {
-	key := spelling.Squeeze(unknown.key)
+func hints(unknown *strict.Node, name string) bool {
+	key := spelling.Squeeze(unknown.Key)
 	fix, known := elsewhere[key]
 	if known && (strings.HasPrefix(key, spelling.Squeeze(name)) || name == "job_spec" && strings.Contains(fix, `{"job"`)) {
 		return true
 	}
-	for _, path := range append(pathMark.FindAllString(fix, -1), homesOf(unknown.key)...) {
+	for _, path := range append(pathMark.FindAllString(fix, -1), homesOf(unknown.Key)...) {
 		path = strings.NewReplacer("[]", "", ">", "").Replace(path)
-		if strings.Contains(path+".", camel(name)+".") {
+		if strings.Contains(path+".", strict.Camel(name)+".") {
 			return true
 		}
 	}
-	near, _ := spelling.Nearest(unknown.key, []string{camel(name)}, fieldWords)
+	near, _ := spelling.Nearest(unknown.Key, []string{strict.Camel(name)}, fieldWords)
 	return len(near) > 0
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"example.com/berth/internal/strict"
 )
 
 // Bounds on an outcome's lists, so that an event stays small whatever a
@@ -58,7 +60,7 @@ func (s Source) Of(tenant string) string {
 // ce-datacontenttype beside content-type.
 func (o Outcome) PubSub(from Source) (data []byte, attributes map[string]string, err error) {
 	fail := func(what string) ([]byte, map[string]string, error) {
-		return nil, nil, fmt.Errorf("encode outcome %s %s: %s", excerpt(string(o.Type)), excerpt(o.EventID), what)
+		return nil, nil, fmt.Errorf("encode outcome %s %s: %s", strict.Excerpt(string(o.Type)), strict.Excerpt(o.EventID), what)
 	}
 	switch {
 	case !slices.Contains(Types(), o.Type):
@@ -121,8 +123,8 @@ func (o *Outcome) bound() {
 		e.Message = strings.ToValidUTF8(e.Message[:maxJobError], "") + "..."
 		o.JobError = &e
 	}
-	o.Problems = o.Problems[:min(len(o.Problems), maxProblems)]
-	o.Warnings = o.Warnings[:min(len(o.Warnings), maxProblems)]
+	o.Problems = o.Problems[:min(len(o.Problems), strict.MaxProblems)]
+	o.Warnings = o.Warnings[:min(len(o.Warnings), strict.MaxProblems)]
 	o.Fit = slices.Clone(o.Fit)
 	for i := range o.Fit {
 		near := o.Fit[i].Nearest
@@ -138,17 +140,17 @@ func DecodeOutcome(attributes map[string]string, data []byte) (Outcome, error) {
 		return o, errors.New("decode outcome: not an event of Berth")
 	}
 	if err := json.Unmarshal(data, &o); err != nil {
-		return o, fmt.Errorf("decode outcome %s: %w", excerpt(attributes["ce-id"]), err)
+		return o, fmt.Errorf("decode outcome %s: %w", strict.Excerpt(attributes["ce-id"]), err)
 	}
 	o.EventID, o.Type = attributes["ce-id"], Type(attributes["ce-type"])
 	at, err := time.Parse(time.RFC3339Nano, attributes["ce-time"])
 	if err != nil {
-		return o, fmt.Errorf("decode outcome %s: time: %w", excerpt(o.EventID), err)
+		return o, fmt.Errorf("decode outcome %s: time: %w", strict.Excerpt(o.EventID), err)
 	}
 	o.Time = at
 	if s := attributes["ce-sequence"]; s != "" && o.Sequence == 0 {
 		if o.Sequence, err = strconv.ParseInt(s, 10, 64); err != nil {
-			return o, fmt.Errorf("decode outcome %s: sequence: %w", excerpt(o.EventID), err)
+			return o, fmt.Errorf("decode outcome %s: sequence: %w", strict.Excerpt(o.EventID), err)
 		}
 	}
 	return o, nil

@@ -15,6 +15,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/strict"
 )
 
 var testSource = Source{Project: "p", Deployment: "default"}
@@ -187,7 +188,7 @@ func TestPubSubBounds(t *testing.T) {
 	if n := len(back.JobError.Message); n > maxJobError+3 || n < maxJobError || o.JobError.Message != quoted {
 		t.Errorf("an error of %d bytes has %d", len(quoted), n)
 	}
-	if len(back.Problems) != maxProblems || len(back.Warnings) != maxProblems || len(back.Fit[0].Nearest) != maxNearest {
+	if len(back.Problems) != strict.MaxProblems || len(back.Warnings) != strict.MaxProblems || len(back.Fit[0].Nearest) != maxNearest {
 		t.Errorf("sent %d problems, %d warnings and %d pools", len(back.Problems), len(back.Warnings), len(back.Fit[0].Nearest))
 	}
 	if len(o.Problems) != 100 || len(o.Fit[0].Nearest) != 100 {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"example.com/berth/internal/spelling"
+	"example.com/berth/internal/strict"
 )
 
 var (
@@ -24,20 +25,12 @@ var outputOnly = map[string]bool{
 	"error": true, "web_access_uris": true, "satisfies_pzs": true, "satisfies_pzi": true,
 }
 
-// fieldOf finds a field by its camelCase or snake_case name.
-func fieldOf(md protoreflect.MessageDescriptor, key string) protoreflect.FieldDescriptor {
-	if fd := md.Fields().ByJSONName(key); fd != nil {
-		return fd
-	}
-	return md.Fields().ByName(protoreflect.Name(key))
-}
-
 // mendUnknown says what an unknown name may have been meant to be: a field of
 // this object in another spelling, one of another object, what another tool
 // calls it, or a typing error.
-func fixUnknown(md protoreflect.MessageDescriptor, m *node) string {
+func fixUnknown(md protoreflect.MessageDescriptor, m *strict.Node) string {
 	var names []string
-	snakes := m.parent.snakes()
+	snakes := m.Parent.Snakes()
 	for i := range md.Fields().Len() {
 		switch fd := md.Fields().Get(i); {
 		case md == jobType && outputOnly[string(fd.Name())]:
@@ -47,22 +40,22 @@ func fixUnknown(md protoreflect.MessageDescriptor, m *node) string {
 			names = append(names, fd.JSONName())
 		}
 	}
-	near, sure := spelling.Nearest(m.key, names, fieldWords)
-	homes := homesOf(m.key)
+	near, sure := spelling.Nearest(m.Key, names, fieldWords)
+	homes := homesOf(m.Key)
 	switch {
 	case sure:
-	case strings.HasPrefix(m.key, "x-"), strings.HasPrefix(m.key, "."): // names that stand in YAML files for an anchor alone
+	case strings.HasPrefix(m.Key, "x-"), strings.HasPrefix(m.Key, "."): // names that stand in YAML files for an anchor alone
 		return "Put the YAML anchor (&) where its value is used first, and leave this out."
-	case md == jobType && optionNames[m.key] != "":
-		return fmt.Sprintf("Put the job beside it: {%q: ..., \"job\": {...}}.", m.key)
-	case md == specType && fieldOf(jobType, m.key) != nil:
-		return fmt.Sprintf("Send {%q: ..., %q: {...}}.", m.key, m.parent.spell("job_spec"))
+	case md == jobType && optionNames[m.Key] != "":
+		return fmt.Sprintf("Put the job beside it: {%q: ..., \"job\": {...}}.", m.Key)
+	case md == specType && strict.FieldOf(jobType, m.Key) != nil:
+		return fmt.Sprintf("Send {%q: ..., %q: {...}}.", m.Key, m.Parent.Spell("job_spec"))
 	case len(homes) > 0:
-		return fmt.Sprintf("The field belongs at %s.", either(m.writtenAll(homes)))
+		return fmt.Sprintf("The field belongs at %s.", strict.Either(writtenAll(m, homes)))
 	case fixElsewhere(m) != "":
 		return fixElsewhere(m)
 	}
-	return fixName(near, sure, names)
+	return strict.FixName(near, sure, names)
 }
 
 // jobFields maps the squeezed name of every field of a CustomJob to the paths
@@ -106,25 +99,4 @@ func homesOf(key string) []string {
 		}
 	}
 	return nil
-}
-
-// fieldList says that an object is wanted, with its fields if they are few.
-func (n *node) fieldList(md protoreflect.MessageDescriptor) string {
-	if md.Fields().Len() > 4 {
-		return "an object"
-	}
-	var names []string
-	for i := range md.Fields().Len() {
-		names = append(names, n.spell(string(md.Fields().Get(i).Name())))
-	}
-	return "an object {" + strings.Join(names, ", ") + "}"
-}
-
-// onlyText is the name of the only field of a message where that is a text, else
-// empty: people write the text alone.
-func onlyText(md protoreflect.MessageDescriptor) string {
-	if fd := md.Fields().Get(0); md.Fields().Len() == 1 && fd.Kind() == protoreflect.StringKind && !fd.IsList() {
-		return string(fd.Name())
-	}
-	return ""
 }

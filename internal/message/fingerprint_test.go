@@ -17,6 +17,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"pgregory.net/rapid"
+
+	"example.com/berth/internal/strict"
 )
 
 // wholeJob has every field that a user can set and Berth takes, with no value that
@@ -83,7 +85,7 @@ func (w tailor) key(name string) string {
 	if w.coin("snake") {
 		return name
 	}
-	return camel(name)
+	return strict.Camel(name)
 }
 
 func (w tailor) message(m protoreflect.Message) any {

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/strict"
 )
 
 // hostile returns the hostile messages of the module's corpus, as they stand in
@@ -49,7 +50,7 @@ func checkRefusal(t *testing.T, err error) {
 	if !errors.As(err, &refusal) {
 		t.Fatalf("error %T is not a refusal: %v", err, err)
 	}
-	if n := len(refusal.Problems); n == 0 || n > maxProblems {
+	if n := len(refusal.Problems); n == 0 || n > strict.MaxProblems {
 		t.Errorf("%d problems", n)
 	}
 	for _, p := range refusal.Problems {
@@ -57,7 +58,7 @@ func checkRefusal(t *testing.T, err error) {
 			t.Errorf("problem without words: %#v", p)
 		}
 		for _, s := range []string{p.Path, p.Detail, p.Fix, refusal.ClaimedID} {
-			if len(s) > maxText || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+			if len(s) > strict.MaxText || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 				t.Errorf("problem with a text of %d bytes: %q", len(s), s)
 			}
 		}
@@ -246,7 +247,7 @@ func FuzzParseJob(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		job, err := ParseJob(data)
 		if err != nil {
-			if s := err.Error(); len(s) > maxText+20 || strings.ContainsFunc(s, unicode.IsControl) {
+			if s := err.Error(); len(s) > strict.MaxText+20 || strings.ContainsFunc(s, unicode.IsControl) {
 				t.Errorf("error of %d bytes: %q", len(s), s)
 			}
 			return

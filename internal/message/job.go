@@ -7,6 +7,8 @@ import (
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"example.com/berth/internal/strict"
 )
 
 // JobJSON is the job as it is stored: the protobuf JSON form without white
@@ -28,7 +30,7 @@ func (q *Request) JobJSON() ([]byte, error) {
 func ParseJob(data []byte) (*aiplatformpb.CustomJob, error) {
 	job := &aiplatformpb.CustomJob{}
 	if err := protojson.Unmarshal(data, job); err != nil {
-		return nil, fmt.Errorf("stored job: %s", clean(err.Error(), maxText))
+		return nil, fmt.Errorf("stored job: %s", strict.Clean(err.Error(), strict.MaxText))
 	}
 	return job, nil
 }

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/strict"
 )
 
 // LabelPrefix begins the label keys that are Berth's own. A job that brings
@@ -26,48 +27,48 @@ const (
 // checkLabels merges the job's labels with those of the options. One key with
 // two values is a conflict.
 func checkLabels(s jobShape, opts options, r *report) map[string]string {
-	var all []*node
-	if own := s.job.field("labels"); own != nil && own.kind == object && own.value != nil {
-		all = append(all, own.members...)
+	var all []*strict.Node
+	if own := s.job.Field("labels"); own != nil && own.Kind == strict.Object && own.Value != nil {
+		all = append(all, own.Members...)
 	}
 	all = append(all, opts.labels...)
 	if len(all) == 0 {
 		return nil
 	}
 	labels := map[string]string{}
-	from := map[string]*node{}
+	from := map[string]*strict.Node{}
 	for _, n := range all {
 		checkLabel(n, r)
-		if first := from[n.key]; first != nil {
-			if first.text != n.text {
-				r.at(n, reason.Conflict, fmt.Sprintf("This label has another value at %s.", first.path()), "Keep one of them.")
+		if first := from[n.Key]; first != nil {
+			if first.Text != n.Text {
+				r.At(n, reason.Conflict, fmt.Sprintf("This label has another value at %s.", first.Path()), "Keep one of them.")
 			}
 			continue
 		}
-		from[n.key] = n
-		labels[n.key] = n.text
+		from[n.Key] = n
+		labels[n.Key] = n.Text
 	}
 	if len(labels) > maxLabels {
-		r.add(all[0].parent.place(), reason.TooLarge, fmt.Sprintf("The job has %d labels; at most %d are allowed, because Vertex AI takes %d and Berth adds %d.",
+		r.Add(all[0].Parent.Place(), reason.TooLarge, fmt.Sprintf("The job has %d labels; at most %d are allowed, because Vertex AI takes %d and Berth adds %d.",
 			len(labels), maxLabels, maxLabels+OwnLabels, OwnLabels), "Leave some of them out.")
 	}
 	return labels
 }
 
-func checkLabel(n *node, r *report) {
-	key := strings.ToLower(n.key)
+func checkLabel(n *strict.Node, r *report) {
+	key := strings.ToLower(n.Key)
 	switch {
-	case n.bad:
+	case n.Bad:
 	case strings.HasPrefix(key, LabelPrefix) || key == strings.TrimSuffix(LabelPrefix, "-"):
-		r.at(n, reason.ReservedLabel, "Label keys of this form are Berth's own.", "Choose another key.")
-	case n.key == "" || !labelText(n.key):
-		r.at(n, reason.InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", mendLabel(n.key, "another key"))
-	case strings.ContainsAny(n.key[:1], "_-") || unicode.Is(unicode.M, first(n.key)):
-		r.at(n, reason.InvalidValue, "The label key has to begin with a letter or a digit.", "Choose another key.")
-	case !labelText(n.text):
-		r.at(n, reason.InvalidValue, "The label value has to be of at most 63 lowercase letters, digits, _ and -.", n.mendHole(mendLabel(n.text, "another value")))
-	case len(n.key) > maxLabelBytes || len(n.text) > maxLabelBytes:
-		r.at(n, reason.InvalidValue, fmt.Sprintf("A label's key and value have at most %d bytes each, in UTF-8.", maxLabelBytes), "Shorten it.")
+		r.At(n, reason.ReservedLabel, "Label keys of this form are Berth's own.", "Choose another key.")
+	case n.Key == "" || !labelText(n.Key):
+		r.At(n, reason.InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", mendLabel(n.Key, "another key"))
+	case strings.ContainsAny(n.Key[:1], "_-") || unicode.Is(unicode.M, first(n.Key)):
+		r.At(n, reason.InvalidValue, "The label key has to begin with a letter or a digit.", "Choose another key.")
+	case !labelText(n.Text):
+		r.At(n, reason.InvalidValue, "The label value has to be of at most 63 lowercase letters, digits, _ and -.", n.FixHole(mendLabel(n.Text, "another value")))
+	case len(n.Key) > maxLabelBytes || len(n.Text) > maxLabelBytes:
+		r.At(n, reason.InvalidValue, fmt.Sprintf("A label's key and value have at most %d bytes each, in UTF-8.", maxLabelBytes), "Shorten it.")
 	}
 }
 
@@ -75,7 +76,7 @@ func checkLabel(n *node, r *report) {
 // nothing else is wrong with it. What may be meant else is the author's to choose.
 func mendLabel(s, other string) string {
 	if small := strings.ToLower(s); s != "" && labelText(small) && !strings.ContainsAny(small[:1], "_-") {
-		return exactly("Write it in small letters: %q.", small, "Write it in small letters.")
+		return strict.Exactly("Write it in small letters: %q.", small, "Write it in small letters.")
 	}
 	return "Choose " + other + "."
 }

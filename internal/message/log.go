@@ -3,6 +3,8 @@ package message
 import (
 	"fmt"
 	"log/slog"
+
+	"example.com/berth/internal/strict"
 )
 
 // What users send never gets into a log: environment variables and arguments
@@ -13,7 +15,7 @@ import (
 // LogValue shows where a delivery came from and how large it is.
 func (d Delivery) LogValue() slog.Value {
 	return slog.GroupValue(
-		slog.String("messageId", clean(d.ID, maxID)),
+		slog.String("messageId", strict.Clean(d.ID, maxID)),
 		slog.Int("attempt", d.Attempt),
 		slog.Int("dataBytes", len(d.Data)),
 		slog.Int("attributes", len(d.Attributes)),
@@ -46,7 +48,7 @@ func (q Request) GoString() string { return q.String() }
 
 // LogValue shows what kind of id a cancel names.
 func (c Cancel) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("requestIdHash", idHash(c.RequestID)), slog.String("messageId", clean(c.MessageID, maxID)))
+	return slog.GroupValue(slog.String("requestIdHash", idHash(c.RequestID)), slog.String("messageId", strict.Clean(c.MessageID, maxID)))
 }
 
 // String is the log value as text.

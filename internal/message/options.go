@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/strict"
 )
 
 // Bounds of the options.
@@ -28,7 +29,7 @@ func spellings(names ...string) map[string]string {
 	all := map[string]string{}
 	for _, name := range names {
 		all[name] = name
-		all[camel(name)] = name
+		all[strict.Camel(name)] = name
 		all[attributeName(name)] = name
 	}
 	return all
@@ -37,7 +38,7 @@ func spellings(names ...string) map[string]string {
 // A setting is an option that may be given, and where.
 type setting[T comparable] struct {
 	given bool
-	at    place
+	at    strict.Place
 	value T
 }
 
@@ -47,12 +48,12 @@ type options struct {
 	onFull                           setting[OnFull]
 	maxWait                          setting[time.Duration]
 	dryRun                           setting[bool]
-	labels                           []*node // members of a labels object
+	labels                           []*strict.Node // members of a labels object
 }
 
 // read takes one option from a node.
-func (o *options) read(name string, n *node, r *report) {
-	if n.blank() || n.kind == broken {
+func (o *options) read(name string, n *strict.Node, r *report) {
+	if n.Blank() || n.Kind == strict.Broken {
 		return // an empty option is one that is not set
 	}
 	switch name {
@@ -69,49 +70,49 @@ func (o *options) read(name string, n *node, r *report) {
 	case "display_name":
 		if s, ok := textOption(n, r); ok {
 			set(&o.displayName, n, s, validName(s), nameRule, mendNameRule, r)
-			r.template(n)
+			r.Template(n)
 		}
 	case "labels":
-		walker{r}.texts(n)
-		if n.kind == object && !n.bad {
-			o.labels = n.members
+		walker(r).Texts(n)
+		if n.Kind == strict.Object && !n.Bad {
+			o.labels = n.Members
 		}
 	case "priority":
-		i, ok := wholeNumber(n, 32)
-		set(&o.priority, n, int(i), ok && n.kind == number && -MaxPriority <= i && i <= MaxPriority, "Want a whole number from -1000 to 1000.", mendPlain(n, number, "Write one, or leave it out for 0."), r)
+		i, ok := strict.WholeNumber(n, 32)
+		set(&o.priority, n, int(i), ok && n.Kind == strict.Number && -MaxPriority <= i && i <= MaxPriority, "Want a whole number from -1000 to 1000.", strict.FixPlain(n, strict.Number, "Write one, or leave it out for 0."), r)
 	case "on_full":
 		if s, ok := textOption(n, r); ok {
 			set(&o.onFull, n, OnFull(s), OnFull(s) == Queue || OnFull(s) == Reject, `Want "queue" or "reject".`, `Write "queue" for a job that may wait, "reject" for one that may not.`, r)
 		}
 	case "max_wait":
-		d, ok := seconds(n.text)
+		d, ok := strict.Seconds(n.Text)
 		switch {
-		case !ok || n.kind != text:
-			walker{r}.duration(n)
+		case !ok || n.Kind != strict.Text:
+			walker(r).Duration(n)
 		case d == 0:
-			r.at(n, reason.InvalidValue, "A wait of no time is no wait.", `Set onFull to "reject" instead.`)
+			r.At(n, reason.InvalidValue, "A wait of no time is no wait.", `Set onFull to "reject" instead.`)
 		default:
 			set(&o.maxWait, n, d, 0 < d && d <= LongestWait, "Want more than 0s and at most 30 days, 2592000s.", "Write such a time, or leave it out for the default.", r)
 		}
 	case "dry_run":
-		set(&o.dryRun, n, n.text == "true", n.kind == boolean, "Want true or false.", mendPlain(n, boolean, "Write true or false."), r)
+		set(&o.dryRun, n, n.Text == "true", n.Kind == strict.Boolean, "Want true or false.", strict.FixPlain(n, strict.Boolean, "Write true or false."), r)
 	}
 }
 
-func set[T comparable](s *setting[T], n *node, value T, ok bool, rule, fix string, r *report) {
+func set[T comparable](s *setting[T], n *strict.Node, value T, ok bool, rule, fix string, r *report) {
 	if !ok {
-		r.at(n, reason.InvalidValue, rule, n.mendHole(fix))
+		r.At(n, reason.InvalidValue, rule, n.FixHole(fix))
 		return
 	}
-	*s = setting[T]{true, n.place(), value}
+	*s = setting[T]{true, n.Place(), value}
 }
 
-func textOption(n *node, r *report) (string, bool) {
-	if n.kind != text {
-		walker{r}.mistyped(n, "text")
+func textOption(n *strict.Node, r *report) (string, bool) {
+	if n.Kind != strict.Text {
+		walker(r).Mistyped(n, "text")
 		return "", false
 	}
-	return n.text, true
+	return n.Text, true
 }
 
 // add takes over what the other options give. An option given twice must have
@@ -139,7 +140,7 @@ func both[T comparable](a *setting[T], b setting[T], r *report) {
 	case !a.given:
 		*a = b
 	case a.value != b.value:
-		r.add(b.at, reason.Conflict, fmt.Sprintf("This contradicts %s.", a.at.path), "Keep one of them.")
+		r.Add(b.at, reason.Conflict, fmt.Sprintf("This contradicts %s.", a.at.Path), "Keep one of them.")
 	}
 }
 
@@ -156,5 +157,5 @@ const nameRule = "A name has 1 to 128 characters, none of them a control charact
 const mendNameRule = "Shorten it, and leave out line breaks."
 
 func validName(s string) bool {
-	return utf8.RuneCountInString(s) <= maxName && !strings.ContainsFunc(s, control)
+	return utf8.RuneCountInString(s) <= maxName && !strings.ContainsFunc(s, strict.Control)
 }

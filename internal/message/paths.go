@@ -3,7 +3,8 @@ package message
 import (
 	"strconv"
 	"strings"
-	"unicode"
+
+	"example.com/berth/internal/strict"
 )
 
 // Paths says how a message writes the fields of its job, so that what is said of
@@ -46,7 +47,7 @@ func (p Paths) At(path string) string {
 		}
 	}
 	if option := optionNames[path]; option != "" && p.Job == "" {
-		return join("attributes", attributeName(option)) // a job that is sent as it is has its options there
+		return strict.Join("attributes", attributeName(option)) // a job that is sent as it is has its options there
 	} else if option != "" {
 		return path
 	}
@@ -70,21 +71,9 @@ func (p Paths) Has(path string) bool {
 
 func (p Paths) style(path string) string {
 	if p.Snake {
-		return snake(path)
+		return strict.Snake(path)
 	}
 	return path
-}
-
-// snake turns camelCase into snake_case, path by path.
-func snake(path string) string {
-	var b strings.Builder
-	for _, c := range path {
-		if unicode.IsUpper(c) {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(c))
-	}
-	return b.String()
 }
 
 // poolFields are the fields of a worker pool that reasons speak of, by the proto
@@ -100,17 +89,17 @@ var poolFields = []struct {
 
 // pathsOf records how a job is written. n is the job within its message. What
 // the job has is looked at and not searched for: this is done for every request.
-func pathsOf(n *node, s jobShape, opts options) Paths {
-	p := Paths{Snake: n.snakes()}
-	dot := func(n *node) string {
-		if path := n.path(); path != "" {
+func pathsOf(n *strict.Node, s jobShape, opts options) Paths {
+	p := Paths{Snake: n.Snakes()}
+	dot := func(n *strict.Node) string {
+		if path := n.Path(); path != "" {
 			return path + "."
 		}
 		return ""
 	}
 	p.Job = dot(n)
 	switch {
-	case n.kind == list:
+	case n.Kind == strict.List:
 		p.Form, p.Spec = FormList, p.Job
 	case s.job == nil:
 		p.Form, p.Spec = FormSpec, p.Job
@@ -123,80 +112,61 @@ func pathsOf(n *node, s jobShape, opts options) Paths {
 		}
 		p.Names[path] = at
 	}
-	odd := func(n *node, name string) bool { return n.key != name == p.Snake && strings.Contains(name, "_") }
+	odd := func(n *strict.Node, name string) bool { return n.Key != name == p.Snake && strings.Contains(name, "_") }
 	for _, name := range []string{"network", "service_account"} {
-		if f := s.spec.field(name); f != nil && odd(f, name) {
-			note("jobSpec."+camel(name), f.path())
+		if f := s.spec.Field(name); f != nil && odd(f, name) {
+			note("jobSpec."+strict.Camel(name), f.Path())
 		}
 	}
-	if key := s.job.field("encryption_spec").field("kms_key_name"); key != nil && (odd(key, "kms_key_name") || odd(key.parent, "encryption_spec")) {
-		note("encryptionSpec.kmsKeyName", key.path())
+	if key := s.job.Field("encryption_spec").Field("kms_key_name"); key != nil && (odd(key, "kms_key_name") || odd(key.Parent, "encryption_spec")) {
+		note("encryptionSpec.kmsKeyName", key.Path())
 	}
 	for i, pool := range s.pools {
 		p.Pools = append(p.Pools, dot(pool))
 		for _, group := range poolFields {
 			in := pool
 			if group.in != "" {
-				in = pool.field(group.in)
+				in = pool.Field(group.in)
 			}
 			if in == nil {
 				continue
 			}
-			oddGroup, oddHere := group.in != "" && odd(in, group.in), in.snakes() != p.Snake
+			oddGroup, oddHere := group.in != "" && odd(in, group.in), in.Snakes() != p.Snake
 			for _, name := range group.fields {
-				f := in.field(name)
+				f := in.Field(name)
 				if !oddGroup && (f == nil && !oddHere || f != nil && !odd(f, name)) {
 					continue
 				}
 				path := "jobSpec.workerPoolSpecs[" + strconv.Itoa(i) + "]."
 				if group.in != "" {
-					path += camel(group.in) + "."
+					path += strict.Camel(group.in) + "."
 				}
 				if f == nil {
-					note(path+camel(name), join(in.path(), in.spell(name)))
+					note(path+strict.Camel(name), strict.Join(in.Path(), in.Spell(name)))
 				} else {
-					note(path+camel(name), f.path())
+					note(path+strict.Camel(name), f.Path())
 				}
 			}
 		}
 	}
 	for _, o := range []struct {
 		path string
-		at   place
+		at   strict.Place
 	}{{"requestId", opts.requestID.at}, {"persistentResource", opts.resource.at}, {"maxWait", opts.maxWait.at}, {"onFull", opts.onFull.at}} {
-		if o.at.path != "" && o.at.path != p.At(o.path) {
-			note(o.path, o.at.path)
+		if o.at.Path != "" && o.at.Path != p.At(o.path) {
+			note(o.path, o.at.Path)
 		}
 	}
-	if own := s.spec.field("persistent_resource_id"); opts.resource.at.path == "" && own.str() != "" {
-		note("persistentResource", own.path())
+	if own := s.spec.Field("persistent_resource_id"); opts.resource.at.Path == "" && own.Str() != "" {
+		note("persistentResource", own.Path())
 	}
 	return p
 }
 
-// snakes says whether the nearest names of two words around a node are written
-// in snake_case.
-func (n *node) snakes() bool {
-	for m := n; m != nil; m = m.parent {
-		for _, c := range m.members {
-			if strings.Contains(c.key, "_") {
-				return true
-			}
-			if strings.IndexFunc(c.key, unicode.IsUpper) > 0 {
-				return false
-			}
-		}
-		if m == n && len(n.items) > 0 {
-			return n.items[0].snakes()
-		}
-	}
-	return false
-}
-
 // writtenAll returns the paths of several fields.
-func (n *node) writtenAll(paths []string) (all []string) {
+func writtenAll(n *strict.Node, paths []string) (all []string) {
 	for _, path := range paths {
-		all = append(all, n.written(path))
+		all = append(all, written(n, path))
 	}
 	return all
 }
@@ -205,39 +175,39 @@ func (n *node) writtenAll(paths []string) (all []string) {
 // writes it, or would: in the shape that the job came in, and in the words of
 // its neighbours. An empty index is that of the worker pool in which the node
 // stands, else 0.
-func (n *node) written(path string) string {
-	job := n.job()
-	at, cur := job.path(), job
+func written(n *strict.Node, path string) string {
+	job := jobOf(n)
+	at, cur := job.Path(), job
 	names := strings.Split(path, ".")
 	switch {
-	case job.kind == list && len(names) > 1 && strings.HasPrefix(names[1], "workerPoolSpecs["):
+	case job.Kind == strict.List && len(names) > 1 && strings.HasPrefix(names[1], "workerPoolSpecs["):
 		_, index, _ := strings.Cut(names[1], "[")
-		at, cur = job.entry(at, strings.TrimSuffix(index, "]"), n)
+		at, cur = entry(job, at, strings.TrimSuffix(index, "]"), n)
 		names = names[2:]
-	case job.kind == list && path != "jobSpec": // it has no place for the field
-		if job.snakes() {
-			path = snake(path)
+	case job.Kind == strict.List && path != "jobSpec": // it has no place for the field
+		if job.Snakes() {
+			path = strict.Snake(path)
 		}
 		return strings.ReplaceAll(path, "[]", "[0]") + " of a CustomJob"
-	case names[0] == "jobSpec" && (job.kind == list || job.kind == object && hasPools(job)):
+	case names[0] == "jobSpec" && (job.Kind == strict.List || job.Kind == strict.Object && hasPools(job)):
 		names = names[1:]
 	}
 	for _, name := range names {
 		name, index, indexed := strings.Cut(name, "[")
-		var m *node
-		key := job.spell(snake(name))
+		var m *strict.Node
+		key := job.Spell(strict.Snake(name))
 		if cur != nil {
-			key = cur.spell(snake(name))
-			for _, c := range cur.members {
-				if c.key == name || c.key == snake(name) {
-					m, key = c, c.key
+			key = cur.Spell(strict.Snake(name))
+			for _, c := range cur.Members {
+				if c.Key == name || c.Key == strict.Snake(name) {
+					m, key = c, c.Key
 					break
 				}
 			}
 		}
-		at, cur = join(at, key), m
+		at, cur = strict.Join(at, key), m
 		if indexed {
-			at, cur = cur.entry(at, strings.TrimSuffix(index, "]"), n)
+			at, cur = entry(cur, at, strings.TrimSuffix(index, "]"), n)
 		}
 	}
 	return at
@@ -245,29 +215,29 @@ func (n *node) written(path string) string {
 
 // entry is an entry of a list, which may be written as one value alone. from is
 // the node that asks.
-func (n *node) entry(at, index string, from *node) (string, *node) {
+func entry(n *strict.Node, at, index string, from *strict.Node) (string, *strict.Node) {
 	i, err := strconv.Atoi(index)
-	for m := from; err != nil && m != nil; m = m.parent {
-		if m.parent == n && n != nil && n.kind == list {
-			i, err = m.index, nil
+	for m := from; err != nil && m != nil; m = m.Parent {
+		if m.Parent == n && n != nil && n.Kind == strict.List {
+			i, err = m.Index, nil
 		}
 	}
 	switch {
-	case n != nil && n.kind == object:
+	case n != nil && n.Kind == strict.Object:
 		return at, n
-	case n != nil && i < len(n.items):
-		return at + "[" + strconv.Itoa(i) + "]", n.items[i]
+	case n != nil && i < len(n.Items):
+		return at + "[" + strconv.Itoa(i) + "]", n.Items[i]
 	}
 	return at + "[" + strconv.Itoa(i) + "]", nil
 }
 
-// job is the job in the message of which the node is a part.
-func (n *node) job() *node {
+// jobOf is the job in the message of which the node is a part.
+func jobOf(n *strict.Node) *strict.Node {
 	root := n
-	for root.parent != nil {
-		root = root.parent
+	for root.Parent != nil {
+		root = root.Parent
 	}
-	if m := root.member("job"); root.kind == object && m != nil {
+	if m := root.Member("job"); root.Kind == strict.Object && m != nil {
 		return m
 	}
 	return root

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"example.com/berth/internal/strict"
 )
 
 // A dress is one way to write a job: every one that is accepted.
@@ -27,7 +29,7 @@ func (d dress) write(pools []map[string]any) any {
 			out := map[string]any{}
 			for k, e := range v {
 				if d.key() {
-					k = snake(k)
+					k = strict.Snake(k)
 				}
 				out[k] = style(e)
 			}

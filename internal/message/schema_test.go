@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"example.com/berth/internal/strict"
 )
 
 var (
@@ -46,8 +48,8 @@ func validateBy(t testing.TB, schema func() (*jsonschema.Schema, error), data []
 
 // enveloped says whether JSON data is what the schema is about.
 func enveloped(data []byte) bool {
-	root := parseJSON(data, &report{})
-	return root != nil && (root.member("job") != nil || root.member("cancel") != nil)
+	root := documents.JSON(data, &strict.Report{})
+	return root != nil && (root.Member("job") != nil || root.Member("cancel") != nil)
 }
 
 func TestSchemaTakesWhatDecodeTakes(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/strict"
 )
 
 // What Vertex AI refuses of any job, by the annotations and comments of its API and
@@ -68,10 +69,10 @@ var requiredFixes = map[protoreflect.FullName]string{
 }
 
 // required reports the fields that a walked message needs and does not have.
-func (w walker) required(n *node, md protoreflect.MessageDescriptor) {
+func required(r *strict.Report, n *strict.Node, md protoreflect.MessageDescriptor) {
 	for _, fd := range requiredFields()[md.FullName()] {
-		if f := n.field(string(fd.Name())); f == nil || !f.bad && zero(f.value) {
-			w.r.lacks(n, string(fd.Name()), "This field is needed.", cmp.Or(requiredFixes[fd.FullName()], fmt.Sprintf("Add %s.", n.spell(string(fd.Name())))))
+		if f := n.Field(string(fd.Name())); f == nil || !f.Bad && strict.Zero(f.Value) {
+			lacks(r, n, string(fd.Name()), "This field is needed.", cmp.Or(requiredFixes[fd.FullName()], fmt.Sprintf("Add %s.", n.Spell(string(fd.Name())))))
 		}
 	}
 }
@@ -107,66 +108,38 @@ var bucketForm = form{regexp.MustCompile(`^gs://[^/]+`), "Want a place in Cloud 
 // checkService looks at what else Vertex AI refuses in a job spec.
 func checkService(s jobShape, r *report) {
 	for _, name := range []string{"network", "tensorboard", "experiment", "experiment_run", "models"} {
-		n := s.spec.field(name)
-		if n != nil && n.kind == list {
-			for _, item := range n.list() {
+		n := s.spec.Field(name)
+		if n != nil && n.Kind == strict.List {
+			for _, item := range n.List() {
 				checkForm(item, specForms[name], r)
 			}
 		} else {
 			checkForm(n, specForms[name], r)
 		}
 	}
-	if t := s.spec.field("tensorboard"); t.str() != "" && s.spec.field("service_account") == nil {
+	if t := s.spec.Field("tensorboard"); t.Str() != "" && s.spec.Field("service_account") == nil {
 		r.lacks(s.spec, "service_account", "Vertex AI writes to a TensorBoard only as a service account that the job names.", "Name one that may write there, or leave tensorboard out.")
 	}
-	checkForm(s.spec.field("base_output_directory").field("output_uri_prefix"), bucketForm, r)
-	for _, peering := range s.spec.field("psc_interface_config").field("dns_peering_configs").list() {
-		if n := peering.field("domain"); n.str() != "" && !strings.HasSuffix(n.str(), ".") {
-			r.at(n, reason.InvalidValue, "The domain has to end with a dot.", exactly("Write %q.", n.str()+".", "Put a dot after it."))
+	checkForm(s.spec.Field("base_output_directory").Field("output_uri_prefix"), bucketForm, r)
+	for _, peering := range s.spec.Field("psc_interface_config").Field("dns_peering_configs").List() {
+		if n := peering.Field("domain"); n.Str() != "" && !strings.HasSuffix(n.Str(), ".") {
+			r.At(n, reason.InvalidValue, "The domain has to end with a dot.", strict.Exactly("Write %q.", n.Str()+".", "Put a dot after it."))
 		}
 	}
 	for _, pool := range s.pools {
-		for _, mount := range pool.field("nfs_mounts").list() {
-			if n := mount.field("path"); n.str() != "" && !strings.HasPrefix(n.str(), "/") {
-				r.at(n, reason.InvalidValue, "The path of an NFS export begins with a slash.", exactly("Write %q.", "/"+n.str(), "Put a slash before it."))
+		for _, mount := range pool.Field("nfs_mounts").List() {
+			if n := mount.Field("path"); n.Str() != "" && !strings.HasPrefix(n.Str(), "/") {
+				r.At(n, reason.InvalidValue, "The path of an NFS export begins with a slash.", strict.Exactly("Write %q.", "/"+n.Str(), "Put a slash before it."))
 			}
 		}
 	}
 }
 
-func checkForm(n *node, f form, r *report) {
-	if n == nil || n.bad || n.kind != text || n.text == "" || hole(n.text) != "" {
+func checkForm(n *strict.Node, f form, r *report) {
+	if n == nil || n.Bad || n.Kind != strict.Text || n.Text == "" || strict.Hole(n.Text) != "" {
 		return // of a template nobody knows what it becomes; it is warned of
 	}
-	if !f.pattern.MatchString(n.text) {
-		r.at(n, reason.InvalidValue, f.rule, f.fix)
+	if !f.pattern.MatchString(n.Text) {
+		r.At(n, reason.InvalidValue, f.rule, f.fix)
 	}
 }
-
-// template warns of a text in which something was to be filled in, as ${NAME} or
-// {{name}}: neither Berth nor Vertex AI does. $(NAME) is Vertex AI's own.
-func (r *report) template(n *node) {
-	if hole := hole(n.text); hole != "" {
-		r.warn(n.place(), fmt.Sprintf("The text has %s in it, which nobody fills in.", excerpt(hole)), "Fill it in before the job is published, if a template was meant.")
-	}
-}
-
-// mendHole says what to do about a text that is no value of its field: fill in what
-// a template left open, else what fix says.
-func (n *node) mendHole(fix string) string {
-	if hole := hole(n.text); hole != "" && n.kind == text {
-		return fmt.Sprintf("Fill in %s before the job is published.", excerpt(hole))
-	}
-	return fix
-}
-
-// hole is the first part of a text that a template left open, "" if there is none.
-// A text may be a megabyte long, which the expression alone reads slowly.
-func hole(text string) string {
-	if !strings.Contains(text, "${") && !strings.Contains(text, "{{") {
-		return ""
-	}
-	return templateHole.FindString(text)
-}
-
-var templateHole = regexp.MustCompile(`\$\{[^{}]+\}|\{\{[^{}]+\}\}`)

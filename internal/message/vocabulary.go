@@ -1,10 +1,6 @@
 package message
 
-import (
-	"strings"
-
-	"example.com/berth/internal/spelling"
-)
+import "example.com/berth/internal/spelling"
 
 // enumWords is what people call the values of enums, most of all accelerators.
 // Sources of the aliases: machine and TPU pages of Google Cloud (v5e is the
@@ -40,27 +36,4 @@ var optionWords = spelling.Vocabulary{
 		"idempotency key": "request id", "request key": "request id", "prio": "priority", "pool": "persistent resource", "cluster": "persistent resource",
 		"max wait time": "max wait", "wait": "max wait", "timeout": "max wait", "title": "display name", "tag": "label", "if full": "on full", "when full": "on full",
 	},
-}
-
-// mendName says what may be meant by a name that is unknown. near are the names
-// that come close; all is told when none does.
-func fixName(near []string, sure bool, all []string) string {
-	switch {
-	case sure:
-		return "Write " + near[0] + "."
-	case len(near) > 0:
-		return "Did you mean " + either(near) + "?"
-	}
-	if list := strings.Join(all, ", "); len(list) <= maxText-40 {
-		return "The names are " + list + "."
-	}
-	return "Look the name up in the reference of the API."
-}
-
-// either joins names as alternatives.
-func either(names []string) string {
-	if len(names) < 2 {
-		return strings.Join(names, "")
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
 }

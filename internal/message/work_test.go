@@ -82,21 +82,21 @@ func TestWork(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		do(r)
 		runtime.ReadMemStats(&after)
-		if most := workPerByte*size + workAtMost; r.work > most {
-			t.Errorf("%s: %d bytes cost %d of work, want %d at most", name, size, r.work, most)
+		if most := workPerByte*size + workAtMost; r.Work > most {
+			t.Errorf("%s: %d bytes cost %d of work, want %d at most", name, size, r.Work, most)
 		}
 		if allocs, most := after.Mallocs-before.Mallocs, uint64(allocsPerByte*size+allocsAtMost); allocs > most {
 			t.Errorf("%s: %d bytes cost %d allocations, want %d at most", name, size, allocs, most)
 		}
-		if r.loaded > size {
-			t.Errorf("%s: %d of %d bytes are given to the YAML loader", name, r.loaded, size)
+		if r.Loaded > size {
+			t.Errorf("%s: %d of %d bytes are given to the YAML loader", name, r.Loaded, size)
 		}
 		return r
 	}
 	data := func(name string, data []byte) {
 		var err error
 		r := check(name, len(data), func(r *report) { _, err = decode(Delivery{ID: "1", Data: data}, r) })
-		if line := regexp.MustCompile(`(^|[\n\r\x{85}\x{2028}\x{2029}])%`); line.Match(data) && data[0] != '{' && data[0] != '[' && (err == nil || r.loaded > 0) {
+		if line := regexp.MustCompile(`(^|[\n\r\x{85}\x{2028}\x{2029}])%`); line.Match(data) && data[0] != '{' && data[0] != '[' && (err == nil || r.Loaded > 0) {
 			t.Errorf("%s: a directive is given to the YAML loader, error %v", name, err)
 		}
 	}

@@ -39,6 +39,7 @@ var Targets = []Target{
 	{"internal/controller", []Step{own("internal/controller"), transcripts, stories, scenarios, doors, own("internal/statuspage", "internal/repair"), schedules}},
 	{"internal/gcp", []Step{own("internal/gcp")}},
 	{"internal/message", []Step{own("internal/message"), transcripts, own("internal/statuspage"), stories, scenarios, doors, hostile}},
+	{"internal/strict", []Step{own("internal/strict", "internal/message"), transcripts, hostile}},
 	{"internal/statuspage", []Step{own("internal/statuspage"), doors}},
 	{"internal/repair", []Step{own("internal/repair")}},
 	{"internal/app", []Step{doors, hostile}},

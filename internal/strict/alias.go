@@ -1,4 +1,4 @@
-package message
+package strict
 
 import (
 	"strings"
@@ -11,9 +11,10 @@ import (
 // A yamlParser turns the nodes of a YAML document into ours. An alias becomes a
 // copy of what it names, and a merge key the members that it brings, each at the
 // place where it is used. A few lines can so stand for any number of values:
-// every copied value counts towards maxNodes, every copied byte towards MaxData.
+// every copied value counts towards MaxValues, every copied byte towards MaxCopied.
 type yamlParser struct {
-	r      *report
+	r      *Report
+	d      Reader
 	count  int                 // values so far
 	copied int                 // bytes of keys and scalars within aliases
 	within int                 // aliases around the value that is read now
@@ -23,42 +24,44 @@ type yamlParser struct {
 }
 
 // full says that a bound is reached; the document as a whole is then refused.
-func (p *yamlParser) full() bool { return p.deep || p.count > maxNodes || p.copied > MaxData }
+func (p *yamlParser) full() bool {
+	return p.deep || p.count > p.d.MaxValues || p.copied > p.d.MaxCopied
+}
 
 // value reads y into n, which knows its place already.
-func (p *yamlParser) value(y *yaml.Node, n *node, depth int) *node {
+func (p *yamlParser) value(y *yaml.Node, n *Node, depth int) *Node {
 	p.enter(n, len(y.Value), depth)
 	if p.full() {
 		return n
 	}
 	switch y.Kind {
 	case yaml.SequenceNode:
-		n.kind = list
+		n.Kind = List
 		p.open[y] = true
 		for _, c := range y.Content {
-			n.items = append(n.items, p.value(c, &node{parent: n, index: len(n.items)}, depth+1))
+			n.Items = append(n.Items, p.value(c, &Node{Parent: n, Index: len(n.Items)}, depth+1))
 		}
 		delete(p.open, y)
 	case yaml.MappingNode:
-		n.kind = object
+		n.Kind = Object
 		p.members(y, n, map[string]bool{}, depth)
 	case yaml.ScalarNode:
-		n.kind, n.text = text, y.Value
+		n.Kind, n.Text = Text, y.Value
 		if y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
-			n.kind, n.text = resolve(y.Value)
-			p.other = p.other || n.kind == text && notYAML(y.Value)
+			n.Kind, n.Text = resolve(y.Value)
+			p.other = p.other || n.Kind == Text && notYAML(y.Value)
 		}
 	case yaml.AliasNode:
 		if p.open[y.Alias] {
-			n.kind = broken
-			p.r.at(n, reason.Malformed, "This YAML alias stands within what it names.", "Write the value out.")
+			n.Kind = Broken
+			p.r.At(n, reason.Malformed, "This YAML alias stands within what it names.", "Write the value out.")
 			return n
 		}
 		p.within++
 		p.value(y.Alias, n, depth)
 		p.within--
 	}
-	if y.Style&yaml.TaggedStyle != 0 && n.kind != broken {
+	if y.Style&yaml.TaggedStyle != 0 && n.Kind != Broken {
 		p.tagged(y, n)
 	}
 	return n
@@ -66,38 +69,38 @@ func (p *yamlParser) value(y *yaml.Node, n *node, depth int) *node {
 
 // tagged takes a value for what its tag says it is. Tags of the core schema are
 // read, as gcloud reads them; others stand for objects of a program.
-func (p *yamlParser) tagged(y *yaml.Node, n *node) {
-	was := n.kind
+func (p *yamlParser) tagged(y *yaml.Node, n *Node) {
+	was := n.Kind
 	plain, _ := resolve(y.Value)
 	fits, known := false, true
 	switch y.ShortTag() {
 	case "!!str":
 		fits = y.Kind == yaml.ScalarNode
-		n.kind, n.text = text, y.Value
+		n.Kind, n.Text = Text, y.Value
 	case "!!int", "!!float":
-		fits = y.Kind == yaml.ScalarNode && plain == number
-		n.kind = number
+		fits = y.Kind == yaml.ScalarNode && plain == Number
+		n.Kind = Number
 	case "!!bool":
-		fits = y.Kind == yaml.ScalarNode && plain == boolean
-		n.kind, n.text = boolean, strings.ToLower(y.Value)
+		fits = y.Kind == yaml.ScalarNode && plain == Boolean
+		n.Kind, n.Text = Boolean, strings.ToLower(y.Value)
 	case "!!null":
-		fits = y.Kind == yaml.ScalarNode && plain == null
-		n.kind = null
+		fits = y.Kind == yaml.ScalarNode && plain == Null
+		n.Kind = Null
 	case "!!seq":
-		fits = was == list
+		fits = was == List
 	case "!!map":
-		fits = was == object
+		fits = was == Object
 	default:
 		known = false
 	}
 	switch {
 	case !known:
-		p.r.at(n, reason.InvalidValue, "This YAML tag is not read.", "Leave the tag out. The tags !!str, !!int, !!float, !!bool, !!null, !!seq and !!map are read.")
+		p.r.At(n, reason.InvalidValue, "This YAML tag is not read.", "Leave the tag out. The tags !!str, !!int, !!float, !!bool, !!null, !!seq and !!map are read.")
 	case !fits:
-		p.r.at(n, reason.InvalidValue, "This YAML value is not what its tag says.", "Leave the tag out, or write a value of that type.")
+		p.r.At(n, reason.InvalidValue, "This YAML value is not what its tag says.", "Leave the tag out, or write a value of that type.")
 	}
 	if !fits {
-		n.kind = broken
+		n.Kind = Broken
 	}
 }
 
@@ -112,10 +115,10 @@ func notYAML(s string) bool {
 }
 
 // enter counts one value at its place.
-func (p *yamlParser) enter(n *node, bytes, depth int) {
+func (p *yamlParser) enter(n *Node, bytes, depth int) {
 	p.count++
-	n.pos = p.count
-	p.deep = p.deep || depth > MaxDepth+1
+	n.Pos = p.count
+	p.deep = p.deep || depth > p.d.MaxDepth+1
 	if p.within > 0 {
 		p.copied += bytes
 	}
@@ -124,7 +127,7 @@ func (p *yamlParser) enter(n *node, bytes, depth int) {
 // members reads the members of a mapping into n, but for those in seen, and then
 // those that its merge key brings. What an object says itself goes before what it
 // merges, and the first of several merged objects before the others.
-func (p *yamlParser) members(y *yaml.Node, n *node, seen map[string]bool, depth int) {
+func (p *yamlParser) members(y *yaml.Node, n *Node, seen map[string]bool, depth int) {
 	p.open[y] = true
 	defer delete(p.open, y)
 	own := map[string]bool{}
@@ -135,37 +138,37 @@ func (p *yamlParser) members(y *yaml.Node, n *node, seen map[string]bool, depth 
 			k = k.Alias
 			p.copied += len(k.Value)
 		}
-		key := p.value(k, &node{parent: n, key: k.Value}, depth+1)
+		key := p.value(k, &Node{Parent: n, Key: k.Value}, depth+1)
 		switch {
-		case key.kind == text && k.Value == "<<" && k.Style == 0:
+		case key.Kind == Text && k.Value == "<<" && k.Style == 0:
 			if merge != nil {
-				p.r.at(&node{parent: n, key: k.Value, pos: p.count}, reason.DuplicateField, "This key comes twice in one object.", "Merge a list of objects.")
+				p.r.At(&Node{Parent: n, Key: k.Value, Pos: p.count}, reason.DuplicateField, "This key comes twice in one object.", "Merge a list of objects.")
 			}
 			merge = y.Content[i+1]
 			continue
-		case key.kind == text && seen[k.Value] && !own[k.Value]:
+		case key.Kind == Text && seen[k.Value] && !own[k.Value]:
 			p.count++ // passing over it is work as well
 			continue
 		}
-		m := p.value(y.Content[i+1], &node{parent: n, key: k.Value}, depth+1)
+		m := p.value(y.Content[i+1], &Node{Parent: n, Key: k.Value}, depth+1)
 		switch {
 		case p.full():
 			return
-		case key.kind == object || key.kind == list || key.kind == broken:
-			if !n.bad {
-				p.r.at(n, reason.InvalidValue, "A key is not text.", "Quote the key. If it is a {{name}} of a template, fill it in before the job is published.")
+		case key.Kind == Object || key.Kind == List || key.Kind == Broken:
+			if !n.Bad {
+				p.r.At(n, reason.InvalidValue, "A key is not text.", "Quote the key. If it is a {{name}} of a template, fill it in before the job is published.")
 			}
 			continue
-		case key.kind != text:
-			p.r.at(m, reason.InvalidValue, "The key is not text to YAML.", "Quote the key.")
-			m.kind = broken
+		case key.Kind != Text:
+			p.r.At(m, reason.InvalidValue, "The key is not text to YAML.", "Quote the key.")
+			m.Kind = Broken
 		}
-		if own[m.key] {
-			p.r.at(m, reason.DuplicateField, "This key comes twice in one object.", "Keep one of them.")
+		if own[m.Key] {
+			p.r.At(m, reason.DuplicateField, "This key comes twice in one object.", "Keep one of them.")
 			continue
 		}
-		own[m.key], seen[m.key] = true, true
-		n.members = append(n.members, m)
+		own[m.Key], seen[m.Key] = true, true
+		n.Members = append(n.Members, m)
 	}
 	if merge != nil {
 		p.merge(merge, n, seen, depth+1)
@@ -174,8 +177,8 @@ func (p *yamlParser) members(y *yaml.Node, n *node, seen map[string]bool, depth 
 
 // merge reads what a merge key names: an object, an alias of one, or a list of
 // such.
-func (p *yamlParser) merge(y *yaml.Node, n *node, seen map[string]bool, depth int) {
-	at := &node{parent: n, key: "<<"}
+func (p *yamlParser) merge(y *yaml.Node, n *Node, seen map[string]bool, depth int) {
+	at := &Node{Parent: n, Key: "<<"}
 	p.enter(at, 0, depth)
 	if p.full() {
 		return
@@ -187,11 +190,11 @@ func (p *yamlParser) merge(y *yaml.Node, n *node, seen map[string]bool, depth in
 	}
 	switch {
 	case p.open[y]:
-		n.bad = true // what it lacks is not told
-		p.r.at(at, reason.Malformed, "This YAML alias stands within what it names.", "Write the fields out.")
+		n.Bad = true // what it lacks is not told
+		p.r.At(at, reason.Malformed, "This YAML alias stands within what it names.", "Write the fields out.")
 	case y.Style&yaml.TaggedStyle != 0 && y.ShortTag() != "!!map" && y.ShortTag() != "!!seq":
-		n.bad = true
-		p.r.at(at, reason.InvalidValue, "What a merge key names has a tag.", "Leave the tag out.")
+		n.Bad = true
+		p.r.At(at, reason.InvalidValue, "What a merge key names has a tag.", "Leave the tag out.")
 	case y.Kind == yaml.MappingNode:
 		p.members(y, n, seen, depth)
 	case y.Kind == yaml.SequenceNode:
@@ -201,7 +204,7 @@ func (p *yamlParser) merge(y *yaml.Node, n *node, seen map[string]bool, depth in
 		}
 		delete(p.open, y)
 	default:
-		n.bad = true
-		p.r.at(at, reason.Malformed, "A merge key does not name an object.", "Write an alias of an object, or a list of such.")
+		n.Bad = true
+		p.r.At(at, reason.Malformed, "A merge key does not name an object.", "Write an alias of an object, or a list of such.")
 	}
 }

@@ -1,4 +1,4 @@
-package message
+package strict
 
 import (
 	"bytes"
@@ -11,33 +11,27 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// maxNodes bounds the values of one document. A job with four worker pools of
-// a hundred variables and a thousand arguments each has half as many.
-const maxNodes = 20_000
-
 const strictJSON = "Send strict JSON: double quotes, no comments, no trailing comma."
 
-const mendDeep = "Send a job; none is nested so deep."
-
-// parseJSON reads strict JSON. It returns nil, and has reported why, when the
+// JSON reads strict JSON. It returns nil, and has reported why, when the
 // text cannot be read as a whole; a key that comes twice is reported, and the
 // first one kept.
-func parseJSON(data []byte, r *report) *node {
-	return readJSON(data, r, func(why string) *node {
-		r.add(place{}, reason.Malformed, "The text is not JSON: "+why+".", strictJSON)
+func (d Reader) JSON(data []byte, r *Report) *Node {
+	return d.json(data, r, func(why string) *Node {
+		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+".", strictJSON)
 		return nil
 	})
 }
 
-// readJSON does so, and leaves a text that is not JSON to another.
-func readJSON(data []byte, r *report, otherwise func(why string) *node) *node {
-	r.work += len(data)
+// json does so, and leaves a text that is not JSON to another.
+func (d Reader) json(data []byte, r *Report, otherwise func(why string) *Node) *Node {
+	r.Work += len(data)
 	if !utf8.Valid(data) {
-		r.add(place{}, reason.Malformed, "The text is not UTF-8.", "Send JSON as UTF-8.")
+		r.Add(Place{}, reason.Malformed, "The text is not UTF-8.", "Send JSON as UTF-8.")
 		return nil
 	}
-	if !shallow(data) {
-		r.add(place{}, reason.TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", MaxDepth), mendDeep)
+	if !shallow(data, d.MaxDepth) {
+		r.Add(Place{}, reason.TooLarge, fmt.Sprintf("Objects and lists are nested more than %d deep.", d.MaxDepth), d.Deep)
 		return nil
 	}
 	if !json.Valid(data) { // which reads it once, and does not say why
@@ -45,14 +39,14 @@ func readJSON(data []byte, r *report, otherwise func(why string) *node) *node {
 		return otherwise(syntax(data, json.Unmarshal(data, &raw)))
 	}
 	if at := loneSurrogate(data); at >= 0 {
-		r.add(place{}, reason.Malformed, "A \\u escape is half of a surrogate pair, at "+position(data, at)+".", "Send JSON as UTF-8.")
+		r.Add(Place{}, reason.Malformed, "A \\u escape is half of a surrogate pair, at "+position(data, at)+".", "Send JSON as UTF-8.")
 		return nil
 	}
-	p := jsonParser{rest: data, r: r}
-	root := p.value(&node{})
-	r.work += p.count
-	if p.count > maxNodes {
-		r.add(place{}, reason.TooLarge, fmt.Sprintf("The document has more than %d values.", maxNodes), mendLarge)
+	p := jsonParser{rest: data, r: r, most: d.MaxValues}
+	root := p.value(&Node{})
+	r.Work += p.count
+	if p.count > d.MaxValues {
+		r.Add(Place{}, reason.TooLarge, fmt.Sprintf("The document has more than %d values.", d.MaxValues), d.Large)
 		return nil
 	}
 	return root
@@ -62,54 +56,55 @@ func readJSON(data []byte, r *report, otherwise func(why string) *node) *node {
 // what stands where is told by the first byte.
 type jsonParser struct {
 	rest  []byte
-	r     *report
-	count int
+	r     *Report
+	count int // values so far
+	most  int // values that are read
 }
 
 // value reads the next value into n, which knows its place already.
-func (p *jsonParser) value(n *node) *node {
+func (p *jsonParser) value(n *Node) *Node {
 	p.count++
-	n.pos = p.count
-	if p.count > maxNodes {
+	n.Pos = p.count
+	if p.count > p.most {
 		return n
 	}
 	switch c := p.next(); c {
 	case '[':
-		n.kind = list
-		for p.rest = p.rest[1:]; p.count <= maxNodes && p.next() != ']'; {
-			n.items = append(n.items, p.value(&node{parent: n, index: len(n.items)}))
+		n.Kind = List
+		for p.rest = p.rest[1:]; p.count <= p.most && p.next() != ']'; {
+			n.Items = append(n.Items, p.value(&Node{Parent: n, Index: len(n.Items)}))
 		}
 		p.rest = p.rest[1:]
 	case '{':
-		n.kind = object
+		n.Kind = Object
 		p.members(n)
 	case '"':
-		n.kind, n.text = text, p.text()
+		n.Kind, n.Text = Text, p.text()
 	default:
-		n.text = p.word()
+		n.Text = p.word()
 		switch c {
 		case 't', 'f':
-			n.kind = boolean
+			n.Kind = Boolean
 		case 'n':
-			n.text = "" // the zero kind is null
+			n.Text = "" // the zero kind is null
 		default:
-			n.kind = number
+			n.Kind = Number
 		}
 	}
 	return n
 }
 
-func (p *jsonParser) members(n *node) {
+func (p *jsonParser) members(n *Node) {
 	seen := map[string]bool{}
-	for p.rest = p.rest[1:]; p.count <= maxNodes && p.next() != '}'; {
+	for p.rest = p.rest[1:]; p.count <= p.most && p.next() != '}'; {
 		key := p.text()
-		m := p.value(&node{parent: n, key: key})
+		m := p.value(&Node{Parent: n, Key: key})
 		if seen[key] {
-			p.r.at(m, reason.DuplicateField, "This key comes twice in one object.", "Keep one of them.")
+			p.r.At(m, reason.DuplicateField, "This key comes twice in one object.", "Keep one of them.")
 			continue
 		}
 		seen[key] = true
-		n.members = append(n.members, m)
+		n.Members = append(n.Members, m)
 	}
 	p.rest = p.rest[1:]
 }
@@ -151,8 +146,8 @@ func (p *jsonParser) word() string {
 	return string(word)
 }
 
-// shallow says whether no bracket is nested deeper than MaxDepth.
-func shallow(data []byte) bool {
+// shallow says whether no bracket is nested deeper than most.
+func shallow(data []byte, most int) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
@@ -162,7 +157,7 @@ func shallow(data []byte) bool {
 			quoted = !quoted
 		case quoted:
 		case c == '{' || c == '[':
-			if depth++; depth > MaxDepth {
+			if depth++; depth > most {
 				return false
 			}
 		case c == '}' || c == ']':

@@ -1,7 +1,6 @@
-package message
+package strict
 
 import (
-	"errors"
 	"math/big"
 	"strings"
 	"testing"
@@ -20,7 +19,7 @@ func TestWholeNumberIsExact(t *testing.T) {
 		}
 		for _, bits := range []int{32, 64} {
 			want := exact.IsInt() && new(big.Int).Add(exact.Num(), bit(bits-1)).Sign() >= 0 && exact.Num().Cmp(bit(bits-1)) < 0
-			got, ok := wholeNumber(&node{kind: number, text: text}, bits)
+			got, ok := WholeNumber(&Node{Kind: Number, Text: text}, bits)
 			if ok != want || ok && exact.Num().Cmp(big.NewInt(got)) != 0 {
 				t.Fatalf("%s in %d bits: %d, %v; want %v", text, bits, got, ok, want)
 			}
@@ -42,7 +41,7 @@ func TestWholeNumberAtTheEdges(t *testing.T) {
 		{"1e999999999", 0, false}, {"1e9223372036854775807", 0, false}, {"1.1e-9223372036854775808", 0, false}, {"1e99999999999999999999", 0, false},
 		{strings.Repeat("1", 33), 0, false}, {"01", 0, false}, {"+1", 0, false}, {"1.", 0, false}, {"", 0, false},
 	} {
-		if got, ok := wholeNumber(&node{kind: number, text: c.text}, 64); got != c.want || ok != c.ok {
+		if got, ok := WholeNumber(&Node{Kind: Number, Text: c.text}, 64); got != c.want || ok != c.ok {
 			t.Errorf("%s: %d, %v; want %d, %v", c.text, got, ok, c.want, c.ok)
 		}
 	}
@@ -55,41 +54,6 @@ func TestDirectiveLine(t *testing.T) {
 	} {
 		if got := directiveLine([]byte(text)); got != want {
 			t.Errorf("%q: line %d, want %d", text, got, want)
-		}
-	}
-}
-
-// TestNothingIsSaidTwice is about messages with one thing wrong.
-func TestNothingIsSaidTwice(t *testing.T) {
-	container := func(text string) string {
-		return `[{"machineSpec":{"machineType":"m"},"replicaCount":1,"containerSpec":{"imageUri":"i",` + text + `}}]`
-	}
-	for name, c := range map[string]struct{ data, want string }{
-		"too many variables": {container(`"env":[` + strings.TrimSuffix(strings.Repeat(`{"name":"A"},`, 101), ",") + `]`), "TOO_LARGE [0].containerSpec.env"},
-		"merge of text":      {"<<: a\njob: " + plainJob, `MALFORMED ["<<"]`},
-		"merge of itself":    {"&x\n<<: *x\njob: " + plainJob, `MALFORMED ["<<"]`},
-		"aliases in a merge": {"job: " + plainJob + "\nx: &x {}\n<<: [*x, *x]", `UNKNOWN_FIELD x`},
-		"two merge keys":     {"<<: {a: 1}\n<<: {b: 1}\njob: " + plainJob, `DUPLICATE_FIELD ["<<"], UNKNOWN_FIELD b`},
-		"pools beside a job": {`{"workerPoolSpecs":[],"jobSpec":{"workerPoolSpecs":` + plainJob + `}}`, "UNKNOWN_FIELD workerPoolSpecs"},
-		"key of no text":     {"1: a\njob: " + plainJob, "INVALID_VALUE 1"},
-		"key in a cancel":    {"cancel: {requestId: a, 1: b}", "INVALID_VALUE cancel.1"},
-		"key by a cancel":    {"cancel: {requestId: a}\n1: b", "INVALID_VALUE 1"},
-		"deep keys":          {strings.Repeat("? ", 40) + "a", "TOO_LARGE "},
-		"two marks":          {"\ufeff\ufeff{}", "MALFORMED "},
-		"centuries":          {`{"scheduling":{"timeout":"3153600000.000000001s"},"workerPoolSpecs":` + plainJob + `}`, "INVALID_VALUE scheduling.timeout"},
-	} {
-		_, err := Decode(Delivery{ID: "1", Data: []byte(c.data)})
-		var refusal *Refusal
-		if !errors.As(err, &refusal) {
-			t.Errorf("%s: error %v", name, err)
-			continue
-		}
-		var got []string
-		for _, p := range refusal.Problems {
-			got = append(got, string(p.Code)+" "+p.Path)
-		}
-		if s := strings.Join(got, ", "); s != c.want {
-			t.Errorf("%s: %s; want %s", name, s, c.want)
 		}
 	}
 }

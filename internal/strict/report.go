@@ -1,0 +1,75 @@
+package strict
+
+import (
+	"cmp"
+	"slices"
+
+	"example.com/berth/internal/reason"
+)
+
+const (
+	MaxProblems = 20              // problems that a refusal shows
+	maxFound    = 8 * MaxProblems // problems collected before the search stops
+)
+
+// A Report collects the problems and warnings of one document. The zero value is
+// empty and ready.
+type Report struct {
+	Work   int // bytes scanned and values visited, counted where input decides how often
+	Loaded int // bytes given to the YAML loader, whose work cannot be counted
+
+	problems, warnings []finding
+	other              bool // of data that was read as YAML: a plain text shows another language
+}
+
+type finding struct {
+	pos     int
+	problem reason.Problem
+}
+
+// Add reports a problem at a place. A report that is full drops it.
+func (r *Report) Add(at Place, code reason.Code, detail, fix string) {
+	if !r.Full() {
+		r.problems = append(r.problems, found(at, code, detail, fix))
+	}
+}
+
+// At reports a problem of a node and marks it.
+func (r *Report) At(n *Node, code reason.Code, detail, fix string) {
+	n.Bad = true
+	r.Add(n.Place(), code, detail, fix)
+}
+
+// Warn reports what does not stop the document from being read.
+func (r *Report) Warn(at Place, detail, fix string) {
+	if len(r.warnings) < MaxProblems {
+		r.warnings = append(r.warnings, found(at, reason.Warning, detail, fix))
+	}
+}
+
+func found(at Place, code reason.Code, detail, fix string) finding {
+	return finding{at.Pos, reason.Problem{
+		Code: code, Path: Clean(at.Path, MaxText), Detail: Clean(detail, MaxText), Fix: Clean(fix, MaxText),
+	}}
+}
+
+// Full says that enough has been found: a longer search would only take time.
+func (r *Report) Full() bool { return len(r.problems) >= maxFound }
+
+// OK says that no problem was found.
+func (r *Report) OK() bool { return len(r.problems) == 0 }
+
+// Problems returns the first MaxProblems problems in document order.
+func (r *Report) Problems() []reason.Problem { return inOrder(r.problems) }
+
+// Warnings returns the warnings in document order.
+func (r *Report) Warnings() []reason.Problem { return inOrder(r.warnings) }
+
+func inOrder(found []finding) []reason.Problem {
+	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(a.pos, b.pos) })
+	var problems []reason.Problem
+	for _, f := range found[:min(len(found), MaxProblems)] {
+		problems = append(problems, f.problem)
+	}
+	return problems
+}
