@@ -18,7 +18,7 @@ import (
 )
 
 // A broker calls the administrative API of Pub/Sub, and implements
-// [repair.Mailbox] for dead letters.
+// [repair.DeadLetterQueue] for dead letters.
 type broker struct {
 	project, prefix, requestTopic, outcomeTopic string
 
@@ -93,9 +93,9 @@ func (b *broker) findDead(ctx context.Context) error {
 	return fmt.Errorf("topic %s has no subscription to pull from: dead letters are lost", b.deadTopic())
 }
 
-// Pull implements [repair.Mailbox]. Google's Pub/Sub may answer nothing at once
+// Pull implements [repair.DeadLetterQueue]. Google's Pub/Sub may answer nothing at once
 // although there are messages, so Pull waits up to 5 s for one.
-func (b *broker) Pull(ctx context.Context, most int) ([]repair.Parcel, error) {
+func (b *broker) Pull(ctx context.Context, most int) ([]repair.Pulled, error) {
 	if b.dead == "" {
 		if err := b.findDead(ctx); err != nil {
 			return nil, err
@@ -118,15 +118,15 @@ func (b *broker) Pull(ctx context.Context, most int) ([]repair.Parcel, error) {
 	case err != nil:
 		return nil, fmt.Errorf("pull from %s: %w", b.dead, err)
 	}
-	var parcels []repair.Parcel
+	var pulled []repair.Pulled
 	for _, m := range resp.GetReceivedMessages() {
-		parcels = append(parcels, repair.Parcel{ID: m.GetMessage().GetMessageId(), AckID: m.GetAckId(),
+		pulled = append(pulled, repair.Pulled{ID: m.GetMessage().GetMessageId(), AckID: m.GetAckId(),
 			PublishTime: m.GetMessage().GetPublishTime().AsTime(), Attributes: m.GetMessage().GetAttributes(), Data: m.GetMessage().GetData()})
 	}
-	return parcels, nil
+	return pulled, nil
 }
 
-// Return implements [repair.Mailbox].
+// Return implements [repair.DeadLetterQueue].
 func (b *broker) Return(ctx context.Context, ackIDs []string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
@@ -137,7 +137,7 @@ func (b *broker) Return(ctx context.Context, ackIDs []string) error {
 	return nil
 }
 
-// FromRequests implements [repair.Mailbox].
+// FromRequests implements [repair.DeadLetterQueue].
 func (b *broker) FromRequests(ctx context.Context, id string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
@@ -148,7 +148,7 @@ func (b *broker) FromRequests(ctx context.Context, id string) (bool, error) {
 	return sub.GetTopic() == b.requestTopic, err
 }
 
-// Send implements [repair.Mailbox].
+// Send implements [repair.DeadLetterQueue].
 func (b *broker) Send(ctx context.Context, data []byte, attributes map[string]string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
@@ -161,7 +161,7 @@ func (b *broker) Send(ctx context.Context, data []byte, attributes map[string]st
 	return strings.Join(resp.GetMessageIds(), ","), nil
 }
 
-// Ack implements [repair.Mailbox].
+// Ack implements [repair.DeadLetterQueue].
 func (b *broker) Ack(ctx context.Context, ackID string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()

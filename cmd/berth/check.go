@@ -113,7 +113,7 @@ func (p *prepared) print(g *globals) {
 	}
 	t.end()
 	if len(r.Warnings) > 0 {
-		say(g.out, "Remarks:")
+		say(g.out, "Warnings:")
 		problems(g.out, r.Warnings)
 	}
 }

@@ -37,7 +37,7 @@ func (v *deadLettersCmd) Run(g *globals, c *repairCmd) error {
 	}
 	defer s.close() //nolint:errcheck // every call has returned
 	var events []repair.DeadLetter
-	kit := repair.Kit{Do: c.Yes}
+	kit := repair.Kit{DryRun: !c.Yes}
 	if v.Limit == 0 && len(v.ID) == 0 {
 		events, err = kit.Replay(g.ctx, s.pubsub, time.Now)
 	} else {

@@ -50,7 +50,7 @@ func (c *explainCmd) Run(g *globals) error {
 	reasons(g.out, q.Outcome)
 	if len(q.Warnings) > 0 {
 		say(g.out, "")
-		say(g.out, "Remarks:")
+		say(g.out, "Warnings:")
 		problems(g.out, q.Warnings)
 	}
 	return end

@@ -135,7 +135,7 @@ func (b *broker) plumbing(topic string, subs []*pubsubpb.Subscription) (found []
 
 // backlog counts the dead letters and returns them to their subscription.
 func (b *broker) backlog(ctx context.Context, now time.Time) repair.Finding {
-	events, err := repair.Kit{}.DeadLetters(ctx, b, now, mostDead, nil)
+	events, err := repair.Kit{DryRun: true}.DeadLetters(ctx, b, now, mostDead, nil)
 	if err != nil {
 		return repair.Unchecked(checkDead, err, "Check that the caller may pull from it (roles/pubsub.subscriber).")
 	}

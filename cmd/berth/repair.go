@@ -55,7 +55,7 @@ func (c *repairCmd) repair(g *globals, do func(context.Context, *site, repair.Ki
 	if err != nil {
 		return err
 	}
-	changes, err := do(g.ctx, s, repair.Kit{Ledger: l, Vertex: s.vertex, Settings: s.settings, Do: c.Yes})
+	changes, err := do(g.ctx, s, repair.Kit{Ledger: l, Vertex: s.vertex, Settings: s.settings, DryRun: !c.Yes})
 	if err != nil && len(changes) == 0 {
 		return err
 	}

@@ -40,7 +40,7 @@ func (c *showCmd) Run(g *globals) error {
 	history(g.out, r.Events)
 	if len(r.Warnings) > 0 {
 		say(g.out, "")
-		say(g.out, "Remarks:")
+		say(g.out, "Warnings:")
 		problems(g.out, r.Warnings)
 	}
 	return nil

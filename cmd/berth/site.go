@@ -26,7 +26,7 @@ type siteFlags struct {
 	Region          []string      `env:"BERTH_REGIONS" group:"Deployment:" placeholder:"REGION" help:"Vertex AI regions that are served; by default those of the Status function, and of the persistent resources in the ledger."`
 	Prefix          string        `env:"BERTH_PREFIX" default:"berth" group:"Deployment:" placeholder:"NAME" help:"Beginning of the names of topics, by default ${default}."`
 	Tick            time.Duration `env:"BERTH_TICK" group:"Deployment:" help:"Period of the reconcile tick; by default that of the Status function, or 1m."`
-	StartWithin     time.Duration `env:"BERTH_START_TIMEOUT" group:"Deployment:" help:"Longest time from submission until the job runs; 1h by default."`
+	StartTimeout    time.Duration `env:"BERTH_START_TIMEOUT" group:"Deployment:" help:"Longest time from submission until the job runs; 1h by default."`
 	FunctionTimeout time.Duration `env:"BERTH_TIMEOUT" group:"Deployment:" help:"Request timeout of the functions; 120s by default."`
 	VertexEndpoint  string        `env:"BERTH_VERTEX_ENDPOINT" group:"Deployment:" placeholder:"HOST:PORT" help:"A fake Vertex AI, without TLS."`
 	Emulators       bool          `env:"BERTH_EMULATORS" group:"Deployment:" help:"Let FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST take the place of the services."`
@@ -159,7 +159,7 @@ func (s *site) configure(g *globals, f siteFlags) {
 		tick = cmp.Or(tick, time.Duration(s.status.MaxAge)/2)
 	}
 	s.settings = repair.Settings{
-		Tick: cmp.Or(tick, c.Tick), StartWithin: cmp.Or(f.StartWithin, c.StartTimeout),
+		Tick: cmp.Or(tick, c.Tick), StartTimeout: cmp.Or(f.StartTimeout, c.StartTimeout),
 		RetryAfter: c.RetryAfter, Keep: c.Keep, Lease: controller.ReconcileLease,
 	}
 	for _, r := range regions {

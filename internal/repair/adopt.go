@@ -14,9 +14,9 @@ import (
 )
 
 // Adopt records a job at Vertex AI for a reservation that names none, as the
-// submission would have. The job has to carry the labels of the request and of
-// its present run, and be on its persistent resource: a job of an earlier run is
-// an orphan job, whatever it does. job is a full name, or the last part of one.
+// submission would have. The job must carry the labels of the request and of
+// its present run, and be on its persistent resource: a job of an earlier run
+// is always an orphan job. job is a full name, or the last segment of one.
 func (k Kit) Adopt(ctx context.Context, key message.Key, job string) ([]Change, error) {
 	var rec *ledger.Record
 	err := ledger.Read(ctx, k.Ledger, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { rec = tx.Record(key) })
@@ -81,8 +81,8 @@ func (k Kit) adopt(tx ledger.Tx, rec *ledger.Record, job vertex.Job) Change {
 	return c
 }
 
-// submitted is the one outcome event that a fix writes: the only outbox event in the
-// rows of the table that [lifecycle.Accepted] takes.
+// submitted is the one outcome event that a fix writes: only
+// [lifecycle.Accepted] rows publish it.
 func submitted(rec *ledger.Record) message.Outcome {
 	o := message.Outcome{
 		Type: message.Submitted, Tenant: rec.Tenant, MessageID: rec.MessageID, State: string(rec.State),
@@ -106,17 +106,16 @@ func reservationText(r lifecycle.Reservation) string {
 	return s + " with job " + r.Job
 }
 
-// timerAt is the earliest moment at which a look at the record does no harm. A
-// look at a submission that may still be acted on, or whose job may not be in
-// lists yet, could create a second job; a look at a submitted one takes it for
-// overdue.
+// nextTimer is the earliest time at which the timer of the record may run. An
+// earlier run could create a second job for a submission that may still act or
+// whose job is not in lists yet, and would take a submitted job for overdue.
 func (k Kit) nextTimer(rec *ledger.Record, now time.Time) time.Time {
 	at := now
 	switch rec.State {
 	case lifecycle.Submitting:
 		at = rec.ActUntil.Add(k.Settings.RetryAfter)
 	case lifecycle.Submitted:
-		at = rec.Times.Submitted.Add(k.Settings.StartWithin)
+		at = rec.Times.Submitted.Add(k.Settings.StartTimeout)
 	}
 	if at.Before(now) {
 		return now

@@ -8,8 +8,8 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// What two looks find lasts; what only one finds was just moving. A check that keeps
-// no finding is in order, and says so once.
+// TestConfirmed: a finding of both readings lasts; a finding of one was a request
+// that moved. A check that keeps no finding is OK, and says so once.
 func TestConfirmed(t *testing.T) {
 	bad := func(check, text string) Finding {
 		return Finding{Check: check, Level: Fail, Request: message.Key(text), Text: "since " + text}
@@ -19,7 +19,7 @@ func TestConfirmed(t *testing.T) {
 	}
 	fine := func(check string) Finding { return Finding{Check: check, Level: OK, Text: "fine"} }
 	moving := func(check string) Finding {
-		return Finding{Check: check, Level: OK, Text: "nothing that lasts (some of it was just moving)"}
+		return Finding{Check: check, Level: OK, Text: "nothing that lasts (some requests were just moving)"}
 	}
 	for name, c := range map[string]struct{ first, second, want []Finding }{
 		"lasts":                   {[]Finding{bad("a", "1")}, []Finding{bad("a", "1")}, []Finding{bad("a", "1")}},

@@ -16,32 +16,32 @@ import (
 // deadPrefix begins the attributes that Pub/Sub adds to a dead letter.
 const deadPrefix = "CloudPubSub"
 
-// A Parcel is a message as it lies in the dead-letter subscription.
-type Parcel struct {
+// A Pulled is a message that was pulled from the dead-letter subscription.
+type Pulled struct {
 	ID, AckID   string
 	PublishTime time.Time
 	Attributes  map[string]string
 	Data        []byte
 }
 
-// A Mailbox is the dead-letter subscription, and the topics that its letters came
-// from.
-type Mailbox interface {
-	// Pull returns messages and keeps others from pulling them for a while; at most
-	// max, fewer or none when there are no more.
-	Pull(ctx context.Context, max int) ([]Parcel, error)
+// A DeadLetterQueue is the dead-letter subscription, and the topics that its
+// messages came from.
+type DeadLetterQueue interface {
+	// Pull returns at most max messages and hides them from other subscribers
+	// for a while; fewer or none if there are no more.
+	Pull(ctx context.Context, max int) ([]Pulled, error)
 	// Return makes pulled messages available again.
 	Return(ctx context.Context, ackIDs []string) error
-	// FromRequests says whether a subscription is one of the request topic.
+	// FromRequests reports whether a subscription is one of the request topic.
 	FromRequests(ctx context.Context, subscription string) (bool, error)
-	// Send publishes to the request topic and returns the new message's id once the
-	// server has it.
+	// Send publishes to the request topic and returns the new message's id after
+	// the server's confirmation.
 	Send(ctx context.Context, data []byte, attributes map[string]string) (string, error)
-	// Ack removes a pulled message for good.
+	// Ack deletes a pulled message.
 	Ack(ctx context.Context, ackID string) error
 }
 
-// A DeadLetter is a message that was delivered in vain. Its content is not
+// A DeadLetter is a message whose every delivery failed. Its content is not
 // shown.
 type DeadLetter struct {
 	ID       string        `json:"id"`
@@ -50,22 +50,22 @@ type DeadLetter struct {
 	Sent     time.Time     `json:"sent"` // when it was first published
 	Age      time.Duration `json:"-"`
 	Bytes    int           `json:"bytes"`
-	// What it is: a request or cancel, with the request's id if it has one, or
-	// something that cannot be read.
+	// What is "request" or "cancel", with the request's id if it has one, or
+	// says that the message cannot be read.
 	What      string `json:"what"`
 	RequestID string `json:"requestId,omitempty"`
-	// NewID is the id of the message that took its place.
+	// NewID is the id of the message that replaced it.
 	NewID string `json:"newId,omitempty"`
 	Note  string `json:"note,omitempty"`
-	Left  string `json:"left,omitempty"` // why it is not sent again
+	Left  string `json:"left,omitempty"` // why it is not published again
 
-	parcel     Parcel
+	pulled     Pulled
 	attributes map[string]string // the original's
 }
 
-// Open reads a parcel.
-func Open(p Parcel, now time.Time) DeadLetter {
-	d := DeadLetter{ID: p.ID, Sent: p.PublishTime, Bytes: len(p.Data), parcel: p, attributes: map[string]string{}}
+// Open decodes a pulled message.
+func Open(p Pulled, now time.Time) DeadLetter {
+	d := DeadLetter{ID: p.ID, Sent: p.PublishTime, Bytes: len(p.Data), pulled: p, attributes: map[string]string{}}
 	for key, value := range p.Attributes {
 		if !strings.HasPrefix(key, deadPrefix) {
 			d.attributes[key] = value
@@ -81,7 +81,7 @@ func Open(p Parcel, now time.Time) DeadLetter {
 	switch {
 	case err != nil:
 		d.What = "unreadable"
-		d.Note = "its answer will say what is wrong with it, under the new message's id"
+		d.Note = "the answer to the new message will say what is wrong with it"
 		if refusal := (*message.Refusal)(nil); errors.As(err, &refusal) {
 			d.RequestID = refusal.ClaimedID
 		}
@@ -96,13 +96,14 @@ func Open(p Parcel, now time.Time) DeadLetter {
 	return d
 }
 
-// DeadLetters lists dead letters, at most max. With Do set, it publishes each to
-// the request topic again, as it was, and then removes it; a crash in between
-// sends one twice, which a request id makes harmless. Only those with an id in
-// only, if there are any in it, and only those that a subscription of the request
-// topic gave up are sent: a dead tick is no request. The others are returned to
-// the subscription, as all are in a dry run.
-func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most int, only []string) (events []DeadLetter, err error) {
+// DeadLetters lists dead letters, at most most. Without DryRun it publishes
+// each to the request topic again, unchanged, and then removes it. A crash in
+// between publishes one twice, which a request id makes harmless. It publishes
+// only those with an id in only, if only is not empty, and only those that a
+// subscription of the request topic gave up, because a dead tick is not a
+// request. The others are returned to the subscription, as are all in a dry
+// run.
+func (k Kit) DeadLetters(ctx context.Context, box DeadLetterQueue, now time.Time, most int, only []string) (events []DeadLetter, err error) {
 	var back []string
 	defer func() {
 		if len(back) > 0 {
@@ -111,12 +112,12 @@ func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most i
 	}()
 	seen := map[string]bool{}
 	for len(events) < most {
-		parcels, err := box.Pull(ctx, most-len(events))
+		pulled, err := box.Pull(ctx, most-len(events))
 		if err != nil {
 			return events, fmt.Errorf("pull dead letters: %w", err)
 		}
 		fresh := false
-		for _, p := range parcels {
+		for _, p := range pulled {
 			back = append(back, p.AckID)
 			if seen[p.ID] {
 				continue
@@ -131,18 +132,18 @@ func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most i
 	for i := range events {
 		d := &events[i]
 		if len(only) > 0 && !slices.Contains(only, d.ID) {
-			d.Left = "not among those named"
+			d.Left = "not among the named ones"
 			continue
 		}
 		if d.Source == "" && len(only) == 0 {
-			d.Left = "it does not say which subscription gave it up; name it to send it all the same"
+			d.Left = "it does not say which subscription gave it up; name it to publish it nevertheless"
 			continue
 		}
 		if err := k.publishAgain(ctx, box, d); err != nil {
 			return events, err
 		}
 		if d.NewID != "" {
-			back = slices.DeleteFunc(back, func(id string) bool { return id == d.parcel.AckID })
+			back = slices.DeleteFunc(back, func(id string) bool { return id == d.pulled.AckID })
 		}
 	}
 	for _, id := range only {
@@ -153,18 +154,18 @@ func (k Kit) DeadLetters(ctx context.Context, box Mailbox, now time.Time, most i
 	return events, nil
 }
 
-// Bounds of a replay: as many as are sent before the others' time in hand is over,
-// and as many as one list shows.
+// Bounds of a replay: as many as can be published before the pulled ones are
+// delivered again, and as many as one list shows.
 const (
 	replayAtOnce = 100
 	replayListed = 10_000
 )
 
-// Replay is DeadLetters for all there are, however many: with Do set, round by round
-// until nothing is left to send. A second call finds nothing of what the first has
-// sent.
-func (k Kit) Replay(ctx context.Context, box Mailbox, clock func() time.Time) ([]DeadLetter, error) {
-	if !k.Do {
+// Replay is DeadLetters for all dead letters: without DryRun it repeats until
+// none is left to publish. A second call finds none of those that the first has
+// published.
+func (k Kit) Replay(ctx context.Context, box DeadLetterQueue, clock func() time.Time) ([]DeadLetter, error) {
+	if k.DryRun {
 		return k.DeadLetters(ctx, box, clock(), replayListed, nil)
 	}
 	var all []DeadLetter
@@ -187,7 +188,7 @@ func (k Kit) Replay(ctx context.Context, box Mailbox, clock func() time.Time) ([
 	}
 }
 
-func (k Kit) publishAgain(ctx context.Context, box Mailbox, d *DeadLetter) error {
+func (k Kit) publishAgain(ctx context.Context, box DeadLetterQueue, d *DeadLetter) error {
 	if d.Source != "" {
 		ours, err := box.FromRequests(ctx, d.Source)
 		switch {
@@ -198,15 +199,15 @@ func (k Kit) publishAgain(ctx context.Context, box Mailbox, d *DeadLetter) error
 			return nil
 		}
 	}
-	if !k.Do {
+	if k.DryRun {
 		return nil
 	}
-	id, err := box.Send(ctx, d.parcel.Data, d.attributes)
+	id, err := box.Send(ctx, d.pulled.Data, d.attributes)
 	if err != nil {
 		return fmt.Errorf("publish dead letter %s again: %w", d.ID, err)
 	}
 	d.NewID = id
-	if err := box.Ack(ctx, d.parcel.AckID); err != nil {
+	if err := box.Ack(ctx, d.pulled.AckID); err != nil {
 		return fmt.Errorf("remove dead letter %s, which was published again as %s: %w", d.ID, id, err)
 	}
 	return nil

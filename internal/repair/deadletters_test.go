@@ -14,7 +14,7 @@ import (
 
 // A box is a dead-letter subscription in memory.
 type box struct {
-	lies    []repair.Parcel
+	kept    []repair.Pulled
 	pulled  map[string]bool
 	sent    []map[string]string
 	data    []string
@@ -22,10 +22,10 @@ type box struct {
 	refuses bool
 }
 
-func (b *box) Pull(_ context.Context, most int) ([]repair.Parcel, error) {
-	var out []repair.Parcel
-	for _, p := range b.lies {
-		if !b.pulled[p.AckID] && len(out) < min(most, 2) { // fewer than asked for, as Pub/Sub may
+func (b *box) Pull(_ context.Context, most int) ([]repair.Pulled, error) {
+	var out []repair.Pulled
+	for _, p := range b.kept {
+		if !b.pulled[p.AckID] && len(out) < min(most, 2) { // Pub/Sub may return fewer than asked for
 			b.pulled[p.AckID] = true
 			out = append(out, p)
 		}
@@ -57,14 +57,14 @@ func (b *box) Ack(_ context.Context, ackID string) error {
 		return errors.New("lost")
 	}
 	delete(b.pulled, ackID)
-	b.lies = slices.DeleteFunc(b.lies, func(p repair.Parcel) bool { return p.AckID == ackID })
+	b.kept = slices.DeleteFunc(b.kept, func(p repair.Pulled) bool { return p.AckID == ackID })
 	return nil
 }
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func parcel(id, source, data string) repair.Parcel {
-	return repair.Parcel{ID: id, AckID: "ack-" + id, PublishTime: noon.Add(-time.Minute), Data: []byte(data), Attributes: map[string]string{
+func parcel(id, source, data string) repair.Pulled {
+	return repair.Pulled{ID: id, AckID: "ack-" + id, PublishTime: noon.Add(-time.Minute), Data: []byte(data), Attributes: map[string]string{
 		"team": "vision", "CloudPubSubDeadLetterSourceSubscription": source, "CloudPubSubDeadLetterSourceDeliveryCount": "20",
 		"CloudPubSubDeadLetterSourceTopicPublishTime": "2026-03-01T11:00:00.000Z", "CloudPubSubDeadLetterSourceSubscriptionProject": "p",
 	}}
@@ -73,7 +73,7 @@ func parcel(id, source, data string) repair.Parcel {
 const jobText = `{"displayName":"train","jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":1,"containerSpec":{"imageUri":"gcr.io/p/image"}}]}}`
 
 func newBox() *box {
-	return &box{pulled: map[string]bool{}, lies: []repair.Parcel{
+	return &box{pulled: map[string]bool{}, kept: []repair.Pulled{
 		parcel("1", "berth-admit", `{"requestId":"mine","job":`+jobText+`}`),
 		parcel("2", "berth-admit", jobText),
 		parcel("3", "berth-reconcile", `tick`),
@@ -84,8 +84,8 @@ func newBox() *box {
 
 func TestDeadLetters(t *testing.T) {
 	b := newBox()
-	events, err := repair.Kit{}.DeadLetters(t.Context(), b, noon, 100, nil)
-	if err != nil || len(events) != 5 || len(b.sent) != 0 || len(b.pulled) != 0 || len(b.lies) != 5 {
+	events, err := repair.Kit{DryRun: true}.DeadLetters(t.Context(), b, noon, 100, nil)
+	if err != nil || len(events) != 5 || len(b.sent) != 0 || len(b.pulled) != 0 || len(b.kept) != 5 {
 		t.Fatalf("dry run: %+v, %v; box %+v", events, err, b)
 	}
 	if l := events[0]; l.Source != "berth-admit" || l.Attempts != 20 || l.Age != time.Hour || l.What != "request" || l.RequestID != "mine" || l.Note != "" || l.Left != "" {
@@ -103,57 +103,58 @@ func TestDeadLetters(t *testing.T) {
 	if l := events[4]; l.Left == "" {
 		t.Errorf("one of unknown origin: %+v", l)
 	}
-	events, err = repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, nil)
+	events, err = repair.Kit{}.DeadLetters(t.Context(), b, noon, 100, nil)
 	if err != nil || events[0].NewID != "new-1" || events[1].NewID != "new-2" || events[3].NewID != "new-3" {
-		t.Fatalf("outbox events %+v, %v", events, err)
+		t.Fatalf("dead letters %+v, %v", events, err)
 	}
-	if len(b.lies) != 2 || len(b.pulled) != 0 {
-		t.Errorf("the box has %+v, of which %v are kept from others", b.lies, b.pulled)
+	if len(b.kept) != 2 || len(b.pulled) != 0 {
+		t.Errorf("the subscription has %+v, of which %v are hidden", b.kept, b.pulled)
 	}
 	if b.data[1] != jobText || len(b.sent[0]) != 1 || b.sent[0]["team"] != "vision" {
 		t.Errorf("sent %q with %v", b.data, b.sent)
 	}
-	events, err = repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, []string{"5"})
-	if err != nil || len(events) != 2 || events[0].Left == "" || events[1].NewID == "" || len(b.lies) != 1 {
+	events, err = repair.Kit{}.DeadLetters(t.Context(), b, noon, 100, []string{"5"})
+	if err != nil || len(events) != 2 || events[0].Left == "" || events[1].NewID == "" || len(b.kept) != 1 {
 		t.Errorf("by name: %+v, %v", events, err)
 	}
-	if _, err = (repair.Kit{Do: true}).DeadLetters(t.Context(), b, noon, 100, []string{"9"}); err == nil {
+	if _, err = (repair.Kit{}).DeadLetters(t.Context(), b, noon, 100, []string{"9"}); err == nil {
 		t.Error("no error for a dead letter that is not there")
 	}
 }
 
-// Whatever fails, nothing is lost: what was not sent stays, and so does what was
-// sent and could not be removed.
+// TestDeadLettersThatFail: no failure loses a dead letter. An unpublished one stays,
+// and so does a published one that could not be removed.
 func TestDeadLettersThatFail(t *testing.T) {
 	b := newBox()
 	b.refuses = true
-	if _, err := (repair.Kit{Do: true}).DeadLetters(t.Context(), b, noon, 100, nil); err == nil || len(b.lies) != 5 || len(b.pulled) != 0 {
+	if _, err := (repair.Kit{}).DeadLetters(t.Context(), b, noon, 100, nil); err == nil || len(b.kept) != 5 || len(b.pulled) != 0 {
 		t.Errorf("a refused publication: %v, box %+v", err, b)
 	}
 	b = newBox()
 	b.noAck = true
-	events, err := repair.Kit{Do: true}.DeadLetters(t.Context(), b, noon, 100, nil)
-	if err == nil || !strings.Contains(err.Error(), "published again as new-1") || len(b.lies) != 5 || events[0].NewID != "new-1" {
+	events, err := repair.Kit{}.DeadLetters(t.Context(), b, noon, 100, nil)
+	if err == nil || !strings.Contains(err.Error(), "published again as new-1") || len(b.kept) != 5 || events[0].NewID != "new-1" {
 		t.Errorf("a lost ack: %+v, %v", events, err)
 	}
 }
 
-// One call replays all, however many, each once; another finds nothing left.
+// TestReplayOfAll: one call publishes every dead letter once; a second call finds
+// none left.
 func TestReplayOfAll(t *testing.T) {
 	const n = 345
 	b := &box{pulled: map[string]bool{}}
 	for i := range n {
-		b.lies = append(b.lies, parcel(fmt.Sprint(i), "berth-admit", fmt.Sprintf(`{"requestId":"r%d","job":%s}`, i, jobText)))
+		b.kept = append(b.kept, parcel(fmt.Sprint(i), "berth-admit", fmt.Sprintf(`{"requestId":"r%d","job":%s}`, i, jobText)))
 	}
-	b.lies = append(b.lies, parcel("tick", "berth-reconcile", "tick"))
+	b.kept = append(b.kept, parcel("tick", "berth-reconcile", "tick"))
 	clock := func() time.Time { return noon }
-	events, err := repair.Kit{}.Replay(t.Context(), b, clock)
-	if err != nil || len(events) != n+1 || len(b.sent) != 0 || len(b.lies) != n+1 || len(b.pulled) != 0 {
-		t.Fatalf("dry run: %d outbox events, %v; %d sent, %d left", len(events), err, len(b.sent), len(b.lies))
+	events, err := repair.Kit{DryRun: true}.Replay(t.Context(), b, clock)
+	if err != nil || len(events) != n+1 || len(b.sent) != 0 || len(b.kept) != n+1 || len(b.pulled) != 0 {
+		t.Fatalf("dry run: %d dead letters, %v; %d sent, %d left", len(events), err, len(b.sent), len(b.kept))
 	}
-	events, err = repair.Kit{Do: true}.Replay(t.Context(), b, clock)
-	if err != nil || len(events) != n+1 || len(b.sent) != n || len(b.lies) != 1 || len(b.pulled) != 0 {
-		t.Fatalf("%d outbox events, %v; %d sent, %d left", len(events), err, len(b.sent), len(b.lies))
+	events, err = repair.Kit{}.Replay(t.Context(), b, clock)
+	if err != nil || len(events) != n+1 || len(b.sent) != n || len(b.kept) != 1 || len(b.pulled) != 0 {
+		t.Fatalf("%d dead letters, %v; %d sent, %d left", len(events), err, len(b.sent), len(b.kept))
 	}
 	seen := map[string]bool{}
 	for _, data := range b.data {
@@ -162,7 +163,7 @@ func TestReplayOfAll(t *testing.T) {
 	if len(seen) != n {
 		t.Errorf("%d different requests were sent, want %d", len(seen), n)
 	}
-	events, err = repair.Kit{Do: true}.Replay(t.Context(), b, clock)
+	events, err = repair.Kit{}.Replay(t.Context(), b, clock)
 	if err != nil || len(events) != 1 || events[0].Left == "" || len(b.sent) != n {
 		t.Errorf("once more: %+v, %v; %d sent", events, err, len(b.sent))
 	}

@@ -22,7 +22,8 @@ func find(found []repair.Finding, check string) (all []repair.Finding) {
 	return all
 }
 
-// What a deployment shows that does not keep up.
+// TestNobodyTicks: a deployment without ticks has a finding in each check that
+// depends on them.
 func TestNobodyTicks(t *testing.T) {
 	w := newWorld(t, false)
 	w.vertex.SetJob(w.read(w.key("runs")).Reservation.Job, vertex.JobSucceeded)
@@ -31,8 +32,8 @@ func TestNobodyTicks(t *testing.T) {
 	found := w.doctor()
 	for check, want := range map[string]string{
 		repair.CheckTick:         "the last pass of reconcile ended 2h0m0s ago; the tick is every 1m0s",
-		repair.CheckObservations: pool + " was last looked at 2h0m0s ago",
-		repair.CheckDue:          "was to be looked at 2h0m0s ago",
+		repair.CheckObservations: pool + " was last observed 2h0m0s ago",
+		repair.CheckDue:          "its timer is overdue by 2h0m0s",
 		repair.CheckJobs:         "is SUBMITTED, but its job " + w.read(w.key("runs")).Reservation.Job + " is SUCCEEDED since 2026-03-01T12:00:03Z",
 	} {
 		if f := find(found, check); len(f) == 0 || !strings.Contains(f[0].Text, want) || f[0].Do == "" {
@@ -58,7 +59,7 @@ func TestOrphanJob(t *testing.T) {
 	w := newWorld(t, false)
 	job := w.read(w.key("runs")).Reservation.Job
 	w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.Job = parent + "/customJobs/9999" })
-	if f := find(w.doctor(), repair.CheckJobs); len(f) != 1 || f[0].Level != repair.Warn || !strings.Contains(f[0].Text, "knows no job "+parent+"/customJobs/9999") {
+	if f := find(w.doctor(), repair.CheckJobs); len(f) != 1 || f[0].Level != repair.Warn || !strings.Contains(f[0].Text, "no longer has its job "+parent+"/customJobs/9999") {
 		t.Errorf("at once: %+v", f)
 	}
 	w.now = w.now.Add(time.Hour)
@@ -76,7 +77,7 @@ func TestUse(t *testing.T) {
 	})
 	found := find(w.doctor(), repair.CheckUse)
 	if len(found) != 2 || found[0].Level != repair.Warn || !strings.Contains(found[0].Text, "1 more replicas of n1-standard-4/pd-ssd:100 are in use") ||
-		!strings.Contains(found[1].Text, "2 replicas of n1-standard-4/pd-ssd:100 are in use by no job") {
+		!strings.Contains(found[1].Text, "2 replicas of n1-standard-4/pd-ssd:100 are in use, and no listed job uses them") {
 		t.Errorf("found %+v", found)
 	}
 }
@@ -85,7 +86,7 @@ func TestNoDocument(t *testing.T) {
 	w := newWorld(t, false)
 	w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.Resource = pool + "-2" })
 	f := find(w.doctor(), repair.CheckLedger)
-	if len(f) != 1 || f[0].Request != w.key("next") || !strings.Contains(f[0].Text, pool+"-2, of which the ledger has no document") {
+	if len(f) != 1 || f[0].Request != w.key("next") || !strings.Contains(f[0].Text, pool+"-2, which has no document in the ledger") {
 		t.Errorf("found %+v", f)
 	}
 }
@@ -99,7 +100,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// What cannot be asked is not said to be well.
+// TestUnchecked: a check that cannot be made is not reported as OK.
 func TestUnchecked(t *testing.T) {
 	w := newWorld(t, false)
 	w.vertex.Fault = func(op, _ string) vertex.Fault { return vertex.FailBefore }
@@ -124,8 +125,8 @@ func TestUnchecked(t *testing.T) {
 	}
 }
 
-// moving is a ledger in which a request is on its way whenever everything is
-// read: its hold is there before its record is.
+// moving is a ledger in which a request moves during every read of the whole
+// ledger: its hold is read, and its record is not.
 type moving struct {
 	repair.Ledger
 	scans int
@@ -134,7 +135,7 @@ type moving struct {
 func (m *moving) Scan(ctx context.Context, after message.Key, limit int) ([]*ledger.Record, error) {
 	m.scans++
 	recs, err := m.Ledger.Scan(ctx, after, limit)
-	return recs[min(m.scans-1, 1):], err // the first record is away from the second scan on
+	return recs[min(m.scans-1, 1):], err // the first record is missing from the second scan on
 }
 
 func (m *moving) Resources(ctx context.Context, after string, limit int) ([]*ledger.Resource, error) {
@@ -145,10 +146,10 @@ func (m *moving) Resources(ctx context.Context, after string, limit int) ([]*led
 	return all, err
 }
 
-// What was only moving is not reported.
+// TestMoving: a request that only moved is not reported.
 func TestMoving(t *testing.T) {
 	w := newWorld(t, false)
-	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) { res.Queues = nil }) // this is really broken
+	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) { res.Queues = nil }) // this is a real damage
 	first := repair.Source{Ledger: &moving{Ledger: w.ledger}, Vertex: w.vertex, Clock: w.clock}
 	_, found, err := repair.Examine(t.Context(), first, w.settings())
 	if err != nil {
@@ -164,8 +165,9 @@ func TestMoving(t *testing.T) {
 	}
 }
 
-// TestAbsentResource: a persistent resource that was deleted is told of until a pass
-// has noted it. After that no machine of it counts, neither as used nor as too many.
+// TestAbsentResource: a deleted persistent resource is reported until a pass has
+// recorded it. After that none of its machines counts, neither as used nor as
+// overdrawn.
 func TestAbsentResource(t *testing.T) {
 	w := newWorld(t, false)
 	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) {
@@ -173,11 +175,11 @@ func TestAbsentResource(t *testing.T) {
 		res.Recompute()
 	})
 	w.vertex.SetResource(pool, vertex.Resource{})
-	views := find(w.doctor(), repair.CheckObservations)
-	if len(views) != 1 || views[0].Level != repair.Warn || views[0].Resource != pool ||
-		views[0].Text != pool+" is RUNNING in the ledger, and Vertex AI knows no such persistent resource" ||
-		views[0].Means != "It was deleted; the next pass of reconcile notes it, and requests wait for one of the same name." {
-		t.Errorf("before it is noted: %+v", views)
+	findings := find(w.doctor(), repair.CheckObservations)
+	if len(findings) != 1 || findings[0].Level != repair.Warn || findings[0].Resource != pool ||
+		findings[0].Text != pool+" is RUNNING in the ledger, and Vertex AI has no such persistent resource" ||
+		findings[0].Means != "It was deleted; the next pass of reconcile records that, and requests wait for one of the same name." {
+		t.Errorf("before a pass: %+v", findings)
 	}
 	w.now = w.now.Add(time.Minute)
 	w.pass()
@@ -188,7 +190,7 @@ func TestAbsentResource(t *testing.T) {
 		res.Unexplained = capacity.Use{cpu: 2}
 	})
 	found := w.doctor()
-	if use, views := find(found, repair.CheckUse), find(found, repair.CheckObservations); len(use)+len(views) > 0 {
-		t.Errorf("after it is noted: %+v, %+v", use, views)
+	if use, findings := find(found, repair.CheckUse), find(found, repair.CheckObservations); len(use)+len(findings) > 0 {
+		t.Errorf("after a pass: %+v, %+v", use, findings)
 	}
 }

@@ -13,45 +13,45 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A Source is what is examined.
+// A Source is a deployment to examine.
 type Source struct {
 	Ledger Ledger
 	Vertex vertex.Client
-	// Parents are the places to list jobs at, projects/P/locations/L, beside those
-	// of the resources in the ledger.
+	// Parents are the locations whose jobs are listed, projects/P/locations/L,
+	// in addition to those of the resources in the ledger.
 	Parents []string
-	Clock   func() time.Time // this machine's
+	Clock   func() time.Time // of this machine
 }
 
 // A Picture is everything that was read.
 type Picture struct {
 	invariant.Picture
-	Skew  time.Duration // this machine's clock less the ledger's
-	Lease *ledger.Lease // reconcile's, nil if there never was one
-	// Listed are the parents whose live jobs are among Jobs; Unlisted those whose
-	// are not, with the error.
+	Skew  time.Duration // this machine's clock minus the ledger's
+	Lease *ledger.Lease // of reconcile; nil before its first pass
+	// Listed are the parents whose live jobs are in Jobs; Unlisted are the
+	// others, each with its error.
 	Listed   []string
 	Unlisted map[string]error
 	// Unreadable are the documents that cannot be read.
 	Unreadable []*ledger.UnreadableError
-	// Seen are the resources that Vertex AI was asked about; the error is nil for
-	// one that it knows.
+	// Seen are the resources that Vertex AI was asked for, each with the error,
+	// nil for one that exists.
 	Seen map[string]error
-	// Missing are jobs that a reservation which holds names and that are not live:
-	// as they ended, or without a state if there is none of that name.
+	// Missing are jobs that a holding reservation names and that are not live:
+	// as they ended, or without a state if there is no such job.
 	Missing map[message.Key]vertex.Job
 }
 
 const (
 	page = 100 // documents per query
-	// Questions to Vertex AI beyond the lists. Its quota belongs to the functions.
+	// Calls to Vertex AI beyond the lists. Its quota belongs to the functions.
 	mostGets = 50
 )
 
-// Gather reads everything. Jobs are listed after the records: a job that is
-// over by then is no job without a request, while one that began since is
-// nobody's here. Errors of Vertex AI are part of the picture, those of the
-// ledger are returned.
+// Gather reads everything. It lists jobs after the records: a job that has
+// ended by then is not a job without a request, and one that was created since
+// belongs to no record that was read. Errors of Vertex AI are part of the
+// picture; errors of the ledger are returned.
 func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 	p := Picture{Unlisted: map[string]error{}, Seen: map[string]error{}, Missing: map[message.Key]vertex.Job{}}
 	p.Complete = true
@@ -86,7 +86,7 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 	return p, nil
 }
 
-// budgets returns those of the places to list jobs at that cannot be read.
+// budgets returns the unreadable budgets of all locations.
 func budgets(ctx context.Context, src Source, all []*ledger.Resource) (bad []*ledger.UnreadableError, err error) {
 	names := ledger.ReadSet{Budgets: slices.Clone(src.Parents)}
 	for _, res := range all {
@@ -111,8 +111,8 @@ func budgets(ctx context.Context, src Source, all []*ledger.Resource) (bad []*le
 	return bad, err
 }
 
-// resources reads all resource documents. Those that cannot be read it returns
-// apart.
+// resources reads all resource documents, and returns the unreadable ones
+// separately.
 func resources(ctx context.Context, l Ledger) (all []*ledger.Resource, bad []*ledger.UnreadableError, err error) {
 	for after, more := "", true; more; {
 		found, err := l.Resources(ctx, after, page)
@@ -129,7 +129,7 @@ func resources(ctx context.Context, l Ledger) (all []*ledger.Resource, bad []*le
 	return all, once(bad), nil
 }
 
-// once drops what several pages told of.
+// once drops repeats, because pages overlap.
 func once(bad []*ledger.UnreadableError) (all []*ledger.UnreadableError) {
 	for _, u := range bad {
 		if !slices.ContainsFunc(all, func(known *ledger.UnreadableError) bool { return known.Doc == u.Doc }) {
@@ -139,8 +139,8 @@ func once(bad []*ledger.UnreadableError) (all []*ledger.UnreadableError) {
 	return all
 }
 
-// records reads all records, without what is the users' own and large. Those that
-// cannot be read it returns apart.
+// records reads all records without the users' large data, and returns the
+// unreadable ones separately.
 func records(ctx context.Context, l Ledger) (all []*ledger.Record, bad []*ledger.UnreadableError, err error) {
 	for after, more := message.Key(""), true; more; {
 		found, err := l.Scan(ctx, after, page)
@@ -160,7 +160,7 @@ func records(ctx context.Context, l Ledger) (all []*ledger.Record, bad []*ledger
 	return all, once(bad), nil
 }
 
-// ask asks Vertex AI.
+// ask reads jobs and resources from Vertex AI.
 func (p *Picture) ask(ctx context.Context, src Source) {
 	parents := slices.Clone(src.Parents)
 	for _, res := range p.Resources {
@@ -202,14 +202,14 @@ func (p *Picture) ask(ctx context.Context, src Source) {
 	}
 }
 
-// tended says whether reconcile looks after a resource: one that was deleted,
-// and that nobody asks for, is left alone.
+// tended reports whether reconcile observes a resource: a deleted one that is
+// not in use is left alone.
 func tended(res *ledger.Resource) bool {
 	return res.State != ledger.Absent || len(res.Holds) > 0 || len(res.Queues) > 0
 }
 
-// Examine gathers and judges, twice if there is something to report: what is
-// found in both is reported, as it was found last.
+// Examine gathers and judges, a second time if there is a finding, and reports
+// the findings of the second time that the first has too.
 func Examine(ctx context.Context, src Source, s Settings) (Picture, []Finding, error) {
 	p, err := Gather(ctx, src, s.Lease)
 	if err != nil {
@@ -225,8 +225,8 @@ func Examine(ctx context.Context, src Source, s Settings) (Picture, []Finding, e
 	return p, confirmed(first, Judge(p, s)), nil
 }
 
-// confirmed keeps of the second findings those that the first have too. A check
-// that is left without any is in order.
+// confirmed keeps the second findings that the first have too. A check without
+// any left is OK.
 func confirmed(first, second []Finding) []Finding {
 	known := map[string]bool{}
 	for _, f := range first {
@@ -240,7 +240,7 @@ func confirmed(first, second []Finding) []Finding {
 		}
 		last := i+1 == len(second) || second[i+1].Check != f.Check
 		if last && !slices.ContainsFunc(kept, func(k Finding) bool { return k.Check == f.Check }) {
-			kept = append(kept, Finding{Check: f.Check, Level: OK, Text: "nothing that lasts (some of it was just moving)"})
+			kept = append(kept, Finding{Check: f.Check, Level: OK, Text: "nothing that lasts (some requests were just moving)"})
 		}
 	}
 	return kept
@@ -248,13 +248,13 @@ func confirmed(first, second []Finding) []Finding {
 
 func wrong(f Finding) bool { return f.Level == Warn || f.Level == Fail }
 
-// holding says whether a record holds replicas of a resource.
+// holding reports whether a record holds replicas of a resource.
 func holding(r *ledger.Record, resource string) bool {
 	return r != nil && r.Resource == resource && r.State.Holds()
 }
 
-// waitsForNothing says whether a record needs no look at a set time: it has
-// ended, it is an answer or a tombstone, or reconcile asks about its job in every pass.
+// waitsForNothing reports whether a record needs no timer: it has ended, it is
+// an answer or a tombstone, or every pass of reconcile asks for its job.
 func waitsForNothing(r *ledger.Record) bool {
 	return r.Kind == message.KindAnswer || r.Tombstone() || r.State.Terminal() || r.State == lifecycle.Running
 }

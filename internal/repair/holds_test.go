@@ -16,16 +16,15 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A damaged world is four machines, of which the job of request "a" has two, and a
-// ledger in which a hand is about to damage something.
+// A damaged world has four machines, of which the job of request "a" uses two, and
+// a ledger that the test damages.
 type damaged struct {
 	*world
 	log bytes.Buffer
 	job string
 }
 
-// newDamaged brings request "a" to a state. SUBMITTING has a job that nobody has
-// recorded.
+// newDamaged brings request "a" to a state. In SUBMITTING it has an unrecorded job.
 func newDamaged(t *testing.T, state lifecycle.State) *damaged {
 	w := &damaged{world: &world{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), cfg: controller.DefaultConfig(), publisher: &testPublisher{}}}
 	w.vertex = vertex.NewMem(w.clock)
@@ -62,7 +61,7 @@ func (w *damaged) open(m *ledger.Mem) {
 	w.ledger = m
 	env := controller.RealEnv()
 	env.Monotonic = w.clock
-	env.Within = nil // this machine's own clock says nothing about a pass here
+	env.Within = nil // a pass is not bound by this machine's clock
 	w.c = controller.New(w.cfg, m, w.vertex, w.publisher, slog.New(slog.NewTextHandler(&w.log, nil)), env)
 }
 
@@ -73,7 +72,7 @@ func (w *damaged) cancel(id string) {
 	}
 }
 
-// without copies the ledger but for the resource documents, as a restore of one
+// without copies the ledger without the resource documents, as a restore of one
 // collection does.
 func (w *damaged) without() {
 	w.t.Helper()
@@ -95,7 +94,7 @@ func (w *damaged) without() {
 	w.open(m)
 }
 
-// use is the machines that count as used, and those that live jobs have.
+// use returns the machines that count as used, and those that live jobs use.
 func (w *damaged) use() (counted, live capacity.Replicas) {
 	for _, res := range w.ledger.(*ledger.Mem).Dump().Resources {
 		counted += res.Use()[cpu]
@@ -108,8 +107,8 @@ func (w *damaged) use() (counted, live capacity.Replicas) {
 	return counted, live
 }
 
-// told counts the log events of a name at level Error.
-func (w *damaged) told(event string) (n int) {
+// logged counts the log events of a name at level Error.
+func (w *damaged) logged(event string) (n int) {
 	for line := range strings.Lines(w.log.String()) {
 		if strings.Contains(line, "level=ERROR") && strings.Contains(line, "event="+event+" ") {
 			n++
@@ -118,7 +117,7 @@ func (w *damaged) told(event string) (n int) {
 	return n
 }
 
-// damage is what a hand does to the ledger, and which event has to tell of it.
+// damage maps each damage to its edit and to the log event that must report it.
 var damage = map[string]struct {
 	by    func(w *damaged)
 	event string
@@ -136,9 +135,9 @@ var damage = map[string]struct {
 	"resource document missing": {(*damaged).without, "resource_lost"},
 }
 
-// Whatever a hand does to the hold of a live request, its job is not cancelled, its
-// machines stay counted from the first look on, the log tells of it once per look,
-// repair puts it right, and the request then goes its way to its end.
+// TestDamagedHolds: after any damage to the hold of a live request, its job is not
+// cancelled, its machines count from the first observation on, each observation
+// logs the damage once, repair fixes it, and the request then runs to its end.
 func TestDamagedHolds(t *testing.T) {
 	for name, d := range damage {
 		for _, state := range []lifecycle.State{lifecycle.Submitting, lifecycle.Submitted, lifecycle.Running, lifecycle.Cancelling} {
@@ -155,18 +154,18 @@ func TestDamagedHolds(t *testing.T) {
 						t.Fatalf("%d machines count as used, live jobs have %d of 4", counted, live)
 					}
 				}
-				w.vertex.IgnoreCancel = false // from here on a cancel would show
+				w.vertex.IgnoreCancel = false // from here on a cancel has an effect
 				if state == lifecycle.Cancelling {
-					w.vertex.IgnoreCancel = true // the request's own cancel may
+					w.vertex.IgnoreCancel = true // the request's own cancel has none
 				}
 				if name == "resource document missing" {
-					w.request("new", 1) // its look finds no document
+					w.request("new", 1) // its observation finds no document
 				} else {
 					w.now = w.now.Add(time.Second)
 					w.pass()
 				}
 				jobs()
-				if n := w.told(d.event); n != 1 {
+				if n := w.logged(d.event); n != 1 {
 					t.Errorf("%d events %s, want 1:\n%s", n, d.event, w.log.String())
 				}
 				for i := range 4 {
@@ -211,9 +210,9 @@ func (w *damaged) jobState() vertex.JobState {
 	return j.State
 }
 
-// A restore brings back an earlier state of the record while the hold is as it was.
-// The hold stays as long as its job is live, and the job is not cancelled; the
-// request is not started a second time beside it.
+// TestRestoredRecord: a restore brings back an earlier state of the record, and the
+// hold stays as it was. The hold stays while its job is live, the job is not
+// cancelled, and the request is not started a second time beside it.
 func TestRestoredRecord(t *testing.T) {
 	for name, back := range map[string]func(*ledger.Record){
 		"to SUBMITTING": func(r *ledger.Record) {
@@ -265,7 +264,8 @@ func TestRestoredRecord(t *testing.T) {
 	}
 }
 
-// The record of a live job is missing for a while, then it is restored.
+// TestMissingRecord: the record of a live job is missing for a while, then it is
+// restored.
 func TestMissingRecord(t *testing.T) {
 	w := newDamaged(t, lifecycle.Running)
 	kept := w.read(w.key("a"))
@@ -294,8 +294,8 @@ func TestMissingRecord(t *testing.T) {
 	w.want("a", lifecycle.Succeeded)
 }
 
-// Not yet submitted, and the hold is gone: no job is created without a hold, and
-// none is lost: after repair it goes on.
+// TestNoCreateWithoutHold: no job is created for a request whose hold is missing,
+// and after repair the request continues.
 func TestNoCreateWithoutHold(t *testing.T) {
 	for _, state := range []lifecycle.State{lifecycle.Reserved, lifecycle.Submitting} {
 		t.Run(string(state), func(t *testing.T) {
@@ -320,8 +320,8 @@ func TestNoCreateWithoutHold(t *testing.T) {
 			}
 			w.want("b", state)
 			w.want("c", lifecycle.Submitted)
-			if state == lifecycle.Submitting && w.told("hold_missing") == 0 {
-				t.Errorf("nobody was told:\n%s", w.log.String())
+			if state == lifecycle.Submitting && w.logged("hold_missing") == 0 {
+				t.Errorf("it was not logged:\n%s", w.log.String())
 			}
 			if changes, err := w.kit(true).LeakedHolds(t.Context()); err != nil || len(changes) != 1 || changes[0].Left == "" {
 				t.Errorf("without room: %+v, %v", changes, err)
@@ -344,8 +344,9 @@ func TestNoCreateWithoutHold(t *testing.T) {
 	}
 }
 
-// The document of a resource is gone while requests wait, run and are to be
-// cancelled. Each of them is found again, whoever comes by first.
+// TestLostDocument: the document of a resource is missing while requests wait, run
+// and are being cancelled. Any call that meets it first rebuilds it with all of
+// them.
 func TestLostDocument(t *testing.T) {
 	for name, first := range map[string]func(w *damaged){
 		"a request":             func(w *damaged) { w.request("new", 1) },
@@ -405,11 +406,11 @@ func TestLostDocument(t *testing.T) {
 	}
 }
 
-// A hold for another run than its request has now is not freed, although no live job
-// of either is listed: the request holds.
+// TestOtherRunIsNotFreed: a hold for an earlier run of a request that holds is not
+// released, even if no live job of either run is listed.
 func TestOtherRunIsNotFreed(t *testing.T) {
 	w := newDamaged(t, lifecycle.Submitted)
-	w.vertex.Lag = 100 // no job is in lists yet
+	w.vertex.Lag = 100 // lists do not show the jobs yet
 	w.hand("a", func(res *ledger.Resource, r *ledger.Record) {
 		h := res.Holds[r.Key]
 		h.Run, h.Job = "earlier", ""
@@ -420,7 +421,7 @@ func TestOtherRunIsNotFreed(t *testing.T) {
 	if counted, live := w.use(); counted != 2 || live != 2 {
 		t.Errorf("%d machines count as used, live jobs have %d", counted, live)
 	}
-	if w.told("hold_mismatch") != 1 || w.told("leaked_hold") != 0 {
+	if w.logged("hold_mismatch") != 1 || w.logged("leaked_hold") != 0 {
 		t.Errorf("the log says:\n%s", w.log.String())
 	}
 	if changes, err := w.kit(true).LeakedHolds(t.Context()); err != nil || len(changes) != 1 || !changes[0].Done {
@@ -432,7 +433,8 @@ func TestOtherRunIsNotFreed(t *testing.T) {
 	}
 }
 
-// What repair frees may be a live job's: it counts until the next look.
+// TestFreedHoldStaysCounted: the job of a released hold may be live, so it counts
+// until the next observation.
 func TestFreedHoldStaysCounted(t *testing.T) {
 	w := newDamaged(t, lifecycle.Running)
 	w.now = w.now.Add(time.Minute)

@@ -14,22 +14,22 @@ import (
 const CheckIndexes = "indexes"
 
 // Indexes makes every query that the functions make. A missing index fails its
-// query and nothing else.
+// query only.
 func Indexes(ctx context.Context, l Ledger) Finding {
 	statuses := []string{string(lifecycle.Waiting)}
-	const nobody = "projects/p/locations/l/persistentResources/none"
+	const unused = "projects/p/locations/l/persistentResources/none"
 	queries := []struct {
 		name string
 		ask  func() error
 	}{
 		{"resources by name", func() error { _, err := l.Resources(ctx, "", 1); return err }},
-		{"requests by line", func() error { _, err := l.Queue(ctx, nobody, "none", "", 1); return err }},
-		{"requests by state", func() error { _, err := l.InState(ctx, nobody, lifecycle.Waiting, "", 1); return err }},
+		{"requests by queue", func() error { _, err := l.Queue(ctx, unused, "none", "", 1); return err }},
+		{"requests by state", func() error { _, err := l.InState(ctx, unused, lifecycle.Waiting, "", 1); return err }},
 		{"requests by time", func() error { _, err := l.List(ctx, ledger.Filter{}, "", 1); return err }},
-		{"requests by resource and time", func() error { _, err := l.List(ctx, ledger.Filter{Resource: nobody}, "", 1); return err }},
+		{"requests by resource and time", func() error { _, err := l.List(ctx, ledger.Filter{Resource: unused}, "", 1); return err }},
 		{"requests by status and time", func() error { _, err := l.List(ctx, ledger.Filter{Statuses: statuses}, "", 1); return err }},
 		{"requests by resource, status and time", func() error {
-			_, err := l.List(ctx, ledger.Filter{Resource: nobody, Statuses: statuses}, "", 1)
+			_, err := l.List(ctx, ledger.Filter{Resource: unused, Statuses: statuses}, "", 1)
 			return err
 		}},
 		{"requests by job", func() error { _, err := l.OfJob(ctx, "none", 1); return err }},
@@ -44,8 +44,8 @@ func Indexes(ctx context.Context, l Ledger) Finding {
 	}
 	if len(failed) > 0 {
 		return Finding{Check: CheckIndexes, Level: Fail, Text: "queries fail: " + strings.Join(failed, "; "),
-			Means: "Whatever the functions find by these queries they never find.",
-			Do:    "Run deploy/deploy.sh again; it makes the indexes. Building one takes minutes."}
+			Means: "Work that the functions find by these queries is never done.",
+			Do:    "Run deploy/deploy.sh again; it makes the indexes. An index takes minutes to build."}
 	}
-	return Finding{Check: CheckIndexes, Level: OK, Text: fmt.Sprintf("all %d queries that the functions make are answered", len(queries))}
+	return Finding{Check: CheckIndexes, Level: OK, Text: fmt.Sprintf("all %d queries of the functions are answered", len(queries))}
 }

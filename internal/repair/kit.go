@@ -9,34 +9,36 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A Kit fixes. The zero value of Do makes every fix a dry run.
+// A Kit makes fixes. With DryRun a fix only reports the changes that it would
+// make.
 type Kit struct {
 	Ledger   Ledger
 	Vertex   vertex.Client
 	Settings Settings
-	Do       bool
+	DryRun   bool
 }
 
-// A Change is what a fix did, or would do, to one document; or what it leaves.
+// A Change is a change that a fix made, or would make, to one document; or one
+// that it did not make.
 type Change struct {
 	Document  string      `json:"document"`
 	Request   message.Key `json:"request,omitempty"`
 	RequestID string      `json:"requestId,omitempty"`
-	What      string      `json:"what"` // which part of the document
+	What      string      `json:"what"` // the part of the document
 	From      string      `json:"from,omitempty"`
 	To        string      `json:"to,omitempty"`
 	Note      string      `json:"note,omitempty"`
-	// Left says why nothing is done about something that is wrong, or asked for.
+	// Left says why the change is not made.
 	Left string `json:"left,omitempty"`
 	Done bool   `json:"done"`
 }
 
-// onRecord starts a change of a record.
+// onRecord returns a change of a record.
 func onRecord(r *ledger.Record, what string) Change {
 	return Change{Document: "requests/" + string(r.Key), Request: r.Key, RequestID: r.ID, What: what}
 }
 
-// leftUnread is the change that is not made to a document which cannot be read.
+// leftUnread is the change that is not made to an unreadable document.
 func leftUnread(u *ledger.UnreadableError, what string) Change {
 	c := Change{Document: u.Doc.String(), What: what, Left: "it cannot be read: " + u.Why}
 	if u.Kind == ledger.KindRecord {
@@ -45,12 +47,12 @@ func leftUnread(u *ledger.UnreadableError, what string) Change {
 	return c
 }
 
-// update makes one fix. plan reads what it is about from the transaction and
-// puts what it changes; in a dry run the puts are dropped.
+// update makes one fix. plan reads the documents from the transaction and puts
+// the changed ones; a dry run drops the puts.
 func (k Kit) update(ctx context.Context, names ledger.ReadSet, plan func(ledger.Tx) []Change) ([]Change, error) {
 	var changes []Change
 	err := k.Ledger.Update(ctx, names, func(tx ledger.Tx) error {
-		if !k.Do {
+		if k.DryRun {
 			tx = dry{tx}
 		}
 		changes = plan(tx)
@@ -60,7 +62,7 @@ func (k Kit) update(ctx context.Context, names ledger.ReadSet, plan func(ledger.
 		return nil, err
 	}
 	for i := range changes {
-		changes[i].Done = k.Do && changes[i].Left == ""
+		changes[i].Done = !k.DryRun && changes[i].Left == ""
 	}
 	return changes, nil
 }
@@ -73,7 +75,7 @@ func (dry) PutRecord(*ledger.Record)     {}
 func (dry) PutLease(*ledger.Lease)       {}
 func (dry) PutBudget(*ledger.Budget)     {}
 
-// onOne is an update of one record, which has to be there.
+// onOne updates one record, which must exist.
 func (k Kit) onOne(ctx context.Context, key message.Key, plan func(ledger.Tx, *ledger.Record) Change) ([]Change, error) {
 	gone := false
 	changes, err := k.update(ctx, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) []Change {
@@ -92,8 +94,8 @@ func (k Kit) onOne(ctx context.Context, key message.Key, plan func(ledger.Tx, *l
 // ErrNotFound means that the ledger has no such request.
 var ErrNotFound = fmt.Errorf("there is no such request in the ledger")
 
-// Find returns the key of a request by what an operator calls it: its id, the id
-// of its message, the id of a message that was answered, or its key.
+// Find returns the key of a request by any name that an operator has: its id,
+// the id of its message, the id of an answered message, or its key.
 func Find(ctx context.Context, l ledger.Ledger, tenant, called string) (message.Key, error) {
 	var keys []message.Key
 	for _, kind := range []message.Kind{message.KindRequest, message.KindMessage, message.KindAnswer} {
@@ -114,14 +116,14 @@ func Find(ctx context.Context, l ledger.Ledger, tenant, called string) (message.
 			}
 		}
 		if found = ledger.Preferred(known...); found == nil && unreadable != "" {
-			tx.Record(unreadable) // which ends the read with what is wrong with it
+			tx.Record(unreadable) // this ends the read with the document's error
 		}
 	})
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("look for %q of tenant %q: %w", called, tenant, err)
+		return "", fmt.Errorf("find %q of tenant %q: %w", called, tenant, err)
 	case found == nil:
-		return "", fmt.Errorf("look for %q of tenant %q: %w", called, tenant, ErrNotFound)
+		return "", fmt.Errorf("find %q of tenant %q: %w", called, tenant, ErrNotFound)
 	}
 	return found.Key, nil
 }

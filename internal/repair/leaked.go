@@ -12,14 +12,14 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// perUpdate bounds the records that one update reads. None of them is written.
+// perUpdate bounds the records that one update reads. It writes none of them.
 const perUpdate = 100
 
-// Orphans frees holds whose request does not hold, and takes the replicas again
-// of a request that holds and has no hold, or one of another run or size. Where
-// these do not fit beside what others have, and its job is not counted as foreign
-// use, it leaves the request as it is: taking them would make the resource
-// overdrawn by a hand. It makes a document that was lost anew from the requests.
+// LeakedHolds releases holds whose request does not hold, and restores the hold
+// of a request that holds and has none, or one of another run or size. A hold
+// that does not fit beside the other use, and whose job does not count as
+// foreign use, is not restored, because it would make the resource overdrawn.
+// It rebuilds a lost document from the requests.
 func (k Kit) LeakedHolds(ctx context.Context) ([]Change, error) {
 	res, bad, err := resources(ctx, k.Ledger)
 	if err != nil {
@@ -34,7 +34,7 @@ func (k Kit) LeakedHolds(ctx context.Context) ([]Change, error) {
 		return all, err
 	}
 	for _, u := range append(bad, unread...) {
-		all = append(all, leftUnread(u, "hold")) // what it holds is not known, so nothing of it is freed
+		all = append(all, leftUnread(u, "hold")) // its holds are unknown, so none is released
 	}
 	for _, r := range res {
 		for keys := range slices.Chunk(suspects(r, recs), perUpdate) {
@@ -50,8 +50,8 @@ func (k Kit) LeakedHolds(ctx context.Context) ([]Change, error) {
 	return all, nil
 }
 
-// lost makes anew the documents of resources on which requests hold or wait and that
-// the ledger has no document of.
+// lost rebuilds the missing documents of resources on which requests hold or
+// wait.
 func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.Record, unread []*ledger.UnreadableError) ([]Change, error) {
 	missing := map[string][]*ledger.Record{}
 	for _, r := range recs {
@@ -62,8 +62,8 @@ func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.
 	for _, res := range known {
 		delete(missing, res.Name)
 	}
-	// A document that cannot be read is there; and made anew without a request that
-	// cannot be read, one would have room for too much.
+	// An unreadable document exists. A document that is rebuilt without an
+	// unreadable request would admit too much.
 	for _, u := range unread {
 		delete(missing, u.Name)
 		if u.Kind == ledger.KindRecord && u.Resource == "" {
@@ -80,23 +80,23 @@ func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.
 			}
 			tx.PutResource(res)
 			return []Change{{Document: "resources/" + name, What: "document", From: "none",
-				To: fmt.Sprintf("%s and %s", plural(len(res.Holds), "hold"), plural(len(res.Queues), "line")), Note: "nothing is admitted before the next look at Vertex AI"}}
+				To: fmt.Sprintf("%s and %s", plural(len(res.Holds), "hold"), plural(len(res.Queues), "queue")), Note: "nothing is admitted before the next observation"}}
 		})
 		if err != nil {
-			return all, fmt.Errorf("make the document of %s anew: %w", name, err)
+			return all, fmt.Errorf("rebuild the document of %s: %w", name, err)
 		}
 		all = append(all, changes...)
 	}
 	return all, nil
 }
 
-// latestEnd is when the job of a record that holds ends at the latest.
+// latestEnd is the latest end of the job of a holding record.
 func (k Kit) latestEnd(rec *ledger.Record) time.Time {
-	return rec.Times.Reserved.Add(k.Settings.StartWithin + rec.Timeout)
+	return rec.Times.Reserved.Add(k.Settings.StartTimeout + rec.Timeout)
 }
 
-// suspects are the requests whose hold looked wrong, those to be freed first, so
-// that what they give may be taken again.
+// suspects are the requests whose hold appeared wrong, those to be released
+// first, so that others may get the released replicas.
 func suspects(res *ledger.Resource, recs []*ledger.Record) []message.Key {
 	var free, take []message.Key
 	known := map[message.Key]*ledger.Record{}
@@ -146,16 +146,17 @@ func (k Kit) repairHolds(tx ledger.Tx, resource string, keys []message.Key) []Ch
 			}
 			res.Release(key)
 			if h.Job != "" && !slices.ContainsFunc(res.Foreign, func(f ledger.Foreign) bool { return f.Job == h.Job }) {
-				// It was seen live, and the next look says whether it still is.
+				// It was observed live, and the next observation says whether it
+				// still is.
 				res.Foreign = append(res.Foreign, ledger.Foreign{Job: h.Job, Ask: h.Ask})
 				res.Recompute()
-				c.Note += "; its job counts as foreign use until the next look"
+				c.Note += "; its job counts as foreign use until the next observation"
 			}
 		case holding(rec, resource) && (!held || !matches(h, rec)):
 			c.Note = "the request is " + string(rec.State)
 			k.take(tx, res, rec, &c)
 		default:
-			continue // in order by now
+			continue // correct by now
 		}
 		changes = append(changes, c)
 	}
@@ -165,14 +166,15 @@ func (k Kit) repairHolds(tx ledger.Tx, resource string, keys []message.Key) []Ch
 	return changes
 }
 
-// take gives a record the hold that it should have, if that fits.
+// take restores the hold of a record, if it fits.
 func (k Kit) take(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, c *Change) {
-	// What was taken for its own job by mistake must not stand in its way.
+	// The use that was counted for its own job by mistake must not block it.
 	others := res.Clone()
 	delete(others.Holds, rec.Key)
 	named := func(f ledger.Foreign) bool { return rec.Reservation.Job != "" && f.Job == rec.Reservation.Job }
 	others.Foreign = slices.DeleteFunc(others.Foreign, named)
-	// A job that is counted already takes no more machines by being counted as ours.
+	// A job that counts as foreign use already uses no more machines as one of
+	// Berth's.
 	counted := len(others.Foreign) < len(res.Foreign)
 	fit := capacity.Check(res.Pools, others.Use(), rec.Ask)
 	c.To = holdText(ledger.Hold{Ask: rec.Ask, Run: rec.Run})
@@ -190,7 +192,7 @@ func (k Kit) take(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, c *Cha
 	}
 	res.ForeignJobs -= len(res.Foreign) - len(others.Foreign)
 	res.Foreign = others.Foreign
-	res.Hold(rec, since.Add(k.Settings.StartWithin+rec.Timeout))
+	res.Hold(rec, since.Add(k.Settings.StartTimeout+rec.Timeout))
 	res.Recompute()
 }
 

@@ -11,16 +11,16 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A Publisher sends outcome events. It returns nil only when the server has all
-// of them.
+// A Publisher publishes outcome events. It returns nil only after the server
+// has confirmed all of them.
 type Publisher interface {
 	Publish(ctx context.Context, events ...message.Outcome) error
 }
 
-// Resend marks outbox events of a request as not sent, so that reconcile publishes
-// them again, under the same event ids: consumers that have them drop them. An
-// empty list of sequence numbers means all that are kept. The document may not
-// be deleted before they are sent.
+// Republish marks outbox events of a request as unpublished, so that reconcile
+// publishes them again under the same event ids, and subscribers that have them
+// drop them. An empty list of sequence numbers means all that are kept. The
+// document cannot be deleted before they are published.
 func (k Kit) Republish(ctx context.Context, key message.Key, sequences []int64) ([]Change, error) {
 	changes, err := k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change {
 		c := onRecord(rec, "outbox events")
@@ -32,8 +32,8 @@ func (k Kit) Republish(ctx context.Context, key message.Key, sequences []int64) 
 				continue
 			}
 			if i > 0 && rec.Outbox[i-1].Outcome.Sequence != l.Outcome.Sequence-1 {
-				c.Note = fmt.Sprintf("event %d stays as it is: the one before it is not kept any more", l.Outcome.Sequence)
-				continue // an unpublished event must not be the first that anybody misses
+				c.Note = fmt.Sprintf("event %d stays as it is: the event before it is no longer kept", l.Outcome.Sequence)
+				continue // an unpublished event must not follow a gap
 			}
 			l.Published, changed = false, true
 		}
@@ -47,14 +47,14 @@ func (k Kit) Republish(ctx context.Context, key message.Key, sequences []int64) 
 			}
 		}
 		if c.To = outboxText(rec); !changed {
-			c.Left = "none of them is to be marked: they are not sent yet, or are not kept"
+			c.Left = "no change: they are unpublished already, or are not kept"
 			return c
 		}
 		tx.PutRecord(rec)
 		return c
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mark outbox events of %s as not sent: %w", key, err)
+		return nil, fmt.Errorf("mark outbox events of %s as unpublished: %w", key, err)
 	}
 	return changes, nil
 }
@@ -71,12 +71,12 @@ func outboxText(rec *ledger.Record) string {
 	return s
 }
 
-// Send publishes what has been unpublished for long, as reconcile does: for a
-// deployment whose tick does not run, or that may not publish. A crash before
-// the mark publishes an event twice, under one id.
+// Send publishes the events that have been unpublished for long, as reconcile
+// does: for a deployment whose tick does not run, or that may not publish. A
+// crash before the mark publishes an event twice, under one id.
 func (k Kit) Send(ctx context.Context, out Publisher) ([]Change, error) {
-	// An outbox event that is sent leaves the query, one that is not stays in it: so one
-	// query with all of them, rather than pages.
+	// A published event leaves the query and an unpublished one stays in it, so
+	// this is one query for all of them, not one per page.
 	places, err := k.Ledger.Unpublished(ctx, ledger.Timed{}, 10_000)
 	if err != nil {
 		return nil, fmt.Errorf("list unpublished events: %w", err)
@@ -106,7 +106,7 @@ func (k Kit) send(ctx context.Context, out Publisher, key message.Key) (*Change,
 		return nil, fmt.Errorf("read record %s: %w", key, err)
 	}
 	if rec == nil || len(rec.Unpublished()) == 0 || now.Sub(rec.Unpublished()[0].Time) < k.Settings.Tick {
-		return nil, nil // sent meanwhile, or soon to be by whoever wrote it
+		return nil, nil // published meanwhile, or about to be by the instance that wrote it
 	}
 	c := onRecord(rec, "outbox events")
 	c.From = outboxText(rec)
@@ -116,7 +116,7 @@ func (k Kit) send(ctx context.Context, out Publisher, key message.Key) (*Change,
 		events, ids = append(events, rec.Event(l)), append(ids, l.ID)
 	}
 	mark := func(rec *ledger.Record, now time.Time) { rec.MarkPublished(ids, now, k.Settings.Keep) }
-	if !k.Do {
+	if k.DryRun {
 		mark(rec, now)
 		c.To = outboxText(rec)
 		return &c, nil
@@ -133,7 +133,7 @@ func (k Kit) send(ctx context.Context, out Publisher, key message.Key) (*Change,
 		return c
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mark %s of %s as sent: %w", plural(len(events), "outcome event"), key, err)
+		return nil, fmt.Errorf("mark %s of %s as published: %w", plural(len(events), "outcome event"), key, err)
 	}
 	return &changes[0], nil
 }

@@ -12,7 +12,7 @@ type promise struct {
 	rule  invariant.Rule
 	fine  string
 	means string
-	// do says what to do; the record is nil where the violation names none.
+	// do returns what to do; the record is nil if the violation names none.
 	do func(r *ledger.Record) string
 }
 
@@ -20,29 +20,29 @@ func always(text string) func(*ledger.Record) string {
 	return func(*ledger.Record) string { return text }
 }
 
-// promises are those that one look can judge, in the order in which they are
-// reported. The others of package invariant are about a commit, a change, or a
+// promises are the invariants that one reading can judge, in the order of the
+// report. The others of package invariant are about a commit, a change, or a
 // moment of rest.
 var promises = []promise{
-	{invariant.HoldMatches, "every hold is that of a request that holds, and every such request has one",
-		"Machines are kept from others for nothing, or used without being accounted for.", always("berth repair leaked-holds")},
-	{invariant.QueueMatches, "the lines are exactly the waiting requests",
-		"Somebody who waits may be passed over, or waited for who is not there.", always("berth repair queues")},
-	{invariant.TimerIsSet, "whoever has not ended has a time to be looked at",
-		"Nobody looks at it again, so it stays as it is for ever.", func(r *ledger.Record) string {
+	{invariant.HoldMatches, "every hold belongs to a request that holds, and every such request has one",
+		"Replicas are held by no request, or used without a hold.", always("berth repair leaked-holds")},
+	{invariant.QueueMatches, "the queues are exactly the waiting requests",
+		"A waiting request may be passed over, or others may wait behind one that does not exist.", always("berth repair queues")},
+	{invariant.TimerIsSet, "every request that has not ended has a timer",
+		"No pass handles it again, so it never moves.", func(r *ledger.Record) string {
 			if r == nil {
 				return ""
 			}
 			return "berth repair run-timer " + name(r)
 		}},
-	{invariant.OneJob, "no two requests name one job, and no job differs from what its request says",
-		"A request and what runs for it are two different things.",
-		always("Look at both (berth show, gcloud ai custom-jobs describe), and cancel what is not to run. No bug of this kind is known: report it.")},
+	{invariant.OneJob, "no two requests name one job, and every job is as its request says",
+		"A request and its job differ.",
+		always("Compare both (berth show, gcloud ai custom-jobs describe), and cancel the wrong job. No bug of this kind is known: report it.")},
 	{invariant.EventPath, "every history is a path of the state table, numbered without a gap",
-		"Consumers were told a story that cannot be true. What was told cannot be taken back, so no tool fixes it.",
+		"Subscribers received events that contradict each other. Published events cannot be withdrawn, so no tool fixes it.",
 		always("Keep the document as it is and report it.")},
-	{invariant.EventKept, "nothing that has still to be told may be deleted",
-		"The document may be deleted before its last event is sent.", func(r *ledger.Record) string {
+	{invariant.EventKept, "no document with an unpublished event may be deleted",
+		"The document may be deleted before its last event is published.", func(r *ledger.Record) string {
 			if r == nil {
 				return ""
 			}
@@ -65,7 +65,7 @@ func (j *judge) promises() {
 			}
 		})
 	}
-	for _, rule := range invariant.Rules { // one that was added there and is not yet here
+	for _, rule := range invariant.Rules { // a rule without a promise above
 		for _, v := range broken[rule] {
 			j.violation(promise{rule: rule, do: always("Report it.")}, v)
 			j.found[len(j.found)-1].Check = string(rule)

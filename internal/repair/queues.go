@@ -10,13 +10,13 @@ import (
 	"example.com/berth/internal/lifecycle"
 )
 
-// rounds is how often a count of the lines starts again because they moved.
+// rounds is how often a count of the queues starts again because they changed.
 const rounds = 8
 
-// Lines counts the lines of every resource anew from its waiting requests. A
-// resource's Version is read before the requests are, and checked in the update:
-// every move that changes a line changes it, so the count is complete. Nothing
-// but the resource document is written.
+// Queues recounts the queues of every resource from its waiting requests. It
+// reads a resource's Version before the requests and checks it in the update.
+// Every move that changes a queue changes the Version, so the count is
+// complete. It writes only the resource document.
 func (k Kit) Queues(ctx context.Context) ([]Change, error) {
 	left, bad, err := resources(ctx, k.Ledger)
 	if err != nil {
@@ -38,7 +38,7 @@ func (k Kit) Queues(ctx context.Context) ([]Change, error) {
 		}
 		var moved []*ledger.Resource
 		for _, seen := range left {
-			// A request that cannot be read may wait: the lines cannot be counted.
+			// An unreadable request may wait, so the queues cannot be counted.
 			if slices.ContainsFunc(unread, func(u *ledger.UnreadableError) bool { return u.Resource == "" || u.Resource == seen.Name }) {
 				continue
 			}
@@ -53,7 +53,7 @@ func (k Kit) Queues(ctx context.Context) ([]Change, error) {
 			if err != nil {
 				return all, fmt.Errorf("fix the queues of %s: %w", seen.Name, err)
 			}
-			// After a fix the version is another, but then it was ours.
+			// After a fix the version differs because of the fix.
 			if len(changes) == 0 && now != nil && now.Version != seen.Version {
 				moved = append(moved, now)
 			}
@@ -64,12 +64,12 @@ func (k Kit) Queues(ctx context.Context) ([]Change, error) {
 		}
 	}
 	for _, res := range left {
-		all = append(all, Change{Document: "resources/" + res.Name, What: "queues", Left: "they move faster than they can be counted; try again"})
+		all = append(all, Change{Document: "resources/" + res.Name, What: "queues", Left: "they change faster than they can be counted; try again"})
 	}
 	return all, nil
 }
 
-// lines are the lines of a resource as the records say, whole.
+// queues are the complete queues of a resource by its records.
 func queues(resource string, recs []*ledger.Record) map[string][]ledger.Head {
 	want := map[string][]ledger.Head{}
 	for _, r := range recs {
@@ -86,7 +86,7 @@ func queues(resource string, recs []*ledger.Record) map[string][]ledger.Head {
 	return want
 }
 
-// mendLines replaces the lines that are wrong. One with fewer heads than it could
+// repairQueues replaces the wrong queues. One with fewer heads than it could
 // have is right: the controller reads the others when it needs them.
 func repairQueues(tx ledger.Tx, res *ledger.Resource, want map[string][]ledger.Head) []Change {
 	shapes := map[string]bool{}
@@ -113,7 +113,7 @@ func repairQueues(tx ledger.Tx, res *ledger.Resource, want map[string][]ledger.H
 		}
 	}
 	if len(changes) > 0 {
-		res.Version++ // whoever decides on the old lines has to begin again
+		res.Version++ // a decision on the old queues must start again
 		tx.PutResource(res)
 	}
 	return changes

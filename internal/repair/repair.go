@@ -1,26 +1,26 @@
-// Package repair is what an operator reaches for when a promise does not hold:
-// checks that find what is wrong with a running deployment, and fixes.
+// Package repair has the operator's tools for a broken promise: checks that
+// find what is wrong with a running deployment, and fixes.
 //
-// No crash and no lost answer needs any of it; reconcile gets over those by
-// itself. It is for what nobody foresees: a bug, a hand in the database, a tick
-// that has stopped, messages that nobody could take in.
+// No crash and no lost answer needs a fix, because reconcile recovers from
+// those. Fixes are for a bug, a manual database edit, a tick that has stopped,
+// and messages that no instance could accept.
 //
 // # Checks
 //
 // [Examine] reads the whole ledger and the live jobs and judges them: the
-// promises of package invariant, and whether the deployment keeps up. Reading
-// everything is not reading one moment, and a request that moves meanwhile looks
-// like a broken promise. So what is found is looked for a second time, and only
-// what is found twice is reported.
+// promises of package invariant, and whether the deployment keeps up. The
+// documents are not read at one moment, so a request that moves meanwhile can
+// appear as a broken promise. Therefore Examine searches twice, and reports
+// only what it finds both times.
 //
 // # Fixes
 //
-// A [Kit] fixes. Each fix is one ledger update that reads what it is about
-// again and changes it only if it is still wrong. A dry run is that same update
-// with its writes dropped, so what it says is what would be done. What a fix
-// finds and cannot put right it reports as left, with the reason.
+// A [Kit] makes fixes. Each fix is one ledger update that reads its documents
+// again and changes them only if they are still wrong. A dry run is the same
+// update with its writes dropped, so it reports exactly the changes that would
+// be made. A change that cannot be made is reported with the reason.
 //
-// Specs of jobs, which are the users' own, are never read into a report.
+// Users' job specs are never read into a report.
 package repair
 
 import (
@@ -35,25 +35,25 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A Ledger is a ledger that can be read whole.
+// A Ledger is a ledger that can be read completely.
 type Ledger interface {
 	ledger.Ledger
-	// Scan returns records in order of their keys, those after the given one ("" for
-	// the first).
+	// Scan returns records in order of their keys, those after the given key (""
+	// for the first).
 	Scan(ctx context.Context, after message.Key, limit int) ([]*ledger.Record, error)
 }
 
-// Settings are the deployment's own, as far as checks and fixes depend on them.
+// Settings are those of the deployment that checks and fixes depend on.
 type Settings struct {
-	Tick        time.Duration // period of the reconcile tick
-	StartWithin time.Duration // from submitted to running
-	RetryAfter  time.Duration // between an attempt's end and the next create
-	Keep        time.Duration // how long an ended request stays in the ledger
-	Lease       string        // name of the lease that reconcile takes
+	Tick         time.Duration // period of the reconcile tick
+	StartTimeout time.Duration // from submitted to running
+	RetryAfter   time.Duration // between an attempt's end and the next create
+	Keep         time.Duration // how long an ended request stays in the ledger
+	Lease        string        // name of the lease that reconcile takes
 }
 
-// late is how old something may be that one pass of reconcile should have dealt
-// with. A pass may be skipped, and one may take most of a tick.
+// late is the greatest age of work that a pass of reconcile should have done. A
+// pass may be skipped, and one may take most of a tick.
 func (s Settings) late() time.Duration { return max(3*s.Tick, 10*time.Second) }
 
 // A Level says how bad a finding is.
@@ -63,7 +63,7 @@ const (
 	OK   Level = "ok"
 	Warn Level = "WARN" // worth knowing; no promise is broken
 	Fail Level = "FAIL" // something does not work, or a promise is broken
-	None Level = "-"    // not checked, and it does not matter here
+	None Level = "-"    // not checked, because it does not apply
 )
 
 // A Finding is the result of one check, or one of several problems that it
@@ -72,12 +72,13 @@ type Finding struct {
 	Check string `json:"check"`
 	Level Level  `json:"level"`
 	Text  string `json:"text"`
-	Means string `json:"means,omitempty"` // what follows from it
+	Means string `json:"means,omitempty"` // the consequence
 	Do    string `json:"do,omitempty"`
 	// Unchecked says that the check could not be made.
 	Unchecked bool `json:"unchecked,omitempty"`
 
-	// Whom it concerns, and for a broken promise the two facts that disagree.
+	// The request and resource concerned, and for a broken promise the two facts
+	// that disagree.
 	Request   message.Key `json:"request,omitempty"`
 	RequestID string      `json:"requestId,omitempty"`
 	Resource  string      `json:"resource,omitempty"`
@@ -86,8 +87,8 @@ type Finding struct {
 	That      string      `json:"that,omitempty"`
 }
 
-// same is what a finding has in common with the same finding a moment later:
-// all but how old things are.
+// same is the part of a finding that a repeated check finds again: everything
+// but ages.
 func (f Finding) same() string {
 	return fmt.Sprint(f.Check, f.Level, f.Request, f.Resource, f.Job, f.This, f.That)
 }
@@ -97,8 +98,8 @@ func Unchecked(check string, err error, do string) Finding {
 	return Finding{Check: check, Level: Fail, Unchecked: true, Text: "could not be checked: " + err.Error(), Do: do}
 }
 
-// name is what a record is called in a command line: its id where that says
-// which is meant, else its key.
+// name is the argument for a record in a command line: its id if that is
+// unambiguous, else its key.
 func name(r *ledger.Record) string {
 	if r.ID == "" || r.Tenant != "default" {
 		return string(r.Key)
@@ -106,7 +107,7 @@ func name(r *ledger.Record) string {
 	return r.ID
 }
 
-// who is a record in a sentence.
+// who names a record in a sentence.
 func who(r *ledger.Record) string {
 	what := "request"
 	if r.Kind == message.KindAnswer {
@@ -115,7 +116,7 @@ func who(r *ledger.Record) string {
 	return fmt.Sprintf("%s %s (key %s)", what, r.ID, r.Key)
 }
 
-// asked is an ask in a sentence.
+// asked names an ask in a sentence.
 func asked(a capacity.Ask) string {
 	var parts []string
 	for _, n := range a {
@@ -124,7 +125,7 @@ func asked(a capacity.Ask) string {
 	return strings.Join(parts, " + ")
 }
 
-// plural is a count with its noun.
+// plural returns a count with its noun.
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -132,7 +133,7 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// age is a duration in a sentence.
+// age writes a duration in a sentence.
 func age(d time.Duration) string { return d.Round(time.Second).String() }
 
 // parentOf returns projects/P/locations/L of a full name.
@@ -149,9 +150,9 @@ func locationOf(name string) string {
 	return ""
 }
 
-// elsewhere reports whether a job is not where the jobs of a record are created, so
-// that its labels were copied. Projects are not compared: Vertex AI writes their number
-// where Berth writes their id.
+// elsewhere reports whether a job is not where the jobs of a record are
+// created, so its labels were copied. Projects are not compared, because Vertex
+// AI writes their number and Berth their id.
 func elsewhere(rec *ledger.Record, job vertex.Job) bool {
 	return job.PersistentResource != idOf(rec.Resource) || locationOf(job.Name) != locationOf(rec.Resource)
 }

@@ -15,7 +15,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A fix is called with the kit of a dry run, then with one that does it.
+// A change calls a fix; it is run dry first, and then with its writes.
 type change func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error)
 
 func leakedHolds(ctx context.Context, k repair.Kit, _ *world) ([]repair.Change, error) {
@@ -25,18 +25,18 @@ func queues(ctx context.Context, k repair.Kit, _ *world) ([]repair.Change, error
 	return k.Queues(ctx)
 }
 
-// breaks are ledgers broken in one place: what the doctor says of it, and what
-// fixes it.
+// breaks are ledgers with one damage each: what the doctor reports, and which fix
+// repairs it.
 var breaks = []struct {
 	name       string
 	by         func(w *world)
 	check      string
-	request    string // "" where the finding names none
+	request    string // "" if the finding names none
 	this, that string // the two facts, in part
 	fix        change
 	from, to   string // of the one change, in part
 }{
-	{"a hold of nobody", func(w *world) {
+	{"a hold without a request", func(w *world) {
 		w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) {
 			res.Holds[w.key("nobody")] = ledger.Hold{Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Run: "rx"}
 			res.Recompute()
@@ -65,14 +65,14 @@ var breaks = []struct {
 			res.Holds[r.Key] = h
 		})
 	}, "hold-matches", "runs", "its hold is for", "it asks for", leakedHolds, "1 x n1", "3 x n1"},
-	{"a line that counts one too many", func(w *world) {
+	{"a queue that counts one too many", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) {
 			l := res.Queues[cpu.String()]
 			l.Count++
 			res.Queues[cpu.String()] = l
 		})
 	}, "queue-matches", "", "2 requests wait for n1-standard-4/pd-ssd:100", "its line counts 3", queues, "3 waiting", "2 waiting"},
-	{"a line in the wrong order", func(w *world) {
+	{"a queue in the wrong order", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) {
 			slices.Reverse(res.Queues[cpu.String()].Heads)
 		})
@@ -80,12 +80,12 @@ var breaks = []struct {
 	{"no line", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) { res.Queues = nil })
 	}, "queue-matches", "", "2 requests wait for", "there is no such line", queues, "none", "2 waiting"},
-	{"a line of nobody", func(w *world) {
+	{"a queue without requests", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
 			res.Queues["ghost/pd-ssd:100"] = ledger.Queue{Count: 1, Heads: []ledger.Head{r.HeadIn("ghost/pd-ssd:100")}}
 		})
 	}, "queue-matches", "", "0 requests wait for ghost/pd-ssd:100", "its line counts 1", queues, "1 waiting", "none"},
-	{"a request that nobody looks at", func(w *world) {
+	{"a request without a timer", func(w *world) {
 		w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.TimerAt = time.Time{} })
 	}, "timer-is-set", "next", "it is WAITING", "nobody is to look at it again", func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error) {
 		return k.RunTimer(ctx, w.key("next"))
@@ -97,8 +97,8 @@ var breaks = []struct {
 	}, "may be deleted from", "1 kept (1 to 1), 1 unpublished"},
 }
 
-// TestBreaks breaks a ledger, finds it, looks at what would fix it, fixes it,
-// and finds nothing any more.
+// TestBreaks damages a ledger, finds the damage, makes a dry run of its fix, then
+// the fix, and finds nothing afterwards.
 func TestBreaks(t *testing.T) {
 	for _, where := range []struct {
 		name string
@@ -108,7 +108,7 @@ func TestBreaks(t *testing.T) {
 			t.Parallel()
 			for i, b := range breaks {
 				if where.real && i%3 != 2 {
-					continue // a few are enough to show that both are read and written alike
+					continue // a few show that both ledgers are read and written alike
 				}
 				t.Run(b.name, func(t *testing.T) {
 					t.Parallel()
@@ -152,15 +152,15 @@ func TestBreaks(t *testing.T) {
 					if changes, err := b.fix(t.Context(), w.kit(true), w); err != nil || slices.ContainsFunc(changes, func(c repair.Change) bool { return c.Done }) {
 						t.Errorf("fixing it again: %+v, %v", changes, err)
 					}
-					w.pass() // which finds a ledger that it can work with
+					w.pass() // a pass works on the repaired ledger
 				})
 			}
 		})
 	}
 }
 
-// A hold that does not fit is not taken: first what stands there without right
-// is freed, and if that is not enough the request is left as it is.
+// TestLeakedHoldsThatDoNotFit: a hold that does not fit is not restored. Leaked
+// holds are released first, and if that is not enough the request stays as it is.
 func TestLeakedHoldsThatDoNotFit(t *testing.T) {
 	w := newWorld(t, false)
 	w.hand("runs", func(res *ledger.Resource, r *ledger.Record) {
@@ -174,7 +174,7 @@ func TestLeakedHoldsThatDoNotFit(t *testing.T) {
 			t.Fatalf("changes %+v, %v", changes, err)
 		}
 		if changes[0].Left != "" || changes[0].To != "none" {
-			t.Errorf("the hold of nobody: %+v", changes[0])
+			t.Errorf("the hold without a request: %+v", changes[0])
 		}
 		if want := "of 4, 2 are in use, and 1 of those have to end first"; !strings.Contains(changes[1].Left, want) || changes[1].Done {
 			t.Errorf("the hold of runs: %+v, want %q", changes[1], want)
@@ -189,8 +189,8 @@ func TestLeakedHoldsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// unnamed makes request runs as it is after a crash between the creation of its
-// job and the record of it, and lets it lie for hours.
+// unnamed leaves request runs as a crash between the creation of its job and the
+// record of it does, and moves the clock by hours.
 func unnamed(t *testing.T) (w *world, job string) {
 	w = newWorld(t, false)
 	job = w.read(w.key("runs")).Reservation.Job
@@ -203,7 +203,7 @@ func unnamed(t *testing.T) (w *world, job string) {
 	return w, job
 }
 
-// copied creates a job like that of a request, under its labels, somewhere else.
+// copied creates a job with the labels of a request's job in another place.
 func (w *world) copied(id, parent, resource string) string {
 	w.t.Helper()
 	rec := w.read(w.key(id))
@@ -220,8 +220,8 @@ func (w *world) copied(id, parent, resource string) string {
 	return created.Name
 }
 
-// A job with copied labels on another persistent resource is nobody's second job, so
-// nothing is said of it and no operator is told to end it.
+// TestCopiedJobElsewhereIsNotFound: a job with copied labels on another persistent
+// resource is not an orphan job, so the doctor does not report it.
 func TestCopiedJobElsewhereIsNotFound(t *testing.T) {
 	for resource, found := range map[string]bool{"pool": true, "other": false, "": false} {
 		w := newWorld(t, false)
@@ -229,7 +229,7 @@ func TestCopiedJobElsewhereIsNotFound(t *testing.T) {
 		w.now = w.now.Add(time.Hour)
 		told := slices.ContainsFunc(w.doctor(), func(f repair.Finding) bool { return f.Check == repair.CheckJobs && f.Job == job })
 		if told != found {
-			t.Errorf("on %q: the doctor tells of it %v, want %v", resource, told, found)
+			t.Errorf("on %q: the doctor reports it: %v, want %v", resource, told, found)
 		}
 	}
 }
@@ -256,7 +256,7 @@ func TestAdopt(t *testing.T) {
 	if again, err := w.kit(true).Adopt(t.Context(), w.key("runs"), job); err != nil || again[0].Left == "" {
 		t.Errorf("adopting it again: %+v, %v", again, err)
 	}
-	w.pass() // sends the outbox event
+	w.pass() // publishes the event
 	if bad := w.doctor(); len(bad) > 0 {
 		t.Errorf("in the end: %+v", bad)
 	}
@@ -323,7 +323,7 @@ func TestAdoptRefuses(t *testing.T) {
 func TestOutbox(t *testing.T) {
 	w := newWorld(t, false)
 	w.publisher.down = true
-	w.request("told", 1) // waits behind the others, and nobody hears of it
+	w.request("told", 1) // waits behind the others, and its event is not published
 	w.now = w.now.Add(10 * time.Minute)
 	found := w.doctor()
 	i := slices.IndexFunc(found, func(f repair.Finding) bool { return f.Check == repair.CheckOutbox })
@@ -346,7 +346,7 @@ func TestOutbox(t *testing.T) {
 	if !slices.Contains(w.publisher.ids, id) {
 		t.Errorf("event %s was not published: %v", id, w.publisher.ids)
 	}
-	// Once more, under the same id, by reconcile.
+	// Reconcile publishes it again under the same id.
 	if _, err := w.kit(true).Republish(t.Context(), w.key("told"), []int64{1}); err != nil {
 		t.Fatal(err)
 	}
@@ -356,14 +356,14 @@ func TestOutbox(t *testing.T) {
 		t.Errorf("event %s was published %d times, want 2", id, n)
 	}
 	if changes, err := w.kit(true).Republish(t.Context(), w.key("told"), []int64{5}); err != nil || changes[0].Left == "" || !strings.Contains(changes[0].Note, "event 5 is not kept") {
-		t.Errorf("an outbox event that is not there: %+v, %v", changes, err)
+		t.Errorf("an event that is not kept: %+v, %v", changes, err)
 	}
 	if bad := w.doctor(); len(bad) > 0 {
 		t.Errorf("in the end: %+v", bad)
 	}
 }
 
-// An outbox event after a gap must not be the first that is missing.
+// TestOutboxAfterAGap: an event after a gap is not marked as unpublished.
 func TestOutboxAfterAGap(t *testing.T) {
 	w := newWorld(t, false)
 	w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) {
@@ -377,8 +377,8 @@ func TestOutboxAfterAGap(t *testing.T) {
 	}
 }
 
-// A wake must not come before it is safe: a look at a submission that may still
-// be acted on could create a second job, one at a submitted job cancels it.
+// TestRunTimer: a timer must not run before it is safe. For a submission that may
+// still act it could create a second job, and for a submitted job it cancels it.
 func TestRunTimer(t *testing.T) {
 	w := newWorld(t, false)
 	asleep := func(id string) { w.hand(id, func(_ *ledger.Resource, r *ledger.Record) { r.TimerAt = time.Time{} }) }
@@ -404,13 +404,13 @@ func TestRunTimer(t *testing.T) {
 	if c := runTimer("next"); c.Left != "" || !w.read(w.key("next")).TimerAt.Equal(w.now) {
 		t.Errorf("waiting: %+v", c)
 	}
-	if c := runTimer("next"); !strings.Contains(c.Left, "already") {
+	if c := runTimer("next"); !strings.Contains(c.Left, "not later than that") {
 		t.Errorf("again: %+v", c)
 	}
 	w.pass()
 	w.want("next", lifecycle.Waiting)
 	if at := w.read(w.key("next")).TimerAt; !at.After(w.now) {
-		t.Errorf("after a pass it is to be looked at %s", at)
+		t.Errorf("after a pass its timer is at %s", at)
 	}
 	w.hand("last", func(_ *ledger.Resource, r *ledger.Record) { r.State = lifecycle.Running })
 	if c := runTimer("last"); c.Left == "" {

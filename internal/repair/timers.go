@@ -10,8 +10,8 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Wake sets the time at which reconcile looks at a record: now, or as soon as a
-// look does no harm (see timerAt).
+// RunTimer sets the timer of a record: to now, or to the earliest harmless time
+// (see nextTimer).
 func (k Kit) RunTimer(ctx context.Context, key message.Key) ([]Change, error) {
 	changes, err := k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change {
 		now := tx.Now()
@@ -20,27 +20,27 @@ func (k Kit) RunTimer(ctx context.Context, key message.Key) ([]Change, error) {
 		c.From, c.To = moment(rec.TimerAt), moment(at)
 		switch {
 		case rec.Kind == message.KindAnswer || rec.Tombstone() || rec.State.Terminal():
-			c.Left = fmt.Sprintf("nobody has to look at it: it is %s", ended(rec))
+			c.Left = fmt.Sprintf("it needs no timer: it is %s", ended(rec))
 		case rec.State == lifecycle.Running:
-			c.Left = "reconcile asks about running jobs in every pass; it needs no time"
+			c.Left = "it needs no timer: every pass of reconcile asks for running jobs"
 		case !rec.TimerAt.IsZero() && !rec.TimerAt.After(at):
-			c.Left = "it is to be looked at by then already. If that time is past, the tick does not run: see berth doctor"
+			c.Left = "its timer is not later than that. If that time is past, the tick does not run: see berth doctor"
 		}
 		if c.Left != "" {
 			return c
 		}
 		switch {
 		case at.After(now):
-			c.Note = fmt.Sprintf("not earlier, because it is %s: a look before that could start or end something twice", rec.State)
+			c.Note = fmt.Sprintf("not earlier, because it is %s: an earlier run could create a second job or cancel a healthy one", rec.State)
 		case rec.State == lifecycle.Submitted:
-			c.Note = fmt.Sprintf("it has been submitted for more than %s without running, and will be cancelled as overdue", k.Settings.StartWithin)
+			c.Note = fmt.Sprintf("it has been submitted for more than %s without running, and will be cancelled as overdue", k.Settings.StartTimeout)
 		}
 		rec.TimerAt = at
 		tx.PutRecord(rec)
 		return c
 	})
 	if err != nil {
-		return nil, fmt.Errorf("wake %s: %w", key, err)
+		return nil, fmt.Errorf("set the timer of %s: %w", key, err)
 	}
 	return changes, nil
 }
@@ -50,7 +50,7 @@ func ended(rec *ledger.Record) string {
 	case rec.Kind == message.KindAnswer:
 		return "an answer"
 	case rec.Tombstone():
-		return "a cancel of what has not come yet"
+		return "a cancel of an unknown id"
 	}
 	return string(rec.State)
 }

@@ -11,14 +11,14 @@ import (
 	"example.com/berth/internal/repair"
 )
 
-// The doctor names every document that cannot be read, and no fix touches what
-// depends on one.
+// TestUnreadableDocuments: the doctor names every unreadable document, and no fix
+// changes a document that depends on one.
 func TestUnreadableDocuments(t *testing.T) {
 	w := newWorld(t, false)
 	mem := w.ledger.(*ledger.Mem)
 	docs := map[ledger.Doc]string{
-		ledger.RecordDoc(w.key("runs")):                           "what it holds stays held",
-		ledger.RecordDoc(w.key("next")):                           "what it holds stays held",
+		ledger.RecordDoc(w.key("runs")):                           "it keeps its replicas",
+		ledger.RecordDoc(w.key("next")):                           "it keeps its replicas",
 		{Kind: ledger.KindLease, Name: controller.ReconcileLease}: "without a lease",
 		{Kind: ledger.KindBudget, Name: parent}:                   "Nothing is submitted",
 	}
@@ -65,9 +65,9 @@ func TestUnreadableDocuments(t *testing.T) {
 	}
 	w.unchangedSince(before)
 	if _, err := w.kit(true).RunTimer(t.Context(), w.key("runs")); err == nil || !strings.Contains(err.Error(), "layout 9") {
-		t.Errorf("wake of one that cannot be read: %v", err)
+		t.Errorf("the timer of an unreadable request: %v", err)
 	}
-	// A resource: it and its requests are named, nothing else fails.
+	// An unreadable resource: it and its requests are named, and no other check fails.
 	mem.Spoil(ledger.Doc{Kind: ledger.KindResource, Name: pool}, "damaged")
 	found = w.doctor()
 	n := 0

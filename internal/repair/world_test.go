@@ -31,19 +31,19 @@ const (
 
 var cpu = capacity.Shape{MachineType: "n1-standard-4"}.Normal()
 
-// A world is a ledger made by the real controller, to be broken by hand.
+// A world is a ledger made by the real controller, for tests to damage.
 type world struct {
 	t         *testing.T
 	ledger    repair.Ledger
 	vertex    *vertex.Mem
 	c         *controller.Controller
 	cfg       controller.Config
-	now       time.Time // of a ledger in memory, and of Vertex AI
-	real      bool      // the ledger goes by a clock of its own
+	now       time.Time // the clock of a ledger in memory, and of Vertex AI
+	real      bool      // the ledger has a clock of its own
 	publisher *testPublisher
 }
 
-// A post is the outcome topic.
+// A testPublisher is the outcome topic.
 type testPublisher struct {
 	down bool
 	ids  []string
@@ -79,7 +79,7 @@ func newWorld(t *testing.T, real bool) *world {
 	w.cfg.Project, w.cfg.Regions, w.cfg.DefaultResource = "test-project", []string{"us-central1"}, "pool"
 	env := controller.RealEnv()
 	env.Monotonic = w.clock
-	env.Within = nil // this machine's own clock says nothing about a pass here
+	env.Within = nil // a pass is not bound by this machine's clock
 	w.c = controller.New(w.cfg, w.ledger, w.vertex, w.publisher, slog.New(slog.DiscardHandler), env)
 	w.request("runs", 3)
 	w.request("next", 2)
@@ -106,14 +106,14 @@ func openEmulator(t *testing.T) *gcp.Ledger {
 
 func (w *world) request(id string, replicas int) {
 	w.t.Helper()
-	w.now = w.now.Add(time.Second) // who came first is first in the queue
+	w.now = w.now.Add(time.Second) // the earlier request is first in the queue
 	err := w.c.Handle(w.t.Context(), "default", message.Delivery{ID: "m-" + id, PublishTime: w.clock(), Data: fmt.Appendf(nil,
 		`{"requestId":%q,"job":{"displayName":"train","jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":%d,"containerSpec":{"imageUri":"gcr.io/p/image","env":[{"name":"TOKEN","value":"hush-hush"}]}}]}}}`, id, replicas)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if w.read(w.key(id)) == nil {
-		w.t.Fatalf("request %s was not taken", id)
+		w.t.Fatalf("request %s was not accepted", id)
 	}
 }
 
@@ -144,7 +144,7 @@ func (w *world) want(id string, s lifecycle.State) {
 	}
 }
 
-// hand changes a request and the resource as a hand in the database does: past
+// hand changes a request and the resource as a manual database edit does, against
 // every rule.
 func (w *world) hand(id string, change func(res *ledger.Resource, r *ledger.Record)) {
 	w.t.Helper()
@@ -162,14 +162,14 @@ func (w *world) hand(id string, change func(res *ledger.Resource, r *ledger.Reco
 }
 
 func (w *world) settings() repair.Settings {
-	return repair.Settings{Tick: w.cfg.Tick, StartWithin: w.cfg.StartTimeout, RetryAfter: w.cfg.RetryAfter, Keep: w.cfg.Keep, Lease: controller.ReconcileLease}
+	return repair.Settings{Tick: w.cfg.Tick, StartTimeout: w.cfg.StartTimeout, RetryAfter: w.cfg.RetryAfter, Keep: w.cfg.Keep, Lease: controller.ReconcileLease}
 }
 
 func (w *world) kit(do bool) repair.Kit {
-	return repair.Kit{Ledger: w.ledger, Vertex: w.vertex, Settings: w.settings(), Do: do}
+	return repair.Kit{Ledger: w.ledger, Vertex: w.vertex, Settings: w.settings(), DryRun: !do}
 }
 
-// doctor returns what is wrong.
+// doctor returns the findings that are not OK.
 func (w *world) doctor() []repair.Finding {
 	w.t.Helper()
 	src := repair.Source{Ledger: w.ledger, Vertex: w.vertex, Parents: []string{parent}, Clock: w.clock}
@@ -189,7 +189,7 @@ func (w *world) doctor() []repair.Finding {
 	return bad
 }
 
-// contents is everything in the ledger but leases.
+// contents is everything in the ledger except leases.
 func (w *world) contents() (all []any) {
 	w.t.Helper()
 	res, err := w.ledger.Resources(w.t.Context(), "", 100)

@@ -18,11 +18,11 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// fussy is a ledger that refuses what Firestore refuses as the id of a document
-// or as a value to compare with: what is not UTF-8, is too long, or is reserved.
+// fussy is a ledger that refuses what Firestore refuses as a document id or as
+// a value of a query: text that is not UTF-8, too long, or reserved.
 type fussy struct{ ledger.Ledger }
 
-var errFussy = errors.New("InvalidArgument: the ledger does not take this name")
+var errFussy = errors.New("InvalidArgument: the ledger refuses this name")
 
 func fine(texts ...string) error {
 	for _, s := range texts {
@@ -61,8 +61,8 @@ func fussyWorld(t *testing.T) *world {
 	return w
 }
 
-// TestClientErrors is about requests that no ledger could answer: each is told
-// to the client as its own fault.
+// TestClientErrors: a request that no ledger can answer is reported as the
+// client's error.
 func TestClientErrors(t *testing.T) {
 	w := fussyWorld(t)
 	bent := func(json string) string { return url.QueryEscape(base64.RawURLEncoding.EncodeToString([]byte(json))) }
@@ -86,8 +86,8 @@ func TestClientErrors(t *testing.T) {
 	}
 }
 
-// FuzzParameters asks with parameters of any kind. Whatever a client sends, the
-// fault is not called the ledger's.
+// FuzzParameters asks with parameters of any kind. None is reported as an error
+// of the ledger.
 func FuzzParameters(f *testing.F) {
 	for _, seed := range []string{"limit=5", "after=e30", "resource=pool", "state=WAITING&limit=1", "tenant=x", "kind=answer", "after=%ff", "resource=%ff&after=", "limit=%00"} {
 		f.Add("/requests", seed, "wide")
@@ -109,7 +109,8 @@ func FuzzParameters(f *testing.F) {
 	})
 }
 
-// A stopped ledger is still the ledger's fault.
+// TestLedgerErrorsStay503: an error of the ledger is not reported as the
+// client's.
 func TestLedgerErrorsStay503(t *testing.T) {
 	w := busy(t)
 	w.handler = New(w.c, down{w.ledger}, Info{Project: "test-project", Regions: []string{"us-central1"}})

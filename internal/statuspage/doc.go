@@ -1,10 +1,10 @@
-// Package statuspage is the Status function: what the ledger knows, as JSON, for
-// people and for the command line tool. It writes nothing.
+// Package statuspage is the Status function: it shows the ledger as JSON, to
+// people and to the command line tool. It writes nothing.
 //
-// Every answer is application/json and may not be cached. A failure is
-// {"error": {"code", "detail", "fix"}} under a status that fits. All routes
-// take GET but for /explain, and each may be prefixed by /Status, so that the
-// door looks the same at the root of a service and beside other entry points.
+// Every answer is application/json and must not be cached. A failure is
+// {"error": {"code", "detail", "fix"}} with a matching HTTP status. All routes
+// but /explain take GET. Each may have the prefix /Status, so that the function
+// works the same at the root of a service and beside other entry points.
 //
 //	/               what this deployment is, and its routes
 //	/health         whether the ledger can be read, and how old its observations are
@@ -15,21 +15,20 @@
 //	/requests/{id}  one request and its history, by its id or by its job
 //	/explain        POST a message: what would happen to it now
 //
-// # Live
+// # Live reasons
 //
-// A stored reason is that of the last decision. What is shown for a waiting
-// request is decided anew from the documents as they are, by the same
-// [admission.Decide]; so it can say ADMIT, which means that the next look of
+// A stored reason is that of the last decision. For a waiting request the
+// answer shows a new decision on the present documents, by the same
+// [admission.Decide]. So it can say ADMIT, which means that the next pass of
 // the controller starts the request.
 //
 // # Pages
 //
-// Lists come in pages of at most limit entries (50 unless asked otherwise, 200
-// at most). A page with a next cursor has a successor, given by after=; a page
-// may hold fewer entries than limit, even none, and still have one. Pages are
-// read one after the other while the world moves: an entry may be missed or
-// come twice.
+// A list comes in pages of at most limit entries (default 50, at most 200). A
+// page with a next cursor has a successor, which after= reads. A page may hold
+// fewer entries than limit, even none, and still have a successor. The ledger
+// changes between two pages, so an entry may be missed or appear twice.
 //
 // The response types are exported so that clients decode into the same structs.
-// Job specs are never shown: their environment variables hold secrets.
+// Job specs are never shown, because their environment variables hold secrets.
 package statuspage

@@ -10,8 +10,8 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// TestQueueShowsParked: a request that no pool can take any more stands in no
-// line, and waits all the same.
+// TestQueueShowsParked: a request that no pool can ever fit is in no queue, and
+// is listed as waiting.
 func TestQueueShowsParked(t *testing.T) {
 	w := newWorld(t)
 	w.send(job("first", cpu, 4, 0))
@@ -36,8 +36,8 @@ func TestQueueShowsParked(t *testing.T) {
 	}
 }
 
-// TestAbsentResourceHasNoMachines: what was there when it was last seen is not
-// there now.
+// TestAbsentResourceHasNoMachines: the pools of the last observation are not
+// shown as present.
 func TestAbsentResourceHasNoMachines(t *testing.T) {
 	w := busy(t)
 	w.vertex.SetResource(prName, vertex.Resource{})
@@ -63,7 +63,7 @@ func TestAbsentResourceHasNoMachines(t *testing.T) {
 	}
 }
 
-// reconcile lets a minute pass and makes a pass.
+// reconcile moves the clock by a minute and makes a pass.
 func (w *world) reconcile() {
 	w.t.Helper()
 	w.now = w.now.Add(time.Minute)

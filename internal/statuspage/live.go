@@ -11,11 +11,11 @@ import (
 	"example.com/berth/internal/lifecycle"
 )
 
-// live decides a waiting record as the controller would now.
+// live decides a waiting record as the controller would decide it now.
 func (d *handler) live(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int) Live {
 	decision := admission.Decide(res.Snapshot(now, ahead), rec.Request(), d.info.Policy)
 	if res.State == ledger.Absent {
-		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
+		decision.Fit, decision.ScaleUp = nil, false // the pools no longer exist
 	}
 	return Live{
 		Verdict: decision.Verdict, Reason: decision.Reason, Fit: decision.Fit, ScaleUp: decision.ScaleUp,
@@ -23,15 +23,15 @@ func (d *handler) live(now time.Time, res *ledger.Resource, rec *ledger.Record, 
 	}
 }
 
-// linePage and linePages bound the walk down one line.
+// queuePage and queuePages bound the requests that are read of one queue.
 const (
 	queuePage  = 200
 	queuePages = 5
 )
 
-// ahead counts the requests before a waiting one in its queues. The resource's
-// own heads answer for the first few; beyond them the line is walked, up to a
-// bound, after which everybody else in the queue may be ahead.
+// ahead counts the requests before a waiting one in its queues. The heads in
+// the resource document answer for the first few. For the others it reads the
+// queue up to a bound; beyond the bound it counts every other request as ahead.
 func (d *handler) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.Record) (int, error) {
 	most := 0
 	for _, s := range rec.Ask.Shapes() {
@@ -40,7 +40,7 @@ func (d *handler) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.R
 		for range queuePages {
 			heads, err := d.ledger.Queue(ctx, res.Name, s.String(), after, queuePage)
 			if err != nil {
-				return 0, fmt.Errorf("read the line %s of %s: %w", s, res.Name, err)
+				return 0, fmt.Errorf("read the queue %s of %s: %w", s, res.Name, err)
 			}
 			for _, h := range heads {
 				if h.Order >= rec.Order {
@@ -56,7 +56,7 @@ func (d *handler) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.R
 		if !found {
 			rest := line.Count
 			if slices.Contains(rec.Queues(), s.String()) {
-				rest-- // it is one of them itself; a parked one is not
+				rest-- // the request itself is in the queue, unless it is parked
 			}
 			n = max(n, rest)
 		}
@@ -65,8 +65,8 @@ func (d *handler) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.R
 	return most, nil
 }
 
-// reasons fills in a request's reasons: live ones while it waits, else those
-// that were stored.
+// reasons fills in a request's reasons: live ones while it waits, otherwise the
+// stored ones.
 func (d *handler) reasons(ctx context.Context, rec *ledger.Record, res *ledger.Resource, now time.Time) (Live, error) {
 	if rec.State != lifecycle.Waiting || res == nil {
 		l := Live{Reason: rec.Why, Fit: rec.Fit, ScaleUp: rec.ScaleUp}

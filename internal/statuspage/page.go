@@ -21,16 +21,16 @@ import (
 const (
 	defaultLimit = 50
 	maxLimit     = 200
-	// maxQueries bounds the queries made for one page: states without requests
-	// and resources without lines cost one each and show nothing.
+	// maxQueries bounds the queries for one page: states without requests
+	// and resources with empty queues cost a query each and show nothing.
 	maxQueries = 64
 	maxCursor  = 8 << 10 // bytes
 )
 
-// A cursor is where the next page begins. It is given out as opaque text and
-// believed only as a place to go on from.
+// A cursor is the place at which the next page begins. Clients get it as opaque
+// text. It is checked, and used as a place only.
 type cursor struct {
-	Resource string          `json:"r,omitempty"` // in it, or with Done after it
+	Resource string          `json:"r,omitempty"` // the page begins in it, or with Done after it
 	State    lifecycle.State `json:"s,omitempty"`
 	Order    string          `json:"o,omitempty"` // after this one
 	Done     bool            `json:"d,omitempty"` // the resource (and state) is finished
@@ -38,8 +38,8 @@ type cursor struct {
 	Queues   map[string]int  `json:"l,omitempty"` // requests shown per shape
 }
 
-// valid says whether a cursor can have been given out here. Its parts go into the
-// ledger's queries, so a text that somebody made up must not get there.
+// valid reports whether this package can have made the cursor. Its parts go
+// into queries of the ledger, which made-up text must not reach.
 func (c cursor) valid() bool {
 	_, named := message.ResourceID(c.Resource)
 	return (c.Resource == "" || named && strings.Contains(c.Resource, "/")) &&
@@ -71,18 +71,18 @@ func page(r *http.Request) (c cursor, limit int, err error) {
 	}
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil || len(b) > maxCursor || json.Unmarshal(b, &c) != nil || !c.valid() {
-		return c, 0, invalid("after", "This is no cursor that was given out here; leave it out to begin at the beginning.")
+		return c, 0, invalid("after", "This is not a cursor of this deployment. Leave it out to start with the first page.")
 	}
 	return c, limit, nil
 }
 
 func invalid(parameter, fix string) *Error {
-	return &Error{http.StatusBadRequest, string(reason.InvalidValue), "The parameter " + excerpt(parameter) + " does not read.", fix}
+	return &Error{http.StatusBadRequest, string(reason.InvalidValue), "The parameter " + excerpt(parameter) + " is invalid.", fix}
 }
 
 // resources returns the full names that the parameter resource= may mean: the
-// one that is given, or a bare id in every region served. It is empty when the
-// parameter is not there.
+// given full name, or a bare id in every region served. Without the parameter
+// it is empty.
 func (d *handler) resources(r *http.Request) ([]string, error) {
 	named := r.URL.Query().Get("resource")
 	switch _, ok := message.ResourceID(named); {
@@ -101,12 +101,12 @@ func (d *handler) resources(r *http.Request) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// checked refuses a request whose path or parameters are not text that anything
-// could be found by: no ledger is asked for those.
+// checked refuses a request whose path or parameters cannot name anything in
+// the ledger. Such text must not reach a query.
 func checked(r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return &Error{http.StatusBadRequest, string(reason.InvalidValue), "The query of the URL does not read.", "Escape special characters by % and two hex digits."}
+		return &Error{http.StatusBadRequest, string(reason.InvalidValue), "The query of the URL is invalid.", "Escape special characters with % and two hex digits."}
 	}
 	for name, values := range query {
 		switch {
@@ -132,6 +132,6 @@ func plain(s string, most int) bool {
 }
 
 func unknownResource(named string) *Error {
-	return &Error{http.StatusNotFound, NotFound, "No persistent resource " + excerpt(named) + " has been seen here.",
-		"GET /pools lists those that have; a resource is first looked at when a request names it."}
+	return &Error{http.StatusNotFound, NotFound, "No persistent resource " + excerpt(named) + " is known here.",
+		"GET /pools lists the known ones. Berth observes a resource from the first request that names it."}
 }

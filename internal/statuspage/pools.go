@@ -13,8 +13,8 @@ import (
 	"example.com/berth/internal/ledger"
 )
 
-// now reads the ledger's clock, and who reconciles: nil as well if that cannot be
-// read.
+// now reads the ledger's clock and the reconcile lease. The lease is also nil
+// if it cannot be read.
 func (d *handler) now(ctx context.Context) (now time.Time, lease *ledger.Lease, err error) {
 	err = ledger.Read(ctx, d.ledger, ledger.ReadSet{Leases: []string{controller.ReconcileLease}}, func(tx ledger.Tx) {
 		now, lease = tx.Now(), nil
@@ -51,7 +51,7 @@ func (d *handler) health(r *http.Request) (any, error) {
 	var oldest *ledger.Resource
 	for _, res := range page {
 		if res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queues) == 0 {
-			continue // deleted, and nobody asks for it: it is not looked at
+			continue // deleted and not in use: reconcile does not observe it
 		}
 		h.Resources++
 		if oldest == nil || res.ObservedAt.Before(oldest.ObservedAt) {
@@ -64,7 +64,7 @@ func (d *handler) health(r *http.Request) (any, error) {
 	return h, nil
 }
 
-// since is how long ago a moment was; 0 for one that never was.
+// since is the time since a moment; 0 for a zero moment.
 func since(t, now time.Time) Duration {
 	if t.IsZero() {
 		return 0
@@ -95,8 +95,9 @@ func (d *handler) pools(r *http.Request) (any, error) {
 			return nil, unknownResource(r.URL.Query().Get("resource"))
 		}
 	} else {
-		// The time comes first: no observation may look older or newer than it is, and a
-		// document that changes meanwhile is newer than what it is compared with.
+		// The time is read first: a document that changes meanwhile is
+		// then newer than the time it is compared with, and no
+		// observation appears fresher than it is.
 		if p.AsOf, _, err = d.now(r.Context()); err != nil {
 			return nil, err
 		}
@@ -115,8 +116,8 @@ func (d *handler) pools(r *http.Request) (any, error) {
 	return p, nil
 }
 
-// readResources returns those of the named resources that there are, and apart
-// from them those that cannot be read.
+// readResources returns the named resources that exist, and separately the
+// documents that cannot be read.
 func (d *handler) readResources(ctx context.Context, names []string) (found []*ledger.Resource, unreadable []*ledger.UnreadableError, now time.Time, err error) {
 	err = ledger.Read(ctx, d.ledger, ledger.ReadSet{Resources: names}, func(tx ledger.Tx) {
 		found, unreadable, now = nil, nil, tx.Now()
@@ -136,7 +137,7 @@ func (d *handler) readResources(ctx context.Context, names []string) (found []*l
 	return found, unreadable, now, err
 }
 
-// show makes the entry of a resource.
+// show returns the entry of a resource.
 func (d *handler) show(res *ledger.Resource, now time.Time) Resource {
 	s := Resource{
 		Name: res.Name, State: res.State, CreateTime: res.CreateTime, ObservedAt: res.ObservedAt,
@@ -150,15 +151,15 @@ func (d *handler) show(res *ledger.Resource, now time.Time) Resource {
 	for _, p := range res.Pools {
 		if res.State == ledger.Absent {
 			s.Pools = append(s.Pools, Pool{capacity.Pool{ID: p.ID, Shape: p.Shape}, 0})
-			continue // its machines went with it
+			continue // an absent resource has no machines
 		}
 		s.Pools = append(s.Pools, Pool{p, p.Limit()})
 	}
 	return s
 }
 
-// shapes does the arithmetic per shape: those of the pools, and those that are
-// held or waited for although no pool has them (any more).
+// shapes does the arithmetic per shape: the shapes of the pools, and those that
+// are held or waited for without a pool.
 func shapes(res *ledger.Resource) []Shape {
 	held, foreign := capacity.Use{}, res.ForeignUse()
 	for _, h := range res.Holds {
@@ -166,7 +167,7 @@ func shapes(res *ledger.Resource) []Shape {
 	}
 	pools := res.Pools
 	if res.State == ledger.Absent {
-		pools = nil // as last seen: there are no machines now
+		pools = nil // from the last observation: there are no machines now
 	}
 	limits, use := capacity.Limits(pools), res.Use()
 	over := capacity.Overdrawn(pools, use)

@@ -10,9 +10,9 @@ import (
 	"example.com/berth/internal/lifecycle"
 )
 
-// seek returns the resource documents to go through from a cursor on: those
-// that the parameter resource= means, or all, and apart from them those that
-// cannot be read. more says that others come after them.
+// seek returns the resource documents from a cursor on: those that the
+// parameter resource= means, or all. It returns the unreadable documents
+// separately. more says that more documents follow.
 func (d *handler) seek(r *http.Request, from cursor) (docs []*ledger.Resource, bad []*ledger.UnreadableError, now time.Time, more bool, err error) {
 	names, err := d.resources(r)
 	if err != nil {
@@ -29,7 +29,7 @@ func (d *handler) seek(r *http.Request, from cursor) (docs []*ledger.Resource, b
 			return res.Name < from.Resource || from.Done && res.Name == from.Resource
 		}), bad, now, false, nil
 	}
-	if now, _, err = d.now(r.Context()); err != nil { // before what it dates
+	if now, _, err = d.now(r.Context()); err != nil { // read before the documents whose age it gives
 		return nil, nil, now, false, err
 	}
 	if from.Resource != "" && !from.Done {
@@ -85,13 +85,13 @@ func (d *handler) queue(r *http.Request) (any, error) {
 	return q, nil
 }
 
-// add shows the next waiting request and moves the cursor past it.
+// add appends the next waiting request and moves the cursor past it.
 func (q *Queue) add(d *handler, c *cursor, res *ledger.Resource, rec *ledger.Record) {
 	c.Order = rec.Order
 	if _, held := res.Holds[rec.Key]; held {
 		return // admitted between the query and the read of its resource
 	}
-	// A parked request waits in no queue, so it has no position there.
+	// A parked request is in no queue, so it has no position.
 	position := 0
 	if !rec.Parked {
 		c.Position++
@@ -104,11 +104,11 @@ func (q *Queue) add(d *handler, c *cursor, res *ledger.Resource, rec *ledger.Rec
 	for _, shape := range rec.Ask.Shapes() {
 		ahead = max(ahead, c.Queues[shape.String()])
 	}
-	for _, line := range rec.Queues() { // none for a parked one: nobody is behind it
+	for _, line := range rec.Queues() { // none for a parked request: none is behind it
 		c.Queues[line]++
 	}
 	if !d.shows(rec.Tenant) {
-		return // it has its place before those that are shown
+		return // its position is before those that are shown
 	}
 	q.Waiting = append(q.Waiting, Waiter{
 		Position: position, Parked: rec.Parked, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Resource: res.Name,

@@ -14,21 +14,21 @@ import (
 )
 
 const (
-	// recentRead is how many records are read at once: each can hold a
+	// recentRead is how many records are read at once. Each can hold a
 	// specification of 256 KiB, and a function has 512 MiB for 20 calls.
 	recentRead = 20
-	// recentScan bounds the records read for one page. A prefix that few ids have
-	// shows little of many.
+	// recentScan bounds the records that are read for one page, because a
+	// prefix may match few of many.
 	recentScan = 400
 )
 
-// A recentFilter is what the parameters of /recent ask for.
+// A recentFilter holds the parameters of /recent.
 type recentFilter struct {
 	resources []string // full names; "" alone for all
 	statuses  []string
 	since     time.Time
 	prefix    string
-	tenant    string // "" for all that are shown
+	tenant    string // "" for all tenants that may be shown
 }
 
 func (d *handler) recentFilter(r *http.Request) (f recentFilter, err error) {
@@ -104,8 +104,8 @@ func (d *handler) recent(r *http.Request) (any, error) {
 	return list, nil
 }
 
-// readRecent returns the next records of all resources that are asked for, and
-// apart from them those that cannot be read.
+// readRecent returns the next records of all wanted resources, and separately
+// the unreadable documents.
 func (d *handler) readRecent(ctx context.Context, f recentFilter, after string, limit int) (all []*ledger.Record, unreadable []*ledger.UnreadableError, err error) {
 	for _, name := range f.resources {
 		recs, err := d.ledger.List(ctx, ledger.Filter{Resource: name, Statuses: f.statuses}, after, limit)
@@ -120,7 +120,8 @@ func (d *handler) readRecent(ctx context.Context, f recentFilter, after string, 
 	return all[:min(limit, len(all))], unreadable, nil
 }
 
-// appendUnread adds documents that are not there yet: the reads of one page overlap.
+// appendUnread appends new documents only, because the reads of one page
+// overlap.
 func appendUnread(all, more []*ledger.UnreadableError) []*ledger.UnreadableError {
 	for _, u := range more {
 		if !slices.ContainsFunc(all, func(known *ledger.UnreadableError) bool { return known.Doc == u.Doc }) {
@@ -130,8 +131,8 @@ func appendUnread(all, more []*ledger.UnreadableError) []*ledger.UnreadableError
 	return all
 }
 
-// ofJob finds the request of a tenant whose present job is meant: the full name
-// of a job, with the project's id or number, or its number alone.
+// ofJob finds the request of a tenant by its present job: the full name of a
+// job, with the project's id or number, or the job's number alone.
 func (d *handler) ofJob(ctx context.Context, tenant, job string) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
 	part := strings.Split(job, "/")
 	number := part[len(part)-1]
@@ -156,8 +157,8 @@ func (d *handler) ofJob(ctx context.Context, tenant, job string) (rec *ledger.Re
 // different regions can share one.
 const maxOfJob = 10
 
-// sameJob compares what of a job's name is known: its number was found already,
-// and the project may be given by its id or by its number.
+// sameJob compares the given parts of a job's name. The number is known to
+// match, and the project may be given by id or by number.
 func sameJob(given []string, job string) bool {
 	part := strings.Split(job, "/")
 	return len(given) == 1 || len(part) == 6 && part[3] == given[3]

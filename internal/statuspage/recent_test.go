@@ -14,8 +14,8 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// listed reads all pages of /recent and returns the ids, with the states of those
-// that match.
+// listed reads all pages of /recent and returns the ids and states of the
+// matches.
 func (w *world) listed(query string) string {
 	w.t.Helper()
 	var rows []string
@@ -76,8 +76,8 @@ func TestRecentBadParameters(t *testing.T) {
 	}
 }
 
-// A page reads a bounded number of records, however few of them it shows, and the
-// next page goes on after them.
+// TestRecentIsBounded: a page reads a bounded number of records, even if it
+// shows few, and the next page continues after them.
 func TestRecentIsBounded(t *testing.T) {
 	w := newWorld(t)
 	var recs []*ledger.Record

@@ -51,7 +51,7 @@ func (d *handler) requests(r *http.Request) (any, error) {
 	for _, name := range names {
 		for i, state := range wanted {
 			if name == "" && state != lifecycle.Rejected && state != lifecycle.Cancelled {
-				continue // nothing else is without a resource
+				continue // only a rejected request has no resource
 			}
 			c := cursor{Resource: name, State: state}
 			if name == from.Resource && from.State != "" {
@@ -77,8 +77,10 @@ func (d *handler) requests(r *http.Request) (any, error) {
 				if d.shows(rec.Tenant) {
 					list.Requests = append(list.Requests, summary(rec))
 				}
-				// A record that was never decided has no order key; "0" is before
-				// every key and after none, so no page begins with them again.
+				// A record without a decision has no order key.
+				// "0" sorts before every key and after the
+				// empty one, so no page begins with such
+				// records again.
 				if c.Order = rec.Order; c.Order == "" {
 					c.Order = "0"
 				}
@@ -95,10 +97,10 @@ func (d *handler) requests(r *http.Request) (any, error) {
 	return list, nil
 }
 
-// homes names the resources whose requests are to be listed from a cursor on;
-// "" stands for requests that name no resource that is served here. A resource
-// given by the client may be unknown: requests for one are rejected, and listed
-// under its name.
+// homes names the resources whose requests are listed from a cursor on; ""
+// stands for requests that name no resource served here. A resource that the
+// client names may be unknown: requests for it are rejected, and listed under
+// its name.
 func (d *handler) homes(r *http.Request, from cursor) (names []string, bad []*ledger.UnreadableError, now time.Time, more bool, err error) {
 	if names, err = d.resources(r); err != nil {
 		return nil, nil, now, false, err
@@ -115,7 +117,7 @@ func (d *handler) homes(r *http.Request, from cursor) (names []string, bad []*le
 	for _, res := range docs {
 		names = append(names, res.Name)
 	}
-	// The requests of a resource whose own document cannot be read are there.
+	// Requests of a resource whose own document is unreadable are listed.
 	for _, u := range bad {
 		if u.Kind == ledger.KindResource {
 			names = append(names, u.Name)
@@ -161,16 +163,16 @@ func (d *handler) request(r *http.Request) (any, error) {
 	if rec == nil {
 		return nil, &Error{http.StatusNotFound, NotFound,
 			fmt.Sprintf("Nothing is known under the id %q of tenant %q.", excerpt(id), excerpt(tenant)),
-			"A message may still be on its way. A request that came without an id has that of its message."}
+			"The message may not have been delivered yet. A request without an id has the id of its message."}
 	}
-	return d.tell(r.Context(), rec, res, now)
+	return d.entry(r.Context(), rec, res, now)
 }
 
 // kindJob is the kind of an id that is the name or number of a request's job.
 const kindJob message.Kind = "job"
 
-// find looks a request up under each kind of id, and reads the one that is meant
-// (see [ledger.Preferred]) together with its resource.
+// find searches for a request under each kind of id, and reads the preferred
+// one (see [ledger.Preferred]) with its resource.
 func (d *handler) find(ctx context.Context, tenant, id string, kinds []message.Kind) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
 	var keys []message.Key
 	for _, kind := range kinds {
@@ -179,8 +181,7 @@ func (d *handler) find(ctx context.Context, tenant, id string, kinds []message.K
 	return d.read(ctx, keys)
 }
 
-// read returns the record that is meant, of those that are there, together with
-// its resource.
+// read returns the preferred record of those that exist, with its resource.
 func (d *handler) read(ctx context.Context, keys []message.Key) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
 	names := ledger.ReadSet{Records: keys}
 	read := func() error {
@@ -196,7 +197,7 @@ func (d *handler) read(ctx context.Context, keys []message.Key) (rec *ledger.Rec
 				}
 			}
 			if rec = ledger.Preferred(known...); rec == nil && unreadable != "" {
-				tx.Record(unreadable) // which ends the read with what is wrong with it
+				tx.Record(unreadable) // this ends the read with the document's error
 			}
 			if names.Resources != nil && tx.Unreadable(ledger.Doc{Kind: ledger.KindResource, Name: names.Resources[0]}) == nil {
 				res = tx.Resource(names.Resources[0])
@@ -213,8 +214,8 @@ func (d *handler) read(ctx context.Context, keys []message.Key) (rec *ledger.Rec
 	return rec, res, now, err
 }
 
-// tell makes the full entry of a record.
-func (d *handler) tell(ctx context.Context, rec *ledger.Record, res *ledger.Resource, now time.Time) (Request, error) {
+// entry returns the full entry of a record.
+func (d *handler) entry(ctx context.Context, rec *ledger.Record, res *ledger.Resource, now time.Time) (Request, error) {
 	q := Request{
 		AsOf: now, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Key: rec.Key, MessageID: rec.MessageID,
 		State: rec.State, Terminal: rec.State.Terminal() || rec.Kind == message.KindAnswer,
@@ -244,8 +245,8 @@ func (d *handler) tell(ctx context.Context, rec *ledger.Record, res *ledger.Reso
 	return q, nil
 }
 
-// tenant reads the parameter tenant=. Who asks is not known here, so another
-// tenant than the default one is shown only where the deployment shows all.
+// tenant reads the parameter tenant=. The caller is not known here, so a tenant
+// other than the default one is shown only if the deployment shows all.
 func (d *handler) tenant(r *http.Request) (string, error) {
 	t := r.URL.Query().Get("tenant")
 	if t == "" {
@@ -253,10 +254,10 @@ func (d *handler) tenant(r *http.Request) (string, error) {
 	}
 	if !d.shows(t) {
 		return "", &Error{http.StatusForbidden, Forbidden, "This deployment answers for requests of the tenant " + defaultTenant + " only.",
-			"Leave the parameter tenant out, or set BERTH_STATUS_ALL_TENANTS=true where whoever may ask may see all requests."}
+			"Leave the parameter tenant out, or set BERTH_STATUS_ALL_TENANTS=true if every caller may see all requests."}
 	}
 	return t, nil
 }
 
-// shows says whether requests of a tenant are shown.
+// shows reports whether requests of a tenant are shown.
 func (d *handler) shows(tenant string) bool { return d.info.AllTenants || tenant == defaultTenant }

@@ -17,7 +17,8 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// Lists that are empty are lists all the same: a program goes through them.
+// TestEmptyLists: an empty list is [] and not null, so that a program can
+// iterate over it.
 func TestEmptyLists(t *testing.T) {
 	w := newWorld(t)
 	for path, want := range map[string]string{"/pools": `"resources":[]`, "/queue": `"waiting":[]`, "/requests": `"requests":[]`} {
@@ -35,7 +36,7 @@ func TestEmptyLists(t *testing.T) {
 	}
 }
 
-// fill makes n resources, each with one request in a state and a line of two.
+// fill makes n resources, each with one request in a state and a queue of two.
 func (w *world) fill(n int, state lifecycle.State) (names []string) {
 	w.t.Helper()
 	for i := range n {
@@ -53,9 +54,9 @@ func (w *world) fill(n int, state lifecycle.State) (names []string) {
 	return names
 }
 
-// Pages of every list show everything once, over more resources than one query
-// returns, whatever the limit; none is longer than its limit, and none costs
-// queries without end.
+// TestPagesOverManyResources: pages of every list show each entry once, over
+// more resources than one query returns, with any limit. None is longer than
+// its limit, and each costs a bounded number of queries.
 func TestPagesOverManyResources(t *testing.T) {
 	w := newWorld(t)
 	want := strings.Join(w.fill(150, lifecycle.Waiting), " ")
@@ -122,8 +123,8 @@ func (w *world) fillMore(n int) {
 	}
 }
 
-// The place of a request in a long line is exact up to a bound, and beyond it at
-// most all others are ahead.
+// TestAheadInALongQueue: the position of a request in a long queue is exact up
+// to a bound, and beyond it every other request counts as ahead.
 func TestAheadInALongLine(t *testing.T) {
 	w := newWorld(t)
 	const n = 1300
@@ -151,7 +152,7 @@ func TestAheadInALongLine(t *testing.T) {
 	}
 }
 
-// What is known of a resource is shown as it is.
+// TestResourceAsItIs: a resource is shown as it is stored.
 func TestResourceAsItIs(t *testing.T) {
 	w := newWorld(t)
 	res := &ledger.Resource{
@@ -191,7 +192,8 @@ func TestResourceAsItIs(t *testing.T) {
 	}
 }
 
-// Health counts what is looked at, and names the oldest observation of it.
+// TestHealth counts the observed resources, and names the one with the oldest
+// observation.
 func TestHealth(t *testing.T) {
 	w := newWorld(t)
 	at := w.now
@@ -209,7 +211,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// Names and cursors are held to what they can be.
+// TestNamesThatCannotBe: impossible names and cursors are refused.
 func TestNamesThatCannotBe(t *testing.T) {
 	w := busy(t)
 	long := strings.Repeat("a", 63)
@@ -262,7 +264,8 @@ func empty(v any) (names []string) {
 	return names
 }
 
-// Everything that is known of a request is shown, in the list and by its id.
+// TestRequestAsItIs: every stored field of a request is shown, in the list and
+// by its id.
 func TestRequestAsItIs(t *testing.T) {
 	w := newWorld(t)
 	rec := w.record(lifecycle.Submitting)
@@ -289,7 +292,8 @@ func TestRequestAsItIs(t *testing.T) {
 		q.JobError.Code != 3 || q.Times != rec.Times || !q.Hold.LatestEnd.Equal(w.now.Add(time.Hour)) || q.Hold.Ask.Replicas() != 2 || !q.AsOf.Equal(w.now) {
 		t.Errorf("the request shows %+v", q)
 	}
-	// Until when an attempt may act is shown while one acts, and not later.
+	// The end of an attempt's right to act is shown while an attempt acts, and
+	// not later.
 	for state, job := range map[lifecycle.State]string{lifecycle.Submitted: "j", lifecycle.Cancelling: "j", lifecycle.Running: "j", lifecycle.Succeeded: "j"} {
 		rec := w.record(state)
 		rec.Reservation.Job = job
@@ -302,11 +306,11 @@ func TestRequestAsItIs(t *testing.T) {
 	rec.Reservation.Job = ""
 	w.put(res, rec)
 	if q := get[Request](w, "/requests/full"); q.ActUntil.IsZero() {
-		t.Error("cancelling without a job, it does not show until when it looks for one")
+		t.Error("cancelling without a job, it does not show the end of the search for one")
 	}
 }
 
-// A waiting request shows who it is and since when it waits.
+// TestWaiterAsItIs: a waiting request shows its id and since when it waits.
 func TestWaiterAsItIs(t *testing.T) {
 	w := newWorld(t)
 	rec := w.record(lifecycle.Waiting)
@@ -322,8 +326,8 @@ func TestWaiterAsItIs(t *testing.T) {
 	}
 }
 
-// Whichever read fails, the answer says that it failed, and never shows a part as
-// if it were the whole.
+// TestEveryReadThatFails: if any read fails, the answer is an error, and never
+// a part shown as the whole.
 func TestEveryReadThatFails(t *testing.T) {
 	for _, path := range []string{"/health", "/pools", "/pools?resource=pool", "/queue", "/queue?resource=pool", "/requests", "/requests?resource=pool", "/requests/wide", "/requests/first"} {
 		for k := 1; ; k++ {
@@ -349,8 +353,9 @@ func TestEveryReadThatFails(t *testing.T) {
 	}
 }
 
-// A request that was admitted between the query of those that wait and the read of
-// its resource is not shown as waiting, and takes no place.
+// TestAdmittedMeanwhile: a request that is admitted between the query of
+// waiting requests and the read of its resource is not shown as waiting, and
+// has no position.
 func TestAdmittedMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	first, second := w.record(lifecycle.Waiting), w.record(lifecycle.Waiting)
@@ -364,7 +369,7 @@ func TestAdmittedMeanwhile(t *testing.T) {
 	}
 }
 
-// Durations are written to the last digit, however long they are.
+// TestLongDurations: long durations are written to the last digit.
 func TestLongDurations(t *testing.T) {
 	for _, d := range []time.Duration{1234567*time.Second + 891*time.Millisecond, 30 * 24 * time.Hour, time.Millisecond} {
 		text, err := Duration(d).MarshalText()
@@ -375,8 +380,8 @@ func TestLongDurations(t *testing.T) {
 	}
 }
 
-// What would happen now is decided by the time that it is: on an observation that is too
-// old, and cannot be renewed, nothing starts.
+// TestExplainOnAnOldObservation: /explain decides at the present time, so
+// nothing starts on an observation that is too old and cannot be renewed.
 func TestExplainOnAnOldObservation(t *testing.T) {
 	w := busy(t)
 	w.vertex.Fault = func(string, string) vertex.Fault { return vertex.FailBefore }

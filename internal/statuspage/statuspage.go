@@ -15,27 +15,27 @@ import (
 	"example.com/berth/internal/visible"
 )
 
-// A Quoter says what would happen to a delivery now, and writes nothing. The
-// controller is one.
+// A Quoter returns the outcome that a delivery would have now, and writes
+// nothing. The controller implements it.
 type Quoter interface {
 	Quote(ctx context.Context, tenant string, d message.Delivery) (message.Outcome, error)
 }
 
-// Info is what the door says about its deployment, and decides live reasons by.
+// Info describes the deployment, and holds the settings for live reasons.
 type Info struct {
 	Project         string
-	Regions         []string // a persistent resource given by its bare id is looked for in each
+	Regions         []string // a bare id of a persistent resource means one in each of these
 	Deployment      string
 	Version         string
 	Policy          admission.Policy
 	DefaultResource string
 	RequestTopic    string
 	OutcomeTopic    string
-	Keep            time.Duration // how long ids are kept
-	AllTenants      bool          // answer for all tenants, not for the default one alone
+	Keep            time.Duration // how long an ended request is kept
+	AllTenants      bool          // show requests of all tenants, not only of the default one
 }
 
-// defaultTenant is the tenant of requests that do not say.
+// defaultTenant is the tenant of requests whose subscription names none.
 const defaultTenant = "default"
 
 // prefix may come before every path.
@@ -53,14 +53,14 @@ var routes = []Route{
 	{"POST", "/explain", `what would happen to a message {"data": base64, "attributes": {}} now (tenant)`},
 }
 
-// door answers the requests.
+// handler answers the requests.
 type handler struct {
 	quoter Quoter
 	ledger ledger.Ledger
 	info   Info
 }
 
-// New returns the handler of the door.
+// New returns the handler of the Status function.
 func New(q Quoter, l ledger.Ledger, info Info) http.Handler {
 	d := &handler{quoter: q, ledger: l, info: info}
 	answers := map[string]func(*http.Request) (any, error){
@@ -83,7 +83,7 @@ func New(q Quoter, l ledger.Ledger, info Info) http.Handler {
 	})
 }
 
-// trim removes the optional prefix and a slash at the end from the path.
+// trim removes the optional prefix and a trailing slash from the path.
 func trim(r *http.Request) *http.Request {
 	cut := func(path string) string {
 		if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
@@ -101,12 +101,12 @@ func trim(r *http.Request) *http.Request {
 	return &trimmed
 }
 
-// only answers requests of one method. A HEAD is a GET.
+// only allows requests of one method. A HEAD counts as a GET.
 func only(method string, answer func(*http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != method && (r.Method != http.MethodHead || method != http.MethodGet) {
 			w.Header().Set("Allow", method)
-			reply(w, nil, &Error{http.StatusMethodNotAllowed, MethodNotAllowed, "This route does not take " + excerpt(r.Method) + ".", "Use " + method + "."})
+			reply(w, nil, &Error{http.StatusMethodNotAllowed, MethodNotAllowed, "This route does not accept " + excerpt(r.Method) + ".", "Use " + method + "."})
 			return
 		}
 		if err := checked(r); err != nil {
@@ -118,8 +118,8 @@ func only(method string, answer func(*http.Request) (any, error)) http.Handler {
 	})
 }
 
-// reply writes an answer or an error. An error that is not an *Error is the
-// ledger's or Vertex AI's: it passes.
+// reply writes an answer or an error. An error that is not an *Error is
+// transient: it comes from the ledger or from Vertex AI.
 func reply(w http.ResponseWriter, body any, err error) {
 	status := http.StatusOK
 	if err != nil {
@@ -138,17 +138,17 @@ func reply(w http.ResponseWriter, body any, err error) {
 func write(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		status, text = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL","detail":"The answer does not encode."}}`)
+		status, text = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL","detail":"The answer cannot be encoded."}}`)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	w.Write(append(text, '\n')) //nolint:errcheck // nobody is left to be told
+	w.Write(append(text, '\n')) //nolint:errcheck // the client has left
 }
 
-// excerpt shortens what a client sent, to be quoted back.
+// excerpt shortens a client's text for a quotation.
 func excerpt(s string) string {
 	if s = visible.Text(s); len(s) > 80 {
 		s = strings.ToValidUTF8(s[:80], "") + "..."

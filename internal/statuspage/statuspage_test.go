@@ -20,7 +20,8 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// busy is a world with one job submitted, a foreign one, and two that wait.
+// busy is a world with one submitted job, a foreign one, and two waiting
+// requests.
 func busy(t *testing.T) *world {
 	w := newWorld(t)
 	w.vertex.AddForeign(parent, "pool", capacity.Ask{{Shape: gpu, Replicas: 1}})
@@ -124,7 +125,7 @@ func TestPoolsPages(t *testing.T) {
 	}
 }
 
-// put writes documents by hand.
+// put writes documents directly.
 func (w *world) put(res *ledger.Resource, recs ...*ledger.Record) {
 	w.t.Helper()
 	names := ledger.ReadSet{Resources: []string{res.Name}}
@@ -147,7 +148,7 @@ func (w *world) put(res *ledger.Resource, recs ...*ledger.Record) {
 	}
 }
 
-// lineOf fills a resource that was never looked at with n waiting requests.
+// queueOf makes a resource that was never observed, with n waiting requests.
 func (w *world) queueOf(name string, n int) {
 	w.t.Helper()
 	var recs []*ledger.Record
@@ -166,8 +167,8 @@ func (w *world) queueOf(name string, n int) {
 	}}, recs...)
 }
 
-// The order and the counts have to come through pages, beyond the heads that a
-// resource document knows, and over several resources.
+// TestQueuePages: order and positions are right over pages, beyond the heads in
+// a resource document, and over several resources.
 func TestQueuePages(t *testing.T) {
 	w := newWorld(t)
 	const n = 50
@@ -200,7 +201,8 @@ func TestQueuePages(t *testing.T) {
 	}
 }
 
-// The reason of a waiting request is that of now, not the one it was told.
+// TestLiveReason: the reason of a waiting request is the present one, not the
+// last published one.
 func TestLiveReason(t *testing.T) {
 	w := busy(t)
 	if q := get[Request](w, "/requests/wide"); q.Reason.Code != reason.Full || q.Verdict != admission.Wait {
@@ -244,7 +246,8 @@ func TestRequestHistory(t *testing.T) {
 	}
 }
 
-// Ids of requests, of messages, and answers are looked up in that order.
+// TestKindsOfID: ids of requests, of messages, and of answers are searched in
+// that order.
 func TestKindsOfID(t *testing.T) {
 	w := busy(t)
 	nameless := w.send(job("", gpu, 1, 0))
@@ -267,11 +270,12 @@ func TestKindsOfID(t *testing.T) {
 	}
 }
 
-// Of what is known under one id, somebody who gives the id alone means what
-// lives, then what has ended, then a tombstone.
+// TestPreferredKind: an id without a kind means a live request first, then one
+// that has ended, then a tombstone.
 func TestPreferredKind(t *testing.T) {
 	w := busy(t)
-	// The cancel comes first and by request id, as people do it who have a message id.
+	// The cancel arrives first and by request id, although the caller has a
+	// message id.
 	next := fmt.Sprint(100 + w.sent + 2)
 	w.send([]byte(`{"cancel":{"requestId":"` + next + `"}}`))
 	if id := w.send(job("", gpu, 1, 0)); id != next {
@@ -304,7 +308,7 @@ func TestPreferredKind(t *testing.T) {
 
 func TestRequestsByState(t *testing.T) {
 	w := busy(t)
-	w.send([]byte(`{"cancel":{"requestId":"never-seen"}}`)) // nothing has been cancelled yet
+	w.send([]byte(`{"cancel":{"requestId":"never-seen"}}`)) // no request is cancelled by it
 	w.send([]byte(`{"cancel":{"requestId":"never-run"}}`))
 	if err := w.c.Handle(context.Background(), "default", message.Delivery{ID: "x", Data: []byte(`{"requestId":"never-run","persistentResource":"projects/p/locations/l/persistentResources/r","job":[{"machineSpec":{"machineType":"m"},"replicaCount":1,"containerSpec":{"imageUri":"i"}}]}`)}); err != nil {
 		t.Fatal(err)
@@ -400,11 +404,11 @@ func TestDuration(t *testing.T) {
 	}
 }
 
-// A parked request is in no line, so all who are in the lines of its shapes and
-// earlier in order come before it, and it comes before nobody.
+// TestParkedRequestHasOthersAhead: every earlier request in the queues of its
+// shapes is ahead of a parked one, and a parked one is ahead of none.
 func TestParkedRequestHasOthersAhead(t *testing.T) {
 	w := newWorld(t)
-	const inLine = queuePages*queuePage + 1 // per shape; more than are walked
+	const inLine = queuePages*queuePage + 1 // per shape; more than are read
 	w.queueOf(prName, 2*inLine)
 	for i, at := range []time.Duration{3500 * time.Millisecond, 24 * time.Hour} {
 		r := &ledger.Record{Key: message.KeyOf("default", message.KindRequest, fmt.Sprint("parked", i)), Kind: message.KindRequest, Tenant: "default",

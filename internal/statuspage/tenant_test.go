@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// Who asks is not known, so requests of another tenant are shown only where the
-// deployment shows all: not by their id, not in a list, not by what /explain says
-// of an id in use. They keep their places in the order all the same.
+// TestTenants: the caller is unknown, so requests of another tenant are shown
+// only if the deployment shows all: not by id, not in a list, not by what
+// /explain says of an id in use. They still count in positions.
 func TestTenants(t *testing.T) {
 	w := newWorld(t)
 	w.sendAs("other", job("first", cpu, 4, 0))

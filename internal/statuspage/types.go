@@ -12,18 +12,19 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// Codes of [Error], beside those of package message.
+// Codes of [Error], in addition to those of package reason.
 const (
 	NotFound         = "NOT_FOUND"
 	MethodNotAllowed = "METHOD_NOT_ALLOWED"
-	Forbidden        = "FORBIDDEN"   // of another tenant than this deployment answers for
-	Unavailable      = "UNAVAILABLE" // the ledger or Vertex AI did not answer; it passes
-	Unreadable       = "UNREADABLE"  // a document is damaged, or of a newer release
+	Forbidden        = "FORBIDDEN"   // the request belongs to a tenant that this deployment does not show
+	Unavailable      = "UNAVAILABLE" // the ledger or Vertex AI did not answer; try again
+	Unreadable       = "UNREADABLE"  // a document is damaged, or was written by a newer release
 )
 
-// An Error says what is wrong with a request to the door, or with the door.
+// An Error says what is wrong with a call of the Status function, or with the
+// function.
 type Error struct {
-	Status int    `json:"-"` // of HTTP
+	Status int    `json:"-"` // HTTP status
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 	Fix    string `json:"fix,omitempty"`
@@ -37,7 +38,7 @@ func (e *Error) Error() string {
 	return s
 }
 
-// A Failure is the body of every answer that is not a success.
+// A Failure is the body of every error answer.
 type Failure struct {
 	Error *Error `json:"error"`
 }
@@ -68,33 +69,34 @@ type Index struct {
 	DefaultResource string   `json:"defaultResource,omitempty"`
 	RequestTopic    string   `json:"requestTopic,omitempty"`
 	OutcomeTopic    string   `json:"outcomeTopic,omitempty"`
-	MaxAge          Duration `json:"maxAge"`         // an observation older than this admits nothing
-	Keep            Duration `json:"keep,omitempty"` // how long an id is kept after its request has ended, or after a cancel under whose id nothing has come
+	MaxAge          Duration `json:"maxAge"`         // an older observation admits nothing
+	Keep            Duration `json:"keep,omitempty"` // how long an id is kept after its request has ended, or after a cancel of an unknown id
 	Routes          []Route  `json:"routes"`
 }
 
-// A Route is one path of the door.
+// A Route is one path of the Status function.
 type Route struct {
 	Method  string `json:"method"`
 	Path    string `json:"path"`
 	Purpose string `json:"purpose"`
 }
 
-// A Health is the answer of /health. It is given only when the ledger could be
-// read, so OK is always true; a failure is a 503.
+// A Health is the answer of /health. It is sent only if the ledger can be read,
+// so OK is always true; a failure is a 503.
 type Health struct {
 	OK   bool      `json:"ok"`
 	AsOf time.Time `json:"asOf"` // by the ledger's clock
-	// Reconcile is who made the last passes, and until when it may go on.
+	// Reconcile is the instance that made the last passes, and the time
+	// until which it may continue.
 	Reconcile *ledger.Lease `json:"reconcile,omitempty"`
-	Resources int           `json:"resources"` // persistent resources looked after
-	// Oldest is the resource that was looked at the longest time ago, or never;
-	// Stale says that its observation is too old to admit anything.
+	Resources int           `json:"resources"` // persistent resources that reconcile observes
+	// Oldest is the resource with the oldest observation, or with none;
+	// Stale says that this observation is too old to admit anything.
 	Oldest    string   `json:"oldest,omitempty"`
 	OldestAge Duration `json:"oldestAge,omitempty"`
 	Stale     bool     `json:"stale,omitempty"`
-	// Unreadable are documents that this release cannot read. Nothing is known of
-	// what they say, and they are left alone.
+	// Unreadable are documents that this release cannot read. It leaves
+	// them unchanged.
 	Unreadable []*ledger.UnreadableError `json:"unreadable,omitempty"`
 }
 
@@ -103,41 +105,41 @@ type Pools struct {
 	AsOf      time.Time  `json:"asOf"`
 	Resources []Resource `json:"resources"`
 	Next      string     `json:"next,omitempty"`
-	// Unreadable are documents that this release cannot read. Nothing is known of
-	// what they say, and they are left alone.
+	// Unreadable are documents that this release cannot read. It leaves
+	// them unchanged.
 	Unreadable []*ledger.UnreadableError `json:"unreadable,omitempty"`
 }
 
-// A Resource is one persistent resource as the ledger sees it.
+// A Resource is one persistent resource as the ledger has it.
 type Resource struct {
 	Name        string    `json:"name"`
 	State       string    `json:"state"`
 	CreateTime  time.Time `json:"createTime,omitzero"`
 	ObservedAt  time.Time `json:"observedAt,omitzero"`
-	ObservedAge Duration  `json:"observedAge"`     // 0 when it never was looked at
+	ObservedAge Duration  `json:"observedAge"`     // 0 if it was never observed
 	Stale       bool      `json:"stale,omitempty"` // the observation is too old to admit anything
 	Network     string    `json:"network,omitempty"`
 	Ray         bool      `json:"ray,omitempty"` // it is a Ray cluster
 	Pools       []Pool    `json:"pools"`
 	Shapes      []Shape   `json:"shapes"`
-	Holds       int       `json:"holds"` // requests that hold machines
-	// Foreign are live jobs that no reservation names, the first 100; ForeignJobs
-	// counts all of them.
+	Holds       int       `json:"holds"` // requests that hold replicas
+	// Foreign are the first 100 live jobs that no reservation names;
+	// ForeignJobs counts all of them.
 	Foreign     []ledger.Foreign `json:"foreign,omitempty"`
 	ForeignJobs int              `json:"foreignJobs,omitempty"`
 	NotBefore   time.Time        `json:"notBefore,omitzero"`
 	Declines    int              `json:"declines,omitempty"` // by Vertex AI, in a row
 }
 
-// A Pool is one resource pool. Of a resource that is absent it is what was there
-// when it was last seen: a limit of 0 says that there is nothing now.
+// A Pool is one resource pool. Of an absent resource it is the last
+// observation: a limit of 0 says that there are no machines now.
 type Pool struct {
 	capacity.Pool
 	Limit capacity.Replicas `json:"limit"` // machines, or the autoscaling maximum
 }
 
-// A Shape is the arithmetic of all pools of one shape: taken is held, foreign
-// and unexplained together.
+// A Shape is the arithmetic of all pools of one shape: taken is the sum of
+// held, foreign and unexplained.
 type Shape struct {
 	Shape       capacity.Shape    `json:"shape"`
 	Limit       capacity.Replicas `json:"limit"`
@@ -155,15 +157,15 @@ type Queue struct {
 	AsOf    time.Time `json:"asOf"`
 	Waiting []Waiter  `json:"waiting"`
 	Next    string    `json:"next,omitempty"`
-	// Unreadable are documents that this release cannot read. Nothing is known of
-	// what they say, and they are left alone.
+	// Unreadable are documents that this release cannot read. It leaves
+	// them unchanged.
 	Unreadable []*ledger.UnreadableError `json:"unreadable,omitempty"`
 }
 
 // A Waiter is one waiting request.
 type Waiter struct {
-	Position    int          `json:"position"`         // among all that wait in the queue for the resource, from 1; 0 for one that is parked
-	Parked      bool         `json:"parked,omitempty"` // the pools as they are can never take it, so it waits in no queue
+	Position    int          `json:"position"`         // among the queued requests of the resource, from 1; 0 if parked
+	Parked      bool         `json:"parked,omitempty"` // no present pool can ever fit it, so it is in no queue
 	ID          string       `json:"id"`
 	Kind        message.Kind `json:"kind"`
 	Tenant      string       `json:"tenant"`
@@ -171,13 +173,13 @@ type Waiter struct {
 	DisplayName string       `json:"displayName,omitempty"`
 	Priority    int          `json:"priority"`
 	Ask         capacity.Ask `json:"ask"`
-	Since       time.Time    `json:"since"` // when it was last put in the queue
+	Since       time.Time    `json:"since"` // when it last joined the queue
 	Waited      Duration     `json:"waited"`
-	Until       time.Time    `json:"until,omitzero"` // when its longest wait is over
+	Until       time.Time    `json:"until,omitzero"` // when its longest wait ends
 	Live
 }
 
-// Live is what a decision made now says of a waiting request.
+// Live is a decision made now on a waiting request.
 type Live struct {
 	Verdict           admission.Verdict  `json:"verdict,omitempty"`
 	Reason            *reason.Problem    `json:"reason,omitempty"` // nil for ADMIT
@@ -185,7 +187,7 @@ type Live struct {
 	ScaleUp           bool               `json:"scaleUp,omitempty"`
 	Ahead             *int               `json:"ahead,omitempty"` // in the longest of its queues
 	ObservedAt        time.Time          `json:"observedAt,omitzero"`
-	ContradictedSince time.Time          `json:"contradictedSince,omitzero"` // since when it can, as it looks, never fit
+	ContradictedSince time.Time          `json:"contradictedSince,omitzero"` // since when no pool could ever fit it
 }
 
 // Requests is the answer of /requests and of /recent.
@@ -193,8 +195,8 @@ type Requests struct {
 	AsOf     time.Time `json:"asOf"`
 	Requests []Summary `json:"requests"`
 	Next     string    `json:"next,omitempty"`
-	// Unreadable are documents that this release cannot read. Nothing is known of
-	// what they say, and they are left alone.
+	// Unreadable are documents that this release cannot read. It leaves
+	// them unchanged.
 	Unreadable []*ledger.UnreadableError `json:"unreadable,omitempty"`
 }
 
@@ -203,7 +205,7 @@ type Summary struct {
 	ID          string          `json:"id"`
 	Kind        message.Kind    `json:"kind"`
 	Tenant      string          `json:"tenant"`
-	State       lifecycle.State `json:"state"` // REFUSED or QUOTED for the answer to a message that made no request
+	State       lifecycle.State `json:"state"` // REFUSED or QUOTED for an answer to a message without a request
 	Resource    string          `json:"resource,omitempty"`
 	DisplayName string          `json:"displayName,omitempty"`
 	Priority    int             `json:"priority,omitempty"`
@@ -214,8 +216,8 @@ type Summary struct {
 	Times       message.Times   `json:"times"`
 }
 
-// A Request is the answer of /requests/{id}. For a waiting one, what Live holds
-// is as of now; for others it is what the last decision found, and the verdict
+// A Request is the answer of /requests/{id}. For a waiting request Live is a
+// decision made now. For others it is the last stored decision, and the verdict
 // is empty.
 type Request struct {
 	AsOf      time.Time       `json:"asOf"`
@@ -224,9 +226,9 @@ type Request struct {
 	Tenant    string          `json:"tenant"`
 	Key       message.Key     `json:"key"`
 	MessageID string          `json:"messageId,omitempty"`
-	State     lifecycle.State `json:"state,omitempty"` // empty for an answer, and if CancelledUntil is set
-	// CancelledUntil is set if nothing has come under the id but a cancel: until
-	// then whatever comes is cancelled.
+	State     lifecycle.State `json:"state,omitempty"` // empty for an answer, and with CancelledUntil
+	// CancelledUntil is set if only a cancel has arrived under the id. A
+	// request that arrives before that time is cancelled.
 	CancelledUntil time.Time         `json:"cancelledUntil,omitzero"`
 	Terminal       bool              `json:"terminal"`
 	Resource       string            `json:"resource,omitempty"`
@@ -241,17 +243,17 @@ type Request struct {
 	Hold     *Hold             `json:"hold,omitempty"`
 	Run      string            `json:"run,omitempty"`
 	Attempt  int               `json:"attempt,omitempty"`
-	ActUntil time.Time         `json:"actUntil,omitzero"` // while submitting: until when this attempt may act
+	ActUntil time.Time         `json:"actUntil,omitzero"` // while submitting: when this attempt's right to act ends
 	Job      string            `json:"job,omitempty"`
 	JobState string            `json:"jobState,omitempty"`
 	JobError *message.JobError `json:"jobError,omitempty"`
 	Times    message.Times     `json:"times"`
-	TimerAt  time.Time         `json:"timerAt,omitzero"` // when it will be looked at again, whatever is heard
+	TimerAt  time.Time         `json:"timerAt,omitzero"` // when its timer runs
 	Warnings []reason.Problem  `json:"warnings,omitempty"`
-	Events   []Event           `json:"events"` // oldest first; of a long history the latest
+	Events   []Event           `json:"events"` // oldest first; the latest ones of a long history
 }
 
-// A Hold is what a request has taken.
+// A Hold is what a request holds.
 type Hold struct {
 	Ask       capacity.Ask `json:"ask"`
 	LatestEnd time.Time    `json:"latestEnd,omitzero"`
@@ -263,12 +265,12 @@ type Event struct {
 	Type      message.Type    `json:"type"`
 	Time      time.Time       `json:"time"`
 	Sequence  int64           `json:"sequence"`
-	Published bool            `json:"published"` // the outcome topic has it
+	Published bool            `json:"published"` // Pub/Sub has confirmed it
 	Outcome   message.Outcome `json:"outcome"`
 }
 
-// A Quote is the answer of /explain: the outcome that the message would have,
-// and its type.
+// A Quote is the answer of /explain: the outcome of the message if it were
+// published now, and its type.
 type Quote struct {
 	Type message.Type `json:"type"`
 	message.Outcome

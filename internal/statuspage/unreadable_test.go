@@ -15,7 +15,8 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// What cannot be read is told by name, and everything else is shown.
+// TestUnreadableDocumentsAreNamed: an unreadable document is named, and all
+// others are shown.
 func TestUnreadableDocumentsAreNamed(t *testing.T) {
 	w := busy(t)
 	record := ledger.RecordDoc(message.KeyOf("default", message.KindRequest, "wide"))
@@ -58,7 +59,7 @@ func TestUnreadableDocumentsAreNamed(t *testing.T) {
 	if h := get[Health](w, "/health"); !slices.Equal(names(h.Unreadable), want) || h.Reconcile != nil {
 		t.Errorf("health: %+v", h)
 	}
-	// Its requests are there, each by its own document.
+	// Its requests are shown, each from its own document.
 	if list := get[Requests](w, "/requests"); len(list.Requests) != 2 || len(list.Unreadable) != 2 {
 		t.Errorf("requests of a resource that cannot be read: %+v", list)
 	}
@@ -67,9 +68,9 @@ func TestUnreadableDocumentsAreNamed(t *testing.T) {
 	}
 }
 
-// TestRecentNamesUnreadableOnce: pages of recent requests go on past documents that
-// cannot be read, show each other one once, and a page names each such document once
-// though it is met by many reads.
+// TestRecentNamesUnreadableOnce: pages of recent requests continue past
+// unreadable documents, show every other one once, and name each unreadable one
+// once per page.
 func TestRecentNamesUnreadableOnce(t *testing.T) {
 	w := newWorld(t)
 	there := strings.Replace(prName, "us-central1", "europe-west4", 1)

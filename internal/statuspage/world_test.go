@@ -36,8 +36,8 @@ var (
 	gpu = capacity.Shape{MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1}.Normal()
 )
 
-// A world is the door over a real controller and the memory twins. Its clock
-// stands until a test moves it.
+// A world is the Status function over a real controller and the memory twins.
+// Its clock moves only when a test moves it.
 type world struct {
 	t       *testing.T
 	now     time.Time
@@ -76,8 +76,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// job is the envelope of a request for n machines of a shape. Its container has
-// a secret in its environment.
+// job is the envelope of a request for n machines of a shape, with a secret in
+// its container's environment.
 func job(id string, s capacity.Shape, n int, priority int) []byte {
 	machine := map[string]any{"machineType": s.MachineType}
 	if s.Accelerator != "" {
@@ -112,7 +112,7 @@ func (w *world) sendAs(tenant string, data []byte) string {
 	return id
 }
 
-// do makes a request and checks what every answer has to be.
+// do makes a request and checks what holds for every answer.
 func (w *world) do(method, path, body string) (int, string) {
 	w.t.Helper()
 	rr := httptest.NewRecorder()
@@ -130,7 +130,7 @@ func (w *world) do(method, path, body string) (int, string) {
 	return rr.Code, text
 }
 
-// get decodes the answer of a GET that has to succeed.
+// get decodes the answer of a GET that must succeed.
 func get[T any](w *world, path string) (v T) {
 	w.t.Helper()
 	code, text := w.do("GET", path, "")
@@ -145,7 +145,7 @@ func get[T any](w *world, path string) (v T) {
 	return v
 }
 
-// fails makes a request that has to fail and returns its error.
+// fails makes a request that must fail and returns its error.
 func (w *world) fails(method, path, body string, status int) *Error {
 	w.t.Helper()
 	code, text := w.do(method, path, body)
