@@ -341,4 +341,190 @@ var stories = map[string]func(*story){
 		s.Ledger.Heal(doc)
 		s.ticks(2, time.Minute)
 	},
+	"two-instances": func(s *story) {
+		other := s.Instance(s.Config)
+		s.ask(Job{ID: "a", CPU: 1})
+		s.tick(time.Minute)
+		s.step("another instance makes a pass under the first one's lease")
+		r, err := other.Reconcile(context.Background(), "other", time.Second)
+		s.line("pass %s%s", nonZero(r), errorOf(err))
+		s.step("and after its end")
+		s.Now = s.Now.Add(3 * time.Minute)
+		r, err = other.Reconcile(context.Background(), "other", time.Second)
+		s.line("pass %s%s", nonZero(r), errorOf(err))
+	},
+	"two-regions": func(s *story) {
+		const far = "projects/test-project/locations/europe-west4"
+		s.Config.Regions = []string{"us-central1", "europe-west4"}
+		s.Controller = s.Instance(s.Config)
+		for _, name := range []string{Parent + "/persistentResources/second", far + "/persistentResources/pool"} {
+			s.Vertex.SetResource(name, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{{ID: "cpu", Shape: CPU, Count: 2}}})
+		}
+		s.ask(Job{ID: "first", CPU: 2})
+		s.ask(Job{ID: "second", CPU: 2, Resource: "second"})
+		s.ask(Job{ID: "far", CPU: 2, Resource: far + "/persistentResources/pool"})
+		s.ask(Job{ID: "waits", CPU: 1, Resource: far + "/persistentResources/pool"})
+		s.tick(time.Minute)
+		s.fail("vertex live", vertex.FailBefore, func(name string) bool { return name == far })
+		s.runs("first", vertex.JobSucceeded)
+		s.runs("far", vertex.JobSucceeded)
+		s.ticks(2, time.Minute)
+		s.works("vertex live")
+		s.tick(time.Minute)
+	},
+	"many-released-at-once": func(s *story) {
+		s.pools(vertex.Running, 30, 1)
+		s.ask(Job{ID: "runs", CPU: 30})
+		for _, id := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w"} {
+			s.ask(Job{ID: id, CPU: 1})
+		}
+		s.ask(Job{ID: "last", CPU: 9})
+		s.runs("runs", vertex.JobSucceeded)
+		s.tick(time.Minute)
+		s.step("the resource is deleted")
+		s.Vertex.SetResource(Resource, vertex.Resource{})
+		s.ticks(2, time.Minute)
+	},
+	"a-condition-that-comes-and-goes": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 4})
+		s.ask(Job{ID: "a", CPU: 1})
+		s.ask(Job{ID: "b", CPU: 1})
+		for range 3 {
+			s.pools("ERROR", 4, 2)
+			s.ticks(2, time.Minute)
+			s.pools(vertex.Running, 4, 2)
+			s.ticks(2, time.Minute)
+		}
+	},
+	"an-answer-that-comes-late": func(s *story) {
+		first := true
+		s.Controller = s.Paused(func() bool {
+			if jobs := s.Vertex.Jobs(); len(jobs) > 0 && first {
+				first = false
+				s.step("the instance stops for three minutes after its create")
+				s.Now = s.Now.Add(3 * time.Minute)
+			}
+			return false
+		})
+		s.ask(Job{ID: "a", CPU: 1})
+		s.ticks(3, time.Minute)
+	},
+	"a-cancel-while-a-create-is-unclear": func(s *story) {
+		s.fail("vertex create", vertex.FailAfter, nil)
+		s.ask(Job{ID: "done", CPU: 1})
+		s.cancel("done")
+		s.fail("vertex create", vertex.FailBefore, nil)
+		s.ask(Job{ID: "not", CPU: 1})
+		s.cancel("not")
+		s.works("vertex create")
+		s.ticks(4, 2*time.Minute)
+		s.step("the job that was created ends")
+		s.Vertex.SetJob(s.Vertex.Jobs()[0].Name, vertex.JobCancelled)
+		s.ticks(10, 2*time.Minute)
+	},
+	"a-cancel-that-cannot-be-sent": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 1})
+		s.fail("vertex cancel", vertex.FailBefore, nil)
+		s.cancel("a")
+		s.ticks(2, time.Minute)
+		s.works("vertex cancel")
+		s.ticks(2, time.Minute)
+		s.step("Vertex AI lets it end by itself")
+		s.Vertex.SetJob(s.Vertex.Jobs()[0].Name, vertex.JobSucceeded)
+		s.tick(time.Minute)
+	},
+	"options-and-forms": func(s *story) {
+		s.send("a bare spec without an id", `{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":1,"containerSpec":{"imageUri":"gcr.io/p/i"}}]}`)
+		s.send("labels and a full name", `{"requestId":"l","labels":{"team":"vision"},"priority":-5,"maxWait":"60s","persistentResource":"`+Resource+`","job":{"displayName":"d","labels":{"own":"x"},"jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":4,"containerSpec":{"imageUri":"gcr.io/p/i"}}],"scheduling":{"timeout":"3600s"}}}}`)
+		s.send("a project that is not served", `{"requestId":"f","persistentResource":"projects/other/locations/us-central1/persistentResources/p","job":{"displayName":"d","jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":1,"containerSpec":{"imageUri":"gcr.io/p/i"}}]}}}`)
+		s.ticks(2, time.Minute)
+	},
+	"machines-in-use-that-no-job-explains": func(s *story) {
+		s.Vertex.CountUsed, s.Vertex.UsedLag = true, 5*time.Minute
+		s.ask(Job{ID: "a", CPU: 3})
+		s.runs("a", vertex.JobRunning)
+		s.tick(time.Minute)
+		s.runs("a", vertex.JobSucceeded)
+		s.tick(time.Minute)
+		s.ask(Job{ID: "b", CPU: 3})
+		s.ticks(6, time.Minute)
+	},
+	"pools-shrink-below-what-runs": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 4})
+		s.ask(Job{ID: "g", GPU: 4})
+		s.pools(vertex.Running, 2, 1)
+		s.tick(time.Minute)
+		s.ask(Job{ID: "b", CPU: 1})
+		s.runs("a", vertex.JobSucceeded)
+		s.ticks(2, time.Minute)
+	},
+	"a-ray-cluster-and-accounts": func(s *story) {
+		pools := []capacity.Pool{{ID: "cpu", Shape: CPU, Count: 4}}
+		s.Vertex.SetResource(Resource, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: pools, Ray: true})
+		s.ask(Job{ID: "ray", CPU: 1})
+		s.Vertex.SetResource(Resource, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(2, 0), Pools: pools, CustomAccount: true, Network: "projects/1/global/networks/n"})
+		s.tick(time.Minute)
+		s.ask(Job{ID: "account", CPU: 1, Spec: map[string]any{"serviceAccount": "a@p.iam.gserviceaccount.com"}})
+		s.ask(Job{ID: "network", CPU: 1, Spec: map[string]any{"network": "projects/1/global/networks/other"}})
+		s.ask(Job{ID: "both", CPU: 1, Spec: map[string]any{"network": "projects/1/global/networks/n", "serviceAccount": "a@p.iam.gserviceaccount.com"}})
+	},
+	"unreadable-documents": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 2})
+		s.ask(Job{ID: "waits", CPU: 3})
+		for _, doc := range []ledger.Doc{{Kind: ledger.KindResource, Name: Resource}, {Kind: ledger.KindBudget, Name: Parent}, {Kind: ledger.KindLease, Name: "reconcile"}} {
+			s.step("%s %s cannot be read", doc.Kind, doc.Name)
+			s.Ledger.Spoil(doc, "it has layout 9")
+			s.tick(time.Minute)
+			s.ask(Job{ID: "while-" + string(doc.Kind), CPU: 1})
+			s.Ledger.Heal(doc)
+			s.tick(time.Minute)
+		}
+	},
+	"a-job-elsewhere-with-copied-labels": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 1})
+		job := s.Vertex.Jobs()[0]
+		s.step("a job with the labels of a on another resource, and one with labels of no form")
+		s.Vertex.Strict = false
+		for _, c := range [][2]string{{"other", string(job.Request)}, {"pool", "__x__"}} {
+			resource, request := c[0], c[1]
+			_, _ = s.Vertex.Create(context.Background(), Parent, &aiplatformpb.CustomJob{Labels: map[string]string{
+				vertex.LabelRequest: request, vertex.LabelRun: job.Run, vertex.LabelDeployment: s.Config.Deployment,
+			}, JobSpec: &aiplatformpb.CustomJobSpec{PersistentResourceId: resource, WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{{
+				MachineSpec: &aiplatformpb.MachineSpec{MachineType: "n1-standard-4"}, ReplicaCount: 1,
+			}}}})
+			s.tick(time.Minute)
+		}
+		s.ticks(2, time.Minute)
+	},
+	"refused-while-others-are-accepted": func(s *story) {
+		refusing(s.World, "a", always)
+		s.ask(Job{ID: "a", CPU: 2})
+		for _, id := range []string{"b", "c", "d", "e"} {
+			s.ask(Job{ID: id, CPU: 1})
+			s.ticks(4, time.Minute)
+			if r := s.Record(id); r.Reservation.Job != "" {
+				s.runs(id, vertex.JobSucceeded)
+			}
+		}
+		s.ticks(3, time.Minute)
+	},
+	"creates-that-are-not-answered-pause-the-region": func(s *story) {
+		s.fail("vertex create", vertex.FailBefore, nil)
+		for _, id := range []string{"a", "b", "c", "d"} {
+			s.ask(Job{ID: id, CPU: 1})
+		}
+		s.ticks(8, 30*time.Second)
+		s.works("vertex create")
+		s.ticks(8, 30*time.Second)
+	},
+	"gets-that-fail": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 1})
+		s.ask(Job{ID: "b", CPU: 1})
+		s.runs("a", vertex.JobSucceeded)
+		s.runs("b", vertex.JobFailed)
+		s.fail("vertex get", vertex.FailBefore, nil)
+		s.ticks(4, time.Minute)
+		s.works("vertex get")
+		s.ticks(2, time.Minute)
+	},
 }
