@@ -22,6 +22,7 @@ import (
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/gcp"
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/logctx"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 	"example.com/berth/internal/visible"
@@ -52,7 +53,7 @@ func open(w http.ResponseWriter) (*App, bool) {
 	}
 	a, err := FromEnvironment(context.Background())
 	if err != nil {
-		newLogger(os.Stdout, slog.LevelInfo).Error("cannot start", "event", "start_failed", "error", err)
+		newLogger(os.Stdout, slog.LevelInfo).ErrorContext(context.Background(), "cannot start", "event", "start_failed", "error", err)
 		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: "UNAVAILABLE", Detail: "The service is not configured; its log says why."})
 		return nil, false
 	}
@@ -149,9 +150,9 @@ func seen(v slog.Value) slog.Value {
 }
 
 // newLogger writes one JSON line per record, with the key names that Cloud
-// Logging understands.
+// Logging understands and the attributes of the context.
 func newLogger(w interface{ Write([]byte) (int, error) }, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{
+	return logctx.NewLogger(slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{
 		Level: level,
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			a.Value = seen(a.Value)
@@ -167,5 +168,5 @@ func newLogger(w interface{ Write([]byte) (int, error) }, level slog.Level) *slo
 			}
 			return a
 		},
-	}))
+	})))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"example.com/berth/internal/logctx"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 )
@@ -39,10 +40,12 @@ func Status(w http.ResponseWriter, r *http.Request) {
 
 func (a *App) admit(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, func(ctx context.Context, d message.Delivery, refusal *message.Refusal) (any, error) {
+		tenant := a.cfg.tenant(d.Subscription)
+		ctx = logctx.With(ctx, slog.String("tenant", tenant))
 		if refusal != nil { // a message, but not one that can be taken
-			return nil, a.controller.Refuse(ctx, a.cfg.tenant(d.Subscription), d, refusal)
+			return nil, a.controller.Refuse(ctx, tenant, d, refusal)
 		}
-		return nil, a.controller.Handle(ctx, a.cfg.tenant(d.Subscription), d)
+		return nil, a.controller.Handle(ctx, tenant, d)
 	})
 }
 
@@ -61,13 +64,13 @@ func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, func(ctx context.Context, d message.Delivery, _ *message.Refusal) (any, error) {
 		if job := a.hinted(d.Data); job != "" {
 			if err := a.controller.Hint(ctx, job); err != nil {
-				a.log.Warn("hint failed", "event", "hint_failed", "job", job, "error", err)
+				a.log.WarnContext(ctx, "hint failed", "event", "hint_failed", "job", job, "error", err)
 			}
 			return nil, nil
 		}
 		if age := a.now().Sub(d.PublishTime); age > a.cfg.Tick {
 			// Ticks pile up while nothing runs. Only the newest is worth a pass.
-			a.log.Debug("old tick dropped", "event", "tick_dropped", "age_seconds", age.Seconds())
+			a.log.DebugContext(ctx, "old tick dropped", "event", "tick_dropped", "age_seconds", age.Seconds())
 			return nil, nil
 		}
 		report, err := a.controller.Reconcile(ctx, d.ID, a.budget())
@@ -114,16 +117,17 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 	case errors.As(err, &refusal) && d.ID == "":
 		// Not from a wrapped push subscription. There is no message id to answer
 		// under, so a nack it is: the dead-letter topic shows it to the operator.
-		a.log.Error("not a Pub/Sub delivery", "event", "bad_delivery", "code", string(refusal.Problems[0].Code), "bytes", len(body))
+		a.log.ErrorContext(ctx, "not a Pub/Sub delivery", "event", "bad_delivery", "code", string(refusal.Problems[0].Code), "bytes", len(body))
 		refuse(w, http.StatusBadRequest, refusal.Problems[0])
 		return
 	case err != nil && refusal == nil:
 		refuse(w, http.StatusBadRequest, reason.Problem{Code: reason.Malformed, Detail: "The body cannot be read."})
 		return
 	}
+	ctx = logctx.With(ctx, slog.String("message_id", d.ID))
 	answer, err := handle(ctx, d, refusal)
 	if err != nil {
-		a.log.Error("delivery failed and will come again", "event", "delivery_failed", "message_id", d.ID, "attempt", d.Attempt, "error", err)
+		a.log.ErrorContext(ctx, "delivery failed and will come again", "event", "delivery_failed", "attempt", d.Attempt, "error", err)
 		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: "UNAVAILABLE", Detail: "Nothing was promised; deliver again."})
 		return
 	}

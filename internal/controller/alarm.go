@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ const (
 
 // noteOutage hears how the parts of a reconcile ended, by name those whose last run
 // failed.
-func (c *Controller) noteOutage(errs map[string]error) {
+func (c *Controller) noteOutage(ctx context.Context, errs map[string]error) {
 	c.alarms.mu.Lock()
 	defer c.alarms.mu.Unlock()
 	if c.alarms.of == nil {
@@ -59,7 +60,7 @@ func (c *Controller) noteOutage(errs map[string]error) {
 		}
 	}
 	if len(news) > 0 {
-		c.log.Error("reconcile keeps failing here; what it could not do is done once it can be",
+		c.log.ErrorContext(ctx, "reconcile keeps failing here; what it could not do is done once it can be",
 			"event", "outage", "parts", strings.Join(news, ", "), "error", failed[news[0]])
 	}
 	for name, o := range c.alarms.of {
@@ -70,7 +71,7 @@ func (c *Controller) noteOutage(errs map[string]error) {
 		case now.Sub(o.last) > toldFor || o.good >= quietAfter && !o.told:
 			delete(c.alarms.of, name)
 		case o.good == quietAfter:
-			c.log.Info("reconcile works here again", "event", "outage_over", "part", name)
+			c.log.InfoContext(ctx, "reconcile works here again", "event", "outage_over", "part", name)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -14,10 +15,10 @@ import (
 
 // hear makes the moves that a job's state calls for. A job without a state is
 // gone. It reports whether anything changed.
-func (c *Controller) apply(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, job vertex.Job) bool {
+func (c *Controller) apply(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, job vertex.Job) bool {
 	changed := false
 	do := func(m lifecycle.Move, why *reason.Problem) {
-		if c.move(tx, res, rec, m, why) == lifecycle.Moved {
+		if c.move(ctx, tx, res, rec, m, why) == lifecycle.Moved {
 			changed = true
 		}
 	}

@@ -48,12 +48,12 @@ func (c *Controller) resumed(ctx context.Context, parent string) {
 		return nil
 	})
 	if err != nil {
-		c.log.Warn("submissions stay slow for one more pause", "event", "resume_failed", "region", parent, "error", err)
+		c.log.WarnContext(ctx, "submissions stay slow for one more pause", "event", "resume_failed", "region", parent, "error", err)
 		return
 	}
 	c.slots.pause(parent, false)
 	if ended {
-		c.log.Info("Vertex AI accepts jobs again", "event", "submissions_resumed", "region", parent)
+		c.log.InfoContext(ctx, "Vertex AI accepts jobs again", "event", "submissions_resumed", "region", parent)
 	}
 }
 
@@ -70,7 +70,7 @@ func (c *Controller) revoke(ctx context.Context, resources []string) {
 			return nil
 		})
 		if err != nil {
-			c.log.Warn("cannot call tokens back", "event", "revoke_failed", "resource", name, "error", err)
+			c.log.WarnContext(ctx, "cannot call tokens back", "event", "revoke_failed", "resource", name, "error", err)
 		}
 	}
 }

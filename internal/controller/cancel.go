@@ -77,7 +77,7 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 			case needsResource(rec) && tx.Resource(resource) == nil:
 				did.needs, did.lost = resource, true
 			default:
-				c.cancelRecord(tx, rec, d.ID, cancelReason(m), &did)
+				c.cancelRecord(ctx, tx, rec, d.ID, cancelReason(m), &did)
 			}
 			return nil
 		})
@@ -95,10 +95,11 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 	}
 	switch {
 	case did.answered != nil:
-		c.log.Info("answered", "event", "answer", "message_id", d.ID, "type", string(did.answered.Outbox[0].Type), "reason", code(did.answered.Why))
+		c.log.InfoContext(ctx, "answered", "event", "answer", "type", string(did.answered.Outbox[0].Type), "reason", code(did.answered.Why))
 		c.publishOrLeave(ctx, did.answered)
 	case did.moved != nil:
-		c.log.Info("cancel", "event", "cancel", "message_id", d.ID, "request_key", string(did.moved.Key), "state", string(did.moved.State))
+		ctx = withRecord(ctx, did.moved)
+		c.log.InfoContext(ctx, "cancel", "event", "cancel", "state", string(did.moved.State))
 		c.sendCancel(ctx, did.moved)
 		c.publishOrLeave(ctx, did.moved)
 	}
@@ -114,12 +115,12 @@ type cancelling struct {
 }
 
 // cancelRecord moves a record that has not ended.
-func (c *Controller) cancelRecord(tx ledger.Tx, rec *ledger.Record, messageID string, why *reason.Problem, did *cancelling) {
+func (c *Controller) cancelRecord(ctx context.Context, tx ledger.Tx, rec *ledger.Record, messageID string, why *reason.Problem, did *cancelling) {
 	var res *ledger.Resource
 	if needsResource(rec) {
 		res = tx.Resource(rec.Resource)
 	}
-	if c.move(tx, res, rec, lifecycle.Cancel(), why) != lifecycle.Moved {
+	if c.move(ctx, tx, res, rec, lifecycle.Cancel(), why) != lifecycle.Moved {
 		return
 	}
 	rec.Cancels = append(rec.Cancels, messageID)

@@ -99,7 +99,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			// Without a budget that can be read nothing is submitted in the region. What
 			// runs there is looked after all the same.
 			if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindBudget, Name: parentOf(name)}); bad != nil {
-				c.reportUnreadable(nil, bad)
+				c.reportUnreadable(ctx, nil, bad)
 			} else if b := budgetFor(tx, name); c.allow(tx.Now(), b, res) {
 				tx.PutBudget(b)
 			}
@@ -111,7 +111,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			return s, fmt.Errorf("record the observation of %s: %w", name, err)
 		}
 		if needed == nil {
-			c.reportUnheld(name, s.unheld)
+			c.reportUnheld(onResource(ctx, name), s.unheld)
 			return s, nil
 		}
 		slices.Sort(needed)
@@ -216,13 +216,13 @@ func (s *classified) oldest(job vertex.Job) (other vertex.Job) {
 
 // tellUnheld tells of jobs whose reservations have lost their holds: one event per
 // look, because only an operator can say whether the hold still fits.
-func (c *Controller) reportUnheld(resource string, jobs map[message.Key]vertex.Job) {
+func (c *Controller) reportUnheld(ctx context.Context, jobs map[message.Key]vertex.Job) {
 	if len(jobs) == 0 {
 		return
 	}
 	keys := slices.Sorted(maps.Keys(jobs))
-	c.log.Error("jobs run whose requests have lost their hold; they count as foreign use until berth repair leaked-holds has run",
-		"event", "hold_missing", "resource", resource, "jobs", len(jobs), "request_key", string(keys[0]), "job", jobs[keys[0]].Name)
+	c.log.ErrorContext(ctx, "jobs run whose requests have lost their hold; they count as foreign use until berth repair leaked-holds has run",
+		"event", "hold_missing", "jobs", len(jobs), "request_key", string(keys[0]), "job", jobs[keys[0]].Name)
 }
 
 // olderThan orders two jobs of a run.

@@ -50,6 +50,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/logctx"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
 	"example.com/berth/internal/reason"
@@ -89,7 +90,7 @@ type Controller struct {
 
 // New returns a controller. The logger must not be nil.
 func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
-	return &Controller{cfg: cfg, pace: cfg.pace(), ledger: l, grouped: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: log, slots: newSlots(),
+	return &Controller{cfg: cfg, pace: cfg.pace(), ledger: l, grouped: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: logctx.NewLogger(log), slots: newSlots(),
 		hints: rate.NewLimiter(rate.Limit(float64(cfg.Polls)/3/60), max(1, cfg.Polls/10)), unseen: newMissingNames(cfg.Polls), env: env}
 }
 

@@ -74,7 +74,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 				cause = refusedAlone(rec)
 			}
 		}
-		if c.move(tx, res, rec, lifecycle.Decline(run, attempt, recorded, tx.Now()), cause) != lifecycle.Moved {
+		if c.move(ctx, tx, res, rec, lifecycle.Decline(run, attempt, recorded, tx.Now()), cause) != lifecycle.Moved {
 			return false
 		}
 		if rec.State != lifecycle.Waiting {
@@ -91,11 +91,11 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		return nil, fmt.Errorf("record that %s was declined: %w", rec.Key, err)
 	}
 	if news {
-		c.log.Error("Vertex AI does not let Berth submit jobs: submissions in this region are paused until it does",
+		c.log.ErrorContext(ctx, "Vertex AI does not let Berth submit jobs: submissions in this region are paused until it does",
 			"event", "submissions_denied", "region", parentOf(rec.Resource), "code", e.Code)
 	}
 	c.revoke(ctx, granted)
-	c.log.Info("declined", "event", "declined", "request_key", string(rec.Key), "kind", string(d), "code", e.Code, "attempt", attempt)
+	c.log.InfoContext(ctx, "declined", "event", "declined", "kind", string(d), "code", e.Code, "attempt", attempt)
 	return after, nil
 }
 

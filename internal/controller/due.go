@@ -66,7 +66,7 @@ func (c *Controller) runAllTimers(ctx context.Context, keys []message.Key, p *pr
 		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: part}, func(tx ledger.Tx) {
 			group = make([]string, len(part))
 			for i, key := range part {
-				if !c.readable(tx, key, p) {
+				if !c.readable(ctx, tx, key, p) {
 					group[i] = unreadableGroup
 					continue
 				}

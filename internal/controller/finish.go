@@ -38,10 +38,11 @@ func (c *Controller) finishAll(ctx context.Context, moved []*ledger.Record, bega
 // finish submits a record that has its submission slot, and sends its letters. It returns
 // the record as it is then.
 func (c *Controller) finish(ctx context.Context, rec *ledger.Record, started time.Time) *ledger.Record {
+	ctx = withRecord(ctx, rec)
 	if rec.State == lifecycle.Submitting {
 		after, err := c.submit(ctx, rec, started)
 		if err != nil {
-			c.log.Warn("submission left to reconcile", "event", "submit_failed", "request_key", string(rec.Key), "error", err)
+			c.log.WarnContext(ctx, "submission left to reconcile", "event", "submit_failed", "error", err)
 		}
 		if after != nil {
 			rec = after

@@ -21,7 +21,7 @@ import (
 // its delivery comes again until a release that can read it runs.
 func (c *Controller) Handle(ctx context.Context, tenant string, d message.Delivery) error {
 	err := c.handle(ctx, tenant, d)
-	c.leftAlone(err, nil)
+	c.leftAlone(ctx, err, nil)
 	return err
 }
 
@@ -44,6 +44,7 @@ func (c *Controller) handle(ctx context.Context, tenant string, d message.Delive
 		return c.answer(ctx, tenant, d, q)
 	}
 	rec := c.draft(tenant, d, m)
+	ctx = withRecord(ctx, rec)
 	if rec.Resource == "" {
 		return c.refuse(ctx, d, rec)
 	}
@@ -62,7 +63,7 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 			return c.refuse(ctx, d, draft)
 		}
 		if lookErr != nil {
-			c.log.Warn("cannot look at persistent resource", "event", "observe_failed", "resource", draft.Resource, "error", lookErr)
+			c.log.WarnContext(ctx, "cannot look at persistent resource", "event", "observe_failed", "error", lookErr)
 		}
 		started = c.env.Monotonic()
 		if v, rec, err = c.decide(ctx, draft, true); err == nil && v == unobserved {
@@ -83,8 +84,7 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 	case v == reused:
 		return c.answerReuse(ctx, d, draft)
 	}
-	c.log.Info("decided", "event", "decision", "message_id", d.ID, "request_key", string(rec.Key),
-		"resource", rec.Resource, "state", string(rec.State), "reason", code(rec.Why), "replicas", int64(rec.Ask.Replicas()))
+	c.log.InfoContext(ctx, "decided", "event", "decision", "state", string(rec.State), "reason", code(rec.Why), "replicas", int64(rec.Ask.Replicas()))
 	c.proceed(ctx, rec, started)
 	return nil
 }
@@ -103,7 +103,7 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 		}
 		if old != nil {
 			rec = c.received(tx, draft)
-			c.cancelOnArrival(tx, old, rec)
+			c.cancelOnArrival(ctx, tx, old, rec)
 			tx.PutRecord(rec)
 			return nil
 		}
@@ -113,7 +113,7 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 			return nil
 		}
 		rec = c.received(tx, draft)
-		if c.place(tx, res, rec) {
+		if c.place(ctx, tx, res, rec) {
 			tx.PutResource(res)
 		}
 		tx.PutRecord(rec)
@@ -132,9 +132,9 @@ func (c *Controller) received(tx ledger.Tx, draft *ledger.Record) *ledger.Record
 
 // cancelOnArrival ends a new request that finds a tombstone under its id: it was
 // cancelled before it came.
-func (c *Controller) cancelOnArrival(tx ledger.Tx, tombstone, rec *ledger.Record) {
+func (c *Controller) cancelOnArrival(ctx context.Context, tx ledger.Tx, tombstone, rec *ledger.Record) {
 	rec.Cancels = tombstone.Cancels
-	c.move(tx, nil, rec, lifecycle.Cancel(), tombstone.Why)
+	c.move(ctx, tx, nil, rec, lifecycle.Cancel(), tombstone.Why)
 }
 
 // refuse writes a request down as rejected, without a resource: it names none
@@ -152,9 +152,9 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 		}
 		rec = c.received(tx, draft)
 		if old != nil {
-			c.cancelOnArrival(tx, old, rec)
+			c.cancelOnArrival(ctx, tx, old, rec)
 		} else {
-			c.move(tx, nil, rec, lifecycle.Refuse(), draft.Why)
+			c.move(ctx, tx, nil, rec, lifecycle.Refuse(), draft.Why)
 		}
 		tx.PutRecord(rec)
 		return nil

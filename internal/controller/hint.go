@@ -40,18 +40,17 @@ func (c *Controller) Hint(ctx context.Context, job string) error {
 	if err != nil || rec == nil || rec.Resource == "" || parentOf(job) != parentOf(rec.Resource) || !ofRun(rec, j) {
 		return err
 	}
+	ctx = withRecord(ctx, rec)
 	moved := false
 	after, err := c.update(ctx, rec, withResource, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
-		moved = ofRun(rec, j) && c.apply(tx, res, rec, j)
+		moved = ofRun(rec, j) && c.apply(ctx, tx, res, rec, j)
 		return moved
 	})
 	if err != nil || !moved {
 		return err
 	}
 	c.sendCancel(ctx, after)
-	if err := c.publish(ctx, after); err != nil {
-		c.log.Warn("outcome left to reconcile", "event", "publish_failed", "request_key", string(rec.Key), "error", err)
-	}
+	c.publishOrLeave(ctx, after)
 	if after.State.Terminal() {
 		err = c.scheduleNow(ctx, rec.Resource)
 	}

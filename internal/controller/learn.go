@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/logctx"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/vertex"
 )
@@ -51,7 +53,7 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: part}, func(tx ledger.Tx) {
 			recs, known = nil, nil
 			for _, key := range part {
-				if c.readable(tx, key, p) { // else it may hold what it holds
+				if c.readable(ctx, tx, key, p) { // else it may hold what it holds
 					recs, known = append(recs, tx.Record(key)), append(known, key)
 				}
 			}
@@ -64,7 +66,7 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 		var found []message.Key
 		for i, rec := range recs {
 			if rec == nil || rec.Run != s.res.Holds[known[i]].Run || !rec.State.Holds() {
-				if err := c.freeLeakedHold(ctx, s.res.Name, known[i]); !c.leftAlone(err, p) {
+				if err := c.freeLeakedHold(ctx, s.res.Name, known[i]); !c.leftAlone(ctx, err, p) {
 					errs = append(errs, err)
 				}
 				if rec == nil || !rec.State.Holds() {
@@ -120,6 +122,7 @@ func (c *Controller) confirmGone(ctx context.Context, rec *ledger.Record) (verte
 // that holds for another run stays, because the job of either run may be live; only
 // an operator can say which is right.
 func (c *Controller) freeLeakedHold(ctx context.Context, resource string, key message.Key) error {
+	ctx = logctx.With(onResource(ctx, resource), slog.String("request_key", string(key)))
 	freed, kept := false, false
 	err := c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{resource}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
 		freed, kept = false, false
@@ -144,11 +147,11 @@ func (c *Controller) freeLeakedHold(ctx context.Context, resource string, key me
 	}
 	switch {
 	case freed:
-		c.log.Error("freed a hold that no request holds: this is a bug, please report it",
-			"event", "leaked_hold", "request_key", string(key), "resource", resource)
+		c.log.ErrorContext(ctx, "freed a hold that no request holds: this is a bug, please report it",
+			"event", "leaked_hold")
 	case kept:
-		c.log.Error("a hold is for another run than its request has now; it stays until berth repair leaked-holds has run",
-			"event", "hold_mismatch", "request_key", string(key), "resource", resource)
+		c.log.ErrorContext(ctx, "a hold is for another run than its request has now; it stays until berth repair leaked-holds has run",
+			"event", "hold_mismatch")
 	}
 	return nil
 }
@@ -175,10 +178,10 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 					break // the others in another commit
 				}
 				done++
-				if !c.readable(tx, key, p) {
+				if !c.readable(ctx, tx, key, p) {
 					continue
 				}
-				if rec := tx.Record(key); rec != nil && c.apply(tx, res, rec, jobs[key]) {
+				if rec := tx.Record(key); rec != nil && c.apply(ctx, tx, res, rec, jobs[key]) {
 					tx.PutRecord(rec)
 					moved = append(moved, rec)
 					bytes += rec.Weight()
@@ -206,7 +209,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 			if rec.State == lifecycle.Submitted {
 				c.resumed(ctx, parentOf(rec.Resource)) // its create was answered by nobody, and was done
 			}
-			c.sendCancel(ctx, rec)
+			c.sendCancel(withRecord(ctx, rec), rec)
 		}
 		// The machines that came free are handed on meanwhile. What is not published
 		// now is published late.
@@ -240,7 +243,8 @@ func (c *Controller) cancelOrphans(ctx context.Context, orphans []vertex.Job, p 
 			if !isOrphan(recs[job.Request], job) {
 				continue
 			}
-			c.log.Warn("cancelling a job that its reservation does not name", "event", "orphan_job", "request_key", string(job.Request), "job", job.Name)
+			ctx := logctx.With(ctx, slog.String("request_key", string(job.Request)))
+			c.log.WarnContext(ctx, "cancelling a job that its reservation does not name", "event", "orphan_job", "job", job.Name)
 			if err := c.vertex.Cancel(ctx, job.Name); err != nil && vertex.KindOf(err) != vertex.NotFound {
 				errs = append(errs, fmt.Errorf("cancel orphan job %s: %w", job.Name, err))
 				continue

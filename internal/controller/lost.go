@@ -57,7 +57,7 @@ func (c *Controller) searchLost(ctx context.Context, parent string, known map[st
 		}
 	}
 	recs, listErr := c.ledger.List(ctx, ledger.Filter{Statuses: live}, "", perUpdate)
-	errs := []error{err, c.skipped(listErr, p)}
+	errs := []error{err, c.skipped(ctx, listErr, p)}
 	names := map[string]bool{}
 	for _, rec := range recs {
 		if rec.Resource != "" && parentOf(rec.Resource) == parent {
@@ -90,7 +90,7 @@ func (c *Controller) findLost(ctx context.Context, parent string, l listing, kno
 		ours, keys := false, someOf(requests[name], perUpdate, l.at)
 		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: keys}, func(tx ledger.Tx) {
 			ours = slices.ContainsFunc(keys, func(key message.Key) bool {
-				if !c.readable(tx, key, nil) {
+				if !c.readable(ctx, tx, key, nil) {
 					return false
 				}
 				rec := tx.Record(key)

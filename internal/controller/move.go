@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -18,13 +19,13 @@ import (
 // res is the record's resource; it may be nil for a row that does not write it
 // ([lifecycle.Row.WritesResource]). The caller puts both documents if it reports
 // Moved. why becomes the record's reason.
-func (c *Controller) move(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, m lifecycle.Move, why *reason.Problem) lifecycle.Effect {
+func (c *Controller) move(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, m lifecycle.Move, why *reason.Problem) lifecycle.Effect {
 	before, now := rec.Reservation, tx.Now()
 	next, row, effect := lifecycle.Next(before, m)
 	switch effect {
 	case lifecycle.Illegal:
-		c.log.Error("illegal move: this is a bug, please report it",
-			"event", "illegal_move", "request_key", string(rec.Key), "state", string(before.State), "move", string(m.Event()))
+		c.log.ErrorContext(withRecord(ctx, rec), "illegal move: this is a bug, please report it",
+			"event", "illegal_move", "state", string(before.State), "move", string(m.Event()))
 		return effect
 	case lifecycle.AlreadySo:
 		return effect

@@ -22,7 +22,7 @@ func (c *Controller) notify(ctx context.Context, res *ledger.Resource, p *progre
 			return nil
 		}
 		waiting, err := c.ledger.InState(ctx, res.Name, lifecycle.Waiting, res.Notice.After, perUpdate)
-		if err = c.skipped(err, p); err != nil {
+		if err = c.skipped(ctx, err, p); err != nil {
 			return fmt.Errorf("list waiting requests of %s: %w", res.Name, err)
 		}
 		after, told, err := c.notifyPart(ctx, res, waiting)
@@ -63,7 +63,7 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 				next = waiting[i-1].Order // the others in another commit
 				break
 			}
-			if !c.readable(tx, key, nil) {
+			if !c.readable(ctx, tx, key, nil) {
 				continue
 			}
 			rec := tx.Record(key)
@@ -79,7 +79,7 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 			if rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp; res.State == ledger.Absent {
 				rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
 			}
-			c.waitsOn(tx, res, rec, d.Reason)
+			c.waitsOn(ctx, tx, res, rec, d.Reason)
 			tx.PutRecord(rec)
 			bytes += rec.Weight()
 			if rec.Sequence != before {

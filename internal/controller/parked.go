@@ -114,7 +114,7 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 				to = step.orders[i-1] // the others in another commit
 				break
 			}
-			if !c.readable(tx, key, p) {
+			if !c.readable(ctx, tx, key, p) {
 				continue
 			}
 			rec := tx.Record(key)
@@ -122,7 +122,7 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 				continue
 			}
 			before, why := *rec, code(rec.Why)
-			c.place(tx, res, rec)
+			c.place(ctx, tx, res, rec)
 			if rec.State != lifecycle.Waiting {
 				moved = append(moved, rec)
 			}
@@ -171,7 +171,7 @@ func (c *Controller) parkedOn(ctx context.Context, res *ledger.Resource, now tim
 		return nil
 	})
 	if err != nil {
-		c.log.Warn("cannot note that nobody is parked", "event", "parked_failed", "resource", res.Name, "error", err)
+		c.log.WarnContext(ctx, "cannot note that nobody is parked", "event", "parked_failed", "resource", res.Name, "error", err)
 	}
 	return false
 }

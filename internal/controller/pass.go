@@ -38,7 +38,7 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 		if err != nil {
 			return fmt.Errorf("list resources: %w", err)
 		}
-		c.reportUnreadable(p, unread...)
+		c.reportUnreadable(ctx, p, unread...)
 		for _, u := range unread {
 			known[u.Name] = true // it is there, and nobody writes it anew
 		}
@@ -104,6 +104,7 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 
 // tend looks after one resource: see, learn, hand on.
 func (c *Controller) tend(ctx context.Context, name string, clock func() time.Time, lists map[string]listing, p *progress) error {
+	ctx = onResource(ctx, name)
 	var errs []error
 	var after *ledger.Resource
 	l, err := c.list(ctx, parentOf(name), clock, lists, p)
@@ -124,19 +125,19 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 				}
 				if len(s.res.Recheck) > 0 {
 					var parked error
-					if after, parked = c.recheck(ctx, s.res, p); !c.leftAlone(parked, p) {
+					if after, parked = c.recheck(ctx, s.res, p); !c.leftAlone(ctx, parked, p) {
 						errs = append(errs, parked)
 					}
 				}
 			}
 		}
-		if !c.leftAlone(err, p) {
+		if !c.leftAlone(ctx, err, p) {
 			errs = append(errs, err)
 		}
 	}
 	waiting, err := c.schedule(ctx, name, after, p)
 	p.Waiting += waiting
-	if c.leftAlone(err, p) {
+	if c.leftAlone(ctx, err, p) {
 		err = nil
 	}
 	return errors.Join(append(errs, err)...)

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 // place decides a record that is new or waiting and moves it accordingly. It
 // reports whether the resource document has to be put.
-func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+func (c *Controller) place(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	version := res.Version
 	if len(rec.Unpublished()) > maxUnpublished || rec.UnsentWeight() > maxUnsentBytes {
 		return false // nothing is heard of it; its story must not outgrow its document
@@ -37,29 +38,29 @@ func (c *Controller) place(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 		// no second one. Otherwise it waits for a submission slot, and stays easy to cancel.
 		admitted := lifecycle.Admit(c.env.NewRun())
 		if res.Allowance.Take(tx.Now()) {
-			c.move(tx, res, rec, admitted, nil)
-			c.move(tx, res, rec, c.lease(tx, rec), nil)
+			c.move(ctx, tx, res, rec, admitted, nil)
+			c.move(ctx, tx, res, rec, c.lease(tx, rec), nil)
 		} else {
-			c.move(tx, res, rec, admitted, c.rateLimited())
+			c.move(ctx, tx, res, rec, admitted, c.rateLimited())
 		}
 		rec.ContradictedSince, rec.Parked, rec.RetryAt = time.Time{}, false, time.Time{}
 	case admission.Refuse:
-		c.move(tx, res, rec, lifecycle.Refuse(), d.Reason)
+		c.move(ctx, tx, res, rec, lifecycle.Refuse(), d.Reason)
 	case admission.Wait:
 		switch {
 		case rec.State != lifecycle.Waiting:
 			rec.Parked = parked
-			c.move(tx, res, rec, lifecycle.Defer(), d.Reason)
+			c.move(ctx, tx, res, rec, lifecycle.Defer(), d.Reason)
 		case parked && !rec.Parked:
 			res.Leave(rec)
 			rec.Parked = true
-			c.waitsOn(tx, res, rec, d.Reason)
+			c.waitsOn(ctx, tx, res, rec, d.Reason)
 		case !parked && rec.Parked: // back in the queue, at its old place
 			rec.Parked, rec.RetryAt = false, time.Time{}
 			res.Join(rec)
-			c.waitsOn(tx, res, rec, d.Reason)
+			c.waitsOn(ctx, tx, res, rec, d.Reason)
 		default:
-			c.waitsOn(tx, res, rec, d.Reason)
+			c.waitsOn(ctx, tx, res, rec, d.Reason)
 		}
 		res.HasParked = res.HasParked || parked
 		if !d.Contradicted {
@@ -91,7 +92,7 @@ func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.Move {
 // waitsOn notes why a waiting request goes on waiting, and tells of it if the
 // reason is another. A pause after a decline and an observation that is too old pass by
 // themselves within minutes; they do not replace a reason that says more.
-func (c *Controller) waitsOn(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, why *reason.Problem) {
+func (c *Controller) waitsOn(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, why *reason.Problem) {
 	old := code(rec.Why)
 	switch {
 	case why == nil || old == string(why.Code):
@@ -100,7 +101,7 @@ func (c *Controller) waitsOn(tx ledger.Tx, res *ledger.Resource, rec *ledger.Rec
 		rec.Why = why
 	default:
 		rec.Retold++
-		c.move(tx, res, rec, lifecycle.ChangeReason(), why)
+		c.move(ctx, tx, res, rec, lifecycle.ChangeReason(), why)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // tell sends the outbox events of records; what cannot be sent is left to a pass.
 func (c *Controller) publishOrLeave(ctx context.Context, recs ...*ledger.Record) {
 	if err := c.publish(ctx, recs...); err != nil {
-		c.log.Warn("outcome left to reconcile", "event", "publish_failed", "request_key", string(recs[0].Key), "records", len(recs), "error", err)
+		c.log.WarnContext(withRecord(ctx, recs[0]), "outcome left to reconcile", "event", "publish_failed", "records", len(recs), "error", err)
 	}
 }
 
@@ -149,7 +149,7 @@ func (c *Controller) publishLateOf(ctx context.Context, now time.Time, p *progre
 		for _, key := range keys {
 			// What is not late was sent meanwhile, or is about to be by the instance
 			// that wrote it.
-			if !c.readable(tx, key, p) {
+			if !c.readable(ctx, tx, key, p) {
 				continue
 			}
 			if rec := tx.Record(key); rec != nil && len(rec.Unpublished()) > 0 && now.Sub(rec.Unpublished()[0].Time) >= c.cfg.PublishGrace {

@@ -36,7 +36,7 @@ func (c *Controller) rebuild(ctx context.Context, name string) (rebuilt bool, er
 		return false, fmt.Errorf("rebuild the document of %s: %w", name, err)
 	}
 	if rebuilt {
-		c.log.Error("the document of a persistent resource was lost; it has been rebuilt from its requests",
+		c.log.ErrorContext(ctx, "the document of a persistent resource was lost; it has been rebuilt from its requests",
 			"event", "resource_lost", "resource", name, "requests", len(records), "holds", holds)
 	}
 	return rebuilt, nil
@@ -56,7 +56,7 @@ func (c *Controller) active(ctx context.Context, name string) ([]*ledger.Record,
 		for after := ""; ; {
 			page, err := c.ledger.InState(ctx, name, state, after, perUpdate)
 			if visible := state != lifecycle.Reserved && state != lifecycle.Submitting && state != lifecycle.Cancelling; visible {
-				err = c.skipped(err, nil)
+				err = c.skipped(ctx, err, nil)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("list the requests of %s that are %s: %w", name, state, err)

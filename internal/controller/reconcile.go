@@ -28,7 +28,7 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 	var first progress
 	now, ours, err := c.takeLease(ctx, holder, budget, &first)
 	if err != nil {
-		c.noteOutage(map[string]error{"ledger": err})
+		c.noteOutage(ctx, map[string]error{"ledger": err})
 		return Report{}, err
 	}
 	if !ours {
@@ -54,7 +54,7 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 		}
 	}
 	t.all.Wait()
-	c.noteOutage(t.failing)
+	c.noteOutage(ctx, t.failing)
 	p, _ := t.progress()
 	// If the lease cannot be given back, it runs out.
 	last, end := c.env.within(ctx, whole-c.env.Monotonic().Sub(started))
@@ -89,7 +89,7 @@ func (c *Controller) takeLease(ctx context.Context, holder string, d time.Durati
 		now = tx.Now()
 		if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: ReconcileLease}); bad != nil {
 			ours = true
-			c.reportUnreadable(p, bad)
+			c.reportUnreadable(ctx, p, bad)
 			return nil
 		}
 		l := tx.Lease(ReconcileLease)

@@ -15,12 +15,13 @@ import (
 // runTimer does what is due for one record.
 func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress) error {
 	rec, err := c.read(ctx, key)
-	if c.leftAlone(err, p) {
+	if c.leftAlone(ctx, err, p) {
 		return nil
 	}
 	if err != nil || rec == nil {
 		return err
 	}
+	ctx = withRecord(ctx, rec)
 	began := c.env.Monotonic()
 	moved, unheld, alone := false, false, false
 	also, state := withResource, rec.State
@@ -52,14 +53,14 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 			rec.TimerAt = tx.Now().Add(c.cfg.Tick) // a pass learns it if the job is gone
 			return true
 		case seen.Name != "":
-			if moved = c.apply(tx, res, rec, seen); moved {
+			if moved = c.apply(ctx, tx, res, rec, seen); moved {
 				return true
 			}
 		}
-		moved = c.doDue(tx, res, rec)
+		moved = c.doDue(ctx, tx, res, rec)
 		return true
 	})
-	if c.leftAlone(err, p) {
+	if c.leftAlone(ctx, err, p) {
 		return nil
 	}
 	if alone && err == nil {
@@ -69,7 +70,7 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 		return err
 	}
 	if unheld {
-		c.reportNoHold(after)
+		c.reportNoHold(ctx, after)
 	}
 	if !moved {
 		c.sendCancel(ctx, after)
@@ -88,7 +89,7 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 
 // doDue makes the moves that a record's timer calls for. It reports whether the
 // record moved; if not, it has set the timer anew.
-func (c *Controller) doDue(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+func (c *Controller) doDue(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	now := tx.Now()
 	t, has := timers[rec.State]
 	if !has {
@@ -99,7 +100,7 @@ func (c *Controller) doDue(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 	switch {
 	case d.place:
 		state, events := rec.State, rec.Sequence
-		c.place(tx, res, rec)
+		c.place(ctx, tx, res, rec)
 		return rec.State != state || rec.Sequence != events
 	case len(d.moves) == 0:
 		rec.TimerAt = t.when(c.cfg, rec, now)
@@ -108,7 +109,7 @@ func (c *Controller) doDue(tx ledger.Tx, res *ledger.Resource, rec *ledger.Recor
 		return false
 	}
 	for _, m := range d.moves {
-		if c.move(tx, res, rec, m.move, m.why) != lifecycle.Moved {
+		if c.move(ctx, tx, res, rec, m.move, m.why) != lifecycle.Moved {
 			rec.TimerAt = now.Add(c.cfg.Tick)
 			return false
 		}
@@ -143,21 +144,19 @@ func (c *Controller) takeForRetry(tx ledger.Tx, res *ledger.Resource, rec *ledge
 
 // reportNoHold logs a request whose job is to be created and whose hold is missing
 // or for another run.
-func (c *Controller) reportNoHold(rec *ledger.Record) {
-	c.log.Error("a request has lost its hold, so its job is not created until berth repair leaked-holds has run",
-		"event", "hold_missing", "request_key", string(rec.Key), "resource", rec.Resource, "state", string(rec.State))
+func (c *Controller) reportNoHold(ctx context.Context, rec *ledger.Record) {
+	c.log.ErrorContext(ctx, "a request has lost its hold, so its job is not created until berth repair leaked-holds has run",
+		"event", "hold_missing", "state", string(rec.State))
 }
 
 // keepObserving looks for the job of a request that is being cancelled.
 func (c *Controller) keepObserving(ctx context.Context, rec *ledger.Record) {
 	after, err := c.search(ctx, rec)
 	if err != nil {
-		c.log.Warn("search left to reconcile", "event", "search_failed", "request_key", string(rec.Key), "error", err)
+		c.log.WarnContext(ctx, "search left to reconcile", "event", "search_failed", "error", err)
 	}
 	if after == nil {
 		after = rec
 	}
-	if err := c.publish(ctx, after); err != nil {
-		c.log.Warn("outcome left to reconcile", "event", "publish_failed", "request_key", string(rec.Key), "error", err)
-	}
+	c.publishOrLeave(ctx, after)
 }

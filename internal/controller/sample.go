@@ -42,7 +42,7 @@ func (c *Controller) sample(ctx context.Context, res *ledger.Resource, slot int)
 		return fmt.Errorf("sample %d requests of %s: %w", len(keys), res.Name, err)
 	}
 	for _, v := range invariant.Check(p) {
-		c.log.Error("a promise is broken: this is a bug, please report it; berth doctor says more",
+		c.log.ErrorContext(ctx, "a promise is broken: this is a bug, please report it; berth doctor says more",
 			"event", "violation", "rule", string(v.Rule), "request_key", string(v.Request), "resource", v.Resource,
 			"this", v.This, "that", v.That)
 	}

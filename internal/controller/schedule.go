@@ -21,6 +21,7 @@ import (
 // It reads about as many requests as it can start: the heads in the resource
 // document say how many replicas each needs, and what cannot fit is left alone.
 func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Resource, p *progress) (waiting int, err error) {
+	ctx = onResource(ctx, name)
 	for range 1024 { // each round starts something, ends something, or is the last
 		if seen == nil {
 			if seen, err = c.readResource(ctx, name); err != nil || seen == nil {
@@ -170,8 +171,8 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 		// between.
 		for line, heads := range next.queues {
 			if res.Refill(line, heads, seen.Version); len(heads) == 0 {
-				c.log.Error("a line is counted longer than it is: this is a bug, please report it",
-					"event", "empty_queue", "resource", res.Name, "line", line)
+				c.log.ErrorContext(ctx, "a line is counted longer than it is: this is a bug, please report it",
+					"event", "empty_queue", "line", line)
 				delete(res.Queues, line)
 				res.Version++
 			}
@@ -181,19 +182,19 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 			if bytes >= commitBytes {
 				break // the others in another round
 			}
-			if !c.readable(tx, key, p) {
+			if !c.readable(ctx, tx, key, p) {
 				res.Skip(key)
 				continue
 			}
 			rec := tx.Record(key)
 			if rec == nil || len(rec.Queues()) == 0 {
 				res.Strike(key)
-				c.log.Error("somebody stood in the queue who does not wait: this is a bug, please report it",
-					"event", "queue_broken", "request_key", string(key), "resource", res.Name)
+				c.log.ErrorContext(ctx, "somebody stood in the queue who does not wait: this is a bug, please report it",
+					"event", "queue_broken", "request_key", string(key))
 				continue
 			}
 			before := *rec
-			c.place(tx, res, rec)
+			c.place(ctx, tx, res, rec)
 			if rec.Sequence != before.Sequence {
 				moved = append(moved, rec)
 			}

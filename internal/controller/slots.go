@@ -10,6 +10,7 @@ import (
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/logctx"
 	"example.com/berth/internal/pace"
 	"example.com/berth/internal/vertex"
 )
@@ -18,10 +19,11 @@ import (
 // gets: nothing here can fail the message any more. started is when the update
 // that wrote the record began, on the monotonic clock.
 func (c *Controller) proceed(ctx context.Context, rec *ledger.Record, started time.Time) {
+	ctx = withRecord(ctx, rec)
 	rec = c.finish(ctx, rec, started)
 	if rec.State == lifecycle.Reserved {
 		if err := c.requestSlot(ctx, rec); err != nil {
-			c.log.Warn("turn left to reconcile", "event", "slot_failed", "request_key", string(rec.Key), "error", err)
+			c.log.WarnContext(ctx, "turn left to reconcile", "event", "slot_failed", "error", err)
 		}
 	}
 }
@@ -36,6 +38,7 @@ func (c *Controller) requestSlot(ctx context.Context, rec *ledger.Record) error 
 	}
 	own := &slotRequest{rec: rec}
 	err := c.slots.queue(parent).Do(ctx, rec.Tenant, 1, own, func(ctx context.Context, asking []*slotRequest, _ func() []*slotRequest) {
+		ctx = logctx.Without(ctx) // of the first that asked, and this is for all
 		var resources []string
 		for _, t := range asking {
 			resources = append(resources, t.rec.Resource)
@@ -149,7 +152,7 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit int) ([]*ledger.Record, error) {
 	for ; ; limit = commitRecords {
 		recs, err := c.ledger.InState(ctx, res.Name, lifecycle.Reserved, "", limit)
-		if err = c.skipped(err, nil); err != nil {
+		if err = c.skipped(ctx, err, nil); err != nil {
 			return nil, fmt.Errorf("list who waits for a submission slot on %s: %w", res.Name, err)
 		}
 		held := slices.DeleteFunc(slices.Clone(recs), func(rec *ledger.Record) bool { return !res.Holding(rec) })
@@ -177,7 +180,7 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 		}
 		before, round := res.Version, b.Round(now, c.pace, all, next)
 		for _, key := range names.Records {
-			if !c.readable(tx, key, nil) {
+			if !c.readable(ctx, tx, key, nil) {
 				continue
 			}
 			rec := tx.Record(key)
@@ -189,11 +192,11 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 			}
 			switch p := lost(now, res, rec, c.cfg.Policy); {
 			case p != nil:
-				c.move(tx, res, rec, lifecycle.Withdraw(), p)
+				c.move(ctx, tx, res, rec, lifecycle.Withdraw(), p)
 			case !round.Take(rec.Order):
 				continue
 			default:
-				c.move(tx, res, rec, c.lease(tx, rec), nil)
+				c.move(ctx, tx, res, rec, c.lease(tx, rec), nil)
 			}
 			tx.PutRecord(rec)
 			moved = append(moved, rec)
@@ -236,7 +239,7 @@ func (c *Controller) dispatch(ctx context.Context, p *progress) error {
 		for {
 			began := c.env.Monotonic()
 			g, err := c.grantSlots(ctx, parent, byParent[parent], true)
-			if c.leftAlone(err, p) {
+			if c.leftAlone(ctx, err, p) {
 				err = nil
 			}
 			first = cmp.Or(first, err)

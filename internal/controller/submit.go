@@ -121,7 +121,7 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 			accepted = res.AcceptedAt
 		}
 		last := outdone(rec, rec.LeasedAt, accepted) || rec.Rounds >= maxRounds || !lookedAt.Before(rec.LeasedAt.Add(maxSubmitting))
-		settled = c.move(tx, res, rec, lifecycle.GiveUp(run, attempt, lookedAt, c.cfg.UnclearTimeout, last), cause) == lifecycle.Moved
+		settled = c.move(ctx, tx, res, rec, lifecycle.GiveUp(run, attempt, lookedAt, c.cfg.UnclearTimeout, last), cause) == lifecycle.Moved
 		return settled
 	})
 	if err != nil || !settled {
@@ -135,7 +135,7 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 	run := rec.Run
 	after, err := c.update(ctx, rec, recordOnly, func(tx ledger.Tx, _ *ledger.Resource, rec *ledger.Record) bool {
 		rec.JobState, rec.Declined = string(job.State), ledger.Declined{}
-		return c.move(tx, nil, rec, lifecycle.Accept(run, job.Name), rec.Why) == lifecycle.Moved
+		return c.move(ctx, tx, nil, rec, lifecycle.Accept(run, job.Name), rec.Why) == lifecycle.Moved
 	})
 	if err != nil {
 		return nil, fmt.Errorf("record job %s of %s: %w", job.Name, rec.Key, err)
@@ -144,19 +144,19 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 	if after == nil {
 		// Somebody deleted the record, perhaps to restore another. Then the label of
 		// the run finds the job again; until then it counts as foreign use.
-		c.log.Error("the record of a job was lost while the job was submitted; the job is left alone",
-			"event", "record_lost", "request_key", string(rec.Key), "job", job.Name)
+		c.log.ErrorContext(ctx, "the record of a job was lost while the job was submitted; the job is left alone",
+			"event", "record_lost", "job", job.Name)
 		return nil, nil
 	}
 	if after.Reservation.Job != job.Name {
 		// The run is over, or has another job. This one is ours and nobody's.
-		c.log.Warn("cancelling a job that its reservation does not name", "event", "orphan_job", "request_key", string(rec.Key), "job", job.Name)
+		c.log.WarnContext(ctx, "cancelling a job that its reservation does not name", "event", "orphan_job", "job", job.Name)
 		if err := c.vertex.Cancel(ctx, job.Name); err != nil {
-			c.log.Warn("orphan job left to reconcile", "event", "cancel_failed", "job", job.Name, "error", err)
+			c.log.WarnContext(ctx, "orphan job left to reconcile", "event", "cancel_failed", "job", job.Name, "error", err)
 		}
 		return after, nil
 	}
-	c.log.Info("submitted", "event", "submitted", "request_key", string(rec.Key), "job", job.Name, "attempt", after.Attempt)
+	c.log.InfoContext(ctx, "submitted", "event", "submitted", "job", job.Name, "attempt", after.Attempt)
 	c.sendCancel(ctx, after) // a cancel came while the job was being created
 	return after, nil
 }
@@ -174,7 +174,7 @@ func (c *Controller) sendCancel(ctx context.Context, rec *ledger.Record) {
 		return
 	}
 	if err := c.vertex.Cancel(ctx, rec.Reservation.Job); err != nil {
-		c.log.Warn("cancel will be sent again", "event", "cancel_failed", "request_key", string(rec.Key), "error", err)
+		c.log.WarnContext(ctx, "cancel will be sent again", "event", "cancel_failed", "error", err)
 	}
 }
 
@@ -201,12 +201,12 @@ func (c *Controller) unanswered(ctx context.Context, rec *ledger.Record) {
 		return nil
 	})
 	if err != nil {
-		c.log.Warn("submissions go on although one was not answered", "event", "pause_failed", "region", parent, "error", err)
+		c.log.WarnContext(ctx, "submissions go on although one was not answered", "event", "pause_failed", "region", parent, "error", err)
 		return
 	}
 	c.slots.pause(parent, true)
 	if news {
-		c.log.Error("Vertex AI does not answer when jobs are created: submissions in this region are tried one at a time until it does",
+		c.log.ErrorContext(ctx, "Vertex AI does not answer when jobs are created: submissions in this region are tried one at a time until it does",
 			"event", "submissions_unanswered", "region", parent)
 	}
 	c.revoke(ctx, granted)

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -54,30 +55,30 @@ func (u *unreadable) note(p *progress, d ledger.Doc) {
 // leftAlone tells of a document that cannot be read, if that is what an error
 // says. The caller then goes on with the others: what the document says is not
 // known, so nobody may write over it.
-func (c *Controller) leftAlone(err error, p *progress) bool {
+func (c *Controller) leftAlone(ctx context.Context, err error, p *progress) bool {
 	bad := (*ledger.UnreadableError)(nil)
 	if !errors.As(err, &bad) {
 		return false
 	}
-	c.reportUnreadable(p, bad)
+	c.reportUnreadable(ctx, p, bad)
 	return true
 }
 
 // skipped tells of the documents that a query left out, and returns the error of
 // one that failed.
-func (c *Controller) skipped(err error, p *progress) error {
+func (c *Controller) skipped(ctx context.Context, err error, p *progress) error {
 	documents, err := ledger.Skipped(err)
-	c.reportUnreadable(p, documents...)
+	c.reportUnreadable(ctx, p, documents...)
 	return err
 }
 
-func (c *Controller) reportUnreadable(p *progress, documents ...*ledger.UnreadableError) {
+func (c *Controller) reportUnreadable(ctx context.Context, p *progress, documents ...*ledger.UnreadableError) {
 	for _, bad := range documents {
 		if p != nil {
 			c.unreadable.note(p, bad.Doc)
 		}
 		if c.unreadable.add(bad.Doc, c.env.Monotonic()) {
-			c.log.Error("a document cannot be read and is left alone; berth doctor says what depends on it",
+			c.log.ErrorContext(ctx, "a document cannot be read and is left alone; berth doctor says what depends on it",
 				"event", "unreadable_document", "document", bad.Doc.String(), "resource", bad.Resource, "why", bad.Why)
 		}
 	}
@@ -85,10 +86,10 @@ func (c *Controller) reportUnreadable(p *progress, documents ...*ledger.Unreadab
 
 // readable reports whether an update can use a record. It tells of one that
 // cannot be read.
-func (c *Controller) readable(tx ledger.Tx, key message.Key, p *progress) bool {
+func (c *Controller) readable(ctx context.Context, tx ledger.Tx, key message.Key, p *progress) bool {
 	bad := tx.Unreadable(ledger.RecordDoc(key))
 	if bad != nil {
-		c.reportUnreadable(p, bad)
+		c.reportUnreadable(ctx, p, bad)
 	}
 	return bad == nil
 }

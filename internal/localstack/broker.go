@@ -155,7 +155,7 @@ func (b *Broker) serve(l net.Listener) error {
 	}
 	b.wg.Go(func() {
 		if err := b.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			b.log.Error("embedded Pub/Sub stopped serving", "error", err)
+			b.log.ErrorContext(context.Background(), "embedded Pub/Sub stopped serving", "error", err)
 		}
 	})
 	return nil
@@ -180,7 +180,7 @@ func (b *Broker) route(rest http.Handler) http.Handler {
 func (b *Broker) oneAtATime(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			b.log.Error("embedded Pub/Sub panicked", "method", info.FullMethod, "panic", r)
+			b.log.ErrorContext(ctx, "embedded Pub/Sub panicked", "method", info.FullMethod, "panic", r)
 			err = status.Errorf(codes.Internal, "%s: panic: %v", info.FullMethod, r)
 		}
 	}()

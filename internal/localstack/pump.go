@@ -158,14 +158,14 @@ func (p *pump) deliver(ctx context.Context, l lease) {
 			p.ack(l)
 			return
 		}
-		p.b.log.Warn("push not acknowledged", "subscription", sub.Name, "message", l.id, "attempt", attempt, "error", err)
+		p.b.log.WarnContext(ctx, "push not acknowledged", "subscription", sub.Name, "message", l.id, "attempt", attempt, "error", err)
 		if d := sub.DeadLetterPolicy; d != nil && attempt >= int(d.MaxDeliveryAttempts) {
 			err := p.bury(ctx, sub, l, attempt)
 			if err == nil {
 				p.ack(l)
 				return
 			}
-			p.b.log.Error("dead letter not published, pushing on", "topic", d.DeadLetterTopic, "message", l.id, "error", err)
+			p.b.log.ErrorContext(ctx, "dead letter not published, pushing on", "topic", d.DeadLetterTopic, "message", l.id, "error", err)
 		}
 		wait := time.NewTimer(backoff(sub.RetryPolicy, attempt))
 		select {
