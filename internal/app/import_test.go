@@ -52,7 +52,7 @@ var rooms = []room{
 		"how fast to submit is arithmetic over moments and counts; whose jobs they are is of no account"},
 	{"internal/ledger", list("internal/admission", "internal/batch", "internal/capacity", "internal/lifecycle", "internal/logctx", "internal/message", "internal/pace", "internal/reason"), nil,
 		"the port and its memory twin; what stores it is gcp's; it makes the values of its documents that admission decides with"},
-	{"internal/ledger/ledgertest", list("internal/capacity", "internal/ledger", "internal/lifecycle", "internal/message"), list("github.com/google/go-cmp/..."),
+	{"internal/ledger/ledgertest", list("internal/capacity", "internal/ledger", "internal/lifecycle", "internal/message", "internal/pace"), list("github.com/google/go-cmp/..."),
 		"the suite runs over any ledger, so it knows none of them"},
 	{"internal/vertex", list("internal/capacity", "internal/message"), list(wireTypes, "google.golang.org/protobuf/..."),
 		"the port takes the job as it will be sent; translating it back and forth would lose fields that Google adds"},

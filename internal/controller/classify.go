@@ -58,7 +58,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 					if len(needed) < perUpdate && named == nil {
 						needed = append(needed, key)
 					}
-				case tx.Unreadable(ledger.RecordDoc(key)) == nil:
+				case tx.Unreadable(ledger.RecordRef(key)) == nil:
 					res.Unskip(key)
 				}
 			}
@@ -98,7 +98,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			}
 			// Without a budget that can be read nothing is submitted in the region. What
 			// runs there is looked after all the same.
-			if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindBudget, Name: parentOf(name)}); bad != nil {
+			if bad := tx.Unreadable(ledger.BudgetRef(parentOf(name))); bad != nil {
 				c.reportUnreadable(ctx, nil, bad)
 			} else if b := budgetFor(tx, name); c.allow(tx.Now(), b, res) {
 				tx.PutBudget(b)
@@ -151,7 +151,7 @@ func (s *classified) classify(tx ledger.Tx, res *ledger.Resource, job vertex.Job
 	foreign := func(j vertex.Job) { res.AddForeign(j.Name, j.Ask) }
 	h, held := res.Holds[job.Request]
 	present := held && h.Run == job.Run
-	if tx.Unreadable(ledger.RecordDoc(job.Request)) != nil {
+	if tx.Unreadable(ledger.RecordRef(job.Request)) != nil {
 		// Which job the reservation names is not known: the first of the hold's run
 		// is taken for it, and none of them for an orphan job.
 		if s.ours[job.Request].Name == "" && present {

@@ -87,7 +87,7 @@ func (c *Controller) rest(calls map[string]int, next map[string]time.Time) time.
 func (c *Controller) takeLease(ctx context.Context, holder string, d time.Duration, p *progress) (now time.Time, ours bool, err error) {
 	err = c.ledger.Update(ctx, ledger.ReadSet{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
 		now = tx.Now()
-		if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: ReconcileLease}); bad != nil {
+		if bad := tx.Unreadable(ledger.LeaseRef(ReconcileLease)); bad != nil {
 			ours = true
 			c.reportUnreadable(ctx, p, bad)
 			return nil
@@ -106,7 +106,7 @@ func (c *Controller) takeLease(ctx context.Context, holder string, d time.Durati
 
 func (c *Controller) dropLease(ctx context.Context, holder string) error {
 	err := c.ledger.Update(ctx, ledger.ReadSet{Leases: []string{ReconcileLease}, Recent: true}, func(tx ledger.Tx) error {
-		readable := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: ReconcileLease}) == nil
+		readable := tx.Unreadable(ledger.LeaseRef(ReconcileLease)) == nil
 		if !readable {
 			return nil // and so it was not taken
 		}

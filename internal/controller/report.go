@@ -26,7 +26,7 @@ type Report struct {
 // progress is the working state of one part of a pass, and what it counts.
 type progress struct {
 	Report
-	unreadable map[ledger.Doc]bool
+	unreadable map[ledger.Ref]bool
 	pending    map[string]bool // resources on which admitted requests wait for submission slots
 	calls      map[string]int  // of Vertex AI in the present pass, by region
 	more       bool            // the present pass left something to the next
@@ -47,9 +47,9 @@ func (p *progress) pend(resource string) {
 	p.pending[resource] = true
 }
 
-func (p *progress) unread(d ledger.Doc) {
+func (p *progress) unread(d ledger.Ref) {
 	if p.unreadable == nil {
-		p.unreadable = map[ledger.Doc]bool{}
+		p.unreadable = map[ledger.Ref]bool{}
 	}
 	p.unreadable[d] = true
 	p.Unreadable = len(p.unreadable)

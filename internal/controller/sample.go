@@ -30,7 +30,7 @@ func (c *Controller) sample(ctx context.Context, res *ledger.Resource, slot int)
 			p.Resources = []*ledger.Resource{r}
 		}
 		for _, key := range keys {
-			if tx.Unreadable(ledger.RecordDoc(key)) != nil {
+			if tx.Unreadable(ledger.RecordRef(key)) != nil {
 				continue // what it says is not known
 			}
 			if r := tx.Record(key); r != nil {

@@ -20,33 +20,33 @@ const (
 // logged now and then and not in every pass, and is not read in every pass.
 type unreadable struct {
 	mu    sync.Mutex
-	until map[ledger.Doc]time.Time // on the monotonic clock
+	until map[ledger.Ref]time.Time // on the monotonic clock
 }
 
 // known reports whether a record could not be read lately.
 func (u *unreadable) known(key message.Key, now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	until, known := u.until[ledger.RecordDoc(key)]
+	until, known := u.until[ledger.RecordRef(key)]
 	return known && now.Before(until)
 }
 
 // add reports whether a document is new, or was added long ago.
-func (u *unreadable) add(d ledger.Doc, now time.Time) bool {
+func (u *unreadable) add(d ledger.Ref, now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if until, known := u.until[d]; known && now.Before(until) {
 		return false
 	}
 	if u.until == nil || len(u.until) >= maxUnreadable {
-		u.until = map[ledger.Doc]time.Time{} // logged again rather than remembered without bound
+		u.until = map[ledger.Ref]time.Time{} // logged again rather than remembered without bound
 	}
 	u.until[d] = now.Add(unreadableFor)
 	return true
 }
 
 // note adds a document to a report, which several goroutines may share.
-func (u *unreadable) note(p *progress, d ledger.Doc) {
+func (u *unreadable) note(p *progress, d ledger.Ref) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p.unread(d)
@@ -75,11 +75,11 @@ func (c *Controller) skipped(ctx context.Context, err error, p *progress) error 
 func (c *Controller) reportUnreadable(ctx context.Context, p *progress, documents ...*ledger.UnreadableError) {
 	for _, bad := range documents {
 		if p != nil {
-			c.unreadable.note(p, bad.Doc)
+			c.unreadable.note(p, bad.Ref)
 		}
-		if c.unreadable.add(bad.Doc, c.env.Monotonic()) {
+		if c.unreadable.add(bad.Ref, c.env.Monotonic()) {
 			c.log.ErrorContext(ctx, "a document cannot be read and is left alone; berth doctor says what depends on it",
-				"event", "unreadable_document", "document", bad.Doc.String(), "resource", bad.Resource, "why", bad.Why)
+				"event", "unreadable_document", "document", bad.Ref.String(), "resource", bad.Resource, "why", bad.Why)
 		}
 	}
 }
@@ -87,7 +87,7 @@ func (c *Controller) reportUnreadable(ctx context.Context, p *progress, document
 // readable reports whether an update can use a record. It tells of one that
 // cannot be read.
 func (c *Controller) readable(ctx context.Context, tx ledger.Tx, key message.Key, p *progress) bool {
-	bad := tx.Unreadable(ledger.RecordDoc(key))
+	bad := tx.Unreadable(ledger.RecordRef(key))
 	if bad != nil {
 		c.reportUnreadable(ctx, p, bad)
 	}

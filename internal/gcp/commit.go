@@ -18,18 +18,18 @@ import (
 // A snapshot is what one read found.
 type snapshot struct {
 	at   time.Time
-	docs map[id]version
+	docs map[ledger.Ref]version
 }
 
-// A version is one document as it was read; doc and update are nil when there
-// was none. The doc of one that cannot be read is its *ledger.UnreadableError.
+// A version is one document as it was read; all is nil when there was none.
 type version struct {
-	doc    any
-	update *timestamppb.Timestamp // exactly as the server gave it: it is a condition of the commit
+	doc    ledger.Document
+	bad    *ledger.UnreadableError // why it cannot be read
+	update *timestamppb.Timestamp  // exactly as the server gave it: it is a condition of the commit
 }
 
 // read gets the named documents as of one moment.
-func (l *Ledger) read(ctx context.Context, named []id) (snapshot, error) {
+func (l *Ledger) read(ctx context.Context, named []ledger.Ref) (snapshot, error) {
 	var answers []*firestorepb.BatchGetDocumentsResponse
 	err := repeat(ctx, readTries, readDeadline, func(ctx context.Context) error {
 		answers = nil
@@ -38,27 +38,24 @@ func (l *Ledger) read(ctx context.Context, named []id) (snapshot, error) {
 	if err != nil {
 		return snapshot{}, err
 	}
-	byPath := make(map[string]id, len(named))
-	for _, i := range named {
-		byPath[i.path(l.database)] = i
+	byPath := make(map[string]ledger.Ref, len(named))
+	for _, ref := range named {
+		byPath[documentName(l.database, ref)] = ref
 	}
-	snap := snapshot{docs: make(map[id]version, len(named))}
+	snap := snapshot{docs: make(map[ledger.Ref]version, len(named))}
 	for _, r := range answers {
 		// Documents answered earlier did not change up to the read time of later
 		// ones, so the latest is the snapshot's.
 		if at := r.GetReadTime(); at != nil && at.AsTime().After(snap.at) {
 			snap.at = at.AsTime().Truncate(time.Microsecond)
 		}
-		if path := r.GetMissing(); path != "" {
-			snap.docs[byPath[path]] = version{}
+		if name := r.GetMissing(); name != "" {
+			snap.docs[byPath[name]] = version{}
 		}
 		if d := r.GetFound(); d != nil {
-			i := byPath[d.GetName()]
-			doc, bad := unpack(i.collection, d)
-			if bad != nil {
-				doc = bad
-			}
-			snap.docs[i] = version{doc, d.GetUpdateTime()}
+			ref := byPath[d.GetName()]
+			doc, bad := unpack(ref.Kind, d)
+			snap.docs[ref] = version{doc, bad, d.GetUpdateTime()}
 		}
 	}
 	if len(snap.docs) != len(named) || snap.at.IsZero() {
@@ -69,10 +66,10 @@ func (l *Ledger) read(ctx context.Context, named []id) (snapshot, error) {
 
 // batchGet calls BatchGetDocuments, for only the fields in mask unless it is
 // nil, and hands out the answers.
-func (l *Ledger) batchGet(ctx context.Context, named []id, mask []string, each func(*firestorepb.BatchGetDocumentsResponse)) error {
+func (l *Ledger) batchGet(ctx context.Context, named []ledger.Ref, mask []string, each func(*firestorepb.BatchGetDocumentsResponse)) error {
 	req := &firestorepb.BatchGetDocumentsRequest{Database: l.database}
-	for _, i := range named {
-		req.Documents = append(req.Documents, i.path(l.database))
+	for _, ref := range named {
+		req.Documents = append(req.Documents, documentName(l.database, ref))
 	}
 	if mask != nil {
 		req.Mask = &firestorepb.DocumentMask{FieldPaths: mask}
@@ -95,32 +92,32 @@ func (l *Ledger) batchGet(ctx context.Context, named []id, mask []string, each f
 
 // A write is one document of a commit.
 type write struct {
-	id id
+	ref ledger.Ref
 	*firestorepb.Write
 }
 
 // writes makes every document of the snapshot a condition of the commit. The
 // order follows nothing; a commit is atomic.
-func (l *Ledger) writes(t *tx, token string) ([]write, error) {
+func (l *Ledger) writes(docs *documents, token string) ([]write, error) {
 	var writes []write
-	for i, v := range t.snap.docs {
-		path := i.path(l.database)
+	for ref, v := range docs.snap.docs {
+		name := documentName(l.database, ref)
 		w := &firestorepb.Write{CurrentDocument: unchanged(v)}
-		put, written := t.puts[i]
+		put, written := docs.puts[ref]
 		switch {
 		case written:
 			fields, err := pack(put, token)
 			if err != nil {
-				return nil, fmt.Errorf("%w: %s: %w", ledger.ErrRefused, i, err)
+				return nil, fmt.Errorf("%w: %s: %w", ledger.ErrRefused, ref, err)
 			}
-			w.Operation = &firestorepb.Write_Update{Update: &firestorepb.Document{Name: path, Fields: fields}}
+			w.Operation = &firestorepb.Write_Update{Update: &firestorepb.Document{Name: name, Fields: fields}}
 		case v.update == nil:
-			w.Operation = &firestorepb.Write_Delete{Delete: path}
+			w.Operation = &firestorepb.Write_Delete{Delete: name}
 		default:
-			w.Operation = &firestorepb.Write_Update{Update: &firestorepb.Document{Name: path}}
+			w.Operation = &firestorepb.Write_Update{Update: &firestorepb.Document{Name: name}}
 			w.UpdateMask = &firestorepb.DocumentMask{}
 		}
-		writes = append(writes, write{i, w})
+		writes = append(writes, write{ref, w})
 	}
 	return writes, nil
 }
@@ -161,7 +158,7 @@ var commitRules = map[codes.Code]answer{
 }
 
 // commit sends a commit, once, and remembers what it wrote.
-func (l *Ledger) commit(ctx context.Context, t *tx, writes []write) (answer, error) {
+func (l *Ledger) commit(ctx context.Context, docs *documents, writes []write) (answer, error) {
 	req := &firestorepb.CommitRequest{Database: l.database}
 	for _, w := range writes {
 		req.Writes = append(req.Writes, w.Write)
@@ -177,8 +174,8 @@ func (l *Ledger) commit(ctx context.Context, t *tx, writes []write) (answer, err
 	}
 	if err == nil && len(done.GetWriteResults()) == len(writes) {
 		for i, w := range writes {
-			if put := t.puts[w.id]; put != nil {
-				l.recent.keep(w.id, put, done.GetWriteResults()[i].GetUpdateTime(), done.GetCommitTime(), time.Now())
+			if put := docs.puts[w.ref]; put != nil {
+				l.recent.keep(w.ref, put, done.GetWriteResults()[i].GetUpdateTime(), done.GetCommitTime(), time.Now())
 			}
 		}
 	}
@@ -189,10 +186,10 @@ func (l *Ledger) commit(ctx context.Context, t *tx, writes []write) (answer, err
 // written together, so one is enough, and all of them together would have to be
 // written over by others to hide it. It looks even if the caller's context is
 // over, for a little while.
-func (l *Ledger) landed(ctx context.Context, puts map[id]any, token string) (bool, error) {
-	var named []id
-	for i := range puts {
-		named = append(named, i)
+func (l *Ledger) landed(ctx context.Context, puts map[ledger.Ref]ledger.Document, token string) (bool, error) {
+	var named []ledger.Ref
+	for ref := range puts {
+		named = append(named, ref)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkDeadline)
 	defer cancel()

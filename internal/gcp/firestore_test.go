@@ -314,8 +314,8 @@ func TestLateCommit(t *testing.T) {
 		}
 		if runs == 0 {
 			p.commit = first(false, codes.DeadlineExceeded)
-			first := newTx(snapshot{docs: map[id]version{{Requests, "k"}: {}}})
-			first.PutRecord(&ledger.Record{Key: "k", Sequence: 1})
+			first := newDocuments(snapshot{docs: map[ledger.Ref]version{ledger.RecordRef("k"): {}}})
+			first.Put(&ledger.Record{Key: "k", Sequence: 1})
 			writes, err := l.writes(first, "first")
 			if err != nil {
 				t.Error(err)
@@ -417,11 +417,11 @@ func TestNowIsTheServers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	snap, err := l.read(t.Context(), []id{{Requests, "k"}})
+	snap, err := l.read(t.Context(), []ledger.Ref{ledger.RecordRef("k")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrote := snap.docs[id{Requests, "k"}].update.AsTime()
+	wrote := snap.docs[ledger.RecordRef("k")].update.AsTime()
 	if !before.Before(after) || !after.Before(wrote) || wrote.After(snap.at.Add(time.Microsecond)) {
 		t.Errorf("read at %v, written, read at %v, written at %v, read at %v: out of order", before, after, wrote, snap.at)
 	}

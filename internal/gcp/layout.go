@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,10 +18,10 @@ import (
 
 // Collections. [ExpireField] of Requests is to have a TTL policy.
 const (
-	Resources = "resources"
-	Requests  = "requests"
-	Leases    = "leases"
-	Budgets   = "budgets"
+	Resources = string(ledger.KindResource)
+	Requests  = string(ledger.KindRecord)
+	Leases    = string(ledger.KindLease)
+	Budgets   = string(ledger.KindBudget)
 
 	ExpireField = "expireAt"
 )
@@ -52,47 +51,14 @@ var Indexes = []Index{
 // layout is the layout of documents described in the package comment.
 const layout = 2
 
-// An id is a document's place: its collection and the name or key by which the
-// ledger knows it.
-type id struct{ collection, name string }
-
-func (i id) String() string { return i.collection + "/" + i.name }
-
-// path is the document's full name under a database. A name that holds the mark
-// of a slash could be taken for another; no resource, key or lease of ours does.
-func (i id) path(database string) string {
-	return database + "/documents/" + i.collection + "/" + strings.ReplaceAll(i.name, "/", "~")
-}
-
-// ids returns the distinct documents that are named, and the error of
-// [ledger.Names.Check].
-func ids(n ledger.ReadSet) ([]id, error) {
-	if err := n.Check(); err != nil {
-		return nil, err
-	}
-	var list []id
-	add := func(i id) {
-		if !slices.Contains(list, i) {
-			list = append(list, i)
-		}
-	}
-	for _, name := range n.Resources {
-		add(id{Resources, name})
-	}
-	for _, key := range n.Records {
-		add(id{Requests, string(key)})
-	}
-	for _, name := range n.Leases {
-		add(id{Leases, name})
-	}
-	for _, name := range n.Budgets {
-		add(id{Budgets, name})
-	}
-	return list, nil
+// documentName is the full name of a document under a database. "~" stands for a slash in
+// the last part; no name has one ([ledger.ReadSet.Check]).
+func documentName(database string, ref ledger.Ref) string {
+	return database + "/documents/" + string(ref.Kind) + "/" + strings.ReplaceAll(ref.Name, "/", "~")
 }
 
 // pack makes the fields of a document in normal form.
-func pack(doc any, token string) (map[string]*firestorepb.Value, error) {
+func pack(doc ledger.Document, token string) (map[string]*firestorepb.Value, error) {
 	body, err := encode(doc)
 	if err != nil {
 		return nil, err
@@ -143,14 +109,13 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 	}
 }
 
-// unpack returns the *ledger.Resource, *ledger.Record, *ledger.Lease or
-// *ledger.Budget of a stored document, or why it cannot be read. What it says then
-// quotes nothing of the document: a user may have written that.
-func unpack(collection string, stored *firestorepb.Document) (any, *ledger.UnreadableError) {
-	name := strings.ReplaceAll(string(keyOf(stored)), "~", "/")
+// unpack returns a stored document, or why it cannot be read. The reason quotes
+// nothing of the document: a user may have written that.
+func unpack(kind ledger.Kind, stored *firestorepb.Document) (ledger.Document, *ledger.UnreadableError) {
+	ref := ledger.Ref{Kind: kind, Name: strings.ReplaceAll(string(keyOf(stored)), "~", "/")}
 	unreadable := func(format string, args ...any) *ledger.UnreadableError {
-		u := &ledger.UnreadableError{Doc: ledger.Doc{Kind: ledger.Kind(collection), Name: name}, Why: fmt.Sprintf(format, args...)}
-		if collection == Requests {
+		u := &ledger.UnreadableError{Ref: ref, Why: fmt.Sprintf(format, args...)}
+		if kind == ledger.KindRecord {
 			u.Resource = stored.GetFields()["resource"].GetStringValue()
 		}
 		return u
@@ -158,17 +123,7 @@ func unpack(collection string, stored *firestorepb.Document) (any, *ledger.Unrea
 	if n := stored.GetFields()["layout"].GetIntegerValue(); n != layout {
 		return nil, unreadable("it has layout %d, this release knows %d", n, layout)
 	}
-	var doc any
-	switch collection {
-	case Resources:
-		doc = &ledger.Resource{}
-	case Requests:
-		doc = &ledger.Record{}
-	case Leases:
-		doc = &ledger.Lease{}
-	case Budgets:
-		doc = &ledger.Budget{}
-	}
+	doc := ledger.New(kind)
 	err := decode(stored.GetFields()["doc"], doc)
 	var syntax *json.SyntaxError
 	var wrong *json.UnmarshalTypeError
@@ -181,25 +136,13 @@ func unpack(collection string, stored *firestorepb.Document) (any, *ledger.Unrea
 	default:
 		return nil, unreadable("its text cannot be decoded (%T)", err)
 	}
-	other := errors.New("it is the document of another " + strings.TrimSuffix(collection, "s"))
-	switch doc := doc.(type) {
-	case *ledger.Record:
-		err = doc.Understood(message.Key(name))
-	case *ledger.Resource:
-		if doc.Name != name {
-			err = other
-		}
-	case *ledger.Lease:
-		if doc.Name != name {
-			err = other
-		}
-	case *ledger.Budget:
-		if doc.Name != name {
-			err = other
-		}
+	if doc.Ref() != ref {
+		return nil, unreadable("it is the document of another %s", strings.TrimSuffix(string(kind), "s"))
 	}
-	if err != nil {
-		return nil, unreadable("%s", err)
+	if rec, is := doc.(*ledger.Record); is {
+		if err := rec.Understood(); err != nil {
+			return nil, unreadable("%s", err)
+		}
 	}
 	return doc, nil
 }

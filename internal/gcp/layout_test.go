@@ -160,7 +160,7 @@ func TestIndexes(t *testing.T) {
 // The largest documents stay below Firestore's 1 MiB.
 func TestSizes(t *testing.T) {
 	const limit = 1 << 20
-	for name, doc := range map[string]any{
+	for name, doc := range map[string]ledger.Document{
 		"record with the largest job":               ledgertest.BigRecord(),
 		"resource full of holds of one worker pool": ledgertest.BigResource(1),
 		"resource full of holds of two":             ledgertest.BigResource(2),
@@ -210,30 +210,23 @@ func TestUnpackRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := "projects/p/databases/d/documents/leases/l"
-	doc, bad := unpack(Leases, &firestorepb.Document{Name: name, Fields: fields})
+	doc, bad := unpack(ledger.KindLease, &firestorepb.Document{Name: name, Fields: fields})
 	if bad != nil || doc.(*ledger.Lease).Name != "l" {
 		t.Fatalf("%v, %v", doc, bad)
 	}
 	fields["layout"] = integerValue(layout + 1)
-	if _, err := unpack(Leases, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {
+	if _, err := unpack(ledger.KindLease, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {
 		t.Errorf("layout of a later release: error %v", err)
 	}
 	fields["layout"], fields["doc"] = integerValue(layout), stringValue("torn")
-	if _, err := unpack(Leases, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {
+	if _, err := unpack(ledger.KindLease, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {
 		t.Errorf("document that is no map: error %v", err)
 	}
 }
 
-func TestIDs(t *testing.T) {
-	got, err := ids(ledger.ReadSet{Resources: []string{"a/b", "a/b"}, Records: []message.Key{"k"}, Leases: []string{"k"}})
-	if want := []id{{Resources, "a/b"}, {Requests, "k"}, {Leases, "k"}}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("ids = %v, %v; want %v", got, err, want)
-	}
-	if p := got[0].path("projects/p/databases/d"); p != "projects/p/databases/d/documents/resources/a~b" {
-		t.Errorf("path = %s", p)
-	}
-	if _, err := ids(ledger.ReadSet{Resources: []string{"a~b"}}); err == nil {
-		t.Error("a name that would be taken for another is accepted")
+func TestDocumentName(t *testing.T) {
+	if name := documentName("projects/p/databases/d", ledger.ResourceRef("a/b")); name != "projects/p/databases/d/documents/resources/a~b" {
+		t.Errorf("name = %s", name)
 	}
 }
 

@@ -79,7 +79,7 @@ func (l *Ledger) headers(ctx context.Context) context.Context {
 
 // Update implements [ledger.Ledger].
 func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error) error {
-	named, err := ids(names)
+	named, err := names.Refs()
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(
 			}
 			if names.More != nil {
 				names = names.And(names.More())
-				if named, err = ids(names); err != nil {
+				if named, err = names.Refs(); err != nil {
 					return unsettled(about, unclear, err)
 				}
 			}
@@ -121,24 +121,24 @@ func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(
 			return unsettled(about, unclear, failed(ctx, "read "+about, err))
 		}
 		recent = false
-		tx := newTx(snap)
-		err = ledger.RunClosure(closure, tx)
-		if remembered && (err != nil || len(tx.puts) == 0) {
+		docs := newDocuments(snap)
+		err = ledger.RunClosure(closure, docs)
+		if remembered && (err != nil || len(docs.puts) == 0) {
 			try-- // what is not written is not checked, so it has to be read
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if len(tx.puts) == 0 {
+		if len(docs.puts) == 0 {
 			return nil
 		}
 		token := rand.Text()
-		writes, err := l.writes(tx, token)
+		writes, err := l.writes(docs, token)
 		if err != nil {
 			return unsettled(about, unclear, fmt.Errorf("commit of %s: %w", about, err))
 		}
-		answer, err := l.commit(ctx, tx, writes)
+		answer, err := l.commit(ctx, docs, writes)
 		switch answer {
 		case committed:
 			l.contention.after(names, lost, time.Since(began), time.Now())
@@ -147,7 +147,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(
 			return unsettled(about, unclear, failed(ctx, "commit of "+about, err))
 		case unknown:
 			// At this point the documents may bear our token now, later, or never.
-			landed, checkErr := l.landed(ctx, tx.puts, token)
+			landed, checkErr := l.landed(ctx, docs.puts, token)
 			if landed {
 				return nil
 			}
@@ -165,7 +165,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(
 // snapshot gets the named documents: with recent, those that this process
 // remembers as it wrote them last, but for the fresh ones; the others by a read.
 // That they all are of one moment is what the commit finds out.
-func (l *Ledger) snapshot(ctx context.Context, named []id, fresh []message.Key, recent bool) (snap snapshot, remembered bool, err error) {
+func (l *Ledger) snapshot(ctx context.Context, named []ledger.Ref, fresh []message.Key, recent bool) (snap snapshot, remembered bool, err error) {
 	if !recent {
 		snap, err = l.read(ctx, named)
 		return snap, false, err

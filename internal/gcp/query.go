@@ -71,7 +71,7 @@ func unpublishedQuery() query {
 // timed makes a query in order of a time.
 func (l *Ledger) timed(ctx context.Context, q query, after ledger.Timed, limit int) ([]ledger.Timed, error) {
 	if after != (ledger.Timed{}) {
-		q.start = []*firestorepb.Value{timeValue(after.Time), reference(id{Requests, string(after.Key)}.path(l.database))}
+		q.start = []*firestorepb.Value{timeValue(after.Time), reference(documentName(l.database, ledger.RecordRef(after.Key)))}
 	}
 	var places []ledger.Timed
 	err := l.query(ctx, q, limit, func(d *firestorepb.Document) error {
@@ -88,7 +88,7 @@ func (l *Ledger) InState(ctx context.Context, resource string, state lifecycle.S
 
 // whole makes a query for documents of one type. Those that cannot be read it
 // leaves out and goes on for others, so that they do not end a caller's paging.
-func whole[T any](ctx context.Context, l *Ledger, q query, limit int) ([]T, error) {
+func whole[T ledger.Document](ctx context.Context, l *Ledger, q query, limit int) ([]T, error) {
 	var found []T
 	var skipped []*ledger.UnreadableError
 	for more := true; more && len(found) < limit; {
@@ -96,7 +96,7 @@ func whole[T any](ctx context.Context, l *Ledger, q query, limit int) ([]T, erro
 		asked, got := limit-len(found), 0
 		err := l.query(ctx, q, asked, func(d *firestorepb.Document) error {
 			last, got = d, got+1
-			if doc, bad := unpack(q.from, d); bad != nil {
+			if doc, bad := unpack(ledger.Kind(q.from), d); bad != nil {
 				skipped = append(skipped, bad)
 			} else {
 				found = append(found, doc.(T))
@@ -192,8 +192,8 @@ func (q query) placeOf(d *firestorepb.Document) []*firestorepb.Value {
 // nameField stands for a document's name in queries.
 const nameField = "__name__"
 
-func reference(path string) *firestorepb.Value {
-	return &firestorepb.Value{ValueType: &firestorepb.Value_ReferenceValue{ReferenceValue: path}}
+func reference(name string) *firestorepb.Value {
+	return &firestorepb.Value{ValueType: &firestorepb.Value_ReferenceValue{ReferenceValue: name}}
 }
 
 // past keeps what comes after a value of a field, everything if it is "".

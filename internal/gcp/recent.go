@@ -25,8 +25,8 @@ const (
 // the guess.
 type recent struct {
 	mu      sync.Mutex
-	written map[id]memory
-	order   []id // oldest first
+	written map[ledger.Ref]memory
+	order   []ledger.Ref // oldest first
 	bytes   int
 }
 
@@ -40,28 +40,19 @@ type memory struct {
 
 // keep remembers a document, if it is of a kind to be remembered, in place of
 // what was known of it.
-func (r *recent) keep(i id, doc any, update, commit *timestamppb.Timestamp, now time.Time) {
-	var weight int
-	switch doc := doc.(type) {
-	case *ledger.Record:
-		weight = doc.Weight()
-	case *ledger.Lease:
-		weight = len(doc.Name) + len(doc.Holder)
-	default:
-		return
-	}
-	if update == nil || commit == nil {
+func (r *recent) keep(ref ledger.Ref, doc ledger.Document, update, commit *timestamppb.Timestamp, now time.Time) {
+	if ref.Kind != ledger.KindRecord && ref.Kind != ledger.KindLease || update == nil || commit == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.forget(i)
+	r.forget(ref)
 	if r.written == nil {
-		r.written = map[id]memory{}
+		r.written = map[ledger.Ref]memory{}
 	}
-	m := memory{version{doc, update}, weight, commit.AsTime(), now}
-	r.written[i] = m
-	r.order = append(r.order, i)
+	m := memory{version{doc: doc, update: update}, doc.Weight(), commit.AsTime(), now}
+	r.written[ref] = m
+	r.order = append(r.order, ref)
 	r.bytes += m.weight
 	for r.bytes > recentBytes || now.Sub(r.written[r.order[0]].answered) >= recentFor {
 		r.forget(r.order[0])
@@ -69,37 +60,37 @@ func (r *recent) keep(i id, doc any, update, commit *timestamppb.Timestamp, now 
 }
 
 // take returns those of the documents that it knows and that need not be fresh,
-// and the others' ids. It forgets what it gives out: the next owner changes it.
+// and the references of the others. It forgets what it gives out: the next owner changes it.
 // The snapshot's time is the latest of their commits', moved on by the time since
 // its answer, which is at most the ledger's time now.
-func (r *recent) take(ids []id, fresh []message.Key, now time.Time) (snap snapshot, others []id) {
-	read := make(map[id]bool, len(fresh))
+func (r *recent) take(refs []ledger.Ref, fresh []message.Key, now time.Time) (snap snapshot, others []ledger.Ref) {
+	read := make(map[ledger.Ref]bool, len(fresh))
 	for _, key := range fresh {
-		read[id{Requests, string(key)}] = true
+		read[ledger.RecordRef(key)] = true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	snap.docs = make(map[id]version, len(ids))
-	for _, i := range ids {
-		m, known := r.written[i]
-		if !known || read[i] || now.Sub(m.answered) >= recentFor {
-			others = append(others, i)
+	snap.docs = make(map[ledger.Ref]version, len(refs))
+	for _, ref := range refs {
+		m, known := r.written[ref]
+		if !known || read[ref] || now.Sub(m.answered) >= recentFor {
+			others = append(others, ref)
 			continue
 		}
-		snap.docs[i] = m.version
+		snap.docs[ref] = m.version
 		if at := m.at.Add(now.Sub(m.answered)).Truncate(time.Microsecond); at.After(snap.at) {
 			snap.at = at
 		}
-		r.forget(i)
+		r.forget(ref)
 	}
 	return snap, others
 }
 
-func (r *recent) forget(i id) {
-	if m, known := r.written[i]; known {
+func (r *recent) forget(ref ledger.Ref) {
+	if m, known := r.written[ref]; known {
 		r.bytes -= m.weight
-		delete(r.written, i)
-		at := slices.Index(r.order, i)
+		delete(r.written, ref)
+		at := slices.Index(r.order, ref)
 		r.order = slices.Delete(r.order, at, at+1)
 	}
 }

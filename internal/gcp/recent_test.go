@@ -131,7 +131,7 @@ func TestRecentForgets(t *testing.T) {
 	var r recent
 	start := time.Now()
 	stamp := timestamppb.New(time.Unix(1000, 0))
-	i := func(n int) id { return id{Requests, fmt.Sprint(n)} }
+	i := func(n int) ledger.Ref { return ledger.RecordRef(message.Key(fmt.Sprint(n))) }
 	big := &ledger.Record{Spec: string(make([]byte, 200<<10))}
 	for n := range 100 {
 		r.keep(i(n), big, stamp, stamp, start)
@@ -141,7 +141,7 @@ func TestRecentForgets(t *testing.T) {
 		t.Errorf("%d bytes in %d records, %d in order; want up to %d", r.bytes, len(r.written), len(r.order), recentBytes)
 	}
 	take := func(now time.Time, fresh []message.Key, ns ...int) (known int, at time.Time) {
-		var ids []id
+		var ids []ledger.Ref
 		for _, n := range ns {
 			ids = append(ids, i(n))
 		}

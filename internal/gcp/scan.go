@@ -15,7 +15,7 @@ import (
 func (l *Ledger) Scan(ctx context.Context, after message.Key, limit int) ([]*ledger.Record, error) {
 	q := query{from: Requests, order: nameField}
 	if after != "" {
-		q.start = []*firestorepb.Value{reference(id{Requests, string(after)}.path(l.database))}
+		q.start = []*firestorepb.Value{reference(documentName(l.database, ledger.RecordRef(after)))}
 	}
 	return whole[*ledger.Record](ctx, l, q, limit)
 }

@@ -4,67 +4,41 @@ import (
 	"time"
 
 	"example.com/berth/internal/ledger"
-	"example.com/berth/internal/message"
 )
 
-// A tx is one run of an update's closure. The documents of a snapshot are used
-// by no other run, so the closure gets them as they are.
-type tx struct {
+// documents are those of one run of an update's closure. A snapshot's are used by no
+// other run, so the closure gets them as they are.
+type documents struct {
 	snap snapshot
-	own  map[id]any // what the closure has put, to go on with
-	puts map[id]any // the same as it was when it was put, in normal form
+	own  map[ledger.Ref]ledger.Document // what the closure has put, to go on with
+	puts map[ledger.Ref]ledger.Document // the same as it was when it was put, in normal form
 }
 
-func newTx(snap snapshot) *tx { return &tx{snap, map[id]any{}, map[id]any{}} }
-
-func (t *tx) Now() time.Time { return t.snap.at }
-
-func (t *tx) Resource(name string) *ledger.Resource {
-	return get[ledger.Resource](t, id{Resources, name})
+func newDocuments(snap snapshot) *documents {
+	return &documents{snap, map[ledger.Ref]ledger.Document{}, map[ledger.Ref]ledger.Document{}}
 }
-func (t *tx) Record(key message.Key) *ledger.Record {
-	return get[ledger.Record](t, id{Requests, string(key)})
-}
-func (t *tx) Lease(name string) *ledger.Lease { return get[ledger.Lease](t, id{Leases, name}) }
 
-func (t *tx) PutResource(r *ledger.Resource) { t.put(id{Resources, r.Name}, r, r.Normal()) }
-func (t *tx) PutRecord(r *ledger.Record)     { t.put(id{Requests, string(r.Key)}, r, r.Normal()) }
-func (t *tx) PutLease(l *ledger.Lease)       { t.put(id{Leases, l.Name}, l, l.Normal()) }
+func (d *documents) Now() time.Time { return d.snap.at }
 
-func (t *tx) Budget(name string) *ledger.Budget { return get[ledger.Budget](t, id{Budgets, name}) }
-func (t *tx) PutBudget(b *ledger.Budget)        { t.put(id{Budgets, b.Name}, b, b.Normal()) }
-
-func (t *tx) Unreadable(d ledger.Doc) *ledger.UnreadableError {
-	v, named := t.snap.docs[id{string(d.Kind), d.Name}]
+func (d *documents) Get(ref ledger.Ref) (ledger.Document, *ledger.UnreadableError) {
+	v, named := d.snap.docs[ref]
 	if !named {
-		panic("gcp: update reads " + d.String() + ", which it does not name")
+		panic("gcp: update reads " + ref.String() + ", which it does not name")
 	}
-	bad, _ := v.doc.(*ledger.UnreadableError)
-	return bad
+	if own, ok := d.own[ref]; ok {
+		return own, nil
+	}
+	return v.doc, v.bad
 }
 
-func get[T any](t *tx, i id) *T {
-	v, named := t.snap.docs[i]
+func (d *documents) Put(doc ledger.Document) *ledger.UnreadableError {
+	ref := doc.Ref()
+	v, named := d.snap.docs[ref]
 	if !named {
-		panic("gcp: update reads " + i.String() + ", which it does not name")
+		panic("gcp: update puts " + ref.String() + ", which it does not name")
 	}
-	if own, ok := t.own[i]; ok {
-		return own.(*T)
+	if v.bad == nil {
+		d.own[ref], d.puts[ref] = doc, ledger.Normal(doc)
 	}
-	if bad, unreadable := v.doc.(*ledger.UnreadableError); unreadable {
-		panic(bad)
-	}
-	doc, _ := v.doc.(*T) // nil for an absent document
-	return doc
-}
-
-func (t *tx) put(i id, doc, normal any) {
-	v, named := t.snap.docs[i]
-	if !named {
-		panic("gcp: update puts " + i.String() + ", which it does not name")
-	}
-	if bad, unreadable := v.doc.(*ledger.UnreadableError); unreadable {
-		panic(bad)
-	}
-	t.own[i], t.puts[i] = doc, normal
+	return v.bad
 }

@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -12,14 +13,15 @@ import (
 )
 
 // Spoil implements [ledgertest.Spoiler]: it changes a stored document by hand.
-func (l *Ledger) Spoil(d ledger.Doc, how string) {
-	i := id{string(d.Kind), d.Name}
+func (l *Ledger) Spoil(d ledger.Ref, how string) {
 	var text string
-	err := l.batchGet(context.Background(), []id{i}, nil, func(r *firestorepb.BatchGetDocumentsResponse) {
-		text = r.GetFound().GetFields()["doc"].GetStringValue()
+	err := repeat(context.Background(), readTries, readDeadline, func(ctx context.Context) error {
+		return l.batchGet(ctx, []ledger.Ref{d}, nil, func(r *firestorepb.BatchGetDocumentsResponse) {
+			text = r.GetFound().GetFields()["doc"].GetStringValue()
+		})
 	})
 	if err != nil || text == "" {
-		panic("spoil " + d.String() + ": it is not there")
+		panic(fmt.Sprintf("spoil %s: %v, text %q", d, err, text))
 	}
 	field, value := "doc", stringValue("")
 	switch how {
@@ -34,7 +36,7 @@ func (l *Ledger) Spoil(d ledger.Doc, how string) {
 	}
 	for {
 		_, err = l.client.Commit(l.headers(context.Background()), &firestorepb.CommitRequest{Database: l.database, Writes: []*firestorepb.Write{{
-			Operation:  &firestorepb.Write_Update{Update: &firestorepb.Document{Name: i.path(l.database), Fields: map[string]*firestorepb.Value{field: value}}},
+			Operation:  &firestorepb.Write_Update{Update: &firestorepb.Document{Name: documentName(l.database, d), Fields: map[string]*firestorepb.Value{field: value}}},
 			UpdateMask: &firestorepb.DocumentMask{FieldPaths: []string{field}},
 		}}})
 		if err == nil {
@@ -56,11 +58,11 @@ func TestUnreadableQuotesNothing(t *testing.T) {
 		`{"key":"` + secret + `"}`, `{"key":"k","reservation":{"state":"` + secret + `"}}`, `{"key":"k","kind":"` + secret + `"}`, secret, "",
 	} {
 		fields := map[string]*firestorepb.Value{"layout": integerValue(layout), "doc": stringValue(text), "resource": stringValue("r")}
-		doc, bad := unpack(Requests, &firestorepb.Document{Name: "projects/p/databases/d/documents/requests/k", Fields: fields})
+		doc, bad := unpack(ledger.KindRecord, &firestorepb.Document{Name: "projects/p/databases/d/documents/requests/k", Fields: fields})
 		switch {
 		case bad == nil:
 			t.Errorf("%s was read as %+v", text, doc)
-		case strings.Contains(bad.Error(), secret) || bad.Doc != ledger.RecordDoc("k") || bad.Resource != "r":
+		case strings.Contains(bad.Error(), secret) || bad.Ref != ledger.RecordRef("k") || bad.Resource != "r":
 			t.Errorf("%s: %v (%+v)", text, bad, bad)
 		}
 	}

@@ -36,13 +36,13 @@ func sizedDocs() (all []sized) {
 				}
 			}
 			r.Holds = some
-			all = append(all, sized{fmt.Sprintf("resource/holds=%d/pools=%d", holds, workerPools), r.Normal()})
+			all = append(all, sized{fmt.Sprintf("resource/holds=%d/pools=%d", holds, workerPools), ledger.Normal(r)})
 		}
 	}
 	for _, kib := range []int{2, 200} {
 		r := ledgertest.BigRecord()
 		r.Spec = strings.Repeat(`{"text":"\n"}...`, kib<<10/16)
-		all = append(all, sized{fmt.Sprintf("record/spec=%dKiB", kib), r.Normal()})
+		all = append(all, sized{fmt.Sprintf("record/spec=%dKiB", kib), ledger.Normal(r)})
 	}
 	return all
 }

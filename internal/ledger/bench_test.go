@@ -42,7 +42,7 @@ func operations() (all []operation) {
 	}
 	all = append(all,
 		operation{"Record.Clone", func() { rec.Clone() }},
-		operation{"Record.Normal", func() { rec.Normal() }},
+		operation{"Record.Normal", func() { ledger.Normal(rec) }},
 	)
 	for _, holds := range []int{0, 50, 1000} {
 		for _, workerPools := range []int{1, 4} {
@@ -61,7 +61,7 @@ func operations() (all []operation) {
 			held := r.Clone()
 			all = append(all,
 				operation{like("Resource.Clone"), func() { r.Clone() }},
-				operation{like("Resource.Normal"), func() { r.Normal() }},
+				operation{like("Resource.Normal"), func() { ledger.Normal(r) }},
 				operation{like("Resource.Use"), func() { r.Use() }},
 				operation{like("Resource.Hold"), func() { held.Hold(rec, now) }},
 			)

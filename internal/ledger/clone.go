@@ -19,23 +19,21 @@ func (r *Record) Clone() *Record { return copier{}.record(r) }
 // Clone returns a copy that shares no memory with the original.
 func (l *Lease) Clone() *Lease { return copier{}.lease(l) }
 
+// Clone returns a copy that shares no memory with the original.
+func (b *Budget) Clone() *Budget { return copier{}.budget(b) }
+
+func clone(doc Document) Document { return doc.copied(copier{}) }
+
 // Normal returns a copy as it reads back from any ledger: times in UTC and cut
 // to microseconds, an empty list or map nil, and the parts of an outbox event's
 // outcome that the outbox event itself carries (event id, type, time) zero. Ledgers
 // put documents through it, so that none of them keeps what another would lose.
-func (r *Resource) Normal() *Resource { return copier{normal: true}.resource(r) }
+func Normal[D Document](doc D) D { return doc.copied(copier{normal: true}).(D) }
 
-// Normal is described at [Resource.Normal].
-func (r *Record) Normal() *Record { return copier{normal: true}.record(r) }
-
-// Normal is described at [Resource.Normal].
-func (l *Lease) Normal() *Lease { return copier{normal: true}.lease(l) }
-
-// Clone returns a copy that shares no memory with the original.
-func (b *Budget) Clone() *Budget { return copier{}.budget(b) }
-
-// Normal is described at [Resource.Normal].
-func (b *Budget) Normal() *Budget { return copier{normal: true}.budget(b) }
+func (r *Resource) copied(c copier) Document { return c.resource(r) }
+func (r *Record) copied(c copier) Document   { return c.record(r) }
+func (l *Lease) copied(c copier) Document    { return c.lease(l) }
+func (b *Budget) copied(c copier) Document   { return c.budget(b) }
 
 // A copier copies documents deeply, and brings them into their normal form on
 // the way if asked to. Written by hand because it runs for every document read;

@@ -8,10 +8,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"example.com/berth/internal/batch"
-	"example.com/berth/internal/message"
 )
 
 // ErrRefused means that the ledger would not take the documents of an update
@@ -179,7 +177,7 @@ func (g *Group) commit(ctx context.Context, members []*member, more func() []*me
 			failed = nil
 			var res *Resource
 			for _, m := range members {
-				put := m.run(&passedOn{tx, res})
+				put := m.run(passedOn{tx.Docs, res})
 				if m.err != nil || m.panicked != nil {
 					failed = m
 					return errAgain
@@ -212,7 +210,7 @@ func (g *Group) commit(ctx context.Context, members []*member, more func() []*me
 }
 
 // run runs a member's closure. It returns the resource if the member has put it.
-func (m *member) run(tx Tx) (put *Resource) {
+func (m *member) run(docs Documents) (put *Resource) {
 	m.err, m.panicked = nil, nil
 	defer func() {
 		p := recover()
@@ -222,25 +220,30 @@ func (m *member) run(tx Tx) (put *Resource) {
 		}
 		m.panicked = p
 	}()
-	own := &groupTx{tx: tx, names: m.names, records: map[message.Key]*Record{}}
-	if m.err = m.closure(own); m.err == nil {
-		own.check()
+	named, err := m.names.Refs()
+	if err != nil {
+		m.err = err
+		return nil
+	}
+	own := &memberDocs{Documents: docs, named: named, own: map[Ref]Document{}}
+	if m.err = m.closure(Tx{own}); m.err == nil {
+		own.unchanged()
 	}
 	return own.put
 }
 
-// A passedOn is a run of a group's update: the resource is passed on from member to
-// member, and put once, because a put copies it.
+// passedOn are the documents of a group's update: the resource is passed on from
+// member to member, and put once, because a put copies it.
 type passedOn struct {
-	Tx
+	Documents
 	res *Resource // as the last member put it, nil if none has
 }
 
-func (t *passedOn) Resource(name string) *Resource {
-	if t.res != nil {
-		return t.res
+func (d passedOn) Get(ref Ref) (Document, *UnreadableError) {
+	if d.res != nil && ref == d.res.Ref() {
+		return d.res, nil
 	}
-	return t.Tx.Resource(name)
+	return d.Documents.Get(ref)
 }
 
 // union names what any member names.
@@ -268,84 +271,72 @@ func union(members []*member) ReadSet {
 	return n
 }
 
-// A groupTx is what one member sees of its group's run: the documents that it
+// memberDocs are what one member sees of its group's run: the documents that it
 // named, as those before it left them.
-type groupTx struct {
-	tx      Tx
-	names   ReadSet
-	res     *Resource // as it was handed out
+type memberDocs struct {
+	Documents
+	named   []Ref
+	own     map[Ref]Document // but for the resource
+	res     *Resource        // as it was handed out
 	version int64
 	put     *Resource
-	records map[message.Key]*Record
 }
 
-func (t *groupTx) Now() time.Time { return t.tx.Now() }
-
-// Resource hands out the group's one copy: with a thousand holds it is too large
-// to be copied for each of a hundred members. check sees that it is not changed
-// by the way.
-func (t *groupTx) Resource(name string) *Resource {
-	named(slices.Contains(t.names.Resources, name), name)
-	if t.put != nil {
-		return t.put
+func (d *memberDocs) Get(ref Ref) (Document, *UnreadableError) {
+	d.check(ref)
+	if ref.Kind == KindResource {
+		return d.resource(ref)
 	}
-	r := t.tx.Resource(name)
-	if r != nil && t.res == nil {
-		t.res, t.version = r, r.Version
+	if own, ok := d.own[ref]; ok {
+		return own, nil
 	}
-	return r
-}
-
-func (t *groupTx) Record(key message.Key) *Record {
-	named(slices.Contains(t.names.Records, key), string(key))
-	if own, ok := t.records[key]; ok {
-		return own
+	doc, bad := d.Documents.Get(ref)
+	if doc == nil {
+		return nil, bad
 	}
-	t.records[key] = t.tx.Record(key).Clone()
-	return t.records[key]
+	d.own[ref] = clone(doc)
+	return d.own[ref], nil
 }
 
-func (t *groupTx) Lease(name string) *Lease {
-	named(slices.Contains(t.names.Leases, name), name)
-	return t.tx.Lease(name)
+// resource hands out the group's one copy: with a thousand holds it is too large
+// to be copied for each of a hundred members. unchanged finds out if it is changed
+// and not put.
+func (d *memberDocs) resource(ref Ref) (Document, *UnreadableError) {
+	if d.put != nil {
+		return d.put, nil
+	}
+	doc, bad := d.Documents.Get(ref)
+	if r, _ := doc.(*Resource); r != nil && d.res == nil {
+		d.res, d.version = r, r.Version
+	}
+	return doc, bad
 }
 
-func (t *groupTx) PutResource(r *Resource) {
-	named(slices.Contains(t.names.Resources, r.Name), r.Name)
-	t.put = r
+func (d *memberDocs) Put(doc Document) *UnreadableError {
+	ref := doc.Ref()
+	d.check(ref)
+	if r, ok := doc.(*Resource); ok {
+		d.put = r
+		return nil
+	}
+	bad := d.Documents.Put(doc)
+	if bad == nil {
+		d.own[ref] = doc
+	}
+	return bad
 }
 
-func (t *groupTx) PutRecord(r *Record) {
-	named(slices.Contains(t.names.Records, r.Key), string(r.Key))
-	t.tx.PutRecord(r)
-	t.records[r.Key] = r
+func (d *memberDocs) check(ref Ref) {
+	if !slices.Contains(d.named, ref) {
+		panic("ledger: update uses " + ref.String() + ", which it does not name")
+	}
 }
 
-func (t *groupTx) PutLease(l *Lease) { t.tx.PutLease(l) }
-
-func (t *groupTx) Budget(name string) *Budget {
-	named(slices.Contains(t.names.Budgets, name), name)
-	return t.tx.Budget(name).Clone()
-}
-
-func (t *groupTx) Unreadable(d Doc) *UnreadableError { return t.tx.Unreadable(d) }
-
-func (t *groupTx) PutBudget(b *Budget) {
-	named(slices.Contains(t.names.Budgets, b.Name), b.Name)
-	t.tx.PutBudget(b)
-}
-
-// check panics if the closure changed the resource and did not put it: what the
+// unchanged panics if the closure changed the resource and did not put it: what the
 // next member decided would rest on a move that is not written. Every such move
 // counts up the version.
-func (t *groupTx) check() {
-	if t.res != nil && t.put == nil && t.res.Version != t.version {
-		panic("ledger: an update in a group changed " + t.res.Name + " and did not put it")
-	}
-}
-
-func named(is bool, name string) {
-	if !is {
-		panic("ledger: update uses " + name + ", which it does not name")
+func (d *memberDocs) unchanged() {
+	if d.res != nil && d.put == nil && d.res.Version != d.version {
+		panic("ledger: an update in a group changed " + d.res.Name + " and did not put it")
 	}
 }

@@ -364,7 +364,7 @@ func TestGroupUnreadable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.Spoil(ledger.RecordDoc("bad"), "damaged")
+		l.Spoil(ledger.RecordRef("bad"), "damaged")
 		errs := contend(t, l, nil, "first", "a", "bad", "b")
 		for key, err := range errs {
 			unreadable := (*ledger.UnreadableError)(nil)

@@ -104,29 +104,6 @@ func (n ReadSet) And(more ReadSet) ReadSet {
 	return n
 }
 
-// A Tx is one run of an update's closure. The documents it returns are the
-// closure's own to change; a change counts once it is put.
-type Tx interface {
-	// Now is when the documents were read, by the ledger's one clock. Instances'
-	// own clocks disagree; whatever is compared across instances uses this one.
-	Now() time.Time
-	// Resource, Record, Lease and Budget return the document, nil when there is
-	// none. They panic for a document that the update did not name.
-	Resource(name string) *Resource
-	Record(key message.Key) *Record
-	Lease(name string) *Lease
-	Budget(name string) *Budget
-	// Unreadable returns why a document that the update names cannot be read, nil if
-	// it can or is absent. The functions above and below end the closure's run if
-	// they are called for one that cannot.
-	Unreadable(Doc) *UnreadableError
-
-	PutResource(*Resource)
-	PutRecord(*Record)
-	PutLease(*Lease)
-	PutBudget(*Budget)
-}
-
 // A Ledger keeps the documents. Implementations are safe for concurrent use by
 // any number of processes.
 type Ledger interface {

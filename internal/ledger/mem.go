@@ -8,12 +8,12 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
 )
 
 // A Fault is something that goes wrong in a [Mem].
@@ -67,12 +67,12 @@ type Mem struct {
 	// commit, so that a test can let another update through in between. It is
 	// not called for updates that are made while it runs.
 	Between func()
-	// Saw, if set, hears of every document that an update reads, as [Mem.Each]
-	// shows it. It must not call the Mem.
-	Saw func(path string, doc any, writes int)
-	// Wrote, if set, hears of every document that a commit writes: what it was
-	// (nil if it was not there) and what it becomes. It must not call the Mem.
-	Wrote func(path string, before, after any)
+	// Saw, if set, is called with every document that an update reads, as [Mem.Each]
+	// calls show. It must not call the Mem.
+	Saw func(ref Ref, doc Document, writes int)
+	// Wrote, if set, is called with every document that a commit writes: as it was
+	// (nil if it was not there) and as it becomes. It must not call the Mem.
+	Wrote func(ref Ref, before, after Document)
 	// AfterLost, if set, runs after a commit whose answer is lost and before the
 	// look whether it landed.
 	AfterLost func()
@@ -81,9 +81,9 @@ type Mem struct {
 	between atomic.Bool
 
 	mu    sync.Mutex
-	slots map[string]slot // by path; none is ever taken out
-	paths []string        // of slots, as sorted and as many as when they were last asked for
-	count int64           // commits so far
+	slots map[Ref]slot // none is ever taken out
+	refs  []Ref        // of slots, as sorted and as many as when they were last asked for
+	count int64        // commits so far
 	stats Stats
 }
 
@@ -95,10 +95,9 @@ type Stats struct {
 	Queries              int
 }
 
-// A slot holds one document: a *Resource, *Record, *Lease or *Budget in normal form that
-// is never changed in place.
+// A slot holds one document in normal form that is never changed in place.
 type slot struct {
-	doc    any
+	doc    Document
 	bad    *UnreadableError // why it cannot be read, nil if it can
 	commit int64            // number of the commit that wrote it, 0 for an absent document
 	writes int              // commits that wrote it so far
@@ -109,12 +108,12 @@ func NewMem(now func() time.Time) *Mem {
 	if now == nil {
 		now = time.Now
 	}
-	return &Mem{now: now, slots: map[string]slot{}}
+	return &Mem{now: now, slots: map[Ref]slot{}}
 }
 
 // Update implements [Ledger].
 func (m *Mem) Update(ctx context.Context, names ReadSet, closure func(Tx) error) error {
-	paths, err := names.paths()
+	refs, err := names.sorted()
 	if err != nil {
 		return err
 	}
@@ -122,34 +121,34 @@ func (m *Mem) Update(ctx context.Context, names ReadSet, closure func(Tx) error)
 	for try := range memTries {
 		if try > 0 && names.More != nil {
 			names = names.And(names.More())
-			if paths, err = names.paths(); err != nil {
+			if refs, err = names.sorted(); err != nil {
 				return err
 			}
 		}
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("ledger: update of %s: %w", paths[0], err)
+			return fmt.Errorf("ledger: update of %s: %w", refs[0], err)
 		}
-		now, read, err := m.read(paths)
+		now, read, err := m.read(refs)
 		if err != nil {
-			return fmt.Errorf("ledger: read of %s: %w", paths[0], err)
+			return fmt.Errorf("ledger: read of %s: %w", refs[0], err)
 		}
-		_ = RunClosure(closure, newMemTx(now, read)) // a closure may run again
-		tx := newMemTx(now, read)
-		if err := RunClosure(closure, tx); err != nil {
+		_ = RunClosure(closure, newMemDocs(now, read)) // a closure may run again
+		docs := newMemDocs(now, read)
+		if err := RunClosure(closure, docs); err != nil {
 			return err
 		}
-		if len(tx.puts) == 0 {
+		if len(docs.puts) == 0 {
 			return nil
 		}
-		if err := tooLarge(tx.puts); err != nil {
+		if err := tooLarge(docs.puts); err != nil {
 			return err
 		}
 		m.callBetween()
 		fault := m.fault(OpCommit)
 		if fault == FailCommit {
-			return fmt.Errorf("ledger: commit of %s: %w", paths[0], ErrInjected)
+			return fmt.Errorf("ledger: commit of %s: %w", refs[0], ErrInjected)
 		}
-		number, ok := m.commit(read, tx.puts, fault == Stale)
+		number, ok := m.commit(read, docs.puts, fault == Stale)
 		if !ok {
 			runtime.Gosched()
 			continue
@@ -161,35 +160,29 @@ func (m *Mem) Update(ctx context.Context, names ReadSet, closure func(Tx) error)
 			m.AfterLost()
 		}
 		if fault == LoseAnswerAndCheck {
-			return fmt.Errorf("ledger: whether the commit of %s landed is not known: %w", paths[0], ErrInjected)
+			return fmt.Errorf("ledger: whether the commit of %s landed is not known: %w", refs[0], ErrInjected)
 		}
-		if m.landed(number, tx.puts) {
+		if m.landed(number, docs.puts) {
 			return nil
 		}
 		lost = true
 	}
 	if lost {
-		return fmt.Errorf("ledger: whether a commit of %s landed is not known, and later ones found it changed", paths[0])
+		return fmt.Errorf("ledger: whether a commit of %s landed is not known, and later ones found it changed", refs[0])
 	}
 	return ErrBusy
 }
 
 // tooLarge refuses documents and commits beyond Firestore's limits. What is small
 // for sure is not measured.
-func tooLarge(puts map[string]any) error {
+func tooLarge(puts map[Ref]Document) error {
 	const small = 128 << 10
 	all := 0
-	for path, doc := range puts {
-		n := 0
-		switch doc := doc.(type) {
-		case *Record:
-			n = doc.Weight()
-		case *Resource:
-			n = doc.Weight()
-		}
+	for ref, doc := range puts {
+		n := doc.Weight()
 		if n > small {
 			if n = Size(doc); n > MaxDocument {
-				return fmt.Errorf("%w: document %s has %d bytes", ErrRefused, path, n)
+				return fmt.Errorf("%w: document %s has %d bytes", ErrRefused, ref, n)
 			}
 		}
 		all += n
@@ -200,19 +193,19 @@ func tooLarge(puts map[string]any) error {
 	return nil
 }
 
-func (m *Mem) read(paths []string) (time.Time, map[string]slot, error) {
+func (m *Mem) read(refs []Ref) (time.Time, map[Ref]slot, error) {
 	if m.fault(OpRead) == FailRead {
 		return time.Time{}, nil, ErrInjected
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stats.Reads++
-	m.stats.DocsRead += len(paths)
-	read := make(map[string]slot, len(paths))
-	for _, p := range paths {
-		read[p] = m.slots[p]
+	m.stats.DocsRead += len(refs)
+	read := make(map[Ref]slot, len(refs))
+	for _, ref := range refs {
+		read[ref] = m.slots[ref]
 		if m.Saw != nil {
-			m.Saw(p, m.slots[p].doc, m.slots[p].writes)
+			m.Saw(ref, m.slots[ref].doc, m.slots[ref].writes)
 		}
 	}
 	return m.now().UTC().Truncate(time.Microsecond), read, nil
@@ -220,33 +213,33 @@ func (m *Mem) read(paths []string) (time.Time, map[string]slot, error) {
 
 // commit writes the puts if nothing read has changed, and returns the commit's
 // number.
-func (m *Mem) commit(read map[string]slot, puts map[string]any, stale bool) (int64, bool) {
+func (m *Mem) commit(read map[Ref]slot, puts map[Ref]Document, stale bool) (int64, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stats.Commits++
-	for path, s := range read {
-		stale = stale || m.slots[path].commit != s.commit
+	for ref, s := range read {
+		stale = stale || m.slots[ref].commit != s.commit
 	}
 	if stale {
 		m.stats.Stale++
 		return 0, false
 	}
 	m.count++
-	for path, doc := range puts {
+	for ref, doc := range puts {
 		if m.Wrote != nil {
-			m.Wrote(path, m.slots[path].doc, doc)
+			m.Wrote(ref, m.slots[ref].doc, doc)
 		}
-		m.slots[path] = slot{doc: doc, commit: m.count, writes: m.slots[path].writes + 1}
+		m.slots[ref] = slot{doc: doc, commit: m.count, writes: m.slots[ref].writes + 1}
 	}
 	m.stats.DocsWritten += len(puts)
 	return m.count, true
 }
 
-func (m *Mem) landed(number int64, puts map[string]any) bool {
+func (m *Mem) landed(number int64, puts map[Ref]Document) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for path := range puts {
-		if m.slots[path].commit == number {
+	for ref := range puts {
+		if m.slots[ref].commit == number {
 			return true
 		}
 	}
@@ -334,8 +327,8 @@ func (m *Mem) Resources(ctx context.Context, after string, limit int) ([]*Resour
 	defer m.mu.Unlock()
 	var all []*Resource
 	var skipped []*UnreadableError
-	for _, path := range m.sorted() {
-		s := m.slots[path]
+	for _, ref := range m.sorted() {
+		s := m.slots[ref]
 		r, ok := s.doc.(*Resource)
 		switch {
 		case !ok || r.Name <= after || len(all) >= limit:
@@ -369,7 +362,7 @@ func (m *Mem) query(ctx context.Context, name string, limit int, want func(*Reco
 		if len(found) >= limit {
 			break
 		}
-		if bad := m.slots[recordPath(r.Key)].bad; whole && bad != nil {
+		if bad := m.slots[r.Ref()].bad; whole && bad != nil {
 			skipped = append(skipped, bad)
 			continue
 		}
@@ -380,31 +373,30 @@ func (m *Mem) query(ctx context.Context, name string, limit int, want func(*Reco
 
 // Spoil makes a document one that cannot be read, as damage or a newer release
 // does. Indexes go on showing it as it was. [Mem.Heal] is the inverse.
-func (m *Mem) Spoil(d Doc, why string) {
+func (m *Mem) Spoil(ref Ref, why string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	path := pathOf(d)
-	s := m.slots[path]
+	s := m.slots[ref]
 	if s.doc == nil {
-		panic("ledger: there is no document " + d.String() + " to spoil")
+		panic("ledger: there is no document " + ref.String() + " to spoil")
 	}
-	s.bad = &UnreadableError{Doc: d, Why: why}
+	s.bad = &UnreadableError{Ref: ref, Why: why}
 	if r, ok := s.doc.(*Record); ok {
 		s.bad.Resource = r.Resource
 	}
 	m.count++
 	s.commit = m.count
-	m.slots[path] = s
+	m.slots[ref] = s
 }
 
 // Heal makes a spoiled document readable again, as it was.
-func (m *Mem) Heal(d Doc) {
+func (m *Mem) Heal(ref Ref) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.slots[pathOf(d)]
+	s := m.slots[ref]
 	m.count++
 	s.bad, s.commit = nil, m.count
-	m.slots[pathOf(d)] = s
+	m.slots[ref] = s
 }
 
 func (m *Mem) startQuery(ctx context.Context, name string) error {
@@ -435,8 +427,8 @@ func (m *Mem) Dump() Dump {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var d Dump
-	for _, path := range m.sorted() {
-		switch doc := m.slots[path].doc.(type) {
+	for _, ref := range m.sorted() {
+		switch doc := m.slots[ref].doc.(type) {
 		case *Resource:
 			d.Resources = append(d.Resources, doc.Clone())
 		case *Record:
@@ -450,24 +442,28 @@ func (m *Mem) Dump() Dump {
 	return d
 }
 
-// Each shows every document as it is stored, in order of paths, and how often it
-// has been written. The documents are shared: they must not be changed, and
+// Each shows every document as it is stored, in order of kinds and names, and how
+// often it has been written. The documents are shared: they must not be changed, and
 // never change; the same pointer is the same content.
-func (m *Mem) Each(show func(path string, doc any, writes int)) {
+func (m *Mem) Each(show func(ref Ref, doc Document, writes int)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, path := range m.sorted() {
-		show(path, m.slots[path].doc, m.slots[path].writes)
+	for _, ref := range m.sorted() {
+		show(ref, m.slots[ref].doc, m.slots[ref].writes)
 	}
 }
 
-// sorted returns the paths of all slots in order. A simulated day asks for them
+// sorted returns the references of all slots in order. A simulated day asks for them
 // thousands of times between two new documents. m.mu must be held.
-func (m *Mem) sorted() []string {
-	if len(m.paths) != len(m.slots) {
-		m.paths = slices.Sorted(maps.Keys(m.slots))
+func (m *Mem) sorted() []Ref {
+	if len(m.refs) != len(m.slots) {
+		m.refs = slices.SortedFunc(maps.Keys(m.slots), compareRefs)
 	}
-	return m.paths
+	return m.refs
+}
+
+func compareRefs(a, b Ref) int {
+	return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Name, b.Name))
 }
 
 // Records returns copies of all records, in order of their keys.
@@ -480,104 +476,49 @@ func (m *Mem) Stats() Stats {
 	return m.stats
 }
 
-// paths returns the distinct documents named, and the error of [Names.Check].
-func (n ReadSet) paths() ([]string, error) {
-	if err := n.Check(); err != nil {
-		return nil, err
-	}
-	var paths []string
-	for _, name := range n.Resources {
-		paths = append(paths, resourcePath(name))
-	}
-	for _, key := range n.Records {
-		paths = append(paths, recordPath(key))
-	}
-	for _, name := range n.Leases {
-		paths = append(paths, leasePath(name))
-	}
-	for _, name := range n.Budgets {
-		paths = append(paths, budgetPath(name))
-	}
-	slices.Sort(paths)
-	return slices.Compact(paths), nil
+// sorted returns the distinct documents named in order, and the error of
+// [ReadSet.Check].
+func (n ReadSet) sorted() ([]Ref, error) {
+	refs, err := n.Refs()
+	slices.SortFunc(refs, compareRefs)
+	return refs, err
 }
 
-func resourcePath(name string) string   { return "resources/" + name }
-func recordPath(key message.Key) string { return "records/" + string(key) }
-func leasePath(name string) string      { return "leases/" + name }
-func budgetPath(name string) string     { return "budgets/" + name }
-
-// A memTx is one run of a closure.
-type memTx struct {
+// memDocs are the documents of one run of a closure.
+type memDocs struct {
 	now  time.Time
-	read map[string]slot
-	own  map[string]any // what the closure was given, or has put
-	puts map[string]any // as it was when it was put
+	read map[Ref]slot
+	own  map[Ref]Document // what the closure was given, or has put
+	puts map[Ref]Document // as it was when it was put
 }
 
-func newMemTx(now time.Time, read map[string]slot) *memTx {
-	return &memTx{now: now, read: read, own: map[string]any{}, puts: map[string]any{}}
+func newMemDocs(now time.Time, read map[Ref]slot) *memDocs {
+	return &memDocs{now: now, read: read, own: map[Ref]Document{}, puts: map[Ref]Document{}}
 }
 
-func (t *memTx) Now() time.Time { return t.now }
+func (d *memDocs) Now() time.Time { return d.now }
 
-func (t *memTx) Resource(name string) *Resource {
-	return memGet(t, resourcePath(name), (*Resource).Clone)
-}
-func (t *memTx) Record(key message.Key) *Record { return memGet(t, recordPath(key), (*Record).Clone) }
-func (t *memTx) Lease(name string) *Lease       { return memGet(t, leasePath(name), (*Lease).Clone) }
-func (t *memTx) PutResource(r *Resource)        { t.put(resourcePath(r.Name), r, r.Normal()) }
-func (t *memTx) PutRecord(r *Record)            { t.put(recordPath(r.Key), r, r.Normal()) }
-func (t *memTx) PutLease(l *Lease)              { t.put(leasePath(l.Name), l, l.Normal()) }
-func (t *memTx) Budget(name string) *Budget     { return memGet(t, budgetPath(name), (*Budget).Clone) }
-func (t *memTx) PutBudget(b *Budget)            { t.put(budgetPath(b.Name), b, b.Normal()) }
-
-func (t *memTx) Unreadable(d Doc) *UnreadableError {
-	s, named := t.read[pathOf(d)]
+func (d *memDocs) Get(ref Ref) (Document, *UnreadableError) {
+	s, named := d.read[ref]
 	if !named {
-		panic("ledger: update reads " + d.String() + ", which it does not name")
+		panic("ledger: update reads " + ref.String() + ", which it does not name")
+	}
+	own, given := d.own[ref]
+	if s.bad != nil || given || s.doc == nil {
+		return own, s.bad
+	}
+	d.own[ref] = clone(s.doc)
+	return d.own[ref], nil
+}
+
+func (d *memDocs) Put(doc Document) *UnreadableError {
+	ref := doc.Ref()
+	s, named := d.read[ref]
+	if !named {
+		panic("ledger: update puts " + ref.String() + ", which it does not name")
+	}
+	if s.bad == nil {
+		d.own[ref], d.puts[ref] = doc, Normal(doc)
 	}
 	return s.bad
-}
-
-func pathOf(d Doc) string {
-	switch d.Kind {
-	case KindResource:
-		return resourcePath(d.Name)
-	case KindRecord:
-		return recordPath(message.Key(d.Name))
-	case KindLease:
-		return leasePath(d.Name)
-	}
-	return budgetPath(d.Name)
-}
-
-func memGet[T any](t *memTx, path string, clone func(*T) *T) *T {
-	s, named := t.read[path]
-	if !named {
-		panic("ledger: update reads " + path + ", which it does not name")
-	}
-	if s.bad != nil {
-		panic(s.bad)
-	}
-	if own, ok := t.own[path]; ok {
-		return own.(*T)
-	}
-	if s.doc == nil {
-		return nil
-	}
-	own := clone(s.doc.(*T))
-	t.own[path] = own
-	return own
-}
-
-func (t *memTx) put(path string, doc, normal any) {
-	s, named := t.read[path]
-	if !named {
-		panic("ledger: update puts " + path + ", which it does not name")
-	}
-	if s.bad != nil {
-		panic(s.bad)
-	}
-	t.own[path], t.puts[path] = doc, normal
 }

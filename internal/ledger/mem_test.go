@@ -211,10 +211,10 @@ func TestMemQueryFaultAndCancel(t *testing.T) {
 // A clone is equal and shares nothing; filled by reflection, so that a field
 // added later is held to it too.
 func TestClone(t *testing.T) {
-	testClone(t, (*Resource).Clone, (*Resource).Normal)
-	testClone(t, (*Record).Clone, (*Record).Normal)
-	testClone(t, (*Lease).Clone, (*Lease).Normal)
-	testClone(t, (*Budget).Clone, (*Budget).Normal)
+	testClone(t, (*Resource).Clone, Normal[*Resource])
+	testClone(t, (*Record).Clone, Normal[*Record])
+	testClone(t, (*Lease).Clone, Normal[*Lease])
+	testClone(t, (*Budget).Clone, Normal[*Budget])
 }
 
 func testClone[T any](t *testing.T, clone, normal func(*T) *T) {

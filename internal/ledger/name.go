@@ -15,13 +15,13 @@ const MaxName = 1500
 // update did nothing. It is the caller's fault and stays so however often the
 // update is tried.
 type NameError struct {
-	Collection string // "resources", "records", "leases" or "budgets"
-	Name       string // shortened
-	Why        string
+	Kind Kind
+	Name string // shortened
+	Why  string
 }
 
 func (e *NameError) Error() string {
-	return fmt.Sprintf("ledger: %s cannot have a document named %q: %s", e.Collection, e.Name, e.Why)
+	return fmt.Sprintf("ledger: %s cannot have a document named %q: %s", e.Kind, e.Name, e.Why)
 }
 
 // Check reports the first document named that cannot exist, as a [*NameError], and
@@ -31,26 +31,41 @@ func (e *NameError) Error() string {
 // the whole read that names one: every ledger has to have them, or a name that
 // passes in tests stops a resource in production.
 func (n ReadSet) Check() error {
-	if len(n.Resources)+len(n.Records)+len(n.Leases)+len(n.Budgets) == 0 {
-		return fmt.Errorf("ledger: an update has to name documents")
+	_, err := n.Refs()
+	return err
+}
+
+// Refs returns the distinct documents named, in the order of the fields, and the
+// error of [ReadSet.Check].
+func (n ReadSet) Refs() ([]Ref, error) {
+	var all []Ref
+	for _, name := range n.Resources {
+		all = append(all, ResourceRef(name))
 	}
-	var keys []string
 	for _, key := range n.Records {
-		keys = append(keys, string(key))
+		all = append(all, RecordRef(key))
 	}
-	for _, c := range []struct {
-		collection string
-		names      []string
-		slashes    bool
-	}{{"resources", n.Resources, true}, {"records", keys, false}, {"leases", n.Leases, true}, {"budgets", n.Budgets, true}} {
-		for _, name := range c.names {
-			if why := unfit(name, c.slashes); why != "" {
-				short := strings.ToValidUTF8(name[:min(len(name), 80)], "\ufffd")
-				return &NameError{c.collection, short, why}
-			}
+	for _, name := range n.Leases {
+		all = append(all, LeaseRef(name))
+	}
+	for _, name := range n.Budgets {
+		all = append(all, BudgetRef(name))
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("ledger: an update has to name documents")
+	}
+	for _, ref := range all {
+		if why := unfit(ref.Name, ref.Kind != KindRecord); why != "" {
+			short := strings.ToValidUTF8(ref.Name[:min(len(ref.Name), 80)], "\ufffd")
+			return nil, &NameError{ref.Kind, short, why}
 		}
 	}
-	return nil
+	known := make(map[Ref]bool, len(all))
+	return slices.DeleteFunc(all, func(ref Ref) bool {
+		again := known[ref]
+		known[ref] = true
+		return again
+	}), nil
 }
 
 // unfit says why a document cannot have a name, "" if it can.

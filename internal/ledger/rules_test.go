@@ -238,3 +238,14 @@ func TestOrderKeys(t *testing.T) {
 		t.Errorf("an order depends on the zone of a time: %s, %s", a, b)
 	}
 }
+
+// A name twice is one document.
+func TestReadSetRefs(t *testing.T) {
+	refs, err := ReadSet{Resources: []string{"a/b", "a/b"}, Records: []message.Key{"k"}, Leases: []string{"k"}, Budgets: []string{"k"}}.Refs()
+	if want := []Ref{ResourceRef("a/b"), RecordRef("k"), LeaseRef("k"), BudgetRef("k")}; err != nil || !slices.Equal(refs, want) {
+		t.Errorf("refs = %v, %v; want %v", refs, err, want)
+	}
+	if _, err := (ReadSet{Resources: []string{"a~b"}}).Refs(); err == nil {
+		t.Error("a name that would be taken for another is accepted")
+	}
+}

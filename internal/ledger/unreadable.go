@@ -9,34 +9,12 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A Kind is a kind of document.
-type Kind string
-
-const (
-	KindResource Kind = "resources"
-	KindRecord   Kind = "requests"
-	KindLease    Kind = "leases"
-	KindBudget   Kind = "budgets"
-)
-
-// A Doc names one document: its kind, and the name or key by which a ledger
-// knows it.
-type Doc struct {
-	Kind Kind   `json:"kind"`
-	Name string `json:"name"`
-}
-
-func (d Doc) String() string { return string(d.Kind) + "/" + d.Name }
-
-// RecordDoc names the document of a record.
-func RecordDoc(key message.Key) Doc { return Doc{KindRecord, string(key)} }
-
 // An UnreadableError says that a document is there and that this release cannot
 // read it: it is damaged, or a newer release wrote it. What it says is not known,
 // so nobody may write over it, free what it may hold, or end the job that it may
 // name.
 type UnreadableError struct {
-	Doc
+	Ref
 	// Resource is the persistent resource that a record belongs to, as far as the
 	// ledger knows without reading the record; "" if it does not.
 	Resource string `json:"resource,omitempty"`
@@ -45,7 +23,7 @@ type UnreadableError struct {
 }
 
 func (u *UnreadableError) Error() string {
-	return fmt.Sprintf("ledger: document %s cannot be read: %s", u.Doc, u.Why)
+	return fmt.Sprintf("ledger: document %s cannot be read: %s", u.Ref, u.Why)
 }
 
 // A SkippedError comes with the result of a query that left out documents which
@@ -55,7 +33,7 @@ type SkippedError struct {
 }
 
 func (s *SkippedError) Error() string {
-	return fmt.Sprintf("ledger: %d documents cannot be read, among them %s: %s", len(s.Documents), s.Documents[0].Doc, s.Documents[0].Why)
+	return fmt.Sprintf("ledger: %d documents cannot be read, among them %s: %s", len(s.Documents), s.Documents[0].Ref, s.Documents[0].Why)
 }
 
 // Skipped returns the documents that a query left out, and the error of a query
@@ -78,11 +56,8 @@ func SkippedOf(documents []*UnreadableError) error {
 // Understood says why a record cannot be acted on although it decodes, nil if it
 // can. Words that this release does not know come from a newer one, which may
 // have given them to something that must not be touched.
-func (r *Record) Understood(key message.Key) error {
-	switch {
-	case r.Key != key:
-		return errors.New("it is the document of another request")
-	case r.State != lifecycle.None && !r.State.Known():
+func (r *Record) Understood() error {
+	if r.State != lifecycle.None && !r.State.Known() {
 		return errors.New("its state is a word that this release does not know")
 	}
 	switch r.Kind {
@@ -90,21 +65,6 @@ func (r *Record) Understood(key message.Key) error {
 		return nil
 	}
 	return errors.New("its kind is a word that this release does not know")
-}
-
-// RunClosure runs the closure of an update. The use of a document that cannot be
-// read ends the run with its [UnreadableError]. It is for implementations.
-func RunClosure(closure func(Tx) error, tx Tx) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			u, unreadable := p.(*UnreadableError)
-			if !unreadable {
-				panic(p)
-			}
-			err = u
-		}
-	}()
-	return closure(tx)
 }
 
 // Timed is the place of a record in a query that goes by time.

@@ -58,7 +58,7 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 	before := src.Clock()
 	err := ledger.Read(ctx, src.Ledger, ledger.ReadSet{Leases: []string{lease}}, func(tx ledger.Tx) {
 		p.Now, p.Lease, p.Unreadable = tx.Now(), nil, nil
-		if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: lease}); bad != nil {
+		if bad := tx.Unreadable(ledger.LeaseRef(lease)); bad != nil {
 			p.Unreadable = append(p.Unreadable, bad)
 		} else {
 			p.Lease = tx.Lease(lease)
@@ -100,7 +100,7 @@ func budgets(ctx context.Context, src Source, all []*ledger.Resource) (bad []*le
 	err = ledger.Read(ctx, src.Ledger, names, func(tx ledger.Tx) {
 		bad = nil
 		for _, name := range names.Budgets {
-			if u := tx.Unreadable(ledger.Doc{Kind: ledger.KindBudget, Name: name}); u != nil {
+			if u := tx.Unreadable(ledger.BudgetRef(name)); u != nil {
 				bad = append(bad, u)
 			}
 		}
@@ -132,7 +132,7 @@ func resources(ctx context.Context, l Ledger) (all []*ledger.Resource, bad []*le
 // once drops repeats, because pages overlap.
 func once(bad []*ledger.UnreadableError) (all []*ledger.UnreadableError) {
 	for _, u := range bad {
-		if !slices.ContainsFunc(all, func(known *ledger.UnreadableError) bool { return known.Doc == u.Doc }) {
+		if !slices.ContainsFunc(all, func(known *ledger.UnreadableError) bool { return known.Ref == u.Ref }) {
 			all = append(all, u)
 		}
 	}

@@ -78,7 +78,7 @@ func about(r *ledger.Record, level Level, format string, args ...any) Finding {
 // unreadable names the unreadable documents, and what each blocks.
 func (j *judge) unreadable() {
 	for _, u := range j.Unreadable {
-		f := Finding{Level: Fail, Resource: u.Resource, Text: fmt.Sprintf("document %s cannot be read: %s", u.Doc, u.Why),
+		f := Finding{Level: Fail, Resource: u.Resource, Text: fmt.Sprintf("document %s cannot be read: %s", u.Ref, u.Why),
 			Do: "Deploy the release that wrote it, or restore the document from a backup. Berth never overwrites it."}
 		switch u.Kind {
 		case ledger.KindResource:

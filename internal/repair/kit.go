@@ -40,7 +40,7 @@ func onRecord(r *ledger.Record, what string) Change {
 
 // leftUnread is the change that is not made to an unreadable document.
 func leftUnread(u *ledger.UnreadableError, what string) Change {
-	c := Change{Document: u.Doc.String(), What: what, Left: "it cannot be read: " + u.Why}
+	c := Change{Document: u.Ref.String(), What: what, Left: "it cannot be read: " + u.Why}
 	if u.Kind == ledger.KindRecord {
 		c.Request = message.Key(u.Name)
 	}
@@ -53,7 +53,7 @@ func (k Kit) update(ctx context.Context, names ledger.ReadSet, plan func(ledger.
 	var changes []Change
 	err := k.Ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		if k.DryRun {
-			tx = dry{tx}
+			tx = ledger.Tx{Docs: dry{tx.Docs}}
 		}
 		changes = plan(tx)
 		return nil
@@ -68,12 +68,9 @@ func (k Kit) update(ctx context.Context, names ledger.ReadSet, plan func(ledger.
 }
 
 // dry is a transaction that writes nothing.
-type dry struct{ ledger.Tx }
+type dry struct{ ledger.Documents }
 
-func (dry) PutResource(*ledger.Resource) {}
-func (dry) PutRecord(*ledger.Record)     {}
-func (dry) PutLease(*ledger.Lease)       {}
-func (dry) PutBudget(*ledger.Budget)     {}
+func (dry) Put(ledger.Document) *ledger.UnreadableError { return nil }
 
 // onOne updates one record, which must exist.
 func (k Kit) onOne(ctx context.Context, key message.Key, plan func(ledger.Tx, *ledger.Record) Change) ([]Change, error) {
@@ -109,7 +106,7 @@ func Find(ctx context.Context, l ledger.Ledger, tenant, called string) (message.
 		var known []*ledger.Record
 		unreadable := message.Key("")
 		for _, key := range keys {
-			if tx.Unreadable(ledger.RecordDoc(key)) != nil {
+			if tx.Unreadable(ledger.RecordRef(key)) != nil {
 				unreadable = key
 			} else {
 				known = append(known, tx.Record(key))

@@ -126,7 +126,7 @@ func (k Kit) repairHolds(tx ledger.Tx, resource string, keys []message.Key) []Ch
 	var changes []Change
 	version := res.Version
 	for _, key := range keys {
-		if tx.Unreadable(ledger.RecordDoc(key)) != nil {
+		if tx.Unreadable(ledger.RecordRef(key)) != nil {
 			continue
 		}
 		rec := tx.Record(key)

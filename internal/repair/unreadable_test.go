@@ -16,9 +16,9 @@ import (
 func TestUnreadableDocuments(t *testing.T) {
 	w := newWorld(t, false)
 	mem := w.ledger.(*ledger.Mem)
-	docs := map[ledger.Doc]string{
-		ledger.RecordDoc(w.key("runs")):                           "it keeps its replicas",
-		ledger.RecordDoc(w.key("next")):                           "it keeps its replicas",
+	docs := map[ledger.Ref]string{
+		ledger.RecordRef(w.key("runs")):                           "it keeps its replicas",
+		ledger.RecordRef(w.key("next")):                           "it keeps its replicas",
 		{Kind: ledger.KindLease, Name: controller.ReconcileLease}: "without a lease",
 		{Kind: ledger.KindBudget, Name: parent}:                   "Nothing is submitted",
 	}
@@ -68,7 +68,7 @@ func TestUnreadableDocuments(t *testing.T) {
 		t.Errorf("the timer of an unreadable request: %v", err)
 	}
 	// An unreadable resource: it and its requests are named, and no other check fails.
-	mem.Spoil(ledger.Doc{Kind: ledger.KindResource, Name: pool}, "damaged")
+	mem.Spoil(ledger.ResourceRef(pool), "damaged")
 	found = w.doctor()
 	n := 0
 	for _, f := range found {

@@ -58,7 +58,7 @@ func newBurst(t *testing.T, instances int, cfg func(*controller.Config)) *burst 
 		return vertex.NoFault
 	}
 	b.w.Out.Fail = func() (bool, bool) { time.Sleep(publishTakes); return false, false }
-	b.w.Ledger.Wrote = func(_ string, before, after any) {
+	b.w.Ledger.Wrote = func(_ ledger.Ref, before, after ledger.Document) {
 		if res, ok := after.(*ledger.Resource); ok {
 			was, _ := before.(*ledger.Resource)
 			for _, v := range invariant.Commit(was, res) {

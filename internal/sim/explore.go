@@ -248,7 +248,7 @@ func (r *run) situation() uint64 {
 	h.SetSeed(r.seed)
 	add := func(v ...any) { fmt.Fprint(&h, v...) }
 	add(r.w.Now.UnixNano(), r.w.runs, r.w.messages)
-	r.w.Ledger.Each(func(path string, doc any, writes int) { add(path, writes, r.hashOf(doc)) })
+	r.w.Ledger.Each(func(ref ledger.Ref, doc ledger.Document, writes int) { add(ref, writes, r.hashOf(doc)) })
 	for _, j := range r.w.Vertex.Jobs() {
 		add(j.Name, j.State, j.Run, j.Request)
 	}

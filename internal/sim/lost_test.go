@@ -40,7 +40,7 @@ func TestLostDocumentWithAnUnreadableRequest(t *testing.T) {
 	w.Vertex.SetJob(w.JobOf("bad"), vertex.JobRunning)
 	w.After(time.Minute)
 	w.loseResources()
-	bad := ledger.RecordDoc(w.Record("bad").Key)
+	bad := ledger.RecordRef(w.Record("bad").Key)
 	w.spoil(bad)
 	is := func(id string, want lifecycle.State) {
 		t.Helper()
@@ -81,7 +81,7 @@ func TestLostDocumentOfAnUnreadableSubmission(t *testing.T) {
 	w.Ask(Job{ID: "bad", CPU: 3})
 	w.Expect("bad", lifecycle.Submitting, "reserved")
 	w.loseResources()
-	bad := ledger.RecordDoc(w.Record("bad").Key)
+	bad := ledger.RecordRef(w.Record("bad").Key)
 	w.spoil(bad)
 	if _, err := w.Try(Job{ID: "next", CPU: 2}.Body()); err == nil {
 		t.Errorf("next was taken and is %s", w.State("next"))

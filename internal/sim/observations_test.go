@@ -28,7 +28,7 @@ func inRegion(id string) string { return Parent + "/persistentResources/" + id }
 // honest fails the world's test when a commit breaks that promise. Lists of its
 // Vertex AI must not lag.
 func honest(w *World) {
-	w.Ledger.Wrote = func(_ string, before, after any) {
+	w.Ledger.Wrote = func(_ ledger.Ref, before, after ledger.Document) {
 		res, ok := after.(*ledger.Resource)
 		if !ok {
 			return

@@ -178,8 +178,8 @@ func (l struckLedger) Update(ctx context.Context, names ledger.ReadSet, closure 
 		return l.mem.Update(ctx, names, closure)
 	}
 	err := l.mem.Update(ctx, names, func(tx ledger.Tx) error {
-		seen := &puts{Tx: tx}
-		if err := closure(seen); err != nil || !seen.any {
+		seen := &puts{Documents: tx.Docs}
+		if err := closure(ledger.Tx{Docs: seen}); err != nil || !seen.any {
 			return err
 		}
 		if l.way(ledger.OpCommit) == "" {
@@ -197,14 +197,14 @@ var errHangs = errors.New("injected: the commit hangs")
 
 // puts notes whether anything is put.
 type puts struct {
-	ledger.Tx
+	ledger.Documents
 	any bool
 }
 
-func (p *puts) PutResource(r *ledger.Resource) { p.any = true; p.Tx.PutResource(r) }
-func (p *puts) PutRecord(r *ledger.Record)     { p.any = true; p.Tx.PutRecord(r) }
-func (p *puts) PutLease(l *ledger.Lease)       { p.any = true; p.Tx.PutLease(l) }
-func (p *puts) PutBudget(b *ledger.Budget)     { p.any = true; p.Tx.PutBudget(b) }
+func (p *puts) Put(doc ledger.Document) *ledger.UnreadableError {
+	p.any = true
+	return p.Documents.Put(doc)
+}
 
 func queried[T any](l struckLedger, ctx context.Context, query func() (T, error)) (T, error) {
 	if err := l.store(ctx, "query"); err != nil {
@@ -214,7 +214,7 @@ func queried[T any](l struckLedger, ctx context.Context, query func() (T, error)
 	return query()
 }
 
-func (l struckLedger) Line(ctx context.Context, resource, shape, after string, limit int) ([]ledger.Head, error) {
+func (l struckLedger) Queue(ctx context.Context, resource, shape, after string, limit int) ([]ledger.Head, error) {
 	return queried(l, ctx, func() ([]ledger.Head, error) { return l.mem.Queue(ctx, resource, shape, after, limit) })
 }
 
@@ -222,7 +222,7 @@ func (l struckLedger) Due(ctx context.Context, states []lifecycle.State, now tim
 	return queried(l, ctx, func() ([]ledger.Timed, error) { return l.mem.Due(ctx, states, now, after, limit) })
 }
 
-func (l struckLedger) Unsent(ctx context.Context, after ledger.Timed, limit int) ([]ledger.Timed, error) {
+func (l struckLedger) Unpublished(ctx context.Context, after ledger.Timed, limit int) ([]ledger.Timed, error) {
 	return queried(l, ctx, func() ([]ledger.Timed, error) { return l.mem.Unpublished(ctx, after, limit) })
 }
 

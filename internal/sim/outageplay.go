@@ -54,7 +54,7 @@ func (o Outage) Play(rules Rules) Verdict {
 	s := &surroundings{Client: ai, mem: mem, out: &Outbox{}, rules: rules, outage: o}
 	p := &player{s: s, ai: ai, begin: time.Now(), ids: map[message.Key]string{}, stop: make(chan struct{}), v: Verdict{Outage: o}, alarms: map[string]int{}, seen: map[string]time.Time{}}
 	mem.Fault = s.ledgerFaults
-	mem.Wrote = func(_ string, before, after any) {
+	mem.Wrote = func(_ ledger.Ref, before, after ledger.Document) {
 		if res, ok := after.(*ledger.Resource); ok {
 			was, _ := before.(*ledger.Resource)
 			for _, v := range invariant.Commit(was, res) {

@@ -468,7 +468,7 @@ func TestRaceOrphanIsRecordedMeanwhile(t *testing.T) {
 	older := w.Vertex.Jobs()[1].Name
 	w.Now = w.Now.Add(time.Second)
 	younger := jobWith(w, 1, rec.Run, string(rec.Key))
-	w.Ledger.Wrote = func(path string, _, after any) {
+	w.Ledger.Wrote = func(_ ledger.Ref, _, after ledger.Document) {
 		if _, ok := after.(*ledger.Resource); !ok {
 			return
 		}

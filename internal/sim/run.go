@@ -84,12 +84,12 @@ func newRun(s Scenario, schedule Schedule, seed maphash.Seed) *run {
 		s.Setup(r.w)
 	}
 	r.w.Ledger.Fault = func(op string) ledger.Fault { return ledgerFault(r.yield(op), op) }
-	r.w.Ledger.Saw = func(path string, doc any, writes int) {
+	r.w.Ledger.Saw = func(ref ledger.Ref, doc ledger.Document, writes int) {
 		if p := r.current; p != nil && r.known != nil {
-			fmt.Fprint(p.told, path, writes, r.hashOf(doc))
+			fmt.Fprint(p.told, ref, writes, r.hashOf(doc))
 		}
 	}
-	r.w.Ledger.Wrote = func(_ string, before, after any) {
+	r.w.Ledger.Wrote = func(_ ledger.Ref, before, after ledger.Document) {
 		if res, ok := after.(*ledger.Resource); ok {
 			was, _ := before.(*ledger.Resource)
 			r.violations = append(r.violations, invariant.Commit(was, res)...)
@@ -169,7 +169,7 @@ func (r *run) yield(op string) Action {
 	fmt.Fprint(p.told, op, a)
 	switch op {
 	case ledger.OpQuery:
-		r.w.Ledger.Each(func(path string, doc any, writes int) { fmt.Fprint(p.told, path, writes, r.hashOf(doc)) })
+		r.w.Ledger.Each(func(ref ledger.Ref, doc ledger.Document, writes int) { fmt.Fprint(p.told, ref, writes, r.hashOf(doc)) })
 	case ledger.OpRead, ledger.OpCommit, opPublish:
 	default:
 		for _, j := range r.w.Vertex.Jobs() {

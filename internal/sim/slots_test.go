@@ -455,10 +455,10 @@ func TestPassReadsWhatItCanStart(t *testing.T) {
 				}
 				w.After(time.Second)
 				w.SetPools(vertex.Running, cpus(100+free))
-				read := map[string]bool{}
-				w.Ledger.Saw = func(path string, doc any, _ int) {
+				read := map[ledger.Ref]bool{}
+				w.Ledger.Saw = func(ref ledger.Ref, doc ledger.Document, _ int) {
 					if rec, ok := doc.(*ledger.Record); ok && rec.State == lifecycle.Waiting {
-						read[path] = true
+						read[ref] = true
 					}
 				}
 				w.After(time.Second)

@@ -329,7 +329,7 @@ var stories = map[string]func(*story){
 		s.ask(Job{ID: "a", CPU: 2})
 		s.ask(Job{ID: "b", CPU: 3})
 		s.step("the record of a cannot be read")
-		doc := ledger.Doc{Kind: ledger.KindRecord, Name: string(message.KeyOf(Tenant, message.KindRequest, "a"))}
+		doc := ledger.Ref{Kind: ledger.KindRecord, Name: string(message.KeyOf(Tenant, message.KindRequest, "a"))}
 		s.Ledger.Spoil(doc, "it has layout 9")
 		s.tick(time.Minute)
 		s.ask(Job{ID: "a", CPU: 2})
@@ -471,7 +471,7 @@ var stories = map[string]func(*story){
 	"unreadable-documents": func(s *story) {
 		s.ask(Job{ID: "a", CPU: 2})
 		s.ask(Job{ID: "waits", CPU: 3})
-		for _, doc := range []ledger.Doc{{Kind: ledger.KindResource, Name: Resource}, {Kind: ledger.KindBudget, Name: Parent}, {Kind: ledger.KindLease, Name: "reconcile"}} {
+		for _, doc := range []ledger.Ref{{Kind: ledger.KindResource, Name: Resource}, {Kind: ledger.KindBudget, Name: Parent}, {Kind: ledger.KindLease, Name: "reconcile"}} {
 			s.step("%s %s cannot be read", doc.Kind, doc.Name)
 			s.Ledger.Spoil(doc, "it has layout 9")
 			s.tick(time.Minute)

@@ -78,7 +78,7 @@ func (s *story) watchLedger() {
 		}
 		return ledger.None
 	}
-	s.Ledger.Wrote = func(path string, before, after any) { s.wrote(path, before, after) }
+	s.Ledger.Wrote = s.wrote
 }
 
 func errorOf(err error) string {
@@ -124,9 +124,9 @@ func (s *story) once(call string, fault any) {
 	s.fail(call, fault, func(string) bool { left--; return left >= 0 })
 }
 
-func (s *story) wrote(path string, before, after any) {
+func (s *story) wrote(ref ledger.Ref, before, after ledger.Document) {
 	var doc strings.Builder
-	fmt.Fprintf(&doc, "  wrote %s\n", path)
+	fmt.Fprintf(&doc, "  wrote %s\n", ref)
 	was, is := fieldsOf(before), fieldsOf(after)
 	for _, name := range slices.Sorted(maps.Keys(is)) {
 		if was[name] != is[name] {

@@ -46,15 +46,15 @@ func (h overheard) Logf(format string, args ...any) {
 	h.TB.Logf("%s", line)
 }
 
-func (w *listening) spoil(d ledger.Doc) {
+func (w *listening) spoil(d ledger.Ref) {
 	w.Helper()
 	w.Ledger.Spoil(d, "damaged")
 }
 
 // writes counts the commits that wrote a document.
-func (w *listening) writes(path string) (n int) {
-	w.Ledger.Each(func(p string, _ any, writes int) {
-		if p == path {
+func (w *listening) writes(of ledger.Ref) (n int) {
+	w.Ledger.Each(func(ref ledger.Ref, _ ledger.Document, writes int) {
+		if ref == of {
 			n = writes
 		}
 	})
@@ -71,8 +71,8 @@ func TestUnreadableRecordKeepsItsHold(t *testing.T) {
 		w.Ask(Job{ID: "next", CPU: 3})
 		w.Expect("next", lifecycle.Waiting, "queued")
 		bad := w.Record("bad")
-		w.spoil(ledger.RecordDoc(bad.Key))
-		before := w.writes("records/" + string(bad.Key))
+		w.spoil(ledger.RecordRef(bad.Key))
+		before := w.writes(bad.Ref())
 		w.Vertex.SetJob(bad.Reservation.Job, state)
 		w.Vertex.SetJob(w.JobOf("good"), vertex.JobSucceeded)
 		for range 3 {
@@ -88,13 +88,13 @@ func TestUnreadableRecordKeepsItsHold(t *testing.T) {
 				t.Errorf("its job, which was %s, is %s", state, j.State)
 			}
 		}
-		if n := w.writes("records/" + string(bad.Key)); n != before {
+		if n := w.writes(bad.Ref()); n != before {
 			t.Errorf("the record was written %d times more", n-before)
 		}
 		if n := w.told["requests/"+string(bad.Key)]; state == vertex.JobSucceeded && n != 1 {
 			t.Errorf("the log told of it %d times, want once", n) // while its job is listed nobody needs to read it
 		}
-		w.Ledger.Heal(ledger.RecordDoc(bad.Key))
+		w.Ledger.Heal(ledger.RecordRef(bad.Key))
 		w.Vertex.SetJob(bad.Reservation.Job, vertex.JobSucceeded)
 		for range 2 {
 			w.After(10 * time.Minute)
@@ -116,7 +116,7 @@ func TestUnreadableRecordIsNoOrphan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.spoil(ledger.RecordDoc(bad.Key))
+	w.spoil(ledger.RecordRef(bad.Key))
 	w.After(time.Minute)
 	if n := w.Vertex.Calls()["cancel"]; n != 0 {
 		t.Errorf("%d jobs were cancelled", n)
@@ -148,7 +148,7 @@ func TestUnreadableWaiterIsPassed(t *testing.T) {
 	}
 	w.Ask(Job{ID: "next", CPU: 2})
 	for i := range 3 {
-		w.spoil(ledger.RecordDoc(w.Record(fmt.Sprintf("bad%d", i)).Key))
+		w.spoil(ledger.RecordRef(w.Record(fmt.Sprintf("bad%d", i)).Key))
 	}
 	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobSucceeded)
 	w.After(time.Minute)
@@ -166,7 +166,7 @@ func TestUnreadableWaiterIsPassed(t *testing.T) {
 		t.Errorf("the line counts %d, want the 3 that cannot be read", n)
 	}
 	for i := range 3 {
-		w.Ledger.Heal(ledger.RecordDoc(w.Record(fmt.Sprintf("bad%d", i)).Key))
+		w.Ledger.Heal(ledger.RecordRef(w.Record(fmt.Sprintf("bad%d", i)).Key))
 	}
 	w.Vertex.SetJob(w.JobOf("next"), vertex.JobSucceeded)
 	w.Vertex.SetJob(w.JobOf("later"), vertex.JobSucceeded)
@@ -189,7 +189,7 @@ func TestUnreadableWaiterSilencesNobody(t *testing.T) {
 	}
 	bad := map[int]bool{0: true, 19: true, 20: true, 21: true, n - 1: true}
 	for i := range bad {
-		w.spoil(ledger.RecordDoc(w.Record(fmt.Sprintf("w%02d", i)).Key))
+		w.spoil(ledger.RecordRef(w.Record(fmt.Sprintf("w%02d", i)).Key))
 	}
 	w.Vertex.SetResource(Resource, vertex.Resource{})
 	w.After(time.Minute)
@@ -219,12 +219,12 @@ func TestUnreadableResource(t *testing.T) {
 	w.Ask(Job{ID: "a", CPU: 1})
 	w.Ask(Job{ID: "b", CPU: 1, Resource: "other"})
 	w.Ask(Job{ID: "c", CPU: 1, Resource: "other"})
-	doc := ledger.Doc{Kind: ledger.KindResource, Name: Resource}
+	doc := ledger.ResourceRef(Resource)
 	w.spoil(doc)
-	before := w.writes("resources/" + Resource)
+	before := w.writes(ledger.ResourceRef(Resource))
 	for range 2 {
 		_, err := w.Try(Job{ID: "d", CPU: 1}.Body())
-		if bad := (*ledger.UnreadableError)(nil); !errors.As(err, &bad) || bad.Doc != doc {
+		if bad := (*ledger.UnreadableError)(nil); !errors.As(err, &bad) || bad.Ref != doc {
 			t.Fatalf("a request for it: %v", err)
 		}
 	}
@@ -239,7 +239,7 @@ func TestUnreadableResource(t *testing.T) {
 	if got := w.State("c"); got != lifecycle.Submitted {
 		t.Errorf("on the other resource c is %s", got)
 	}
-	if n := w.writes("resources/" + Resource); n != before {
+	if n := w.writes(ledger.ResourceRef(Resource)); n != before {
 		t.Errorf("the document was written %d times more", n-before)
 	}
 	if n := w.told[doc.String()]; n != 1 {
@@ -255,8 +255,8 @@ func TestUnreadableLeaseAndBudget(t *testing.T) {
 	w.Controller = w.Instance(w.Config)
 	w.Ask(Job{ID: "a", CPU: 1})
 	w.After(time.Minute)
-	lease := ledger.Doc{Kind: ledger.KindLease, Name: controller.ReconcileLease}
-	budget := ledger.Doc{Kind: ledger.KindBudget, Name: Parent}
+	lease := ledger.LeaseRef(controller.ReconcileLease)
+	budget := ledger.BudgetRef(Parent)
 	w.spoil(lease)
 	w.spoil(budget)
 	w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
@@ -308,7 +308,7 @@ func TestUnreadableRecordsDoNotBlockTimers(t *testing.T) {
 	w.Ask(Job{ID: "good", CPU: 1})
 	w.Expect("good", lifecycle.Submitted, "reserved", "submitted")
 	for i := range n {
-		w.spoil(ledger.RecordDoc(w.Record(fmt.Sprintf("bad%03d", i)).Key))
+		w.spoil(ledger.RecordRef(w.Record(fmt.Sprintf("bad%03d", i)).Key))
 	}
 	w.Now = w.Now.Add(w.Config.StartTimeout)
 	passes := 0

@@ -188,7 +188,7 @@ func (w *World) After(d time.Duration) {
 // copies of all of them would be most of what it costs.
 func (w *World) record(id string) *ledger.Record {
 	var found *ledger.Record
-	w.Ledger.Each(func(_ string, doc any, _ int) {
+	w.Ledger.Each(func(_ ledger.Ref, doc ledger.Document, _ int) {
 		if r, ok := doc.(*ledger.Record); ok && found == nil && r.ID == id && r.Kind != message.KindAnswer && !r.Tombstone() {
 			found = r
 		}
@@ -215,7 +215,7 @@ func (w *World) State(id string) lifecycle.State {
 // stored returns all records and resources in order of their keys and names, as
 // they are stored: they are shared, and must not be changed.
 func stored(m *ledger.Mem) (records []*ledger.Record, resources []*ledger.Resource) {
-	m.Each(func(_ string, doc any, _ int) {
+	m.Each(func(_ ledger.Ref, doc ledger.Document, _ int) {
 		switch d := doc.(type) {
 		case *ledger.Record:
 			records = append(records, d)

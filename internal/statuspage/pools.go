@@ -18,7 +18,7 @@ import (
 func (d *handler) now(ctx context.Context) (now time.Time, lease *ledger.Lease, err error) {
 	err = ledger.Read(ctx, d.ledger, ledger.ReadSet{Leases: []string{controller.ReconcileLease}}, func(tx ledger.Tx) {
 		now, lease = tx.Now(), nil
-		if tx.Unreadable(ledger.Doc{Kind: ledger.KindLease, Name: controller.ReconcileLease}) == nil {
+		if tx.Unreadable(ledger.LeaseRef(controller.ReconcileLease)) == nil {
 			lease = tx.Lease(controller.ReconcileLease)
 		}
 	})
@@ -122,7 +122,7 @@ func (d *handler) readResources(ctx context.Context, names []string) (found []*l
 	err = ledger.Read(ctx, d.ledger, ledger.ReadSet{Resources: names}, func(tx ledger.Tx) {
 		found, unreadable, now = nil, nil, tx.Now()
 		for _, name := range names {
-			if bad := tx.Unreadable(ledger.Doc{Kind: ledger.KindResource, Name: name}); bad != nil {
+			if bad := tx.Unreadable(ledger.ResourceRef(name)); bad != nil {
 				unreadable = append(unreadable, bad)
 				continue
 			}

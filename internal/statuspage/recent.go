@@ -124,7 +124,7 @@ func (d *handler) readRecent(ctx context.Context, f recentFilter, after string, 
 // overlap.
 func appendUnread(all, more []*ledger.UnreadableError) []*ledger.UnreadableError {
 	for _, u := range more {
-		if !slices.ContainsFunc(all, func(known *ledger.UnreadableError) bool { return known.Doc == u.Doc }) {
+		if !slices.ContainsFunc(all, func(known *ledger.UnreadableError) bool { return known.Ref == u.Ref }) {
 			all = append(all, u)
 		}
 	}

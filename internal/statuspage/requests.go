@@ -190,7 +190,7 @@ func (d *handler) read(ctx context.Context, keys []message.Key) (rec *ledger.Rec
 			var known []*ledger.Record
 			unreadable := message.Key("")
 			for _, key := range names.Records {
-				if tx.Unreadable(ledger.RecordDoc(key)) != nil {
+				if tx.Unreadable(ledger.RecordRef(key)) != nil {
 					unreadable = key
 				} else {
 					known = append(known, tx.Record(key))
@@ -199,7 +199,7 @@ func (d *handler) read(ctx context.Context, keys []message.Key) (rec *ledger.Rec
 			if rec = ledger.Preferred(known...); rec == nil && unreadable != "" {
 				tx.Record(unreadable) // this ends the read with the document's error
 			}
-			if names.Resources != nil && tx.Unreadable(ledger.Doc{Kind: ledger.KindResource, Name: names.Resources[0]}) == nil {
+			if names.Resources != nil && tx.Unreadable(ledger.ResourceRef(names.Resources[0])) == nil {
 				res = tx.Resource(names.Resources[0])
 			}
 		})

@@ -125,7 +125,7 @@ func reply(w http.ResponseWriter, body any, err error) {
 	if err != nil {
 		e := (*Error)(nil)
 		if bad := (*ledger.UnreadableError)(nil); errors.As(err, &bad) {
-			e = &Error{http.StatusInternalServerError, Unreadable, fmt.Sprintf("Document %s cannot be read: %s.", bad.Doc, bad.Why),
+			e = &Error{http.StatusInternalServerError, Unreadable, fmt.Sprintf("Document %s cannot be read: %s.", bad.Ref, bad.Why),
 				"It is left as it is. berth doctor says what depends on it; a newer release may read it."}
 		} else if !errors.As(err, &e) {
 			e = &Error{http.StatusServiceUnavailable, Unavailable, err.Error(), "Try again in a moment."}

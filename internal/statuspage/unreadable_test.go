@@ -19,11 +19,11 @@ import (
 // others are shown.
 func TestUnreadableDocumentsAreNamed(t *testing.T) {
 	w := busy(t)
-	record := ledger.RecordDoc(message.KeyOf("default", message.KindRequest, "wide"))
+	record := ledger.RecordRef(message.KeyOf("default", message.KindRequest, "wide"))
 	w.ledger.Spoil(record, "it has layout 9")
 	names := func(list []*ledger.UnreadableError) (all []string) {
 		for _, u := range list {
-			all = append(all, u.Doc.String()+": "+u.Why)
+			all = append(all, u.Ref.String()+": "+u.Why)
 		}
 		return all
 	}
@@ -43,12 +43,12 @@ func TestUnreadableDocumentsAreNamed(t *testing.T) {
 	if r := get[Request](w, "/requests/narrow"); r.ID != "narrow" {
 		t.Errorf("another request: %+v", r)
 	}
-	lease := ledger.Doc{Kind: ledger.KindLease, Name: controller.ReconcileLease}
+	lease := ledger.LeaseRef(controller.ReconcileLease)
 	if _, err := w.c.Reconcile(t.Context(), "tick", 0); err != nil {
 		t.Fatal(err)
 	}
 	w.ledger.Spoil(lease, "damaged")
-	resource := ledger.Doc{Kind: ledger.KindResource, Name: prName}
+	resource := ledger.ResourceRef(prName)
 	w.ledger.Spoil(resource, "damaged")
 	want = []string{resource.String() + ": damaged"}
 	for _, path := range []string{"/pools", "/pools?resource=pool"} {
@@ -80,7 +80,7 @@ func TestRecentNamesUnreadableOnce(t *testing.T) {
 		rec := &ledger.Record{Key: message.Key(fmt.Sprintf("k%02d", i)), Kind: message.KindRequest, Tenant: "default", ID: fmt.Sprintf("r%02d", i), Resource: prName,
 			Times: message.Times{Received: w.now.Add(time.Duration(-i) * time.Second)}, Reservation: lifecycle.Reservation{State: lifecycle.Succeeded}}
 		if i%5 == 1 {
-			spoiled[ledger.RecordDoc(rec.Key).String()] = true
+			spoiled[ledger.RecordRef(rec.Key).String()] = true
 		} else {
 			want += rec.ID + ":SUCCEEDED "
 		}
@@ -92,7 +92,7 @@ func TestRecentNamesUnreadableOnce(t *testing.T) {
 	w.put(&ledger.Resource{Name: parent + "/persistentResources/none"}, recs...)
 	for i := range recs {
 		if i%5 == 1 {
-			w.ledger.Spoil(ledger.RecordDoc(recs[i].Key), "damaged")
+			w.ledger.Spoil(ledger.RecordRef(recs[i].Key), "damaged")
 		}
 	}
 	for _, query := range []string{"limit=1", "limit=2", "limit=3", "limit=50", "resource=pool&limit=1", "resource=pool&limit=1&prefix=x", "limit=4&prefix=x"} {
@@ -101,10 +101,10 @@ func TestRecentNamesUnreadableOnce(t *testing.T) {
 			p := get[Requests](w, "/recent?"+query+"&after="+after)
 			once := map[string]bool{}
 			for _, u := range p.Unreadable {
-				if once[u.Doc.String()] {
-					t.Errorf("?%s: page %d names %s twice", query, pages, u.Doc)
+				if once[u.Ref.String()] {
+					t.Errorf("?%s: page %d names %s twice", query, pages, u.Ref)
 				}
-				once[u.Doc.String()], named[u.Doc.String()] = true, true
+				once[u.Ref.String()], named[u.Ref.String()] = true, true
 			}
 			for _, s := range p.Requests {
 				shown += s.ID + ":" + string(s.State) + " "

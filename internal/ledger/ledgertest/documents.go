@@ -11,16 +11,41 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/pace"
 )
 
 func testAbsent(t *testing.T, l ledger.Ledger) {
 	found := read(t, l, &ledger.Resource{Name: pool}, &ledger.Record{Key: "k"}, &ledger.Lease{Name: "a/b"}, &ledger.Budget{Name: "a/b"})
-	same(t, []any{(*ledger.Resource)(nil), (*ledger.Record)(nil), (*ledger.Lease)(nil), (*ledger.Budget)(nil)}, found)
+	same(t, []ledger.Document{nil, nil, nil, nil}, found)
+}
+
+// The functions for one kind of document read what those of the same kind put, and
+// nil where there is nothing.
+func testTyped(t *testing.T, l ledger.Ledger) {
+	names := ledger.ReadSet{Resources: []string{pool}, Records: []message.Key{"k"}, Leases: []string{"n"}, Budgets: []string{"n"}}
+	for _, want := range []bool{false, true} {
+		update(t, l, names, func(tx ledger.Tx) error {
+			r, k, lease, b := tx.Resource(pool), tx.Record("k"), tx.Lease("n"), tx.Budget("n")
+			if (r != nil) != want || (k != nil) != want || (lease != nil) != want || (b != nil) != want {
+				t.Errorf("read %v, %v, %v and %v; written: %v", r, k, lease, b, want)
+			}
+			if want {
+				same(t, []ledger.Document{&ledger.Resource{Name: pool, Version: 1}, &ledger.Record{Key: "k", Sequence: 2}, &ledger.Lease{Name: "n", Holder: "3"},
+					&ledger.Budget{Name: "n", Budget: pace.Budget{FirstWaiting: "4"}}}, []ledger.Document{r, k, lease, b})
+				return nil
+			}
+			tx.PutResource(&ledger.Resource{Name: pool, Version: 1})
+			tx.PutRecord(&ledger.Record{Key: "k", Sequence: 2})
+			tx.PutLease(&ledger.Lease{Name: "n", Holder: "3"})
+			tx.PutBudget(&ledger.Budget{Name: "n", Budget: pace.Budget{FirstWaiting: "4"}})
+			return nil
+		})
+	}
 }
 
 // A field that is added to a document and forgotten by a ledger fails here.
 func testEveryField(t *testing.T, l ledger.Ledger) {
-	docs := []any{&ledger.Resource{}, &ledger.Record{}, &ledger.Lease{}, &ledger.Budget{}}
+	docs := []ledger.Document{&ledger.Resource{}, &ledger.Record{}, &ledger.Lease{}, &ledger.Budget{}}
 	var f filler
 	for _, d := range docs {
 		f.fill(reflect.ValueOf(d).Elem())
@@ -29,7 +54,7 @@ func testEveryField(t *testing.T, l ledger.Ledger) {
 	same(t, docs, read(t, l, docs...))
 
 	// A document replaces the one before as a whole.
-	bare := []any{
+	bare := []ledger.Document{
 		&ledger.Resource{Name: docs[0].(*ledger.Resource).Name},
 		&ledger.Record{Key: docs[1].(*ledger.Record).Key},
 		&ledger.Lease{Name: docs[2].(*ledger.Lease).Name},
@@ -108,7 +133,7 @@ func testOddText(t *testing.T, l ledger.Ledger) {
 
 	lease := &ledger.Lease{Name: "pass/of.some-kind:1"}
 	write(t, l, lease)
-	same(t, []any{lease}, read(t, l, lease))
+	same(t, []ledger.Document{lease}, read(t, l, lease))
 }
 
 func testNormal(t *testing.T, l ledger.Ledger) {
@@ -121,7 +146,7 @@ func testNormal(t *testing.T, l ledger.Ledger) {
 	}
 	write(t, l, r)
 	got := record(t, l, "k")
-	same(t, r.Normal(), got)
+	same(t, ledger.Normal(r), got)
 	if got.TimerAt != at(1) {
 		t.Errorf("WakeAt = %v, want %v: UTC, cut to microseconds", got.TimerAt, at(1))
 	}
@@ -134,7 +159,7 @@ func testNormal(t *testing.T, l ledger.Ledger) {
 
 	res := &ledger.Resource{Name: pool, Pools: []capacity.Pool{}, Holds: map[message.Key]ledger.Hold{}, Overdrawn: capacity.Use{}}
 	write(t, l, res)
-	same(t, []any{&ledger.Resource{Name: pool}}, read(t, l, res))
+	same(t, []ledger.Document{&ledger.Resource{Name: pool}}, read(t, l, res))
 }
 
 // What a closure was given, has put, or got from a query is its own.
@@ -166,7 +191,7 @@ func testIsolation(t *testing.T, l ledger.Ledger) {
 // The largest documents that there can be: a job of 256 KiB, and a resource
 // with as many holds as are allowed, each of a job with two worker pools.
 func testBig(t *testing.T, l ledger.Ledger) {
-	docs := []any{BigRecord(), BigResource(2)}
+	docs := []ledger.Document{BigRecord(), BigResource(2)}
 	write(t, l, docs...)
 	same(t, docs, read(t, l, docs...))
 }

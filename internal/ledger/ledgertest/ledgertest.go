@@ -25,6 +25,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) {
 	for name, test := range map[string]func(*testing.T, ledger.Ledger){
 		"Absent":             testAbsent,
+		"Typed":              testTyped,
 		"EveryField":         testEveryField,
 		"OddText":            testOddText,
 		"Normal":             testNormal,
@@ -75,7 +76,7 @@ const (
 )
 
 // named lists documents by their own names.
-func named(docs ...any) ledger.ReadSet {
+func named(docs ...ledger.Document) ledger.ReadSet {
 	var n ledger.ReadSet
 	for _, d := range docs {
 		switch d := d.(type) {
@@ -93,7 +94,7 @@ func named(docs ...any) ledger.ReadSet {
 }
 
 // write puts documents in one update.
-func write(t *testing.T, l ledger.Ledger, docs ...any) {
+func write(t *testing.T, l ledger.Ledger, docs ...ledger.Document) {
 	t.Helper()
 	err := l.Update(t.Context(), named(docs...), func(tx ledger.Tx) error {
 		for _, d := range docs {
@@ -106,37 +107,30 @@ func write(t *testing.T, l ledger.Ledger, docs ...any) {
 	}
 }
 
-func put(tx ledger.Tx, doc any) {
-	switch doc := doc.(type) {
-	case *ledger.Resource:
-		tx.PutResource(doc)
-	case *ledger.Record:
-		tx.PutRecord(doc)
-	case *ledger.Lease:
-		tx.PutLease(doc)
-	case *ledger.Budget:
-		tx.PutBudget(doc)
+// put and get end the closure's run as the functions of [ledger.Tx] for one kind of
+// document do.
+func put(tx ledger.Tx, doc ledger.Document) {
+	if bad := tx.Docs.Put(doc); bad != nil {
+		panic(bad)
 	}
 }
 
-// read returns what is stored under the names of documents, each as nil of its
-// type when it is absent.
-func read(t *testing.T, l ledger.Ledger, like ...any) []any {
+func get(tx ledger.Tx, ref ledger.Ref) ledger.Document {
+	doc, bad := tx.Docs.Get(ref)
+	if bad != nil {
+		panic(bad)
+	}
+	return doc
+}
+
+// read returns what is stored under the names of documents, nil for what is absent.
+func read(t *testing.T, l ledger.Ledger, like ...ledger.Document) []ledger.Document {
 	t.Helper()
-	var found []any
+	var found []ledger.Document
 	err := ledger.Read(t.Context(), l, named(like...), func(tx ledger.Tx) {
 		found = nil
 		for _, d := range like {
-			switch d := d.(type) {
-			case *ledger.Resource:
-				found = append(found, tx.Resource(d.Name))
-			case *ledger.Record:
-				found = append(found, tx.Record(d.Key))
-			case *ledger.Lease:
-				found = append(found, tx.Lease(d.Name))
-			case *ledger.Budget:
-				found = append(found, tx.Budget(d.Name))
-			}
+			found = append(found, get(tx, d.Ref()))
 		}
 	})
 	if err != nil {
@@ -147,7 +141,8 @@ func read(t *testing.T, l ledger.Ledger, like ...any) []any {
 
 func record(t *testing.T, l ledger.Ledger, key message.Key) *ledger.Record {
 	t.Helper()
-	return read(t, l, &ledger.Record{Key: key})[0].(*ledger.Record)
+	rec, _ := read(t, l, &ledger.Record{Key: key})[0].(*ledger.Record)
+	return rec
 }
 
 func same(t *testing.T, want, got any) {

@@ -42,7 +42,7 @@ func TestGroup(t *testing.T) {
 	ledgertest.Run(t, func(*testing.T) ledger.Ledger { return &twoProcesses{Group: ledger.NewGroup(ledger.NewMem(nil))} })
 }
 
-func (l *twoProcesses) Spoil(d ledger.Doc, how string) { l.Ledger.(*ledger.Mem).Spoil(d, how) }
+func (l *twoProcesses) Spoil(d ledger.Ref, how string) { l.Ledger.(*ledger.Mem).Spoil(d, how) }
 
 type twoProcesses struct {
 	*ledger.Group

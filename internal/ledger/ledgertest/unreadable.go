@@ -12,7 +12,7 @@ import (
 // A Spoiler is a ledger under test that can make a document unreadable: how is
 // one of Spoils.
 type Spoiler interface {
-	Spoil(d ledger.Doc, how string)
+	Spoil(d ledger.Ref, how string)
 }
 
 // Spoils are the ways in which a document can be unreadable: of another layout,
@@ -24,51 +24,49 @@ func testUnreadable(t *testing.T, l ledger.Ledger) {
 	for _, how := range Spoils {
 		running := &ledger.Record{Key: message.Key("k" + how), Resource: pool}
 		running.State = lifecycle.Running
-		docs := []any{
-			&ledger.Resource{Name: pool + how}, running,
-			&ledger.Lease{Name: "l/" + how}, &ledger.Budget{Name: "b/" + how},
-		}
-		for i, d := range []ledger.Doc{
-			{Kind: ledger.KindResource, Name: pool + how}, ledger.RecordDoc(message.Key("k" + how)),
-			{Kind: ledger.KindLease, Name: "l/" + how}, {Kind: ledger.KindBudget, Name: "b/" + how},
-		} {
-			if how == "state" && d.Kind != ledger.KindRecord {
+		for _, doc := range []ledger.Document{&ledger.Resource{Name: pool + how}, running, &ledger.Lease{Name: "l/" + how}, &ledger.Budget{Name: "b/" + how}} {
+			if how == "state" && doc != running {
 				continue
 			}
-			write(t, l, docs[i])
-			l.(Spoiler).Spoil(d, how)
-			unreadable(t, l, d, docs[i])
+			write(t, l, doc)
+			l.(Spoiler).Spoil(doc.Ref(), how)
+			unreadable(t, l, doc.Ref(), doc)
 		}
 	}
 }
 
 // unreadable tests updates that name a document which cannot be read.
-func unreadable(t *testing.T, l ledger.Ledger, d ledger.Doc, doc any) {
+func unreadable(t *testing.T, l ledger.Ledger, d ledger.Ref, doc ledger.Document) {
 	t.Helper()
 	names := named(doc, &ledger.Record{Key: "beside"}, &ledger.Record{Key: "absent"})
 	beside := record(t, l, "beside")
-	for name, use := range map[string]func(ledger.Tx){
-		"read": func(tx ledger.Tx) { get(tx, doc) },
+	uses := map[string]func(ledger.Tx){
+		"read": func(tx ledger.Tx) { get(tx, d) },
 		"put":  func(tx ledger.Tx) { put(tx, doc) },
-	} {
+	}
+	if rec, is := doc.(*ledger.Record); is {
+		uses["read of a record"] = func(tx ledger.Tx) { tx.Record(rec.Key) }
+		uses["put of a record"] = func(tx ledger.Tx) { tx.PutRecord(rec) }
+	}
+	for name, use := range uses {
 		err := l.Update(t.Context(), names, func(tx ledger.Tx) error {
 			tx.PutRecord(&ledger.Record{Key: "beside", Sequence: 99})
 			use(tx)
 			return nil
 		})
 		bad := (*ledger.UnreadableError)(nil)
-		if !errors.As(err, &bad) || bad.Doc != d || bad.Why == "" || d.Kind == ledger.KindRecord && bad.Resource != pool {
+		if !errors.As(err, &bad) || bad.Ref != d || bad.Why == "" || d.Kind == ledger.KindRecord && bad.Resource != pool {
 			t.Errorf("%s of %s: error %v (%+v)", name, d, err, bad)
 		}
 		same(t, beside, record(t, l, "beside"))
 	}
 	// An update that can do without it goes on, and leaves it as it is.
 	update(t, l, names, func(tx ledger.Tx) error {
-		if bad := tx.Unreadable(d); bad == nil || bad.Doc != d {
+		if bad := tx.Unreadable(d); bad == nil || bad.Ref != d {
 			t.Errorf("Unreadable(%s) = %v", d, bad)
 		}
 		for _, key := range []message.Key{"beside", "absent"} {
-			if bad := tx.Unreadable(ledger.RecordDoc(key)); bad != nil {
+			if bad := tx.Unreadable(ledger.RecordRef(key)); bad != nil {
 				t.Errorf("Unreadable(%s) = %v", key, bad)
 			}
 		}
@@ -82,22 +80,9 @@ func unreadable(t *testing.T, l ledger.Ledger, d ledger.Doc, doc any) {
 	if got := record(t, l, "beside"); beside != nil && got.Sequence != beside.Sequence+1 {
 		t.Errorf("beside %s: %+v after %+v", d, got, beside)
 	}
-	err := ledger.Read(t.Context(), l, names, func(tx ledger.Tx) { get(tx, doc) })
+	err := ledger.Read(t.Context(), l, names, func(tx ledger.Tx) { get(tx, d) })
 	if bad := (*ledger.UnreadableError)(nil); !errors.As(err, &bad) {
 		t.Errorf("%s can be read after an update beside it: %v", d, err)
-	}
-}
-
-func get(tx ledger.Tx, doc any) {
-	switch doc := doc.(type) {
-	case *ledger.Resource:
-		tx.Resource(doc.Name)
-	case *ledger.Record:
-		tx.Record(doc.Key)
-	case *ledger.Lease:
-		tx.Lease(doc.Name)
-	case *ledger.Budget:
-		tx.Budget(doc.Name)
 	}
 }
 
@@ -115,12 +100,12 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 	}
 	bad := map[int]bool{0: true, 2: true, 3: true, 5: true}
 	for n := range bad {
-		l.(Spoiler).Spoil(ledger.RecordDoc(recs[n].Key), "layout")
-		l.(Spoiler).Spoil(ledger.Doc{Kind: ledger.KindResource, Name: resources[n].Name}, "text")
+		l.(Spoiler).Spoil(ledger.RecordRef(recs[n].Key), "layout")
+		l.(Spoiler).Spoil(ledger.ResourceRef(resources[n].Name), "text")
 	}
 	for _, limit := range []int{1, 2, 10} {
 		var found []*ledger.Record
-		skipped := map[ledger.Doc]bool{}
+		skipped := map[ledger.Ref]bool{}
 		for after := ""; ; {
 			got, err := l.InState(t.Context(), pool, lifecycle.Waiting, after, limit)
 			tell(t, skipped, err)
@@ -143,7 +128,7 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 		}
 		same(t, []*ledger.Resource{resources[1], resources[4]}, seen)
 		for n := range bad {
-			if !skipped[ledger.RecordDoc(recs[n].Key)] || !skipped[ledger.Doc{Kind: ledger.KindResource, Name: resources[n].Name}] {
+			if !skipped[ledger.RecordRef(recs[n].Key)] || !skipped[ledger.ResourceRef(resources[n].Name)] {
 				t.Errorf("limit %d: nothing was said of record or resource %d: %v", limit, n, skipped)
 			}
 		}
@@ -163,13 +148,13 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 	}
 }
 
-func tell(t *testing.T, skipped map[ledger.Doc]bool, err error) {
+func tell(t *testing.T, skipped map[ledger.Ref]bool, err error) {
 	t.Helper()
 	bad, err := ledger.Skipped(err)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range bad {
-		skipped[u.Doc] = true
+		skipped[u.Ref] = true
 	}
 }

@@ -99,14 +99,14 @@ func testNothingNamed(t *testing.T, l ledger.Ledger) {
 // and as what it is; the names beside those are taken.
 func testImpossibleNames(t *testing.T, l ledger.Ledger) {
 	for _, name := range []string{"", ".", "..", "__x__", "____", "__é__", "a~b", "a\xffb", "\xff", strings.Repeat("a", ledger.MaxName+1)} {
-		for collection, names := range map[string]ledger.ReadSet{
-			"resources": {Resources: []string{pool, name}}, "records": records("k", message.Key(name)),
-			"leases": {Leases: []string{"l", name}}, "budgets": {Budgets: []string{"b", name}},
+		for kind, names := range map[ledger.Kind]ledger.ReadSet{
+			ledger.KindResource: {Resources: []string{pool, name}}, ledger.KindRecord: records("k", message.Key(name)),
+			ledger.KindLease: {Leases: []string{"l", name}}, ledger.KindBudget: {Budgets: []string{"b", name}},
 		} {
 			ran := false
 			err := l.Update(t.Context(), names, func(ledger.Tx) error { ran = true; return nil })
-			if bad := (*ledger.NameError)(nil); !errors.As(err, &bad) || bad.Collection != collection || ran {
-				t.Errorf("update of %s %.40q: error %v, closure ran: %v; want a NameError", collection, name, err, ran)
+			if bad := (*ledger.NameError)(nil); !errors.As(err, &bad) || bad.Kind != kind || ran {
+				t.Errorf("update of %s %.40q: error %v, closure ran: %v; want a NameError", kind, name, err, ran)
 			}
 		}
 	}
@@ -358,10 +358,10 @@ func testNoLostUpdate(t *testing.T, l ledger.Ledger) {
 // What is written together is seen together: an update never commits what it
 // made of documents of different commits.
 func testSnapshot(t *testing.T, l ledger.Ledger) {
-	besideWriter(t, l, 20, func(reader int) (found []any) {
+	besideWriter(t, l, 20, func(reader int) (found []ledger.Document) {
 		mine := &ledger.Record{Key: message.Key(fmt.Sprint("reader", reader))}
 		persist(t, l, named(append(versions(0), mine)...), func(tx ledger.Tx) error {
-			found = []any{tx.Resource(pool), tx.Record("k"), tx.Lease("lease")}
+			found = []ledger.Document{tx.Resource(pool), tx.Record("k"), tx.Lease("lease")}
 			mine.Sequence++
 			tx.PutRecord(mine)
 			return nil
@@ -372,12 +372,12 @@ func testSnapshot(t *testing.T, l ledger.Ledger) {
 
 // And one that only reads does not see such documents either.
 func testSnapshotOfReader(t *testing.T, l ledger.Ledger) {
-	besideWriter(t, l, 40, func(int) []any { return read(t, l, versions(0)...) })
+	besideWriter(t, l, 40, func(int) []ledger.Document { return read(t, l, versions(0)...) })
 }
 
 // besideWriter runs readers while commits are made that each write three
 // documents.
-func besideWriter(t *testing.T, l ledger.Ledger, commits int, look func(reader int) []any) {
+func besideWriter(t *testing.T, l ledger.Ledger, commits int, look func(reader int) []ledger.Document) {
 	write(t, l, versions(0)...)
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
@@ -410,8 +410,8 @@ func besideWriter(t *testing.T, l ledger.Ledger, commits int, look func(reader i
 	same(t, versions(commits), read(t, l, versions(0)...))
 }
 
-func versions(n int) []any {
-	return []any{
+func versions(n int) []ledger.Document {
+	return []ledger.Document{
 		&ledger.Resource{Name: pool, Version: int64(n)},
 		&ledger.Record{Key: "k", Sequence: int64(n)},
 		&ledger.Lease{Name: "lease", Until: at(n)},
