@@ -1,23 +1,22 @@
-// Package admission decides. A [Snapshot] of one persistent resource, an
-// [Ask], a [Policy] and the time go in; a [Decision] with its reasons comes
-// out. There is no other place where a request is admitted, put in the queue or
-// refused, and nothing here reads a clock or the world.
+// Package admission decides. [Decide] takes a [Snapshot] of one persistent
+// resource, an [Ask], a [Policy] and the time, and returns a [Decision] with
+// its reasons. No other code admits, queues or refuses a request. Nothing here
+// reads a clock or makes a call.
 //
 // # Order
 //
 // A request names the shapes of machine that it needs. All waiting requests
-// that need one shape form a line, ordered by priority and then age, and nobody
-// passes anybody in a line: a request starts only when it is at the head of
-// every line it stands in. So a wide job cannot be starved by narrow ones, and
-// requests that share no shape never wait for each other. What that costs in
-// idle machines is the price of a bound that can be stated.
+// that need one shape form a queue, ordered by priority and then age. A request
+// starts only when it is at the head of each of its queues. So a wide job
+// cannot be starved by narrow ones, and requests that share no shape never wait
+// for each other. The cost is idle machines; the gain is a bound on waiting.
 //
 // # Never and not now
 //
-// A refusal as "can never fit" is final, so it is given only by a resource that
-// is RUNNING and was looked at a moment ago. Persistent resources are deleted
-// and made anew under their old name all the time; whatever might be different
-// after that is waited for.
+// "Can never fit" is a final refusal, so only a RUNNING resource with a recent
+// observation gives it. Persistent resources are often deleted and recreated
+// under the same name, so a request waits for anything that may differ after
+// that.
 package admission
 
 import (
@@ -31,28 +30,28 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// States of a persistent resource that mean something here: RUNNING is the only
-// one in which jobs start; ABSENT is the ledger's word for one that Vertex AI
-// does not know.
+// States of a persistent resource that the decision tells apart: jobs start
+// only in RUNNING; ABSENT is the ledger's word for a resource that Vertex AI
+// does not have.
 const (
 	running = "RUNNING"
 	absent  = "ABSENT"
 )
 
 // Unknown is the reason to refuse a request for a persistent resource that
-// Vertex AI does not know and that was never seen.
+// Vertex AI does not have and that was never observed.
 func Unknown(paths message.Paths) *reason.Problem {
 	return &reason.Problem{Code: reason.UnknownResource, Path: paths.At("persistentResource"),
-		Detail: "Vertex AI knows no persistent resource of this name, and it never was seen here.",
+		Detail: "Vertex AI has no persistent resource of this name, and Berth never observed one.",
 		Fix:    "Check the name, the project and the region."}
 }
 
 // A Snapshot is what one ledger update read of a persistent resource.
 type Snapshot struct {
 	Now        time.Time
-	State      string    // "RUNNING", "REBOOTING", ...; "ABSENT" when it was deleted; empty before the first look
+	State      string    // "RUNNING", "REBOOTING", ...; "ABSENT" if it was deleted; empty before the first observation
 	ObservedAt time.Time // when Vertex AI was asked
-	Known      bool      // it has been seen in being, now or earlier
+	Known      bool      // it exists, or existed at an earlier observation
 
 	Pools         []capacity.Pool
 	Network       string
@@ -62,41 +61,41 @@ type Snapshot struct {
 
 	Use       capacity.Use // holds, foreign use, unexplained use
 	Holds     int
-	NoRoom    bool      // the resource's document has no room for another hold
+	NoRoom    bool      // the resource document has no room for another hold
 	NotBefore time.Time // after a decline by Vertex AI
-	Ahead     int       // waiting requests that come before this one in a line of its
+	Ahead     int       // waiting requests before this one in the longest of its queues
 }
 
-// An Ask is one request as far as the decision goes.
+// An Ask is the part of a request that the decision depends on.
 type Ask struct {
 	Needs          capacity.Ask
 	Network        string
 	EncryptionKey  string
 	ServiceAccount string
-	UnsetDisks     []int // worker pools whose disk type the deployment filled in
+	UnsetDisks     []int // worker pools with the deployment's default disk type
 	OnFull         message.OnFull
-	// Waiting says that the request is in the queue already. ContradictedSince is
-	// since when it can, as it looks, never fit; zero if it can.
+	// Waiting says that the request is in the queue already. ContradictedSince
+	// is since when no pool could ever fit it; zero if one can.
 	Waiting           bool
 	ContradictedSince time.Time
 	// Paths says how the request's message writes the fields that reasons name.
 	Paths message.Paths
 }
 
-// A Policy is what the deployment decides about decisions.
+// A Policy holds the settings of a deployment for decisions.
 type Policy struct {
-	MaxAge      time.Duration // an observation older than this admits nothing
+	MaxAge      time.Duration // an older observation admits nothing
 	MaxHolds    int           // holds per persistent resource
 	RefuseAfter time.Duration // how long a waiting request must be contradicted before it is refused
-	// AllowAccounts lets jobs name a service account on a persistent resource that
-	// was made without enableCustomServiceAccount. Whether Vertex AI refuses them,
-	// or runs them under the account or under its own agent, is not documented.
+	// AllowAccounts lets jobs name a service account on a persistent resource
+	// made without enableCustomServiceAccount. It is not documented whether
+	// Vertex AI refuses them, or runs them under that account or its own agent.
 	AllowAccounts bool
 	// AllowRay lets jobs start on a persistent resource that is a Ray cluster.
 	AllowRay bool
 }
 
-// A Verdict is what happens to the request.
+// A Verdict says what happens to the request.
 type Verdict string
 
 const (
@@ -105,21 +104,21 @@ const (
 	Refuse Verdict = "REFUSE"
 )
 
-// A Decision is the answer, with everything that explains it.
+// A Decision is a verdict with everything that explains it.
 type Decision struct {
 	Verdict Verdict
-	// Reason says why not; nil for Admit.
+	// Reason is the reason for a wait or a refusal; nil for Admit.
 	Reason *reason.Problem
-	// Fit shows the arithmetic per shape, whatever the verdict.
+	// Fit is the arithmetic per shape, for every verdict.
 	Fit     []capacity.Finding
 	ScaleUp bool // the autoscaler has to add machines first
 	Ahead   int
 	// Contradicted says that a RUNNING resource shows that the request can never
-	// fit. A waiting request is told so and refused after the policy's patience.
+	// fit. A waiting request is refused if that lasts for [Policy.RefuseAfter].
 	Contradicted bool
 }
 
-// Decide decides.
+// Decide returns the verdict for one request.
 func Decide(s Snapshot, a Ask, p Policy) Decision {
 	fit := capacity.Check(s.Pools, s.Use, a.Needs)
 	unsetDisks(fit.Findings, a.UnsetDisks)
@@ -167,7 +166,7 @@ func address(findings []capacity.Finding, paths message.Paths) {
 	}
 }
 
-// within is the path of a field within its worker pool, as the message writes it.
+// within is the path of a field in its worker pool, as the message writes it.
 func within(paths message.Paths, pool int, field string) string {
 	at := fmt.Sprintf("jobSpec.workerPoolSpecs[%d]", pool)
 	return strings.TrimPrefix(strings.TrimPrefix(paths.At(at+"."+field), paths.At(at)), ".")
@@ -177,14 +176,14 @@ func diskField(paths message.Paths, pool int) string {
 	return within(paths, pool, "diskSpec.bootDiskType")
 }
 
-// differs says whether the nearest pool has another value of a field.
+// differs reports whether the nearest pool has another value of a field.
 func differs(f capacity.Finding, field string) bool {
 	return len(f.Nearest) > 0 && slices.ContainsFunc(f.Nearest[0].Fields, func(d capacity.FieldDiff) bool { return d.Field == field })
 }
 
-// contradiction says why the request can never run on the resource as it is: the
-// first cause, and what to do about all of them. A job that is fixed of one cause
-// alone would be refused for the next.
+// contradiction returns the first cause for which the request can never run on
+// the present resource, with the fix of every cause. A job with a fix for one
+// cause only would be refused for the next.
 func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *reason.Problem {
 	all := contradictions(s, a, policy)
 	if fit.Verdict == capacity.Never {
@@ -200,13 +199,14 @@ func contradiction(s Snapshot, a Ask, policy Policy, fit capacity.Result) *reaso
 	return first
 }
 
-// contradictions are those between the job and the resource beside its pools. What
-// is told of a Ray cluster is told alone: its settings are those of another use.
+// contradictions returns those between the job and the resource itself, not its
+// pools. For a Ray cluster it returns only that, because its other settings are
+// for another use.
 func contradictions(s Snapshot, a Ask, policy Policy) (all []*reason.Problem) {
 	account := a.Paths.At("jobSpec.serviceAccount")
 	if s.Ray && !policy.AllowRay {
 		return append(all, &reason.Problem{Code: reason.RayCluster, Path: a.Paths.At("persistentResource"),
-			Detail: "The persistent resource is a Ray cluster (it has a raySpec): its machines run Ray's own work, and whether a custom job may have them is not documented.",
+			Detail: "The persistent resource is a Ray cluster (it has a raySpec): its machines run Ray's own work, and it is not documented whether they also run custom jobs.",
 			Fix:    "Name a persistent resource without a raySpec, or let the deployment allow Ray clusters (BERTH_RAY_CLUSTERS=allow)."})
 	}
 	if !sameName(a.Network, s.Network) {
@@ -218,7 +218,7 @@ func contradictions(s Snapshot, a Ask, policy Policy) (all []*reason.Problem) {
 	switch {
 	case s.CustomAccount && a.ServiceAccount == "":
 		all = append(all, &reason.Problem{Code: reason.AccountMismatch, Path: account,
-			Detail: "The persistent resource runs jobs only under a service account of their own.",
+			Detail: "The persistent resource runs only jobs that name a service account.",
 			Fix:    set(a.Paths, "jobSpec.serviceAccount", "NAME@PROJECT.iam.gserviceaccount.com")})
 	case !s.CustomAccount && a.ServiceAccount != "" && !policy.AllowAccounts:
 		all = append(all, &reason.Problem{Code: reason.AccountMismatch, Path: account,
@@ -228,7 +228,7 @@ func contradictions(s Snapshot, a Ask, policy Policy) (all []*reason.Problem) {
 	return all
 }
 
-// misfit says why the pools can never hold the job.
+// misfit says why the pools can never fit the job.
 func misfit(s Snapshot, a Ask, fit capacity.Result) *reason.Problem {
 	p := &reason.Problem{Code: reason.TooManyReplicas}
 	var edits []string
@@ -245,8 +245,8 @@ func misfit(s Snapshot, a Ask, fit capacity.Result) *reason.Problem {
 				if disk := diskField(a.Paths, f.WorkerPools[0]); slices.ContainsFunc(f.WorkerPools, func(i int) bool { return slices.Contains(a.UnsetDisks, i) }) && differs(f, disk) {
 					p.Detail += fmt.Sprintf(" The job sets no %s, for which this deployment takes %s.", disk, f.Shape.DiskType)
 				}
-			case f.Asked <= f.Limit: // there are enough, but not together
-				p.Detail = fmt.Sprintf("%d replicas of %s are asked for, and those of one worker pool have to fit into one pool; pools %s have room for %d only together, when nothing else runs.",
+			case f.Asked <= f.Limit: // there are enough, but not in one pool
+				p.Detail = fmt.Sprintf("%d replicas of %s are asked for, and the replicas of one worker pool must fit into one pool; pools %s have room for %d only together, when nothing else runs.",
 					f.Asked, f.Shape, strings.Join(f.Pools, ", "), f.Limit)
 			default:
 				p.Detail = fmt.Sprintf("%d replicas of %s are asked for; pool %s has room for %d when nothing else runs.",
@@ -265,8 +265,8 @@ func misfit(s Snapshot, a Ask, fit capacity.Result) *reason.Problem {
 	return p
 }
 
-// unsetDisks makes edits and differences say that a disk type is not set, where
-// the job sets none.
+// unsetDisks marks a disk type as not set in edits and differences, if the job
+// sets none.
 func unsetDisks(findings []capacity.Finding, pools []int) {
 	const field = "diskSpec.bootDiskType"
 	unset := func(i int) bool { return slices.Contains(pools, i) }
@@ -290,7 +290,7 @@ func unsetDisks(findings []capacity.Finding, pools []int) {
 	}
 }
 
-// has says in one sentence which machines there are.
+// has names the machines of the pools in one sentence.
 func has(pools []capacity.Pool) string {
 	const most = 6
 	var list []string
@@ -317,7 +317,8 @@ func mismatch(paths message.Paths, code reason.Code, path, what, want string) *r
 	return p
 }
 
-// set tells to give a field a value, also where the message has no place for it.
+// set returns the fix that sets a field, also if the message has no place for
+// it.
 func set(paths message.Paths, path, value string) string {
 	switch {
 	case paths.Has(path):
@@ -329,9 +330,9 @@ func set(paths message.Paths, path, value string) string {
 }
 
 // sameName compares two VPC names. Vertex AI writes a project's number where
-// people write its id, and only a look-up could tell whether they are one; so
-// names that differ in nothing but number against id count as the same, and
-// Vertex AI has the last word.
+// users write its id, and only a call could tell whether they are the same. So
+// names that differ only in number and id count as the same, and Vertex AI
+// decides.
 func sameName(a, b string) bool {
 	if a == b {
 		return true
@@ -354,8 +355,8 @@ func requests(n int) string {
 	return fmt.Sprintf("%d waiting requests for the same machines come", n)
 }
 
-// obstacle says why the request cannot start now, the most lasting reason
-// first.
+// obstacle returns the reason why the request cannot start now, the most
+// lasting one first.
 func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *reason.Problem {
 	wait := func(code reason.Code, format string, args ...any) *reason.Problem {
 		return &reason.Problem{Code: code, Detail: fmt.Sprintf(format, args...)}
@@ -375,7 +376,7 @@ func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *rea
 	case s.Now.Before(s.NotBefore):
 		return wait(reason.BackingOff, "Vertex AI declined a job here; nothing is submitted before %s.", s.NotBefore.UTC().Format(time.RFC3339))
 	case s.Holds >= p.MaxHolds || s.NoRoom:
-		return wait(reason.HoldLimit, "%d jobs hold machines of this persistent resource, as many as Berth keeps track of.", s.Holds)
+		return wait(reason.HoldLimit, "%d jobs hold machines of this persistent resource, the most that Berth can record.", s.Holds)
 	case fit.Verdict == capacity.Fits:
 		return nil
 	}
@@ -391,5 +392,5 @@ func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *rea
 				f.Asked, f.Shape, f.Limit, f.Taken, f.Short)
 		}
 	}
-	return wait(reason.SpecMismatch, "The pools as they are do not have what is asked for.")
+	return wait(reason.SpecMismatch, "The present pools do not have these machines.")
 }

@@ -8,15 +8,15 @@ import (
 	"example.com/berth/internal/capacity"
 )
 
-// A gate is what a reservation lets past it.
+// A gate is the room that a reservation leaves to later requests.
 type gate struct {
 	*Reservation
 	shapes []capacity.Shape
-	room   capacity.Room // at the reservation's moment, with what was let past it
+	room   capacity.Room // at the reservation's start, with the requests that have passed it
 }
 
-// backfill starts requests that come later in order and hold up no reservation:
-// those that are over by its moment, and those that fit beside it.
+// backfill starts later requests that delay no reservation: those that end
+// before its start, and those that fit beside it.
 func (pl *planner) backfill() {
 	if len(pl.plan.Reserved) == 0 {
 		return
@@ -45,9 +45,10 @@ func (pl *planner) backfill() {
 	})
 }
 
-// candidates are the first of every class that fit now, and reservations that
-// still lack a shape, in order. A class of which only reservations are known may have
-// one that comes before those of the same shapes, so these wait until it is known.
+// candidates returns the first request of every class that fits now, and
+// reservations that still lack a shape, in order. If only reservations of a
+// class are known, an unknown request of the class may come before others of
+// the same shapes, so these wait until it is known.
 func (pl *planner) candidates() []Head {
 	for i := range pl.classes {
 		if c := &pl.classes[i]; c.head() == nil && c.more && !slices.Contains(pl.plan.Want, c.id) {
@@ -75,9 +76,9 @@ func (pl *planner) candidates() []Head {
 	return list
 }
 
-// shut shuts the gate of every reservation of whose shapes somebody has waited too
-// long, and opens the others. A gate that is shut now lets as many replicas past
-// as the reservation has, and no more.
+// shut shuts the gate of every reservation that shares a shape with a request
+// that has waited too long, and opens the others. From then on a gate lets at
+// most as many replicas pass as the reservation has.
 func (pl *planner) shut() {
 	late := pl.s.Now.Add(-pl.p.Patience)
 	for i := range pl.plan.Reserved {
@@ -93,8 +94,8 @@ func (pl *planner) shut() {
 	}
 }
 
-// gate counts the reservations that come first and may still run at the moment of
-// the gate's own as if they ran then. Those that come later wait, or pass the gate.
+// gate counts the earlier reservations that may still run at the start of its
+// own as if they ran then. Later ones wait, or pass the gate.
 func (pl *planner) gate(k int) gate {
 	r := &pl.plan.Reserved[k]
 	g := gate{Reservation: r, shapes: shapesOf(r.Demand), room: pl.time().At(r.At)}
@@ -107,9 +108,10 @@ func (pl *planner) gate(k int) gate {
 	return g
 }
 
-// pass lets a request past the gates of all reservations that it shares a shape
-// with, or past none. A reservation passes those that come before it; the moments
-// of the others count on it. by is until when it has to run.
+// pass lets a request pass the gates of all reservations that share a shape
+// with it, or of none. A reservation passes earlier ones only, because the
+// start times of the others count on it. by is when the job must be running at
+// the latest.
 func (pl *planner) pass(gates []gate, h Head) (by time.Time, ok bool) {
 	shapes := shapesOf(h.Demand)
 	var beside []*gate

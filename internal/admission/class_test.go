@@ -7,8 +7,8 @@ import (
 	"example.com/berth/internal/capacity"
 )
 
-// A class takes the least step that is no shorter than a limit, and the last one
-// for every longer limit.
+// TestLimitSteps: a class takes the smallest step that is not shorter than a
+// limit, and the last one for every longer limit.
 func TestLimitSteps(t *testing.T) {
 	const day = 24 * time.Hour
 	steps := []time.Duration{time.Hour, 4 * time.Hour, 12 * time.Hour, day, 3 * day, 7 * day, 30 * day, 90 * day}
@@ -28,8 +28,8 @@ func TestLimitSteps(t *testing.T) {
 	}
 }
 
-// Requests of one class are of one tenant, one set of shapes, sizes that round up to
-// one power of two, and limits of one step.
+// TestClassOf: requests of one class have one tenant, one set of shapes, sizes
+// that round up to one power of two, and limits of one step.
 func TestClassOf(t *testing.T) {
 	a, b := capacity.Shape{MachineType: "a"}.Normal(), capacity.Shape{MachineType: "b"}.Normal()
 	ask := func(n int, shapes ...capacity.Shape) (list capacity.Ask) {

@@ -11,8 +11,8 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// An operation is what is measured: its time by a benchmark, for people to
-// compare; how often it allocates by a test as well.
+// An operation is measured: its time by a benchmark, and its allocations by a
+// test as well.
 type operation struct {
 	name string
 	do   func()
@@ -29,8 +29,8 @@ func BenchmarkOperations(b *testing.B) {
 	}
 }
 
-// operations are decisions. With holds, each of them first counts the use of as
-// many, as [ledger.Resource.Use] does for every decision.
+// operations are decisions. With holds, each first counts the use of that many,
+// as [ledger.Resource.Use] does for every decision.
 func operations() (all []operation) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	policy := Policy{MaxAge: time.Minute, MaxHolds: 1300, RefuseAfter: time.Hour}
@@ -74,9 +74,9 @@ func operations() (all []operation) {
 	return all
 }
 
-// How often an operation allocates stays within its band, with and without the
-// race detector. One that comes to allocate more is to be looked at before its
-// band is widened.
+// TestAllocations: the allocations of an operation stay within its band, with
+// and without the race detector. Find the cause of a higher number before you
+// widen a band.
 func TestAllocations(t *testing.T) {
 	data, err := os.ReadFile("../../testdata/bench/allocs.json")
 	if err != nil {

@@ -20,15 +20,15 @@ var zoo = []capacity.Shape{
 	{MachineType: "ct5lp-hightpu-4t", TPUTopology: "2x2"}, {MachineType: "a3-highgpu-8g", Accelerator: "NVIDIA_H100_80GB", AcceleratorCount: 8, DiskSizeGB: 500},
 }
 
-// accelerated says whether the people who made a shape of the zoo meant a GPU or
-// a TPU.
+// accelerated reports whether a shape of the zoo was meant to have a GPU or a
+// TPU.
 func accelerated(s capacity.Shape) bool {
 	return s.Accelerator != "" || s.TPUTopology != "" || strings.HasPrefix(s.MachineType, "a2-") || strings.HasPrefix(s.MachineType, "a3-")
 }
 
-// TestRefusalsTellHowToFit draws refusals. Each says what to do; what it says to
-// change makes the request fit; and no job is sent from an accelerator to a
-// machine without one while there is one of those.
+// TestRefusalsTellHowToFit draws refusals. Each has a fix; its edits make the
+// request fit; and no fix moves a job from an accelerator to a machine without
+// one while a machine with one exists.
 func TestRefusalsTellHowToFit(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 10))
 	refusals, edited, hopeless := 0, 0, 0
@@ -86,7 +86,7 @@ func TestRefusalsTellHowToFit(t *testing.T) {
 	}
 }
 
-// applyEdits does what the edits say and counts them.
+// applyEdits makes the edits and counts them.
 func applyEdits(t *testing.T, needs capacity.Ask, fit []capacity.Finding) (n int) {
 	t.Helper()
 	for _, f := range fit {
@@ -122,7 +122,7 @@ func applyEdits(t *testing.T, needs capacity.Ask, fit []capacity.Finding) (n int
 	return n
 }
 
-// TestSmallestEdit is about single cases that a person would find wrong.
+// TestSmallestEdit: single cases that a user would find wrong.
 func TestSmallestEdit(t *testing.T) {
 	cpu := capacity.Pool{ID: "cpu", Shape: capacity.Shape{MachineType: "n1-standard-4"}, Count: 8}
 	a100 := capacity.Pool{ID: "a100", Shape: zoo[5], Count: 2}
@@ -161,7 +161,8 @@ func TestSmallestEdit(t *testing.T) {
 	}
 }
 
-// TestPathsOfReasons writes reasons for jobs in other dress.
+// TestPathsOfReasons: reasons for jobs in other forms have the paths of that
+// form.
 func TestPathsOfReasons(t *testing.T) {
 	s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, CustomAccount: true, EncryptionKey: "k", Network: "projects/1/global/networks/n",
 		Pools: []capacity.Pool{{ID: "a", Shape: zoo[0], Count: 4}}}
@@ -209,8 +210,8 @@ func TestPathsOfReasons(t *testing.T) {
 	}
 }
 
-// TestEveryContradictionIsTold holds that one answer tells all that has to be changed,
-// in the words of the message: a job that is fixed by it fits.
+// TestEveryContradictionIsTold: one answer has every fix, in the words of the
+// message, and the fixed job fits.
 func TestEveryContradictionIsTold(t *testing.T) {
 	s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Network: "projects/1/global/networks/n", Use: capacity.Use{},
 		Pools: []capacity.Pool{{ID: "p", Shape: capacity.Shape{MachineType: "n1-standard-4", DiskType: "pd-standard"}, Count: 1}}}
@@ -241,8 +242,8 @@ func TestEveryContradictionIsTold(t *testing.T) {
 	}
 }
 
-// TestUnsetDiskIsToldWhereItMatters holds that the deployment's disk type is spoken of
-// where the nearest pool has another, and in the words of the message.
+// TestUnsetDiskIsToldWhereItMatters: the deployment's disk type is named if the
+// nearest pool has another, in the words of the message.
 func TestUnsetDiskIsToldWhereItMatters(t *testing.T) {
 	for disk, want := range map[string]string{"pd-ssd": "", "pd-standard": " The job sets no disk_spec.boot_disk_type, for which this deployment takes pd-ssd."} {
 		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Use: capacity.Use{},

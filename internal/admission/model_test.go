@@ -14,17 +14,17 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// The model is the decision written down as a list of rules in words, each with
-// the slowest way to find out. It shares no code with Decide.
+// The model is the decision as a list of rules, each evaluated in the slowest
+// way. It shares no code with Decide.
 
-// A rule says whether it applies, and what follows.
+// A rule says whether it applies, and what its verdict is.
 type rule struct {
 	name    string
 	applies bool
 	code    reason.Code
 }
 
-// modelDecide goes through the rules from the top.
+// modelDecide applies the rules from the top.
 func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, reason.Code, bool) {
 	seen := s.State == "RUNNING" && s.Now.Sub(s.ObservedAt) <= p.MaxAge
 	never := []rule{
@@ -49,7 +49,7 @@ func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, reason.Code, bool) {
 		case r.code == reason.UnknownResource:
 			return Refuse, r.code, false
 		case a.Waiting && a.ContradictedSince.IsZero():
-			return Wait, r.code, true // this is the first time that it looks so
+			return Wait, r.code, true // this is the first observation that contradicts it
 		case a.Waiting && s.Now.Sub(a.ContradictedSince) < p.RefuseAfter:
 			return Wait, r.code, true
 		default:
@@ -112,8 +112,8 @@ func modelOf(pools []capacity.Pool, ask capacity.Ask, shape capacity.Shape) (lim
 	return limits, items
 }
 
-// modelPlaces tries all ways to spread what is used, one machine at a time, and
-// for each all ways to give every worker pool a pool of its own choice.
+// modelPlaces tries all ways to spread the use, one machine at a time, and for
+// each all ways to give every worker pool a pool.
 func modelPlaces(limits []capacity.Replicas, used capacity.Replicas, items []capacity.Replicas) bool {
 	tried := map[string]bool{}
 	var spread func(free []capacity.Replicas, left capacity.Replicas) bool
@@ -165,7 +165,8 @@ func modelPacks(free, items []capacity.Replicas) bool {
 	return false
 }
 
-// modelSameNetwork: a name with a project's number may be one with its id.
+// modelSameNetwork: a name with a project's number may be the same as one with
+// its id.
 func modelSameNetwork(a, b string) bool {
 	project := func(name string) (project, rest string) {
 		if parts := strings.SplitN(name, "/", 3); len(parts) == 3 && parts[0] == "projects" && strings.Count(name, "/") == 4 {
@@ -204,11 +205,11 @@ var (
 )
 
 // mostEqual is how many pools of one shape a situation has: with more, Check is
-// more careful than the model.
+// more cautious than the model.
 const mostEqual = 3
 
-// situation makes one of bytes. Most choices are weighted towards a resource that is
-// well, so that admissions come up.
+// situation makes a situation from bytes. Most choices are weighted towards a
+// healthy resource, so that admissions occur.
 func situation(bytes []byte) (Snapshot, Ask) {
 	d := dice(bytes)
 	s := Snapshot{
@@ -259,8 +260,8 @@ func situation(bytes []byte) (Snapshot, Ask) {
 	return s, a
 }
 
-// check holds a decision against the model and against what every decision
-// promises.
+// check compares a decision with the model and with the promises of every
+// decision.
 func check(t *testing.T, bytes []byte) Verdict {
 	t.Helper()
 	s, a := situation(bytes)
@@ -348,7 +349,7 @@ func roomier(s Snapshot) map[string]Snapshot {
 	return all
 }
 
-// edits does what a decision proposes. The request then is one that can fit.
+// edits makes the proposed edits, after which the request can fit.
 func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 	t.Helper()
 	edited, any := a, false
@@ -437,7 +438,7 @@ func FuzzDecide(f *testing.F) {
 	f.Fuzz(func(t *testing.T, bytes []byte) { check(t, bytes) })
 }
 
-// TestReasonsMakeSense is about words that a model cannot judge.
+// TestReasonsMakeSense checks texts that a model cannot judge.
 func TestReasonsMakeSense(t *testing.T) {
 	s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true,
 		Pools: []capacity.Pool{{ID: "a", Shape: small, Count: 4}, {ID: "b", Shape: small, Count: 4}}}

@@ -8,37 +8,36 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A Held is a job that has replicas: ours, or one that somebody else started.
+// A Held is a job that has replicas: one of Berth's, or a foreign one.
 type Held struct {
 	ID     message.Key // "" for a foreign job
 	Demand capacity.Ask
-	// End is when it is over at the latest, as far as is known: its start plus its
-	// time limit. What has passed its end is taken to end one horizon from now.
+	// End is the latest known end of the job: its start plus its time limit. A
+	// job that has passed its end is assumed to end one horizon from now.
 	End time.Time
 }
 
-// A Reservation is the first waiting request of some shapes, with the moment at
-// which it starts at the latest. A shape has at most one.
+// A Reservation is the first waiting request of some shapes, with its latest
+// start. A shape has at most one.
 //
-// A request for several shapes may find some of them reserved for others. It then
-// reserves the rest, and gets each of the others after the reservations that come
-// before it (see [Plan]): otherwise it would never find all of them free at once,
-// and starve.
+// A request for several shapes may find some of them reserved for others. It
+// then reserves the rest, and gets each of the others after the earlier
+// reservations (see [Plan]). Otherwise it would never find all of them free at
+// once, and would starve.
 type Reservation struct {
 	Head
-	// Shapes are those that are reserved for it, sorted. It is complete when they
-	// are all that it asks for.
+	// Shapes are those reserved for it, sorted. The reservation is complete when
+	// they are all shapes that it asks for.
 	Shapes []capacity.Shape
-	// At is when it starts at the latest. It never becomes later. It is kept while
-	// the resource keeps its machines, the jobs on it keep their limits, no request
-	// of higher priority waits, and every end of a job is followed by a plan. It is
-	// zero while the request does not fit even the empty machines, or comes after
-	// one that does not.
+	// At is its latest start. It never becomes later while the resource keeps
+	// its machines, the jobs on it keep their limits, no request of higher
+	// priority waits, and a plan follows every end of a job. It is zero while
+	// the request does not fit even the empty machines, or comes after one that
+	// does not.
 	At time.Time
-	// Budget is how many replicas may still be let past it for longer than until At
-	// while it is Shut.
+	// Budget is how many replicas may still pass it beyond At while it is Shut.
 	Budget capacity.Replicas
-	// Shut says that somebody who waits for one of its shapes has waited too long.
+	// Shut says that a request for one of its shapes has waited too long.
 	Shut bool
 }
 
@@ -47,49 +46,49 @@ func (r *Reservation) complete() bool { return len(r.Shapes) == len(shapesOf(r.D
 // A Start is a request that starts now.
 type Start struct {
 	Head
-	// By is when its job has to be running at the latest, because it would hold up
-	// a reservation that it was let past; zero if it was let past nobody.
+	// By is when its job must be running at the latest, because it would
+	// otherwise delay a reservation that it passed; zero if it passed none.
 	By time.Time
 }
 
-// A PlanPolicy is what the deployment decides about order.
+// A PlanPolicy holds the settings of a deployment for the order.
 type PlanPolicy struct {
-	Horizon    time.Duration // what has passed its end is taken to end so much from now
-	Margin     time.Duration // between the end of what is let past a reservation, and the reservation
-	StartIn    time.Duration // what is let past a reservation has at least so long to be running
-	Patience   time.Duration // from a request's key until it shuts the gate of its shapes
-	NoBackfill bool          // nobody is let past a reservation
+	Horizon    time.Duration // a job past its end is assumed to end this long from now
+	Margin     time.Duration // between the end of a job that passes a reservation, and the reservation
+	StartIn    time.Duration // the time that a job which passes a reservation has to be running
+	Patience   time.Duration // from a request's key until the gates of its shapes shut
+	NoBackfill bool          // no request passes a reservation
 }
 
-// A PlanSnapshot is one resource document, as values.
+// A PlanSnapshot holds the values of one resource document.
 type PlanSnapshot struct {
 	Now      time.Time
 	Pools    []capacity.Pool
 	Use      capacity.Use // everything that is taken
-	Held     []Held       // what of it ends; the rest is taken to end one horizon from now
+	Held     []Held       // the part of it with a known end; the rest is assumed to end one horizon from now
 	Queue    Queue
 	Reserved []Reservation // in the order of the plan that made them
 }
 
-// A Plan is what to do now.
+// A Plan is what starts now and what is reserved.
 type Plan struct {
 	Starts []Start
-	// Reserved are sorted by priority, then by age: a new one comes last. A shape
-	// that several of them ask for goes to the first of them. The next snapshot has
-	// to give them in this order, because each moment counts on it: a later arrival
-	// that got a shape first would move the moments of those that wait for it.
+	// Reserved are sorted by priority, then by age, so a new one comes last. A shape
+	// that several of them ask for goes to the first of them. The next snapshot must
+	// give them in this order: the start times count on it, and a later arrival
+	// that got a shape first would delay them.
 	Reserved []Reservation
-	// Want are classes of which more heads have to be known for the plan to go on.
+	// Want are classes of which the plan must know more heads to continue.
 	Want []ClassID
 }
 
 // MakePlan decides which waiting requests start now and which are reserved. It
-// changes nothing that it is given.
+// does not change its arguments.
 //
-// The order of its steps is what keeps every promise. Reservations first, because
-// their moment must not be taken by those behind them. Then the requests of whose
-// shapes nothing is reserved, in order: they wait for nobody. Then those that no
-// reservation is held up by.
+// The order of its steps keeps every promise. Reservations are first, because
+// later requests must not take their start. Then follow the requests whose
+// shapes are not reserved, in order: they wait for no other request. Then those
+// that delay no reservation.
 func MakePlan(s PlanSnapshot, p PlanPolicy) Plan {
 	pl := newPlanner(s, p)
 	pl.keepReservations()

@@ -9,8 +9,8 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// busy is as much as a resource document can hold: 2,000 holds, and 256 classes of
-// eight known heads, of which none can start.
+// busy is the largest content of a resource document: 2,000 holds, and 256
+// classes of eight known heads, of which none can start.
 func busy() (PlanSnapshot, PlanPolicy) {
 	shapes := make([]capacity.Shape, 4)
 	s := PlanSnapshot{Now: planNow, Use: capacity.Use{}, Queue: Queue{}}
@@ -45,7 +45,8 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-// How often a plan over a full document allocates stays within a band.
+// TestPlanAllocations: the allocations of a plan over a full document stay
+// within a band.
 func TestPlanAllocations(t *testing.T) {
 	s, p := busy()
 	if plan := MakePlan(s, p); len(plan.Reserved) != 4 || len(plan.Starts) != 0 {

@@ -12,7 +12,7 @@ import (
 	"example.com/berth/internal/capacity"
 )
 
-// fewHeads is a snapshot of which a number of heads is known for each class.
+// fewHeads is a snapshot with a limited number of known heads per class.
 func fewHeads(s PlanSnapshot, known map[ClassID]int) PlanSnapshot {
 	queue := Queue{}
 	for id, c := range s.Queue {
@@ -22,14 +22,14 @@ func fewHeads(s PlanSnapshot, known map[ClassID]int) PlanSnapshot {
 	return s
 }
 
-// TestPlanByFewHeads plans by a few heads of each class, and by one more of each class
-// that the plan wants until it wants none. In the end the plan is that by all heads,
-// and promises no earlier moments; until then it starts nothing that the plan by all
-// heads does not start.
+// TestPlanByFewHeads plans by a few heads of each class, and by one more of
+// each class that the plan wants until it wants none. The last plan is that by
+// all heads, with no earlier promise; until then it starts nothing that the
+// plan by all heads does not start.
 func TestPlanByFewHeads(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
-		w.p.NoBackfill = true // a pass lets past only what it knows
+		w.p.NoBackfill = true // backfill depends on the known heads
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			if rapid.IntRange(0, 3).Draw(t, "step") > 0 {
 				if !w.arrive(t, rapid.IntRange(0, 1000-w.top).Draw(t, "priority")) {
@@ -87,8 +87,8 @@ func TestPlanByFewHeads(t *testing.T) {
 	})
 }
 
-// A class of which one head is known, and that is reserved. As soon as it starts, the
-// next of the class is wanted, and nobody that comes after it starts before it is known.
+// The only known head of a class is reserved. When it starts, the plan wants
+// the next of the class, and starts no later request before that is known.
 func TestStartedReservationWasTheOnlyKnownHead(t *testing.T) {
 	w := story(t, PlanPolicy{NoBackfill: true}, 2)
 	w.arrive(ask("a", 60, 2), ask("b", 60, 1), ask("c", 60, 1), ask("d", 300, 1))
@@ -107,8 +107,9 @@ func TestStartedReservationWasTheOnlyKnownHead(t *testing.T) {
 	}
 }
 
-// A class of which only a reservation is known may have one that is let past it, so the
-// plan wants more heads, and lets nobody past that comes later, until it knows.
+// Only a reservation of a class is known, and the class may have a request that
+// can pass it. The plan wants more heads, and lets no later request pass until
+// it knows them.
 func TestBackfillWantsHeadsBehindAReservation(t *testing.T) {
 	w := story(t, PlanPolicy{NoBackfill: true, Patience: 24 * time.Hour}, 4)
 	w.arrive(ask("a", 60, 2), ask("b", 60, 4), ask("c", 50, 3), ask("d", 40, 2), ask("e", 30, 2))
@@ -128,8 +129,8 @@ func TestBackfillWantsHeadsBehindAReservation(t *testing.T) {
 	}
 }
 
-// A request over two shapes has to wait until the next request of one of them is known.
-// What comes after it in order does not get its other shape meanwhile.
+// A request over two shapes must wait until the next request of one of them is
+// known. A later request does not get its other shape meanwhile.
 func TestUnknownHeadStopsAllShapesOfThoseBehindIt(t *testing.T) {
 	w := story(t, PlanPolicy{Patience: 24 * time.Hour}, 1, 1, 1)
 	w.waiting = []Head{ask("a", 60, 0, 1), ask("b", 60, 0, 1), ask("c", 300, 1, 1), ask("d", 60, 1), ask("e", 60, 0, 0, 1)}
@@ -144,8 +145,8 @@ func TestUnknownHeadStopsAllShapesOfThoseBehindIt(t *testing.T) {
 	w.want("a-60 d-60 e-60", "b m1 by 60, c m0 by 120")
 }
 
-// The only known head of a class starts. The next may be of its priority, so its shape
-// goes to no reservation of a lower one before the next is known.
+// The only known head of a class starts. The next may have its priority, so no
+// reservation of a lower priority gets its shape before the next is known.
 func TestUnknownHeadMayHaveTheHigherPriority(t *testing.T) {
 	w := story(t, PlanPolicy{NoBackfill: true}, 1, 2)
 	w.arrive(ask("a", 60, 0, 2), ask("B", 500, 0, 1), ask("C", 500, 0, 1), ask("p", 60, 1, 1), ask("x", 60, 0, 1))

@@ -15,8 +15,8 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// modelPlan is [MakePlan] in its slowest and most obvious form: one sorted list of
-// waiting requests, and [capacity.Check] at every moment at which something ends.
+// modelPlan is [MakePlan] in its slowest and simplest form: one sorted list of
+// waiting requests, and [capacity.Check] at every end of a job.
 func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reservation) {
 	var waiting []Head
 	for _, c := range s.Queue {
@@ -68,8 +68,8 @@ func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reserva
 		}
 		return u
 	}
-	// latest is when the reservation starts at the latest: when those before it of
-	// the same shapes have started, and it fits beside them.
+	// latest is when the reservation starts at the latest: when those before it
+	// of the same shapes have started, and it fits beside them.
 	var latest func(k int) time.Time
 	latest = func(k int) time.Time {
 		list, moments := ends(), []time.Time{s.Now}
@@ -104,8 +104,8 @@ func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reserva
 			return priorityOf(h.Order) < priorityOf(own.Order) && share(h.Demand.Shapes(), shapes)
 		})
 	}
-	// free are shapes that nobody has, and that nobody reserved of the same or a
-	// higher priority asks for.
+	// free are shapes that no reservation has, and that no reservation of the
+	// same or a higher priority asks for.
 	free := func(h Head) (list []capacity.Shape) {
 		for _, shape := range h.Demand.Shapes() {
 			if !slices.ContainsFunc(reserved, func(r Reservation) bool {
@@ -243,14 +243,14 @@ func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reserva
 
 var planNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// A planWorld draws snapshots and lets them go on.
+// A planWorld draws snapshots and moves them forward.
 type planWorld struct {
 	s       PlanSnapshot
 	p       PlanPolicy
 	waiting []Head
 	ids     int
-	top     int // the highest priority there is, as orders tell it
-	// promised are the moments that requests of the highest priority were promised.
+	top     int // the highest priority, as in orders
+	// promised are the promised starts of requests of the highest priority.
 	promised map[message.Key]time.Time
 }
 
@@ -287,7 +287,7 @@ func (w *planWorld) arrive(t *rapid.T, priority int) bool {
 	return true
 }
 
-// queue makes the classes of what waits, whole.
+// queue makes the classes of all waiting requests, with all heads.
 func (w *planWorld) queue() {
 	slices.SortFunc(w.waiting, func(a, b Head) int { return strings.Compare(a.Order, b.Order) })
 	w.s.Queue = Queue{}
@@ -300,7 +300,7 @@ func (w *planWorld) queue() {
 	}
 }
 
-// apply makes the plan come true.
+// apply executes the plan.
 func (w *planWorld) apply(plan Plan) {
 	for _, st := range plan.Starts {
 		w.s.Use.Add(st.Demand)
@@ -311,7 +311,7 @@ func (w *planWorld) apply(plan Plan) {
 	w.queue()
 }
 
-// end ends a job that runs.
+// end ends a running job.
 func (w *planWorld) end(i int) {
 	for _, n := range w.s.Held[i].Demand {
 		w.s.Use[n.Shape] -= n.Replicas
@@ -319,7 +319,7 @@ func (w *planWorld) end(i int) {
 	w.s.Held = slices.Delete(slices.Clone(w.s.Held), i, i+1)
 }
 
-// pass goes on until nothing more starts, and holds every plan against the model
+// pass plans until nothing more starts, and checks every plan against the model
 // and the promises.
 func (w *planWorld) pass(t *rapid.T) {
 	for {
@@ -340,7 +340,7 @@ func (w *planWorld) pass(t *rapid.T) {
 	}
 }
 
-// promises checks what a plan promises whatever the policy.
+// promises checks what every plan promises.
 func (w *planWorld) promises(t *rapid.T, plan Plan) {
 	use := capacity.Use{}
 	for shape, n := range w.s.Use {
@@ -360,8 +360,8 @@ func (w *planWorld) promises(t *rapid.T, plan Plan) {
 		}
 	}
 	for _, h := range w.waiting {
-		// A pass plans again after every start, so only the last of its plans has to
-		// leave nothing undone.
+		// A pass plans again after every start, so only the last of its plans
+		// must leave nothing undone.
 		if len(plan.Starts) == 0 && !slices.ContainsFunc(plan.Reserved, func(r Reservation) bool { return share(r.Shapes, h.Demand.Shapes()) }) {
 			t.Fatalf("%s waits although nobody has reserved a shape of it", h.ID)
 		}
@@ -376,7 +376,7 @@ func (w *planWorld) promises(t *rapid.T, plan Plan) {
 	}
 }
 
-// leave takes a waiting request out, with its reservation.
+// leave removes a waiting request, with its reservation.
 func (w *planWorld) leave(i int) {
 	gone := w.waiting[i].ID
 	w.waiting = slices.Delete(slices.Clone(w.waiting), i, i+1)
@@ -384,7 +384,7 @@ func (w *planWorld) leave(i int) {
 	w.queue()
 }
 
-// next is when the next job reaches its limit; zero if nothing runs.
+// next is when the next job reaches its limit; zero if no job runs.
 func (w *planWorld) next() (next time.Time) {
 	for _, h := range w.s.Held {
 		if next.IsZero() || h.End.Before(next) {
@@ -394,9 +394,9 @@ func (w *planWorld) next() (next time.Time) {
 	return next
 }
 
-// look plans after the jobs that have reached their limits have ended, and those
-// that end early.
-func (w *planWorld) look(t *rapid.T, early func() bool) {
+// observe plans after the jobs that have reached their limits have ended, and
+// those that end early.
+func (w *planWorld) observe(t *rapid.T, early func() bool) {
 	for i := len(w.s.Held) - 1; i >= 0; i-- {
 		if !w.s.Held[i].End.After(w.s.Now) || early() {
 			w.end(i)
@@ -406,7 +406,7 @@ func (w *planWorld) look(t *rapid.T, early func() bool) {
 	w.punctual(t)
 }
 
-// punctual checks the promised moments of those whom nobody outranks.
+// punctual checks the promised starts of requests that none outranks.
 func (w *planWorld) punctual(t *rapid.T) {
 	for _, r := range w.s.Reserved {
 		if priorityOf(r.Order) != w.top {
@@ -421,9 +421,9 @@ func (w *planWorld) punctual(t *rapid.T) {
 	}
 }
 
-// TestPlanAgainstModel lets worlds go on at random: requests come and leave, jobs
-// end before their limits or at them, and every plan is the model's. Every end is
-// followed by a plan, so promised moments are exact.
+// TestPlanAgainstModel moves worlds forward at random: requests arrive and
+// leave, jobs end before their limits or at them, and every plan equals the
+// model's. A plan follows every end, so promised starts are exact.
 func TestPlanAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
@@ -438,7 +438,7 @@ func TestPlanAgainstModel(t *testing.T) {
 				then := w.s.Now.Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "minutes")) * time.Minute)
 				for next := w.next(); !next.IsZero() && !next.After(then); next = w.next() {
 					w.s.Now = next
-					w.look(t, never)
+					w.observe(t, never)
 				}
 				w.s.Now = then
 			case 6:
@@ -446,9 +446,9 @@ func TestPlanAgainstModel(t *testing.T) {
 					w.leave(rapid.IntRange(0, len(w.waiting)-1).Draw(t, "leaves"))
 				}
 			}
-			w.look(t, func() bool { return rapid.IntRange(0, 5).Draw(t, "early") == 0 })
+			w.observe(t, func() bool { return rapid.IntRange(0, 5).Draw(t, "early") == 0 })
 		}
-		// When nothing comes any more, everything starts.
+		// When no more requests arrive, all start.
 		for range 10 * (len(w.waiting) + len(w.s.Held) + 1) {
 			if len(w.waiting) == 0 {
 				return
@@ -456,7 +456,7 @@ func TestPlanAgainstModel(t *testing.T) {
 			if next := w.next(); next.After(w.s.Now) {
 				w.s.Now = next
 			}
-			w.look(t, never)
+			w.observe(t, never)
 		}
 		t.Fatalf("%d requests never start", len(w.waiting))
 	})

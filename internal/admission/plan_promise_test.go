@@ -11,13 +11,13 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A planStory is a world that is played by hand, minute by minute after planNow.
+// A planStory is a world that a test moves, minute by minute after planNow.
 type planStory struct {
 	planWorld
 	t *testing.T
 }
 
-// story has pools of the counts given: m0, m1, ...
+// story has pools of the given counts: m0, m1, ...
 func story(t *testing.T, p PlanPolicy, counts ...capacity.Replicas) *planStory {
 	p.Horizon = time.Hour
 	w := &planStory{planWorld{s: PlanSnapshot{Now: planNow, Use: capacity.Use{}, Queue: Queue{}}, p: p}, t}
@@ -79,8 +79,8 @@ func (w *planStory) at(minute int) {
 	w.s.Now = then
 }
 
-// want compares what runs, with the minutes at which it ends, and what is reserved,
-// in order, with the shapes it has and the minute that it is promised.
+// want compares the running jobs, with the minutes at which they end, and the
+// reservations in order, with their shapes and promised minutes.
 func (w *planStory) want(runs, reserved string) {
 	w.t.Helper()
 	minute := func(at time.Time) string {
@@ -109,8 +109,8 @@ func (w *planStory) want(runs, reserved string) {
 	}
 }
 
-// Two reservations lack one shape, which a third has. The second of them is promised
-// a moment after the first has run, not the moment at which the third has.
+// Two reservations lack one shape, which a third has. The second of them is
+// promised a start after the first has run, not when the third has.
 func TestTwoReservationsLackOneShape(t *testing.T) {
 	for _, noBackfill := range []bool{true, false} {
 		w := story(t, PlanPolicy{NoBackfill: noBackfill, Patience: 24 * time.Hour}, 1, 1, 1)
@@ -125,8 +125,8 @@ func TestTwoReservationsLackOneShape(t *testing.T) {
 	}
 }
 
-// A request that arrives later and comes earlier in order gets the shape that two
-// reservations lack after the one that was promised a moment first.
+// A later request of an earlier order gets the shape that two reservations lack
+// after the one with the earlier promise.
 func TestLaterReservationTakesNoShapeFromAnEarlierOne(t *testing.T) {
 	w := story(t, PlanPolicy{Patience: 24 * time.Hour}, 1, 1, 1)
 	w.arrive(ask("a", 60, 0, 1), ask("b", 20, 0, 1), ask("d", 700, 0, 1, 1), ask("c", 200, 1, 1))
@@ -137,9 +137,9 @@ func TestLaterReservationTakesNoShapeFromAnEarlierOne(t *testing.T) {
 	w.want("c-980", "")
 }
 
-// A reservation that lacks a shape of which there is enough for two is promised the
-// moment at which the reservation that has the shape starts: until then it does not
-// get the shape. Where requests may pass each other, it starts earlier.
+// A reservation that lacks a shape of which there is enough for two is promised
+// the start of the reservation that has the shape, because it does not get the
+// shape before that. With backfill it starts earlier.
 func TestPromiseOfALackedShapeWithRoom(t *testing.T) {
 	for _, c := range []struct {
 		noBackfill     bool
@@ -157,8 +157,8 @@ func TestPromiseOfALackedShapeWithRoom(t *testing.T) {
 	}
 }
 
-// What is let past a reservation leaves room for the reservations before it that may
-// still run at its moment, and counts none that is over by then.
+// A request that passes a reservation leaves room for the earlier reservations
+// that may still run at its start, and counts none that is over by then.
 func TestBackfillLeavesRoomForReservationsThatLackTheShape(t *testing.T) {
 	for _, c := range []struct {
 		limitC, limitE int
@@ -175,8 +175,8 @@ func TestBackfillLeavesRoomForReservationsThatLackTheShape(t *testing.T) {
 	}
 }
 
-// A reservation that lacks a shape may pass the one that has it. The moments of those
-// behind it count on it already, so none of them holds it back.
+// A reservation that lacks a shape may pass the one that has it. The starts of
+// later ones count on it already, so none of them holds it back.
 func TestReservationPassesThoseBeforeItOnly(t *testing.T) {
 	w := story(t, PlanPolicy{Patience: 24 * time.Hour}, 1, 3, 1, 1)
 	w.arrive(ask("x", 60, 0, 0, 0, 1), ask("y", 70, 1), ask("z", 70, 0, 0, 1))
@@ -200,9 +200,9 @@ func TestHigherPriorityGetsTheShapeFirst(t *testing.T) {
 	w.want("H-160", "c m0 m1 by 80")
 }
 
-// A request of higher priority starts on the shape that a reservation gives up. What
-// is left of the shape goes to the reservation that lacks it, and a moment that is
-// promised then counts on both.
+// A request of higher priority starts on the shape that a reservation gives up.
+// The rest of the shape goes to the reservation that lacks it, and a start that
+// is promised then counts on both.
 func TestShapeIsKeptForTheReservationThatLacksIt(t *testing.T) {
 	w := story(t, PlanPolicy{Patience: 24 * time.Hour}, 2, 1, 1)
 	w.arrive(ask("a", 60, 1), ask("r", 20, 2, 0, 1), ask("p", 500, 1, 1), ask("e", 500, 2, 0, 1))
@@ -213,8 +213,8 @@ func TestShapeIsKeptForTheReservationThatLacksIt(t *testing.T) {
 	w.want("H-100 p-560", "e m0 m2 by 560")
 }
 
-// Nor does a request of the same priority, which comes before it in order and fits, start
-// on what is left.
+// A request of the same priority, which is earlier in order and fits, does not
+// start on the rest of the shape either.
 func TestShapeThatAReservationLacksIsNotFree(t *testing.T) {
 	w := story(t, PlanPolicy{Patience: 24 * time.Hour}, 3, 1)
 	w.arrive(ask("a", 60, 1), ask("y", 70, 0, 1), ask("r", 20, 3), ask("p", 500, 2, 1), ask("f", 500, 1))
@@ -225,8 +225,9 @@ func TestShapeThatAReservationLacksIsNotFree(t *testing.T) {
 	w.want("H-100 p-570", "f m0 by 100")
 }
 
-// A reservation that fits not even the empty machines has no moment, nor has one that
-// needs it to start first. Both get one as soon as there are more machines.
+// A reservation that does not fit even the empty machines has no promised
+// start, nor has one that must start after it. Both get one as soon as there
+// are more machines.
 func TestNoMomentWithoutMachines(t *testing.T) {
 	w := story(t, PlanPolicy{Patience: 24 * time.Hour}, 1, 1)
 	w.arrive(ask("a", 60, 0, 1), ask("b", 20, 0, 2), ask("c", 200, 1, 1))
@@ -236,8 +237,8 @@ func TestNoMomentWithoutMachines(t *testing.T) {
 	w.want("a-60", "b m1 by 60, c m0 by 80")
 }
 
-// A job that outlasts its limit breaks a promise. Promises that are made then count
-// on what is known now, not on the moment that has passed.
+// A job that outlasts its limit breaks a promise. Later promises count on what
+// is known now, not on the start that has passed.
 func TestPromiseBehindABrokenOne(t *testing.T) {
 	w := story(t, PlanPolicy{Patience: 24 * time.Hour}, 1, 1)
 	w.arrive(ask("a", 60, 0, 1), ask("b", 20, 0, 1))

@@ -10,30 +10,30 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A planner is a plan in the making.
+// A planner makes one plan.
 type planner struct {
 	s       PlanSnapshot
 	p       PlanPolicy
 	plan    Plan
 	room    capacity.Room
 	classes []planClass
-	// stopped are shapes of which the next request in order is not known.
+	// stopped are shapes whose next request in order is unknown.
 	stopped []capacity.Shape
 
-	// latest is when each reservation of the plan starts at the latest, as far as
-	// this snapshot tells; zero if it does not. It is later than the moment that was
-	// promised if the promise is broken.
+	// latest is when each reservation of the plan starts at the latest by this
+	// snapshot; zero if that is unknown. It is later than the promised start if
+	// the promise is broken.
 	latest []time.Time
 
-	timeline *capacity.Timeline // of what runs and what has started in this plan
-	built    int                // starts that are in it
+	timeline *capacity.Timeline // of running jobs and the starts of this plan
+	built    int                // the starts that the timeline has
 }
 
-// A planClass is a class and how far the plan has come in it.
+// A planClass is a class and the progress of the plan in it.
 type planClass struct {
 	id     ClassID
 	heads  []Head
-	more   bool // there are others behind the heads
+	more   bool // there are more requests behind the heads
 	shapes []capacity.Shape
 	gone   []bool // per head: it has started or is reserved
 	next   int    // the first head that is not gone
@@ -47,7 +47,7 @@ func newPlanner(s PlanSnapshot, p PlanPolicy) *planner {
 	}
 	gone := make([]bool, heads)
 	for id, c := range s.Queue {
-		if len(c.Heads) == 0 { // nothing is known of it, so neither is what comes before what
+		if len(c.Heads) == 0 { // its order relative to others is unknown
 			pl.plan.Want = append(pl.plan.Want, id)
 			continue
 		}
@@ -68,8 +68,8 @@ func (c *planClass) head() *Head {
 	return &c.heads[c.next]
 }
 
-// before returns the next request of a class, or the last known one if others come
-// after it: the next may have its priority.
+// before returns the next request of a class, or the last known one if more
+// follow, because the next may have the same priority.
 func (c *planClass) before() *Head {
 	if h := c.head(); h != nil || !c.more {
 		return h
@@ -83,7 +83,7 @@ func (c *planClass) set(k int, gone bool) {
 	}
 }
 
-// set marks a head, wherever it is, as dealt with or not.
+// set marks a head as handled or not.
 func (pl *planner) set(id message.Key, gone bool) {
 	for i := range pl.classes {
 		if k := slices.IndexFunc(pl.classes[i].heads, func(h Head) bool { return h.ID == id }); k >= 0 {
@@ -98,9 +98,9 @@ func (pl *planner) start(h Head, by time.Time) {
 	pl.plan.Starts = append(pl.plan.Starts, Start{h, by})
 }
 
-// unreserved returns those of the shapes that a request of some order gets if it is
-// reserved now: nobody has them, and no reservation of its priority or a higher one
-// lacks them.
+// unreserved returns the shapes that a request of some order gets if it is
+// reserved now: no reservation has them, and none of the same or a higher
+// priority lacks them.
 func (pl *planner) unreserved(order string, shapes []capacity.Shape) []capacity.Shape {
 	own := priorityOf(order)
 	taken := func(s capacity.Shape) bool {
@@ -117,14 +117,14 @@ func (pl *planner) unreserved(order string, shapes []capacity.Shape) []capacity.
 	return slices.DeleteFunc(slices.Clone(shapes), taken)
 }
 
-// keepReservations goes on with the reservations: each starts as soon as it has
-// all of its shapes and fits, and gives way to nobody but a request of higher
-// priority. A shape that comes free goes to the first that asks for it. Two of
-// them can then never wait for each other.
+// keepReservations continues the reservations. Each starts as soon as it has
+// all of its shapes and fits, and yields only to a request of higher priority.
+// A shape that becomes free goes to the first reservation that asks for it, so
+// two of them never wait for each other.
 func (pl *planner) keepReservations() {
 	for _, r := range pl.s.Reserved {
 		if pl.outranked(r.Order, r.Shapes, (*planClass).head) {
-			continue // It is a waiting request like any other again.
+			continue // it is an ordinary waiting request again
 		}
 		pl.set(r.ID, true)
 		had := r.Shapes
@@ -140,8 +140,8 @@ func (pl *planner) keepReservations() {
 	pl.foresee(0)
 }
 
-// outranked reports whether a request of higher priority than an order key waits
-// for one of the shapes, by a head of each class.
+// outranked reports whether a request of higher priority than an order key
+// waits for one of the shapes, by a head of each class.
 func (pl *planner) outranked(order string, shapes []capacity.Shape, of func(*planClass) *Head) bool {
 	own := priorityOf(order)
 	for i := range pl.classes {
@@ -153,8 +153,8 @@ func (pl *planner) outranked(order string, shapes []capacity.Shape, of func(*pla
 	return false
 }
 
-// foresee says of each reservation from one on when it starts at the latest. One
-// that comes before them is new or has changed.
+// foresee computes the latest start of each reservation from one on, after an
+// earlier one is new or has changed.
 func (pl *planner) foresee(from int) {
 	pl.latest = pl.latest[:from]
 	for i := from; i < len(pl.plan.Reserved); i++ {
@@ -162,10 +162,10 @@ func (pl *planner) foresee(from int) {
 	}
 }
 
-// promise makes the moments of reservations earlier where they are. It needs all
-// reservations of the plan, and leaves a moment as it is while a request of higher
-// priority waits: a moment that did not count on one of them would be promised too
-// early, and never be made later again.
+// promise makes start times of reservations earlier where possible. It needs
+// all reservations of the plan, and changes nothing while a request of higher
+// priority waits: a start that ignored one would be promised too early, and
+// never be made later again.
 func (pl *planner) promise() {
 	for i, at := range pl.latest {
 		r := &pl.plan.Reserved[i]
@@ -175,11 +175,10 @@ func (pl *planner) promise() {
 	}
 }
 
-// earliest is when a reservation starts at the latest; zero if nobody can tell.
-// Those that come before it for one of its shapes have to start first, whether
-// they have that shape or lack it too, and are counted as if they ran already.
-// Nothing else that starts meanwhile holds it up: whatever asks for one of its
-// shapes is let past it, or waits.
+// earliest is the latest start of a reservation; zero if unknown. Earlier
+// reservations for one of its shapes must start first, whether they have that
+// shape or lack it too, and count as if they already ran. No other start delays
+// it, because any request for one of its shapes either passes it or waits.
 func (pl *planner) earliest(k int) time.Time {
 	r, shapes, from := &pl.plan.Reserved[k], shapesOf(pl.plan.Reserved[k].Demand), pl.s.Now
 	var others []capacity.End
@@ -213,8 +212,8 @@ func (pl *planner) time() *capacity.Timeline {
 	return pl.timeline
 }
 
-// ends says when what is in use comes free: what runs, what nobody accounts for,
-// and what has started in this plan.
+// ends returns when the replicas in use become free: those of running jobs,
+// unexplained use, and the starts of this plan.
 func (pl *planner) ends() []capacity.End {
 	ends := make([]capacity.End, 0, len(pl.s.Held)+len(pl.plan.Starts)+len(pl.s.Pools)+len(pl.plan.Reserved))
 	rest, horizon := maps.Clone(pl.s.Use), pl.s.Now.Add(pl.p.Horizon)
@@ -241,12 +240,12 @@ func (pl *planner) ends() []capacity.End {
 	return ends
 }
 
-// serveHeads goes through the requests that have a shape which nobody has
-// reserved, in order. One that fits, with nothing of it reserved, starts; any
-// other reserves what there is.
+// serveHeads handles the requests that have an unreserved shape, in order. One
+// that fits without a reserved shape starts; any other reserves the unreserved
+// shapes.
 func (pl *planner) serveHeads() {
 	for i := range pl.classes {
-		pl.stopBehind(&pl.classes[i]) // its known heads may all be reservations that started
+		pl.stopBehind(&pl.classes[i]) // its known heads may all be started reservations
 	}
 	for {
 		var c *planClass
@@ -261,7 +260,7 @@ func (pl *planner) serveHeads() {
 			return
 		}
 		if share(c.shapes, pl.stopped) {
-			// Those that come later in order must not have its other shapes before it.
+			// Later requests must not get its other shapes first.
 			pl.stopped = append(pl.stopped, c.shapes...)
 			continue
 		}
@@ -270,7 +269,7 @@ func (pl *planner) serveHeads() {
 		if free := pl.unreserved(h.Order, c.shapes); len(free) == len(c.shapes) && pl.room.Fits(h.Demand) {
 			pl.start(h, time.Time{})
 			if i := slices.IndexFunc(pl.plan.Reserved, func(r Reservation) bool { return share(shapesOf(r.Demand), c.shapes) }); i >= 0 {
-				pl.foresee(i) // of lower priority: it waits for this start too
+				pl.foresee(i) // it has a lower priority, so it waits for this start too
 			}
 		} else {
 			pl.reserve(Reservation{Head: h, Shapes: slices.Clone(free), Budget: h.Demand.Replicas()})
@@ -279,8 +278,8 @@ func (pl *planner) serveHeads() {
 	}
 }
 
-// stopBehind stops at a class of which no more heads are known, if one of its shapes
-// is unreserved: the request that comes next there may come before all others of its
+// stopBehind stops at a class without known heads if one of its shapes is
+// unreserved, because its next request may come before all others of its
 // shapes.
 func (pl *planner) stopBehind(c *planClass) {
 	if c.head() == nil && c.more && len(pl.unreserved(c.before().Order, c.shapes)) > 0 {
@@ -292,13 +291,14 @@ func (pl *planner) allStopped(shapes []capacity.Shape) bool {
 	return !slices.ContainsFunc(shapes, func(s capacity.Shape) bool { return !slices.Contains(pl.stopped, s) })
 }
 
-// want asks for more heads of a class, and stops at its shapes until they are known.
+// want asks for more heads of a class, and stops at its shapes until they are
+// known.
 func (pl *planner) want(c *planClass) {
 	pl.plan.Want = append(pl.plan.Want, c.id)
 	pl.stopped = append(pl.stopped, c.shapes...)
 }
 
-// reserve adds a reservation behind all of its priority.
+// reserve adds a reservation after all of its priority.
 func (pl *planner) reserve(r Reservation) {
 	own := priorityOf(r.Order)
 	i := slices.IndexFunc(pl.plan.Reserved, func(o Reservation) bool { return priorityOf(o.Order) > own })

@@ -10,10 +10,10 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Key is the moment by which a request is ordered among those of its priority. It
-// is decided once, when the request is submitted, from the run time that is
-// expected of it: short work goes ahead of long work by at most [maxKeyDelay], and
-// wide work, which waits longest, is pulled forward by half of that.
+// Key is the time by which a request is ordered within its priority. It is set
+// once, at submission, from the expected run time: short jobs go ahead of long
+// ones by at most [maxKeyDelay], and gangs, which wait longest, are moved
+// forward by half of that.
 func Key(submitted time.Time, expected time.Duration, gang bool) time.Time {
 	delay := min(4*max(0, expected), maxKeyDelay)
 	if gang {
@@ -22,15 +22,15 @@ func Key(submitted time.Time, expected time.Duration, gang bool) time.Time {
 	return submitted.Add(delay)
 }
 
-// maxKeyDelay bounds what anybody can gain or lose by an estimate, true or not: it
-// is part of the bound on waiting.
+// maxKeyDelay bounds the effect of an estimate, right or wrong. It is part of
+// the bound on waiting.
 const maxKeyDelay = 48 * time.Hour
 
-// limitSteps are the steps by which classes tell time limits apart: hours.
+// limitSteps are the steps of time limits that separate classes, in hours.
 var limitSteps = []int{1, 4, 12, 24, 3 * 24, 7 * 24, 30 * 24, 90 * 24}
 
-// LimitStep is the least step that is no shorter than a limit; the last step for a
-// longer one.
+// LimitStep is the smallest step that is not shorter than a limit; the last
+// step for a longer one.
 func LimitStep(limit time.Duration) time.Duration {
 	for _, h := range limitSteps {
 		if step := time.Duration(h) * time.Hour; limit <= step {
@@ -41,10 +41,11 @@ func LimitStep(limit time.Duration) time.Duration {
 }
 
 // A ClassID names a class of waiting requests: one tenant, one set of shapes,
-// about one size and about one time limit.
+// similar size and similar time limit.
 type ClassID string
 
-// ClassOf returns the class of a request. Shapes of the demand have to be normal.
+// ClassOf returns the class of a request. The shapes of the demand must be
+// normalised.
 func ClassOf(tenant string, demand capacity.Ask, limit time.Duration) ClassID {
 	var shapes strings.Builder
 	for i, s := range demand.Shapes() {
@@ -60,23 +61,23 @@ func ClassOf(tenant string, demand capacity.Ask, limit time.Duration) ClassID {
 	return ClassID(fmt.Sprintf("%s|%s|%d|%dh", tenant, shapes.String(), size, int(LimitStep(limit)/time.Hour)))
 }
 
-// A Queue is what a resource document knows of its waiting requests, however many
-// they are.
+// A Queue is what a resource document stores of its waiting requests. Its size
+// is bounded, whatever their number.
 type Queue map[ClassID]Class
 
 // A Class is the waiting requests of one class.
 type Class struct {
 	Count int
-	// Heads are the first of them in their static order: always an exact beginning
+	// Heads are the first of them in their static order: always an exact prefix
 	// of the class, at most [MaxHeads].
 	Heads []Head
 }
 
-// MaxHeads bounds the heads of a class. With eight, a pass starts as many requests
-// as if it saw all of them.
+// MaxHeads bounds the heads of a class. With eight, a pass starts as many
+// requests as with all of them.
 const MaxHeads = 8
 
-// A Head is a waiting request as far as a plan goes.
+// A Head is the part of a waiting request that a plan needs.
 type Head struct {
 	ID     message.Key
 	Order  string        // static: priority, key, id

@@ -1,9 +1,9 @@
-// Package app opens the entry points: it reads the configuration, makes the clients
-// once, and turns HTTP requests into calls of the controller.
+// Package app holds the entry points: it reads the configuration, makes the
+// clients once, and turns HTTP requests into calls of the controller.
 //
-// Everything is made on the first request, not at start: a cold start should
-// cost what that request needs, and a process that cannot reach its
-// configuration should say so in an answer, where somebody looks.
+// The first request makes everything, not the start of the process: a cold
+// start then costs only what its request needs, and a configuration error
+// appears in an answer and in the log.
 package app
 
 import (
@@ -35,7 +35,7 @@ type App struct {
 	controller *controller.Controller
 	status     http.Handler
 	now        func() time.Time
-	large      chan struct{} // held while a large body is read
+	large      chan struct{} // taken while a large body is read
 }
 
 var (
@@ -44,7 +44,7 @@ var (
 )
 
 // open returns the process's App, made from the environment on first use. A
-// failure is answered, logged, and tried again on the next request.
+// failure is answered, logged, and tried again at the next request.
 func open(w http.ResponseWriter) (*App, bool) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -54,14 +54,14 @@ func open(w http.ResponseWriter) (*App, bool) {
 	a, err := FromEnvironment(context.Background())
 	if err != nil {
 		newLogger(os.Stdout, slog.LevelInfo).ErrorContext(context.Background(), "cannot start", "event", "start_failed", "error", err)
-		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: "UNAVAILABLE", Detail: "The service is not configured; its log says why."})
+		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: "UNAVAILABLE", Detail: "The settings of the service are wrong; its log says which."})
 		return nil, false
 	}
 	opened = a
 	return a, true
 }
 
-// FromEnvironment makes an App as the environment describes it.
+// FromEnvironment makes an App with the settings of the environment.
 func FromEnvironment(ctx context.Context) (*App, error) {
 	cfg, err := LoadConfig(ctx, envconfig.OsLookuper())
 	if err != nil {
@@ -70,7 +70,7 @@ func FromEnvironment(ctx context.Context) (*App, error) {
 	return New(ctx, cfg)
 }
 
-// New makes an App. It fails on a configuration that cannot work; it makes no
+// New makes an App. It fails on a configuration that cannot work, and makes no
 // call to any service.
 func New(ctx context.Context, cfg Config) (*App, error) {
 	log := newLogger(os.Stdout, cfg.LogLevel)
@@ -97,7 +97,7 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 	return assemble(cfg, log, controller.New(cfg.controller(), l, v, p, log, controller.RealEnv()), l), nil
 }
 
-// assemble puts the entry points before a controller.
+// assemble makes the entry points of a controller.
 func assemble(cfg Config, log *slog.Logger, c *controller.Controller, l ledger.Ledger) *App {
 	return &App{
 		cfg: cfg, log: log, controller: c, now: time.Now, large: make(chan struct{}, 1),
@@ -110,14 +110,14 @@ func assemble(cfg Config, log *slog.Logger, c *controller.Controller, l ledger.L
 	}
 }
 
-// budget is how long one reconcile may take: it has to end before the next
+// budget is the longest duration of one reconcile: it must end before the next
 // tick, and before its own request's deadline.
 func (a *App) budget() time.Duration {
 	return min(a.cfg.Tick-a.cfg.Tick/10, a.cfg.Timeout-a.cfg.Timeout/5)
 }
 
 // Version is the module's version, or the commit it was built from; "unknown"
-// where the build had neither, as in a cloud build or under go run.
+// if the build had neither, as a cloud build and go run.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -134,9 +134,9 @@ func Version() string {
 	return "unknown"
 }
 
-// seen makes visible what a log field may have of a user's text, most of all in
-// an error that quotes it: a hidden character would show a reader another line
-// than the one that was written.
+// seen makes hidden characters of users' texts in a log field visible, above
+// all in an error that quotes one: such a character could show a reader a line
+// that was not written.
 func seen(v slog.Value) slog.Value {
 	switch v.Kind() {
 	case slog.KindString:

@@ -10,28 +10,27 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// large is the size in bytes up to which bodies are read at once, whoever sends
-// them. The few that are longer are read on one at a time: twenty of the largest
-// at once would not fit into memory.
+// large is the size in bytes up to which all bodies are read at once. Longer
+// bodies are rare and read one at a time, because twenty of the largest would
+// not fit into memory.
 const large = message.MaxData * 2
 
-// bodyWithin is how long a body may take to come in, and once more for what a
-// large one has beyond that size. Pub/Sub sends within milliseconds; a sender
-// who does not would hold a slot of the instance for as long as the service's
-// timeout.
+// bodyWithin is how long a body may take to arrive, and again for the part of a
+// large one beyond that size. Pub/Sub sends within milliseconds; a slow sender
+// would hold a slot of the instance for the whole timeout of the service.
 const bodyWithin = 20 * time.Second
 
-// errBusy says that other large bodies were being read for too long.
+// errBusy means that other large bodies were read for too long.
 var errBusy = errors.New("too many large bodies at once")
 
-// A timedBody ends a body that takes too long to come in.
+// A timedBody ends a body that arrives too slowly.
 type timedBody struct {
 	io.ReadCloser
 	conn *http.ResponseController
 }
 
-// inTime gives the body of a request a time until which it has to be there.
-// Where the connection cannot be given one, as in tests, nothing changes.
+// inTime sets the time by which the body of a request must have arrived. It has
+// no effect on a connection without deadlines, as in tests.
 func inTime(w http.ResponseWriter, r *http.Request) *timedBody {
 	b := &timedBody{r.Body, http.NewResponseController(w)}
 	b.extend()
@@ -40,8 +39,8 @@ func inTime(w http.ResponseWriter, r *http.Request) *timedBody {
 
 func (b *timedBody) extend() { _ = b.conn.SetReadDeadline(time.Now().Add(bodyWithin)) }
 
-// Read takes the deadline back at the end: it would end the request's context
-// when it passes, in the middle of a commit.
+// Read removes the deadline at the end of the body: it would otherwise end the
+// request's context in the middle of a commit.
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
@@ -50,9 +49,9 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read returns a body of at most most bytes; an error is an *http.MaxBytesError,
-// errBusy, or that of the connection. free is to be called when the body is not
-// held in memory any more.
+// read returns a body of at most most bytes; an error is an
+// *http.MaxBytesError, errBusy, or that of the connection. The caller calls
+// free when it no longer holds the body in memory.
 func (a *App) read(ctx context.Context, w http.ResponseWriter, r *http.Request, most int64) (body []byte, free func(), err error) {
 	free = func() {}
 	timed := inTime(w, r)

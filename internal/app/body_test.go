@@ -18,11 +18,11 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A feed is a body that gives a number of spaces, and counts.
+// A feed is a body of a number of spaces, which counts its reads.
 type feed struct {
 	left  int64
 	read  atomic.Int64
-	stall func(read int64) error // asked before each read; nil for none
+	stall func(read int64) error // called before each read; nil for none
 }
 
 func (f *feed) Read(p []byte) (int, error) {
@@ -42,7 +42,7 @@ func (f *feed) Read(p []byte) (int, error) {
 	return int(n), nil
 }
 
-// entries are the entry points that read a body, and the most they read of it.
+// entries are the entry points that read a body, with the most bytes they read.
 var entries = map[string]struct {
 	path string
 	door func(*App) http.HandlerFunc
@@ -53,7 +53,7 @@ var entries = map[string]struct {
 	"Status":    {"/explain", func(a *App) http.HandlerFunc { return a.answer }, 2 * message.MaxData},
 }
 
-// timedWriter remembers the deadlines that are set on its connection.
+// timedWriter records the deadlines that are set on its connection.
 type timedWriter struct {
 	*httptest.ResponseRecorder
 	deadlines []time.Time
@@ -64,7 +64,7 @@ func (w *timedWriter) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// send posts a body of unknown length, as somebody who hides how long it is.
+// send posts a body of unknown length, as a client does that sends none.
 func send(a *App, entry string, body io.Reader) *timedWriter {
 	e := entries[entry]
 	w := &timedWriter{ResponseRecorder: httptest.NewRecorder()}
@@ -84,7 +84,7 @@ func code(t *testing.T, w *timedWriter) string {
 	return f.Error.Code
 }
 
-// No body is read on after the most that its entry point takes.
+// TestBodyIsBounded: no body is read beyond the limit of its entry point.
 func TestBodyIsBounded(t *testing.T) {
 	d := newDen(t)
 	for name, e := range entries {
@@ -93,7 +93,7 @@ func TestBodyIsBounded(t *testing.T) {
 		if w.Code != http.StatusRequestEntityTooLarge || code(t, w) != "TOO_LARGE" {
 			t.Errorf("%s answers an endless body with %d %s", name, w.Code, w.Body)
 		}
-		// One byte more shows that it is too long; a reader asks for a buffer of them.
+		// One byte more shows that it is too long; a reader may ask for a buffer of them.
 		if n := body.read.Load(); n <= e.most || n > e.most+e.most/2 {
 			t.Errorf("%s reads %d bytes of an endless body, want little more than %d", name, n, e.most)
 		}
@@ -104,7 +104,8 @@ func TestBodyIsBounded(t *testing.T) {
 	}
 }
 
-// What an explained message costs in memory follows from what a message can be.
+// TestExplainAllocations: the memory for an explained message is bounded by the
+// limits of a message.
 func TestExplainAllocations(t *testing.T) {
 	d := newDen(t)
 	var before, after runtime.MemStats
@@ -120,12 +121,12 @@ func TestExplainAllocations(t *testing.T) {
 	}
 }
 
-// Of twenty large bodies, whose lengths nobody told, one is read at a time beyond
-// what is read of all; small ones pass meanwhile.
-func TestLargeBodiesTakeTurns(t *testing.T) {
+// TestLargeBodiesAreReadInTurn: of twenty large bodies of unknown length, one
+// at a time is read beyond the common part; small bodies pass meanwhile.
+func TestLargeBodiesAreReadInTurn(t *testing.T) {
 	d := newDen(t)
 	synctest.Test(t, func(t *testing.T) {
-		d.app.large = make(chan struct{}, 1) // the bubble has to own what is waited for
+		d.app.large = make(chan struct{}, 1) // the bubble must own the channel
 		goOn := make(chan struct{})
 		var beyond, most, total atomic.Int64
 		var wg sync.WaitGroup
@@ -169,11 +170,11 @@ func TestLargeBodiesTakeTurns(t *testing.T) {
 	})
 }
 
-// Whoever waits behind a large body that does not end is told to come again.
+// A request that waits behind an endless large body is answered with a retry.
 func TestLargeBodyWaitsNoLongerThanItsRequest(t *testing.T) {
 	d := newDen(t)
 	synctest.Test(t, func(t *testing.T) {
-		d.app.large = make(chan struct{}, 1) // the bubble has to own what is waited for
+		d.app.large = make(chan struct{}, 1) // the bubble must own the channel
 		end := make(chan struct{})
 		go send(d.app, "Admit", &feed{left: 2 * large, stall: func(read int64) error {
 			if read >= large {
@@ -191,8 +192,8 @@ func TestLargeBodyWaitsNoLongerThanItsRequest(t *testing.T) {
 	})
 }
 
-// A body has a time until which it has to be there. The time is taken back when
-// all is read: it would end the work that follows.
+// TestSlowBody: a body has a deadline. The deadline is removed after the last
+// byte, because it would end the work that follows.
 func TestSlowBody(t *testing.T) {
 	d := newDen(t)
 	for name, e := range entries {
@@ -234,7 +235,8 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// The deadline of a body is the connection's, so it holds on a real one.
+// TestDeadlineOnAConnection: the deadline of a body is the connection's, so a
+// real connection has it too.
 func TestDeadlineOnAConnection(t *testing.T) {
 	var set error
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

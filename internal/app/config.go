@@ -17,14 +17,14 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Config is everything a deployment can set, by environment variables. The
+// Config has every setting of a deployment, each an environment variable. The
 // comments are the manual.
 type Config struct {
-	// Project is the project id (not the number) that everything lives in: the
-	// persistent resources, the ledger and the topics.
+	// Project is the project id (not the number) of the persistent resources,
+	// the ledger and the topics.
 	Project string `env:"BERTH_PROJECT, required"`
-	// Regions are the Vertex AI regions served, comma-separated. A persistent
-	// resource that is named by its bare id is looked for in the first.
+	// Regions are the Vertex AI regions served, comma-separated. A bare id of a
+	// persistent resource means one in the first region.
 	Regions []string `env:"BERTH_REGIONS, required"`
 	// DefaultResource is the persistent resource of requests that name none: id
 	// or full name. Without it they are refused.
@@ -35,91 +35,94 @@ type Config struct {
 
 	// Database is the Firestore database (Standard edition, Native mode).
 	Database string `env:"BERTH_DATABASE, default=berth"`
-	// OutcomeTopic is the id of the topic that outcome events go to.
+	// OutcomeTopic is the id of the topic for outcome events.
 	OutcomeTopic string `env:"BERTH_OUTCOME_TOPIC, default=berth-outcomes"`
 	// Tenants maps subscriptions to tenants: "subscription-id:tenant,...". A
-	// request that comes by a subscription which is not listed belongs to the
-	// tenant "default". A tenant named in a message is never believed.
+	// request from a subscription that is not listed belongs to the tenant
+	// "default". A tenant named in a message is ignored.
 	Tenants map[string]string `env:"BERTH_TENANTS"`
 
-	// StatusAllTenants lets Status answer for the requests of all tenants. Status
-	// does not know who asks: without it, it answers for the tenant "default" only.
+	// StatusAllTenants lets Status show the requests of all tenants. Status does
+	// not know its caller, so without this setting it shows the tenant "default"
+	// only.
 	StatusAllTenants bool `env:"BERTH_STATUS_ALL_TENANTS"`
 
-	// Tick is how often the tick topic is published to. An observation of a persistent
-	// resource older than two ticks admits nothing. 1s to 10m.
+	// Tick is the period of the tick topic. An observation of a persistent
+	// resource that is older than two ticks admits nothing. 1s to 10m.
 	Tick time.Duration `env:"BERTH_TICK, default=1m"`
-	// Poll is how long to rest between two looks within one tick, while requests
+	// Poll is the pause between two observations within one tick, while requests
 	// wait. 100ms to 1m.
 	Poll time.Duration `env:"BERTH_POLL, default=3s"`
-	// Submissions is how many jobs may be submitted to Vertex AI in a minute, per
-	// project and region and over all instances; others who submit there share
+	// Submissions is how many jobs all instances together may submit to Vertex
+	// AI in a minute, per project and region. Other submitters there share
 	// Vertex AI's own limit (60 by default). 1 to 1000000.
 	Submissions int `env:"BERTH_SUBMISSIONS, default=60"`
-	// Polls is how many other calls of Vertex AI the passes of reconcile may make
-	// in a minute, per project and region. Vertex AI allows 600. 10 to 100000.
+	// Polls is how many other calls to Vertex AI the passes of reconcile may
+	// make in a minute, per project and region. Vertex AI allows 600. 10 to
+	// 100000.
 	Polls int `env:"BERTH_POLLS, default=300"`
-	// RateRetry is the first pause of all submissions after Vertex AI said that
-	// there were too many, or that Berth may make none; it doubles up to a minute.
-	// 1s to 5m.
+	// RateBackoff is the first pause of all submissions after Vertex AI refused
+	// one because of its rate limit or for lack of permission; it doubles up to
+	// a minute. 1s to 5m.
 	RateBackoff time.Duration `env:"BERTH_RATE_BACKOFF, default=20s"`
-	// BackOff is the first pause of admissions to a persistent resource after
-	// Vertex AI found it full against our count; it doubles up to a minute.
-	// 1s to 5m.
+	// Backoff is the first pause of admissions to a persistent resource after
+	// Vertex AI found it full although Berth counted room; it doubles up to a
+	// minute. 1s to 5m.
 	Backoff time.Duration `env:"BERTH_BACKOFF, default=15s"`
-	// Timeout is the service's own request timeout; a door gives up a little
-	// earlier. It has to be below the ack deadline of its subscription.
+	// Timeout is the service's own request timeout; an entry point stops a
+	// little earlier. It must be below the acknowledgement deadline of its
+	// subscription.
 	Timeout time.Duration `env:"BERTH_TIMEOUT, default=120s"`
-	// MaxWait is how long a request waits that does not say so itself. At most 30 days.
+	// MaxWait is the longest wait of a request that sets none. At most 30 days.
 	MaxWait time.Duration `env:"BERTH_MAX_WAIT, default=168h"`
-	// StartWithin is how long a submitted job may take to be RUNNING before it is
-	// cancelled. Autoscaling takes tens of minutes.
+	// StartTimeout is how long a submitted job may take to be RUNNING before it
+	// is cancelled. Autoscaling takes tens of minutes.
 	StartTimeout time.Duration `env:"BERTH_START_TIMEOUT, default=1h"`
-	// Regret is how long a RUNNING resource must contradict a waiting request
-	// before it is refused as never fitting.
+	// RefuseAfter is how long a RUNNING resource must contradict a waiting
+	// request before the request is refused because it can never fit.
 	RefuseAfter time.Duration `env:"BERTH_REFUSE_AFTER, default=24h"`
-	// DeclineTimeout is for how long Vertex AI must refuse a request with
-	// FAILED_PRECONDITION or NOT_FOUND, on a persistent resource that is RUNNING all
-	// the while and seems to have room, until the request fails with VERTEX_DECLINED.
-	// Until then such an answer is taken for "not now". It should be longer than
-	// machines are used by what Berth cannot see. 1m to 30 days.
+	// DeclineTimeout is how long Vertex AI must refuse a request with
+	// FAILED_PRECONDITION or NOT_FOUND, on a persistent resource that stays
+	// RUNNING and seems to have room, until the request fails with
+	// VERTEX_DECLINED. Until then such an answer counts as transient. It should
+	// exceed the duration of use that Berth cannot observe. 1m to 30 days.
 	DeclineTimeout time.Duration `env:"BERTH_DECLINE_TIMEOUT, default=24h"`
-	// DiskType is the boot disk type that stands for one which a job does not set:
-	// pd-ssd, pd-standard or hyperdisk-balanced. Berth writes it into the job that
-	// it submits, so that Vertex AI's own default does not matter. Recorded traffic
+	// DiskType is the boot disk type for a job that sets none: pd-ssd,
+	// pd-standard or hyperdisk-balanced. Berth writes it into the job that it
+	// submits, so that Vertex AI's own default does not matter. Recorded traffic
 	// shows pd-ssd; the page on creating a persistent resource says pd-standard.
 	DiskType string `env:"BERTH_DISK_TYPE, default=pd-ssd"`
-	// ServiceAccounts says what becomes of a job that names a service account on a
-	// persistent resource made without enableCustomServiceAccount: refuse or allow.
+	// ServiceAccounts says whether to refuse or allow a job that names a service
+	// account on a persistent resource made without enableCustomServiceAccount.
 	// What Vertex AI does with such a job is not documented.
 	ServiceAccounts string `env:"BERTH_SERVICE_ACCOUNTS, default=refuse"`
-	// RayClusters says what becomes of a job on a persistent resource that is a
-	// Ray cluster: refuse or allow.
+	// RayClusters says whether to refuse or allow a job on a persistent resource
+	// that is a Ray cluster.
 	RayClusters string `env:"BERTH_RAY_CLUSTERS, default=refuse"`
-	// CreateWithin is how long one submission attempt may take. 10s to 5m.
+	// SubmitTimeout is how long one submission attempt may take. 10s to 5m.
 	SubmitTimeout time.Duration `env:"BERTH_SUBMIT_TIMEOUT, default=1m"`
-	// Relook is the pause between an attempt whose answer was lost and the next
-	// create: long enough for a job to appear in a list.
+	// RetryAfter is the pause between an attempt whose answer was lost and the
+	// next create: long enough for a job to appear in a list.
 	RetryAfter time.Duration `env:"BERTH_RETRY_AFTER, default=30s"`
-	// Settle is how long no job must have been found, after an attempt whose
-	// answer was lost, until it is held that there is none. Longer than
-	// CreateWithin and Relook together.
+	// UnclearTimeout is how long no job must be found, after an attempt whose
+	// answer was lost, until Berth decides that there is none. Longer than
+	// SubmitTimeout and RetryAfter together.
 	UnclearTimeout time.Duration `env:"BERTH_UNCLEAR_TIMEOUT, default=15m"`
-	// PostGrace is how long a written outcome is left to the instance that wrote
-	// it before another one publishes it.
+	// PublishGrace is how long a stored outcome is left to the instance that
+	// stored it before another instance publishes it.
 	PublishGrace time.Duration `env:"BERTH_PUBLISH_GRACE, default=15s"`
 
 	// LogLevel is debug, info, warn or error.
 	LogLevel slog.Level `env:"BERTH_LOG_LEVEL, default=info"`
 
-	// Ledger is "firestore", or "memory" for a local stack without an emulator:
-	// everything is lost with the process.
+	// Ledger is "firestore", or "memory" for a local stack without an emulator,
+	// which loses everything with the process.
 	Ledger string `env:"BERTH_LEDGER, default=firestore"`
 	// Emulators allows FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST to
-	// redirect the clients. Without it, finding either set is an error: in
-	// production it would silently send the truth elsewhere.
+	// redirect the clients. Without it, either of them is an error, because in
+	// production it would silently redirect the ledger and the events.
 	Emulators bool `env:"BERTH_EMULATORS"`
-	// VertexEndpoint replaces the regional endpoints by one host:port without
+	// VertexEndpoint replaces the regional endpoints with one host:port without
 	// TLS or credentials: a fake.
 	VertexEndpoint string `env:"BERTH_VERTEX_ENDPOINT"`
 }
@@ -127,12 +130,12 @@ type Config struct {
 var (
 	projectID = regexp.MustCompile(`^[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
 	labelText = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,61}$`)
-	// diskTypes are the boot disk types that Vertex AI takes (DiskSpec).
+	// diskTypes are the boot disk types that Vertex AI accepts (DiskSpec).
 	diskTypes = []string{"pd-ssd", "pd-standard", "hyperdisk-balanced"}
 	regionID  = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`)
 )
 
-// allow is the value of settings that are otherwise refuse.
+// allow is the other value of settings that are refuse by default.
 const allow = "allow"
 
 // LoadConfig reads the configuration from a lookup (the environment, or a
@@ -148,7 +151,7 @@ func LoadConfig(ctx context.Context, lookup envconfig.Lookuper) (Config, error) 
 	return c, nil
 }
 
-// Validate reports everything that is wrong at once, each with the name of its
+// Validate reports every wrong setting at once, each with the name of its
 // variable.
 func (c Config) Validate() error {
 	var errs []error
@@ -160,7 +163,7 @@ func (c Config) Validate() error {
 	between := func(name string, d, least, most time.Duration) {
 		bad(d >= least && d <= most, "%s is %s; want %s to %s", name, d, least, most)
 	}
-	bad(projectID.MatchString(c.Project), "BERTH_PROJECT %q is not a project id (a project number is not taken)", c.Project)
+	bad(projectID.MatchString(c.Project), "BERTH_PROJECT %q is not a project id (a project number is not accepted)", c.Project)
 	bad(len(c.Regions) > 0, "BERTH_REGIONS is empty")
 	for _, r := range c.Regions {
 		bad(regionID.MatchString(r), "BERTH_REGIONS: %q is not a region", r)
@@ -188,7 +191,7 @@ func (c Config) Validate() error {
 	for name, value := range map[string]string{"BERTH_SERVICE_ACCOUNTS": c.ServiceAccounts, "BERTH_RAY_CLUSTERS": c.RayClusters} {
 		bad(value == "refuse" || value == allow, "%s %q: want refuse or allow", name, value)
 	}
-	bad(c.UnclearTimeout > c.SubmitTimeout+c.RetryAfter, "BERTH_UNCLEAR_TIMEOUT %s has to be longer than BERTH_SUBMIT_TIMEOUT and BERTH_RETRY_AFTER together", c.UnclearTimeout)
+	bad(c.UnclearTimeout > c.SubmitTimeout+c.RetryAfter, "BERTH_UNCLEAR_TIMEOUT %s must be longer than BERTH_SUBMIT_TIMEOUT and BERTH_RETRY_AFTER together", c.UnclearTimeout)
 	if c.DefaultResource != "" {
 		_, ok := message.ResourceID(c.DefaultResource)
 		bad(ok, "BERTH_DEFAULT_RESOURCE %q: want an id or projects/P/locations/L/persistentResources/ID", c.DefaultResource)
@@ -200,8 +203,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// controller returns the part of the configuration that the controller decides
-// by.
+// controller returns the settings of the controller.
 func (c Config) controller() controller.Config {
 	cc := controller.DefaultConfig()
 	cc.Project, cc.Regions, cc.DefaultResource, cc.Deployment = c.Project, c.Regions, c.DefaultResource, c.Deployment
@@ -216,8 +218,8 @@ func (c Config) controller() controller.Config {
 	return cc
 }
 
-// tenant returns the tenant of a subscription, given by its full name. One of
-// another project is nobody's here, whatever its id.
+// tenant returns the tenant of a subscription, given by its full name. A
+// subscription of another project has the default tenant.
 func (c Config) tenant(subscription string) string {
 	if id, ours := strings.CutPrefix(subscription, "projects/"+c.Project+"/subscriptions/"); ours && c.Tenants[id] != "" {
 		return c.Tenants[id]

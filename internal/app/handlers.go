@@ -14,16 +14,16 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// Admit is the door for requests and cancels. It answers 200 when the request,
-// or the refusal of it, is durable; 400 to what is no Pub/Sub delivery at all;
-// 503 to be delivered again.
+// Admit is the entry point for requests and cancels. It answers 200 when the
+// request, or its refusal, is durable; 400 to a body that is not a Pub/Sub
+// delivery; 503 to be delivered again.
 func Admit(w http.ResponseWriter, r *http.Request) {
 	if a, ok := open(w); ok {
 		a.admit(w, r)
 	}
 }
 
-// Reconcile is the door for ticks and hints. It answers 200 even after a
+// Reconcile is the entry point for ticks and hints. It answers 200 even after a
 // failure: the next tick comes anyway, and a nack would only slow Pub/Sub down.
 func Reconcile(w http.ResponseWriter, r *http.Request) {
 	if a, ok := open(w); ok {
@@ -31,7 +31,7 @@ func Reconcile(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Status is the door for questions.
+// Status is the entry point for reading.
 func Status(w http.ResponseWriter, r *http.Request) {
 	if a, ok := open(w); ok {
 		a.answer(w, r)
@@ -42,15 +42,14 @@ func (a *App) admit(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, func(ctx context.Context, d message.Delivery, refusal *message.Refusal) (any, error) {
 		tenant := a.cfg.tenant(d.Subscription)
 		ctx = logctx.With(ctx, slog.String("tenant", tenant))
-		if refusal != nil { // a message, but not one that can be taken
+		if refusal != nil { // a message, but an invalid one
 			return nil, a.controller.Refuse(ctx, tenant, d, refusal)
 		}
 		return nil, a.controller.Handle(ctx, tenant, d)
 	})
 }
 
-// answer gives the body of a question its time; how much of it is read is for the
-// route to say.
+// answer sets the time limit of a body; the route limits its size.
 func (a *App) answer(w http.ResponseWriter, r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
 		timed := *r
@@ -69,7 +68,7 @@ func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
 			return nil, nil
 		}
 		if age := a.now().Sub(d.PublishTime); age > a.cfg.Tick {
-			// Ticks pile up while nothing runs. Only the newest is worth a pass.
+			// Ticks accumulate while no instance runs. Only the newest needs a pass.
 			a.log.DebugContext(ctx, "old tick dropped", "event", "tick_dropped", "age_seconds", age.Seconds())
 			return nil, nil
 		}
@@ -85,15 +84,15 @@ func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serve decodes a delivery, hands it on with a deadline, and answers. handle
-// also gets deliveries that have an id and yet cannot be read, with the refusal.
+// serve decodes a delivery, calls handle with a deadline, and answers. handle
+// also gets invalid deliveries that have an id, with the refusal.
 func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.Context, message.Delivery, *message.Refusal) (any, error)) {
 	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout-a.cfg.Timeout/20)
 	defer cancel()
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, http.StatusMethodNotAllowed, reason.Problem{Code: reason.Malformed,
-			Detail: "This door takes Pub/Sub deliveries.", Fix: "POST one, or publish to the topic."})
+			Detail: "This entry point accepts Pub/Sub deliveries.", Fix: "POST one, or publish to the topic."})
 		return
 	}
 	body, free, err := a.read(ctx, w, r, message.MaxBody)
@@ -107,7 +106,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: reason.TooLarge, Detail: "Too many large bodies at once."})
 		return
 	} else if err != nil {
-		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: reason.Malformed, Detail: "The body broke off."})
+		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: reason.Malformed, Detail: "The body is incomplete."})
 		return
 	}
 	d, err := message.DecodeDelivery(r.Header.Get, body)
@@ -115,8 +114,8 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 	refusal := (*message.Refusal)(nil)
 	switch {
 	case errors.As(err, &refusal) && d.ID == "":
-		// Not from a wrapped push subscription. There is no message id to answer
-		// under, so a nack it is: the dead-letter topic shows it to the operator.
+		// Not from a wrapped push subscription. Without a message id no answer can be
+		// stored, so the nack leads to the dead-letter topic, where the operator finds it.
 		a.log.ErrorContext(ctx, "not a Pub/Sub delivery", "event", "bad_delivery", "code", string(refusal.Problems[0].Code), "bytes", len(body))
 		refuse(w, http.StatusBadRequest, refusal.Problems[0])
 		return
@@ -127,8 +126,8 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 	ctx = logctx.With(ctx, slog.String("message_id", d.ID))
 	answer, err := handle(ctx, d, refusal)
 	if err != nil {
-		a.log.ErrorContext(ctx, "delivery failed and will come again", "event", "delivery_failed", "attempt", d.Attempt, "error", err)
-		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: "UNAVAILABLE", Detail: "Nothing was promised; deliver again."})
+		a.log.ErrorContext(ctx, "delivery failed and will be repeated", "event", "delivery_failed", "attempt", d.Attempt, "error", err)
+		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: "UNAVAILABLE", Detail: "Nothing was stored; deliver again."})
 		return
 	}
 	if answer == nil {
@@ -145,12 +144,12 @@ func refuse(w http.ResponseWriter, status int, p reason.Problem) {
 func reply(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone; there is nobody to tell
+	_ = json.NewEncoder(w).Encode(v) // an error means that the client has left
 }
 
 // hinted returns the full name of the job that a log entry of a training job is
-// about, "" for anything else. The entry is a hint and nothing is believed of it
-// but the number.
+// about, "" for anything else. It uses only the number in the entry, because
+// the entry is a hint.
 func (a *App) hinted(data []byte) string {
 	if len(data) == 0 || len(data) > message.MaxData {
 		return ""

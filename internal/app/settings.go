@@ -11,7 +11,8 @@ import (
 	"github.com/sethvargo/go-envconfig"
 )
 
-// Settings names every variable that configures the functions, in order.
+// Settings returns the name of every variable that configures the functions, in
+// order.
 func Settings() (names []string) {
 	for f := range reflect.TypeFor[Config]().Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("env"), ",")
@@ -21,15 +22,14 @@ func Settings() (names []string) {
 	return names
 }
 
-// CheckSettings validates settings as [LoadConfig] does, and refuses names that
-// none has: a function ignores those without a word. It reports everything at
-// once.
+// CheckSettings validates settings as [LoadConfig] does, and refuses unknown
+// names, which a function ignores silently. It reports everything at once.
 func CheckSettings(ctx context.Context, settings map[string]string) error {
 	known := Settings()
 	var errs []error
 	for name := range settings {
 		if !slices.Contains(known, name) {
-			errs = append(errs, fmt.Errorf("%s is no setting; the settings are %s", name, strings.Join(known, ", ")))
+			errs = append(errs, fmt.Errorf("%s is not a setting; the settings are %s", name, strings.Join(known, ", ")))
 		}
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
