@@ -163,7 +163,7 @@ func (s *site) configure(g *globals, f siteFlags) {
 		RetryAfter: c.RetryAfter, Keep: c.Keep, Lease: controller.ReconcileLease,
 	}
 	for _, r := range regions {
-		s.parents = append(s.parents, "projects/"+g.Project+"/locations/"+r)
+		s.parents = append(s.parents, vertex.InRegion(g.Project, r).Parent())
 	}
 	timeout := f.FunctionTimeout
 	if timeout == 0 && !s.emulated {

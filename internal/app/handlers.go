@@ -12,6 +12,7 @@ import (
 	"example.com/berth/internal/logctx"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/vertex"
 )
 
 // Admit is the entry point for requests and cancels. It answers 200 when the
@@ -177,5 +178,5 @@ func (a *App) hinted(data []byte) string {
 			region = r
 		}
 	}
-	return "projects/" + a.cfg.Project + "/locations/" + region + "/customJobs/" + id
+	return vertex.InRegion(a.cfg.Project, region).Job(id).String()
 }

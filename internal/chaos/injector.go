@@ -186,7 +186,7 @@ func (m *faultInjector) takeMachines(ctx context.Context) {
 		}
 		call, cancel := context.WithTimeout(ctx, 2*time.Second)
 		_, err := m.world.jobs.CreateCustomJob(call, &aiplatformpb.CreateCustomJobRequest{
-			Parent: "projects/" + m.world.project + "/locations/" + localstack.Region, CustomJob: job})
+			Parent: vertex.InRegion(m.world.project, localstack.Region).Parent(), CustomJob: job})
 		cancel()
 		if err != nil {
 			m.say("  a foreign job: %v", err) // the fake has just been killed

@@ -280,7 +280,7 @@ func (r *run) close(ctx context.Context, unrest string) (Report, error) {
 func (w *world) allJobs(ctx context.Context, foreign map[string]bool) ([]vertex.Job, error) {
 	jobs := []vertex.Job{}
 	it := w.jobs.ListCustomJobs(ctx, &aiplatformpb.ListCustomJobsRequest{
-		Parent: "projects/" + w.project + "/locations/" + localstack.Region, PageSize: 500})
+		Parent: vertex.InRegion(w.project, localstack.Region).Parent(), PageSize: 500})
 	for {
 		job, err := it.Next()
 		if errors.Is(err, iterator.Done) {

@@ -26,6 +26,7 @@ import (
 	"example.com/berth/internal/localstack/emulator"
 	"example.com/berth/internal/localstack/proxy"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
 )
 
 // How the functions are configured: as a deployment is, but for the speed.
@@ -81,7 +82,7 @@ func startWorld(ctx context.Context, o Options, log io.Writer) (w *world, err er
 	var id [6]byte
 	_, _ = rand.Read(id[:]) // never fails
 	w = &world{project: "berth-chaos-" + hex.EncodeToString(id[:]), dice: newDice(o.Seed, o.FaultRate), witness: newWitness(), logs: newLogBook(log)}
-	w.resource = "projects/" + w.project + "/locations/" + localstack.Region + "/persistentResources/" + localstack.ResourceID
+	w.resource = vertex.InRegion(w.project, localstack.Region).Resource(localstack.ResourceID).String()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.stop())

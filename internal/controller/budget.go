@@ -11,7 +11,7 @@ import (
 )
 
 func budgetFor(tx ledger.Tx, resource string) *ledger.Budget {
-	parent := parentOf(resource)
+	parent := vertex.NameOf(resource).Parent()
 	if b := tx.Budget(parent); b != nil {
 		return b
 	}
@@ -61,7 +61,7 @@ func (c *Controller) resumed(ctx context.Context, parent string) {
 // it lets at most what was lent go during the pause.
 func (c *Controller) revoke(ctx context.Context, resources []string) {
 	for _, name := range resources {
-		err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{name}, Budgets: []string{parentOf(name)}}, func(tx ledger.Tx) error {
+		err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{name}, Budgets: []string{vertex.NameOf(name).Parent()}}, func(tx ledger.Tx) error {
 			res, b := tx.Resource(name), budgetFor(tx, name)
 			if res != nil && b.Paused(tx.Now()) && c.allow(tx.Now(), b, res) {
 				tx.PutBudget(b)

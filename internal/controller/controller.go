@@ -105,27 +105,13 @@ func (c *Controller) resolve(named string, paths message.Paths) (string, *reason
 			Fix:    "Set " + paths.At("persistentResource") + "; the id is enough."}
 	}
 	if !strings.Contains(named, "/") {
-		return ResourceName(c.cfg.Project, c.cfg.Regions[0], named), nil
+		return vertex.InRegion(c.cfg.Project, c.cfg.Regions[0]).Resource(named).String(), nil
 	}
-	part := strings.Split(named, "/")
-	if len(part) != 6 || part[1] != c.cfg.Project || !slices.Contains(c.cfg.Regions, part[3]) {
+	name, ok := vertex.ParseName(named)
+	if !ok || !name.IsResource() || name.Project() != c.cfg.Project || !slices.Contains(c.cfg.Regions, name.Region()) {
 		return "", &reason.Problem{Code: reason.ForeignResource, Path: paths.At("persistentResource"),
 			Detail: fmt.Sprintf("This deployment serves project %s in %s only.", c.cfg.Project, strings.Join(c.cfg.Regions, ", ")),
 			Fix:    "Name a persistent resource there, by its id or with that project and region."}
 	}
 	return named, nil
 }
-
-// ResourceName is the full name of a persistent resource.
-func ResourceName(project, region, id string) string {
-	return "projects/" + project + "/locations/" + region + "/persistentResources/" + id
-}
-
-// parentOf returns projects/P/locations/L of a full name.
-func parentOf(name string) string {
-	part := strings.SplitN(name, "/", 5)
-	return strings.Join(part[:min(4, len(part))], "/")
-}
-
-// idOf returns the last segment of a full name.
-func idOf(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }

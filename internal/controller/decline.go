@@ -25,7 +25,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	also, pauses := withResource, d == lifecycle.Rate || d == lifecycle.Denied
 	if pauses {
 		also = withBudget
-		c.slots.pause(parentOf(rec.Resource), true)
+		c.slots.pause(vertex.NameOf(rec.Resource).Parent(), true)
 	}
 	var granted []string
 	var news, own bool
@@ -92,7 +92,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	}
 	if news {
 		c.log.ErrorContext(ctx, "Vertex AI does not let Berth submit jobs: submissions in this region are paused until it does",
-			"event", "submissions_denied", "region", parentOf(rec.Resource), "code", e.Code)
+			"event", "submissions_denied", "region", vertex.NameOf(rec.Resource).Parent(), "code", e.Code)
 	}
 	c.revoke(ctx, granted)
 	c.log.InfoContext(ctx, "declined", "event", "declined", "kind", string(d), "code", e.Code, "attempt", attempt)

@@ -14,6 +14,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
 )
 
 // dueClasses are the states whose timers go before others: whatever holds
@@ -73,9 +74,9 @@ func (c *Controller) runAllTimers(ctx context.Context, keys []message.Key, p *pr
 				switch rec := tx.Record(key); {
 				case rec == nil || rec.Resource == "":
 				case rec.State == lifecycle.Waiting:
-					group[i] = waitingIn + parentOf(rec.Resource)
+					group[i] = waitingIn + vertex.NameOf(rec.Resource).Parent()
 				default:
-					group[i] = parentOf(rec.Resource)
+					group[i] = vertex.NameOf(rec.Resource).Parent()
 				}
 			}
 		})

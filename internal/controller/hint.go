@@ -37,7 +37,7 @@ func (c *Controller) Hint(ctx context.Context, job string) error {
 		return nil
 	}
 	rec, err := c.read(ctx, j.Request)
-	if err != nil || rec == nil || rec.Resource == "" || parentOf(job) != parentOf(rec.Resource) || !ofRun(rec, j) {
+	if err != nil || rec == nil || rec.Resource == "" || vertex.NameOf(job).Parent() != vertex.NameOf(rec.Resource).Parent() || !ofRun(rec, j) {
 		return err
 	}
 	ctx = withRecord(ctx, rec)

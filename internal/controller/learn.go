@@ -76,15 +76,15 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 			if rec.Reservation.Job == "" {
 				continue // being submitted
 			}
-			if p.calls[parentOf(s.res.Name)] >= c.cfg.Polls/3 {
+			if p.calls[vertex.NameOf(s.res.Name).Parent()] >= c.cfg.Polls/3 {
 				p.more = true // hundreds have ended at once: the others in the next pass
 				continue
 			}
-			p.called(parentOf(s.res.Name), 1)
+			p.called(vertex.NameOf(s.res.Name).Parent(), 1)
 			job, err := c.vertex.Get(ctx, rec.Reservation.Job)
 			switch {
 			case vertex.KindOf(err) == vertex.NotFound && err != nil:
-				p.called(parentOf(s.res.Name), 1)
+				p.called(vertex.NameOf(s.res.Name).Parent(), 1)
 				if job, err = c.confirmGone(ctx, rec); err != nil {
 					errs = append(errs, err)
 					continue
@@ -105,7 +105,7 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 // job that is gone ends its request for good, so one wrong answer must not do. It
 // returns the job, without a state if it is gone.
 func (c *Controller) confirmGone(ctx context.Context, rec *ledger.Record) (vertex.Job, error) {
-	jobs, err := c.vertex.Find(ctx, parentOf(rec.Resource), rec.Run)
+	jobs, err := c.vertex.Find(ctx, vertex.NameOf(rec.Resource).Parent(), rec.Run)
 	if err != nil {
 		return vertex.Job{}, fmt.Errorf("look whether %s is gone: %w", rec.Reservation.Job, err)
 	}
@@ -207,7 +207,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 		p.Learned += len(moved)
 		for _, rec := range moved {
 			if rec.State == lifecycle.Submitted {
-				c.resumed(ctx, parentOf(rec.Resource)) // its create was answered by nobody, and was done
+				c.resumed(ctx, vertex.NameOf(rec.Resource).Parent()) // its create was answered by nobody, and was done
 			}
 			c.sendCancel(withRecord(ctx, rec), rec)
 		}

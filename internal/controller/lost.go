@@ -12,6 +12,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
 )
 
 // lookForLost is how many ticks pass between two searches for lost documents in a
@@ -60,7 +61,7 @@ func (c *Controller) searchLost(ctx context.Context, parent string, known map[st
 	errs := []error{err, c.skipped(ctx, listErr, p)}
 	names := map[string]bool{}
 	for _, rec := range recs {
-		if rec.Resource != "" && parentOf(rec.Resource) == parent {
+		if rec.Resource != "" && vertex.NameOf(rec.Resource).Parent() == parent {
 			names[rec.Resource] = true
 		}
 	}
@@ -76,7 +77,7 @@ func (c *Controller) searchLost(ctx context.Context, parent string, known map[st
 func (c *Controller) findLost(ctx context.Context, parent string, l listing, known map[string]bool) error {
 	requests := map[string]map[message.Key]bool{}
 	for _, job := range l.jobs {
-		name := parent + "/persistentResources/" + job.PersistentResource
+		name := vertex.NameOf(parent).Resource(job.PersistentResource).String()
 		if job.Request == "" || job.PersistentResource == "" || job.Deployment != c.cfg.Deployment || known[name] {
 			continue
 		}

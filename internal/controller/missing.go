@@ -63,7 +63,7 @@ func newMissingNames(polls int) *missingNames {
 // hasFailed returns the error of a look at a resource, or of a list of its region's
 // jobs, that failed a moment ago; nil if none did.
 func (u *missingNames) hasFailed(resource string, now time.Time) error {
-	for _, name := range []string{resource, parentOf(resource)} {
+	for _, name := range []string{resource, vertex.NameOf(resource).Parent()} {
 		if f, known := u.failed.Get(name); known && now.Sub(f.at) < failedFor {
 			return f.err
 		}

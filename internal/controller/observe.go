@@ -50,10 +50,10 @@ type listing struct {
 // see asks Vertex AI about one resource: two calls. at is the ledger's time of
 // a moment ago.
 func (c *Controller) observe(ctx context.Context, name string, at time.Time) (v observation, err error) {
-	live, err := c.vertex.Live(ctx, parentOf(name))
+	live, err := c.vertex.Live(ctx, vertex.NameOf(name).Parent())
 	if err != nil {
 		err = fmt.Errorf("list live jobs beside %s: %w", name, err)
-		c.unseen.failed.Add(parentOf(name), failedLook{c.env.Monotonic(), err})
+		c.unseen.failed.Add(vertex.NameOf(name).Parent(), failedLook{c.env.Monotonic(), err})
 		return v, err
 	}
 	if v, err = c.observeWith(ctx, name, at, live); err != nil {
@@ -76,7 +76,7 @@ func (c *Controller) observeWith(ctx context.Context, name string, at time.Time,
 	}
 	v.res = res
 	for _, j := range live {
-		if j.PersistentResource == idOf(name) {
+		if j.PersistentResource == vertex.NameOf(name).ID() {
 			v.live = append(v.live, j)
 		}
 	}

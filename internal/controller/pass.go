@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/vertex"
 )
 
 // pass does every kind of work once. What waits for its time and for its
@@ -47,7 +48,7 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 			known[res.Name] = true
 			if !unwatched(res) || c.parkedOn(ctx, res, clock()) { // else a request will look again
 				p.Resources++
-				regions[parentOf(res.Name)] = append(regions[parentOf(res.Name)], res)
+				regions[vertex.NameOf(res.Name).Parent()] = append(regions[vertex.NameOf(res.Name).Parent()], res)
 			}
 		}
 		if len(page) < 50 {
@@ -62,7 +63,7 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 		p.tasks.start(ctx, "region "+parent, "", p, func(p *progress) error { return c.tendRegion(ctx, parent, regions[parent], known, clock, p) })
 	}
 	for _, region := range c.cfg.Regions {
-		parent := "projects/" + c.cfg.Project + "/locations/" + region
+		parent := vertex.InRegion(c.cfg.Project, region).Parent()
 		if regions[parent] == nil && c.searches.due(parent, c.env.Monotonic(), lookForLost*c.cfg.Tick) {
 			p.tasks.start(ctx, "region "+parent, "", p, func(p *progress) error { return c.searchLost(ctx, parent, known, clock, p) })
 		}
@@ -94,7 +95,7 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 	p.tasks.wait("resource "+parent+"/", c.cfg.Poll)
 	if done, _ := p.tasks.progress(); !p.tasks.inline {
 		for name := range done.pending {
-			if parentOf(name) == parent {
+			if vertex.NameOf(name).Parent() == parent {
 				p.pend(name)
 			}
 		}
@@ -107,9 +108,9 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 	ctx = onResource(ctx, name)
 	var errs []error
 	var after *ledger.Resource
-	l, err := c.list(ctx, parentOf(name), clock, lists, p)
+	l, err := c.list(ctx, vertex.NameOf(name).Parent(), clock, lists, p)
 	if err == nil { // else the region says so
-		p.called(parentOf(name), 1)
+		p.called(vertex.NameOf(name).Parent(), 1)
 		// The view is as old as its oldest part, the list.
 		v, err := c.observeWith(ctx, name, l.at, l.jobs)
 		if err == nil {

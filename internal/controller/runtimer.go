@@ -131,7 +131,7 @@ func (c *Controller) takeForRetry(tx ledger.Tx, res *ledger.Resource, rec *ledge
 		return false
 	}
 	if retry.Excused {
-		c.slots.pause(parentOf(rec.Resource), true)
+		c.slots.pause(vertex.NameOf(rec.Resource).Parent(), true)
 		rec.Excused++
 	}
 	if retry.OfAllowance {

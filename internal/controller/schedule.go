@@ -64,7 +64,7 @@ func (c *Controller) scheduleNow(ctx context.Context, resource string) error {
 		return err
 	}
 	began := c.env.Monotonic()
-	g, slotErr := c.grantSlots(ctx, parentOf(resource), []string{resource}, false)
+	g, slotErr := c.grantSlots(ctx, vertex.NameOf(resource).Parent(), []string{resource}, false)
 	c.finishAll(ctx, g.moved, began)
 	return errors.Join(err, slotErr)
 }

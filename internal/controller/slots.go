@@ -32,7 +32,7 @@ func (c *Controller) proceed(ctx context.Context, rec *ledger.Record, started ti
 // no token at hand, and submits it if it comes at once. Requests that ask
 // together are served together.
 func (c *Controller) requestSlot(ctx context.Context, rec *ledger.Record) error {
-	parent := parentOf(rec.Resource)
+	parent := vertex.NameOf(rec.Resource).Parent()
 	if c.slots.noneLeft(parent, c.env.Monotonic()) {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit i
 // as the budget goes. next is the order key of who comes first after them, ""
 // for nobody. With more, the resource is lent tokens beforehand if any are left.
 func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*ledger.Record, next string, all, more bool) (moved []*ledger.Record, err error) {
-	names := ledger.ReadSet{Resources: []string{resource}, Budgets: []string{parentOf(resource)}}
+	names := ledger.ReadSet{Resources: []string{resource}, Budgets: []string{vertex.NameOf(resource).Parent()}}
 	for _, rec := range recs {
 		names.Records = append(names.Records, rec.Key)
 		names.Bytes += rec.Weight()
@@ -231,7 +231,7 @@ func (c *Controller) saveFirstWaiting(ctx context.Context, parent, first string)
 func (c *Controller) dispatch(ctx context.Context, p *progress) error {
 	byParent := map[string][]string{}
 	for name := range p.pending {
-		byParent[parentOf(name)] = append(byParent[parentOf(name)], name)
+		byParent[vertex.NameOf(name).Parent()] = append(byParent[vertex.NameOf(name).Parent()], name)
 	}
 	var first error
 	for _, parent := range slices.Sorted(maps.Keys(byParent)) {

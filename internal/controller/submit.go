@@ -43,7 +43,7 @@ func (c *Controller) submit(ctx context.Context, rec *ledger.Record, started tim
 	}
 	create, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	created, err := c.vertex.Create(create, parentOf(rec.Resource), job)
+	created, err := c.vertex.Create(create, vertex.NameOf(rec.Resource).Parent(), job)
 	if err == nil {
 		return c.accepted(ctx, rec, created)
 	}
@@ -74,7 +74,7 @@ func (c *Controller) jobOf(rec *ledger.Record) (*aiplatformpb.CustomJob, error) 
 		return nil, err
 	}
 	job.DisplayName = rec.DisplayName
-	job.JobSpec.PersistentResourceId = idOf(rec.Resource)
+	job.JobSpec.PersistentResourceId = vertex.NameOf(rec.Resource).ID()
 	message.SetDisks(job, rec.Ask)
 	if job.Labels == nil {
 		job.Labels = map[string]string{}
@@ -94,7 +94,7 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 	if err != nil {
 		return nil, fmt.Errorf("read the time to look for a job of %s: %w", rec.Key, err)
 	}
-	jobs, err := c.vertex.Find(ctx, parentOf(rec.Resource), rec.Run)
+	jobs, err := c.vertex.Find(ctx, vertex.NameOf(rec.Resource).Parent(), rec.Run)
 	if err != nil {
 		return nil, fmt.Errorf("look for a job of %s: %w", rec.Key, err)
 	}
@@ -140,7 +140,7 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 	if err != nil {
 		return nil, fmt.Errorf("record job %s of %s: %w", job.Name, rec.Key, err)
 	}
-	c.resumed(ctx, parentOf(rec.Resource))
+	c.resumed(ctx, vertex.NameOf(rec.Resource).Parent())
 	if after == nil {
 		// Somebody deleted the record, perhaps to restore another. Then the label of
 		// the run finds the job again; until then it counts as foreign use.
@@ -164,7 +164,7 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 // ofRun reports whether a job in the region of a record's resource can be the job
 // of its present run. Somebody can have copied the labels to a job elsewhere.
 func ofRun(rec *ledger.Record, j vertex.Job) bool {
-	return j.Run == rec.Run && j.Request == rec.Key && j.PersistentResource == idOf(rec.Resource)
+	return j.Run == rec.Run && j.Request == rec.Key && j.PersistentResource == vertex.NameOf(rec.Resource).ID()
 }
 
 // sendCancel asks Vertex AI for the end of a record's job, if it is one to be
@@ -185,7 +185,7 @@ func (c *Controller) unanswered(ctx context.Context, rec *ledger.Record) {
 	// The context may have ended with the create.
 	ctx, cancel := c.env.within(context.WithoutCancel(ctx), noteWithin)
 	defer cancel()
-	parent := parentOf(rec.Resource)
+	parent := vertex.NameOf(rec.Resource).Parent()
 	var granted []string
 	var news bool
 	err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{rec.Resource}, Budgets: []string{parent}}, func(tx ledger.Tx) error {

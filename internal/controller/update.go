@@ -6,6 +6,7 @@ import (
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
 )
 
 // scope is what an update of one record reads beside it.
@@ -31,7 +32,7 @@ func (c *Controller) update(ctx context.Context, known *ledger.Record, also scop
 		names.Resources = []string{known.Resource}
 	}
 	if also == withBudget {
-		names.Budgets = []string{parentOf(known.Resource)}
+		names.Budgets = []string{vertex.NameOf(known.Resource).Parent()}
 	}
 	for again := true; ; again = false {
 		lost := false

@@ -3,6 +3,7 @@ package gcp
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -94,7 +95,7 @@ func (v *Vertex) Close() error {
 // Create implements [vertex.Client].
 func (v *Vertex) Create(ctx context.Context, parent string, job *aiplatformpb.CustomJob) (vertex.Job, error) {
 	var created *aiplatformpb.CustomJob
-	err := v.callFor(ctx, "create", parent, job.GetJobSpec().GetServiceAccount(), parentName, v.options.CreateDeadline, func(ctx context.Context, r *regional) (err error) {
+	err := v.callFor(ctx, "create", parent, job.GetJobSpec().GetServiceAccount(), isRegion, v.options.CreateDeadline, func(ctx context.Context, r *regional) (err error) {
 		created, err = r.jobs.CreateCustomJob(ctx, &aiplatformpb.CreateCustomJobRequest{Parent: parent, CustomJob: job})
 		return err
 	})
@@ -104,7 +105,7 @@ func (v *Vertex) Create(ctx context.Context, parent string, job *aiplatformpb.Cu
 // Get implements [vertex.Client].
 func (v *Vertex) Get(ctx context.Context, name string) (vertex.Job, error) {
 	var job *aiplatformpb.CustomJob
-	err := v.call(ctx, "get", name, jobName, v.options.CallDeadline, func(ctx context.Context, r *regional) (err error) {
+	err := v.call(ctx, "get", name, vertex.Name.IsJob, v.options.CallDeadline, func(ctx context.Context, r *regional) (err error) {
 		job, err = r.jobs.GetCustomJob(ctx, &aiplatformpb.GetCustomJobRequest{Name: name})
 		return err
 	})
@@ -153,7 +154,7 @@ func (v *Vertex) list(ctx context.Context, op, parent, filter string) ([]vertex.
 	}
 	var jobs []vertex.Job
 	for range maxPages {
-		err := v.call(ctx, op, parent, parentName, v.options.CallDeadline, func(ctx context.Context, r *regional) error {
+		err := v.call(ctx, op, parent, isRegion, v.options.CallDeadline, func(ctx context.Context, r *regional) error {
 			// One page at a time, so that each has a deadline of its own.
 			var page []*aiplatformpb.CustomJob
 			next, err := iterator.NewPager(r.jobs.ListCustomJobs(ctx, req), vertex.PageSize, req.PageToken).NextPage(&page)
@@ -175,7 +176,7 @@ func (v *Vertex) list(ctx context.Context, op, parent, filter string) ([]vertex.
 
 // Cancel implements [vertex.Client].
 func (v *Vertex) Cancel(ctx context.Context, name string) error {
-	err := v.call(ctx, "cancel", name, jobName, v.options.CallDeadline, func(ctx context.Context, r *regional) error {
+	err := v.call(ctx, "cancel", name, vertex.Name.IsJob, v.options.CallDeadline, func(ctx context.Context, r *regional) error {
 		return r.jobs.CancelCustomJob(ctx, &aiplatformpb.CancelCustomJobRequest{Name: name})
 	})
 	switch status.Code(err) {
@@ -192,32 +193,30 @@ func (v *Vertex) Cancel(ctx context.Context, name string) error {
 // Resource implements [vertex.Client].
 func (v *Vertex) Resource(ctx context.Context, name string) (vertex.Resource, error) {
 	var resource *aiplatformpb.PersistentResource
-	err := v.call(ctx, "resource", name, resourceName, v.options.CallDeadline, func(ctx context.Context, r *regional) (err error) {
+	err := v.call(ctx, "resource", name, vertex.Name.IsResource, v.options.CallDeadline, func(ctx context.Context, r *regional) (err error) {
 		resource, err = r.resources.GetPersistentResource(ctx, &aiplatformpb.GetPersistentResourceRequest{Name: name})
 		return err
 	})
 	return resourceOf(resource, v.options.DiskType), err
 }
 
-var (
-	parentName   = regexp.MustCompile(`^projects/[^/]+/locations/([a-z0-9-]+)$`)
-	jobName      = regexp.MustCompile(`^projects/[^/]+/locations/([a-z0-9-]+)/customJobs/[^/]+$`)
-	resourceName = regexp.MustCompile(`^projects/[^/]+/locations/([a-z0-9-]+)/persistentResources/[^/]+$`)
-	labelValue   = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
-)
+var labelValue = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
 
-// call makes one call to the region of a name of the given form.
-func (v *Vertex) call(ctx context.Context, op, name string, form *regexp.Regexp, deadline time.Duration, do func(context.Context, *regional) error) error {
-	return v.callFor(ctx, op, name, "", form, deadline, do)
+// isRegion reports whether a name is that of a region, the parent of jobs.
+func isRegion(n vertex.Name) bool { return !n.IsJob() && !n.IsResource() }
+
+// call makes one call to the region of a name of the given kind.
+func (v *Vertex) call(ctx context.Context, op, name string, is func(vertex.Name) bool, deadline time.Duration, do func(context.Context, *regional) error) error {
+	return v.callFor(ctx, op, name, "", is, deadline, do)
 }
 
 // callFor is call about a job that is to run under a service account.
-func (v *Vertex) callFor(ctx context.Context, op, name, account string, form *regexp.Regexp, deadline time.Duration, do func(context.Context, *regional) error) error {
-	parts := form.FindStringSubmatch(name)
-	if parts == nil {
-		return refusal(op, name, fmt.Errorf("the name has another form than %s", form))
+func (v *Vertex) callFor(ctx context.Context, op, name, account string, is func(vertex.Name) bool, deadline time.Duration, do func(context.Context, *regional) error) error {
+	parsed, ok := vertex.ParseName(name)
+	if !ok || !is(parsed) {
+		return refusal(op, name, errors.New("the name has another form"))
 	}
-	r, err := v.region(ctx, parts[1])
+	r, err := v.region(ctx, parsed.Region())
 	if err != nil { // credentials, most likely; nothing has been sent
 		return &vertex.Error{Op: op, Name: name, Kind: vertex.Denied, Message: "no client for the region", Err: err}
 	}

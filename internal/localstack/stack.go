@@ -21,6 +21,7 @@ import (
 
 	"example.com/berth/internal/localstack/child"
 	"example.com/berth/internal/localstack/emulator"
+	"example.com/berth/internal/vertex"
 	"example.com/berth/internal/vertex/fakevertex"
 )
 
@@ -78,7 +79,7 @@ type Stack struct {
 
 // ResourceName is the full name of the stack's persistent resource.
 func (s *Stack) ResourceName() string {
-	return "projects/" + s.Project + "/locations/" + Region + "/persistentResources/" + ResourceID
+	return vertex.InRegion(s.Project, Region).Resource(ResourceID).String()
 }
 
 // QuickJobs is the fake's behaviour in a stack: jobs run for two seconds,

@@ -27,7 +27,7 @@ func (k Kit) Adopt(ctx context.Context, key message.Key, job string) ([]Change, 
 		return nil, fmt.Errorf("record %s: %w", key, ErrNotFound)
 	}
 	if !strings.Contains(job, "/") {
-		job = parentOf(rec.Resource) + "/customJobs/" + job
+		job = vertex.NameOf(rec.Resource).Job(job).String()
 	}
 	found, err := k.Vertex.Get(ctx, job)
 	if err != nil {
@@ -55,7 +55,7 @@ func (k Kit) adopt(tx ledger.Tx, rec *ledger.Record, job vertex.Job) Change {
 	case job.Run != rec.Run || rec.Run == "":
 		c.Left = fmt.Sprintf("the job's label %s is %q; the run of the request is %q", vertex.LabelRun, job.Run, rec.Run)
 	case elsewhere(rec, job):
-		c.Left = fmt.Sprintf("the job is on persistent resource %q in %s, the request on %q in %s", job.PersistentResource, locationOf(job.Name), idOf(rec.Resource), locationOf(rec.Resource))
+		c.Left = fmt.Sprintf("the job is on persistent resource %q in %s, the request on %q in %s", job.PersistentResource, vertex.NameOf(job.Name).Region(), vertex.NameOf(rec.Resource).ID(), vertex.NameOf(rec.Resource).Region())
 	case !slices.Equal(job.Ask, rec.Ask):
 		c.Left = fmt.Sprintf("the job uses %s, the request asks for %s", asked(job.Ask), asked(rec.Ask))
 	}

@@ -90,7 +90,7 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 func budgets(ctx context.Context, src Source, all []*ledger.Resource) (bad []*ledger.UnreadableError, err error) {
 	names := ledger.ReadSet{Budgets: slices.Clone(src.Parents)}
 	for _, res := range all {
-		names.Budgets = append(names.Budgets, parentOf(res.Name))
+		names.Budgets = append(names.Budgets, vertex.NameOf(res.Name).Parent())
 	}
 	if len(names.Budgets) == 0 {
 		return nil, nil
@@ -164,7 +164,7 @@ func records(ctx context.Context, l Ledger) (all []*ledger.Record, bad []*ledger
 func (p *Picture) ask(ctx context.Context, src Source) {
 	parents := slices.Clone(src.Parents)
 	for _, res := range p.Resources {
-		parents = append(parents, parentOf(res.Name))
+		parents = append(parents, vertex.NameOf(res.Name).Parent())
 	}
 	slices.Sort(parents)
 	live := map[string]bool{}
@@ -189,7 +189,7 @@ func (p *Picture) ask(ctx context.Context, src Source) {
 	}
 	for _, r := range p.Records {
 		if !r.State.Holds() || r.Reservation.Job == "" || live[r.Reservation.Job] || len(p.Missing) >= mostGets ||
-			!slices.Contains(p.Listed, parentOf(r.Resource)) {
+			!slices.Contains(p.Listed, vertex.NameOf(r.Resource).Parent()) {
 			continue
 		}
 		job, err := src.Vertex.Get(ctx, r.Reservation.Job)

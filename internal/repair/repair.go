@@ -136,26 +136,9 @@ func plural(n int, noun string) string {
 // age writes a duration in a sentence.
 func age(d time.Duration) string { return d.Round(time.Second).String() }
 
-// parentOf returns projects/P/locations/L of a full name.
-func parentOf(name string) string {
-	part := strings.SplitN(name, "/", 5)
-	return strings.Join(part[:min(4, len(part))], "/")
-}
-
-// locationOf returns the region in a full name, "" if it names none.
-func locationOf(name string) string {
-	if part := strings.SplitN(name, "/", 5); len(part) > 3 {
-		return part[3]
-	}
-	return ""
-}
-
 // elsewhere reports whether a job is not where the jobs of a record are
 // created, so its labels were copied. Projects are not compared, because Vertex
 // AI writes their number and Berth their id.
 func elsewhere(rec *ledger.Record, job vertex.Job) bool {
-	return job.PersistentResource != idOf(rec.Resource) || locationOf(job.Name) != locationOf(rec.Resource)
+	return job.PersistentResource != vertex.NameOf(rec.Resource).ID() || vertex.NameOf(job.Name).Region() != vertex.NameOf(rec.Resource).Region()
 }
-
-// idOf returns the last segment of a full name.
-func idOf(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }

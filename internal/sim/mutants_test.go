@@ -71,7 +71,7 @@ var mutants = []mutant{
 	{"takes any label for a key", "internal/vertex/labels.go", "message.ParseKey(labels[LabelRequest])", "message.Key(labels[LabelRequest]), true", "TestHostileLabels", ""},
 	{"names any document", "internal/ledger/name.go", "if why := unfit(ref.Name, ref.Kind != KindRecord); why != \"\" {", "if why := unfit(ref.Name, ref.Kind != KindRecord); ref.Name == \"\" {", "TestMem", ""},
 	{"takes a job with a copied label", "internal/controller/submit.go", "j.Request == rec.Key && j.PersistentResource", "j.PersistentResource", "TestCopiedRun", ""},
-	{"takes a job of another resource", "internal/controller/submit.go", " && j.PersistentResource == idOf(rec.Resource)", "", "TestHintOfACopied", ""},
+	{"takes a job of another resource", "internal/controller/submit.go", " && j.PersistentResource == vertex.NameOf(rec.Resource).ID()", "", "TestHintOfACopied", ""},
 	{"always tells the same jobs apart", "internal/controller/classify.go", "draw.Shuffle(len(all)", "draw.Shuffle(0", "TestForgedLabels", ""},
 	{"cancels what its reservation names", "internal/controller/classify.go", "case named == job.Name && rec.State.Holds():", "case false:", "TestDamagedHolds", ""},
 	{"cancels strays unseen", "internal/controller/learn.go", "if !isOrphan(recs[job.Request], job) {", "if false {", "TestRaceOrphanIsRecorded", ""},

@@ -110,7 +110,7 @@ func (p *player) resources() []string {
 }
 
 func in(region, id string) string {
-	return "projects/test-project/locations/" + region + "/persistentResources/" + id
+	return vertex.InRegion("test-project", region).Resource(id).String()
 }
 
 func idIn(resource, id string) string {

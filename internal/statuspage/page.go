@@ -11,10 +11,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"example.com/berth/internal/controller"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/vertex"
 	"example.com/berth/internal/visible"
 )
 
@@ -95,7 +95,7 @@ func (d *handler) resources(r *http.Request) ([]string, error) {
 	}
 	var names []string
 	for _, region := range d.info.Regions {
-		names = append(names, controller.ResourceName(d.info.Project, region, named))
+		names = append(names, vertex.InRegion(d.info.Project, region).Resource(named).String())
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil

@@ -11,6 +11,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/vertex"
 )
 
 const (
@@ -132,12 +133,14 @@ func appendUnread(all, more []*ledger.UnreadableError) []*ledger.UnreadableError
 }
 
 // ofJob finds the request of a tenant by its present job: the full name of a
-// job, with the project's id or number, or the job's number alone.
+// job, with the project's id or number, or the job's number alone. Of a full name the
+// region is compared, and not the project, which may be given by id or by number.
 func (d *handler) ofJob(ctx context.Context, tenant, job string) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
-	part := strings.Split(job, "/")
-	number := part[len(part)-1]
-	if len(part) != 1 && (len(part) != 6 || part[0] != "projects" || part[2] != "locations" || part[4] != "customJobs") ||
-		number == "" || strings.Trim(number, "0123456789") != "" {
+	number, region := job, ""
+	if name, ok := vertex.ParseName(job); ok && name.IsJob() {
+		number, region = name.ID(), name.Region()
+	}
+	if number == "" || strings.Trim(number, "0123456789") != "" {
 		return nil, nil, now, nil
 	}
 	keys, err := d.ledger.OfJob(ctx, number, maxOfJob)
@@ -146,7 +149,7 @@ func (d *handler) ofJob(ctx context.Context, tenant, job string) (rec *ledger.Re
 	}
 	for _, key := range keys {
 		rec, res, now, err = d.read(ctx, []message.Key{key})
-		if err != nil || rec != nil && rec.Tenant == tenant && rec.State != lifecycle.None && sameJob(part, rec.Reservation.Job) {
+		if err != nil || rec != nil && rec.Tenant == tenant && rec.State != lifecycle.None && (region == "" || region == vertex.NameOf(rec.Reservation.Job).Region()) {
 			return rec, res, now, err
 		}
 	}
@@ -156,10 +159,3 @@ func (d *handler) ofJob(ctx context.Context, tenant, job string) (rec *ledger.Re
 // maxOfJob bounds the requests that are read for one job number. Only jobs of
 // different regions can share one.
 const maxOfJob = 10
-
-// sameJob compares the given parts of a job's name. The number is known to
-// match, and the project may be given by id or by number.
-func sameJob(given []string, job string) bool {
-	part := strings.Split(job, "/")
-	return len(given) == 1 || len(part) == 6 && part[3] == given[3]
-}

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -157,7 +157,7 @@ func (m *Mem) check(parent string, job *aiplatformpb.CustomJob) error {
 		}
 		return refuse(Permanent, 3, text)
 	}
-	res, ok := m.resources[parent+"/persistentResources/"+job.GetJobSpec().GetPersistentResourceId()]
+	res, ok := m.resources[NameOf(parent).Resource(job.GetJobSpec().GetPersistentResourceId()).String()]
 	account := job.GetJobSpec().GetServiceAccount()
 	switch {
 	case !ok:
@@ -263,7 +263,7 @@ func (m *Mem) countUsed(name string, pools []capacity.Pool) {
 	use := capacity.Use{}
 	for _, j := range m.jobs {
 		gone := j.State.Ended() && m.now().Sub(j.EndTime) >= m.UsedLag
-		if !gone && name == j.parent+"/persistentResources/"+j.PersistentResource {
+		if !gone && name == NameOf(j.parent).Resource(j.PersistentResource).String() {
 			use.Add(j.Ask)
 		}
 	}
@@ -359,7 +359,7 @@ func (m *Mem) Calls() map[string]int {
 // name draws a job's name. No name is given twice, deleted or not.
 func (m *Mem) name(parent string) string {
 	m.created++
-	return fmt.Sprintf("%s/customJobs/%d", parent, 999+m.created)
+	return NameOf(parent).Job(strconv.Itoa(999 + m.created)).String()
 }
 
 func (m *Mem) find(name string) *memJob {
