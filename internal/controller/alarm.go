@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// alarms tells of an outage once, and not once per call, request or pass: a log
-// that repeats itself every minute of a night is read by nobody.
+// alarms logs an outage once, and not once per call, request or pass: an operator
+// does not read a log that repeats itself every minute of a night.
 type alarms struct {
 	mu sync.Mutex
 	of map[string]*outage // by part of a pass; a region's resources and timers are one part
@@ -20,22 +20,22 @@ type alarms struct {
 type outage struct {
 	failed int // reconciles in a row, a few good ones between them not counted
 	good   int // reconciles without an error since
-	told   bool
+	logged bool
 	last   time.Time // when the last one failed, on the monotonic clock
 }
 
 const (
 	// alarmAfter is how many reconciles have to fail: one that fails is everyday.
 	alarmAfter = 3
-	// calmAfter is how many have to succeed until an outage is over.
+	// quietAfter is how many have to succeed until an outage is over.
 	quietAfter = 10
-	// toldFor is how long after its last failure an outage is not told of again:
+	// loggedFor is how long after its last failure an outage is not logged again:
 	// when half of the calls fail, some reconciles in a row meet none of them.
-	toldFor = time.Hour
+	loggedFor = time.Hour
 )
 
-// noteOutage hears how the parts of a reconcile ended, by name those whose last run
-// failed.
+// noteOutage notes how the parts of a reconcile ended. errs has those whose last run
+// failed, by name.
 func (c *Controller) noteOutage(ctx context.Context, errs map[string]error) {
 	c.alarms.mu.Lock()
 	defer c.alarms.mu.Unlock()
@@ -54,8 +54,8 @@ func (c *Controller) noteOutage(ctx context.Context, errs map[string]error) {
 			c.alarms.of[name] = o
 		}
 		o.failed, o.good, o.last = o.failed+1, 0, now
-		if o.failed >= alarmAfter && !o.told {
-			o.told = true
+		if o.failed >= alarmAfter && !o.logged {
+			o.logged = true
 			news = append(news, name)
 		}
 	}
@@ -68,7 +68,7 @@ func (c *Controller) noteOutage(ctx context.Context, errs map[string]error) {
 			continue
 		}
 		switch o.good++; {
-		case now.Sub(o.last) > toldFor || o.good >= quietAfter && !o.told:
+		case now.Sub(o.last) > loggedFor || o.good >= quietAfter && !o.logged:
 			delete(c.alarms.of, name)
 		case o.good == quietAfter:
 			c.log.InfoContext(ctx, "reconcile works here again", "event", "outage_over", "part", name)
@@ -76,7 +76,7 @@ func (c *Controller) noteOutage(ctx context.Context, errs map[string]error) {
 	}
 }
 
-// subject is what an operator would look at: the region, the ledger, the topic.
+// subject is what an operator checks: the region, the ledger, the topic.
 func subject(part string) string {
 	if strings.HasPrefix(part, "events") {
 		return "events"

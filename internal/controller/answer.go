@@ -58,8 +58,8 @@ func answerTo(tx ledger.Tx, key message.Key, tenant string, d message.Delivery, 
 	return rec
 }
 
-// answerRepeat tells whoever sends a request again after it has ended how it
-// ended: no event of the request itself will come any more.
+// answerRepeat answers a repeat of a request that has ended with how it ended: the
+// request itself publishes nothing any more.
 func (c *Controller) answerRepeat(ctx context.Context, d message.Delivery, rec *ledger.Record) error {
 	return c.answer(ctx, rec.Tenant, d, message.Outcome{
 		Type: message.Duplicate, ClaimedRequestID: rec.ID, State: string(rec.State), Reason: rec.Why,

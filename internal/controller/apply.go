@@ -13,7 +13,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// hear makes the moves that a job's state calls for. A job without a state is
+// apply makes the moves that a job's state calls for. A job without a state is
 // gone. It reports whether anything changed.
 func (c *Controller) apply(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, job vertex.Job) bool {
 	changed := false
@@ -84,7 +84,7 @@ func whyEnded(rec *ledger.Record, res *ledger.Resource, job vertex.Job) *reason.
 			Detail: "The persistent resource was deleted while the job was on it; Vertex AI cancelled the job.",
 			Fix:    "Send it again under a new id once there is a persistent resource for it."}
 	case job.State == vertex.JobCancelled:
-		return &reason.Problem{Code: reason.JobEnded, Detail: "The job was cancelled at Vertex AI by somebody else."}
+		return &reason.Problem{Code: reason.JobEnded, Detail: "The job was cancelled at Vertex AI, and not by Berth."}
 	}
 	return &reason.Problem{Code: reason.JobEnded, Detail: "The job ended as " + string(job.State) + "; Vertex AI's error is in the event."}
 }
@@ -101,7 +101,7 @@ func lostUnder(res *ledger.Resource, job vertex.Job) bool {
 	return !job.CreateTime.IsZero() && job.CreateTime.Before(res.CreateTime)
 }
 
-// isStray says whether a job is of a run of ours and can never be named any more: a
+// isOrphan says whether a job is of a run of ours and can never be named any more: a
 // run names one job, once, and a run that is over names none.
 func isOrphan(rec *ledger.Record, job vertex.Job) bool {
 	switch {

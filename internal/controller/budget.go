@@ -57,8 +57,8 @@ func (c *Controller) resumed(ctx context.Context, parent string) {
 	}
 }
 
-// revoke takes back what resources have been lent, in a pause. A crash before
-// it lets at most what was lent go during the pause.
+// revoke revokes the allowances of resources in a pause. After a crash before it, at
+// most what they had left is submitted during the pause.
 func (c *Controller) revoke(ctx context.Context, resources []string) {
 	for _, name := range resources {
 		err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{name}, Budgets: []string{vertex.NameOf(name).Parent()}}, func(tx ledger.Tx) error {
@@ -70,12 +70,12 @@ func (c *Controller) revoke(ctx context.Context, resources []string) {
 			return nil
 		})
 		if err != nil {
-			c.log.WarnContext(ctx, "cannot call tokens back", "event", "revoke_failed", "resource", name, "error", err)
+			c.log.WarnContext(ctx, "cannot revoke an allowance; it is used during the pause at most", "event", "revoke_failed", "resource", name, "error", err)
 		}
 	}
 }
 
-// turns is what one instance knows of the pace.
+// slots is what one instance knows of the submission slots.
 type slots struct {
 	mu     sync.Mutex
 	none   map[string]time.Time // by region: no token comes free before, on the monotonic clock

@@ -34,12 +34,12 @@ func TestCauseOfAnEnd(t *testing.T) {
 			w.Now = w.Now.Add(10 * time.Minute)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
 		},
-			reason.JobEnded, "by somebody else", ""},
+			reason.JobEnded, "not by Berth", ""},
 		"just before its timeout": {"3600s", func(w *sim.World) {
 			w.Now = w.Now.Add(59*time.Minute - time.Nanosecond)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
 		},
-			reason.JobEnded, "by somebody else", ""},
+			reason.JobEnded, "not by Berth", ""},
 		"its timeout": {"3600s", func(w *sim.World) {
 			w.Now = w.Now.Add(59 * time.Minute)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)

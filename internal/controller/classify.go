@@ -25,15 +25,15 @@ type classified struct {
 	// They count as foreign use until the hold is there again.
 	unheld map[message.Key]vertex.Job
 	// older says that the ledger has a newer observation, so nothing was written and the
-	// jobs were not told apart.
+	// jobs were not classified.
 	older bool
 }
 
-// record writes an observation down: the resource as it is, and which of its live jobs
+// saveObservation stores an observation: the resource as it is, and which of its live jobs
 // are foreign. A commit here only learns, so it may leave a resource
 // overdrawn.
 func (c *Controller) saveObservation(ctx context.Context, name string, v observation) (s classified, err error) {
-	var named []message.Key // records read, to tell orphan jobs from foreign jobs
+	var named []message.Key // records read, to know orphan jobs from foreign jobs
 	for {
 		var needed []message.Key        // records to be read as well
 		var unread map[message.Key]bool // of live jobs with our labels; true for those that hold here
@@ -46,7 +46,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 				res = &ledger.Resource{Name: name}
 			}
 			if v.at.Before(res.ObservedAt) {
-				s.res, s.older = res, true // somebody has looked since
+				s.res, s.older = res, true // another observation was faster
 				return nil
 			}
 			before := res.Clone()
@@ -75,14 +75,14 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 				case len(named) < 2*perUpdate:
 					unread[job.Request] = held
 				case present && h.Job == "":
-					s.ours[job.Request] = job // as it looks; a later pass reads its record
+					s.ours[job.Request] = job // so it seems; a later pass reads its record
 				default:
 					res.AddForeign(job.Name, job.Ask)
 				}
 			}
 			needed = append(needed, someOf(unread, 2*perUpdate-len(named)-len(needed), v.at)...)
 			if needed != nil {
-				return nil // once more, with the records at hand
+				return nil // once more, with the records read
 			}
 			v.onto(res)
 			for _, job := range s.ours {
@@ -96,8 +96,8 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			if !maps.Equal(before.Use(), res.Use()) {
 				res.Version++
 			}
-			// Without a budget that can be read nothing is submitted in the region. What
-			// runs there is looked after all the same.
+			// Without a budget that can be read nothing is submitted in the region. Its
+			// jobs are observed all the same.
 			if bad := tx.Unreadable(ledger.BudgetRef(vertex.NameOf(name).Parent())); bad != nil {
 				c.reportUnreadable(ctx, nil, bad)
 			} else if b := budgetFor(tx, name); c.allow(tx.Now(), b, res) {
@@ -120,8 +120,8 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 }
 
 // someOf returns at most n of the keys: first those that are true, and of equals
-// others at each moment. Jobs with forged labels that never end would else keep
-// every other job from being told apart. One moment draws the same keys again, so an
+// others at each moment. Otherwise jobs with forged labels that never end would keep
+// all others from being classified. One moment draws the same keys again, so an
 // update whose closure runs twice reads the same records.
 func someOf(keys map[message.Key]bool, n int, at time.Time) []message.Key {
 	all := slices.Sorted(maps.Keys(keys))
@@ -139,7 +139,7 @@ func someOf(keys map[message.Key]bool, n int, at time.Time) []message.Key {
 	return all[:max(0, min(n, len(all)))]
 }
 
-// sort places a live job that carries our labels, with its record at hand:
+// classify places a live job that carries our labels and whose record was read:
 // named by its reservation; ended since the list was made at the moment at; ours
 // but not named, an orphan job; or a foreign job with borrowed labels. All but the first two
 // count as foreign use until they have ended.
@@ -170,7 +170,7 @@ func (s *classified) classify(tx ledger.Tx, res *ledger.Resource, job vertex.Job
 	switch {
 	case named == job.Name && rec.State.Terminal():
 		// It has ended, and the list is older than that. In a newer list it is live
-		// after all, and takes its machines.
+		// after all, and uses its replicas.
 		if at.After(rec.Times.Ended) {
 			foreign(job)
 		}
@@ -214,8 +214,8 @@ func (s *classified) oldest(job vertex.Job) (other vertex.Job) {
 	return other
 }
 
-// tellUnheld tells of jobs whose reservations have lost their holds: one event per
-// look, because only an operator can say whether the hold still fits.
+// reportUnheld logs jobs whose reservations have lost their holds, once per
+// observation: only an operator can say whether the hold still fits.
 func (c *Controller) reportUnheld(ctx context.Context, jobs map[message.Key]vertex.Job) {
 	if len(jobs) == 0 {
 		return

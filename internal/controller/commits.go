@@ -60,10 +60,10 @@ func (r *resume) set(from ledger.Timed) {
 	r.from = from
 }
 
-// inTurn returns up to most records of a query that goes by time, and whether
+// oneByOne returns up to most records of a query that goes by time, and whether
 // there are more. It leaves out those that could not be read lately. Where it
 // ends, the instance's next pass begins: records that stay in the query, because
-// what is due for them fails, must not keep the others from their turn.
+// what is due for them fails, must not keep the others back.
 func (c *Controller) oneByOne(from *resume, most int, query func(after ledger.Timed, limit int) ([]ledger.Timed, error)) (keys []message.Key, more bool, err error) {
 	const pages = 20 // of which all but one are about unreadable records
 	start := from.get()
@@ -95,7 +95,7 @@ func (c *Controller) oneByOne(from *resume, most int, query func(after ledger.Ti
 }
 
 // firstOf is where a pass begins with n things: at another quarter of them each tick,
-// so that those that fail or hang keep no others from their turn for long.
+// so that those that fail or hang do not keep others back for long.
 func (c *Controller) firstOf(n int, now time.Time) int {
 	if n == 0 {
 		return 0

@@ -20,19 +20,19 @@ type Config struct {
 	DiskType string // of worker pools that name none; "" for capacity.DefaultDiskType
 
 	Tick           time.Duration // period of the reconcile tick
-	Poll           time.Duration // between two looks within one tick, while something waits
+	Poll           time.Duration // between two passes within one tick, while requests wait
 	SubmitTimeout  time.Duration // how long one attempt may act
 	Margin         time.Duration // an attempt ends itself this much earlier
 	RetryAfter     time.Duration // between an attempt's end and the next create
 	UnclearTimeout time.Duration // nothing found for so long after an unclear attempt: there is no job
-	MaxAttempts    int           // creates per run; later attempts only look
+	MaxAttempts    int           // creates per run; later attempts only search
 	StartTimeout   time.Duration // from submitted to running
 	MaxWait        time.Duration // longest wait of a request that does not say
 	RateBackoff    time.Duration // first pause of all submissions after a rate refusal; doubles
 	Backoff        time.Duration // first pause of a resource after a transient refusal; doubles
 	MaxBackoff     time.Duration // longest pause, of either kind
-	// DeclineTimeout is for how long the same request must be refused, with nothing
-	// to explain it, until it is taken for refused for good.
+	// DeclineTimeout is for how long Vertex AI must refuse a request, with nothing to
+	// explain it, until the request fails.
 	DeclineTimeout time.Duration
 	Submissions    int           // jobs submitted a minute per project and region, by all instances
 	Polls          int           // other calls of Vertex AI a minute per project and region that passes may make

@@ -43,7 +43,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		case rec.State == lifecycle.Cancelling:
 			cause = rec.Why // the cancel is what ends it
 		case d == lifecycle.Transient && c.countDecline(tx.Now(), res, rec, e):
-			recorded, cause = lifecycle.Permanent, declinedForGood(rec.Declined)
+			recorded, cause = lifecycle.Permanent, declinedTooLong(rec.Declined)
 		case d == lifecycle.Rate:
 			cause = c.rateLimited()
 		case d == lifecycle.Denied && !own:
@@ -60,8 +60,8 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 		before := rec.State
 		pause := c.ownPause(rec.Declined)
 		if pause == 0 && othersWait(res, rec) {
-			// They are tried first once the resource's pause is over: one that is
-			// never taken must not head the line for a day.
+			// They are tried first once the resource's pause is over: a request that is
+			// never accepted must not head the queue for a day.
 			pause = c.cfg.MaxBackoff + c.cfg.Tick/4
 		}
 		alone := rec.Declined.Alone > 0
@@ -69,7 +69,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 			pause = 0
 		}
 		if pause > 0 {
-			rec.Parked, rec.RetryAt = true, tx.Now().Add(pause) // before it would join its line
+			rec.Parked, rec.RetryAt = true, tx.Now().Add(pause) // before it would join its queue
 			if alone {
 				cause = refusedAlone(rec)
 			}
@@ -99,11 +99,11 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 	return after, nil
 }
 
-// denied is why a request keeps its machines and is not submitted while Vertex AI
+// denied is why a request keeps its replicas and is not submitted while Vertex AI
 // refuses Berth itself.
 func denied() *reason.Problem {
 	return &reason.Problem{Code: reason.SubmissionsDenied,
-		Detail: "Its machines are held. Vertex AI does not let Berth submit jobs in this region at present; the request is submitted when it does."}
+		Detail: "Its replicas are held. Vertex AI does not let Berth submit jobs in this region at present; the request is submitted when it does."}
 }
 
 // countDecline counts a transient refusal of a request, and reports whether there
@@ -115,7 +115,7 @@ func denied() *reason.Problem {
 // persistent resource has been RUNNING with the same pools since the refusal before
 // it: an outage or a new resource explains the refusals before. The time in which
 // the request was not tried, because its pools were full or backing off, does not
-// count. What is left is longer than machines are taken by what Berth cannot see.
+// count. Use that Berth cannot see explains less than what is left.
 func (c *Controller) countDecline(now time.Time, res *ledger.Resource, rec *ledger.Record, e *vertex.Error) bool {
 	if !e.Unspecific() {
 		return false
@@ -137,9 +137,9 @@ func (c *Controller) countDecline(now time.Time, res *ledger.Resource, rec *ledg
 const maxOwnPause = time.Hour
 
 // ownPause is for how long a request that was refused is not submitted again, beyond
-// the pause of its resource: nothing while nobody's jobs are accepted there, because
-// then the trouble is the service's or the resource's and may pass at any moment; else
-// twice as long each time.
+// the pause of its resource. It is zero while no other job is accepted there, because
+// then the cause is the service or the resource and may pass at any moment. Otherwise
+// it doubles each time.
 func (c *Controller) ownPause(r ledger.Declined) time.Duration {
 	if r.Alone == 0 {
 		return 0
@@ -148,7 +148,7 @@ func (c *Controller) ownPause(r ledger.Declined) time.Duration {
 	return pace.Double(c.cfg.MaxBackoff, most, r.Alone)
 }
 
-// othersWait reports whether requests wait in the queue for machines that a request asks for.
+// othersWait reports whether requests are queued for a shape that a request asks for.
 func othersWait(res *ledger.Resource, rec *ledger.Record) bool {
 	return res != nil && slices.ContainsFunc(rec.Ask.Shapes(), func(s capacity.Shape) bool { return res.Queues[s.String()].Count > 0 })
 }
@@ -161,10 +161,10 @@ func refusedAlone(rec *ledger.Record) *reason.Problem {
 			rec.Declined.Times, rec.RetryAt.UTC().Format(time.RFC3339))}
 }
 
-func declinedForGood(r ledger.Declined) *reason.Problem {
+func declinedTooLong(r ledger.Declined) *reason.Problem {
 	return &reason.Problem{Code: reason.VertexDeclined,
 		Detail: fmt.Sprintf("Vertex AI refused the job %d times in %s, while the persistent resource was RUNNING and, as far as can be seen, had room for it.", r.Times, r.For.Round(time.Minute)),
-		Fix:    "Vertex AI's words are in error. Fix the job, and send it again under a new id."}
+		Fix:    "Vertex AI's message is in error. Fix the job, and send it again under a new id."}
 }
 
 // Bounds of what is tried for a request whose submission does not come to a job

@@ -59,7 +59,7 @@ const (
 	duplicate          // the same request again: nothing to do
 	repeated           // the same request again, by another message, after it has ended
 	reused             // its id belongs to another request
-	unobserved         // nothing is known of the resource, or it was not looked at lately
+	unobserved         // nothing is known of the resource, or no recent observation
 )
 
 // known says what a request is whose id is taken.

@@ -17,8 +17,8 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// dueClasses are the states whose timers go before others: whatever holds
-// machines goes first, because a lost submission keeps them from everybody.
+// dueClasses are the states whose timers run before others. Those that hold replicas
+// run first, because a lost submission keeps replicas from all other requests.
 var dueClasses = [...][]lifecycle.State{
 	{lifecycle.Submitting, lifecycle.Cancelling, lifecycle.Reserved, lifecycle.Submitted},
 	{lifecycle.Waiting},
@@ -27,8 +27,8 @@ var dueClasses = [...][]lifecycle.State{
 // duePerPass bounds the timers of each class that one pass runs.
 const duePerPass = 200
 
-// wake looks at the records whose time has come, a bounded number of each class
-// per pass, longest due first.
+// runTimers runs the timers that are due, a bounded number of each class per pass,
+// longest due first.
 func (c *Controller) runTimers(ctx context.Context, now time.Time, p *progress) error {
 	// Usually all that are due fit into one pass, and one query finds them.
 	first, err := c.ledger.Due(ctx, slices.Concat(dueClasses[:]...), now, ledger.Timed{}, duePerPass)
@@ -55,9 +55,8 @@ func (c *Controller) runTimers(ctx context.Context, now time.Time, p *progress) 
 	return errors.Join(errs...)
 }
 
-// rouseAll does what is due for some records, side by side by region, and several
-// of a region at a time. Waiting requests only need to be looked at, one after the
-// other.
+// runAllTimers does what is due for some records, regions side by side, and several
+// of a region at a time. Waiting requests are decided one after the other.
 func (c *Controller) runAllTimers(ctx context.Context, keys []message.Key, p *progress) error {
 	groups := map[string][]message.Key{}
 	var names []string // in the order of what is due first
@@ -121,7 +120,7 @@ func (c *Controller) runEachTimer(ctx context.Context, keys []message.Key, toget
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				errs = append(errs, fmt.Errorf("look after %s: %w", key, err))
+				errs = append(errs, fmt.Errorf("run the timer of %s: %w", key, err))
 			} else {
 				p.Timers++
 			}

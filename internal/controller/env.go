@@ -22,7 +22,7 @@ type Env struct {
 	// NewRun draws a run label: 1 to 63 lowercase letters and digits, never the
 	// same twice.
 	NewRun func() string
-	// Moved, if set, hears of every row of the state table that an update takes,
+	// Moved, if set, is called with every row of the state table that an update takes,
 	// before it is committed and once per run of its closure.
 	Moved func(lifecycle.Row)
 }

@@ -10,8 +10,8 @@ import (
 	"example.com/berth/internal/lifecycle"
 )
 
-// finishAll submits those that have their submission slot, several at a time, and sends the
-// outbox events of all.
+// finishAll submits the records that have their submission slot, several at a time,
+// and publishes the events of all.
 func (c *Controller) finishAll(ctx context.Context, moved []*ledger.Record, began time.Time) {
 	var g errgroup.Group
 	g.SetLimit(c.cfg.Submitters)
@@ -35,8 +35,8 @@ func (c *Controller) finishAll(ctx context.Context, moved []*ledger.Record, bega
 	_ = g.Wait() // what cannot be done is left to a later pass
 }
 
-// finish submits a record that has its submission slot, and sends its letters. It returns
-// the record as it is then.
+// finish submits a record that has its submission slot, and publishes its events. It
+// returns the record as it is then.
 func (c *Controller) finish(ctx context.Context, rec *ledger.Record, started time.Time) *ledger.Record {
 	ctx = withRecord(ctx, rec)
 	if rec.State == lifecycle.Submitting {

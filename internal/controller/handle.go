@@ -57,19 +57,19 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 	if err == nil && v == unobserved {
 		// Ask Vertex AI outside the update, then decide on what was written. If it
 		// cannot be asked, the request waits for an observation.
-		absent, lookErr := c.refresh(ctx, draft.Resource)
+		absent, observeErr := c.refresh(ctx, draft.Resource)
 		if absent {
 			draft.Why = admission.Unknown(draft.Paths)
 			return c.refuse(ctx, d, draft)
 		}
-		if lookErr != nil {
-			c.log.WarnContext(ctx, "cannot look at persistent resource", "event", "observe_failed", "error", lookErr)
+		if observeErr != nil {
+			c.log.WarnContext(ctx, "cannot observe the persistent resource; the request waits until it can be", "event", "observe_failed", "error", observeErr)
 		}
 		started = c.env.Monotonic()
 		if v, rec, err = c.decide(ctx, draft, true); err == nil && v == unobserved {
-			// Not even its name is known to be one. A document for every name that
-			// somebody makes up while Vertex AI cannot be asked would stay for good.
-			return fmt.Errorf("message %s names a resource that nobody has seen: %w", d.ID, cmp.Or(lookErr, errors.New("its document is gone")))
+			// Not even its name is known to be one. A document for every name that a
+			// request makes up while Vertex AI cannot be asked would stay forever.
+			return fmt.Errorf("message %s names a resource that was never observed: %w", d.ID, cmp.Or(observeErr, errors.New("its document is gone")))
 		}
 	}
 	switch {

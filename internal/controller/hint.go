@@ -12,8 +12,8 @@ import (
 // requests that deploy.sh lets it have, so that a tick always finds room.
 const maxHinting = 4
 
-// Hint tells of a job that may have changed: one Get, and if it has ended its
-// replicas are handed on. It never starts a pass, and an instance follows no more
+// Hint says that a job may have changed: Berth gets the job, and if it has ended
+// schedules its replicas. It never starts a pass, and an instance follows no more
 // hints than a third of its share of Vertex AI's calls allows, and few at one time:
 // the others are dropped, since the tick learns the same.
 func (c *Controller) Hint(ctx context.Context, job string) error {

@@ -44,7 +44,7 @@ func (c *Controller) learn(ctx context.Context, s classified, p *progress) error
 	return errors.Join(c.applyAll(ctx, s, news, s.ours, p), c.getMissing(ctx, s, missing, p), c.cancelOrphans(ctx, s.orphans, p))
 }
 
-// lookUp asks about jobs that are not among the live ones.
+// getMissing asks about jobs that are not among the live ones.
 func (c *Controller) getMissing(ctx context.Context, s classified, keys []message.Key, p *progress) error {
 	var errs []error
 	for part := range slices.Chunk(keys, perUpdate) {
@@ -101,13 +101,13 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 	return errors.Join(errs...)
 }
 
-// confirmGone asks a second way for a job that Vertex AI says it does not have: a
-// job that is gone ends its request for good, so one wrong answer must not do. It
-// returns the job, without a state if it is gone.
+// confirmGone asks a second way for a job that Vertex AI says it does not have,
+// because a job that is gone ends its request: one wrong answer must not. It returns
+// the job, without a state if it is gone.
 func (c *Controller) confirmGone(ctx context.Context, rec *ledger.Record) (vertex.Job, error) {
 	jobs, err := c.vertex.Find(ctx, vertex.NameOf(rec.Resource).Parent(), rec.Run)
 	if err != nil {
-		return vertex.Job{}, fmt.Errorf("look whether %s is gone: %w", rec.Reservation.Job, err)
+		return vertex.Job{}, fmt.Errorf("confirm that %s is gone: %w", rec.Reservation.Job, err)
 	}
 	for _, job := range jobs {
 		if job.Name == rec.Reservation.Job {
@@ -117,8 +117,8 @@ func (c *Controller) confirmGone(ctx context.Context, rec *ledger.Record) (verte
 	return vertex.Job{Name: rec.Reservation.Job, Run: rec.Run, Request: rec.Key}, nil
 }
 
-// orphan gives back a hold whose request does not hold, in any state and for any
-// run: no move leaves one, but a manual edit or a restore can. The hold of a request
+// freeLeakedHold gives back a hold whose request does not hold, in any state and for
+// any run: no move leaves one, but a manual edit or a restore can. The hold of a request
 // that holds for another run stays, because the job of either run may be live; only
 // an operator can say which is right.
 func (c *Controller) freeLeakedHold(ctx context.Context, resource string, key message.Key) error {
@@ -143,7 +143,7 @@ func (c *Controller) freeLeakedHold(ctx context.Context, resource string, key me
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("free orphaned hold %s on %s: %w", key, resource, err)
+		return fmt.Errorf("free leaked hold %s on %s: %w", key, resource, err)
 	}
 	switch {
 	case freed:
@@ -156,8 +156,8 @@ func (c *Controller) freeLeakedHold(ctx context.Context, resource string, key me
 	return nil
 }
 
-// note writes down what was seen of some jobs, in as few updates as the size
-// of a commit allows, and sends the outbox events.
+// applyAll stores what was observed of some jobs, in as few updates as the size of a
+// commit allows, and publishes the events.
 func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.Key, jobs map[message.Key]vertex.Job, p *progress) error {
 	var errs []error
 	for len(keys) > 0 {
@@ -170,7 +170,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 			res := tx.Resource(s.res.Name)
 			if res == nil {
 				done = len(part)
-				return nil // lost since the classified observation; a later look rebuilds it
+				return nil // lost since the observation; a later one rebuilds it
 			}
 			before, bytes := res.Version, 0
 			for _, key := range part {
@@ -207,12 +207,12 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 		p.Learned += len(moved)
 		for _, rec := range moved {
 			if rec.State == lifecycle.Submitted {
-				c.resumed(ctx, vertex.NameOf(rec.Resource).Parent()) // its create was answered by nobody, and was done
+				c.resumed(ctx, vertex.NameOf(rec.Resource).Parent()) // its create was done and not answered
 			}
 			c.sendCancel(withRecord(ctx, rec), rec)
 		}
-		// The machines that came free are handed on meanwhile. What is not published
-		// now is published late.
+		// The replicas that came free are scheduled meanwhile. What is not published now
+		// is published late.
 		if len(moved) > 0 {
 			p.tasks.start(ctx, "events of "+string(moved[0].Key), "", p, func(*progress) error { return c.publish(ctx, moved...) })
 		}
@@ -220,8 +220,8 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 	return errors.Join(errs...)
 }
 
-// cancelStrays cancels jobs of ours that no reservation names, after a look at their
-// records: another instance may have recorded one of them since the classified observation.
+// cancelOrphans cancels jobs of ours that no reservation names. It reads their records
+// first: another instance may have recorded one of them since the observation.
 func (c *Controller) cancelOrphans(ctx context.Context, orphans []vertex.Job, p *progress) error {
 	var errs []error
 	for part := range slices.Chunk(orphans, perUpdate) {

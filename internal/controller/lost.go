@@ -15,10 +15,10 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// lookForLost is how many ticks pass between two searches for lost documents in a
-// region in which no resource is looked after. Where one is, each pass searches the
-// list of jobs that it needs anyway.
-const lookForLost = 5
+// searchEvery is how many ticks pass between two searches for lost documents in a
+// region in which passes observe no resource. Elsewhere each pass searches the list
+// of jobs that it needs anyway.
+const searchEvery = 5
 
 // searches remembers when this instance last searched each region.
 type searches struct {
@@ -40,7 +40,7 @@ func (s *searches) due(parent string, now time.Time, every time.Duration) bool {
 	return true
 }
 
-// searchLost searches a region in which no resource is looked after for lost
+// searchLost searches a region in which passes observe no resource for lost
 // documents: of resources on which our jobs run and, where there are no documents at
 // all, of those for which requests wait. It costs a list of jobs, and a query.
 func (c *Controller) searchLost(ctx context.Context, parent string, known map[string]bool, clock func() time.Time, p *progress) error {
@@ -73,7 +73,8 @@ func (c *Controller) searchLost(ctx context.Context, parent string, known map[st
 }
 
 // findLost rebuilds documents that are missing although live jobs of ours in a region
-// run on their resources; known are the resources that have one: no pass comes by a resource without a document.
+// run on their resources; known are the resources
+// that have one. Passes do not observe a resource without a document.
 func (c *Controller) findLost(ctx context.Context, parent string, l listing, known map[string]bool) error {
 	requests := map[string]map[message.Key]bool{}
 	for _, job := range l.jobs {
@@ -102,7 +103,7 @@ func (c *Controller) findLost(ctx context.Context, parent string, l listing, kno
 			_, err = c.rebuild(ctx, name)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("look for the document of %s: %w", name, err))
+			errs = append(errs, fmt.Errorf("search for the document of %s: %w", name, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -14,7 +14,7 @@ import (
 
 // move applies an event to a record within an update, and does everything that
 // the table says goes with it: the hold, the place in the queue, the outbox event, the
-// times, the next look. It is the only writer of a reservation.
+// times, the timer. It is the only writer of a reservation.
 //
 // res is the record's resource; it may be nil for a row that does not write it
 // ([lifecycle.Row.WritesResource]). The caller puts both documents if it reports
@@ -70,8 +70,7 @@ func (c *Controller) move(ctx context.Context, tx ledger.Tx, res *ledger.Resourc
 	return effect
 }
 
-// words maps the outbox events of the state table to event types. An outbox event that is
-// missing here is a bug that TestEveryLetterHasAType finds.
+// eventTypes maps the outbox events of the state table to event types.
 var eventTypes = map[string]message.Type{
 	"queued": message.Queued, "reserved": message.Reserved, "submitted": message.Submitted,
 	"started": message.Started, "cancelling": message.Cancelling, "rejected": message.Rejected,
@@ -95,7 +94,7 @@ func stamp(rec *ledger.Record, now time.Time) {
 	}
 }
 
-// outcome builds the event that tells of the record as it is now.
+// outcome builds the event that says how the record is now.
 func outcome(rec *ledger.Record, t message.Type, res *ledger.Resource) message.Outcome {
 	o := message.Outcome{
 		Type: t, Tenant: rec.Tenant, MessageID: rec.MessageID, State: string(rec.State),

@@ -10,10 +10,10 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// notifyMost bounds the requests that are told in one pass, per resource.
+// notifyMost bounds the requests of a resource that are notified in one pass.
 const notifyMost = 10 * perUpdate
 
-// notify tells the waiting requests of a resource of its condition, in their
+// notify gives the waiting requests of a resource its condition as reason, in their
 // order, a bounded number per pass. How far it got is kept in the resource, so
 // another instance goes on there.
 func (c *Controller) notify(ctx context.Context, res *ledger.Resource, p *progress) error {
@@ -25,12 +25,12 @@ func (c *Controller) notify(ctx context.Context, res *ledger.Resource, p *progre
 		if err = c.skipped(ctx, err, p); err != nil {
 			return fmt.Errorf("list waiting requests of %s: %w", res.Name, err)
 		}
-		after, told, err := c.notifyPart(ctx, res, waiting)
+		after, notified, err := c.notifyPart(ctx, res, waiting)
 		if err != nil {
 			return err
 		}
-		if len(told) > 0 {
-			c.publishOrLeave(ctx, told...)
+		if len(notified) > 0 {
+			c.publishOrLeave(ctx, notified...)
 		}
 		res = after
 	}
@@ -40,15 +40,15 @@ func (c *Controller) notify(ctx context.Context, res *ledger.Resource, p *progre
 	return nil
 }
 
-// notifyPart tells some waiting requests, and returns the resource as it is
+// notifyPart notifies some waiting requests, and returns the resource as it is
 // then.
-func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, waiting []*ledger.Record) (res *ledger.Resource, told []*ledger.Record, err error) {
+func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, waiting []*ledger.Record) (res *ledger.Resource, notified []*ledger.Record, err error) {
 	names := ledger.ReadSet{Resources: []string{seen.Name}}
 	for _, rec := range waiting {
 		names.Records = append(names.Records, rec.Key)
 	}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
-		told = nil
+		notified = nil
 		bytes := 0
 		res = tx.Resource(seen.Name)
 		if res == nil || res.Notice == nil || *res.Notice != *seen.Notice || condition(res.State) != condition(seen.State) {
@@ -83,7 +83,7 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 			tx.PutRecord(rec)
 			bytes += rec.Weight()
 			if rec.Sequence != before {
-				told = append(told, rec)
+				notified = append(notified, rec)
 			}
 		}
 		if res.Notice = nil; next != "" {
@@ -93,9 +93,9 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 		return nil
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("tell %d waiting requests of %s: %w", len(waiting), seen.Name, err)
+		return nil, nil, fmt.Errorf("notify %d waiting requests of %s: %w", len(waiting), seen.Name, err)
 	}
-	return res, told, nil
+	return res, notified, nil
 }
 
 // ofCondition says whether a reason is about the resource as a whole.

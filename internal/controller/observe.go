@@ -47,24 +47,24 @@ type listing struct {
 	err  error     // why there is none: it is not asked for once more in the same pass
 }
 
-// see asks Vertex AI about one resource: two calls. at is the ledger's time of
+// observe asks Vertex AI about one resource: two calls. at is the ledger's time of
 // a moment ago.
 func (c *Controller) observe(ctx context.Context, name string, at time.Time) (v observation, err error) {
 	live, err := c.vertex.Live(ctx, vertex.NameOf(name).Parent())
 	if err != nil {
-		err = fmt.Errorf("list live jobs beside %s: %w", name, err)
-		c.unseen.failed.Add(vertex.NameOf(name).Parent(), failedLook{c.env.Monotonic(), err})
+		err = fmt.Errorf("list live jobs to observe %s: %w", name, err)
+		c.unseen.failed.Add(vertex.NameOf(name).Parent(), failedCall{c.env.Monotonic(), err})
 		return v, err
 	}
 	if v, err = c.observeWith(ctx, name, at, live); err != nil {
-		c.unseen.failed.Add(name, failedLook{c.env.Monotonic(), err})
+		c.unseen.failed.Add(name, failedCall{c.env.Monotonic(), err})
 	}
 	return v, err
 }
 
-// seeWith is see with the list of live jobs at hand; at is a moment before that
-// list was asked for. The list has to be the older of the two: a job that ends in between then looks foreign or used
-// although it is not, never the other way round.
+// observeWith is observe with a list of live jobs that was asked for after the moment
+// at. The list has to be the older of the two: then a job that ends in between counts
+// as foreign or used although it is not, never the other way round.
 func (c *Controller) observeWith(ctx context.Context, name string, at time.Time, live []vertex.Job) (observation, error) {
 	v := observation{at: at}
 	res, err := c.vertex.Resource(ctx, name)
@@ -72,7 +72,7 @@ func (c *Controller) observeWith(ctx context.Context, name string, at time.Time,
 	case err != nil && vertex.KindOf(err) == vertex.NotFound:
 		v.absent = true
 	case err != nil:
-		return v, fmt.Errorf("look at %s: %w", name, err)
+		return v, fmt.Errorf("get %s: %w", name, err)
 	}
 	v.res = res
 	for _, j := range live {
@@ -83,7 +83,7 @@ func (c *Controller) observeWith(ctx context.Context, name string, at time.Time,
 	return v, nil
 }
 
-// onto writes the observation into the resource document, but for the jobs.
+// onto writes the observation into the resource document, except for the jobs.
 func (v observation) onto(res *ledger.Resource) {
 	res.ObservedAt = v.at
 	before := res.State
@@ -93,8 +93,8 @@ func (v observation) onto(res *ledger.Resource) {
 		}
 	}()
 	if v.absent {
-		// Pools and create time stay, to be shown and to tell a resource made
-		// anew from this one.
+		// Pools and create time stay, to be shown and to know a resource made anew
+		// from this one.
 		res.State, res.SteadySince = ledger.Absent, time.Time{}
 		return
 	}
@@ -108,8 +108,8 @@ func (v observation) onto(res *ledger.Resource) {
 	res.Network, res.EncryptionKey, res.CustomAccount, res.Ray = v.res.Network, v.res.EncryptionKey, v.res.CustomAccount, v.res.Ray
 }
 
-// samePool says whether a pool is as it was, but for the machines that
-// autoscaling and jobs change all the time.
+// samePool says whether a pool is as it was, except for the counts that autoscaling
+// and jobs change all the time.
 func samePool(a, b capacity.Pool) bool {
 	if a.Max > 0 && b.Max > 0 {
 		a.Count, b.Count = 0, 0
@@ -118,9 +118,9 @@ func samePool(a, b capacity.Pool) bool {
 	return a == b
 }
 
-// foreign jobs takes the live jobs that no hold names for foreign use: what
-// [Controller.record] does, for a question that writes nothing and so may be
-// over-careful about jobs of ours that have just ended.
+// foreignJobs counts the live jobs that no hold names as foreign use: what
+// [Controller.saveObservation] does, for a quote, which writes nothing and so may
+// count jobs of ours that have just ended.
 func (v observation) foreignJobs(res *ledger.Resource) {
 	res.ClearForeign()
 	for _, job := range v.live {
@@ -131,8 +131,8 @@ func (v observation) foreignJobs(res *ledger.Resource) {
 	res.Recompute()
 }
 
-// suspect compares what Vertex AI says is used with the jobs that were listed.
-// An excess is believed when it was there at the last look as well and nothing
+// markSuspected compares what Vertex AI says is used with the jobs that were listed.
+// An excess is believed when the last observation had it as well and nothing
 // moved in between: used counts lag behind jobs that have just ended.
 func markSuspected(res *ledger.Resource, v observation) {
 	listed, used := capacity.Use{}, capacity.Use{}
@@ -160,9 +160,9 @@ func markSuspected(res *ledger.Resource, v observation) {
 	res.Suspected, res.SuspectedFor, res.Unexplained = excess, res.Version, believed
 }
 
-// condition is the part of a resource's state of which all that wait are told:
-// that it is gone or broken. A reboot or an update is over in minutes; who is
-// decided meanwhile is told of it.
+// condition is the part of a resource's state that all waiting requests get as
+// reason: that it is gone or broken. A reboot or an update is over in minutes; only
+// requests that are decided meanwhile get it.
 func condition(state string) string {
 	switch state {
 	case ledger.Absent, "ERROR":
@@ -173,8 +173,8 @@ func condition(state string) string {
 
 // concerns adds to what has to be decided again what a change of the resource may
 // concern: everything, or the requests for the shapes whose pools have changed.
-// stale says that the observation before was too old to contradict anybody: what was
-// parked on it has yet to be told so.
+// stale says that the observation before was too old to contradict a request: those
+// parked on it have not got the reason yet.
 func concerns(before, after *ledger.Resource, stale bool) map[string]string {
 	if !before.HasParked {
 		return nil

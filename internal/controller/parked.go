@@ -31,13 +31,13 @@ func (c *Controller) recheck(ctx context.Context, res *ledger.Resource, p *progr
 			break
 		}
 		began := c.env.Monotonic()
-		line := slices.Min(slices.Collect(maps.Keys(res.Recheck)))
-		step, err := c.parkedAfter(ctx, res, line)
+		queue := slices.Min(slices.Collect(maps.Keys(res.Recheck)))
+		step, err := c.parkedAfter(ctx, res, queue)
 		if err != nil {
 			return res, err
 		}
 		read += len(step.keys)
-		after, moved, err := c.decideParked(ctx, res.Name, line, step, p)
+		after, moved, err := c.decideParked(ctx, res.Name, queue, step, p)
 		if err != nil {
 			return res, err
 		}
@@ -63,24 +63,24 @@ type parkedStep struct {
 }
 
 // parkedAfter reads the next part of a queue of parked requests.
-func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, line string) (parkedStep, error) {
+func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, queue string) (parkedStep, error) {
 	const page = 500
-	step := parkedStep{from: res.Recheck[line], version: res.Version}
-	heads, err := c.ledger.Queue(ctx, res.Name, line, step.from, page)
+	step := parkedStep{from: res.Recheck[queue], version: res.Version}
+	heads, err := c.ledger.Queue(ctx, res.Name, queue, step.from, page)
 	if err != nil {
 		return step, fmt.Errorf("read the parked requests of %s: %w", res.Name, err)
 	}
-	step.none = line == ledger.Parked && step.from == "" && len(heads) == 0
+	step.none = queue == ledger.Parked && step.from == "" && len(heads) == 0
 	limit := capacity.Replicas(0)
 	for s, n := range capacity.Limits(res.Pools) {
-		if ledger.ParkedIn(s.String()) == line {
+		if ledger.ParkedIn(s.String()) == queue {
 			limit = n
 		}
 	}
 	bytes, now := 0, c.env.Monotonic()
 	for _, h := range heads {
 		switch {
-		case line != ledger.Parked && h.Need > limit || c.unreadable.known(h.Key, now):
+		case queue != ledger.Parked && h.Need > limit || c.unreadable.known(h.Key, now):
 		case len(step.keys) == commitRecords || len(step.keys) > 0 && bytes+2*h.Size > commitBytes:
 			return step, nil
 		default:
@@ -97,7 +97,7 @@ func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, line
 
 // decideParked decides parked requests in one update, and writes down how far
 // that has got.
-func (c *Controller) decideParked(ctx context.Context, resource, line string, step parkedStep, p *progress) (res *ledger.Resource, moved []*ledger.Record, err error) {
+func (c *Controller) decideParked(ctx context.Context, resource, queue string, step parkedStep, p *progress) (res *ledger.Resource, moved []*ledger.Record, err error) {
 	names := ledger.ReadSet{Resources: []string{resource}, Records: step.keys}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		moved = nil
@@ -105,7 +105,7 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 		if res == nil {
 			return nil
 		}
-		if from, open := res.Recheck[line]; !open || from != step.from {
+		if from, open := res.Recheck[queue]; !open || from != step.from {
 			return nil // another pass was here
 		}
 		bytes, to := 0, step.to
@@ -132,8 +132,8 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 				bytes += rec.Weight()
 			}
 		}
-		if res.Recheck[line] = to; to == "" {
-			delete(res.Recheck, line)
+		if res.Recheck[queue] = to; to == "" {
+			delete(res.Recheck, queue)
 		}
 		if step.none && res.Version == step.version {
 			res.HasParked = false
@@ -147,23 +147,23 @@ func (c *Controller) decideParked(ctx context.Context, resource, line string, st
 	return res, moved, nil
 }
 
-// lookForParked is how many ticks pass between two looks at a deleted resource for
-// which only parked requests wait.
-const lookForParked = 5
+// observeParkedEvery is how many ticks pass between two observations of a deleted
+// resource for which only parked requests wait.
+const observeParkedEvery = 5
 
-// parkedOn reports whether it is time to look at a deleted resource because
+// parkedOn reports whether it is time to observe a deleted resource because
 // requests are parked on it: they wait for one of the same name. It notes where
 // there are none.
 func (c *Controller) parkedOn(ctx context.Context, res *ledger.Resource, now time.Time) bool {
-	if !res.HasParked || now.Sub(res.ObservedAt) < lookForParked*c.cfg.Tick-c.cfg.Tick/2 {
+	if !res.HasParked || now.Sub(res.ObservedAt) < observeParkedEvery*c.cfg.Tick-c.cfg.Tick/2 {
 		return false
 	}
 	heads, err := c.ledger.Queue(ctx, res.Name, ledger.Parked, "", 1)
 	if err != nil || len(heads) > 0 {
-		return true // if it cannot be known, a look does no harm
+		return true // if it cannot be known, an observation does no harm
 	}
 	err = c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{res.Name}}, func(tx ledger.Tx) error {
-		// Whoever parks one counts up the version.
+		// Each update that parks a request counts up the version.
 		if now := tx.Resource(res.Name); now != nil && now.HasParked && now.Version == res.Version {
 			now.HasParked = false
 			tx.PutResource(now)
@@ -171,7 +171,7 @@ func (c *Controller) parkedOn(ctx context.Context, res *ledger.Resource, now tim
 		return nil
 	})
 	if err != nil {
-		c.log.WarnContext(ctx, "cannot note that nobody is parked", "event", "parked_failed", "resource", res.Name, "error", err)
+		c.log.WarnContext(ctx, "cannot note that no request is parked", "event", "parked_failed", "resource", res.Name, "error", err)
 	}
 	return false
 }

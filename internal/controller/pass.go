@@ -41,12 +41,12 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 		}
 		c.reportUnreadable(ctx, p, unread...)
 		for _, u := range unread {
-			known[u.Name] = true // it is there, and nobody writes it anew
+			known[u.Name] = true // it is there, and is not written anew
 		}
 		for _, res := range page {
 			after = res.Name
 			known[res.Name] = true
-			if !unwatched(res) || c.parkedOn(ctx, res, clock()) { // else a request will look again
+			if !unwatched(res) || c.parkedOn(ctx, res, clock()) { // else a request will observe it
 				p.Resources++
 				regions[vertex.NameOf(res.Name).Parent()] = append(regions[vertex.NameOf(res.Name).Parent()], res)
 			}
@@ -64,20 +64,20 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 	}
 	for _, region := range c.cfg.Regions {
 		parent := vertex.InRegion(c.cfg.Project, region).Parent()
-		if regions[parent] == nil && c.searches.due(parent, c.env.Monotonic(), lookForLost*c.cfg.Tick) {
+		if regions[parent] == nil && c.searches.due(parent, c.env.Monotonic(), searchEvery*c.cfg.Tick) {
 			p.tasks.start(ctx, "region "+parent, "", p, func(p *progress) error { return c.searchLost(ctx, parent, known, clock, p) })
 		}
 	}
 	return nil
 }
 
-// unwatched says that passes leave a resource alone: it was deleted, and nobody
-// holds machines there or is in the queue for them. Parked requests are in no line.
+// unwatched says that passes leave a resource alone: it was deleted, and no request
+// holds replicas there or is queued for them. Parked requests are in no queue.
 func unwatched(res *ledger.Resource) bool {
 	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queues) == 0
 }
 
-// tendRegion looks after the resources of one region. Passes begin with another
+// tendRegion does the work on the resources of one region. Passes begin with another
 // quarter of them each, so that a pass that is broken off leaves out others than
 // the last.
 func (c *Controller) tendRegion(ctx context.Context, parent string, resources []*ledger.Resource, known map[string]bool, clock func() time.Time, p *progress) error {
@@ -103,7 +103,7 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 	return errors.Join(err, c.findLost(ctx, parent, l, known), c.dispatch(ctx, p))
 }
 
-// tend looks after one resource: see, learn, hand on.
+// tend does the work on one resource: observe, learn, schedule.
 func (c *Controller) tend(ctx context.Context, name string, clock func() time.Time, lists map[string]listing, p *progress) error {
 	ctx = onResource(ctx, name)
 	var errs []error
@@ -111,7 +111,7 @@ func (c *Controller) tend(ctx context.Context, name string, clock func() time.Ti
 	l, err := c.list(ctx, vertex.NameOf(name).Parent(), clock, lists, p)
 	if err == nil { // else the region says so
 		p.called(vertex.NameOf(name).Parent(), 1)
-		// The view is as old as its oldest part, the list.
+		// The observation is as old as its oldest part, the list.
 		v, err := c.observeWith(ctx, name, l.at, l.jobs)
 		if err == nil {
 			var s classified

@@ -18,7 +18,7 @@ import (
 func (c *Controller) place(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	version := res.Version
 	if len(rec.Unpublished()) > maxUnpublished || rec.UnsentWeight() > maxUnsentBytes {
-		return false // nothing is heard of it; its story must not outgrow its document
+		return false // its events are not published; they must not outgrow its document
 	}
 	rec.Ahead = res.Ahead(rec)
 	d := admission.Decide(res.Snapshot(tx.Now(), rec.Ahead), rec.Request(), c.cfg.Policy)
@@ -29,7 +29,7 @@ func (c *Controller) place(ctx context.Context, tx ledger.Tx, res *ledger.Resour
 		// A hold of an earlier run that no move has left. Its job may be live, and a
 		// second hold under the key would take the place of the first.
 		d.Verdict, d.Reason = admission.Wait, &reason.Problem{Code: reason.Full,
-			Detail: "Machines are still held for an earlier run of this request; it starts when they are given back."}
+			Detail: "Replicas are still held for an earlier run of this request; it starts when they are given back."}
 	}
 	parked := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
 	switch d.Verdict {
@@ -76,12 +76,12 @@ func (c *Controller) place(ctx context.Context, tx ledger.Tx, res *ledger.Resour
 	return res.Version != version
 }
 
-// maxUnsent is how many unpublished outbox events a waiting request may have and still be
+// maxUnpublished is how many unpublished outbox events a waiting request may have and still be
 // submitted: while the outcome topic is out of reach, one that Vertex AI declines
 // again and again would gather outbox events without bound.
 const maxUnpublished = 20
 
-// maxUnsentBytes bounds the same by size.
+// maxUnsentBytes bounds the same by size, in bytes.
 const maxUnsentBytes = 64 << 10
 
 // lease is the move that gives a new attempt its time.
@@ -89,7 +89,7 @@ func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.Move {
 	return lifecycle.Lease(rec.Run, tx.Now().Add(c.cfg.SubmitTimeout))
 }
 
-// waitsOn notes why a waiting request goes on waiting, and tells of it if the
+// waitsOn notes why a waiting request goes on waiting, and appends an event if the
 // reason is another. A pause after a decline and an observation that is too old pass by
 // themselves within minutes; they do not replace a reason that says more.
 func (c *Controller) waitsOn(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, why *reason.Problem) {
@@ -105,7 +105,7 @@ func (c *Controller) waitsOn(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 	}
 }
 
-// A waiting request is told of a new reason by another queued event. What counts
+// A waiting request gets a new reason by another queued event. What counts
 // as new is the reason's code: numbers that change are no news, and are shown by
 // Status as they are at the moment.
 
@@ -120,5 +120,5 @@ const maxRetold = 20
 // rateLimited is why an admitted request is not submitted yet.
 func (c *Controller) rateLimited() *reason.Problem {
 	return &reason.Problem{Code: reason.RateLimited,
-		Detail: fmt.Sprintf("Its machines are held. %d jobs a minute are submitted in this region, those of higher priority and then the older first.", c.cfg.Submissions)}
+		Detail: fmt.Sprintf("Its replicas are held. %d jobs a minute are submitted in this region, in order of priority and age.", c.cfg.Submissions)}
 }

@@ -13,18 +13,19 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// tell sends the outbox events of records; what cannot be sent is left to a pass.
+// publishOrLeave publishes the events of records; what cannot be published now is left
+// to a pass.
 func (c *Controller) publishOrLeave(ctx context.Context, recs ...*ledger.Record) {
 	if err := c.publish(ctx, recs...); err != nil {
 		c.log.WarnContext(withRecord(ctx, recs[0]), "outcome left to reconcile", "event", "publish_failed", "records", len(recs), "error", err)
 	}
 }
 
-// post publishes the unpublished events of records and marks them sent. It does
+// publish publishes the unpublished events of records and marks them published. It does
 // nothing for records without any. An error leaves them to the next pass.
 func (c *Controller) publish(ctx context.Context, recs ...*ledger.Record) error {
 	var events []message.Outcome
-	var told []*ledger.Record
+	var unpublished []*ledger.Record
 	ids := map[message.Key][]string{}
 	for _, rec := range recs {
 		for _, l := range rec.Unpublished() {
@@ -32,19 +33,19 @@ func (c *Controller) publish(ctx context.Context, recs ...*ledger.Record) error 
 			ids[rec.Key] = append(ids[rec.Key], l.ID)
 		}
 		if ids[rec.Key] != nil {
-			told = append(told, rec)
+			unpublished = append(unpublished, rec)
 		}
 	}
 	if len(events) == 0 {
 		return nil
 	}
-	if err := c.out.publish(ctx, told[0].Tenant, events); err != nil {
-		return fmt.Errorf("publish %d outcome events of %s: %w", len(events), about(told), err)
+	if err := c.out.publish(ctx, unpublished[0].Tenant, events); err != nil {
+		return fmt.Errorf("publish %d outcome events of %s: %w", len(events), about(unpublished), err)
 	}
 	// A crash here publishes them once more, under the same ids.
-	for part := range inCommits(told) {
+	for part := range inCommits(unpublished) {
 		if err := c.markPublished(ctx, part, ids); err != nil {
-			return fmt.Errorf("mark the outcome events of %s as sent: %w", about(part), err)
+			return fmt.Errorf("mark the outcome events of %s as published: %w", about(part), err)
 		}
 	}
 	return nil
@@ -64,7 +65,7 @@ type outbox struct {
 	queue *batch.Queue[*publication]
 }
 
-// A parcel is the events of one handler.
+// A publication is the events of one handler.
 type publication struct {
 	events []message.Outcome
 	err    error
@@ -81,20 +82,20 @@ func newOutbox(to Publisher) *outbox {
 // error it may have some: that of another's event may be the reason.
 func (o *outbox) publish(ctx context.Context, tenant string, events []message.Outcome) error {
 	p := &publication{events: events}
-	err := o.queue.Do(ctx, tenant, len(events)*eventWeight, p, func(ctx context.Context, parcels []*publication, _ func() []*publication) {
+	err := o.queue.Do(ctx, tenant, len(events)*eventWeight, p, func(ctx context.Context, publications []*publication, _ func() []*publication) {
 		var all []message.Outcome
-		for _, p := range parcels {
+		for _, p := range publications {
 			all = append(all, p.events...)
 		}
 		err := o.to.Publish(ctx, all...)
-		for _, p := range parcels {
+		for _, p := range publications {
 			p.err = err
 		}
 	})
 	return cmp.Or(err, p.err)
 }
 
-// markSent notes in one update which outbox events the outcome topic has.
+// markPublished notes in one update which outbox events the outcome topic has.
 func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, ids map[message.Key][]string) error {
 	names := ledger.ReadSet{Recent: true, Tenant: recs[0].Tenant, With: recs[0].Resource}
 	for _, rec := range recs {
@@ -113,7 +114,7 @@ func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, i
 	})
 }
 
-// publishLate publishes outbox events that whoever wrote them has not sent.
+// publishLate publishes outbox events that the instance that wrote them has not.
 func (c *Controller) publishLate(ctx context.Context, now time.Time, p *progress) error {
 	const most = 200
 	keys, more, err := c.oneByOne(&c.unsentFrom, most, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
@@ -140,8 +141,8 @@ func (c *Controller) publishLate(ctx context.Context, now time.Time, p *progress
 	return errors.Join(errs...)
 }
 
-// publishLateOf publishes the outbox events of records that nobody is about to send, and
-// returns of how many.
+// publishLateOf publishes the events of records whose instance has not done so in time,
+// and returns of how many.
 func (c *Controller) publishLateOf(ctx context.Context, now time.Time, p *progress, keys ...message.Key) (int, error) {
 	var late []*ledger.Record
 	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: keys}, func(tx ledger.Tx) {

@@ -74,8 +74,8 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 			Detail: "This very request is known already; sending it again changes nothing."})
 	}
 	if res == nil {
-		// Nothing is promised here, so what a look has just not found need not be
-		// looked for again.
+		// Nothing is promised here, so a name that was not there a moment ago is not
+		// asked for again.
 		there := false
 		if !c.unseen.isAbsent(draft.Resource, c.env.Monotonic()) {
 			if there, err = c.exists(ctx, draft.Resource); errors.Is(err, errObserveLater) {
@@ -86,11 +86,11 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 			return refuse(admission.Unknown(draft.Paths))
 		}
 	}
-	look := res == nil || now.Sub(res.ObservedAt) > c.cfg.Policy.MaxAge
-	if look = look && c.unseen.hasFailed(draft.Resource, c.env.Monotonic()) == nil; look {
-		_, look = c.unseen.mayLook(draft.Resource, 2, c.env.Monotonic())
+	observe := res == nil || now.Sub(res.ObservedAt) > c.cfg.Policy.MaxAge
+	if observe = observe && c.unseen.hasFailed(draft.Resource, c.env.Monotonic()) == nil; observe {
+		_, observe = c.unseen.mayCall(draft.Resource, 2, c.env.Monotonic())
 	}
-	if look {
+	if observe {
 		seen, err := c.observe(ctx, draft.Resource, now)
 		switch {
 		case seen.absent && res == nil:

@@ -10,9 +10,9 @@ import (
 )
 
 // rebuild writes the document of a resource anew if it is missing although records
-// of the resource hold machines or wait: somebody deleted it, or restored the rest
-// without it. Without its holds the machines of running jobs would be taken a
-// second time. It reports whether the document was missing and is there now.
+// of the resource hold replicas or wait: it was deleted, or the rest was restored
+// without it. Without its holds the replicas of running jobs would be taken a second
+// time. It reports whether the document was missing and is there now.
 //
 // For a resource that is new it finds no records; that costs one query per state.
 func (c *Controller) rebuild(ctx context.Context, name string) (rebuilt bool, err error) {
@@ -24,7 +24,7 @@ func (c *Controller) rebuild(ctx context.Context, name string) (rebuilt bool, er
 	err = c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) error {
 		rebuilt, holds = false, 0
 		if tx.Resource(name) != nil {
-			return nil // somebody else was here
+			return nil // another instance was faster
 		}
 		if res := ledger.Rebuild(name, records, tx.Now(), c.latestEnd); res != nil {
 			rebuilt, holds = true, len(res.Holds)
@@ -44,9 +44,8 @@ func (c *Controller) rebuild(ctx context.Context, name string) (rebuilt bool, er
 
 // active reads all records of a resource that have not ended, without their specs.
 // Those that cannot be read and wait, or have a job that counts as foreign use while
-// it is live, it tells of and leaves out: one of them must not stop the whole
-// resource. It fails for one whose job may yet appear, because what that holds is not
-// known, and others would be given its machines.
+// it is live, it logs and leaves out: one of them must not stop the whole resource. It fails for one whose job may yet appear, because what that holds is not
+// known, and its replicas would be given to others.
 func (c *Controller) active(ctx context.Context, name string) ([]*ledger.Record, error) {
 	var all []*ledger.Record
 	for _, state := range lifecycle.States {

@@ -14,8 +14,8 @@ import (
 const ReconcileLease = "reconcile"
 
 // Reconcile makes passes until nothing waits or the time is over: at least
-// one, and while requests wait, one every poll interval, so that freed machines
-// are handed on in seconds. A region that took many calls of Vertex AI rests until
+// one, and while requests wait, one every poll interval, so that freed replicas are
+// scheduled in seconds. A region that took many calls of Vertex AI rests until
 // they are within their share of a minute. holder names this call in the lease.
 // budget is how long the call may take: what is under way a little before its end
 // is broken off, so that the lease is not outlived.

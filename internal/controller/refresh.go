@@ -7,14 +7,14 @@ import (
 	"example.com/berth/internal/ledger"
 )
 
-// A looked is what a look found, and when it began on the monotonic clock.
+// refreshed is what an observation found, and when it began on the monotonic clock.
 type refreshed struct {
 	unknown bool
 	began   time.Time
 }
 
-// look brings the ledger's observation of a resource up to date, for a request that
-// cannot be decided without. Requests that arrive together share one look. It
+// refresh brings the ledger's observation of a resource up to date, for a request that
+// cannot be decided without. Requests that arrive together share one observation. It
 // reports whether Vertex AI knows no such resource and never did here.
 func (c *Controller) refresh(ctx context.Context, name string) (unknown bool, err error) {
 	arrived := c.env.Monotonic()
@@ -23,8 +23,8 @@ func (c *Controller) refresh(ctx context.Context, name string) (unknown bool, er
 		if err != nil {
 			return false, err
 		}
-		// A request is refused for good on this answer, so a look that began before
-		// the request came does not do: the resource may have been made since.
+		// A request is rejected on this answer, so the observation must not have begun
+		// before the request came: the resource may have been made since.
 		if l := result.(refreshed); !l.unknown || !l.began.Before(arrived) {
 			return l.unknown, nil
 		}
@@ -41,7 +41,7 @@ func (c *Controller) refreshOnce(ctx context.Context, name string) (refreshed, e
 			known, fresh = true, now.Sub(res.ObservedAt) <= c.cfg.Policy.MaxAge
 		}
 	})
-	if err != nil || fresh { // somebody has looked in the meantime
+	if err != nil || fresh { // another observation was faster
 		return l, err
 	}
 	if err := c.unseen.hasFailed(name, c.env.Monotonic()); err != nil {
@@ -63,7 +63,7 @@ func (c *Controller) refreshOnce(ctx context.Context, name string) (refreshed, e
 	}
 	if !known {
 		if _, err := c.rebuild(ctx, name); err != nil {
-			return l, err // a document without the holds would give their machines away
+			return l, err // a document without the holds would give their replicas to others
 		}
 	}
 	_, err = c.saveObservation(ctx, name, v)

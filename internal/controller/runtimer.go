@@ -28,7 +28,7 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 	var seen vertex.Job
 	var unseenErr error
 	if end := rec.Times.Submitted.Add(c.cfg.StartTimeout); state == lifecycle.Submitted && !rec.TimerAt.Before(end) {
-		// A job that could not be looked at for an hour may have run all the while.
+		// A job that could not be observed for an hour may have run all the while.
 		seen, unseenErr = c.vertex.Get(ctx, rec.Reservation.Job)
 	}
 	if state == lifecycle.Submitting {
@@ -149,7 +149,7 @@ func (c *Controller) reportNoHold(ctx context.Context, rec *ledger.Record) {
 		"event", "hold_missing", "state", string(rec.State))
 }
 
-// keepObserving looks for the job of a request that is being cancelled.
+// keepObserving searches for the job of a request that is being cancelled.
 func (c *Controller) keepObserving(ctx context.Context, rec *ledger.Record) {
 	after, err := c.search(ctx, rec)
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 // sampleSize is how many of a resource's requests one sample judges.
 const sampleSize = 10
 
-// sample holds a few of the requests that hold machines of a resource against
-// the promises, others each time, at the price of one read. A promise that is
-// broken is shouted about; berth doctor says the rest.
+// sample checks a few of the requests that hold replicas of a resource against the
+// promises, others each time, by one read. It logs a promise that is broken; berth
+// doctor says the rest.
 func (c *Controller) sample(ctx context.Context, res *ledger.Resource, slot int) error {
 	if c.cfg.SampleEvery == 0 || slot%c.cfg.SampleEvery != 0 || len(res.Holds) == 0 {
 		return nil

@@ -15,7 +15,7 @@ import (
 )
 
 // schedule decides the waiting requests of a resource again, until the head of
-// every line has to wait. seen is the resource as it was a moment ago, nil to
+// every queue has to wait. seen is the resource as it was a moment ago, nil to
 // read it. It returns how many wait then.
 //
 // It reads about as many requests as it can start: the heads in the resource
@@ -77,15 +77,15 @@ func (c *Controller) readResource(ctx context.Context, name string) (res *ledger
 	return res, nil
 }
 
-// candidates are waiting requests whose turn may have come.
+// A candidateSet is waiting requests that may start.
 type candidateSet struct {
 	keys   []message.Key            // first in their queues first
-	queues map[string][]ledger.Head // lines that were read from the ledger, as they begin
+	queues map[string][]ledger.Head // queues that were read from the ledger, as they begin
 }
 
-// candidates finds the requests that may start, or that can never: those at the
-// heads of their queues as far as the free machines go. A line of which no more
-// is known than can start is read from the ledger.
+// candidates returns the waiting requests that fit into the free replicas, and those
+// that can never fit. If the heads in the resource document may not be enough, it
+// reads the queue from the ledger.
 func (c *Controller) candidates(ctx context.Context, res *ledger.Resource) (candidateSet, error) {
 	next := candidateSet{queues: map[string][]ledger.Head{}}
 	if res.State != vertex.Running || len(res.Holds) >= c.cfg.Policy.MaxHolds {
@@ -98,7 +98,7 @@ func (c *Controller) candidates(ctx context.Context, res *ledger.Resource) (cand
 	}
 	var places []place
 	blocked := map[message.Key]bool{}
-	for shape, line := range res.Queues {
+	for shape, queue := range res.Queues {
 		limit, free := capacity.Replicas(0), capacity.Replicas(0)
 		for s, n := range limits {
 			if s.String() == shape {
@@ -109,12 +109,12 @@ func (c *Controller) candidates(ctx context.Context, res *ledger.Resource) (cand
 		if limit > 0 {
 			most = int(min(free, commitRecords))
 		}
-		heads := res.Readable(line.Heads)
+		heads := res.Readable(queue.Heads)
 		n := fitting(heads, limit, free)
-		if n == len(heads) && n < min(most, line.Count-(len(line.Heads)-len(heads))) {
+		if n == len(heads) && n < min(most, queue.Count-(len(queue.Heads)-len(heads))) {
 			all, err := c.ledger.Queue(ctx, res.Name, shape, "", most+len(res.Skipped))
 			if err != nil {
-				return next, fmt.Errorf("read line %s of %s: %w", shape, res.Name, err)
+				return next, fmt.Errorf("read queue %s of %s: %w", shape, res.Name, err)
 			}
 			next.queues[shape], heads = all, res.Readable(all)
 			n = fitting(heads, limit, free)
@@ -131,7 +131,7 @@ func (c *Controller) candidates(ctx context.Context, res *ledger.Resource) (cand
 	for _, p := range places {
 		switch {
 		case blocked[p.Key] || slices.Contains(next.keys, p.Key):
-			continue // it has to wait in another line; or is known by another line
+			continue // it has to wait in another queue, or is known by another
 		case len(next.keys) == commitRecords || len(next.keys) > 0 && bytes+2*p.Size > commitBytes:
 			return next, nil // the others in another round
 		}
@@ -141,7 +141,7 @@ func (c *Controller) candidates(ctx context.Context, res *ledger.Resource) (cand
 	return next, nil
 }
 
-// reach is how many heads of a line fit into the free replicas together, those
+// fitting is how many heads of a queue fit into the free replicas together, those
 // that can never fit not counted in: they are to be parked.
 func fitting(heads []ledger.Head, limit, free capacity.Replicas) int {
 	for i, h := range heads {
@@ -167,13 +167,13 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 			res = nil
 			return nil // the heads may be others now
 		}
-		// The version was read before the lines were, so no move can have come
+		// The version was read before the queues were, so no move can have come
 		// between.
-		for line, heads := range next.queues {
-			if res.Refill(line, heads, seen.Version); len(heads) == 0 {
-				c.log.ErrorContext(ctx, "a line is counted longer than it is: this is a bug, please report it",
-					"event", "empty_queue", "line", line)
-				delete(res.Queues, line)
+		for shape, heads := range next.queues {
+			if res.Refill(shape, heads, seen.Version); len(heads) == 0 {
+				c.log.ErrorContext(ctx, "a queue is counted longer than it is: this is a bug, please report it",
+					"event", "empty_queue", "shape", shape)
+				delete(res.Queues, shape)
 				res.Version++
 			}
 		}
@@ -189,7 +189,7 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 			rec := tx.Record(key)
 			if rec == nil || len(rec.Queues()) == 0 {
 				res.Strike(key)
-				c.log.ErrorContext(ctx, "somebody stood in the queue who does not wait: this is a bug, please report it",
+				c.log.ErrorContext(ctx, "a request was in the queue that does not wait: this is a bug, please report it",
 					"event", "queue_broken", "request_key", string(key))
 				continue
 			}
@@ -215,11 +215,11 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 	return res, moved, nil
 }
 
-// inLine counts the waiting requests of a resource, one that stands in several
-// lines once per line, without those that cannot be read.
+// waitingOn counts the waiting requests of a resource, one that is in several queues
+// once for each, without those that cannot be read.
 func waitingOn(res *ledger.Resource) (n int) {
-	for _, line := range res.Queues {
-		n += line.Count
+	for _, queue := range res.Queues {
+		n += queue.Count
 	}
 	return max(0, n-len(res.Skipped))
 }

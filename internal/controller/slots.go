@@ -23,13 +23,13 @@ func (c *Controller) proceed(ctx context.Context, rec *ledger.Record, started ti
 	rec = c.finish(ctx, rec, started)
 	if rec.State == lifecycle.Reserved {
 		if err := c.requestSlot(ctx, rec); err != nil {
-			c.log.WarnContext(ctx, "turn left to reconcile", "event", "slot_failed", "error", err)
+			c.log.WarnContext(ctx, "submission slot left to reconcile", "event", "slot_failed", "error", err)
 		}
 	}
 }
 
-// requestSlot asks for the turn of a request that has just been admitted and found
-// no token at hand, and submits it if it comes at once. Requests that ask
+// requestSlot asks for a submission slot for a request that has just been admitted
+// without an allowance, and submits it if it gets one at once. Requests that ask
 // together are served together.
 func (c *Controller) requestSlot(ctx context.Context, rec *ledger.Record) error {
 	parent := vertex.NameOf(rec.Resource).Parent()
@@ -65,14 +65,14 @@ func (c *Controller) requestSlot(ctx context.Context, rec *ledger.Record) error 
 	return err
 }
 
-// A turn is a reservation of this instance that asks for its turn.
+// A slotRequest is a reservation of this instance that asks for a submission slot.
 type slotRequest struct {
-	rec   *ledger.Record // as it is after; Submitting if its turn has come
+	rec   *ledger.Record // as it is after; Submitting if it got one
 	began time.Time      // when the update that leased it began
 	err   error
 }
 
-// given is what became of reservations that wait for submission slots.
+// granted is what became of reservations that wait for submission slots.
 type granted struct {
 	moved []*ledger.Record // submitting now; or back in the queue, because their pool is lost
 	left  int              // still waiting for a submission slot
@@ -80,7 +80,7 @@ type granted struct {
 
 // grantSlots leases as many submissions as the budget has, to the first
 // reservations of some resources of one region. With all, these are all that
-// wait in the region, and whoever is left is noted as coming first.
+// wait in the region, and the first that is left is noted in the budget.
 func (c *Controller) grantSlots(ctx context.Context, parent string, resources []string, all bool) (g granted, err error) {
 	var free int
 	var freeIn time.Duration
@@ -109,8 +109,8 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 	}
 	var going, lost []*ledger.Record
 	for _, res := range pending {
-		// One more than can go, to know who comes next; of a resource that is not
-		// there, whoever waits.
+		// One more than can go, to know which comes next; all of a resource that is not
+		// there.
 		limit, to := min(free, commitRecords)+1, &going
 		if paused {
 			limit = commitRecords
@@ -134,7 +134,7 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 		for part := range inCommits(byResource[res.Name]) {
 			moved, err := c.leaseSlots(ctx, res.Name, part, next, all, len(pending) == 1)
 			if err != nil {
-				return g, fmt.Errorf("give %d turns on %s: %w", len(part), res.Name, err)
+				return g, fmt.Errorf("lease %d submission slots on %s: %w", len(part), res.Name, err)
 			}
 			g.moved = append(g.moved, moved...)
 			g.left -= len(moved)
@@ -153,7 +153,7 @@ func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit i
 	for ; ; limit = commitRecords {
 		recs, err := c.ledger.InState(ctx, res.Name, lifecycle.Reserved, "", limit)
 		if err = c.skipped(ctx, err, nil); err != nil {
-			return nil, fmt.Errorf("list who waits for a submission slot on %s: %w", res.Name, err)
+			return nil, fmt.Errorf("list the requests that wait for a submission slot on %s: %w", res.Name, err)
 		}
 		held := slices.DeleteFunc(slices.Clone(recs), func(rec *ledger.Record) bool { return !res.Holding(rec) })
 		if len(held) < len(recs) && len(recs) == limit && limit < commitRecords {
@@ -163,9 +163,9 @@ func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit i
 	}
 }
 
-// leaseSlots gives reservations of one resource their turn in one update, as far
-// as the budget goes. next is the order key of who comes first after them, ""
-// for nobody. With more, the resource is lent tokens beforehand if any are left.
+// leaseSlots gives reservations of one resource their submission slots in one update,
+// as far as the budget goes. next is the order key of the first request after them, ""
+// for none. With more, the resource gets an allowance if tokens are left.
 func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*ledger.Record, next string, all, more bool) (moved []*ledger.Record, err error) {
 	names := ledger.ReadSet{Resources: []string{resource}, Budgets: []string{vertex.NameOf(resource).Parent()}}
 	for _, rec := range recs {
@@ -211,7 +211,7 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 	return moved, err
 }
 
-// noteForemost keeps it known who comes first while there are no tokens at all.
+// saveFirstWaiting notes which request waits first while there are no tokens at all.
 func (c *Controller) saveFirstWaiting(ctx context.Context, parent, first string) error {
 	err := c.ledger.Update(ctx, ledger.ReadSet{Budgets: []string{parent}}, func(tx ledger.Tx) error {
 		b := tx.Budget(parent)
@@ -221,13 +221,13 @@ func (c *Controller) saveFirstWaiting(ctx context.Context, parent, first string)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("note who comes first in %s: %w", parent, err)
+		return fmt.Errorf("note which request waits first in %s: %w", parent, err)
 	}
 	return nil
 }
 
-// dispatch gives turns in every region in which reservations wait for one, and
-// submits what has its submission slot.
+// dispatch gives submission slots in every region in which reservations wait for one,
+// and submits those that got one.
 func (c *Controller) dispatch(ctx context.Context, p *progress) error {
 	byParent := map[string][]string{}
 	for name := range p.pending {

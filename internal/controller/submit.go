@@ -16,14 +16,13 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// submit acts for a record's present attempt, within its time: looks for a job
-// of an earlier attempt, and if there is none creates one, and records what
-// came of it. started is when the update that granted the attempt began, on
+// submit acts for a record's present attempt, within its time: it searches for a job
+// of an earlier attempt, creates one if there is none, and records what came of it. started is when the update that granted the attempt began, on
 // the monotonic clock. It returns the record as it is after that, nil if
 // nothing was recorded.
 //
-// At every return the ledger tells the truth or less than the truth: a job may
-// exist that it does not name, never the other way round.
+// At every return a job may exist that the ledger does not name. It never names a job
+// that does not exist.
 func (c *Controller) submit(ctx context.Context, rec *ledger.Record, started time.Time) (*ledger.Record, error) {
 	end := started.Add(c.cfg.SubmitTimeout - c.cfg.Margin)
 	if !rec.UnclearUntil.IsZero() || rec.ObserveOnly {
@@ -62,7 +61,7 @@ func (c *Controller) submit(ctx context.Context, rec *ledger.Record, started tim
 		return c.declined(ctx, rec, lifecycle.Permanent, e)
 	}
 	// Unclear: there may be a job now, or in a while. The record stays as it is;
-	// whoever takes over looks before it creates.
+	// the next attempt searches before it creates.
 	c.unanswered(ctx, rec)
 	return nil, err
 }
@@ -85,20 +84,20 @@ func (c *Controller) jobOf(rec *ledger.Record) (*aiplatformpb.CustomJob, error) 
 	return job, nil
 }
 
-// search looks for a job of the record's run and records it. If there is none
+// search searches for a job of the record's run and records it. If there is none
 // and none can appear any more, the run is given up. It returns the record if
 // either settled it.
 func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Record, error) {
-	var lookedAt time.Time // before the look, so that "nothing for so long" is not overstated
-	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) { lookedAt = tx.Now() })
+	var searchedAt time.Time // before the search, so that "nothing for so long" is not overstated
+	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) { searchedAt = tx.Now() })
 	if err != nil {
-		return nil, fmt.Errorf("read the time to look for a job of %s: %w", rec.Key, err)
+		return nil, fmt.Errorf("read the time of the search for a job of %s: %w", rec.Key, err)
 	}
 	jobs, err := c.vertex.Find(ctx, vertex.NameOf(rec.Resource).Parent(), rec.Run)
 	if err != nil {
-		return nil, fmt.Errorf("look for a job of %s: %w", rec.Key, err)
+		return nil, fmt.Errorf("search for a job of %s: %w", rec.Key, err)
 	}
-	// The label of the run can have been copied to a job of somebody else.
+	// The label of the run can have been copied to a foreign job.
 	jobs = slices.DeleteFunc(jobs, func(j vertex.Job) bool { return !ofRun(rec, j) })
 	if len(jobs) > 0 {
 		return c.accepted(ctx, rec, jobs[0])
@@ -120,8 +119,8 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 		if res != nil {
 			accepted = res.AcceptedAt
 		}
-		last := outdone(rec, rec.LeasedAt, accepted) || rec.Rounds >= maxRounds || !lookedAt.Before(rec.LeasedAt.Add(maxSubmitting))
-		settled = c.move(ctx, tx, res, rec, lifecycle.GiveUp(run, attempt, lookedAt, c.cfg.UnclearTimeout, last), cause) == lifecycle.Moved
+		last := outdone(rec, rec.LeasedAt, accepted) || rec.Rounds >= maxRounds || !searchedAt.Before(rec.LeasedAt.Add(maxSubmitting))
+		settled = c.move(ctx, tx, res, rec, lifecycle.GiveUp(run, attempt, searchedAt, c.cfg.UnclearTimeout, last), cause) == lifecycle.Moved
 		return settled
 	})
 	if err != nil || !settled {
@@ -142,14 +141,14 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 	}
 	c.resumed(ctx, vertex.NameOf(rec.Resource).Parent())
 	if after == nil {
-		// Somebody deleted the record, perhaps to restore another. Then the label of
-		// the run finds the job again; until then it counts as foreign use.
+		// An operator deleted the record, perhaps to restore another. Then the label of
+		// the run finds the job again. Until then it counts as foreign use.
 		c.log.ErrorContext(ctx, "the record of a job was lost while the job was submitted; the job is left alone",
 			"event", "record_lost", "job", job.Name)
 		return nil, nil
 	}
 	if after.Reservation.Job != job.Name {
-		// The run is over, or has another job. This one is ours and nobody's.
+		// The run is over, or has another job. This one is an orphan.
 		c.log.WarnContext(ctx, "cancelling a job that its reservation does not name", "event", "orphan_job", "job", job.Name)
 		if err := c.vertex.Cancel(ctx, job.Name); err != nil {
 			c.log.WarnContext(ctx, "orphan job left to reconcile", "event", "cancel_failed", "job", job.Name, "error", err)
@@ -162,13 +161,13 @@ func (c *Controller) accepted(ctx context.Context, rec *ledger.Record, job verte
 }
 
 // ofRun reports whether a job in the region of a record's resource can be the job
-// of its present run. Somebody can have copied the labels to a job elsewhere.
+// of its present run. The labels can have been copied to a job elsewhere.
 func ofRun(rec *ledger.Record, j vertex.Job) bool {
 	return j.Run == rec.Run && j.Request == rec.Key && j.PersistentResource == vertex.NameOf(rec.Resource).ID()
 }
 
 // sendCancel asks Vertex AI for the end of a record's job, if it is one to be
-// cancelled. An error is not passed on: the record's next look sends it again.
+// cancelled. An error is not passed on: the record's timer sends it again.
 func (c *Controller) sendCancel(ctx context.Context, rec *ledger.Record) {
 	if rec.State != lifecycle.Cancelling || rec.Reservation.Job == "" {
 		return
@@ -180,7 +179,7 @@ func (c *Controller) sendCancel(ctx context.Context, rec *ledger.Record) {
 
 // unanswered pauses the submissions of a region after a create without an answer,
 // for a moment that doubles: while Vertex AI does not answer, each attempt leaves
-// machines held until it is settled that nothing came of it.
+// replicas held until it is settled that no job came of it.
 func (c *Controller) unanswered(ctx context.Context, rec *ledger.Record) {
 	// The context may have ended with the create.
 	ctx, cancel := c.env.within(context.WithoutCancel(ctx), noteWithin)

@@ -38,7 +38,7 @@ type found struct {
 	resources, waiting, unsubmitted int
 }
 
-// besides is how many resources of one region are looked after at a time.
+// besides is how many resources of one region are worked on at a time.
 const besides = 16
 
 func newTasks(inline bool) *tasks {

@@ -157,8 +157,8 @@ func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.P
 	ask := rec.Request()
 	ask.Waiting, ask.OnFull = true, message.Queue
 	s := res.Snapshot(now, 0)
-	// Its own replicas are held already: what has to be true is that the machines
-	// are there, not that as many again are free.
+	// Its own replicas are held already: what has to be true is that they are there,
+	// not that as many again are free.
 	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}
 	d := admission.Decide(s, ask, p)
 	if d.Verdict == admission.Admit || d.Reason.Code == reason.ObservationTooOld {

@@ -52,9 +52,9 @@ func (u *unreadable) note(p *progress, d ledger.Ref) {
 	p.unread(d)
 }
 
-// leftAlone tells of a document that cannot be read, if that is what an error
-// says. The caller then goes on with the others: what the document says is not
-// known, so nobody may write over it.
+// leftAlone logs a document that cannot be read, if that is what an error says. The
+// caller then goes on with the others: what the document says is not known, so it
+// must not be written over.
 func (c *Controller) leftAlone(ctx context.Context, err error, p *progress) bool {
 	bad := (*ledger.UnreadableError)(nil)
 	if !errors.As(err, &bad) {
@@ -64,7 +64,7 @@ func (c *Controller) leftAlone(ctx context.Context, err error, p *progress) bool
 	return true
 }
 
-// skipped tells of the documents that a query left out, and returns the error of
+// skipped logs the documents that a query left out, and returns the error of
 // one that failed.
 func (c *Controller) skipped(ctx context.Context, err error, p *progress) error {
 	documents, err := ledger.Skipped(err)
@@ -84,8 +84,8 @@ func (c *Controller) reportUnreadable(ctx context.Context, p *progress, document
 	}
 }
 
-// readable reports whether an update can use a record. It tells of one that
-// cannot be read.
+// readable reports whether an update can use a record. It logs one that cannot be
+// read.
 func (c *Controller) readable(ctx context.Context, tx ledger.Tx, key message.Key, p *progress) bool {
 	bad := tx.Unreadable(ledger.RecordRef(key))
 	if bad != nil {

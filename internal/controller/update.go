@@ -53,8 +53,8 @@ func (c *Controller) update(ctx context.Context, known *ledger.Record, also scop
 			}
 			if change(tx, res, after) {
 				tx.PutRecord(after)
-				// Most moves that keep the replicas leave the resource alone: that
-				// document is the one everybody writes.
+				// Most moves that keep the replicas leave the resource alone: many updates
+				// write that document.
 				if res != nil && res.Version != version {
 					tx.PutResource(res)
 				}

@@ -38,7 +38,7 @@ var mutants = []mutant{
 	{"goes by its own clock", "internal/controller/place.go", "lifecycle.Lease(rec.Run, tx.Now().Add(", "lifecycle.Lease(rec.Run, c.env.Monotonic().Add(", "TestRaceClock", ""},
 	{"ends twice", "internal/controller/move.go", "case lifecycle.AlreadySo:\n\t\treturn effect", "case lifecycle.AlreadySo:\n\t\tif rec.State == lifecycle.Succeeded {\n\t\t\trec.State = lifecycle.Failed\n\t\t\ttx.PutRecord(rec)\n\t\t}\n\t\treturn effect", "TestExplore|TestStorm", invariant.TerminalStay},
 	{"skips a number", "internal/ledger/record.go", "r.Sequence++\n\to.Sequence", "r.Sequence += 1 + int64(len(r.Outbox)%2)\n\to.Sequence", "TestExplore", invariant.EventPath},
-	{"marks before it sends", "internal/controller/publish.go", "if err := c.out.publish(ctx, told[0].Tenant, events); err != nil {", "if err := c.out.publish(ctx, told[0].Tenant, events); err != nil && len(events) > 9 {", "TestExplore", invariant.EventKept},
+	{"marks before it sends", "internal/controller/publish.go", "if err := c.out.publish(ctx, unpublished[0].Tenant, events); err != nil {", "if err := c.out.publish(ctx, unpublished[0].Tenant, events); err != nil && len(events) > 9 {", "TestExplore", invariant.EventKept},
 	{"forgets to publish after a crash", "internal/controller/pass.go", "return c.publishLate(ctx, clock(), p) })", "return nil })", "TestExplore", invariant.NothingLeft},
 	{"loses its place in line", "internal/controller/move.go", "if left && !joined {\n\t\tres.Leave(rec)\n\t}", "if left && !joined {\n\t\tres.Version++\n\t}", "TestExplore", ""},
 	{"keeps no exact heads", "internal/ledger/resource.go", "if i < len(line.Heads) || len(line.Heads) == line.Count {", "if i < len(line.Heads) || len(line.Heads) == 0 {", "TestExplore|TestStorm", invariant.QueueMatches},
