@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 #
-# Puts Berth into a Google Cloud project, or brings what is there up to date.
-# Run it again as often as you like: what exists is kept, what can drift is set
-# again. --help lists the flags; --dry-run prints the commands as a script and
+# Deploys Berth to a Google Cloud project, or updates a deployment. It can be run
+# again at any time: it keeps what exists, and sets again every setting that can
+# drift. --help lists the flags; --dry-run prints the commands as a script and
 # runs none of them.
 #
 # Exit codes: 0 done, 1 a command failed, 2 the command line is wrong.
@@ -24,24 +24,24 @@ subscriptions, and the tick.
 
   --project=ID              project id, not its number
   --region=REGION[,...]     Vertex AI regions to serve; may be repeated. The
-                            functions and the database are put into the first
+                            functions and the database are in the first
   --default-resource=NAME   persistent resource of requests that name none
   --job-service-account=SA  e-mail of a service account that jobs may run as;
                             may be repeated
-  --publisher=MEMBER        who may publish requests, such as
+  --publisher=MEMBER        principal that may publish requests, such as
                             serviceAccount:train@example.iam.gserviceaccount.com;
                             may be repeated
-  --status-user=MEMBER      who may ask the Status function; may be repeated.
-                            It answers for the tenant "default" only, unless
+  --status-user=MEMBER      principal that may call the Status function; may be
+                            repeated. It shows the tenant "default" only, unless
                             --env=BERTH_STATUS_ALL_TENANTS=true is given
   --env=BERTH_NAME=VALUE    any other setting of the functions; may be repeated.
                             Settings of an earlier run that are not given again
-                            are removed. Where Go is installed, values are
-                            checked as the functions will
-  --log-sink                send job log lines to Berth as hints, so that it
-                            learns of ended jobs before the next tick
+                            are removed. If Go is installed, values are
+                            checked as the functions check them
+  --log-sink                send log entries of jobs to Berth as hints, so that
+                            it learns of ended jobs before the next tick
   --runtime=ID              functions runtime (default go126)
-  --prefix=NAME             of everything created here (default berth)
+  --prefix=NAME             beginning of every name (default berth)
   --dry-run                 print the commands, run none; needs no credentials
   --help                    print this
 
@@ -206,7 +206,7 @@ environment() {
   environment+=(${settings[@]+"${settings[@]}"})
 }
 
-# A function ignores a variable that it does not know, without a word. The names
+# A function silently ignores a variable that it does not know. The names
 # are read from the code that is deployed, since a dry run must not need Go.
 check_names() {
   local line known=' ' setting
@@ -215,11 +215,11 @@ check_names() {
   done <"$source_dir/internal/app/config.go"
   for setting in ${settings[@]+"${settings[@]}"}; do
     [[ $known == *" ${setting%%=*} "* ]] ||
-      misused "--env: ${setting%%=*} is no setting of the functions; those are:$known"
+      misused "--env: ${setting%%=*} is not a setting of the functions; the settings are:$known"
   done
 }
 
-# A function that refuses a value does not work, and says so only when it is called.
+# A function that refuses a value does not work, and reports that only when called.
 check_values() {
   [[ -n $default_resource ]] || ((${#settings[@]})) || return 0
   if ! command -v go >/dev/null; then
@@ -229,7 +229,7 @@ check_values() {
   local timeout out
   for timeout in 120 60; do
     environment "$timeout"
-    # Variables of whoever runs this must not take part.
+    # The caller's own variables must not affect the check.
     out=$(
       unset "${!BERTH_@}"
       cd -- "$source_dir" && go run ./cmd/berth check-settings "${environment[@]}" 2>&1
@@ -245,9 +245,9 @@ check_values
 
 # --- running, or printing ---------------------------------------------------
 
-# print shows a command as it would be typed. What only a run can know stands in
-# it as a variable that an earlier printed line has set; the checks above let no
-# such variable in from outside.
+# print prints a command as a user would type it. A value that only a run can know
+# appears as a variable that an earlier printed line sets; the checks above refuse
+# such variables in arguments.
 print() {
   local word line=''
   for word in "$@"; do
@@ -261,7 +261,7 @@ print() {
   printf '%s' "${line# }"
 }
 
-# Without --quiet, gcloud may ask a question that nobody is there to answer.
+# Without --quiet, gcloud may ask a question and wait for an answer.
 wide=(--project="$project" --quiet)
 
 run() {
@@ -305,7 +305,7 @@ split() {
   done
 }
 
-# create DESCRIBE... -- CREATE... makes what is not there.
+# create DESCRIBE... -- CREATE... makes what is missing.
 create() {
   split "$@"
   if $dry_run; then
@@ -316,8 +316,8 @@ create() {
   fi
 }
 
-# put DESCRIBE... -- CREATE... -- UPDATE... makes what is not there, and sets
-# again what is.
+# put DESCRIBE... -- CREATE... -- UPDATE... makes what is missing, and
+# updates what exists.
 put() {
   split "$@"
   if $dry_run; then
@@ -346,8 +346,8 @@ index() {
   fi
 }
 
-# grant adds a binding. An account or role made a moment ago is not known
-# everywhere yet, and the first try of a fresh project would fail: so a few more.
+# grant adds a binding. A new account or role is not known everywhere at once, so
+# the first attempt in a new project can fail; grant tries again.
 grant() {
   if $dry_run; then
     run "$@"
@@ -360,7 +360,7 @@ grant() {
     fi
     [[ $out == *'does not exist'* || $out == *NOT_FOUND* || $out == *'not found'* ]] || break
     ((try < 8)) || break
-    note 'not known everywhere yet; trying again in 10 s'
+    note 'the account or role is not known everywhere yet; trying again in 10 s'
     sleep 10
   done
   fail "gcloud $*: $out"
@@ -398,7 +398,7 @@ account "$run_account" 'Berth: what the functions run as'
 account "$push_account" 'Berth: what Pub/Sub calls the functions as'
 account "$build_account" 'Berth: what Cloud Build builds the functions as'
 
-# roles/aiplatform.user would do as well, and allow hundreds of things more.
+# roles/aiplatform.user would also work, but grants hundreds of further permissions.
 permissions=aiplatform.customJobs.create,aiplatform.customJobs.get,aiplatform.customJobs.list,aiplatform.customJobs.cancel,aiplatform.persistentResources.get
 role_flags=(--title='Berth: submit and follow training jobs' --permissions="$permissions" --stage=GA)
 put iam roles describe "$role" -- \
@@ -432,7 +432,7 @@ done
 
 # Berth commits with preconditions and never opens a Firestore transaction, so
 # the concurrency mode (pessimistic is Standard's default; gcloud has no flag for
-# it) decides nothing. Edition and type do: indexes differ between them.
+# it) has no effect. Edition and type matter, because their indexes differ.
 say "Firestore database $database in $region"
 create firestore databases describe --database="$database" -- \
   firestore databases create --database="$database" --location="$region" \
@@ -440,8 +440,8 @@ create firestore databases describe --database="$database" -- \
 
 # By default Firestore indexes every field of every document, those inside "doc"
 # included: slow writes, and at most 40,000 entries a document, so that one long
-# list of holds stops all admissions. Off, then; then on for what queries need. A
-# missing index fails queries here and nowhere else: emulators do without.
+# list of holds stops all admissions. So all are switched off, and those of queries
+# on. A missing index fails queries in a deployment only, not on emulators.
 say 'indexes'
 for collection in resources requests leases budgets; do
   run firestore indexes fields update '*' --collection-group="$collection" --database="$database" --disable-indexes
@@ -473,7 +473,7 @@ for fields in resource status 'resource status'; do
   index --collection-group=requests --database="$database" "${by[@]}"
 done
 
-# Only cleaning up: nothing waits for a document to go, which can take a day.
+# The deletion of an expired document can take a day; nothing waits for it.
 run firestore fields ttls update expireAt --collection-group=requests --database="$database" --enable-ttl --async
 
 # --- topics -----------------------------------------------------------------
@@ -496,19 +496,19 @@ for member in ${publishers[@]+"${publishers[@]}"}; do
   topic_grant "$requests" "$member"
 done
 
-# A topic without a subscription drops what it gets, and a subscription that
-# nobody pulls from is deleted after 31 days: dead letters would be lost twice.
+# A topic without a subscription drops its messages, and Pub/Sub deletes a
+# subscription without a pull for 31 days: either would lose dead letters.
 dead_flags=(--ack-deadline=60 --message-retention-duration=31d --expiration-period=never)
 put pubsub subscriptions describe "$dead_letters" -- \
   pubsub subscriptions create "$dead_letters" --topic="$dead_letters" "${dead_flags[@]}" -- \
   pubsub subscriptions update "$dead_letters" "${dead_flags[@]}"
-# Without this, Pub/Sub goes on delivering beyond the last attempt and says nothing.
+# Without this, Pub/Sub silently delivers beyond the last attempt.
 topic_grant "$dead_letters" "$pubsub_agent"
 
 # --- functions --------------------------------------------------------------
 
-# The build's only right to write is to this repository; the default one, shared
-# by all functions of the project, is no place for it.
+# The build may write to this repository only. The default repository is shared by
+# all functions of the project.
 say 'image repository'
 repository=projects/$project/locations/$region/repositories/$prefix
 create artifacts repositories describe "$prefix" --location="$region" -- \
@@ -541,7 +541,7 @@ invoker() { # function, member
 
 # Instances times concurrency bounds how many decide at once. One instance of
 # Reconcile is enough, but not one request: a pass takes most of a minute, and
-# hints that come meanwhile would all be turned away.
+# hints that arrive meanwhile would all be refused.
 deploy Admit 120 10 20 internal-only
 deploy Reconcile 120 1 8 internal-only
 deploy Status 60 2 20 all
@@ -559,8 +559,9 @@ grant iam service-accounts add-iam-policy-binding "$push_account" \
 
 # push SUBSCRIPTION TOPIC FUNCTION FLAGS... The acknowledgement deadline is longer
 # than the function's timeout: were it shorter, Pub/Sub would deliver a message
-# again while the first delivery is still being worked on. Without the expiration
-# flag a quiet month deletes the subscription, and requests go nowhere.
+# again while a function still handles the first delivery. Without the expiration
+# flag Pub/Sub deletes the subscription after a month without messages, and
+# requests are lost.
 push() {
   local name=$1 topic=$2 function=$prefix-$3
   shift 3
@@ -575,16 +576,15 @@ push() {
     pubsub subscriptions update "$name" "${flags[@]}"
 }
 
-# A delivery fails because of its surroundings (a role, the ledger, a configuration),
-# hardly ever because of the message: what is wrong with that is answered. So a
-# message is given up only after some 15 hours, the most that Pub/Sub allows: 100
-# attempts, 10 minutes apart in the end. A night of trouble sends no good request to
-# the dead letters.
+# A delivery fails because of its environment (a role, the ledger, a setting), not
+# because of the message, since an invalid message gets an answer. So Pub/Sub gives a
+# message up only after some 15 hours, the most that it allows: 100 attempts, at last
+# 10 minutes apart. An outage of one night makes no valid request a dead letter.
 push "$prefix-admit" "$requests" admit --dead-letter-topic="$dead_letters" --max-delivery-attempts=100
 grant pubsub subscriptions add-iam-policy-binding "$prefix-admit" --member="$pubsub_agent" --role=roles/pubsub.subscriber
 
-# A dead letter means a request that was never answered. A tick or a hint is worth
-# nothing after minutes, so these are forgotten instead, as soon as Pub/Sub allows.
+# A dead letter means a request without an answer. A tick or a hint has no use after
+# minutes, so Pub/Sub drops it after the shortest retention.
 push "$prefix-reconcile" "$ticks" reconcile --message-retention-duration=10m
 if $log_sink; then
   push "$job_logs" "$job_logs" reconcile --message-retention-duration=10m
@@ -605,7 +605,7 @@ if $log_sink; then
   put logging sinks describe "$job_logs" -- \
     logging sinks create "$job_logs" "${sink[@]}" -- \
     logging sinks update "$job_logs" "${sink[@]}"
-  # A sink that may not publish drops everything, and says so only by e-mail.
+  # A sink that may not publish drops everything, and Google reports it by e-mail only.
   WRITER=
   learn WRITER logging sinks describe "$job_logs" '--format=value(writerIdentity)'
   topic_grant "$job_logs" "$WRITER"
@@ -615,5 +615,5 @@ if $dry_run; then
   say 'nothing was run'
 else
   say "done; publish requests to projects/$project/topics/$requests"
-  note "subscribe to $outcomes first: a topic keeps nothing for those who come later"
+  note "subscribe to $outcomes first: a topic keeps no messages for later subscriptions"
 fi

@@ -601,7 +601,7 @@ func TestCommandLine(t *testing.T) {
 		{append(good, "--env=BERTH_EMULATORS=true"), 2, "without a cloud"},
 		{append(good, "--runtime=python312"), 2, "Go runtime"},
 		{append(good, "--default-resource=a/b"), 2, "persistentResources"},
-		{append(good, "--env=BERTH_MAX_WAITS=1h"), 2, "BERTH_MAX_WAITS is no setting of the functions; those are: BERTH_PROJECT"},
+		{append(good, "--env=BERTH_MAX_WAITS=1h"), 2, "BERTH_MAX_WAITS is not a setting of the functions; the settings are: BERTH_PROJECT"},
 		{append(good, "--env=BERTH_MAX_WAIT=1h", "--env", "BERTH_MAX_WAIT=2h"), 2, "BERTH_MAX_WAIT is given twice"},
 		{append(good, "--dry-run=maybe"), 2, "--dry-run=maybe: takes true or false"},
 		{append(good, "--log-sink=1"), 2, "takes true or false"},

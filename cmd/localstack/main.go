@@ -1,12 +1,12 @@
 // Localstack runs all of Berth on this machine: the function under the real
 // functions framework, Pub/Sub, the ledger, and a fake Vertex AI with one
-// persistent resource. It uses Google's official emulators where they are
-// installed and embedded replacements where they are not, and says which.
+// persistent resource. It uses Google's official emulators if they are
+// installed, else embedded replacements, and prints which.
 //
-// It publishes the sample requests, tells what becomes of them, and checks that
-// each ended as its file says. With -once it then exits: 0 if all did, 1 if not.
-// Without, it stays up for you to publish to. Wrong usage, such as a port that is
-// in use, ends with 2, an interrupt before all is done with 130.
+// It publishes the sample requests, prints their outcome events, and checks that
+// each ended as its file says. With -once it then exits: 0 if all did, else 1.
+// Without -once it stays up for further requests. Wrong usage, such as a port in
+// use, ends with 2, an interrupt before the end with 130.
 package main
 
 import (
@@ -50,12 +50,12 @@ type options struct {
 	limit             time.Duration
 }
 
-// parse reads the command line. It writes the help only where it is asked for.
+// parse reads the command line. It writes the help only on request.
 func parse(args []string, out io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("localstack", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.BoolVar(&o.once, "once", false, "tell the story of the sample requests, check it, and exit")
-	flags.BoolVar(&o.Embedded, "embedded", false, "do not look for the official emulators")
+	flags.BoolVar(&o.once, "once", false, "run the sample requests, check their outcomes, and exit")
+	flags.BoolVar(&o.Embedded, "embedded", false, "do not use the official emulators")
 	flags.StringVar(&o.requests, "requests", "", "folder of sample requests (default testdata/requests of this project)")
 	flags.StringVar(&o.logFile, "log", "", "write the logs of all processes to this file")
 	flags.DurationVar(&o.limit, "limit", 3*time.Minute, "with -once, give up after this long")
@@ -79,7 +79,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	return o, err
 }
 
-// run is the program. The answer is its exit code; an error is one line.
+// run is the program. It returns the exit code; an error is one line.
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	o, err := parse(args, out)
 	if errors.Is(err, flag.ErrHelp) {
@@ -107,7 +107,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 }
 
 func play(ctx context.Context, o options, out io.Writer) error {
-	var mu sync.Mutex // restarts are told from another goroutine
+	var mu sync.Mutex // restarts are printed from another goroutine
 	say := func(format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -153,16 +153,16 @@ func play(ctx context.Context, o options, out io.Writer) error {
 	case errors.Is(err, statefile.ErrTaken):
 		return err
 	case err != nil:
-		say("  the CLI will not find this stack by itself: %v", err)
+		say("  the CLI cannot find this stack: %v", err)
 	default:
 		defer func() { _ = statefile.Remove() }()
 	}
 
 	say("\nPublishing %d sample requests from %s.", len(requests), o.requests)
-	tell, cancel := context.WithTimeout(ctx, o.limit)
+	limited, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
 	story := localstack.NewStory(stack, requests, say)
-	told := story.Tell(tell)
+	unfinished := story.Run(limited)
 	if ctx.Err() != nil {
 		if o.once {
 			return ctx.Err()
@@ -171,9 +171,9 @@ func play(ctx context.Context, o options, out io.Writer) error {
 		return nil
 	}
 	say("")
-	wrong := errors.Join(told, story.Check(context.WithoutCancel(ctx), out))
+	wrong := errors.Join(unfinished, story.Check(context.WithoutCancel(ctx), out))
 	if wrong == nil {
-		say("\nAll %d ended as their files say; nothing is held, nothing waits.", len(requests))
+		say("\nAll %d ended as their files say; no hold and no waiting request is left.", len(requests))
 	}
 	if o.once {
 		return wrong

@@ -40,7 +40,7 @@ func TestStartFailures(t *testing.T) {
 		{"-limit=0s", "-limit 0s: want more than 0; see -help", 2},
 		{"-project=", "-project is empty; see -help", 2},
 		{"-once now", `unexpected argument "now"; see -help`, 2},
-		{"-embedded -project=Bad_Project", `start: configuration: BERTH_PROJECT "Bad_Project" is not a project id (a project number is not taken)`, 2},
+		{"-embedded -project=Bad_Project", `start: configuration: BERTH_PROJECT "Bad_Project" is not a project id (a project number is not accepted)`, 2},
 		{"-embedded -port=" + port, "start: -port " + port + " cannot be used: listen on port " + port + " of 127.0.0.1: listen tcp4 127.0.0.1:" + port + ": bind: address already in use", 2},
 		{"-embedded -vertex-port=70000", "start: -vertex-port 70000: want 1 to 65535, or 0 for any free port", 2},
 		{"-requests=/nowhere", "", 1},

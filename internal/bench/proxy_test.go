@@ -46,7 +46,7 @@ func TestCountsOfWhatPasses(t *testing.T) {
 	go func() { _ = server.Serve(lis) }() // ends by Stop
 	t.Cleanup(server.Stop)
 	counter := newCounter()
-	p, err := proxy.Start(lis.Addr().String(), proxy.Options{Heard: counter.firestore})
+	p, err := proxy.Start(lis.Addr().String(), proxy.Options{After: counter.firestore})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -192,7 +192,7 @@ func (w *world) startProxies() (addresses, error) {
 		if p.upstream == "" {
 			continue
 		}
-		started, err := proxy.Start(p.upstream, proxy.Options{Heard: p.heard})
+		started, err := proxy.Start(p.upstream, proxy.Options{After: p.heard})
 		if err != nil {
 			return at, err
 		}

@@ -148,7 +148,7 @@ func (w *world) startProxies() error {
 		options  proxy.Options
 		at       **proxy.Proxy
 	}{
-		{w.emulated.firestore, proxy.Options{Judge: w.dice.judge("Firestore", firestoreRules), Finish: []string{"Commit"}, Heard: w.witness.heard}, &w.proxies.firestore},
+		{w.emulated.firestore, proxy.Options{Judge: w.dice.judge("Firestore", firestoreRules), Finish: []string{"Commit"}, After: w.witness.heard}, &w.proxies.firestore},
 		{w.vertex.host, proxy.Options{Judge: w.dice.judge("Vertex AI", vertexRules), Before: w.before}, &w.proxies.vertex},
 		{w.emulated.pubsub, proxy.Options{Judge: w.dice.judge("Pub/Sub", pubsubRules)}, &w.proxies.pubsub},
 	} {

@@ -37,7 +37,7 @@ var (
 )
 
 // A Broker is the embedded Pub/Sub: Google's in-process fake for topics, pull
-// and ordering, with a pump of our own for push, back-off and dead letters. It
+// and ordering, with a pump of this package for push, back-off and dead letters. It
 // speaks gRPC and REST on its host, so that every client works against it that
 // honours PUBSUB_EMULATOR_HOST, and gcloud pubsub with its endpoint overridden.
 //
@@ -55,7 +55,7 @@ var (
 type Broker struct {
 	log  *slog.Logger
 	host string
-	fake *pstest.Server // only its implementation is used, nobody is told its port
+	fake *pstest.Server // only its implementation is used; its port is private
 	grpc *grpc.Server
 	http *http.Server
 
@@ -219,7 +219,7 @@ func (b *Broker) publish(ctx context.Context, req *pb.PublishRequest) (*pb.Publi
 	return resp, nil
 }
 
-// run lets every pump look for messages. b.mu must not be held.
+// nudge lets every pump check for messages. b.mu must not be held.
 func (b *Broker) nudge() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

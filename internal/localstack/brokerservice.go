@@ -55,7 +55,7 @@ func (s *subscriber) CreateSubscription(ctx context.Context, req *pb.Subscriptio
 	if err != nil {
 		return nil, err
 	}
-	return s.settle(sub, policy), nil
+	return s.follow(sub, policy), nil
 }
 
 // UpdateSubscription checks what the subscription would become before it asks
@@ -92,7 +92,7 @@ func (s *subscriber) UpdateSubscription(ctx context.Context, req *pb.UpdateSubsc
 	if err != nil {
 		return nil, err
 	}
-	return s.settle(sub, policy), nil
+	return s.follow(sub, policy), nil
 }
 
 func (s *subscriber) ModifyPushConfig(ctx context.Context, req *pb.ModifyPushConfigRequest) (*emptypb.Empty, error) {
@@ -191,9 +191,9 @@ func (s *subscriber) mayPull(name string) error {
 	return nil
 }
 
-// settle records the policy and brings the pump in line with the subscription
-// as it is now. It returns the subscription as users see it.
-func (s *subscriber) settle(sub *pb.Subscription, policy *pb.DeadLetterPolicy) *pb.Subscription {
+// follow records the policy and starts or stops the pump as the subscription now
+// requires. It returns the subscription as users read it.
+func (s *subscriber) follow(sub *pb.Subscription, policy *pb.DeadLetterPolicy) *pb.Subscription {
 	if policy != nil {
 		s.b.policies[sub.Name] = policy
 	} else {

@@ -22,9 +22,9 @@ import (
 const (
 	// roleEnv makes a process of this program a function process.
 	roleEnv = "BERTH_LOCALSTACK_FUNCTION_PORT"
-	// nonceEnv is a random text that a function process tells at noncePath. By it
+	// nonceEnv is a random text that a function process serves at noncePath. By it
 	// the stack knows its own process from that of another stack, which answers on
-	// the same port and looks the same.
+	// the same port and answers alike.
 	nonceEnv  = "BERTH_LOCALSTACK_NONCE"
 	noncePath = "/localstack-nonce"
 	// healthPath answers 200 once the function can work.
@@ -105,9 +105,9 @@ func StartFunction(ctx context.Context, port int, env []string, log io.Writer) (
 	return f, nil
 }
 
-// URL is where a door is.
-func (f *Function) URL(door string) string {
-	return fmt.Sprintf("http://127.0.0.1:%d/%s", f.port, door)
+// URL is the URL of an entry point.
+func (f *Function) URL(entry string) string {
+	return fmt.Sprintf("http://127.0.0.1:%d/%s", f.port, entry)
 }
 
 // asker keeps no connections: one to a process that has ended is of no use.

@@ -82,7 +82,7 @@ func (p *pump) run(ctx context.Context) {
 	defer p.cancel()
 	defer func() {
 		p.wg.Wait()
-		p.b.nudge() // a successor may have looked before the leases were given back
+		p.b.nudge() // a successor may have checked before the leases were returned
 	}()
 	for {
 		select {
@@ -165,7 +165,7 @@ func (p *pump) deliver(ctx context.Context, l lease) {
 				p.ack(l)
 				return
 			}
-			p.b.log.ErrorContext(ctx, "dead letter not published, pushing on", "topic", d.DeadLetterTopic, "message", l.id, "error", err)
+			p.b.log.ErrorContext(ctx, "dead letter not published; its deliveries continue", "topic", d.DeadLetterTopic, "message", l.id, "error", err)
 		}
 		wait := time.NewTimer(backoff(sub.RetryPolicy, attempt))
 		select {
@@ -180,7 +180,7 @@ func (p *pump) deliver(ctx context.Context, l lease) {
 	}
 }
 
-// ack removes a message for good and looks for the next one of its key. It fails
+// ack deletes a message and checks for the next one of its key. It fails
 // only when the subscription is gone.
 func (p *pump) ack(l lease) {
 	_, _ = p.b.fake.GServer.Acknowledge(context.Background(), &pb.AcknowledgeRequest{
@@ -200,7 +200,7 @@ func (p *pump) modify(l lease, seconds int32) {
 }
 
 // bury publishes a message to the dead-letter topic with the attributes that
-// tell where it comes from. It is acknowledged only afterwards: a crash between
+// say where it comes from. It is acknowledged only afterwards: a crash between
 // the two makes a second copy, not a loss.
 func (p *pump) bury(ctx context.Context, sub *pb.Subscription, l lease, attempts int) error {
 	attributes := map[string]string{}

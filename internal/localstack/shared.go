@@ -35,7 +35,7 @@ func unshared(ctx context.Context, host string, t Topology) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("look for subscription %s at %s: %w", want.ID, host, err)
+			return fmt.Errorf("find subscription %s at %s: %w", want.ID, host, err)
 		}
 		endpoint := have.GetPushConfig().GetPushEndpoint()
 		u, err := url.Parse(endpoint)

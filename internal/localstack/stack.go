@@ -47,7 +47,7 @@ const (
 // Options say how to start a stack. The zero value is usable.
 type Options struct {
 	Project  string // project id; "" for berth-local
-	Embedded bool   // do not look for official emulators
+	Embedded bool   // do not use official emulators
 
 	// Ports of 127.0.0.1, 1 to 65535; 0 picks a free one.
 	FunctionPort, PubSubPort, FirestorePort, VertexPort int
@@ -174,7 +174,7 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 	return s.startTicks(ctx, o.Tick)
 }
 
-// watch tells by Lost that an emulator of ours ended although nobody stopped it.
+// watch closes Lost when an emulator of this stack ends without Stop.
 func (s *Stack) watch(e *emulator.Emulator) {
 	if !e.Started() {
 		return
@@ -253,7 +253,7 @@ func (s *Stack) startVertex(o Options) error {
 	return nil
 }
 
-// environment is the function's, as a deployment sets it but for the speed.
+// environment is the function's, as a deployment sets it, with shorter times.
 func (s *Stack) environment(o Options) []string {
 	env := []string{
 		"BERTH_PROJECT=" + s.Project, "BERTH_REGIONS=" + Region, "BERTH_DEFAULT_RESOURCE=" + ResourceID,
@@ -261,7 +261,7 @@ func (s *Stack) environment(o Options) []string {
 		"BERTH_TICK=" + o.Tick.String(), "BERTH_POLL=" + defaultPoll.String(), "BERTH_TIMEOUT=" + functionLimit,
 		"BERTH_VERTEX_ENDPOINT=" + s.Vertex, "BERTH_EMULATORS=true",
 		"PUBSUB_EMULATOR_HOST=" + s.PubSub, "FUNCTION_TARGET=",
-		// An answer that was lost is settled in seconds here, not in minutes.
+		// A lost answer is resolved in seconds here, not in minutes.
 		"BERTH_SUBMIT_TIMEOUT=6s", "BERTH_RETRY_AFTER=2s", "BERTH_UNCLEAR_TIMEOUT=20s", "BERTH_PUBLISH_GRACE=2s",
 	}
 	if s.Firestore == "" {
@@ -271,13 +271,13 @@ func (s *Stack) environment(o Options) []string {
 }
 
 func (s *Stack) topology() Topology {
-	push := func(id, topic, door string) PushSubscription {
+	push := func(id, topic, entry string) PushSubscription {
 		// No retry policy, unlike a deployment: under one, the official emulator does
 		// not try again for minutes once the endpoint was down for a few seconds.
-		return PushSubscription{ID: id, Topic: topic, Endpoint: s.Function.URL(door), AckDeadline: ackDeadline}
+		return PushSubscription{ID: id, Topic: topic, Endpoint: s.Function.URL(entry), AckDeadline: ackDeadline}
 	}
 	admit := push("berth-admit", RequestTopic, "Admit")
-	// Of ticks, none is missed: the dead letters are requests and cancels only.
+	// A lost tick is not missed: dead letters are requests and cancels only.
 	admit.DeadLetter, admit.MaxAttempts = DeadTopic, 100
 	return Topology{
 		Project: s.Project,

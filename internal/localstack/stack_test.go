@@ -95,7 +95,7 @@ func tell(t *testing.T, s *Stack, samples []Sample, meanwhile func(context.Conte
 			meanwhile(ctx)
 		}
 	}()
-	if err := story.Tell(ctx); err != nil {
+	if err := story.Run(ctx); err != nil {
 		t.Errorf("the story did not end: %v", err)
 	}
 	cancel()

@@ -23,13 +23,12 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A Sample is a message and the story it is expected to have: one file of
-// testdata/requests.
+// A Sample is a message with its expected outcomes: one file of testdata/requests.
 type Sample struct {
 	Name  string `yaml:"-"`     // file name without extension
-	About string `yaml:"about"` // one line for people
-	// ID is the request id that outcomes carry; empty for a message that has none
-	// or none that counts, whose outcomes carry the message's id.
+	About string `yaml:"about"` // one line for readers
+	// ID is the request id that outcomes carry; empty for a message without a valid
+	// one, whose outcomes carry the message's id.
 	ID      string `yaml:"id"`
 	Message struct {
 		Attributes map[string]string `yaml:"attributes"`
@@ -43,11 +42,11 @@ type Sample struct {
 	} `yaml:"after"`
 	Expect struct {
 		// Events are the words of the outcome events in order. One that ends in a
-		// question mark may be missing: a job can end between two looks.
+		// question mark may be missing: a job can end between two observations.
 		Events []string `yaml:"events"`
 		Code   string   `yaml:"code"`   // reason code of the last event
 		Jobs   int      `yaml:"jobs"`   // jobs at Vertex AI for it
-		Silent bool     `yaml:"silent"` // no event of its own: a cancel, which is told by its request's events
+		Silent bool     `yaml:"silent"` // no event of its own: a cancel, whose effect is in its request's events
 	} `yaml:"expect"`
 }
 
@@ -80,7 +79,7 @@ func LoadSamples(dir string) ([]Sample, error) {
 	return samples, nil
 }
 
-// A Story publishes samples and follows what becomes of them.
+// A Story publishes samples and follows their outcome events.
 type Story struct {
 	stack   *Stack
 	samples []Sample
@@ -90,19 +89,19 @@ type Story struct {
 	mu      sync.Mutex
 	ids     map[string]string            // sample name to message id
 	events  map[string][]message.Outcome // by request id or message id
-	told    map[string]int64             // sequence number told last, by the same
+	printed map[string]int64             // last sequence number printed, by the same
 	changed chan struct{}                // closed and replaced at every event
 }
 
 // NewStory prepares a story on a running stack.
 func NewStory(s *Stack, samples []Sample, say func(string, ...any)) *Story {
 	return &Story{stack: s, samples: samples, say: say, began: time.Now(), ids: map[string]string{},
-		events: map[string][]message.Outcome{}, told: map[string]int64{}, changed: make(chan struct{})}
+		events: map[string][]message.Outcome{}, printed: map[string]int64{}, changed: make(chan struct{})}
 }
 
-// Tell publishes the samples and returns when each has had its last event, or
-// when ctx ends. The events are told as they come.
-func (st *Story) Tell(ctx context.Context) error {
+// Run publishes the samples and returns when each has had its last event, or when
+// ctx ends. It prints the events as they arrive.
+func (st *Story) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -160,13 +159,13 @@ func (st *Story) follow(ctx context.Context) error {
 			st.say("  an outcome event cannot be read: %v", err)
 			return
 		}
-		st.hear(o)
+		st.apply(o)
 	})
 }
 
-// hear takes in an event as every consumer should: one that was heard before is
-// dropped, one that came early is kept until those before it have come.
-func (st *Story) hear(o message.Outcome) {
+// apply handles an event as every subscriber should: it drops a repeated event, and
+// keeps an early one until the events before it have arrived.
+func (st *Story) apply(o message.Outcome) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	id := o.RequestID
@@ -185,8 +184,8 @@ func (st *Story) hear(o message.Outcome) {
 		}
 	}
 	for _, e := range st.events[id] {
-		if e.Sequence == st.told[id]+1 {
-			st.told[id]++
+		if e.Sequence == st.printed[id]+1 {
+			st.printed[id]++
 			st.say("  %6s  %-22s %s", st.clock(), name, describe(e))
 		}
 	}
@@ -251,7 +250,7 @@ func (st *Story) await(ctx context.Context, ok func() bool) error {
 }
 
 // Check compares the story with the samples and prints the closing table. The
-// error lists everything that did not come out as its sample says.
+// error lists everything that differs from the samples.
 func (st *Story) Check(ctx context.Context, out io.Writer) error {
 	var errs []error
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
@@ -310,7 +309,7 @@ func (st *Story) verdict(s Sample, events []message.Outcome) error {
 		return fmt.Errorf("expected %s", strings.Join(s.Expect.Events, " "))
 	}
 	if last := events[len(events)-1]; s.Expect.Code != "" && (last.Reason == nil || string(last.Reason.Code) != s.Expect.Code) {
-		return fmt.Errorf("the last event has not the reason %s", s.Expect.Code)
+		return fmt.Errorf("the last event does not have the reason %s", s.Expect.Code)
 	}
 	key := message.KeyOf("default", message.KindRequest, s.ID)
 	if s.ID == "" {
@@ -328,7 +327,7 @@ func (st *Story) verdict(s Sample, events []message.Outcome) error {
 	return nil
 }
 
-// leftovers asks the Status function whether anything is still held or in the queue.
+// leftovers asks the Status function whether any hold or waiting request is left.
 func (st *Story) leftovers(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, st.stack.Function.URL("Status/pools"), nil)
 	if err != nil {
@@ -354,7 +353,7 @@ func (st *Story) leftovers(ctx context.Context) error {
 		return fmt.Errorf("read the Status function's answer: %w", err)
 	}
 	if len(page.Resources) == 0 {
-		return errors.New("the ledger knows no persistent resource")
+		return errors.New("the ledger has no persistent resource")
 	}
 	var errs []error
 	for _, r := range page.Resources {
@@ -363,7 +362,7 @@ func (st *Story) leftovers(ctx context.Context) error {
 		}
 		for _, s := range r.Shapes {
 			if s.Waiting > 0 {
-				errs = append(errs, fmt.Errorf("%d requests are left in the line for %s", s.Waiting, s.Shape))
+				errs = append(errs, fmt.Errorf("%d requests are left in the queue for %s", s.Waiting, s.Shape))
 			}
 		}
 	}
@@ -371,7 +370,7 @@ func (st *Story) leftovers(ctx context.Context) error {
 }
 
 // copies is how often a sample is published; a negative number means that
-// somebody else does it.
+// the test publishes it.
 func (s Sample) copies() int {
 	if s.Copies == 0 {
 		return 1

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
-// A Topology is what a deployment has in Pub/Sub. Topics and subscriptions are
+// A Topology is the set of topics and subscriptions of a deployment. Topics and subscriptions are
 // given by id, without the projects/... in front.
 type Topology struct {
 	Project string
@@ -62,8 +62,8 @@ func SubscriptionName(project, id string) string {
 	return "projects/" + project + "/subscriptions/" + id
 }
 
-// Validate reports everything in the topology that contradicts itself. What the
-// server has rules for (names, ranges) is left to the server.
+// Validate reports every contradiction in the topology. The server checks names and
+// ranges.
 func (t Topology) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -109,8 +109,8 @@ func (t Topology) Validate() error {
 }
 
 // Apply makes the Pub/Sub server at host, official or embedded, have the
-// topology. What is there already is brought in the queue (endpoints move between
-// runs); what else is there is left alone; messages are kept. It may be
+// topology. Existing subscriptions are updated (endpoints change between runs);
+// others are left alone; messages are kept. It may be
 // repeated. A subscription that exists on another topic is an error.
 func Apply(ctx context.Context, host string, t Topology) error {
 	if err := t.Validate(); err != nil {

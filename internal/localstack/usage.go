@@ -9,7 +9,7 @@ import (
 	"example.com/berth/internal/localstack/statefile"
 )
 
-// State is what the CLI has to know to find this stack.
+// State is what the CLI needs to find this stack.
 func (s *Stack) State() statefile.State {
 	return statefile.State{
 		PID: os.Getpid(), Started: time.Now().UTC(), Project: s.Project, PubSub: s.PubSub, Topic: RequestTopic, OutcomeTopic: OutcomeTopic,
@@ -17,7 +17,7 @@ func (s *Stack) State() statefile.State {
 	}
 }
 
-// Usage says how to use a running stack by hand.
+// Usage says how to use a running stack from a shell.
 func (s *Stack) Usage() string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -39,7 +39,7 @@ func (s *Stack) Usage() string {
 	if s.Firestore == "" {
 		p("Function:  process %d; the ledger is in its memory, so a kill -9 loses every request", s.Function.PID())
 	} else {
-		p("Function:  process %d; after a kill -9 another process takes its place and goes on", s.Function.PID())
+		p("Function:  process %d; after a kill -9 another process replaces it and continues", s.Function.PID())
 		p("Firestore: http://%s/v1/projects/%s/databases/berth/documents/resources", s.Firestore, s.Project)
 	}
 	return strings.TrimRight(b.String(), "\n")

@@ -1,6 +1,6 @@
 // Package replay runs a workload through the plan of package admission in virtual
 // time, beside references that bound it from both sides: EASY backfill and
-// shortest job first, both with exact run times, which nobody knows beforehand.
+// shortest job first, both with exact run times, which no scheduler knows in advance.
 //
 // The model is flat: one pool of equal replicas, each job takes some of them for
 // its run time and is never preempted. Scheduling takes no time.
@@ -53,7 +53,7 @@ func Read(r io.Reader) ([]Job, error) {
 	column := map[string]int{}
 	for _, name := range []string{columnID, columnSubmit, columnReplicas, columnRun, columnTenant} {
 		if column[name] = slices.Index(header, name); column[name] < 0 && name != columnTenant {
-			return nil, fmt.Errorf("line 1: there is no column %s; want %s, %s, %s and %s, and if you like %s",
+			return nil, fmt.Errorf("line 1: there is no column %s; want %s, %s, %s and %s, and optionally %s",
 				name, columnID, columnSubmit, columnReplicas, columnRun, columnTenant)
 		}
 	}

@@ -134,7 +134,7 @@ func Easy(jobs []Job, replicas int64) []time.Duration {
 	}
 }
 
-// Shortest returns when each job starts if whatever fits starts, the shortest
+// Shortest returns when each job starts if every job that fits starts, the shortest
 // first by exact run times, without any reservation.
 func Shortest(jobs []Job, replicas int64) []time.Duration {
 	w := newWorld(jobs, replicas)

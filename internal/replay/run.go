@@ -17,7 +17,7 @@ type Settings struct {
 	Gang   int64 // replicas from which on a job is a gang
 	// Expected is the run time that a job's key is made of, when it is submitted.
 	Expected func(*Job) time.Duration
-	// Ended, if set, hears of every job that ends.
+	// Ended, if set, is called for every job that ends.
 	Ended func(*Job)
 }
 
@@ -42,13 +42,13 @@ func Run(jobs []Job, replicas int64, s Settings) []time.Duration {
 				s.Ended(&jobs[j])
 			}
 		}
-		look := len(ended) > 0
+		plan := len(ended) > 0
 		for _, j := range submitted {
 			r.join(j, now)
-			// What does not fit, behind a reservation, changes nothing for anybody.
-			look = look || jobs[j].Replicas <= r.free || len(r.reserved) == 0
+			// A job that does not fit, behind a reservation, changes no other start.
+			plan = plan || jobs[j].Replicas <= r.free || len(r.reserved) == 0
 		}
-		if look {
+		if plan {
 			r.pass(now)
 		}
 	}

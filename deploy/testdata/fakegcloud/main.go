@@ -169,7 +169,7 @@ func run(args []string, dir string) int {
 		}
 		return put(c.Thing, "run services "+c.name())
 	case "add-iam-policy-binding":
-		foreign := strings.HasPrefix(c.name(), "job-") // a job's account is somebody else's
+		foreign := strings.HasPrefix(c.name(), "job-") // a job's account is not made by the script
 		if !exists && !foreign && group != "projects" {
 			return refuse("NOT_FOUND: %s", c.Thing)
 		}

@@ -32,7 +32,7 @@ type Spec struct {
 	Args []string
 	Env  []string  // KEY=value, beside this program's own; the last of a key counts
 	Dir  string    // working folder; "" for this program's
-	Log  io.Writer // takes what it writes to stdout and stderr; nil: nobody
+	Log  io.Writer // gets what it writes to stdout and stderr; nil: discarded
 }
 
 // A Process is a running child.
@@ -74,7 +74,7 @@ func Start(s Spec) (*Process, error) {
 	return p, nil
 }
 
-// run starts the process, tells so, and waits for its end. On Linux the death
+// run starts the process, reports that, and waits for its end. On Linux the death
 // signal is sent when the *thread* that started the child ends, so this goroutine
 // keeps its thread until the child is gone.
 func (p *Process) run(started chan<- error) {

@@ -11,7 +11,7 @@ const tailBytes = 4 << 10
 
 // An output passes on what a process writes and remembers the end of it.
 type output struct {
-	out io.Writer // nil: nobody listens
+	out io.Writer // nil: discarded
 
 	mu  sync.Mutex
 	buf []byte

@@ -23,7 +23,7 @@ type Service struct {
 	mu       sync.Mutex
 	process  *Process
 	starts   int
-	restarts func(Restart) // nil: nobody is told
+	restarts func(Restart) // nil: restarts are not reported
 
 	stopping chan struct{}
 	stopOnce sync.Once
@@ -59,10 +59,10 @@ func Serve(ctx context.Context, spec Spec, answers, ready func(context.Context) 
 }
 
 // OnRestart has a function called after each restart, with one call at a time.
-func (s *Service) OnRestart(tell func(Restart)) {
+func (s *Service) OnRestart(report func(Restart)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.restarts = tell
+	s.restarts = report
 }
 
 // PID is the process id of the present process.
@@ -126,10 +126,10 @@ func (s *Service) supervise(p *Process) {
 			return
 		}
 		s.mu.Lock()
-		tell := s.restarts
+		report := s.restarts
 		s.mu.Unlock()
-		if tell != nil {
-			tell(Restart{Ended: p.PID(), PID: next.PID(), Why: p.Why()})
+		if report != nil {
+			report(Restart{Ended: p.PID(), PID: next.PID(), Why: p.Why()})
 		}
 		p = next
 	}

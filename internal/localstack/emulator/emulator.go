@@ -91,7 +91,7 @@ func (e *Emulator) PID() int {
 	return e.proc.PID()
 }
 
-// Exited is closed when a process of ours has ended, for whatever reason. It
+// Exited is closed when a process of ours has ended, for any reason. It
 // is nil (blocks for ever) for a given emulator.
 func (e *Emulator) Exited() <-chan struct{} {
 	if e.proc == nil {
@@ -157,7 +157,7 @@ func (k kind) start(ctx context.Context, opts Options) (*Emulator, error) {
 }
 
 // launch starts the process once and waits until it answers. retry reports that
-// the failure looks like a port which somebody else took first.
+// the failure looks like a port which another process took first.
 func (k kind) launch(ctx context.Context, c command, opts Options) (_ *Emulator, retry bool, _ error) {
 	port := opts.Port
 	if port == 0 {

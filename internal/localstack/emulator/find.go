@@ -64,7 +64,7 @@ func (c command) args(port, heap int) []string {
 }
 
 // find looks for SDK, jar and a java that is new enough for the jar's classes.
-// Whatever is missing is ErrNotInstalled with the reason.
+// If one is missing, the error is ErrNotInstalled with the reason.
 func (k kind) find(ctx context.Context) (command, error) {
 	root, err := FindSDK(ctx)
 	if err != nil {
@@ -150,7 +150,7 @@ func findJava(ctx context.Context) (path string, release int, _ error) {
 	}
 	release, ok := parseJavaVersion(string(out))
 	if err != nil || !ok {
-		return "", 0, fmt.Errorf("%w: %s -version tells no version (error %v, output %.200q)", ErrNotInstalled, path, err, out)
+		return "", 0, fmt.Errorf("%w: %s -version prints no version (error %v, output %.200q)", ErrNotInstalled, path, err, out)
 	}
 	return path, release, nil
 }

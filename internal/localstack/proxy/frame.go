@@ -6,7 +6,7 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// A frame is a message that nobody here has to understand.
+// A frame is a message that the proxy does not decode.
 type frame struct{ data []byte }
 
 // rawCodec passes frames on as they are. It goes by the name of the codec that

@@ -1,9 +1,9 @@
 // Package proxy stands between a program and one gRPC service. A [Proxy] passes
-// calls on as bytes, tells of each one that was carried out, and does to it what
-// its [Options] say: nothing, or a fault.
+// calls on as bytes, reports each call that was carried out, and injects the faults
+// that its [Options] select.
 //
-// It knows calls with one request and one answer or a stream of them, which are
-// all that Berth makes. What the bytes mean is up to whoever hears of them.
+// It supports calls with one request and one answer or a stream of answers, which
+// are all that Berth makes. It does not decode them.
 package proxy
 
 import (
@@ -31,59 +31,59 @@ import (
 const (
 	// maxFrame is above the 10 MiB that a commit and a publish may have, in bytes.
 	maxFrame = 16 << 20
-	// finishWithin bounds a call that is carried out whatever becomes of its caller.
+	// finishWithin bounds a call that is carried out even if its caller leaves.
 	finishWithin = 20 * time.Second
 )
 
-// Options say what becomes of calls. Every function may be called by several
-// calls at a time. The zero value passes all of them on.
+// Options say what a proxy does to calls. Each function may run for several calls
+// at the same time. The zero value passes every call on.
 type Options struct {
-	// Judge says what becomes of a call, by the short name of its method. nil: all
-	// are passed on.
+	// Judge chooses the fault of a call by the short name of its method. nil: no
+	// faults.
 	Judge func(method string) Fault
-	// Finish names methods that are carried out to the end even if the caller goes,
-	// so that their outcome is known here.
+	// Finish names methods that are carried out to the end even if the caller
+	// leaves, so that their outcome is known.
 	Finish []string
-	// Before hears of a call that is about to be passed on, and how long ago it
-	// came. It returns the request to pass on. nil: as it came.
+	// Before runs before a call is passed on, and gets the time since its arrival.
+	// It returns the request to pass on. nil: the request is unchanged.
 	Before func(method string, request []byte, since time.Duration) []byte
-	// Heard hears of every call that was passed on, when it is over and before its
-	// caller hears so. It must not keep its caller waiting. nil: nobody hears.
-	Heard func(Call)
+	// After runs for every call that was passed on, after its end and before its
+	// caller gets the answer. It must not block.
+	After func(Call)
 }
 
-// A Call is one that is over.
+// A Call is a call that has ended.
 type Call struct {
 	Method  string     // short name
 	Request []byte     // as it was passed on
-	Answers [][]byte   // that came, also before an error
+	Answers [][]byte   // received, also before an error
 	Code    codes.Code // of the service, not of a fault
 }
 
 // A Fault is what is done to one call. The zero value lets it through.
 type Fault struct {
 	Sort Sort
-	Err  error         // what the caller is told in the end; nil: what the service says
+	Err  error         // the error that the caller gets; nil: the service's answer
 	Wait time.Duration // before the call is carried out
 }
 
-// A Sort says how a fault goes about it.
+// A Sort says how a fault affects the call.
 type Sort int
 
 const (
 	// Through: the call is carried out. A Fault with an Err hides its answers.
 	Through Sort = iota
-	// NotDone: the call is not carried out, and Err is told at once.
+	// NotDone: the call is not carried out, and the caller gets Err at once.
 	NotDone
-	// DoneLater: Err is told at once, and the call is carried out after Wait, when
-	// the caller may have drawn its conclusions.
+	// DoneLater: the caller gets Err at once, and the call is carried out after Wait,
+	// when the caller may already have acted on Err.
 	DoneLater
 	// BrokenOff: the call is carried out, and the first half of its answers is
 	// passed on, then Err.
 	BrokenOff
 )
 
-// A Proxy is one that serves.
+// A Proxy is a running proxy.
 type Proxy struct {
 	options  Options
 	host     string
@@ -162,7 +162,7 @@ func (p *Proxy) handle(_ any, caller grpc.ServerStream) error {
 			defer p.pending.Add(-1)
 			ctx := context.WithoutCancel(onward(caller.Context()))
 			_ = gax.Sleep(ctx, fault.Wait)             // it does not end
-			_, _ = p.finish(ctx, full, req.data, came) // there is nobody to tell
+			_, _ = p.finish(ctx, full, req.data, came) // the caller has left
 		})
 		return fault.Err
 	}
@@ -208,8 +208,8 @@ func (p *Proxy) pass(ctx context.Context, full string, request []byte, came time
 	if err == nil {
 		answers, err = exchange(stream, request)
 	}
-	if p.options.Heard != nil {
-		p.options.Heard(Call{path.Base(full), request, answers, status.Code(err)})
+	if p.options.After != nil {
+		p.options.After(Call{path.Base(full), request, answers, status.Code(err)})
 	}
 	return answers, err
 }

@@ -147,7 +147,7 @@ func TestFaults(t *testing.T) {
 					since = append(since, ago)
 					return request
 				},
-				Heard: func(c Call) {
+				After: func(c Call) {
 					mu.Lock()
 					defer mu.Unlock()
 					heard = append(heard, c)
@@ -187,13 +187,13 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// Before can change what is passed on, and Heard hears of that.
+// Before can change what is passed on, and After gets the changed request.
 func TestBeforeChangesTheRequest(t *testing.T) {
 	x := serve(t)
 	var heard string
 	p := start(t, x.host, Options{
 		Before: func(string, []byte, time.Duration) []byte { return []byte("no") },
-		Heard:  func(c Call) { heard = string(c.Request) },
+		After:  func(c Call) { heard = string(c.Request) },
 	})
 	if _, err := ask(t.Context(), t, p.Host(), "yes"); status.Code(err) != codes.FailedPrecondition || heard != "no" {
 		t.Errorf("the service answers %v to %q", err, heard)
@@ -206,7 +206,7 @@ func TestFinish(t *testing.T) {
 	for _, finish := range []bool{true, false} {
 		x := serve(t)
 		heard := make(chan Call, 1)
-		o := Options{Heard: func(c Call) { heard <- c }}
+		o := Options{After: func(c Call) { heard <- c }}
 		want := codes.Canceled
 		if finish {
 			o.Finish, want = []string{"Method"}, codes.OK
@@ -251,9 +251,9 @@ func TestMetadata(t *testing.T) {
 	if err := lis.Close(); err != nil {
 		t.Fatal(err)
 	}
-	codeHeard := codes.OK
-	p = start(t, nobody, Options{Heard: func(c Call) { codeHeard = c.Code }})
-	if _, err := ask(t.Context(), t, p.Host(), "yes"); status.Code(err) != codes.Unavailable || codeHeard != codes.Unavailable {
-		t.Errorf("before a service that is not there: %v, heard %s", err, codeHeard)
+	codeAfter := codes.OK
+	p = start(t, nobody, Options{After: func(c Call) { codeAfter = c.Code }})
+	if _, err := ask(t.Context(), t, p.Host(), "yes"); status.Code(err) != codes.Unavailable || codeAfter != codes.Unavailable {
+		t.Errorf("before a service that is not there: %v, heard %s", err, codeAfter)
 	}
 }

@@ -47,7 +47,7 @@ type State struct {
 	File string `json:"-"` // where this was read
 }
 
-// folder is where files are that nobody named.
+// folder holds the files of stacks without a named file.
 func folder() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -81,7 +81,7 @@ func Write(s State) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make a folder for the local stack's file: %w", err)
 	}
-	// Whoever reads must never see half a file.
+	// A reader must never get a partial file.
 	half := fmt.Sprintf("%s.%d", path, os.Getpid())
 	defer os.Remove(half) //nolint:errcheck // it is gone unless something else failed
 	if err := os.WriteFile(half, append(text, '\n'), 0o600); err != nil {
@@ -148,10 +148,10 @@ func Running() ([]State, error) {
 			return nil, err
 		}
 		if paths, err = filepath.Glob(filepath.Join(dir, "localstack*.json")); err != nil {
-			return nil, fmt.Errorf("look for local stacks' files: %w", err)
+			return nil, fmt.Errorf("find local stacks' files: %w", err)
 		}
 		if len(paths) == 0 {
-			return nil, fmt.Errorf("look for local stacks' files in %s: %w", dir, fs.ErrNotExist)
+			return nil, fmt.Errorf("find local stacks' files in %s: %w", dir, fs.ErrNotExist)
 		}
 	}
 	var running, gone []State
@@ -232,8 +232,8 @@ func Prune() {
 	}
 }
 
-// alive reports whether a process exists. One that belongs to somebody else
-// does.
+// alive reports whether a process exists. A process of another
+// user counts.
 func alive(pid int) bool {
 	if pid <= 0 {
 		return false
