@@ -8,6 +8,8 @@ import (
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
+	"example.com/berth/internal/vertex"
 )
 
 // draft makes the record that a request starts with. Its Resource is empty,
@@ -45,6 +47,28 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 	}
 	rec.Spec = string(spec)
 	return rec
+}
+
+// resolve makes the full name of the persistent resource that a request means.
+func (c *Controller) resolve(named string, paths message.Paths) (string, *reason.Problem) {
+	if named == "" {
+		named = c.cfg.DefaultResource
+	}
+	if named == "" {
+		return "", &reason.Problem{Code: reason.NoResource, Path: paths.At("persistentResource"),
+			Detail: "The request names no persistent resource, and the deployment has no default.",
+			Fix:    "Set " + paths.At("persistentResource") + "; the id is enough."}
+	}
+	if !strings.Contains(named, "/") {
+		return vertex.InRegion(c.cfg.Project, c.cfg.Regions[0]).Resource(named).String(), nil
+	}
+	name, ok := vertex.ParseName(named)
+	if !ok || !name.IsResource() || name.Project() != c.cfg.Project || !slices.Contains(c.cfg.Regions, name.Region()) {
+		return "", &reason.Problem{Code: reason.ForeignResource, Path: paths.At("persistentResource"),
+			Detail: fmt.Sprintf("This deployment serves project %s in %s only.", c.cfg.Project, strings.Join(c.cfg.Regions, ", ")),
+			Fix:    "Name a persistent resource there, by its id or with that project and region."}
+	}
+	return named, nil
 }
 
 // defaultTimeout is Vertex AI's for a job that sets none (field comment of
