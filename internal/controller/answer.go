@@ -28,14 +28,15 @@ func (c *Controller) Refuse(ctx context.Context, tenant string, d message.Delive
 func (c *Controller) answer(ctx context.Context, tenant string, d message.Delivery, o message.Outcome) error {
 	key := message.KeyOf(tenant, message.KindAnswer, d.ID)
 	var rec *ledger.Record
-	names := ledger.ReadSet{Records: []message.Key{key}, Tenant: tenant, Bytes: answerWeight}
-	err := c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
+	reads := ledger.ReadSet{Records: []message.Key{key}}
+	hints := ledger.Hints{Tenant: tenant, Bytes: answerWeight}
+	err := c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 		if rec = nil; tx.Record(key) != nil {
 			return nil
 		}
 		rec = answerTo(tx, key, tenant, d, o)
 		return nil
-	})
+	}, hints)
 	if err != nil {
 		return fmt.Errorf("write the answer to message %s: %w", d.ID, err)
 	}

@@ -42,11 +42,12 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 	}
 	var did cancelling
 	for resource := ""; ; resource = did.needs { // the resource is known once the record has been read
-		names := ledger.ReadSet{Records: append([]message.Key{answer}, keys...), Tenant: tenant, Bytes: answerWeight}
+		reads := ledger.ReadSet{Records: append([]message.Key{answer}, keys...)}
+		hints := ledger.Hints{Tenant: tenant, Bytes: answerWeight}
 		if resource != "" {
-			names.Resources = []string{resource}
+			reads.Resources = []string{resource}
 		}
-		err := c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
+		err := c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 			did = cancelling{}
 			if tx.Record(answer) != nil {
 				return nil // this delivery has been here before
@@ -80,7 +81,7 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 				c.cancelRecord(ctx, tx, rec, d.ID, cancelReason(m), &did)
 			}
 			return nil
-		})
+		}, hints)
 		if err != nil {
 			return fmt.Errorf("cancel by message %s: %w", d.ID, err)
 		}

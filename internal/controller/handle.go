@@ -93,8 +93,9 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 // are here for the same resource. With blind it decides even
 // on an old observation: the request then waits.
 func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind bool) (v verdict, rec *ledger.Record, err error) {
-	names := ledger.ReadSet{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}, Tenant: draft.Tenant, Bytes: draft.Weight()}
-	err = c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
+	reads := ledger.ReadSet{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
+	hints := ledger.Hints{Tenant: draft.Tenant, Bytes: draft.Weight()}
+	err = c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 		v, rec = entered, nil
 		old := tx.Record(draft.Key)
 		if old != nil && !old.Tombstone() {
@@ -118,7 +119,7 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 		}
 		tx.PutRecord(rec)
 		return nil
-	})
+	}, hints)
 	return v, rec, err
 }
 
@@ -142,8 +143,9 @@ func (c *Controller) cancelOnArrival(ctx context.Context, tx ledger.Tx, tombston
 func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
 	var v verdict
 	var rec *ledger.Record
-	names := ledger.ReadSet{Records: []message.Key{draft.Key}, Tenant: draft.Tenant, Bytes: draft.Weight()}
-	err := c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
+	reads := ledger.ReadSet{Records: []message.Key{draft.Key}}
+	hints := ledger.Hints{Tenant: draft.Tenant, Bytes: draft.Weight()}
+	err := c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 		v, rec = entered, nil
 		old := tx.Record(draft.Key)
 		if old != nil && !old.Tombstone() {
@@ -158,7 +160,7 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 		}
 		tx.PutRecord(rec)
 		return nil
-	})
+	}, hints)
 	switch {
 	case tooLarge(err, rec):
 		return c.answerTooLarge(ctx, d, draft)

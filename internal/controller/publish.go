@@ -97,13 +97,14 @@ func (o *outbox) publish(ctx context.Context, tenant string, events []message.Ou
 
 // markPublished notes in one update which outbox events the outcome topic has.
 func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, ids map[message.Key][]string) error {
-	names := ledger.ReadSet{Recent: true, Tenant: recs[0].Tenant, With: recs[0].Resource}
+	var reads ledger.ReadSet
+	hints := ledger.Hints{Recent: true, Tenant: recs[0].Tenant, With: recs[0].Resource}
 	for _, rec := range recs {
-		names.Records = append(names.Records, rec.Key)
-		names.Bytes += rec.Weight()
+		reads.Records = append(reads.Records, rec.Key)
+		hints.Bytes += rec.Weight()
 	}
-	return c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
-		for _, key := range names.Records {
+	return c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
+		for _, key := range reads.Records {
 			rec := tx.Record(key)
 			if rec != nil && slices.ContainsFunc(rec.Unpublished(), func(l ledger.OutboxEvent) bool { return slices.Contains(ids[key], l.ID) }) {
 				rec.MarkPublished(ids[key], tx.Now(), c.cfg.Keep)
@@ -111,7 +112,7 @@ func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, i
 			}
 		}
 		return nil
-	})
+	}, hints)
 }
 
 // publishLate publishes outbox events that the instance that wrote them has not.

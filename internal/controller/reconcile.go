@@ -105,7 +105,7 @@ func (c *Controller) takeLease(ctx context.Context, holder string, d time.Durati
 }
 
 func (c *Controller) dropLease(ctx context.Context, holder string) error {
-	err := c.ledger.Update(ctx, ledger.ReadSet{Leases: []string{ReconcileLease}, Recent: true}, func(tx ledger.Tx) error {
+	err := c.ledger.Update(ctx, ledger.ReadSet{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
 		readable := tx.Unreadable(ledger.LeaseRef(ReconcileLease)) == nil
 		if !readable {
 			return nil // and so it was not taken
@@ -115,7 +115,7 @@ func (c *Controller) dropLease(ctx context.Context, holder string) error {
 			tx.PutLease(l)
 		}
 		return nil
-	})
+	}, ledger.Hints{Recent: true})
 	if err != nil {
 		err = fmt.Errorf("give the reconcile lease back: %w", err)
 	}

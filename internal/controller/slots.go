@@ -167,19 +167,20 @@ func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit i
 // as far as the budget goes. next is the order key of the first request after them, ""
 // for none. With more, the resource gets an allowance if tokens are left.
 func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*ledger.Record, next string, all, more bool) (moved []*ledger.Record, err error) {
-	names := ledger.ReadSet{Resources: []string{resource}, Budgets: []string{vertex.NameOf(resource).Parent()}}
+	reads := ledger.ReadSet{Resources: []string{resource}, Budgets: []string{vertex.NameOf(resource).Parent()}}
+	var hints ledger.Hints
 	for _, rec := range recs {
-		names.Records = append(names.Records, rec.Key)
-		names.Bytes += rec.Weight()
+		reads.Records = append(reads.Records, rec.Key)
+		hints.Bytes += rec.Weight()
 	}
-	err = c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
+	err = c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 		moved = nil
 		res, b, now := tx.Resource(resource), budgetFor(tx, resource), tx.Now()
 		if res == nil {
 			return nil
 		}
 		before, round := res.Version, b.Round(now, c.pace, all, next)
-		for _, key := range names.Records {
+		for _, key := range reads.Records {
 			if !c.readable(ctx, tx, key, nil) {
 				continue
 			}
@@ -207,7 +208,7 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 		}
 		tx.PutBudget(b)
 		return nil
-	})
+	}, hints)
 	return moved, err
 }
 

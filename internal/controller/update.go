@@ -27,20 +27,21 @@ const (
 // so change must then not give a right until a moment.
 func (c *Controller) update(ctx context.Context, known *ledger.Record, also scope, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
 	key := known.Key
-	names := ledger.ReadSet{Records: []message.Key{key}, Recent: also == recordOnly, Tenant: known.Tenant, Bytes: known.Weight(), With: known.Resource}
+	reads := ledger.ReadSet{Records: []message.Key{key}}
+	hints := ledger.Hints{Recent: also == recordOnly, Tenant: known.Tenant, Bytes: known.Weight(), With: known.Resource}
 	if also != recordOnly && known.Resource != "" {
-		names.Resources = []string{known.Resource}
+		reads.Resources = []string{known.Resource}
 	}
 	if also == withBudget {
-		names.Budgets = []string{vertex.NameOf(known.Resource).Parent()}
+		reads.Budgets = []string{vertex.NameOf(known.Resource).Parent()}
 	}
 	for again := true; ; again = false {
 		lost := false
-		err = c.grouped.Update(ctx, names, func(tx ledger.Tx) error {
+		err = c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 			lost = false
 			var res *ledger.Resource
 			var version int64
-			if len(names.Resources) > 0 {
+			if len(reads.Resources) > 0 {
 				if res = tx.Resource(known.Resource); res != nil {
 					version = res.Version
 				}
@@ -48,7 +49,7 @@ func (c *Controller) update(ctx context.Context, known *ledger.Record, also scop
 			if after = tx.Record(key); after == nil {
 				return nil
 			}
-			if lost = res == nil && len(names.Resources) > 0 && !after.State.Terminal(); lost {
+			if lost = res == nil && len(reads.Resources) > 0 && !after.State.Terminal(); lost {
 				return nil // what it gives back or joins is not there
 			}
 			if change(tx, res, after) {
@@ -60,7 +61,7 @@ func (c *Controller) update(ctx context.Context, known *ledger.Record, also scop
 				}
 			}
 			return nil
-		})
+		}, hints)
 		switch {
 		case err != nil || !lost:
 			return after, err

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"example.com/berth/internal/ledger"
 )
 
 // Bounds of the wait before a resource that others write as well.
@@ -19,7 +17,7 @@ const (
 // of one waits before its first try as well, for about as long as the others need
 // for theirs. Otherwise those who lost would step back for those who won, who
 // would go on at once with whatever little had come in the meantime. What comes
-// while an update waits goes with it ([ledger.Names.More]), so the fewer commits
+// while an update waits goes with it ([ledger.Hints.More]), so the fewer commits
 // get through, the more each carries. Who is alone never waits.
 //
 // The wait grows by a few tries' time with each that is lost and shrinks by a
@@ -37,10 +35,10 @@ type contended struct {
 }
 
 // before is how long an update waits at most, 0 if nobody is in its way.
-func (c *contention) before(names ledger.ReadSet, now time.Time) (wait time.Duration) {
+func (c *contention) before(resources []string, now time.Time) (wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, name := range names.Resources {
+	for _, name := range resources {
 		w, known := c.waits[name]
 		if known && now.Sub(w.lost) > contendedFor {
 			delete(c.waits, name)
@@ -52,11 +50,10 @@ func (c *contention) before(names ledger.ReadSet, now time.Time) (wait time.Dura
 }
 
 // after learns from an update that lost so many tries; the last took some time.
-func (c *contention) after(names ledger.ReadSet, lost int, took time.Duration, now time.Time) {
+func (c *contention) after(resources []string, lost int, took time.Duration, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	resources := slices.Clone(names.Resources)
-	slices.Sort(resources)
+	resources = slices.Sorted(slices.Values(resources))
 	for _, name := range slices.Compact(resources) { // each of a group may have named it
 		w := c.waits[name]
 		if lost > 0 {

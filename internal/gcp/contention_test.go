@@ -3,17 +3,14 @@ package gcp
 import (
 	"testing"
 	"time"
-
-	"example.com/berth/internal/ledger"
-	"example.com/berth/internal/message"
 )
 
 // Only a commit that is lost makes an update wait; success, and time, end it.
 func TestContention(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	const contended = "projects/p/locations/l/persistentResources/crowded"
-	twice := ledger.ReadSet{Resources: []string{contended, contended}, Records: []message.Key{"k"}}
-	other := ledger.ReadSet{Resources: []string{"another"}}
+	twice := []string{contended, contended}
+	other := []string{"another"}
 	var c contention
 	c.after(twice, 0, time.Hour, now)
 	if wait := c.before(twice, now); wait != 0 {

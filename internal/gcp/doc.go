@@ -50,7 +50,7 @@
 // A commit that finds a document changed waits before it is made again, at random
 // and longer each time, measured in how long a try takes. While commits of one
 // resource are being lost, updates of it wait before their first try as well, and
-// what comes meanwhile joins them ([ledger.Names.More]); see contention.
+// what comes meanwhile joins them ([ledger.Hints.More]); see contention.
 //
 // # Errors of Vertex AI
 //

@@ -78,8 +78,9 @@ func (l *Ledger) headers(ctx context.Context) context.Context {
 }
 
 // Update implements [ledger.Ledger].
-func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error) error {
-	named, err := names.Refs()
+func (l *Ledger) Update(ctx context.Context, reads ledger.ReadSet, closure func(ledger.Tx) error, hints ...ledger.Hints) error {
+	hint := ledger.HintsOf(hints)
+	named, err := reads.Refs()
 	if err != nil {
 		return err
 	}
@@ -88,12 +89,12 @@ func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(
 		about = fmt.Sprintf("%s and %d more", about, len(named)-1)
 	}
 	var unclear error // of a commit that may have landed, or may yet land
-	recent := names.Recent
+	recent := hint.Recent
 	lost := 0           // commits
 	var began time.Time // of the last try
 	var wait time.Duration
-	if names.More != nil {
-		wait = l.contention.before(names, time.Now())
+	if hint.More != nil {
+		wait = l.contention.before(reads.Resources, time.Now())
 	}
 	for try := 0; try < updateTries; try++ {
 		if lost > 0 {
@@ -105,9 +106,9 @@ func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(
 			if err := pause(ctx, wait); err != nil {
 				return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
 			}
-			if names.More != nil {
-				names = names.And(names.More())
-				if named, err = names.Refs(); err != nil {
+			if hint.More != nil {
+				reads = reads.And(hint.More())
+				if named, err = reads.Refs(); err != nil {
 					return unsettled(about, unclear, err)
 				}
 			}
@@ -116,7 +117,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(
 		if err := ctx.Err(); err != nil {
 			return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
 		}
-		snap, remembered, err := l.snapshot(ctx, named, names.Fresh, recent)
+		snap, remembered, err := l.snapshot(ctx, named, hint.Fresh, recent)
 		if err != nil {
 			return unsettled(about, unclear, failed(ctx, "read "+about, err))
 		}
@@ -141,7 +142,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(
 		answer, err := l.commit(ctx, docs, writes)
 		switch answer {
 		case committed:
-			l.contention.after(names, lost, time.Since(began), time.Now())
+			l.contention.after(reads.Resources, lost, time.Since(began), time.Now())
 			return nil
 		case refused:
 			return unsettled(about, unclear, failed(ctx, "commit of "+about, err))
@@ -158,7 +159,7 @@ func (l *Ledger) Update(ctx context.Context, names ledger.ReadSet, closure func(
 		}
 		lost++
 	}
-	l.contention.after(names, lost, time.Since(began), time.Now())
+	l.contention.after(reads.Resources, lost, time.Since(began), time.Now())
 	return unsettled(about, unclear, ledger.ErrBusy)
 }
 

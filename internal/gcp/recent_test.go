@@ -12,7 +12,7 @@ import (
 	"example.com/berth/internal/message"
 )
 
-var recentK = ledger.ReadSet{Records: []message.Key{"k"}, Recent: true}
+var justRecent = ledger.Hints{Recent: true}
 
 // spent runs something and returns the reads and commits that it took.
 func spent(l *Ledger, do func()) string {
@@ -31,9 +31,9 @@ func TestRecent(t *testing.T) {
 	other.database = l.database
 	var now time.Time
 	runs := 0
-	add := func(l *Ledger, names ledger.ReadSet) {
+	add := func(l *Ledger, hints ledger.Hints) {
 		t.Helper()
-		err := l.Update(t.Context(), names, func(tx ledger.Tx) error {
+		err := l.Update(t.Context(), justK, func(tx ledger.Tx) error {
 			runs++
 			if tx.Now().Before(now) {
 				t.Errorf("the time went back from %v to %v", now, tx.Now())
@@ -46,7 +46,7 @@ func TestRecent(t *testing.T) {
 			r.Sequence++
 			tx.PutRecord(r)
 			return nil
-		})
+		}, hints)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,24 +57,24 @@ func TestRecent(t *testing.T) {
 			t.Errorf("%s took %s, want %s", what, got, want)
 		}
 	}
-	expect("the first write", spent(l, func() { add(l, recentK) }), "1 reads, 1 commits")
-	expect("the next", spent(l, func() { add(l, recentK) }), "0 reads, 1 commits")
-	expect("one more", spent(l, func() { add(l, recentK) }), "0 reads, 1 commits")
-	expect("one that asks to read", spent(l, func() { add(l, justK) }), "1 reads, 1 commits")
-	expect("one by somebody else", spent(other, func() { add(other, recentK) }), "1 reads, 1 commits")
+	expect("the first write", spent(l, func() { add(l, justRecent) }), "1 reads, 1 commits")
+	expect("the next", spent(l, func() { add(l, justRecent) }), "0 reads, 1 commits")
+	expect("one more", spent(l, func() { add(l, justRecent) }), "0 reads, 1 commits")
+	expect("one that asks to read", spent(l, func() { add(l, ledger.Hints{}) }), "1 reads, 1 commits")
+	expect("one by somebody else", spent(other, func() { add(other, justRecent) }), "1 reads, 1 commits")
 	runs = 0
-	expect("one after somebody else's", spent(l, func() { add(l, recentK) }), "1 reads, 2 commits")
+	expect("one after somebody else's", spent(l, func() { add(l, justRecent) }), "1 reads, 2 commits")
 	if runs != 2 || sequence(t, l) != 6 {
 		t.Errorf("%d runs, sequence %d; want 2 and 6", runs, sequence(t, l))
 	}
 	runs = 0
 	expect("one that only looks", spent(l, func() {
-		_ = l.Update(t.Context(), recentK, func(tx ledger.Tx) error {
+		_ = l.Update(t.Context(), justK, func(tx ledger.Tx) error {
 			if runs++; tx.Record("k").Sequence != 6 {
 				t.Errorf("sequence %d, want 6", tx.Record("k").Sequence)
 			}
 			return nil
-		})
+		}, justRecent)
 	}), "1 reads, 0 commits")
 	if runs != 2 {
 		t.Errorf("%d runs of one that only looks, want 2: the second on what was read", runs)
@@ -88,11 +88,11 @@ func TestRecentInPart(t *testing.T) {
 	t.Parallel()
 	l, other := openEmulator(t, &proxy{}), openEmulator(t, &proxy{})
 	other.database = l.database
-	names := ledger.ReadSet{Records: []message.Key{"a", "b", "c"}, Recent: true, Fresh: []message.Key{"b"}}
-	add := func(l *Ledger, n ledger.ReadSet) {
+	all := ledger.ReadSet{Records: []message.Key{"a", "b", "c"}}
+	add := func(l *Ledger, reads ledger.ReadSet) {
 		t.Helper()
-		err := l.Update(t.Context(), n, func(tx ledger.Tx) error {
-			for _, key := range n.Records {
+		err := l.Update(t.Context(), reads, func(tx ledger.Tx) error {
+			for _, key := range reads.Records {
 				r := tx.Record(key)
 				if r == nil {
 					r = &ledger.Record{Key: key}
@@ -101,20 +101,20 @@ func TestRecentInPart(t *testing.T) {
 				tx.PutRecord(r)
 			}
 			return nil
-		})
+		}, ledger.Hints{Recent: true, Fresh: []message.Key{"b"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	add(l, names)
-	if got := spent(l, func() { add(l, names) }); got != "1 reads, 1 commits" {
+	add(l, all)
+	if got := spent(l, func() { add(l, all) }); got != "1 reads, 1 commits" {
 		t.Errorf("with one to be read it took %s", got)
 	}
 	add(other, ledger.ReadSet{Records: []message.Key{"a"}})
-	if got := spent(l, func() { add(l, names) }); got != "2 reads, 2 commits" {
+	if got := spent(l, func() { add(l, all) }); got != "2 reads, 2 commits" {
 		t.Errorf("after somebody else's write it took %s", got)
 	}
-	err := ledger.Read(t.Context(), l, ledger.ReadSet{Records: names.Records}, func(tx ledger.Tx) {
+	err := ledger.Read(t.Context(), l, all, func(tx ledger.Tx) {
 		for key, want := range map[message.Key]int64{"a": 4, "b": 3, "c": 3} {
 			if got := tx.Record(key).Sequence; got != want {
 				t.Errorf("%s was written %d times, want %d", key, got, want)

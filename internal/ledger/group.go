@@ -70,7 +70,8 @@ func NewGroup(l Ledger) *Group {
 
 // A member is one update of a group.
 type member struct {
-	names    ReadSet
+	reads    ReadSet
+	hints    Hints
 	closure  func(Tx) error
 	err      error
 	panicked any
@@ -78,23 +79,20 @@ type member struct {
 
 // Update implements [Ledger]. It adds to its errors that of a queue that is full,
 // which is [ErrBusy].
-func (g *Group) Update(ctx context.Context, names ReadSet, closure func(Tx) error) error {
-	if err := names.Check(); err != nil {
+func (g *Group) Update(ctx context.Context, reads ReadSet, closure func(Tx) error, hints ...Hints) error {
+	if err := reads.Check(); err != nil {
 		return err // else it would fail all others in its commit
 	}
-	resource := names.With
-	switch len(names.Resources) {
+	m := &member{reads: reads, hints: HintsOf(hints), closure: closure}
+	resource := m.hints.With
+	switch len(reads.Resources) {
 	case 0:
 	case 1:
-		resource = names.Resources[0]
+		resource = reads.Resources[0]
 	default:
-		return g.Ledger.Update(ctx, names, closure)
+		return g.Ledger.Update(ctx, reads, closure, hints...)
 	}
-	weight := names.Bytes
-	if weight == 0 {
-		weight = unknownWeight
-	}
-	m := &member{names: names, closure: closure}
+	weight := cmp.Or(m.hints.Bytes, unknownWeight)
 	err := g.queue(resource).do(ctx, m, weight)
 	g.tidy(resource)
 	switch {
@@ -133,12 +131,12 @@ func (g *Group) tidy(resource string) {
 
 // do waits until a member has been committed, alone or with others.
 func (l *groupQueue) do(ctx context.Context, m *member, weight int) error {
-	if l.conflicted.Load() > 0 && len(m.names.Resources) == 0 {
-		return l.recordOnly.Do(ctx, m.names.Tenant, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
+	if l.conflicted.Load() > 0 && len(m.reads.Resources) == 0 {
+		return l.recordOnly.Do(ctx, m.hints.Tenant, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
 			l.group.commit(ctx, members, more)
 		})
 	}
-	return l.withResource.Do(ctx, m.names.Tenant, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
+	return l.withResource.Do(ctx, m.hints.Tenant, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
 		lost := false
 		l.group.commit(ctx, members, func() []*member {
 			lost = true
@@ -160,20 +158,21 @@ var errAgain = errors.New("once more without the one that failed")
 func (g *Group) commit(ctx context.Context, members []*member, more func() []*member) {
 	for len(members) > 0 {
 		var failed *member
-		names := union(members)
-		names.More = func() ReadSet {
+		reads, hints := union(members)
+		hints.More = func() ReadSet {
 			var all ReadSet
 			for _, m := range members {
-				if m.names.More != nil {
-					its := m.names.More()
-					m.names, all = m.names.And(its), all.And(its)
+				if m.hints.More != nil {
+					its := m.hints.More()
+					m.reads, all = m.reads.And(its), all.And(its)
 				}
 			}
 			late := more()
 			members = append(members, late...)
-			return all.And(union(late))
+			lateReads, _ := union(late)
+			return all.And(lateReads)
 		}
-		err := g.Ledger.Update(ctx, names, func(tx Tx) error {
+		err := g.Ledger.Update(ctx, reads, func(tx Tx) error {
 			failed = nil
 			var res *Resource
 			for _, m := range members {
@@ -190,7 +189,7 @@ func (g *Group) commit(ctx context.Context, members []*member, more func() []*me
 				tx.PutResource(res)
 			}
 			return nil
-		})
+		}, hints)
 		switch {
 		case failed != nil && errors.Is(err, errAgain):
 			members = slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return m == failed })
@@ -220,7 +219,7 @@ func (m *member) run(docs Documents) (put *Resource) {
 		}
 		m.panicked = p
 	}()
-	named, err := m.names.Refs()
+	named, err := m.reads.Refs()
 	if err != nil {
 		m.err = err
 		return nil
@@ -246,29 +245,24 @@ func (d passedOn) Get(ref Ref) (Document, *UnreadableError) {
 	return d.Documents.Get(ref)
 }
 
-// union names what any member names.
-func union(members []*member) ReadSet {
+// union returns what any member reads, and the hints that fit all of them.
+func union(members []*member) (reads ReadSet, hints Hints) {
 	if len(members) == 1 {
-		return members[0].names
+		return members[0].reads, members[0].hints
 	}
-	var n ReadSet
+	var sets []ReadSet
 	for _, m := range members {
-		for _, name := range m.names.Resources {
-			if !slices.Contains(n.Resources, name) {
-				n.Resources = append(n.Resources, name)
-			}
-		}
-		if m.names.Recent {
-			n.Recent = true
+		sets = append(sets, m.reads)
+		if m.hints.Recent {
+			hints.Recent = true
 		} else {
-			n.Fresh = append(n.Fresh, m.names.Records...)
+			hints.Fresh = append(hints.Fresh, m.reads.Records...)
 		}
-		n.Records = append(n.Records, m.names.Records...)
-		n.Leases = append(n.Leases, m.names.Leases...)
-		n.Budgets = append(n.Budgets, m.names.Budgets...)
-		n.Bytes += m.names.Bytes
+		hints.Bytes += m.hints.Bytes
 	}
-	return n
+	reads = reads.And(sets...)
+	reads.Resources = slices.Compact(reads.Resources) // all name the same one, if any
+	return reads, hints
 }
 
 // memberDocs are what one member sees of its group's run: the documents that it

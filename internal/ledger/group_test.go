@@ -26,19 +26,20 @@ type gate struct {
 
 	mu      sync.Mutex
 	updates []ledger.ReadSet
+	hints   []ledger.Hints // of the updates
 }
 
 func newGate() *gate { return &gate{Mem: ledger.NewMem(nil), open: make(chan struct{})} }
 
-func (g *gate) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error) error {
+func (g *gate) Update(ctx context.Context, reads ledger.ReadSet, closure func(ledger.Tx) error, hints ...ledger.Hints) error {
 	<-g.open
 	g.mu.Lock()
-	g.updates = append(g.updates, names)
+	g.updates, g.hints = append(g.updates, reads), append(g.hints, ledger.HintsOf(hints))
 	g.mu.Unlock()
-	if slices.Contains(names.Records, "poison") {
+	if slices.Contains(reads.Records, "poison") {
 		return fmt.Errorf("commit: %w", ledger.ErrRefused)
 	}
-	return g.Mem.Update(ctx, names, closure)
+	return g.Mem.Update(ctx, reads, closure, hints...)
 }
 
 // sizes tells how many records each update named.
@@ -49,10 +50,13 @@ func (g *gate) sizes() (sizes []int) {
 	return sizes
 }
 
+// small are the hints of an update of which many fit into one commit.
+var small = ledger.Hints{Bytes: 1000}
+
 // enter is an update like that of a new request: it counts in the resource and
 // writes a record.
 func enter(key message.Key) (ledger.ReadSet, func(ledger.Tx) error) {
-	return ledger.ReadSet{Resources: []string{pool}, Records: []message.Key{key}, Bytes: 1000}, func(tx ledger.Tx) error {
+	return ledger.ReadSet{Resources: []string{pool}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
 		if tx.Record(key) != nil {
 			return nil
 		}
@@ -76,7 +80,7 @@ func contend(t *testing.T, l *gate, updates map[message.Key]func(ledger.Tx) erro
 	var wg sync.WaitGroup
 	errs := map[message.Key]error{}
 	for _, key := range append([]message.Key{first}, rest...) {
-		names, closure := enter(key)
+		reads, closure := enter(key)
 		if other := updates[key]; other != nil {
 			closure = other
 		}
@@ -88,7 +92,7 @@ func contend(t *testing.T, l *gate, updates map[message.Key]func(ledger.Tx) erro
 					errs[key] = fmt.Errorf("panicked: %v", p)
 				}
 			}()
-			err := group.Update(t.Context(), names, closure)
+			err := group.Update(t.Context(), reads, closure, small)
 			mu.Lock()
 			defer mu.Unlock()
 			errs[key] = err
@@ -208,27 +212,27 @@ func TestGroupQueues(t *testing.T) {
 		l := newGate()
 		group := ledger.NewGroup(l)
 		var wg sync.WaitGroup
-		do := func(names ledger.ReadSet) {
-			names.Bytes = 1
+		do := func(reads ledger.ReadSet, hints ledger.Hints) {
+			hints.Bytes = 1
 			wg.Go(func() {
-				if err := group.Update(t.Context(), names, func(ledger.Tx) error { return nil }); err != nil {
+				if err := group.Update(t.Context(), reads, func(ledger.Tx) error { return nil }, hints); err != nil {
 					t.Error(err)
 				}
 			})
 			synctest.Wait()
 		}
 		for _, key := range []message.Key{"a", "b", "c"} {
-			do(ledger.ReadSet{Records: []message.Key{key}})
-			do(ledger.ReadSet{Records: []message.Key{key + "2"}, Resources: []string{pool}})
-			do(ledger.ReadSet{Records: []message.Key{key + "1"}, Recent: true, With: pool})
-			do(ledger.ReadSet{Records: []message.Key{key}, Resources: []string{pool + "2"}})
-			do(ledger.ReadSet{Records: []message.Key{key}, Resources: []string{pool, pool + "2"}}) // goes by itself
+			do(ledger.ReadSet{Records: []message.Key{key}}, ledger.Hints{})
+			do(ledger.ReadSet{Records: []message.Key{key + "2"}, Resources: []string{pool}}, ledger.Hints{})
+			do(ledger.ReadSet{Records: []message.Key{key + "1"}}, ledger.Hints{Recent: true, With: pool})
+			do(ledger.ReadSet{Records: []message.Key{key}, Resources: []string{pool + "2"}}, ledger.Hints{})
+			do(ledger.ReadSet{Records: []message.Key{key}, Resources: []string{pool, pool + "2"}}, ledger.Hints{}) // goes by itself
 		}
 		close(l.open)
 		wg.Wait()
 		got := map[string]int{}
-		for _, n := range l.updates {
-			got[fmt.Sprint(n.Resources, n.Recent, n.Fresh, n.Records)]++
+		for i, reads := range l.updates {
+			got[fmt.Sprint(reads.Resources, l.hints[i].Recent, l.hints[i].Fresh, reads.Records)]++
 		}
 		// The first of each queue goes alone, the others together.
 		want := map[string]int{
@@ -261,16 +265,17 @@ func TestGroupWhileConflicted(t *testing.T) {
 		group := ledger.NewGroup(m)
 		var wg sync.WaitGroup
 		start := func(key message.Key, beside bool) {
-			names, closure := enter(key)
+			reads, closure := enter(key)
+			hints := small
 			if beside {
-				names.Resources, names.With = nil, pool
+				reads.Resources, hints.With = nil, pool
 				closure = func(tx ledger.Tx) error {
 					tx.PutRecord(&ledger.Record{Key: key})
 					return nil
 				}
 			}
 			wg.Go(func() {
-				if err := group.Update(t.Context(), names, closure); err != nil {
+				if err := group.Update(t.Context(), reads, closure, hints); err != nil {
 					t.Error(err)
 				}
 			})
@@ -331,8 +336,8 @@ func TestGroupUnderFaults(t *testing.T) {
 	for c := range callers {
 		wg.Go(func() {
 			for i := range each {
-				names, closure := enter(message.Key(fmt.Sprintf("%d-%d", c, i)))
-				for groups[(c+i)%2].Update(t.Context(), names, closure) != nil { // delivered again
+				reads, closure := enter(message.Key(fmt.Sprintf("%d-%d", c, i)))
+				for groups[(c+i)%2].Update(t.Context(), reads, closure, small) != nil { // delivered again
 				}
 			}
 		})

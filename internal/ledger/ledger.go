@@ -54,7 +54,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"example.com/berth/internal/lifecycle"
@@ -65,14 +64,29 @@ import (
 // to try. Nothing was written. It passes; try later.
 var ErrBusy = errors.New("ledger: too many others wrote the same documents")
 
-// Names says which documents an update reads. An update may put only what it
+// A ReadSet says which documents an update reads. An update may put only what it
 // names.
 type ReadSet struct {
 	Resources []string // full names, projects/P/locations/L/persistentResources/ID
 	Records   []message.Key
 	Leases    []string
 	Budgets   []string // projects/P/locations/L
+}
 
+// And returns the documents of all, in memory of its own.
+func (s ReadSet) And(more ...ReadSet) (all ReadSet) {
+	for _, r := range append([]ReadSet{s}, more...) {
+		all.Resources = append(all.Resources, r.Resources...)
+		all.Records = append(all.Records, r.Records...)
+		all.Leases = append(all.Leases, r.Leases...)
+		all.Budgets = append(all.Budgets, r.Budgets...)
+	}
+	return all
+}
+
+// Hints say how an update may be made at less cost. They change nothing of its
+// result.
+type Hints struct {
 	// Recent lets a ledger try first with records and leases as this process has
 	// just written them, but for the records in Fresh, which saves the read. The
 	// commit checks them like any others; if they have changed, or the closure puts
@@ -82,26 +96,26 @@ type ReadSet struct {
 	Recent bool
 	Fresh  []message.Key
 
-	// More, if set, is asked for more names whenever an update has waited: after a
-	// commit that was lost to others, or because others write the same resource.
-	// So what comes meanwhile can go with it.
+	// More, if set, is asked for more documents whenever an update has waited: after
+	// a commit that was lost to others, or because others write the same resource.
+	// So work that arrives meanwhile goes with it.
 	More func() ReadSet
 
-	// The rest is for a [Group]: the tenant in whose turn the update goes; about
-	// how much it writes, 0 for not known; and the resource with whose updates it
-	// goes although it does not read it.
+	// The rest is for a [Group]: the tenant whose share of its commits the update
+	// takes; about how many bytes it writes, 0 for not known; and the resource with
+	// whose updates it goes although it does not read it.
 	Tenant string
 	Bytes  int
 	With   string
 }
 
-// And returns the names of both. The rest is as in n.
-func (n ReadSet) And(more ReadSet) ReadSet {
-	n.Resources = slices.Concat(n.Resources, more.Resources)
-	n.Records = slices.Concat(n.Records, more.Records)
-	n.Leases = slices.Concat(n.Leases, more.Leases)
-	n.Budgets = slices.Concat(n.Budgets, more.Budgets)
-	return n
+// HintsOf returns the hints of an update: the first, or none. It is for
+// implementations.
+func HintsOf(hints []Hints) Hints {
+	if len(hints) == 0 {
+		return Hints{}
+	}
+	return hints[0]
 }
 
 // A Ledger keeps the documents. Implementations are safe for concurrent use by
@@ -109,8 +123,9 @@ func (n ReadSet) And(more ReadSet) ReadSet {
 type Ledger interface {
 	// Update is described in the package comment. It returns the closure's error
 	// as it is, [ErrBusy], an [UnreadableError], or the error of a read or commit
-	// that could not be settled; in the last case the update may have landed.
-	Update(ctx context.Context, names ReadSet, closure func(Tx) error) error
+	// that could not be settled; in the last case the update may have landed. At most
+	// one Hints is used.
+	Update(ctx context.Context, reads ReadSet, closure func(Tx) error, hints ...Hints) error
 
 	// Line returns waiting requests of one line in order, those after the given
 	// order key ("" for the head). Parked requests have lines of their own
@@ -140,8 +155,8 @@ type Ledger interface {
 }
 
 // Read is an update that only reads.
-func Read(ctx context.Context, l Ledger, names ReadSet, use func(Tx)) error {
-	return l.Update(ctx, names, func(tx Tx) error {
+func Read(ctx context.Context, l Ledger, reads ReadSet, use func(Tx)) error {
+	return l.Update(ctx, reads, func(tx Tx) error {
 		use(tx)
 		return nil
 	})

@@ -112,16 +112,17 @@ func NewMem(now func() time.Time) *Mem {
 }
 
 // Update implements [Ledger].
-func (m *Mem) Update(ctx context.Context, names ReadSet, closure func(Tx) error) error {
-	refs, err := names.sorted()
+func (m *Mem) Update(ctx context.Context, reads ReadSet, closure func(Tx) error, hints ...Hints) error {
+	more := HintsOf(hints).More
+	refs, err := reads.sorted()
 	if err != nil {
 		return err
 	}
 	lost := false
 	for try := range memTries {
-		if try > 0 && names.More != nil {
-			names = names.And(names.More())
-			if refs, err = names.sorted(); err != nil {
+		if try > 0 && more != nil {
+			reads = reads.And(more())
+			if refs, err = reads.sorted(); err != nil {
 				return err
 			}
 		}
@@ -478,8 +479,8 @@ func (m *Mem) Stats() Stats {
 
 // sorted returns the distinct documents named in order, and the error of
 // [ReadSet.Check].
-func (n ReadSet) sorted() ([]Ref, error) {
-	refs, err := n.Refs()
+func (s ReadSet) sorted() ([]Ref, error) {
+	refs, err := s.Refs()
 	slices.SortFunc(refs, compareRefs)
 	return refs, err
 }

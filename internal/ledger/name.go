@@ -30,25 +30,25 @@ func (e *NameError) Error() string {
 // stands for a slash in stored names. A record's key holds no slash either. These are Firestore's rules for document ids, which it applies to
 // the whole read that names one: every ledger has to have them, or a name that
 // passes in tests stops a resource in production.
-func (n ReadSet) Check() error {
-	_, err := n.Refs()
+func (s ReadSet) Check() error {
+	_, err := s.Refs()
 	return err
 }
 
 // Refs returns the distinct documents named, in the order of the fields, and the
 // error of [ReadSet.Check].
-func (n ReadSet) Refs() ([]Ref, error) {
+func (s ReadSet) Refs() ([]Ref, error) {
 	var all []Ref
-	for _, name := range n.Resources {
+	for _, name := range s.Resources {
 		all = append(all, ResourceRef(name))
 	}
-	for _, key := range n.Records {
+	for _, key := range s.Records {
 		all = append(all, RecordRef(key))
 	}
-	for _, name := range n.Leases {
+	for _, name := range s.Leases {
 		all = append(all, LeaseRef(name))
 	}
-	for _, name := range n.Budgets {
+	for _, name := range s.Budgets {
 		all = append(all, BudgetRef(name))
 	}
 	if len(all) == 0 {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -247,5 +248,19 @@ func TestReadSetRefs(t *testing.T) {
 	}
 	if _, err := (ReadSet{Resources: []string{"a~b"}}).Refs(); err == nil {
 		t.Error("a name that would be taken for another is accepted")
+	}
+}
+
+// A set that grows shares no memory with the one that it grew from: two updates may
+// have begun with that.
+func TestReadSetAnd(t *testing.T) {
+	first := ReadSet{Records: append(make([]message.Key, 0, 8), "a"), Leases: []string{"l"}}
+	one := first.And(ReadSet{Records: []message.Key{"b"}, Budgets: []string{"g"}}, ReadSet{Resources: []string{"r"}})
+	other := first.And(ReadSet{Records: []message.Key{"c"}})
+	if want := (ReadSet{Resources: []string{"r"}, Records: []message.Key{"a", "b"}, Leases: []string{"l"}, Budgets: []string{"g"}}); !reflect.DeepEqual(one, want) {
+		t.Errorf("one = %v, want %v", one, want)
+	}
+	if want := (ReadSet{Records: []message.Key{"a", "c"}, Leases: []string{"l"}}); !reflect.DeepEqual(other, want) {
+		t.Errorf("other = %v, want %v", other, want)
 	}
 }

@@ -170,14 +170,14 @@ type struckLedger struct {
 	*surroundings
 }
 
-func (l struckLedger) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error) error {
+func (l struckLedger) Update(ctx context.Context, reads ledger.ReadSet, closure func(ledger.Tx) error, hints ...ledger.Hints) error {
 	if err := l.store(ctx, "read"); err != nil {
 		return err
 	}
 	if l.outage.Way != wayHang {
-		return l.mem.Update(ctx, names, closure)
+		return l.mem.Update(ctx, reads, closure, hints...)
 	}
-	err := l.mem.Update(ctx, names, func(tx ledger.Tx) error {
+	err := l.mem.Update(ctx, reads, func(tx ledger.Tx) error {
 		seen := &puts{Documents: tx.Docs}
 		if err := closure(ledger.Tx{Docs: seen}); err != nil || !seen.any {
 			return err
@@ -186,7 +186,7 @@ func (l struckLedger) Update(ctx context.Context, names ledger.ReadSet, closure 
 			return nil
 		}
 		return errHangs
-	})
+	}, hints...)
 	if errors.Is(err, errHangs) {
 		return hang(ctx, ledgerDeadline)
 	}

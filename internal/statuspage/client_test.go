@@ -34,11 +34,11 @@ func fine(texts ...string) error {
 	return nil
 }
 
-func (f fussy) Update(ctx context.Context, names ledger.ReadSet, fn func(ledger.Tx) error) error {
-	if err := fine(names.Resources...); err != nil {
+func (f fussy) Update(ctx context.Context, reads ledger.ReadSet, fn func(ledger.Tx) error, hints ...ledger.Hints) error {
+	if err := fine(reads.Resources...); err != nil {
 		return err
 	}
-	return f.Ledger.Update(ctx, names, fn)
+	return f.Ledger.Update(ctx, reads, fn, hints...)
 }
 
 func (f fussy) Resources(ctx context.Context, after string, limit int) ([]*ledger.Resource, error) {
@@ -123,7 +123,7 @@ func TestLedgerErrorsStay503(t *testing.T) {
 
 type down struct{ ledger.Ledger }
 
-func (down) Update(context.Context, ledger.ReadSet, func(ledger.Tx) error) error {
+func (down) Update(context.Context, ledger.ReadSet, func(ledger.Tx) error, ...ledger.Hints) error {
 	return fmt.Errorf("unavailable at %s", time.Unix(0, 0).UTC())
 }
 

@@ -172,17 +172,17 @@ func once(do func()) func() {
 }
 
 // update is an update that has to succeed and may be called inside a closure.
-func update(t *testing.T, l ledger.Ledger, names ledger.ReadSet, closure func(ledger.Tx) error) {
+func update(t *testing.T, l ledger.Ledger, reads ledger.ReadSet, closure func(ledger.Tx) error, hints ...ledger.Hints) {
 	t.Helper()
-	if err := l.Update(t.Context(), names, closure); err != nil {
+	if err := l.Update(t.Context(), reads, closure, hints...); err != nil {
 		t.Errorf("update: %v", err)
 	}
 }
 
 // persist repeats an update for as long as others are in the way.
-func persist(t *testing.T, l ledger.Ledger, names ledger.ReadSet, closure func(ledger.Tx) error) {
+func persist(t *testing.T, l ledger.Ledger, reads ledger.ReadSet, closure func(ledger.Tx) error) {
 	for {
-		err := l.Update(t.Context(), names, closure)
+		err := l.Update(t.Context(), reads, closure)
 		if err == nil {
 			return
 		}

@@ -50,17 +50,17 @@ type twoProcesses struct {
 	running atomic.Int64 // updates under way
 }
 
-func (l *twoProcesses) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error) error {
+func (l *twoProcesses) Update(ctx context.Context, reads ledger.ReadSet, closure func(ledger.Tx) error, hints ...ledger.Hints) error {
 	// Of updates at one time every second is the other process's: two whose
 	// closures wait for each other cannot go together.
 	n := l.running.Add(1)
 	defer l.running.Add(-1)
 	if l.inside.Load() > 0 || n%2 == 0 {
-		return l.Ledger.Update(ctx, names, closure)
+		return l.Ledger.Update(ctx, reads, closure, hints...)
 	}
-	return l.Group.Update(ctx, names, func(tx ledger.Tx) error {
+	return l.Group.Update(ctx, reads, func(tx ledger.Tx) error {
 		l.inside.Add(1)
 		defer l.inside.Add(-1)
 		return closure(tx)
-	})
+	}, hints...)
 }

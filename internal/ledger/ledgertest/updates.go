@@ -288,19 +288,15 @@ func testBusy(t *testing.T, l ledger.Ledger) {
 	same(t, &ledger.Record{Key: "k", Sequence: others}, record(t, l, "k"))
 }
 
-// Every writer counts once for each of its numbers. Each leaves a mark by which
-// it knows its own work, as every closure has to: when an answer was lost and
-// others have written since, it runs again.
 // What is named while an update loses to another is read and checked like the
 // rest from then on.
 func testMore(t *testing.T, l ledger.Ledger) {
 	asked, lost := 0, 0
-	names := records("k")
-	names.More = func() ledger.ReadSet {
+	more := func() ledger.ReadSet {
 		asked++
 		return ledger.ReadSet{Records: []message.Key{"k", message.Key(fmt.Sprint("more", asked))}}
 	}
-	update(t, l, names, func(tx ledger.Tx) error {
+	update(t, l, records("k"), func(tx ledger.Tx) error {
 		if lost < 2 && lost == asked { // once per try: somebody is faster
 			lost++
 			write(t, l, &ledger.Record{Key: "k", Sequence: int64(lost)})
@@ -315,7 +311,7 @@ func testMore(t *testing.T, l ledger.Ledger) {
 		r.Sequence += 10
 		tx.PutRecord(r)
 		return nil
-	})
+	}, ledger.Hints{More: more})
 	if asked < 2 {
 		t.Fatalf("asked for more names %d times, after two lost tries", asked)
 	}
@@ -326,6 +322,9 @@ func testMore(t *testing.T, l ledger.Ledger) {
 	}
 }
 
+// Every writer counts once for each of its numbers. Each leaves a mark by which
+// it knows its own work, as every closure has to: when an answer was lost and
+// others have written since, it runs again.
 func testNoLostUpdate(t *testing.T, l ledger.Ledger) {
 	const writers, each = 16, 4
 	var done sync.WaitGroup
