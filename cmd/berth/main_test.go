@@ -135,8 +135,8 @@ const (
 )
 
 func startStack(env *testscript.Env) (*stack, error) {
-	cpu := capacity.Shape{MachineType: "n1-standard-4"}.Normal()
-	l4 := capacity.Shape{MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1, DiskType: "pd-standard", DiskSizeGB: 200}
+	cpu := capacity.Spec{MachineType: "n1-standard-4"}.Normal()
+	l4 := capacity.Spec{MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1, DiskType: "pd-standard", DiskSizeGB: 200}.Normal()
 	s := &stack{ledger: ledger.NewMem(nil), vertex: vertex.NewMem(time.Now), changed: make(chan struct{}), file: env.WorkDir + "/.stack.json"}
 	s.vertex.SetResource(poolName, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{
 		{ID: "cpu", Shape: cpu, Count: 4}, {ID: "gpu", Shape: l4, Count: 1, Max: 2},

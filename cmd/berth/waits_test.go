@@ -57,7 +57,7 @@ func answers(t *testing.T, v any, args ...string) (code int, out, errOut string)
 // it waits and what happens next.
 func TestQueueShowsParkedRequests(t *testing.T) {
 	const pool = "projects/p/locations/us-central1/persistentResources/pool"
-	shape := capacity.Shape{MachineType: "n1-standard-4"}.Normal()
+	shape := capacity.Spec{MachineType: "n1-standard-4"}.Normal()
 	odd := &reason.Problem{Code: reason.SpecMismatch, Detail: "No pool has it."}
 	ahead := 0
 	code, out, errOut := answers(t, statuspage.Queue{Waiting: []statuspage.Waiter{

@@ -243,7 +243,7 @@ func misfit(s Snapshot, a Ask, fit capacity.Result) *reason.Problem {
 				p.Code = reason.SpecMismatch
 				p.Detail = fmt.Sprintf("No pool has the machine and disk spec %s.", f.Shape)
 				if disk := diskField(a.Paths, f.WorkerPools[0]); slices.ContainsFunc(f.WorkerPools, func(i int) bool { return slices.Contains(a.UnsetDisks, i) }) && differs(f, disk) {
-					p.Detail += fmt.Sprintf(" The job sets no %s, for which this deployment takes %s.", disk, f.Shape.DiskType)
+					p.Detail += fmt.Sprintf(" The job sets no %s, for which this deployment takes %s.", disk, f.Shape.Spec().DiskType)
 				}
 			case f.Asked <= f.Limit: // there are enough, but not in one pool
 				p.Detail = fmt.Sprintf("%d replicas of %s are asked for, and the replicas of one worker pool must fit into one pool; pools %s have room for %d only together, when nothing else runs.",
@@ -295,7 +295,7 @@ func has(pools []capacity.Pool) string {
 	const most = 6
 	var list []string
 	for _, p := range pools[:min(len(pools), most)] {
-		list = append(list, fmt.Sprintf("%d x %s", p.Limit(), p.Shape.Normal()))
+		list = append(list, fmt.Sprintf("%d x %s", p.Limit(), p.Shape))
 	}
 	if n := len(pools) - most; n > 0 {
 		list = append(list, fmt.Sprintf("and %d pools more", n))

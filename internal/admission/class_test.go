@@ -31,7 +31,7 @@ func TestLimitSteps(t *testing.T) {
 // TestClassOf: requests of one class have one tenant, one set of shapes, sizes
 // that round up to one power of two, and limits of one step.
 func TestClassOf(t *testing.T) {
-	a, b := capacity.Shape{MachineType: "a"}.Normal(), capacity.Shape{MachineType: "b"}.Normal()
+	a, b := capacity.Spec{MachineType: "a"}.Normal(), capacity.Spec{MachineType: "b"}.Normal()
 	ask := func(n int, shapes ...capacity.Shape) (list capacity.Ask) {
 		for _, s := range shapes {
 			list = append(list, capacity.Need{Shape: s, Replicas: capacity.Replicas(n)})

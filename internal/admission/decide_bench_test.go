@@ -37,12 +37,13 @@ func operations() (all []operation) {
 	for _, n := range []int{3, 20} {
 		s := Snapshot{Now: now, State: "RUNNING", ObservedAt: now, Known: true}
 		for i := range n {
-			shape := capacity.Shape{MachineType: fmt.Sprintf("n1-standard-%d", i+1), Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 4}
-			s.Pools = append(s.Pools, capacity.Pool{ID: fmt.Sprintf("pool-%d", i), Shape: shape.Normal(), Count: 1002})
+			shape := capacity.Spec{MachineType: fmt.Sprintf("n1-standard-%d", i+1), Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 4}.Normal()
+			s.Pools = append(s.Pools, capacity.Pool{ID: fmt.Sprintf("pool-%d", i), Shape: shape, Count: 1002})
 		}
 		last := s.Pools[n-1].Shape
-		odd := last
-		odd.DiskType = "pd-standard"
+		spec := last.Spec()
+		spec.DiskType = "pd-standard"
+		odd := spec.Normal()
 		hold := capacity.Ask{{WorkerPool: 0, Shape: last, Replicas: 1}}
 		for _, c := range []struct {
 			name string

@@ -12,17 +12,25 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-var zoo = []capacity.Shape{
-	{MachineType: "n1-standard-4"}, {MachineType: "n1-standard-8"}, {MachineType: "e2-standard-4", DiskType: "pd-standard", DiskSizeGB: 200},
-	{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}, {MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1},
-	{MachineType: "a2-highgpu-1g", Accelerator: "NVIDIA_TESLA_A100", AcceleratorCount: 1}, {MachineType: "a2-highgpu-1g"}, {MachineType: "a2-ultragpu-1g", Accelerator: "NVIDIA_A100_80GB", AcceleratorCount: 1},
-	{MachineType: "a3-highgpu-8g", Accelerator: "NVIDIA_H100_80GB", AcceleratorCount: 8}, {MachineType: "a3-highgpu-8g"}, {MachineType: "a3-megagpu-8g", Accelerator: "NVIDIA_H100_MEGA_80GB", AcceleratorCount: 8},
-	{MachineType: "ct5lp-hightpu-4t", TPUTopology: "2x2"}, {MachineType: "a3-highgpu-8g", Accelerator: "NVIDIA_H100_80GB", AcceleratorCount: 8, DiskSizeGB: 500},
+var zoo = normal(
+	capacity.Spec{MachineType: "n1-standard-4"}, capacity.Spec{MachineType: "n1-standard-8"}, capacity.Spec{MachineType: "e2-standard-4", DiskType: "pd-standard", DiskSizeGB: 200},
+	capacity.Spec{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}, capacity.Spec{MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1},
+	capacity.Spec{MachineType: "a2-highgpu-1g", Accelerator: "NVIDIA_TESLA_A100", AcceleratorCount: 1}, capacity.Spec{MachineType: "a2-highgpu-1g"}, capacity.Spec{MachineType: "a2-ultragpu-1g", Accelerator: "NVIDIA_A100_80GB", AcceleratorCount: 1},
+	capacity.Spec{MachineType: "a3-highgpu-8g", Accelerator: "NVIDIA_H100_80GB", AcceleratorCount: 8}, capacity.Spec{MachineType: "a3-highgpu-8g"}, capacity.Spec{MachineType: "a3-megagpu-8g", Accelerator: "NVIDIA_H100_MEGA_80GB", AcceleratorCount: 8},
+	capacity.Spec{MachineType: "ct5lp-hightpu-4t", TPUTopology: "2x2"}, capacity.Spec{MachineType: "a3-highgpu-8g", Accelerator: "NVIDIA_H100_80GB", AcceleratorCount: 8, DiskSizeGB: 500},
+)
+
+func normal(specs ...capacity.Spec) (shapes []capacity.Shape) {
+	for _, s := range specs {
+		shapes = append(shapes, s.Normal())
+	}
+	return shapes
 }
 
 // accelerated reports whether a shape of the zoo was meant to have a GPU or a
 // TPU.
-func accelerated(s capacity.Shape) bool {
+func accelerated(shape capacity.Shape) bool {
+	s := shape.Spec()
 	return s.Accelerator != "" || s.TPUTopology != "" || strings.HasPrefix(s.MachineType, "a2-") || strings.HasPrefix(s.MachineType, "a3-")
 }
 
@@ -43,7 +51,7 @@ func TestRefusalsTellHowToFit(t *testing.T) {
 		}
 		a := Ask{OnFull: []message.OnFull{message.Queue, message.Reject}[random.IntN(2)]}
 		for i := range 1 + random.IntN(3) {
-			a.Needs = append(a.Needs, capacity.Need{WorkerPool: i, Shape: zoo[random.IntN(len(zoo))].Normal(), Replicas: 1 + capacity.Replicas(random.IntN(4))})
+			a.Needs = append(a.Needs, capacity.Need{WorkerPool: i, Shape: zoo[random.IntN(len(zoo))], Replicas: 1 + capacity.Replicas(random.IntN(4))})
 		}
 		for _, n := range a.Needs[:random.IntN(2)] {
 			s.Use[n.Shape] = 1
@@ -89,6 +97,10 @@ func TestRefusalsTellHowToFit(t *testing.T) {
 // applyEdits makes the edits and counts them.
 func applyEdits(t *testing.T, needs capacity.Ask, fit []capacity.Finding) (n int) {
 	t.Helper()
+	specs := make([]capacity.Spec, len(needs))
+	for i := range needs {
+		specs[i] = needs[i].Shape.Spec()
+	}
 	for _, f := range fit {
 		for _, e := range f.Edits {
 			n++
@@ -98,7 +110,7 @@ func applyEdits(t *testing.T, needs capacity.Ask, fit []capacity.Finding) (n int
 				t.Fatalf("edit of %q", e.Path)
 			}
 			number, _ := strconv.ParseInt(e.To, 10, 64)
-			s := &needs[i].Shape
+			s := &specs[i]
 			switch field {
 			case "replicaCount":
 				needs[i].Replicas = capacity.Replicas(number)
@@ -119,12 +131,15 @@ func applyEdits(t *testing.T, needs capacity.Ask, fit []capacity.Finding) (n int
 			}
 		}
 	}
+	for i, s := range specs {
+		needs[i].Shape = s.Normal()
+	}
 	return n
 }
 
 // TestSmallestEdit: single cases that a user would find wrong.
 func TestSmallestEdit(t *testing.T) {
-	cpu := capacity.Pool{ID: "cpu", Shape: capacity.Shape{MachineType: "n1-standard-4"}, Count: 8}
+	cpu := capacity.Pool{ID: "cpu", Shape: capacity.Spec{MachineType: "n1-standard-4"}.Normal(), Count: 8}
 	a100 := capacity.Pool{ID: "a100", Shape: zoo[5], Count: 2}
 	l4 := capacity.Pool{ID: "l4", Shape: zoo[4], Count: 2}
 	for _, c := range []struct {
@@ -133,19 +148,19 @@ func TestSmallestEdit(t *testing.T) {
 		pools []capacity.Pool
 		fix   string
 	}{
-		{"an a2 without accelerator fields", capacity.Shape{MachineType: "a2-highgpu-1g"}, []capacity.Pool{cpu, a100},
+		{"an a2 without accelerator fields", capacity.Spec{MachineType: "a2-highgpu-1g"}.Normal(), []capacity.Pool{cpu, a100},
 			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.acceleratorType to NVIDIA_TESLA_A100; set jobSpec.workerPoolSpecs[0].machineSpec.acceleratorCount to 1."},
 		{"H100s", zoo[8], []capacity.Pool{cpu, a100},
 			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.machineType to a2-highgpu-1g; set jobSpec.workerPoolSpecs[0].machineSpec.acceleratorType to NVIDIA_TESLA_A100; set jobSpec.workerPoolSpecs[0].machineSpec.acceleratorCount to 1."},
 		{"H100s where nothing but CPUs is", zoo[8], []capacity.Pool{cpu},
 			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.machineType to n1-standard-4; leave out jobSpec.workerPoolSpecs[0].machineSpec.acceleratorType; leave out jobSpec.workerPoolSpecs[0].machineSpec.acceleratorCount."},
-		{"a misspelled machine type", capacity.Shape{MachineType: "n1-standard4"}, []capacity.Pool{{ID: "e", Shape: capacity.Shape{MachineType: "e2-highmem-2"}, Count: 3}, cpu},
+		{"a misspelled machine type", capacity.Spec{MachineType: "n1-standard4"}.Normal(), []capacity.Pool{{ID: "e", Shape: capacity.Spec{MachineType: "e2-highmem-2"}.Normal(), Count: 3}, cpu},
 			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.machineType to n1-standard-4."},
-		{"a misspelled disk type", capacity.Shape{MachineType: "n1-standard-4", DiskType: "pd_standard"}, []capacity.Pool{cpu, {ID: "hdd", Shape: capacity.Shape{MachineType: "n1-standard-4", DiskType: "pd-standard"}, Count: 1}},
+		{"a misspelled disk type", capacity.Spec{MachineType: "n1-standard-4", DiskType: "pd_standard"}.Normal(), []capacity.Pool{cpu, {ID: "hdd", Shape: capacity.Spec{MachineType: "n1-standard-4", DiskType: "pd-standard"}.Normal(), Count: 1}},
 			"To fit: set jobSpec.workerPoolSpecs[0].diskSpec.bootDiskType to pd-standard."},
 		{"no machine at all", cpu.Shape, nil,
 			"No small edit makes the job fit. The persistent resource has no pool. Send a job for these machines, or name another persistent resource."},
-		{"a CPU job beside accelerators", capacity.Shape{MachineType: "n1-standard-32"}, []capacity.Pool{l4, cpu},
+		{"a CPU job beside accelerators", capacity.Spec{MachineType: "n1-standard-32"}.Normal(), []capacity.Pool{l4, cpu},
 			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.machineType to n1-standard-4."},
 	} {
 		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Pools: c.pools}
@@ -155,7 +170,7 @@ func TestSmallestEdit(t *testing.T) {
 		}
 	}
 	two := Decide(Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Pools: []capacity.Pool{{ID: "a", Shape: cpu.Shape, Count: 1}}},
-		Ask{Needs: capacity.Ask{{Shape: cpu.Shape.Normal(), Replicas: 1}, {WorkerPool: 1, Shape: zoo[8].Normal(), Replicas: 1}}}, policy)
+		Ask{Needs: capacity.Ask{{Shape: cpu.Shape, Replicas: 1}, {WorkerPool: 1, Shape: zoo[8], Replicas: 1}}}, policy)
 	if two.Verdict != Refuse || !strings.Contains(two.Reason.Fix, "No small edit makes the job fit. The persistent resource has 1 x n1-standard-4/pd-ssd:100.") {
 		t.Errorf("two worker pools and one machine: %+v", two.Reason)
 	}
@@ -175,7 +190,7 @@ func TestPathsOfReasons(t *testing.T) {
 		path, says string
 	}{
 		{list, func(s *Snapshot, a *Ask) { a.Needs[0].Replicas = 9 }, "[0]", "To fit: set [0].replica_count to 4."},
-		{list, func(s *Snapshot, a *Ask) { a.Needs[0].Shape.MachineType = "x" }, "[0]", "To fit: set [0].machine_spec.machine_type to n1-standard-4."},
+		{list, func(s *Snapshot, a *Ask) { a.Needs[0].Shape = capacity.Spec{MachineType: "x"}.Normal() }, "[0]", "To fit: set [0].machine_spec.machine_type to n1-standard-4."},
 		{spec, func(s *Snapshot, a *Ask) { a.Needs[0].Replicas = 9 }, "job.worker_pool_specs", "To fit: set job.worker_pool_specs.replica_count to 4."},
 		{job, func(s *Snapshot, a *Ask) { a.Needs[0].Replicas = 9 }, "job.jobSpec.workerPoolSpecs[0]", "To fit: set job.jobSpec.workerPoolSpecs[0].replicaCount to 4."},
 		{list, func(s *Snapshot, a *Ask) { a.Network = "" }, "network", `Send a CustomJobSpec: {"workerPoolSpecs": [...], "network": "projects/1/global/networks/n"}.`},
@@ -187,7 +202,7 @@ func TestPathsOfReasons(t *testing.T) {
 		{list, func(s *Snapshot, a *Ask) { s.State, s.Known = "ABSENT", false }, "attributes.berth-persistent-resource", "Check the name"},
 		{job, func(s *Snapshot, a *Ask) { s.State, s.Known = "ABSENT", false }, "persistentResource", "Check the name"},
 	} {
-		s, a := s, Ask{Needs: capacity.Ask{{Shape: zoo[0].Normal(), Replicas: 1}}, Network: s.Network, EncryptionKey: s.EncryptionKey, ServiceAccount: "a@p", Paths: c.paths}
+		s, a := s, Ask{Needs: capacity.Ask{{Shape: zoo[0], Replicas: 1}}, Network: s.Network, EncryptionKey: s.EncryptionKey, ServiceAccount: "a@p", Paths: c.paths}
 		c.change(&s, &a)
 		d := Decide(s, a, policy)
 		if d.Verdict != Refuse || d.Reason.Path != c.path || !strings.Contains(d.Reason.Fix, c.says) {
@@ -214,8 +229,8 @@ func TestPathsOfReasons(t *testing.T) {
 // message, and the fixed job fits.
 func TestEveryContradictionIsTold(t *testing.T) {
 	s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Network: "projects/1/global/networks/n", Use: capacity.Use{},
-		Pools: []capacity.Pool{{ID: "p", Shape: capacity.Shape{MachineType: "n1-standard-4", DiskType: "pd-standard"}, Count: 1}}}
-	a := Ask{EncryptionKey: "k", ServiceAccount: "a", OnFull: message.Queue, Needs: capacity.Ask{{Shape: capacity.Shape{MachineType: "n1-standard-8"}.Normal(), Replicas: 2}},
+		Pools: []capacity.Pool{{ID: "p", Shape: capacity.Spec{MachineType: "n1-standard-4", DiskType: "pd-standard"}.Normal(), Count: 1}}}
+	a := Ask{EncryptionKey: "k", ServiceAccount: "a", OnFull: message.Queue, Needs: capacity.Ask{{Shape: capacity.Spec{MachineType: "n1-standard-8"}.Normal(), Replicas: 2}},
 		UnsetDisks: []int{0}, Paths: message.Paths{Job: "job.", Spec: "job.job_spec.", Pools: []string{"job.job_spec.worker_pool_specs[0]."}, Snake: true}}
 	const network, key, account = `Set job.job_spec.network to "projects/1/global/networks/n".`, "Leave out job.encryption_spec.kms_key_name; the persistent resource has none.",
 		"Leave out job.job_spec.service_account, or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."
@@ -229,7 +244,7 @@ func TestEveryContradictionIsTold(t *testing.T) {
 		{network + " " + key + " " + account + " " + fit, reason.NetworkMismatch, func() { a.Network = s.Network }},
 		{key + " " + account + " " + fit, reason.KeyMismatch, func() { a.EncryptionKey = "" }},
 		{account + " " + fit, reason.AccountMismatch, func() { a.ServiceAccount = "" }},
-		{fit, reason.SpecMismatch, func() { a.Needs[0].Shape, a.Needs[0].Replicas = s.Pools[0].Shape.Normal(), 1 }},
+		{fit, reason.SpecMismatch, func() { a.Needs[0].Shape, a.Needs[0].Replicas = s.Pools[0].Shape, 1 }},
 	} {
 		d := Decide(s, a, policy)
 		if d.Verdict != Refuse || d.Reason.Code != c.code || d.Reason.Fix != c.fix {
@@ -247,8 +262,8 @@ func TestEveryContradictionIsTold(t *testing.T) {
 func TestUnsetDiskIsToldWhereItMatters(t *testing.T) {
 	for disk, want := range map[string]string{"pd-ssd": "", "pd-standard": " The job sets no disk_spec.boot_disk_type, for which this deployment takes pd-ssd."} {
 		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Use: capacity.Use{},
-			Pools: []capacity.Pool{{ID: "p", Shape: capacity.Shape{MachineType: "n1-standard-4", DiskType: disk}, Count: 1}}}
-		shape := capacity.Shape{MachineType: "n1-standart-4"}.Normal()
+			Pools: []capacity.Pool{{ID: "p", Shape: capacity.Spec{MachineType: "n1-standard-4", DiskType: disk}.Normal(), Count: 1}}}
+		shape := capacity.Spec{MachineType: "n1-standart-4"}.Normal()
 		d := Decide(s, Ask{OnFull: message.Queue, Needs: capacity.Ask{{Shape: shape, Replicas: 1}}, UnsetDisks: []int{0},
 			Paths: message.Paths{Pools: []string{"[0]."}, Snake: true}}, policy)
 		if got := "No pool has the machine and disk spec n1-standart-4/pd-ssd:100." + want; d.Reason.Detail != got {
@@ -260,9 +275,9 @@ func TestUnsetDiskIsToldWhereItMatters(t *testing.T) {
 // TestBehindIsToldInWords: one request that comes first is one.
 func TestBehindIsToldInWords(t *testing.T) {
 	for ahead, want := range map[int]string{1: "1 waiting request for the same machines comes first.", 2: "2 waiting requests for the same machines come first."} {
-		shape := capacity.Shape{MachineType: "n1-standard-4"}
+		shape := capacity.Spec{MachineType: "n1-standard-4"}.Normal()
 		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Use: capacity.Use{}, Ahead: ahead, Pools: []capacity.Pool{{ID: "p", Shape: shape, Count: 1}}}
-		if d := Decide(s, Ask{OnFull: message.Queue, Needs: capacity.Ask{{Shape: shape.Normal(), Replicas: 1}}}, policy); d.Verdict != Wait || d.Reason.Detail != want {
+		if d := Decide(s, Ask{OnFull: message.Queue, Needs: capacity.Ask{{Shape: shape, Replicas: 1}}}, policy); d.Verdict != Wait || d.Reason.Detail != want {
 			t.Errorf("%d ahead: %s because of %v, want %q", ahead, d.Verdict, d.Reason, want)
 		}
 	}

@@ -91,8 +91,8 @@ func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, reason.Code, bool) {
 // modelShapes lists the shapes asked for, in order.
 func modelShapes(ask capacity.Ask) (shapes []capacity.Shape) {
 	for _, n := range ask {
-		if !slices.Contains(shapes, n.Shape.Normal()) {
-			shapes = append(shapes, n.Shape.Normal())
+		if !slices.Contains(shapes, n.Shape) {
+			shapes = append(shapes, n.Shape)
 		}
 	}
 	return shapes
@@ -100,12 +100,12 @@ func modelShapes(ask capacity.Ask) (shapes []capacity.Shape) {
 
 func modelOf(pools []capacity.Pool, ask capacity.Ask, shape capacity.Shape) (limits, items []capacity.Replicas) {
 	for _, p := range pools {
-		if p.Shape.Normal() == shape {
+		if p.Shape == shape {
 			limits = append(limits, max(p.Count, p.Max))
 		}
 	}
 	for _, n := range ask {
-		if n.Shape.Normal() == shape {
+		if n.Shape == shape {
 			items = append(items, n.Replicas)
 		}
 	}
@@ -197,9 +197,9 @@ func (d *dice) roll(sides int) int {
 func pick[T any](d *dice, from ...T) T { return from[d.roll(len(from))] }
 
 var (
-	small  = capacity.Shape{MachineType: "n1-standard-4"}
-	large  = capacity.Shape{MachineType: "n1-standard-8", DiskType: "pd-ssd", DiskSizeGB: 100}
-	gpu    = capacity.Shape{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}
+	small  = capacity.Spec{MachineType: "n1-standard-4"}.Normal()
+	large  = capacity.Spec{MachineType: "n1-standard-8", DiskType: "pd-ssd", DiskSizeGB: 100}.Normal()
+	gpu    = capacity.Spec{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}.Normal()
 	atNoon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	policy = Policy{MaxAge: 2 * time.Minute, MaxHolds: 3, RefuseAfter: time.Hour}
 )
@@ -234,20 +234,20 @@ func situation(bytes []byte) (Snapshot, Ask) {
 		a.ServiceAccount = "a@p"
 	}
 	equal := map[capacity.Shape]int{}
-	asked := []capacity.Shape{small, large, gpu, small.Normal()}
+	asked := []capacity.Shape{small, large, gpu, small}
 	for i := range d.roll(6) {
-		p := capacity.Pool{ID: "pool-" + strconv.Itoa(i), Shape: pick(&d, small, small.Normal(), large, gpu), Count: capacity.Replicas(d.roll(8))}
+		p := capacity.Pool{ID: "pool-" + strconv.Itoa(i), Shape: pick(&d, small, small, large, gpu), Count: capacity.Replicas(d.roll(8))}
 		asked = append(asked, p.Shape, p.Shape)
 		if d.roll(3) == 2 {
 			p.Max = capacity.Replicas(d.roll(7))
 		}
-		if equal[p.Shape.Normal()]++; equal[p.Shape.Normal()] <= mostEqual {
+		if equal[p.Shape]++; equal[p.Shape] <= mostEqual {
 			s.Pools = append(s.Pools, p)
 		}
 	}
 	for _, shape := range []capacity.Shape{small, large, gpu} {
 		if n := capacity.Replicas(d.roll(8) - 2); n > 0 {
-			s.Use[shape.Normal()] = n
+			s.Use[shape] = n
 		}
 	}
 	for i := range 1 + pick(&d, 0, 0, 0, 1, 1, 2, 3) {
@@ -337,7 +337,7 @@ func roomier(s Snapshot) map[string]Snapshot {
 		more.Pools = slices.Clone(s.Pools)
 		more.Pools[i].Max = p.Limit() + 1
 		all["one machine more allowed in "+p.ID] = more
-		equal[p.Shape.Normal()]++
+		equal[p.Shape]++
 	}
 	for shape, n := range equal {
 		if n < mostEqual {
@@ -354,8 +354,9 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 	t.Helper()
 	edited, any := a, false
 	edited.Needs = slices.Clone(a.Needs)
-	for i := range edited.Needs {
-		edited.Needs[i].Shape = edited.Needs[i].Shape.Normal()
+	specs := make([]capacity.Spec, len(a.Needs))
+	for i := range a.Needs {
+		specs[i] = a.Needs[i].Shape.Spec()
 	}
 	for _, f := range d.Fit {
 		for _, e := range f.Edits {
@@ -371,15 +372,15 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 				t.Fatal(err)
 			}
 			number, _ := strconv.ParseInt(e.To, 10, 64)
-			switch n := &edited.Needs[i]; field {
+			switch s := &specs[i]; field {
 			case "replicaCount":
-				n.Replicas = capacity.Replicas(number)
+				edited.Needs[i].Replicas = capacity.Replicas(number)
 			case "machineSpec.machineType":
-				n.Shape.MachineType = e.To
+				s.MachineType = e.To
 			case "machineSpec.acceleratorType":
-				n.Shape.Accelerator = e.To
+				s.Accelerator = e.To
 			case "machineSpec.acceleratorCount":
-				n.Shape.AcceleratorCount = int32(number)
+				s.AcceleratorCount = int32(number)
 			default:
 				t.Fatalf("edit %s", e)
 			}
@@ -387,6 +388,9 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 	}
 	if !any {
 		return
+	}
+	for i, s := range specs {
+		edited.Needs[i].Shape = s.Normal()
 	}
 	if fit := capacity.Check(s.Pools, nil, edited.Needs); fit.Verdict != capacity.Fits {
 		t.Fatalf("after %v it is %s on empty pools", d.Reason.Fix, fit.Verdict)

@@ -15,7 +15,7 @@ func busy() (PlanSnapshot, PlanPolicy) {
 	shapes := make([]capacity.Shape, 4)
 	s := PlanSnapshot{Now: planNow, Use: capacity.Use{}, Queue: Queue{}}
 	for i := range shapes {
-		shapes[i] = capacity.Shape{MachineType: fmt.Sprintf("m%d", i)}.Normal()
+		shapes[i] = capacity.Spec{MachineType: fmt.Sprintf("m%d", i)}.Normal()
 		s.Pools = append(s.Pools, capacity.Pool{ID: fmt.Sprint(i), Shape: shapes[i], Count: 500})
 	}
 	for i := range 2000 {

@@ -261,7 +261,7 @@ func drawWorld(t *rapid.T) *planWorld {
 		StartIn: time.Duration(rapid.IntRange(0, 2).Draw(t, "startIn")) * time.Minute, Patience: 4 * time.Hour,
 		NoBackfill: rapid.IntRange(0, 7).Draw(t, "noBackfill") == 0}
 	for i := range rapid.IntRange(1, 3).Draw(t, "pools") {
-		shape := capacity.Shape{MachineType: fmt.Sprintf("m%d", rapid.IntRange(0, 2).Draw(t, "shape"))}.Normal()
+		shape := capacity.Spec{MachineType: fmt.Sprintf("m%d", rapid.IntRange(0, 2).Draw(t, "shape"))}.Normal()
 		w.s.Pools = append(w.s.Pools, capacity.Pool{ID: fmt.Sprint(i), Shape: shape, Count: capacity.Replicas(rapid.IntRange(1, 6).Draw(t, "count"))})
 	}
 	return w

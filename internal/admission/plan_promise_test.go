@@ -28,7 +28,7 @@ func story(t *testing.T, p PlanPolicy, counts ...capacity.Replicas) *planStory {
 }
 
 func shapeOf(i int) capacity.Shape {
-	return capacity.Shape{MachineType: fmt.Sprintf("m%d", i)}.Normal()
+	return capacity.Spec{MachineType: fmt.Sprintf("m%d", i)}.Normal()
 }
 
 // ask makes the request of a name for replicas per pool, with a limit in minutes. Its
@@ -96,7 +96,7 @@ func (w *planStory) want(runs, reserved string) {
 	for _, r := range w.s.Reserved {
 		s := string(r.ID)
 		for _, shape := range r.Shapes {
-			s += " " + shape.MachineType
+			s += " " + shape.Spec().MachineType
 		}
 		waiting = append(waiting, fmt.Sprintf("%s by %s", s, minute(r.At)))
 	}

@@ -448,7 +448,7 @@ var effects = map[string]func(*testing.T){
 		listen(t).open(t, "BERTH_LEDGER=firestore") // with it, both are
 	},
 	"BERTH_DISK_TYPE": func(t *testing.T) {
-		standard := capacity.Shape{MachineType: sim.CPU.MachineType, DiskType: "pd-standard"}.Normal()
+		standard := capacity.Spec{MachineType: sim.CPU.Spec().MachineType, DiskType: "pd-standard"}.Normal()
 		for setting, want := range map[string]reason.Code{"pd-standard": "", "": reason.SpecMismatch} {
 			s := deployed(t, "BERTH_DISK_TYPE="+setting)
 			s.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: standard, Count: 4})
@@ -662,7 +662,7 @@ func (o *outside) handle(_ any, stream grpc.ServerStream) error {
 		return stream.SendMsg(&aiplatformpb.PersistentResource{
 			Name: sim.Resource, State: aiplatformpb.PersistentResource_RUNNING,
 			ResourcePools: []*aiplatformpb.ResourcePool{{Id: "cpu", ReplicaCount: proto.Int64(4),
-				MachineSpec: &aiplatformpb.MachineSpec{MachineType: sim.CPU.MachineType}}},
+				MachineSpec: &aiplatformpb.MachineSpec{MachineType: sim.CPU.Spec().MachineType}}},
 		})
 	case "ListCustomJobs":
 		return stream.SendMsg(&aiplatformpb.ListCustomJobsResponse{})

@@ -70,7 +70,7 @@ func (e Edit) String() string {
 func Check(pools []Pool, use Use, ask Ask) Result {
 	result := Result{Verdict: Fits}
 	for _, n := range ask {
-		s := n.Shape.Normal()
+		s := n.Shape
 		if !slices.ContainsFunc(result.Findings, func(f Finding) bool { return f.Shape == s }) {
 			result.Findings = append(result.Findings, find(pools, use[s], ask, s))
 		}
@@ -94,7 +94,7 @@ func find(pools []Pool, used Replicas, ask Ask, shape Shape) Finding {
 	f := Finding{Verdict: Fits, Shape: shape, Taken: used}
 	var items, limits []Replicas
 	for _, n := range ask {
-		if n.Shape.Normal() == shape {
+		if n.Shape == shape {
 			f.WorkerPools = append(f.WorkerPools, n.WorkerPool)
 			f.Asked = f.Asked.Plus(n.Replicas)
 			items = append(items, n.Replicas)
@@ -102,7 +102,7 @@ func find(pools []Pool, used Replicas, ask Ask, shape Shape) Finding {
 	}
 	var there Replicas
 	for _, p := range pools {
-		if p.Shape.Normal() == shape {
+		if p.Shape == shape {
 			f.Pools = append(f.Pools, p.ID)
 			f.Limit = f.Limit.Plus(p.Limit())
 			there = there.Plus(p.Count)
@@ -129,12 +129,12 @@ func find(pools []Pool, used Replicas, ask Ask, shape Shape) Finding {
 func fitsEmpty(pools []Pool, ask Ask, shape Shape) bool {
 	var items, limits []Replicas
 	for _, n := range ask {
-		if n.Shape.Normal() == shape {
+		if n.Shape == shape {
 			items = append(items, n.Replicas)
 		}
 	}
 	for _, p := range pools {
-		if p.Shape.Normal() == shape {
+		if p.Shape == shape {
 			limits = append(limits, p.Limit())
 		}
 	}
@@ -219,8 +219,8 @@ var bundled = []struct {
 	class  class
 }{{"a2-", gpuClass}, {"a3-", gpuClass}, {"a4-", gpuClass}, {"a4x-", gpuClass}, {"g2-", gpuClass}, {"g4-", gpuClass}, {"cloud-tpu", tpuClass}, {"ct", tpuClass}, {"tpu", tpuClass}}
 
-func classOf(s Shape) class {
-	s = s.Normal()
+func classOf(shape Shape) class {
+	s := shape.spec
 	switch {
 	case strings.HasPrefix(s.Accelerator, "TPU_") || s.TPUTopology != "":
 		return tpuClass
@@ -261,15 +261,15 @@ func suggest(pools []Pool, ask Ask, findings []Finding) {
 	}
 	fits := func(n Need) bool {
 		next := append(settled[:len(settled):len(settled)], n)
-		return !slices.ContainsFunc(next, func(m Need) bool { return !fitsEmpty(pools, next, m.Shape.Normal()) })
+		return !slices.ContainsFunc(next, func(m Need) bool { return !fitsEmpty(pools, next, m.Shape) })
 	}
 	for _, n := range ask { // what stays as it is comes first, so that edits make room around it
-		if bad(n.Shape.Normal()) == nil {
+		if bad(n.Shape) == nil {
 			settled = append(settled, n)
 		}
 	}
 	for _, n := range ask {
-		f := bad(n.Shape.Normal())
+		f := bad(n.Shape)
 		if f == nil {
 			continue
 		}
@@ -306,7 +306,7 @@ func edit(order []candidate, n Need, fits func(Need) bool) (Need, bool) {
 			continue // it has no machine, and is not to get one
 		}
 		far = c.far
-		try := Need{n.WorkerPool, c.pool.Shape.Normal(), n.Replicas}
+		try := Need{n.WorkerPool, c.pool.Shape, n.Replicas}
 		fields := len(c.diff.Fields)
 		if !fits(try) {
 			most := sort.Search(int(min(n.Replicas, c.pool.Limit())), func(r int) bool {

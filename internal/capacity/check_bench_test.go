@@ -29,7 +29,7 @@ func BenchmarkOperations(b *testing.B) {
 // ten machines.
 func machines(n int) (pools []Pool) {
 	for i := range n {
-		shape := Shape{MachineType: "n1-standard-" + strconv.Itoa(i+1), Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 4}
+		shape := Spec{MachineType: "n1-standard-" + strconv.Itoa(i+1), Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 4}
 		pools = append(pools, Pool{ID: "pool-" + strconv.Itoa(i), Shape: shape.Normal(), Count: 10})
 	}
 	return pools
@@ -39,8 +39,9 @@ func operations() (all []operation) {
 	for _, n := range []int{3, 20} {
 		pools := machines(n)
 		last := pools[n-1].Shape
-		odd := last
-		odd.DiskType = "pd-standard"
+		spec := last.Spec()
+		spec.DiskType = "pd-standard"
+		odd := spec.Normal()
 		for _, c := range []struct {
 			name string
 			used Replicas

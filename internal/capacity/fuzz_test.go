@@ -44,7 +44,7 @@ func readCase(bytes []byte) (w world, huge bool) {
 	c := caseReader(bytes)
 	huge = c.below(3) == 2
 	w.Use = Use{}
-	from := []Shape{small, small.Normal(), large, gpu}
+	from := []Shape{small, small, large, gpu}
 	for i := range c.below(exactPools + 3) {
 		p := Pool{ID: "pool-" + strconv.Itoa(i), Shape: from[c.below(len(from))], Count: c.count(huge, 5) % mostMachines}
 		if c.below(2) == 1 {
@@ -116,14 +116,9 @@ func FuzzCheck(f *testing.F) {
 		}
 		edited := slices.Clone(w.Ask)
 		edits := 0
-		for i := range edited {
-			edited[i].Shape = edited[i].Shape.Normal()
-		}
 		for _, f := range result.Findings {
-			for _, e := range f.Edits {
-				apply(t, edited, e)
-				edits++
-			}
+			apply(t, edited, f.Edits)
+			edits += len(f.Edits)
 		}
 		if edits > 0 {
 			if after := Check(w.Pools, nil, edited); after.Verdict != Fits {

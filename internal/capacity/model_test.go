@@ -58,15 +58,15 @@ type world struct {
 }
 
 var (
-	small  = Shape{MachineType: "n1-standard-4"}
-	large  = Shape{MachineType: "n1-standard-8"}
-	gpu    = Shape{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}
-	shapes = []Shape{small.Normal(), large.Normal(), gpu.Normal()}
+	small  = Spec{MachineType: "n1-standard-4"}.Normal()
+	large  = Spec{MachineType: "n1-standard-8"}.Normal()
+	gpu    = Spec{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}.Normal()
+	shapes = []Shape{small, large, gpu}
 )
 
 func drawWorld(t *rapid.T, maxPools int) world {
 	w := world{Use: Use{}}
-	shape := rapid.SampledFrom([]Shape{small, small.Normal(), large, gpu}) // small twice: not normal and normal
+	shape := rapid.SampledFrom([]Shape{small, small, large, gpu})
 	count := rapid.Int64Range(0, 5)
 	for i := range rapid.IntRange(0, maxPools).Draw(t, "pools") {
 		p := Pool{ID: "pool-" + strconv.Itoa(i), Shape: shape.Draw(t, "pool shape"), Count: Replicas(count.Draw(t, "count"))}
@@ -89,12 +89,12 @@ func drawWorld(t *rapid.T, maxPools int) world {
 // of narrows the world to one shape.
 func (w world) of(s Shape) (limits, items []Replicas) {
 	for _, p := range w.Pools {
-		if p.Shape.Normal() == s {
+		if p.Shape == s {
 			limits = append(limits, p.Limit())
 		}
 	}
 	for _, n := range w.Ask {
-		if n.Shape.Normal() == s {
+		if n.Shape == s {
 			items = append(items, n.Replicas)
 		}
 	}
@@ -196,9 +196,6 @@ func TestEditsFit(t *testing.T) {
 		w := drawWorld(t, exactPools)
 		result := Check(w.Pools, w.Use, w.Ask)
 		ask := slices.Clone(w.Ask)
-		for i := range ask { // edits are of what the server stores
-			ask[i].Shape = ask[i].Shape.Normal()
-		}
 		edits, never := 0, 0
 		for _, f := range result.Findings {
 			if f.Verdict == Never {
@@ -206,10 +203,8 @@ func TestEditsFit(t *testing.T) {
 			} else if len(f.Edits) > 0 {
 				t.Fatalf("%s is %s and has edits", f.Shape, f.Verdict)
 			}
-			for _, e := range f.Edits {
-				apply(t, ask, e)
-				edits++
-			}
+			apply(t, ask, f.Edits)
+			edits += len(f.Edits)
 		}
 		if edits > 0 {
 			edited++
@@ -227,38 +222,47 @@ func TestEditsFit(t *testing.T) {
 	}
 }
 
-func apply(t failer, ask Ask, e Edit) {
-	index, field, ok := strings.Cut(strings.TrimPrefix(e.Path, "jobSpec.workerPoolSpecs["), "].")
-	i, err := strconv.Atoi(index)
-	if !ok || err != nil {
-		t.Fatalf("path %q", e.Path)
+// apply makes the edits of one finding, which are of what the server stores.
+func apply(t failer, ask Ask, edits []Edit) {
+	specs := make([]Spec, len(ask))
+	for i := range ask {
+		specs[i] = ask[i].Shape.Spec()
 	}
-	n := &ask[i]
-	number := func() int64 {
-		if e.To == "" {
-			return 0
+	for _, e := range edits {
+		index, field, ok := strings.Cut(strings.TrimPrefix(e.Path, "jobSpec.workerPoolSpecs["), "].")
+		i, err := strconv.Atoi(index)
+		if !ok || err != nil {
+			t.Fatalf("path %q", e.Path)
 		}
-		v, err := strconv.ParseInt(e.To, 10, 64)
-		if err != nil {
-			t.Fatalf("edit %s: %v", e, err)
+		number := func() int64 {
+			if e.To == "" {
+				return 0
+			}
+			v, err := strconv.ParseInt(e.To, 10, 64)
+			if err != nil {
+				t.Fatalf("edit %s: %v", e, err)
+			}
+			return v
 		}
-		return v
+		switch s := &specs[i]; field {
+		case "machineSpec.machineType":
+			s.MachineType = e.To
+		case "machineSpec.acceleratorType":
+			s.Accelerator = e.To
+		case "machineSpec.acceleratorCount":
+			s.AcceleratorCount = int32(number())
+		case "diskSpec.bootDiskType":
+			s.DiskType = e.To
+		case "diskSpec.bootDiskSizeGb":
+			s.DiskSizeGB = int32(number())
+		case "replicaCount":
+			ask[i].Replicas = Replicas(number())
+		default:
+			t.Fatalf("path %q", e.Path)
+		}
 	}
-	switch field {
-	case "machineSpec.machineType":
-		n.Shape.MachineType = e.To
-	case "machineSpec.acceleratorType":
-		n.Shape.Accelerator = e.To
-	case "machineSpec.acceleratorCount":
-		n.Shape.AcceleratorCount = int32(number())
-	case "diskSpec.bootDiskType":
-		n.Shape.DiskType = e.To
-	case "diskSpec.bootDiskSizeGb":
-		n.Shape.DiskSizeGB = int32(number())
-	case "replicaCount":
-		n.Replicas = Replicas(number())
-	default:
-		t.Fatalf("path %q", e.Path)
+	for i, s := range specs {
+		ask[i].Shape = s.Normal()
 	}
 }
 

@@ -54,7 +54,7 @@ type Ask []Need
 func (a Ask) Shapes() []Shape {
 	var shapes []Shape
 	for _, n := range a {
-		if s := n.Shape.Normal(); !slices.Contains(shapes, s) { // mostly there is one
+		if s := n.Shape; !slices.Contains(shapes, s) { // mostly there is one
 			shapes = append(shapes, s)
 		}
 	}
@@ -76,10 +76,10 @@ type Use map[Shape]Replicas
 // Add counts an ask into the use.
 func (u Use) Add(a Ask) {
 	for len(a) > 0 {
-		s, n := a[0].Shape.Normal(), a[0].Replicas
+		s, n := a[0].Shape, a[0].Replicas
 		// Worker pools of one shape are counted as one: to find a shape's entry
 		// costs more than all the rest.
-		for a = a[1:]; len(a) > 0 && a[0].Shape.Normal() == s; a = a[1:] {
+		for a = a[1:]; len(a) > 0 && a[0].Shape == s; a = a[1:] {
 			n = n.Plus(a[0].Replicas)
 		}
 		u[s] = u[s].Plus(n)
@@ -90,7 +90,7 @@ func (u Use) Add(a Ask) {
 func Limits(pools []Pool) Use {
 	limits := Use{}
 	for _, p := range pools {
-		s := p.Shape.Normal()
+		s := p.Shape
 		limits[s] = limits[s].Plus(p.Limit())
 	}
 	return limits
@@ -105,7 +105,7 @@ func Overdrawn(pools []Pool, use Use) Use {
 		var limit Replicas
 		known := false
 		for _, p := range pools { // few, and to compare shapes is cheaper than to hash them
-			if p.Shape.Normal() == s {
+			if p.Shape == s {
 				known = true
 				limit = limit.Plus(p.Limit())
 			}

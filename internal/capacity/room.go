@@ -20,7 +20,7 @@ type shapeRoom struct {
 func NewRoom(pools []Pool, use Use) Room {
 	r := Room{shapes: make([]shapeRoom, 0, len(pools))}
 	for _, p := range pools {
-		shape := p.Shape.Normal()
+		shape := p.Shape
 		i := r.index(shape)
 		if i < 0 {
 			i = len(r.shapes)

@@ -3,9 +3,9 @@
 //
 // # Words
 //
-//   - A [Shape] is a machine spec and a disk spec with the server's defaults
-//     filled in. Shapes are compared with ==; Vertex AI requires that a job's
-//     spec matches its pool's exactly.
+//   - A [Spec] is a machine spec and a disk spec as they were written, a [Shape]
+//     is one with the server's defaults filled in. Shapes are compared with ==;
+//     Vertex AI requires that a job's spec matches its pool's exactly.
 //   - A [Pool] is one resource pool of a persistent resource: a shape and a
 //     number of machines. A machine runs one replica.
 //   - A [Need] is what one worker pool of a job asks for: a shape and replicas.
@@ -29,7 +29,7 @@ import (
 // The values that the server stores for an unset disk spec, on jobs and on
 // pools alike, by recorded API traffic and the field comments of DiskSpec. The
 // page on creating a persistent resource says pd-standard, so whoever knows the
-// deployment's setting fills the type in first, by [Shape.WithDisk].
+// deployment's setting fills the type in first, by [Spec.WithDisk].
 const (
 	DefaultDiskType   = "pd-ssd"
 	DefaultDiskSizeGB = 100
@@ -38,9 +38,10 @@ const (
 	a3UltraDiskType = "hyperdisk-balanced"
 )
 
-// A Shape is everything about a machine that has to match exactly. The zero
-// value of a field means that it is not set.
-type Shape struct {
+// A Spec is a machine and a disk as a job or a pool describes them. The zero value of
+// a field means that it is not set, so two specs can differ and mean one machine:
+// they are compared as [Shape]s.
+type Spec struct {
 	MachineType      string // for example "n1-standard-4"
 	Accelerator      string // enum name, for example "NVIDIA_TESLA_T4"
 	AcceleratorCount int32  // per machine
@@ -50,10 +51,10 @@ type Shape struct {
 	DiskSizeGB       int32
 }
 
-// WithDisk returns the shape with the disk type that an unset one stands for:
-// usual, but for machines that take no persistent disk. An empty usual is
+// WithDisk returns the spec with the disk type that an unset one stands for: usual,
+// except for machines that take no persistent disk. An empty usual is
 // [DefaultDiskType].
-func (s Shape) WithDisk(usual string) Shape {
+func (s Spec) WithDisk(usual string) Spec {
 	switch {
 	case s.DiskType != "":
 	case strings.HasPrefix(s.MachineType, "a3-ultragpu-"):
@@ -64,10 +65,16 @@ func (s Shape) WithDisk(usual string) Shape {
 	return s
 }
 
-// Normal returns the shape as the server stores it: unset disk fields get
-// their defaults, each on its own, and an accelerator with a count of zero (or
-// a count with no accelerator) is no accelerator. Normal is idempotent.
-func (s Shape) Normal() Shape {
+// A Shape is everything about a machine that has to match exactly: a [Spec] as the
+// server stores it. Only [Spec.Normal] and [ParseShape] make one, so == on shapes
+// never compares a default with the same value written out. The zero Shape is no
+// machine's.
+type Shape struct{ spec Spec }
+
+// Normal returns the shape of a spec: unset disk fields get their defaults, each on
+// its own, and an accelerator with a count of zero (or a count with no accelerator)
+// is no accelerator. The spec of a shape has that shape.
+func (s Spec) Normal() Shape {
 	s = s.WithDisk(DefaultDiskType)
 	if s.DiskSizeGB == 0 {
 		s.DiskSizeGB = DefaultDiskSizeGB
@@ -75,28 +82,34 @@ func (s Shape) Normal() Shape {
 	if s.Accelerator == "" || s.AcceleratorCount == 0 {
 		s.Accelerator, s.AcceleratorCount = "", 0
 	}
-	return s
+	return Shape{s}
 }
+
+// Spec returns the fields of a shape, with every default written out.
+func (s Shape) Spec() Spec { return s.spec }
+
+// Equal is ==, for packages that compare by a method.
+func (s Shape) Equal(t Shape) bool { return s == t }
 
 // String is the shape's key in stored documents and its name in messages to
 // people: machine type, accelerator, topology and disk, divided by slashes,
-// parts that are not set left out. [ParseShape] is its inverse for normal
-// shapes.
+// parts that are not set left out. [ParseShape] is its inverse.
 //
 //	n1-standard-4/NVIDIA_TESLA_T4:1/pd-ssd:100
 func (s Shape) String() string {
+	m := s.spec
 	var room [96]byte // enough for the machines there are
-	b := append(room[:0], s.MachineType...)
-	if s.Accelerator != "" {
-		b = appendCount(b, s.Accelerator, s.AcceleratorCount)
+	b := append(room[:0], m.MachineType...)
+	if m.Accelerator != "" {
+		b = appendCount(b, m.Accelerator, m.AcceleratorCount)
 	}
-	if s.TPUTopology != "" {
-		b = append(append(b, "/tpu="...), s.TPUTopology...)
+	if m.TPUTopology != "" {
+		b = append(append(b, "/tpu="...), m.TPUTopology...)
 	}
-	if s.GPUPartition != "" {
-		b = append(append(b, "/gpu="...), s.GPUPartition...)
+	if m.GPUPartition != "" {
+		b = append(append(b, "/gpu="...), m.GPUPartition...)
 	}
-	return string(appendCount(b, s.DiskType, s.DiskSizeGB))
+	return string(appendCount(b, m.DiskType, m.DiskSizeGB))
 }
 
 func appendCount(b []byte, name string, count int32) []byte {
@@ -116,20 +129,20 @@ func (s *Shape) UnmarshalText(text []byte) error {
 	return err
 }
 
-// ParseShape reads what [Shape.String] wrote.
+// ParseShape reads what [Shape.String] wrote. A text of defaults left open gets them.
 func ParseShape(text string) (Shape, error) {
 	machine, rest, ok := strings.Cut(text, "/")
 	if !ok {
 		return Shape{}, fmt.Errorf("capacity: %q is not a shape: want machine/disk:size", text)
 	}
-	s := Shape{MachineType: machine}
+	s := Spec{MachineType: machine}
 	for {
 		part, after, more := strings.Cut(rest, "/")
 		if !more { // the last part is the disk
 			if s.DiskType, s.DiskSizeGB, ok = cutCount(part); !ok {
 				return Shape{}, fmt.Errorf("capacity: %q is not a shape: disk %q is not type:size", text, part)
 			}
-			return s, nil
+			return s.Normal(), nil
 		}
 		rest = after
 		if v, found := strings.CutPrefix(part, "tpu="); found {
@@ -158,10 +171,10 @@ type FieldDiff struct {
 	Pool  string `json:"pool"`  // what would match
 }
 
-// Diff lists the fields in which the normal forms of asked and pool differ, in
-// a fixed order. It is empty exactly when the shapes match.
+// Diff lists the fields in which asked and pool differ, in a fixed order. It is
+// empty exactly when they are equal.
 func Diff(asked, pool Shape) []FieldDiff {
-	a, p := asked.Normal(), pool.Normal()
+	a, p := asked.spec, pool.spec
 	num := func(n int32) string {
 		if n == 0 {
 			return ""

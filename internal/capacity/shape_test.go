@@ -8,11 +8,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-func drawShape(t *rapid.T, name string) Shape {
+func drawSpec(t *rapid.T, name string) Spec {
 	word := func(field string, values ...string) string {
 		return rapid.SampledFrom(values).Draw(t, name+" "+field)
 	}
-	return Shape{
+	return Spec{
 		MachineType:      word("machine", "n1-standard-4", "n1-standard-8", "a3-ultragpu-8g"),
 		Accelerator:      word("accelerator", "", "NVIDIA_TESLA_T4", "NVIDIA_L4"),
 		AcceleratorCount: int32(rapid.IntRange(0, 2).Draw(t, name+" accelerators")),
@@ -25,12 +25,12 @@ func drawShape(t *rapid.T, name string) Shape {
 
 func TestDiffIsEmptyExactlyWhenEqual(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a, b := drawShape(t, "a"), drawShape(t, "b")
+		a, b := drawSpec(t, "a").Normal(), drawSpec(t, "b").Normal()
 		if rapid.Bool().Draw(t, "same") {
-			b = a.Normal()
+			b = a
 		}
 		diff := Diff(a, b)
-		if (len(diff) == 0) != (a.Normal() == b.Normal()) {
+		if (len(diff) == 0) != (a == b) || a.Equal(b) != (a == b) {
 			t.Fatalf("%s and %s differ in %v", a, b, diff)
 		}
 		for _, d := range diff {
@@ -54,8 +54,8 @@ func TestWithDisk(t *testing.T) {
 		{"a3-ultragpu-8g", "", "pd-standard", "hyperdisk-balanced"},
 		{"a3-ultragpu-8g", "pd-ssd", "pd-standard", "pd-ssd"},
 	} {
-		s := Shape{MachineType: c.machine, DiskType: c.set}.WithDisk(c.usual)
-		if s.DiskType != c.want || s.Normal().DiskType != c.want || s.DiskSizeGB != 0 {
+		s := Spec{MachineType: c.machine, DiskType: c.set}.WithDisk(c.usual)
+		if s.DiskType != c.want || s.Normal().Spec().DiskType != c.want || s.DiskSizeGB != 0 {
 			t.Errorf("%+v: %+v", c, s)
 		}
 	}
@@ -63,15 +63,15 @@ func TestWithDisk(t *testing.T) {
 
 func TestShapeText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := drawShape(t, "s").Normal()
-		if s != s.Normal() {
-			t.Fatalf("normal form of %s is %s", s, s.Normal())
+		s := drawSpec(t, "s").Normal()
+		if again := s.Spec().Normal(); s != again {
+			t.Fatalf("the spec of %s has the shape %s", s, again)
 		}
 		back, err := ParseShape(s.String())
 		if err != nil || back != s {
 			t.Fatalf("%s reads back as %s, error %v", s, back, err)
 		}
-		other := drawShape(t, "other").Normal()
+		other := drawSpec(t, "other").Normal()
 		if (s.String() == other.String()) != (s == other) || (s.Compare(other) == 0) != (s == other) {
 			t.Fatalf("%s and %s: text and value disagree", s, other)
 		}
@@ -104,8 +104,8 @@ func TestNormal(t *testing.T) {
 		{"n1-standard-4/:2/:0", "n1-standard-4/pd-ssd:100"},
 	} {
 		s, err := ParseShape(c.in)
-		if err != nil || s.Normal().String() != c.want {
-			t.Errorf("%s: got %s, want %s, error %v", c.in, s.Normal(), c.want, err)
+		if err != nil || s.String() != c.want {
+			t.Errorf("%s: got %s, want %s, error %v", c.in, s, c.want, err)
 		}
 	}
 }
@@ -124,7 +124,7 @@ func TestReplicasSaturate(t *testing.T) {
 func TestForgedUseIsNoRoom(t *testing.T) {
 	pools := []Pool{{ID: "a", Shape: small, Count: 4}, {ID: "b", Shape: small, Count: 4}}
 	for _, n := range []int{1, 2} {
-		r := Check(pools[:n], Use{small.Normal(): math.MaxInt64}, Ask{{Shape: small, Replicas: 1}})
+		r := Check(pools[:n], Use{small: math.MaxInt64}, Ask{{Shape: small, Replicas: 1}})
 		if r.Verdict != Full {
 			t.Errorf("%d pools: %s", n, r.Verdict)
 		}

@@ -13,7 +13,7 @@ func TestTimelineAgainstCounting(t *testing.T) {
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(t *rapid.T) {
 		shape := func(label string) Shape {
-			return Shape{MachineType: fmt.Sprintf("m%d", rapid.IntRange(0, 2).Draw(t, label))}.Normal()
+			return Spec{MachineType: fmt.Sprintf("m%d", rapid.IntRange(0, 2).Draw(t, label))}.Normal()
 		}
 		var pools []Pool
 		for i := range rapid.IntRange(0, 4).Draw(t, "pools") {

@@ -39,7 +39,7 @@ func newScene() *scene {
 		cancelled: record(message.KindRequest, "b", "3", lifecycle.Cancelled, "cancelled CANCELLED"),
 		refused:   record(message.KindAnswer, "5", "5", lifecycle.None, "message.refused "),
 	}
-	s.done.Fingerprint, s.done.Ask = "f", capacity.Ask{{Shape: capacity.Shape{MachineType: "m"}, Replicas: 1}}
+	s.done.Fingerprint, s.done.Ask = "f", capacity.Ask{{Shape: capacity.Spec{MachineType: "m"}.Normal(), Replicas: 1}}
 	s.done.Reservation.Run, s.done.Reservation.Job = "r1", oneJob
 	s.cancelled.Cancels = []string{"3"}
 	s.picture = invariant.Picture{Now: t0, Complete: true,

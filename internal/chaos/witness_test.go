@@ -68,19 +68,19 @@ const resourceDoc = "resources/projects~p"
 
 func resource(held ...message.Key) *ledger.Resource {
 	res := &ledger.Resource{Name: onPool, State: vertex.Running, ObservedAt: t0,
-		Pools: []capacity.Pool{{ID: "0", Shape: capacity.Shape{MachineType: "m"}.Normal(), Count: 2}}}
+		Pools: []capacity.Pool{{ID: "0", Shape: capacity.Spec{MachineType: "m"}.Normal(), Count: 2}}}
 	for _, key := range held {
 		if res.Holds == nil {
 			res.Holds = map[message.Key]ledger.Hold{}
 		}
-		res.Holds[key] = ledger.Hold{Ask: capacity.Ask{{Shape: capacity.Shape{MachineType: "m"}.Normal(), Replicas: 1}}, Run: "r" + string(key), Pending: true}
+		res.Holds[key] = ledger.Hold{Ask: capacity.Ask{{Shape: capacity.Spec{MachineType: "m"}.Normal(), Replicas: 1}}, Run: "r" + string(key), Pending: true}
 	}
 	return res
 }
 
 func holder(id string) *ledger.Record {
 	r := record(message.KindRequest, id, id, lifecycle.Reserved, "reserved RESERVED")
-	r.ExpireAt, r.TimerAt, r.Ask, r.Run = time.Time{}, t0, capacity.Ask{{Shape: capacity.Shape{MachineType: "m"}.Normal(), Replicas: 1}}, "r"+string(r.Key)
+	r.ExpireAt, r.TimerAt, r.Ask, r.Run = time.Time{}, t0, capacity.Ask{{Shape: capacity.Spec{MachineType: "m"}.Normal(), Replicas: 1}}, "r"+string(r.Key)
 	return r
 }
 

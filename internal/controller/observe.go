@@ -140,7 +140,7 @@ func markSuspected(res *ledger.Resource, v observation) {
 		listed.Add(j.Ask)
 	}
 	for _, p := range res.Pools {
-		s := p.Shape.Normal()
+		s := p.Shape
 		used[s] = used[s].Plus(p.Used)
 	}
 	excess, believed := capacity.Use{}, capacity.Use{}
@@ -201,7 +201,7 @@ func concerns(before, after *ledger.Resource, stale bool) map[string]string {
 func rooms(pools []capacity.Pool) map[capacity.Shape][]capacity.Replicas {
 	all := map[capacity.Shape][]capacity.Replicas{}
 	for _, p := range pools {
-		all[p.Shape.Normal()] = append(all[p.Shape.Normal()], p.Limit())
+		all[p.Shape] = append(all[p.Shape], p.Limit())
 	}
 	for _, room := range all {
 		slices.Sort(room)

@@ -52,7 +52,7 @@ func TestEncodeDecode(t *testing.T) {
 // The fields that queries look at are there exactly while they are needed.
 func TestQueryFields(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	shape := capacity.Shape{MachineType: "n1-standard-4"}.Normal()
+	shape := capacity.Spec{MachineType: "n1-standard-4"}.Normal()
 	r := &ledger.Record{
 		Key: "k", Resource: "pool", Order: "o", Spec: "spec", TimerAt: at, ExpireAt: at.Add(2),
 		Ask:    capacity.Ask{{Shape: shape, Replicas: 1}, {WorkerPool: 1, Shape: shape, Replicas: 2}},

@@ -88,8 +88,8 @@ func gpuSpec() *aiplatformpb.MachineSpec {
 }
 
 var (
-	cpuShape = capacity.Shape{MachineType: "n1-standard-4", DiskType: "pd-ssd", DiskSizeGB: 100}
-	gpuShape = capacity.Shape{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 2, DiskType: "pd-ssd", DiskSizeGB: 200}
+	cpuShape = capacity.Spec{MachineType: "n1-standard-4", DiskType: "pd-ssd", DiskSizeGB: 100}.Normal()
+	gpuShape = capacity.Spec{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 2, DiskType: "pd-ssd", DiskSizeGB: 200}.Normal()
 )
 
 var requestKey = message.KeyOf("default", message.KindRequest, "a")
@@ -246,7 +246,7 @@ func TestDiskTypeNotShown(t *testing.T) {
 	machine := &aiplatformpb.MachineSpec{MachineType: "n1-standard-4"}
 	job := jobOf(&aiplatformpb.CustomJob{JobSpec: &aiplatformpb.CustomJobSpec{WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{{MachineSpec: machine, ReplicaCount: 1}}}}, "pd-standard")
 	resource := resourceOf(&aiplatformpb.PersistentResource{ResourcePools: []*aiplatformpb.ResourcePool{{MachineSpec: machine}}}, "pd-standard")
-	if j, r := job.Ask[0].Shape.DiskType, resource.Pools[0].Shape.DiskType; j != "pd-standard" || r != "pd-standard" {
+	if j, r := job.Ask[0].Shape.Spec().DiskType, resource.Pools[0].Shape.Spec().DiskType; j != "pd-standard" || r != "pd-standard" {
 		t.Errorf("the job has %s, the pool %s", j, r)
 	}
 }

@@ -226,7 +226,7 @@ func Commit(before, after *ledger.Resource) []Violation {
 	for _, key := range slices.Sorted(maps.Keys(before.Holds)) {
 		if h, stays := after.Holds[key]; !stays || h.Run != before.Holds[key].Run {
 			for _, n := range before.Holds[key].Ask { // given back by this very commit
-				use[n.Shape.Normal()] -= n.Replicas
+				use[n.Shape] -= n.Replicas
 			}
 		}
 	}

@@ -49,7 +49,7 @@ func before(line []*Record, rec *Record) (n int) {
 // begin the line, and Ahead is exact as far as the heads are known and never less
 // than what is true. A request for which nobody is ahead passes nobody.
 func TestLinesAgainstAModel(t *testing.T) {
-	shapes := []string{capacity.Shape{MachineType: "a"}.Normal().String(), capacity.Shape{MachineType: "b"}.Normal().String()}
+	shapes := []string{capacity.Spec{MachineType: "a"}.Normal().String(), capacity.Spec{MachineType: "b"}.Normal().String()}
 	rapid.Check(t, func(t *rapid.T) {
 		var m queueModel
 		r := &Resource{}
@@ -133,7 +133,7 @@ func (m queueModel) hold(t *rapid.T, r *Resource, shapes []string) {
 // A document that lost its queues must not be counted down for requests that it
 // knows nothing of, nor up for those it has.
 func TestLinesThatWereLost(t *testing.T) {
-	shape := capacity.Shape{MachineType: "a"}.Normal()
+	shape := capacity.Spec{MachineType: "a"}.Normal()
 	record := func(key message.Key, second int64) *Record {
 		r := &Record{Key: key, Ask: capacity.Ask{{Shape: shape, Replicas: 1}}, Order: OrderKey(0, time.Unix(second, 0), key)}
 		r.State = lifecycle.Waiting

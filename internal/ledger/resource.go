@@ -152,7 +152,7 @@ func (r *Record) HeadIn(line string) Head {
 	h := Head{Order: r.Order, Key: r.Key, Size: len(r.Spec)}
 	line = strings.TrimPrefix(line, Parked+" ")
 	for _, n := range r.Ask {
-		if n.Shape.Normal().String() == line {
+		if n.Shape.String() == line {
 			h.Need = h.Need.Plus(n.Replicas)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // The sum that a resource keeps is the sum of what it holds, whatever moves came
 // in whatever order; and no copy shares it.
 func TestUseIsTheSum(t *testing.T) {
-	shapes := []capacity.Shape{capacity.Shape{MachineType: "a"}.Normal(), capacity.Shape{MachineType: "b"}.Normal()}
+	shapes := []capacity.Shape{capacity.Spec{MachineType: "a"}.Normal(), capacity.Spec{MachineType: "b"}.Normal()}
 	for seed := range uint64(100) {
 		dice := rand.New(rand.NewPCG(seed, 2))
 		ask := func() capacity.Ask {

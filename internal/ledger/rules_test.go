@@ -14,8 +14,8 @@ import (
 
 var (
 	noon  = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	small = capacity.Shape{MachineType: "n1-standard-4"}.Normal()
-	big   = capacity.Shape{MachineType: "n1-standard-8"}.Normal()
+	small = capacity.Spec{MachineType: "n1-standard-4"}.Normal()
+	big   = capacity.Spec{MachineType: "n1-standard-8"}.Normal()
 )
 
 // waiting is a record that waits for machines of some shapes.

@@ -122,13 +122,14 @@ func weightOfFit(fit []capacity.Finding) (n int) {
 	return n
 }
 
-func weightOfShape(s capacity.Shape) int {
+func weightOfShape(shape capacity.Shape) int {
+	s := shape.Spec()
 	return 2*(len(s.MachineType)+len(s.Accelerator)+len(s.TPUTopology)+len(s.GPUPartition)+len(s.DiskType)) + 30
 }
 
 func weightOfAsk(a capacity.Ask) (n int) {
 	for _, need := range a {
-		s := need.Shape
+		s := need.Shape.Spec()
 		n += needWeight + len(s.MachineType) + len(s.Accelerator) + len(s.TPUTopology) + len(s.GPUPartition)
 	}
 	return n

@@ -53,7 +53,7 @@ func TestMemRefusesWhatIsTooLarge(t *testing.T) {
 // Weights are not below what is stored, and not several times of it.
 func TestWeights(t *testing.T) {
 	long := strings.Repeat("a long text with \"quotes\" ", 100)
-	finding := capacity.Finding{Shape: capacity.Shape{MachineType: "n1-standard-4"}.Normal(), Pools: []string{"pool-0"},
+	finding := capacity.Finding{Shape: capacity.Spec{MachineType: "n1-standard-4"}.Normal(), Pools: []string{"pool-0"},
 		Nearest: []capacity.PoolDiff{{Pool: "pool-0", Fields: []capacity.FieldDiff{{Field: "machineSpec.machineType", Asked: long, Pool: "b"}}}},
 		Edits:   []capacity.Edit{{Path: "workerPoolSpecs[0].machineSpec.machineType", From: long, To: "b"}}}
 	told := ledgertest.BigRecord()

@@ -15,7 +15,7 @@ import (
 // many times that: a commit of many documents is bounded by the sum of weights.
 func TestWeightOfWhatIsAdded(t *testing.T) {
 	text := strings.Repeat("t", 200)
-	shape := capacity.Shape{MachineType: text, Accelerator: text, AcceleratorCount: 8, TPUTopology: text, GPUPartition: text, DiskType: "hyperdisk-balanced", DiskSizeGB: 100}
+	shape := capacity.Spec{MachineType: text, Accelerator: text, AcceleratorCount: 8, TPUTopology: text, GPUPartition: text, DiskType: "hyperdisk-balanced", DiskSizeGB: 100}.Normal()
 	event := func(o message.Outcome) func(*ledger.Record) {
 		return func(r *ledger.Record) { r.Append(o, time.Unix(1, 0)) }
 	}
@@ -60,7 +60,7 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 	}
 	for name, add := range map[string]func(*ledger.Resource){
 		"pools": func(r *ledger.Resource) {
-			r.Pools = []capacity.Pool{{ID: "pool-0", Shape: capacity.Shape{MachineType: "n1-standard-4"}.Normal(), Count: 4}}
+			r.Pools = []capacity.Pool{{ID: "pool-0", Shape: capacity.Spec{MachineType: "n1-standard-4"}.Normal(), Count: 4}}
 		},
 		"queue": func(r *ledger.Resource) { r.Queues = map[string]ledger.Queue{text: {Count: 1}} },
 		"heads": func(r *ledger.Resource) { r.Queues = map[string]ledger.Queue{"s": {Count: 20, Heads: heads(20)}} },

@@ -16,7 +16,7 @@ func AskOf(job *aiplatformpb.CustomJob, diskType string) (ask capacity.Ask) {
 		if placeholder(pool) {
 			continue
 		}
-		s := capacity.Shape{
+		s := capacity.Spec{
 			MachineType: m.GetMachineType(), AcceleratorCount: m.GetAcceleratorCount(),
 			TPUTopology: m.GetTpuTopology(), GPUPartition: m.GetGpuPartitionSize(),
 			DiskType: d.GetBootDiskType(), DiskSizeGB: d.GetBootDiskSizeGb(),
@@ -49,7 +49,7 @@ func SetDisks(job *aiplatformpb.CustomJob, ask capacity.Ask) {
 	pools := job.GetJobSpec().GetWorkerPoolSpecs()
 	for _, n := range ask {
 		if n.WorkerPool < len(pools) {
-			p, s := pools[n.WorkerPool], n.Shape.Normal()
+			p, s := pools[n.WorkerPool], n.Shape.Spec()
 			if p.DiskSpec == nil {
 				p.DiskSpec = &aiplatformpb.DiskSpec{}
 			}

@@ -25,11 +25,12 @@ func sampleOutcomes() []Outcome {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
 	view := at.Add(-time.Minute)
 	ahead := 2
-	shape := capacity.Shape{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 2}.Normal()
+	shape := capacity.Spec{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 2}.Normal()
 	pool := capacity.Pool{ID: "t4", Shape: shape, Count: 4}
 	ask := capacity.Ask{{WorkerPool: 0, Shape: shape, Replicas: 3}}
-	wrong := shape
-	wrong.DiskType = "pd-standard"
+	spec := shape.Spec()
+	spec.DiskType = "pd-standard"
+	wrong := spec.Normal()
 	full := capacity.Check([]capacity.Pool{pool}, capacity.Use{shape: 2}, ask)
 	never := capacity.Check([]capacity.Pool{pool}, nil, capacity.Ask{{WorkerPool: 0, Shape: wrong, Replicas: 9}})
 	const job = "projects/1/locations/us-central1/customJobs/5"

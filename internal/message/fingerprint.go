@@ -153,7 +153,7 @@ var diskType = descriptorOf(poolType, "disk_spec")
 func ownDisk(pool protoreflect.Message) *aiplatformpb.DiskSpec {
 	w := pool.Interface().(*aiplatformpb.WorkerPoolSpec)
 	disk := proto.CloneOf(w.GetDiskSpec())
-	filled := capacity.Shape{MachineType: w.GetMachineSpec().GetMachineType()}.Normal()
+	filled := capacity.Spec{MachineType: w.GetMachineSpec().GetMachineType()}.Normal().Spec()
 	if disk.GetBootDiskType() == filled.DiskType {
 		disk.BootDiskType = ""
 	}

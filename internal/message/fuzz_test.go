@@ -165,7 +165,7 @@ func checkRequest(t *testing.T, q *Request) {
 		t.Errorf("ask %v, job %v", q.Ask, q.Job)
 	}
 	for _, n := range q.Ask {
-		if n.Replicas < 1 || n.Shape != n.Shape.Normal() || n.Shape.MachineType == "" {
+		if n.Replicas < 1 || n.Shape != n.Shape.Spec().Normal() || n.Shape.Spec().MachineType == "" {
 			t.Errorf("need %+v", n)
 		}
 		var back = n.Shape

@@ -120,7 +120,7 @@ func who(r *ledger.Record) string {
 func asked(a capacity.Ask) string {
 	var parts []string
 	for _, n := range a {
-		parts = append(parts, fmt.Sprintf("%d x %s", n.Replicas, n.Shape.Normal()))
+		parts = append(parts, fmt.Sprintf("%d x %s", n.Replicas, n.Shape))
 	}
 	return strings.Join(parts, " + ")
 }

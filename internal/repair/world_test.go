@@ -29,7 +29,7 @@ const (
 	pool   = parent + "/persistentResources/pool"
 )
 
-var cpu = capacity.Shape{MachineType: "n1-standard-4"}.Normal()
+var cpu = capacity.Spec{MachineType: "n1-standard-4"}.Normal()
 
 // A world is a ledger made by the real controller, for tests to damage.
 type world struct {

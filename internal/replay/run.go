@@ -27,7 +27,7 @@ var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 // Run returns when each job starts under [admission.MakePlan]. Every job has to fit
 // the empty pool.
 func Run(jobs []Job, replicas int64, s Settings) []time.Duration {
-	shape := capacity.Shape{MachineType: "replica"}.Normal()
+	shape := capacity.Spec{MachineType: "replica"}.Normal()
 	r := &planRun{world: newWorld(jobs, replicas), s: s, shape: shape, replicas: replicas,
 		pools: []capacity.Pool{{ID: "pool", Shape: shape, Count: capacity.Replicas(replicas)}},
 		held:  map[message.Key]admission.Held{}, waiting: map[admission.ClassID][]admission.Head{}}

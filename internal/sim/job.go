@@ -23,7 +23,8 @@ type Job struct {
 
 // Body is the message.
 func (j Job) Body() []byte {
-	pool := func(s capacity.Shape, n int) map[string]any {
+	pool := func(shape capacity.Shape, n int) map[string]any {
+		s := shape.Spec()
 		m := map[string]any{"machineType": s.MachineType}
 		if s.Accelerator != "" {
 			m["acceleratorType"], m["acceleratorCount"] = s.Accelerator, s.AcceleratorCount

@@ -129,7 +129,7 @@ func TestThousandsOfForeignJobs(t *testing.T) {
 func TestTooLargeForTheLedgerIsRefused(t *testing.T) {
 	w := New(silent{t})
 	machine := strings.Repeat("m", 200<<10)
-	body := strings.Replace(string(Job{ID: "huge", CPU: 1}.Body()), CPU.MachineType, machine, 1)
+	body := strings.Replace(string(Job{ID: "huge", CPU: 1}.Body()), CPU.Spec().MachineType, machine, 1)
 	w.Ask(Job{ID: "fine", CPU: 1})
 	id, err := w.Try([]byte(body))
 	if err != nil {

@@ -33,7 +33,7 @@ func TestDiskTypeNotSet(t *testing.T) {
 					w := New(t)
 					w.Config.DiskType, w.Vertex.DiskType, w.Vertex.Strict = setting, service, true
 					w.again()
-					shape := capacity.Shape{MachineType: CPU.MachineType, DiskType: pool}.Normal()
+					shape := capacity.Spec{MachineType: CPU.Spec().MachineType, DiskType: pool}.Normal()
 					w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: shape, Count: 4})
 					w.Ask(Job{ID: "explicit", CPU: 1, Disk: pool})
 					w.Expect("explicit", lifecycle.Submitted, "reserved", "submitted")

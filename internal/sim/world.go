@@ -28,8 +28,8 @@ const (
 
 // The shapes of its pools.
 var (
-	CPU = capacity.Shape{MachineType: "n1-standard-4"}.Normal()
-	GPU = capacity.Shape{MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1}.Normal()
+	CPU = capacity.Spec{MachineType: "n1-standard-4"}.Normal()
+	GPU = capacity.Spec{MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1}.Normal()
 )
 
 // TB is the part of testing.TB that a World reports to.

@@ -179,7 +179,7 @@ func shapes(res *ledger.Resource) []Shape {
 		all[s] = true
 	}
 	for _, p := range res.Pools {
-		all[p.Shape.Normal()] = true
+		all[p.Shape] = true
 	}
 	for text := range res.Queues {
 		if s, err := capacity.ParseShape(text); err == nil {

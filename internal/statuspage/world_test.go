@@ -32,8 +32,8 @@ const (
 )
 
 var (
-	cpu = capacity.Shape{MachineType: "n1-standard-4"}.Normal()
-	gpu = capacity.Shape{MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1}.Normal()
+	cpu = capacity.Spec{MachineType: "n1-standard-4"}.Normal()
+	gpu = capacity.Spec{MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1}.Normal()
 )
 
 // A world is the Status function over a real controller and the memory twins.
@@ -78,7 +78,8 @@ func newWorld(t *testing.T) *world {
 
 // job is the envelope of a request for n machines of a shape, with a secret in
 // its container's environment.
-func job(id string, s capacity.Shape, n int, priority int) []byte {
+func job(id string, shape capacity.Shape, n int, priority int) []byte {
+	s := shape.Spec()
 	machine := map[string]any{"machineType": s.MachineType}
 	if s.Accelerator != "" {
 		machine["acceleratorType"], machine["acceleratorCount"] = s.Accelerator, s.AcceleratorCount

@@ -172,7 +172,7 @@ func (m *Mem) check(parent string, job *aiplatformpb.CustomJob) error {
 		return wrong("The PersistentResource allows no custom service accounts.")
 	}
 	for _, n := range message.AskOf(job, m.DiskType) {
-		if !slices.ContainsFunc(res.Pools, func(p capacity.Pool) bool { return p.Shape.Normal() == n.Shape }) {
+		if !slices.ContainsFunc(res.Pools, func(p capacity.Pool) bool { return p.Shape == n.Shape }) {
 			return wrong("No pool is " + n.Shape.String() + ".")
 		}
 	}
@@ -268,7 +268,7 @@ func (m *Mem) countUsed(name string, pools []capacity.Pool) {
 		}
 	}
 	for i := range pools {
-		s := pools[i].Shape.Normal()
+		s := pools[i].Shape
 		pools[i].Used, use[s] = use[s], 0
 	}
 }

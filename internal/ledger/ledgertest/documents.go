@@ -204,7 +204,7 @@ func BigRecord() *ledger.Record {
 // BigResource returns a resource with as many holds as there can be, each of a
 // job with the given number of worker pools.
 func BigResource(workerPools int) *ledger.Resource {
-	shape := capacity.Shape{MachineType: "n1-highmem-16", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 4}.Normal()
+	shape := capacity.Spec{MachineType: "n1-highmem-16", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 4}.Normal()
 	r := &ledger.Resource{Name: pool, State: "RUNNING", Holds: map[message.Key]ledger.Hold{}}
 	r.Pools = []capacity.Pool{{ID: "pool-0", Shape: shape, Count: 4000, Used: 4000}}
 	for i := range ledger.MaxHolds {

@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	cpu = capacity.Shape{MachineType: "n1-standard-4"}.Normal()
-	gpu = capacity.Shape{MachineType: "n1-standard-4", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}.Normal()
+	cpu = capacity.Spec{MachineType: "n1-standard-4"}.Normal()
+	gpu = capacity.Spec{MachineType: "n1-standard-4", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 1}.Normal()
 )
 
 // waiting makes a record in the queue for the shapes. Keys run against the order, so
@@ -63,7 +63,7 @@ func testQueue(t *testing.T, l ledger.Ledger) {
 		{pool, a.Order, cpu, 10, nil},
 		{pool, "", gpu, 10, headsOf(gpu, b, onlyGPU)},
 		{other, "", cpu, 10, headsOf(cpu, elsewhere)},
-		{pool, "", capacity.Shape{MachineType: "m"}.Normal(), 10, nil},
+		{pool, "", capacity.Spec{MachineType: "m"}.Normal(), 10, nil},
 		{pool, "", cpu, 0, nil},
 	} {
 		got, err := l.Queue(t.Context(), test.resource, test.shape.String(), test.after, test.limit)
