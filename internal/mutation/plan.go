@@ -20,7 +20,7 @@ type Target struct {
 const structural = "TestBuildpackRehearsal|TestUploadSet|TestDeployedBuildHasNoFakes|TestImports|TestReadme"
 
 var (
-	transcripts = Step{Packages: []string{"internal/sim"}, Run: "TestStories"}
+	transcripts = Step{Packages: []string{"internal/sim"}, Run: "TestStories|TestOneFault"}
 	stories     = Step{Packages: []string{"internal/sim"}, Run: "TestRace|TestSlots|TestFleet|TestCreate|TestAnswers|TestMany|TestLarge|TestOne|TestParked|TestObservation"}
 	scenarios   = Step{Packages: []string{"internal/sim"}, Skip: "TestExplore|TestStorm"}
 	schedules   = Step{Packages: []string{"internal/sim"}, Run: "TestExplore|TestStorm"}
