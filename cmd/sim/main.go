@@ -1,4 +1,4 @@
-// Sim looks for a schedule that breaks one of Berth's promises: the real
+// Sim searches for a schedule that breaks one of Berth's promises: the real
 // controller over the memory twins of the ledger and of Vertex AI, in virtual
 // time, with calls that fail, answers that are lost, instances that crash, and
 // messages that come twice or in the wrong order.

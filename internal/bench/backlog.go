@@ -22,7 +22,7 @@ func backlog(ctx context.Context, b *bench) error {
 		}
 		name := fmt.Sprintf("%d released, %d resources, %s", c.n, c.resources, paceName(c.pace))
 		b.say("  %s", name)
-		// Ticks every minute and looks every 3 s, as deployed; only the observation of the
+		// Ticks every minute and passes every 3 s, as deployed; only the observation of the
 		// resource has to stay fresh while the line is made.
 		set := setting{runs: timing, replicas: 1, resources: c.resources, pace: c.pace, env: []string{"BERTH_TICK=10m"}}
 		if err := b.in(ctx, set, func(w *world) error { return released(ctx, b, w, name, c.n) }); err != nil {

@@ -109,7 +109,7 @@ func comma(i int) string {
 
 // outside says what of a run's counts is not in its band. A count without a band
 // is outside, and so is a band of a case that was measured but no longer has that
-// count: both mean that somebody has to look.
+// count: both need a decision of the author.
 func (b Bands) outside(figures []Figure) []string {
 	var found []string
 	have := map[string]map[string]bool{}

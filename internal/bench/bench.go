@@ -46,7 +46,7 @@ var measurements = []measurement{
 // Options say how to measure.
 type options struct {
 	scale    scale
-	embedded bool      // do not look for official emulators
+	embedded bool      // do not use official emulators
 	log      io.Writer // logs of all processes
 	say      func(format string, args ...any)
 }

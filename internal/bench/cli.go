@@ -42,7 +42,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	only := flags.String("only", "", "make these `measurements` only, comma-separated")
 	isQuick := flags.Bool("quick", false, "counts only, and no long queues: about a minute")
 	isFull := flags.Bool("full", false, "the largest bursts and queues too: about an hour")
-	embedded := flags.Bool("embedded", false, "do not look for official emulators")
+	embedded := flags.Bool("embedded", false, "do not use official emulators")
 	asJSON := flags.Bool("json", false, "print the figures as JSON")
 	compare := flags.Bool("check", false, "as -quick, and hold the counts against "+bandsFile+": exit with 1 if one is outside its band")
 	keep := flags.Bool("record", false, "as -quick, and add the counts to the runs in "+bandsFile+", of which the bands are made; remove the file first if the counts were to change")

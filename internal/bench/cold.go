@@ -112,7 +112,7 @@ func afterStart(ctx context.Context, w *world, p page, d *deployed) error {
 	return nil
 }
 
-// A deployed process is the function behind one door, as in the cloud.
+// A deployed process is the function with one entry point, as in the cloud.
 type deployed struct {
 	*child.Process
 	port int

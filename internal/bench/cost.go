@@ -54,7 +54,7 @@ func burstAndEnd(ctx context.Context, w *world, n int) (ticks int, err error) {
 }
 
 // runAndEnd makes ticks until all jobs are known to run, and then until all are
-// known to have ended and all has been told.
+// known to have ended and all events are published.
 func (w *world) runAndEnd(ctx context.Context) (ticks int, err error) {
 	runs, err := w.ticksUntil(ctx, func(r *ledger.Record) bool { return r.State == lifecycle.Running || r.State.Terminal() })
 	if err != nil {

@@ -57,7 +57,7 @@ func combine(a, b map[string]int, sign int) map[string]int {
 	return sum
 }
 
-// A counter adds up what proxies tell it.
+// A counter adds up the calls that proxies report.
 type counter struct {
 	mu sync.Mutex
 	c  Counts
@@ -94,8 +94,8 @@ func (t *counter) firestore(c proxy.Call) {
 	}
 }
 
-// stale tells the codes by which Firestore refuses a commit that a change has
-// come before.
+// stale reports whether Firestore refuses a commit with this code because of an
+// earlier change.
 func stale(code codes.Code) bool {
 	switch code {
 	case codes.Aborted, codes.FailedPrecondition, codes.AlreadyExists, codes.NotFound:

@@ -34,7 +34,7 @@ const (
 func floors(ctx context.Context, b *bench) error {
 	return b.in(ctx, setting{runs: timing, replicas: 1, pace: defaultPace}, func(w *world) error {
 		err := timeFloor(ctx, b, emptyAlone, emptyMany, func(ctx context.Context, _ int) error {
-			return w.post(ctx, w.functions[0], w.delivery(emptyDoor, jobOf(machine, 1), nil), nil)
+			return w.post(ctx, w.functions[0], w.delivery(emptyEntry, jobOf(machine, 1), nil), nil)
 		})
 		if err == nil && w.firestore != "" {
 			err = storeFloor(ctx, b, w)

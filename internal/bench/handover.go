@@ -21,7 +21,7 @@ func handover(ctx context.Context, b *bench) error {
 		name string
 		keep func(*world, context.Context, int) error
 	}{
-		// One tick, as every minute's: it looks every 3 s while something waits.
+		// One tick, as every minute's: it makes a pass every 3 s while a request waits.
 		{"within a minute tick", (*world).tickUntil},
 		{"by hints from a log sink", (*world).hintUntil},
 	} {
@@ -38,10 +38,10 @@ func handover(ctx context.Context, b *bench) error {
 const rounds = 13
 
 // handovers lets jobs run one after the other on the one machine there is. All
-// are in the queue from the start, so that each that ends has one behind it.
+// wait from the start, so that one follows each that ends.
 func handovers(ctx context.Context, b *bench, w *world, name string, keep func(*world, context.Context, int) error) error {
 	for i := range rounds {
-		// Between 2 s and 4 s, spread evenly over the time between two looks.
+		// Between 2 s and 4 s, spread evenly over the time between two passes.
 		lasts := 2*time.Second + time.Duration(i*618%1000)*2*time.Millisecond
 		d := w.delivery("Admit", jobOf(machine, 1), map[string]string{"berth-persistent-resource": resourceID(0), "berth-labels": fmt.Sprintf("fake-run=%dms", lasts.Milliseconds())})
 		if err := w.post(ctx, w.functions[0], d, nil); err != nil {
@@ -84,17 +84,17 @@ func (w *world) tickUntil(ctx context.Context, jobs int) error {
 // hintUntil posts a log entry of each job that has ended, within milliseconds,
 // until so many jobs were created. A real sink takes its own time before that.
 func (w *world) hintUntil(ctx context.Context, jobs int) error {
-	told := map[string]bool{}
+	seen := map[string]bool{}
 	for {
 		all := w.fake.Jobs()
 		if len(all) >= jobs {
 			return nil
 		}
 		for _, j := range all {
-			if j.EndTime == nil || told[j.Name] {
+			if j.EndTime == nil || seen[j.Name] {
 				continue
 			}
-			told[j.Name] = true
+			seen[j.Name] = true
 			if err := w.post(ctx, w.functions[0], w.hint(j.Name), nil); err != nil {
 				return fmt.Errorf("hint: %w", err)
 			}

@@ -20,8 +20,8 @@ const (
 	deliveries     = 100 // of one message, at most
 )
 
-// longest is how long one load may take. What is not answered by then is told
-// as such: a service that does not keep up would never end.
+// longest is how long one load may take. A delivery without an answer by then
+// is reported as such, because a service that does not keep up would never end.
 const longest = 3 * time.Minute
 
 var errTooLong = fmt.Errorf("not answered within %s", longest)
@@ -36,7 +36,7 @@ type run struct {
 }
 
 // burst makes deliveries from some clients at once, each of which waits for its
-// answer before the next. Instances take turns.
+// answer before the next. Instances alternate.
 func (w *world) burst(ctx context.Context, clients int, all []delivery) (run, error) {
 	began := time.Now()
 	return w.load(ctx, clients, all, func(context.Context, int) time.Time { return time.Now() }, began)

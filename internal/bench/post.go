@@ -47,7 +47,7 @@ func (w *world) named(id string, resource, replicas int) delivery {
 		"berth-request-id": id, "berth-persistent-resource": resourceID(resource)})
 }
 
-// requests makes n of them, for the resources in turn, one replica each.
+// requests makes n of them, for each resource in rotation, one replica each.
 func (w *world) requests(n int) []delivery {
 	all := make([]delivery, n)
 	for i := range all {
@@ -110,7 +110,7 @@ func (w *world) post(ctx context.Context, f target, d delivery, answer any) erro
 	return nil
 }
 
-// A report is the part of a reconcile's answer that is looked at here.
+// A report is the part of a reconcile's answer that is read here.
 type report struct {
 	Passes  int  `json:"passes"`
 	Skipped bool `json:"skipped"`

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// patient is the environment of functions whose view of a resource stays fresh
-// while thousands of requests are put in the queue, and of which each tick makes one
-// pass, so that passes can be counted.
+// patient is the environment of functions whose observations stay fresh while
+// thousands of requests join the queue, and of which each tick makes one pass, so
+// that passes can be counted.
 var patient = []string{"BERTH_TICK=10m", "BERTH_POLL=1m"}
 
 // queue measures what waiting requests cost those that come, and a pass.

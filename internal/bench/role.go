@@ -12,9 +12,9 @@ import (
 	"example.com/berth/internal/localstack"
 )
 
-// emptyDoor is a door of every function process here, beside Berth's own: what
+// emptyEntry is an entry point of every function process here, beside Berth's own: what
 // answers there costs what the framework costs.
-const emptyDoor = "Empty"
+const emptyEntry = "Empty"
 
 // functionEnv is set in the processes that are started as a function.
 const functionEnv = "BERTH_BENCH_FUNCTION"
@@ -26,12 +26,12 @@ func RoleMain() bool {
 	if os.Getenv(functionEnv) == "" {
 		return false
 	}
-	err := funcframework.RegisterHTTPFunctionContext(context.Background(), "/"+emptyDoor, func(w http.ResponseWriter, r *http.Request) {
+	err := funcframework.RegisterHTTPFunctionContext(context.Background(), "/"+emptyEntry, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // the connection can be kept only then
 		w.WriteHeader(http.StatusOK)
 	})
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "register /%s: %v\n", emptyDoor, err)
+		fmt.Fprintf(os.Stderr, "register /%s: %v\n", emptyEntry, err)
 		os.Exit(1)
 	}
 	return localstack.FunctionMain()

@@ -50,7 +50,7 @@ func (w *world) created(jobs int) error {
 	return nil
 }
 
-// queue puts n requests in the queue, through the door as any other.
+// queue puts n requests into the queue, through the entry point.
 func (w *world) queue(ctx context.Context, b *bench, n int) error {
 	const clients, atOnce = 64, 2000
 	began := time.Now()
@@ -64,7 +64,7 @@ func (w *world) queue(ctx context.Context, b *bench, n int) error {
 		}
 	}
 	if n > 0 {
-		b.say("  %d requests put in the queue in %.1f s", n, time.Since(began).Seconds())
+		b.say("  %d requests queued in %.1f s", n, time.Since(began).Seconds())
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (s *store) document(client int) *firestorepb.Document {
 	}
 }
 
-// write commits a document whatever is there.
+// write commits a document over any present one.
 func (s *store) write(ctx context.Context, client int) error {
 	return s.commit(ctx, &firestorepb.Write{Operation: &firestorepb.Write_Update{Update: s.document(client)}})
 }

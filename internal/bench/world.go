@@ -182,7 +182,7 @@ func (w *world) startProxies() (addresses, error) {
 	var at addresses
 	for _, p := range []struct {
 		upstream string
-		heard    func(proxy.Call)
+		count    func(proxy.Call)
 		at       *string
 	}{
 		{w.firestore, w.counter.firestore, &at.firestore},
@@ -192,7 +192,7 @@ func (w *world) startProxies() (addresses, error) {
 		if p.upstream == "" {
 			continue
 		}
-		started, err := proxy.Start(p.upstream, proxy.Options{After: p.heard})
+		started, err := proxy.Start(p.upstream, proxy.Options{After: p.count})
 		if err != nil {
 			return at, err
 		}

@@ -49,7 +49,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	flags.DurationVar(&o.KillEvery, "kill-every", 2*time.Second, "mean `time` between two kills")
 	flags.Float64Var(&o.FaultRate, "fault-rate", 0.03, "`share` of calls that go wrong, 0 to 0.05; ten times as many creates")
 	asJSON := flags.Bool("json", false, "print the report as JSON; progress goes to the standard error")
-	verbose := flags.Bool("v", false, "tell of every single kill")
+	verbose := flags.Bool("v", false, "print every single kill")
 	logFile := flags.String("log", "", "write the logs of all processes to this `file`")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

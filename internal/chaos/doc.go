@@ -10,10 +10,10 @@
 //   - *Proxies* between the functions and the three services. They pass calls on
 //     as bytes and let a share of them fail, before or after they were carried
 //     out: see [Fault].
-//   - The *pump*, which delivers messages to the functions: to whichever, late,
-//     out of order, more than once, and again although the door said yes.
+//   - The *pump*, which delivers messages to any of the functions: late, out of
+//     order, more than once, and again after an acknowledgement.
 //   - The *workload*, which publishes a seeded mix of requests, cancels and
-//     nonsense, and notes what may become of each.
+//     invalid messages, and records the possible outcomes of each.
 //   - The *fault injector*, which kills processes as kill -9 does, makes whole services
 //     unavailable for seconds, and starts foreign jobs on the machines.
 //   - The *witness*, which sees every commit of the ledger in the proxy, puts
@@ -21,15 +21,14 @@
 //     commit by what it had read, and the moment after it. Nothing is sampled
 //     and no read can be torn.
 //
-// Then the faults stop. When everything has come to rest, the *judge* compares
+// Then the faults stop. When everything is at rest, the *judge* compares
 // what was published, the documents in the emulator, the jobs at the fake, the
 // events on the outcome topic and the processes' own logs.
 //
 // # What a seed repeats
 //
-// The messages, their times, and the dice of each part. Not the interleaving:
-// that is the machines', so a seed makes a failure likelier to come again, no
-// more.
+// The messages, their times, and the dice of each part. The interleaving depends on
+// the machine, so a seed only makes a failure more likely to repeat.
 //
 // # What it does not show
 //

@@ -22,17 +22,17 @@ const (
 	abortedBefore     Fault = "ABORTED, not done"
 	unavailableBefore Fault = "UNAVAILABLE, not done"
 	rateLimited       Fault = "RESOURCE_EXHAUSTED, not done"
-	outage            Fault = "UNAVAILABLE in an outage" // of the whole service, for seconds: longer than anybody tries
+	outage            Fault = "UNAVAILABLE in an outage" // of the whole service, for seconds: longer than any caller retries
 
-	// Carried out, and yet answered so.
+	// Carried out, and answered with an error.
 	unavailableAfter Fault = "UNAVAILABLE, done"
 	deadlineAfter    Fault = "DEADLINE_EXCEEDED, done"
 
 	// doneLater is answered with UNAVAILABLE at once and carried out up to
-	// latest later, when the caller may long have drawn its conclusions.
+	// latest later, when the caller may already have acted on the error.
 	doneLater Fault = "UNAVAILABLE, done later"
 
-	// brokenOff hands on the first answers of a stream and then fails.
+	// brokenOff passes on the first answers of a stream and then fails.
 	brokenOff Fault = "UNAVAILABLE within the answers"
 
 	// slow is carried out after a while.
@@ -43,11 +43,11 @@ const (
 	slowest = 400 * time.Millisecond
 	// latest is longer than an attempt and the pause after it, so that a job may
 	// appear after another attempt has made one: an orphan job. It is shorter than the
-	// settle time, within which no job may appear unseen.
+	// unclear timeout, within which no job may appear unobserved.
 	latest = 12 * time.Second
-	// lateFrom is how late a create has to be for a second job to be nobody's
-	// fault: an attempt makes its create while a quarter of its time is left, at
-	// the latest, and the next attempt looks first, when that and the pause are over.
+	// lateFrom is how late a create must be for a second job to be no bug: an attempt
+	// makes its create while at least a quarter of its time is left, and the next
+	// attempt searches first, after that time and the pause.
 	lateFrom = submitTimeout/4 + retryAfter
 )
 
@@ -81,8 +81,8 @@ func (f Fault) does(wait time.Duration) proxy.Fault {
 	return proxy.Fault{Err: f.err()}
 }
 
-// rules says which faults befall which method, in turn. A fault that stands
-// there twice comes twice as often.
+// rules lists the faults of each method, used in rotation. A fault that is listed
+// twice occurs twice as often.
 type rules map[string][]Fault
 
 var (
@@ -110,7 +110,7 @@ type dice struct {
 	mu     sync.Mutex
 	rng    *rand.Rand
 	rate   float64              // share of calls that go wrong
-	next   map[string]int       // whose turn it is, by method
+	next   map[string]int       // index of the next fault, by method
 	well   map[string]int       // calls that went well since the last that did not
 	down   map[string]time.Time // end of an outage, by service
 	counts map[string]map[Fault]int

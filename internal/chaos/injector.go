@@ -106,9 +106,9 @@ func (m *faultInjector) killVertex(ctx context.Context) {
 	}
 }
 
-// before hears of every call that is about to be passed on to the fake. A create
-// that comes too late to be found makes an orphan job, most likely: that job is made to
-// last, so that it is not over before anybody has to do something about it.
+// before runs before every call that is passed on to the fake. A create that is too
+// late to be found probably makes an orphan job: that job runs for long, so that it
+// has not ended before Berth must cancel it.
 func (m *faultInjector) before(method string, req []byte, since time.Duration) []byte {
 	var create aiplatformpb.CreateCustomJobRequest
 	if method != "CreateCustomJob" || proto.Unmarshal(req, &create) != nil {
@@ -154,7 +154,7 @@ func (m *faultInjector) killSoon() {
 
 // breakDown makes whole services unavailable for a while, now and then.
 func (m *faultInjector) breakDown(ctx context.Context) {
-	for turn := 0; ; turn++ {
+	for round := 0; ; round++ {
 		m.mu.Lock()
 		wait := time.Duration(m.rng.ExpFloat64() * float64(outageEvery))
 		lasts := outageLeast + time.Duration(m.rng.Int64N(int64(outageMost-outageLeast)))
@@ -162,7 +162,7 @@ func (m *faultInjector) breakDown(ctx context.Context) {
 		if gax.Sleep(ctx, min(wait, 2*outageEvery)) != nil {
 			return
 		}
-		service := []string{"Pub/Sub", "Firestore", "Vertex AI"}[turn%3]
+		service := []string{"Pub/Sub", "Firestore", "Vertex AI"}[round%3]
 		m.world.dice.breakDown(service, lasts)
 		m.mu.Lock()
 		m.outages++

@@ -16,18 +16,18 @@ import (
 
 // Rules of a chaos run, beside those of package invariant.
 const (
-	Lost            invariant.Rule = "lost"        // every message has its request or its answer
-	Surprise        invariant.Rule = "surprise"    // a request ends in a state that it can end in
-	Untold          invariant.Rule = "untold"      // the outcome topic has every event, each as it was written
-	TwoJobs         invariant.Rule = "two-jobs"    // one job per request, and orphan jobs only where a create came late
-	WrongJob        invariant.Rule = "wrong-job"   // the job that a request names ended as the request did
-	Leaked          invariant.Rule = "leaked"      // nothing is held, waits or runs at the end
-	Overwritten     invariant.Rule = "overwritten" // foreign jobs are left alone
-	DeadLetter      invariant.Rule = "dead-letter" // nothing had to be given up
-	Unrest          invariant.Rule = "unrest"      // everything comes to rest, and stays so
-	Rewritten       invariant.Rule = "rewritten"   // what was written for good stays
-	Unseen          invariant.Rule = "unseen"      // the witness saw every commit
-	AdmittedByProxy invariant.Rule = "confessed"   // no process logs a bug of its own
+	Lost         invariant.Rule = "lost"          // every message has its request or its answer
+	Surprise     invariant.Rule = "surprise"      // a request ends in a state that it can end in
+	NotPublished invariant.Rule = "not-published" // the outcome topic has every event, each as it was written
+	TwoJobs      invariant.Rule = "two-jobs"      // one job per request, and orphan jobs only where a create came late
+	WrongJob     invariant.Rule = "wrong-job"     // the job that a request names ended as the request did
+	Leaked       invariant.Rule = "leaked"        // nothing is held, waits or runs at the end
+	Overwritten  invariant.Rule = "overwritten"   // foreign jobs are left alone
+	DeadLetter   invariant.Rule = "dead-letter"   // no message was given up
+	Unrest       invariant.Rule = "unrest"        // everything comes to rest, and stays so
+	Rewritten    invariant.Rule = "rewritten"     // what is written once stays
+	Unseen       invariant.Rule = "unseen"        // the witness saw every commit
+	LoggedBug    invariant.Rule = "logged-bug"    // no process logs a bug of its own
 )
 
 // Evidence is what is seen from outside once everything is at rest.
@@ -39,7 +39,7 @@ type evidence struct {
 	first  map[*order]string // message id of the first message of an order
 	events []received        // of the outcome topic, as they came
 	dead   []received        // of the dead-letter topic
-	late   map[string]int    // creates that came too late to be found, by request key
+	late   map[string]int    // creates that were too late to be found, by request key
 	// foreign jobs are the jobs that others started, by name.
 	foreign map[string]bool
 }
@@ -61,7 +61,7 @@ func judge(e evidence) []invariant.Violation {
 	j.outcomes()
 	j.work()
 	for _, d := range e.dead {
-		j.say(DeadLetter, "", "every message can be taken", "%.120q is in the dead-letter topic", d.data)
+		j.say(DeadLetter, "", "every message can be accepted", "%.120q is in the dead-letter topic", d.data)
 	}
 	return j.found
 }
@@ -140,7 +140,7 @@ func (j *verdict) messages() {
 		}
 		switch {
 		case s.purpose == forCancel:
-			if answer == nil && r.State != lifecycle.Cancelled && !slices.Contains(r.Cancels, s.id) && !told(r, message.Cancelling) {
+			if answer == nil && r.State != lifecycle.Cancelled && !slices.Contains(r.Cancels, s.id) && !wrote(r, message.Cancelling) {
 				j.say(Lost, key, what+" was published", "nothing came of it: the request is %s", r.State)
 			}
 			switch {
@@ -154,7 +154,7 @@ func (j *verdict) messages() {
 			if code != reason.IDReused {
 				j.say(Lost, key, what+" has other content than the one that made the request", "it was not refused as %s", reason.IDReused)
 			}
-		case answer != nil && told(answer, message.Duplicate):
+		case answer != nil && wrote(answer, message.Duplicate):
 			if o := answer.Outbox[0].Outcome; o.State != string(r.State) {
 				j.say(Surprise, key, what+" is answered as a repeat of what ended as "+o.State, "the request is %s", r.State)
 			}
@@ -164,7 +164,7 @@ func (j *verdict) messages() {
 	}
 	for key, r := range j.records {
 		if !wanted[key] && !r.Tombstone() {
-			j.say(Surprise, key, "the ledger has it", "nobody published it: message %s", r.MessageID)
+			j.say(Surprise, key, "the ledger has it", "no published message made it: message %s", r.MessageID)
 		}
 	}
 	j.ends(other)
@@ -199,8 +199,8 @@ func excused(r *ledger.Record) bool {
 		r.State == lifecycle.Cancelled && r.Why != nil && r.Why.Code == reason.StartOverdue
 }
 
-// told says whether a record has an outbox event of a type.
-func told(r *ledger.Record, t message.Type) bool {
+// wrote reports whether a record has an event of a type.
+func wrote(r *ledger.Record, t message.Type) bool {
 	return slices.ContainsFunc(r.Outbox, func(l ledger.OutboxEvent) bool { return l.Type == t })
 }
 
@@ -213,14 +213,14 @@ func (j *verdict) outcomes() {
 		id := h.attributes["ce-id"]
 		if first, again := had[id]; again {
 			if first.data != h.data {
-				j.say(Untold, "", "event "+id+" was published", "it was published again with other data")
+				j.say(NotPublished, "", "event "+id+" was published", "it was published again with other data")
 			}
 			continue
 		}
 		had[id] = h
 		o, err := message.DecodeOutcome(h.attributes, []byte(h.data))
 		if err != nil {
-			j.say(Untold, "", "the outcome topic has event "+id, "it cannot be read: %v", err)
+			j.say(NotPublished, "", "the outcome topic has event "+id, "it cannot be read: %v", err)
 			continue
 		}
 		key := message.Key(id[:max(0, strings.LastIndexByte(id, '-'))])
@@ -228,7 +228,7 @@ func (j *verdict) outcomes() {
 	}
 	for key := range bySubject {
 		if j.records[key] == nil {
-			j.say(Untold, key, "the outcome topic tells of it", "the ledger does not know it")
+			j.say(NotPublished, key, "the outcome topic has an event of it", "the ledger does not know it")
 		}
 	}
 	for key, r := range j.records {
@@ -240,7 +240,7 @@ func (j *verdict) outcomes() {
 		ends := 0
 		for i, o := range events {
 			if o.Sequence != int64(i+1) {
-				j.say(Untold, key, fmt.Sprintf("event %d of a request has number %d", i+1, i+1), "it has number %d", o.Sequence)
+				j.say(NotPublished, key, fmt.Sprintf("event %d of a request has number %d", i+1, i+1), "it has number %d", o.Sequence)
 				break
 			}
 			if o.Type.Terminal() {
@@ -248,15 +248,15 @@ func (j *verdict) outcomes() {
 			}
 		}
 		if ends != 1 || !events[len(events)-1].Type.Terminal() {
-			j.say(Untold, key, "a request ends once, with its last event", "the topic has %d events, %d of them ends", len(events), ends)
+			j.say(NotPublished, key, "a request ends once, with its last event", "the topic has %d events, %d of them ends", len(events), ends)
 		}
 		if int64(len(events)) != r.Sequence {
-			j.say(Untold, key, fmt.Sprintf("%d events were written", r.Sequence), "the outcome topic has %d", len(events))
+			j.say(NotPublished, key, fmt.Sprintf("%d events were written", r.Sequence), "the outcome topic has %d", len(events))
 		}
 		for _, l := range r.Outbox {
 			data, _, err := r.Event(l).PubSub(source)
 			if h, ok := had[l.ID]; !ok || err != nil || h.data != string(data) {
-				j.say(Untold, key, "event "+l.ID+" was written", "the outcome topic has it differently, or not at all")
+				j.say(NotPublished, key, "event "+l.ID+" was written", "the outcome topic has it differently, or not at all")
 			}
 		}
 	}

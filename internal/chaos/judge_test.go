@@ -130,21 +130,21 @@ func TestEachCheckCanFail(t *testing.T) {
 		"request of nobody": {func(s *scene) { s.sent = s.sent[2:] }, Surprise},
 		"wrong end":         {func(s *scene) { s.sent[0].order.Ends = map[lifecycle.State]bool{lifecycle.Rejected: true} }, Surprise},
 
-		"event missing": {func(s *scene) { s.events = slices.Delete(s.events, 1, 2) }, Untold},
-		"no events":     {func(s *scene) { s.events = s.events[4:] }, Untold},
-		"end missing":   {func(s *scene) { s.events = slices.Delete(s.events, 3, 4) }, Untold},
+		"event missing": {func(s *scene) { s.events = slices.Delete(s.events, 1, 2) }, NotPublished},
+		"no events":     {func(s *scene) { s.events = s.events[4:] }, NotPublished},
+		"end missing":   {func(s *scene) { s.events = slices.Delete(s.events, 3, 4) }, NotPublished},
 		"two ends": {func(s *scene) {
 			l := s.done.Outbox[3]
 			l.ID, l.Outcome.Sequence = string(s.done.Key)+"-5", 5
 			s.events = append(s.events, publication(s.done, l))
-		}, Untold},
-		"event altered":         {func(s *scene) { s.events[2].data = s.events[3].data }, Untold},
-		"repeated, but altered": {func(s *scene) { s.events = append(s.events, s.events[2]); s.events[len(s.events)-1].data = "{}" }, Untold},
-		"event unreadable":      {func(s *scene) { s.events[2].data = "{" }, Untold},
+		}, NotPublished},
+		"event altered":         {func(s *scene) { s.events[2].data = s.events[3].data }, NotPublished},
+		"repeated, but altered": {func(s *scene) { s.events = append(s.events, s.events[2]); s.events[len(s.events)-1].data = "{}" }, NotPublished},
+		"event unreadable":      {func(s *scene) { s.events[2].data = "{" }, NotPublished},
 		"event of nobody": {func(s *scene) {
 			x := record(message.KindRequest, "x", "x", lifecycle.Rejected, "rejected REJECTED")
 			s.events = append(s.events, publication(x, x.Outbox[0]))
-		}, Untold},
+		}, NotPublished},
 
 		"second job":            {func(s *scene) { s.orphan(vertex.JobSucceeded, time.Second) }, TwoJobs},
 		"second job, cancelled": {func(s *scene) { s.orphan(vertex.JobCancelled, time.Second) }, TwoJobs},

@@ -52,7 +52,7 @@ func (j *verdict) work() {
 			j.say(TwoJobs, key, fmt.Sprintf("%d of its creates came too late to be found", late), "it has %d jobs that it does not name", orphans)
 		}
 		for _, job := range j.jobs[key] {
-			// An orphan job may be over before anybody has seen it, but only a short one.
+			// An orphan job may end before a pass observes it, but only a short one.
 			if job.Name != r.Reservation.Job && job.State != vertex.JobCancelled && job.EndTime.Sub(job.CreateTime) > unclearTimeout {
 				j.say(TwoJobs, key, "job "+job.Name+" is an orphan job", "it ran from %s to %s and was not cancelled", job.CreateTime, job.EndTime)
 			}
@@ -102,11 +102,11 @@ type Jobs struct {
 	Named            int `json:"named"`            // by their request
 	LateCreates      int `json:"lateCreates"`      // creates that came too late to be found by the next attempt
 	OrphansCancelled int `json:"orphansCancelled"` // not named, found and cancelled
-	OrphansOver      int `json:"orphansOver"`      // not named, and over before anybody looked
+	OrphansOver      int `json:"orphansOver"`      // not named, and ended before a pass observed them
 	Foreign          int `json:"foreign"`
 }
 
-// readJob makes of a job at the fake what the judge looks at.
+// readJob converts a job at the fake to the judge's form.
 func readJob(j *aiplatformpb.CustomJob) vertex.Job {
 	return vertex.Job{
 		Name: j.GetName(), State: vertex.JobState(strings.TrimPrefix(j.GetState().String(), "JOB_STATE_")),

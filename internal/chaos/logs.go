@@ -34,7 +34,7 @@ func newLogBook(out io.Writer) *logBook {
 // of returns the writer for one process.
 func (b *logBook) of(name string) io.Writer { return &logPage{book: b, name: name} }
 
-// A logPage takes what one process writes, and hands on whole lines with the
+// A logPage takes what one process writes, and passes on whole lines with the
 // process's name.
 type logPage struct {
 	book  *logBook
@@ -76,13 +76,13 @@ func (p *logPage) write(line string) {
 	}
 }
 
-// confessed returns what processes have said about bugs of their own.
+// loggedBugs returns the bugs that processes have logged.
 func (b *logBook) admitted() []invariant.Violation {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var found []invariant.Violation
 	for _, line := range b.found {
-		found = append(found, invariant.Violation{Rule: AdmittedByProxy, This: "nothing goes wrong inside", That: "it logged: " + line})
+		found = append(found, invariant.Violation{Rule: LoggedBug, This: "nothing goes wrong inside", That: "it logged: " + line})
 	}
 	return found
 }

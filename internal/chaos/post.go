@@ -97,25 +97,26 @@ func (o *publisher) tickTock(ctx context.Context) {
 	}
 }
 
-// An ear collects what a subscription gets: outcome events, or dead letters.
-type ear struct {
+// A collector receives the messages of a subscription: outcome events, or dead
+// letters.
+type collector struct {
 	mu   sync.Mutex
 	got  []received
 	ids  map[string]bool // event ids
-	news chan struct{}   // closed and replaced when something comes
+	news chan struct{}   // closed and replaced at every message
 }
 
-// A heard message, as it came.
+// A received message, unchanged.
 type received struct {
 	id         string // message id
 	data       string
 	attributes map[string]string
 }
 
-func newEar() *ear { return &ear{ids: map[string]bool{}, news: make(chan struct{})} }
+func newCollector() *collector { return &collector{ids: map[string]bool{}, news: make(chan struct{})} }
 
-// listen receives until ctx ends.
-func (e *ear) listen(ctx context.Context, sub *pubsub.Subscriber) error {
+// receive receives until ctx ends.
+func (e *collector) receive(ctx context.Context, sub *pubsub.Subscriber) error {
 	err := sub.Receive(ctx, func(_ context.Context, m *pubsub.Message) {
 		e.mu.Lock()
 		e.got = append(e.got, received{m.ID, string(m.Data), m.Attributes})
@@ -131,13 +132,13 @@ func (e *ear) listen(ctx context.Context, sub *pubsub.Subscriber) error {
 	return nil
 }
 
-func (e *ear) all() []received {
+func (e *collector) all() []received {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return append([]received(nil), e.got...)
 }
 
-func (e *ear) has(event string) bool {
+func (e *collector) has(event string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.ids[event]

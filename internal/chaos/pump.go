@@ -24,7 +24,7 @@ import (
 const (
 	chanceLate      = 0.15 // a message is held back, so that others overtake it
 	chanceTwice     = 0.20 // it is delivered again, by itself, up to lateCopy later
-	chanceAckLost   = 0.05 // the door said yes, and Pub/Sub does not hear of it
+	chanceAckLost   = 0.05 // the entry point acknowledged, and Pub/Sub does not get the answer
 	chanceBinary    = 0.30 // it comes as a CloudEvent, not as a plain push
 	heldBack        = 1500 * time.Millisecond
 	lateCopy        = 4 * time.Second
@@ -116,7 +116,7 @@ func (p *pump) admit(ctx context.Context, m *pubsub.Message) {
 		p.copies.Go(func() {
 			_ = gax.Sleep(ctx, wait)
 			p.count(&p.counts.Duplicate)
-			_ = p.post(ctx, admitPull, "Admit", m, nil) // whatever comes of it, the message itself counts
+			_ = p.post(ctx, admitPull, "Admit", m, nil) // its result is ignored; the message itself counts
 		})
 	}
 	if !first {
@@ -153,17 +153,17 @@ func (p *pump) tick(ctx context.Context, m *pubsub.Message) {
 
 // post makes one delivery to any function that takes the connection. A nil
 // error is an acknowledgement.
-func (p *pump) post(ctx context.Context, sub, door string, m *pubsub.Message, answer any) error {
+func (p *pump) post(ctx context.Context, sub, entry string, m *pubsub.Message, answer any) error {
 	p.mu.Lock()
 	order := p.rng.Perm(len(p.world.functions))
 	binary := p.rng.Float64() < chanceBinary
-	if door == "Admit" {
+	if entry == "Admit" {
 		p.counts.Total++
 	}
 	p.mu.Unlock()
 	var err error
 	for _, i := range order {
-		err = p.postTo(ctx, p.world.functions[i].URL(door), sub, m, binary, answer)
+		err = p.postTo(ctx, p.world.functions[i].URL(entry), sub, m, binary, answer)
 		if refused := (*net.OpError)(nil); !errors.As(err, &refused) || refused.Op != "dial" {
 			break // it may have got there
 		}

@@ -126,7 +126,7 @@ func (o Report) Print(out io.Writer) error {
 	row("COMMITS", "%d, each of them judged; %d took replicas", o.Commits, o.Takes)
 	row("EVENTS", "%d received, %d of them repeated", o.Events, o.Repeated)
 	row("JOBS", "%d named by their request; %d of foreign jobs", o.Jobs.Named, o.Jobs.Foreign)
-	row("ORPHANS", "%d cancelled, %d over before anybody looked; %d creates came too late to be found by the next attempt", o.Jobs.OrphansCancelled, o.Jobs.OrphansOver, o.Jobs.LateCreates)
+	row("ORPHANS", "%d cancelled, %d ended before a pass observed them; %d creates were too late to be found by the next attempt", o.Jobs.OrphansCancelled, o.Jobs.OrphansOver, o.Jobs.LateCreates)
 	row("VIOLATIONS", "%d", len(o.Violations))
 	if err := w.Flush(); err != nil {
 		return err

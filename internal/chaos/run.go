@@ -83,8 +83,8 @@ type run struct {
 	pump     *pump
 	injector *faultInjector
 	office   *publisher
-	outcomes *ear
-	dead     *ear
+	outcomes *collector
+	dead     *collector
 
 	cancel context.CancelFunc
 	parts  sync.WaitGroup
@@ -94,7 +94,7 @@ type run struct {
 func newRun(w *world, o Options) *run {
 	return &run{world: w, o: o, began: time.Now(), pump: newPump(w, o.Seed), injector: newFaultInjector(w, o.Seed, o.KillEvery, o.Report),
 		office:   &publisher{client: w.client, first: map[*order]string{}},
-		outcomes: newEar(), dead: newEar(), failed: make(chan error, 8)}
+		outcomes: newCollector(), dead: newCollector(), failed: make(chan error, 8)}
 }
 
 // start sets the parts going that last to the end.
@@ -109,10 +109,10 @@ func (r *run) start(ctx context.Context) {
 	}
 	part(r.pump.run)
 	part(func(ctx context.Context) error {
-		return r.outcomes.listen(ctx, r.world.client.Subscriber(localstack.OutcomePull))
+		return r.outcomes.receive(ctx, r.world.client.Subscriber(localstack.OutcomePull))
 	})
 	part(func(ctx context.Context) error {
-		return r.dead.listen(ctx, r.world.client.Subscriber(localstack.DeadPull))
+		return r.dead.receive(ctx, r.world.client.Subscriber(localstack.DeadPull))
 	})
 	part(func(ctx context.Context) error { r.office.tickTock(ctx); return nil })
 	part(func(ctx context.Context) error { r.progress(ctx); return nil })
@@ -123,7 +123,7 @@ func (r *run) stop() {
 	r.parts.Wait()
 }
 
-// progress tells how it stands every few seconds.
+// progress prints the state of the run every few seconds.
 func (r *run) progress(ctx context.Context) {
 	t := time.NewTicker(3 * time.Second)
 	defer t.Stop()
@@ -216,8 +216,8 @@ func (r *run) calm(ctx context.Context) (unrest string, err error) {
 	r.o.Say("%5.1fs  no more harm: waiting for rest", time.Since(r.began).Seconds())
 	ctx, cancel := context.WithTimeoutCause(ctx, restTime(r.o.Requests), errRestless)
 	defer cancel()
-	look := time.NewTicker(200 * time.Millisecond)
-	defer look.Stop()
+	poll := time.NewTicker(200 * time.Millisecond)
+	defer poll.Stop()
 	var before invariant.Picture
 	due := 0 // passes at which it has been quiet for long enough; 0 while it is not quiet
 	for {
@@ -234,7 +234,7 @@ func (r *run) calm(ctx context.Context) (unrest string, err error) {
 			return "", nil
 		}
 		select {
-		case <-look.C:
+		case <-poll.C:
 		case err := <-r.failed:
 			return unrest, err
 		case <-ctx.Done():

@@ -114,7 +114,7 @@ func startVertex(ctx context.Context, port int, resource, stateFile string, log 
 }
 
 // freePort returns a port of 127.0.0.1 below those that outgoing connections
-// take, so that nobody takes it while the process that serves there is dead.
+// take, so that no other process takes it while the one that serves there is dead.
 func freePort(pick func(n int) int) (int, error) {
 	for range 200 {
 		port := 15000 + pick(15000)

@@ -19,15 +19,15 @@ import (
 
 // A witness keeps the ledger as its commits made it. Every commit of Berth names
 // the version of each document that it read, so they can be put in an order in
-// which they can have happened, whatever the order in which their answers are
-// heard: a commit is taken in when what it overwrites is what the witness has,
-// and what it only read is known. What it only read may have been overwritten by
+// which they can have happened, in any order of their
+// answers: a commit is applied when the witness has the versions that it overwrites,
+// and knows the versions that it only read. What it only read may have been overwritten by
 // a commit whose answer was quicker, but not by one that landed earlier.
 type witness struct {
 	mu       sync.Mutex
 	docs     map[string]stored
 	until    map[string]map[time.Time]time.Time // when each earlier version was overwritten, by path
-	waiting  []*commit                          // heard, but something that they read has not been heard
+	waiting  []*commit                          // answered, but a version that they read is not known yet
 	commits  int
 	takes    int // commits that took replicas
 	found    []invariant.Violation
@@ -46,14 +46,14 @@ func newWitness() *witness {
 	return &witness{docs: map[string]stored{}, until: map[string]map[time.Time]time.Time{}, changed: make(chan struct{})}
 }
 
-// heard is told of every call to Firestore.
-func (w *witness) heard(c proxy.Call) {
+// called gets every call to Firestore.
+func (w *witness) called(c proxy.Call) {
 	if c.Code == codes.OK && len(c.Answers) > 0 {
 		w.observe(c.Method, c.Request, c.Answers[0])
 	}
 }
 
-// hear takes in a Commit call that was answered with success.
+// observe applies a Commit call that was answered with success.
 func (w *witness) observe(method string, req, answer []byte) {
 	if method != "Commit" {
 		return
@@ -126,7 +126,7 @@ func readCommit(request, answer []byte) (*commit, error) {
 }
 
 // follows says whether a commit overwrites what there is now, and has read
-// nothing that has not been heard of.
+// nothing that is unknown.
 func (w *witness) follows(c *commit) bool {
 	for path, at := range c.read {
 		if w.docs[path].update.Equal(at) {
@@ -180,14 +180,14 @@ func (w *witness) take(c *commit) {
 		}
 	}
 	// Of the records only these have changed. A change of the resource that
-	// leaves its record behind shows as a hold that nobody has: see whole.
+	// leaves its record behind shows as a hold without a request: see whole.
 	w.found = append(w.found, invariant.Check(after)...)
 	if w.commits%25 == 0 {
 		w.found = append(w.found, invariant.Check(w.picture())...)
 	}
 }
 
-// rewritten says what a commit changed that was written for good.
+// rewritten reports the changes of a commit to parts that are written once.
 func rewritten(old, now *ledger.Record) []invariant.Violation {
 	events := map[string]ledger.OutboxEvent{}
 	for _, l := range now.Outbox {
@@ -249,7 +249,7 @@ func (w *witness) now() (invariant.Picture, <-chan struct{}) {
 	return w.picture(), w.changed
 }
 
-// testimony is everything that was found, and how the ledger differs from what
+// record is everything that was found, and how the ledger differs from what
 // the emulator has.
 func (w *witness) record(have map[string]stored) []invariant.Violation {
 	w.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"example.com/berth/internal/lifecycle"
 )
 
-// A purpose says what a message is for, and so what has to come of it.
+// A purpose says what a message is for, which determines its outcome.
 type purpose string
 
 const (
@@ -23,7 +23,7 @@ const (
 	byMessage         = "by message" // id of a request that its message id names
 )
 
-// An order is one request of the workload: what it is and what may become of it.
+// An order is one request of the workload: its kind and its possible outcomes.
 type order struct {
 	Name string `json:"name"` // its request id; byMessage-n for one that has none of its own
 	Kind string `json:"kind"`

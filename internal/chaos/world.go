@@ -29,7 +29,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// How the functions are configured: as a deployment is, but for the speed.
+// Settings of the functions: those of a deployment, with shorter times.
 const (
 	tick            = time.Second
 	poll            = 100 * time.Millisecond
@@ -63,7 +63,7 @@ type world struct {
 	vertex    *vertexProcess
 	proxies   struct{ firestore, vertex, pubsub *proxy.Proxy }
 	dice      *dice
-	toVertex  atomic.Pointer[func(method string, req []byte, since time.Duration) []byte] // hears of calls before Vertex AI does; nil: nobody
+	toVertex  atomic.Pointer[func(method string, req []byte, since time.Duration) []byte] // runs before a call reaches Vertex AI; nil for none
 	witness   *witness
 	logs      *logBook
 
@@ -148,7 +148,7 @@ func (w *world) startProxies() error {
 		options  proxy.Options
 		at       **proxy.Proxy
 	}{
-		{w.emulated.firestore, proxy.Options{Judge: w.dice.judge("Firestore", firestoreRules), Finish: []string{"Commit"}, After: w.witness.heard}, &w.proxies.firestore},
+		{w.emulated.firestore, proxy.Options{Judge: w.dice.judge("Firestore", firestoreRules), Finish: []string{"Commit"}, After: w.witness.called}, &w.proxies.firestore},
 		{w.vertex.host, proxy.Options{Judge: w.dice.judge("Vertex AI", vertexRules), Before: w.before}, &w.proxies.vertex},
 		{w.emulated.pubsub, proxy.Options{Judge: w.dice.judge("Pub/Sub", pubsubRules)}, &w.proxies.pubsub},
 	} {
@@ -256,7 +256,7 @@ func (w *world) stop() error {
 	return errors.Join(errs...)
 }
 
-// silence ends the functions for good and waits for what they had under way, so
+// silence ends the functions and waits for their pending calls, so
 // that nothing changes any more.
 func (w *world) silence() error {
 	var errs []error

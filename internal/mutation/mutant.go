@@ -58,7 +58,7 @@ func (m *Mutant) describe(source []byte) {
 const longest = 240
 
 // oneLine puts source text into one line. Of a long text the middle is left out
-// and its size given, so that two long texts rarely look the same.
+// and its size given, so that two long texts rarely have the same form.
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if len(s) <= longest {

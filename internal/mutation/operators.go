@@ -40,8 +40,7 @@ type operation struct {
 	info     *types.Info
 	function string
 	found    []Mutant
-	// handled are comparisons that a condition has been made of already: to turn
-	// them round says nothing new.
+	// handled are comparisons that a mutant of a condition has inverted already.
 	handled map[ast.Expr]bool
 }
 
@@ -412,7 +411,7 @@ func (o *operation) selector(s *ast.SelectorExpr) {
 	}
 }
 
-// call leaves out log lines that nobody acts on, and the texts of the others.
+// call skips log calls without an effect, and the texts of the others.
 func (o *operation) call(c *ast.CallExpr) bool {
 	return !o.logs(c)
 }

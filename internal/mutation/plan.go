@@ -24,7 +24,7 @@ var (
 	stories     = Step{Packages: []string{"internal/sim"}, Run: "TestRace|TestSlots|TestFleet|TestCreate|TestAnswers|TestMany|TestLarge|TestOne|TestParked|TestObservation"}
 	scenarios   = Step{Packages: []string{"internal/sim"}, Skip: "TestExplore|TestStorm"}
 	schedules   = Step{Packages: []string{"internal/sim"}, Run: "TestExplore|TestStorm"}
-	doors       = Step{Packages: []string{"internal/app"}, Skip: structural + "|TestHostile|TestLargest"}
+	entryPoints = Step{Packages: []string{"internal/app"}, Skip: structural + "|TestHostile|TestLargest"}
 	hostile     = Step{Packages: []string{"internal/app"}, Run: "TestHostile|TestLargest"}
 )
 
@@ -33,14 +33,14 @@ func own(packages ...string) Step { return Step{Packages: packages} }
 // Targets are the packages that decide, store, map and answer.
 var Targets = []Target{
 	{"internal/capacity", []Step{own("internal/capacity", "internal/admission", "internal/message"), transcripts, own("internal/ledger", "internal/statuspage"), stories, scenarios, schedules}},
-	{"internal/admission", []Step{own("internal/admission"), transcripts, own("internal/statuspage"), stories, scenarios, doors, schedules}},
-	{"internal/lifecycle", []Step{own("internal/lifecycle"), transcripts, stories, scenarios, doors, schedules}},
+	{"internal/admission", []Step{own("internal/admission"), transcripts, own("internal/statuspage"), stories, scenarios, entryPoints, schedules}},
+	{"internal/lifecycle", []Step{own("internal/lifecycle"), transcripts, stories, scenarios, entryPoints, schedules}},
 	{"internal/ledger", []Step{own("internal/ledger/..."), transcripts, own("internal/statuspage", "internal/controller"), stories, scenarios, own("internal/gcp"), own("internal/repair"), schedules}},
-	{"internal/controller", []Step{own("internal/controller"), transcripts, stories, scenarios, doors, own("internal/statuspage", "internal/repair"), schedules}},
+	{"internal/controller", []Step{own("internal/controller"), transcripts, stories, scenarios, entryPoints, own("internal/statuspage", "internal/repair"), schedules}},
 	{"internal/gcp", []Step{own("internal/gcp")}},
-	{"internal/message", []Step{own("internal/message"), transcripts, own("internal/statuspage"), stories, scenarios, doors, hostile}},
+	{"internal/message", []Step{own("internal/message"), transcripts, own("internal/statuspage"), stories, scenarios, entryPoints, hostile}},
 	{"internal/strict", []Step{own("internal/strict", "internal/message"), transcripts, hostile}},
-	{"internal/statuspage", []Step{own("internal/statuspage"), doors}},
+	{"internal/statuspage", []Step{own("internal/statuspage"), entryPoints}},
 	{"internal/repair", []Step{own("internal/repair")}},
-	{"internal/app", []Step{doors, hostile}},
+	{"internal/app", []Step{entryPoints, hostile}},
 }

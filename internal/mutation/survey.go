@@ -129,15 +129,15 @@ func (s *Survey) Run(ctx context.Context) (*Report, error) {
 	for _, t := range s.Targets {
 		steps[t.Package] = t.Steps
 	}
-	tell := func(format string, args ...any) { _, _ = fmt.Fprintf(s.Progress, format, args...) }
-	tell("%d mutants to run\n", len(sample))
+	report := func(format string, args ...any) { _, _ = fmt.Fprintf(s.Progress, format, args...) }
+	report("%d mutants to run\n", len(sample))
 	drawn := map[string]bool{}
 	for _, m := range sample {
 		drawn[path.Dir(m.File)] = true
 	}
 	for _, folder := range slices.Sorted(maps.Keys(drawn)) {
 		err := s.Runner.Baseline(ctx, steps[folder], func(step Step, d time.Duration) {
-			tell("unchanged: %5.1f s  %s\n", d.Seconds(), step.name())
+			report("unchanged: %5.1f s  %s\n", d.Seconds(), step.name())
 		})
 		if err != nil {
 			return nil, err
@@ -159,9 +159,9 @@ func (s *Survey) Run(ctx context.Context) (*Report, error) {
 		}
 		v := Verdict{Mutant: m, Result: word, By: by, Seconds: time.Since(start).Seconds()}
 		r.add(v)
-		tell("[%d/%d] %5.1f s  %-9s %s:%d %s: %s  %s\n", i+1, len(sample), v.Seconds, word, m.File, m.Line, m.Function, m.Operator, by)
+		report("[%d/%d] %5.1f s  %-9s %s:%d %s: %s  %s\n", i+1, len(sample), v.Seconds, word, m.File, m.Line, m.Function, m.Operator, by)
 		if word == Lived {
-			tell("    - %s\n    + %s\n", m.Before, m.After)
+			report("    - %s\n    + %s\n", m.Before, m.After)
 		}
 	}
 	r.sum()

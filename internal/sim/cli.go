@@ -28,8 +28,8 @@ const (
 	exitUsage  = 2
 )
 
-// Main is the program. It returns the exit code. outages does not return, see
-// there; rules are for it.
+// Main runs the program and returns its exit code. The verb outages does not
+// return, see outagesMain; rules are for it.
 func Main(ctx context.Context, args []string, out, errs io.Writer, rules Rules) int {
 	if len(args) == 0 || args[0] == "-help" || args[0] == "--help" || args[0] == "-h" {
 		_, _ = fmt.Fprintln(errs, usage)
@@ -49,7 +49,7 @@ func Main(ctx context.Context, args []string, out, errs io.Writer, rules Rules) 
 		return exitUsage
 	}
 	flags := flag.NewFlagSet("sim "+args[0], flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // an error is one line, and the help is printed where it is asked for
+	flags.SetOutput(io.Discard) // an error is one line, and the help is printed on request
 	broken, err := verb(ctx, flags, args[1:], out)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -146,7 +146,7 @@ func stormMain(ctx context.Context, flags *flag.FlagSet, args []string, out io.W
 	var wg sync.WaitGroup
 	var all Counts
 	broken := false
-	began, told := time.Now(), time.Now()
+	began, printed := time.Now(), time.Now()
 	cores := uint64(runtime.GOMAXPROCS(0)) // #nosec G115 -- a number of cores
 	for core := range cores {
 		wg.Go(func() {
@@ -154,8 +154,8 @@ func stormMain(ctx context.Context, flags *flag.FlagSet, args []string, out io.W
 				mu.Lock()
 				defer mu.Unlock()
 				all.Add(c)
-				if !*asJSON && time.Since(told) > 10*time.Second {
-					told = time.Now()
+				if !*asJSON && time.Since(printed) > 10*time.Second {
+					printed = time.Now()
 					_, _ = fmt.Fprintf(out, "%5.0fs %8d runs %10d steps\n", time.Since(began).Seconds(), all.Schedules, all.Steps)
 				}
 			})
@@ -246,7 +246,7 @@ func printCounts(out io.Writer, asJSON bool, all Counts, took time.Duration, bro
 		verdict = "A PROMISE WAS BROKEN"
 	}
 	states := ""
-	if all.States > 0 { // random runs do not tell states apart
+	if all.States > 0 { // random runs do not count states
 		states = fmt.Sprintf("%d distinct states, ", all.States)
 	}
 	_, _ = fmt.Fprintf(out, "\n%d schedules, %s%d steps in %.0fs; %s\n", all.Schedules, states, all.Steps, took.Seconds(), verdict)

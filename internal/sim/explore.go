@@ -14,44 +14,43 @@ import (
 
 // # How schedules are explored
 //
-// A scenario is a list of actors: deliveries, reconciles, and happenings of the
-// outside world. Each delivery and reconcile is a goroutine that runs the real
+// A scenario is a list of actors: deliveries, reconciles, and external events. Each delivery and reconcile is a goroutine that runs the real
 // controller and stops before every call that leaves it: a read, commit or query
 // of the ledger, a call of Vertex AI, a publication. Only one runs at a time, and
-// the scheduler says which and what becomes of its call. So a run is determined
+// the scheduler chooses which, and the result of its call. So a run is determined
 // by its scenario and its schedule.
 //
 // The undisturbed schedule runs the actors one after the other. A [Deviation]
 // changes one decision: the call fails in a stated way, the instance crashes
-// before it, or the actor is delayed, that is, goes behind all others. Every
-// interleaving can be had by enough delays; a bound on their number is the usual
-// bound of delay-bounded search. [Explore] runs every schedule with at most a
+// before it, or the actor is delayed, that is, goes behind all others. Enough
+// delays produce every interleaving; a bound on their number is the usual bound of
+// delay-bounded search. [Explore] runs every schedule with at most a
 // stated number of delays and of faults.
 //
-// # Why some need not be run
+// # Which schedules are skipped
 //
 // Two prefixes of schedules that lead to the same situation have the same
 // futures. A situation is: the documents and how often each was written (which
 // decides what is stale), the jobs and how often they were listed, the events
-// published, the time, and for each actor everything it was told so far. All of
+// published, the time, and for each actor every result it got so far. All of
 // that is hashed; a run that reaches a known situation, with no more deviations
 // left than the run before it had, is cut off there.
 
-// An Action is what becomes of a call.
+// An Action is the result of a call.
 type Action string
 
 const (
 	Go           Action = ""
-	Delay        Action = "delay"         // others first
+	Delay        Action = "delay"         // the other actors go first
 	Crash        Action = "crash"         // the instance dies before the call
 	DoNothing    Action = "fail"          // the call fails, nothing is done
-	DoAndFail    Action = "done-but-fail" // it is done, the caller is told that it failed
+	DoAndFail    Action = "done-but-fail" // it is done, and the caller gets an error
 	DoAndRecheck Action = "done-but-lost" // a commit that is done, whose answer is lost, and that is found by its token
 	RateLimit    Action = "rate"          // a create is refused for the rate
 )
 
-// A Deviation is one departure from the undisturbed schedule, at the decision
-// of the given number.
+// A Deviation is a change of the undisturbed schedule at the decision of the given
+// number.
 type Deviation struct {
 	At     int    `json:"at"`
 	Action Action `json:"action"`
@@ -68,7 +67,7 @@ func (s Schedule) String() string {
 	return "[" + strings.Join(parts, " ") + "]"
 }
 
-// actionsFor lists what may become of a call other than going well.
+// actionsFor lists the results of a call other than success.
 func actionsFor(op string) []Action {
 	switch op {
 	case opStart:
@@ -90,17 +89,17 @@ const (
 	opPublish = "publish"
 )
 
-// An Actor is one delivery, reconcile or happening.
+// An Actor is one delivery, reconcile or external event.
 type Actor struct {
 	Name string
-	// Happen, if set, is done at once: it is the outside world.
+	// Happen, if set, is an external event and happens at once.
 	Happen func(*World)
-	// Run, if set, is what one instance does. It returns an error if it is to be
-	// done again, as a message that was not acknowledged.
+	// Run, if set, is the work of one instance. After an error it is repeated, as a
+	// message that was not acknowledged.
 	Run func(context.Context, *World, *Instance) error
 }
 
-// A Scenario makes a world and says who acts in it.
+// A Scenario makes a world and lists the actors in it.
 type Scenario struct {
 	Name   string
 	Setup  func(*World)
@@ -115,10 +114,10 @@ type Finding struct {
 	Trace      []string
 }
 
-// Counts say what an exploration did.
+// Counts count the work of an exploration.
 type Counts struct {
 	Schedules int            `json:"schedules"` // runs made
-	States    int            `json:"states"`    // distinct situations seen
+	States    int            `json:"states"`    // distinct situations
 	Steps     int            `json:"steps"`     // calls scheduled
 	CutOff    int            `json:"cutOff"`    // runs that reached a known situation
 	Faults    map[Action]int `json:"faults"`    // deviations by kind
@@ -222,8 +221,8 @@ func Replay(s Scenario, schedule Schedule) *Finding {
 	return &Finding{s.Name, schedule, r.violations, r.trace}
 }
 
-// Shrink leaves out deviations for as long as what remains still breaks the
-// same rule, large pieces first.
+// Shrink removes deviations while the rest still breaks the same rule, large pieces
+// first.
 func Shrink(s Scenario, f *Finding) *Finding {
 	same := func(g *Finding) bool { return g != nil && g.Violations[0].Rule == f.Violations[0].Rule }
 	for size := (len(f.Schedule) + 1) / 2; size > 0; {
@@ -260,7 +259,7 @@ func (r *run) situation() uint64 {
 	slices.Sort(ids)
 	add(ids)
 	for _, a := range r.queue {
-		add(a.index, a.tries, a.told.Sum64(), a.op)
+		add(a.index, a.tries, a.results.Sum64(), a.op)
 	}
 	return h.Sum64()
 }
@@ -276,7 +275,7 @@ func (r *run) hashOf(doc any) uint64 {
 }
 
 // calmRounds is how many rounds of two minutes a run gets to come to rest after
-// its faults: more than the settle time and all submission attempts take.
+// its faults: more than the unclear timeout and all submission attempts take.
 const (
 	calmRounds = 60
 	calmStep   = 2 * time.Minute

@@ -16,11 +16,11 @@ import (
 )
 
 // outagesMain plays the outage matrix and prints it as a table. It does not return
-// when it has played: virtual time comes from testing/synctest, which has to be
-// called by a test, so the matrix is played by one and ends the process.
+// after that: virtual time comes from testing/synctest, which only a test can call,
+// so a test plays the matrix and ends the process.
 func outagesMain(ctx context.Context, flags *flag.FlagSet, args []string, out, errs io.Writer, rules Rules) (bool, error) {
 	only := flags.String("only", "", `only outages that begin so, for example "create, hang" (call, way, length)`)
-	thin := flags.Bool("thin", false, "only those that stand for the others, as the tests play them")
+	thin := flags.Bool("thin", false, "only those that represent the others, as in the tests")
 	asJSON := flags.Bool("json", false, "print the verdicts as JSON, one a line")
 	if err := flags.Parse(args); err != nil {
 		return false, err
@@ -52,7 +52,7 @@ func outagesMain(ctx context.Context, flags *flag.FlagSet, args []string, out, e
 }
 
 // playAll plays outages on every core, and reports whether one has a problem.
-func playAll(ctx context.Context, t *testing.T, cells []Outage, rules Rules, tell *teller) bool {
+func playAll(ctx context.Context, t *testing.T, cells []Outage, rules Rules, print *printer) bool {
 	work := make(chan Outage)
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -62,7 +62,7 @@ func playAll(ctx context.Context, t *testing.T, cells []Outage, rules Rules, tel
 				t.Run(o.String(), func(t *testing.T) {
 					synctest.Test(t, func(*testing.T) { v = o.Play(rules) })
 				})
-				tell.verdict(v)
+				print.verdict(v)
 			}
 		})
 	}
@@ -74,28 +74,28 @@ func playAll(ctx context.Context, t *testing.T, cells []Outage, rules Rules, tel
 	}
 	close(work)
 	wg.Wait()
-	return tell.end()
+	return print.end()
 }
 
-// A teller prints verdicts as they come.
-type teller struct {
+// A printer prints verdicts as they arrive.
+type printer struct {
 	out, progress io.Writer
 	asJSON        bool
 	all           int
 
 	mu          sync.Mutex
 	played, bad int
-	told        time.Time
+	reported    time.Time
 }
 
-func newTeller(out, progress io.Writer, asJSON bool, all int) *teller {
+func newTeller(out, progress io.Writer, asJSON bool, all int) *printer {
 	if !asJSON {
 		_, _ = fmt.Fprintf(out, "%-10s %-20s %10s %10s %10s %7s %8s  %s\n", "call", "way", "length", "hand-over", "recovered", "alarms", "creates", "verdict")
 	}
-	return &teller{out: out, progress: progress, asJSON: asJSON, all: all, told: time.Now()}
+	return &printer{out: out, progress: progress, asJSON: asJSON, all: all, reported: time.Now()}
 }
 
-func (t *teller) verdict(v Verdict) {
+func (t *printer) verdict(v Verdict) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.played++
@@ -104,8 +104,8 @@ func (t *teller) verdict(v Verdict) {
 		t.bad++
 		verdict = fmt.Sprintf("%d PROBLEMS", len(v.Problems))
 	}
-	if time.Since(t.told) > 5*time.Second {
-		t.told = time.Now()
+	if time.Since(t.reported) > 5*time.Second {
+		t.reported = time.Now()
 		_, _ = fmt.Fprintf(t.progress, "%d of %d outages played\n", t.played, t.all)
 	}
 	if t.asJSON {
@@ -120,7 +120,7 @@ func (t *teller) verdict(v Verdict) {
 }
 
 // end prints the sum and reports whether one had a problem.
-func (t *teller) end() bool {
+func (t *printer) end() bool {
 	if !t.asJSON {
 		_, _ = fmt.Fprintf(t.out, "\n%d outages played, %d with problems\n", t.played, t.bad)
 	}

@@ -22,8 +22,8 @@ const (
 	tickBudget  = 54 * time.Second
 	queueLength = 6
 	jobTime     = 5 * time.Minute // from RUNNING to the end
-	// handOver is the longest that a freed machine may lie idle where nothing fails:
-	// the rest of a tick's minute after its last look, and the next look.
+	// handOver is the longest time that a freed machine may be idle where nothing fails:
+	// the rest of a tick's minute after its last pass, and the next pass.
 	handOver = 20 * time.Second
 	// recovery is two ticks, and what the second of them takes; and as long again as
 	// the next attempt waits after one that began just before the end.
@@ -148,7 +148,7 @@ func (p *player) ask(resource, id string, cpus int) {
 	p.send("m-"+id, Job{ID: id, CPU: cpus, Resource: resource}.Body())
 }
 
-// send delivers a message until it is taken.
+// send delivers a message until it is accepted.
 func (p *player) send(id string, data []byte) {
 	p.all.Go(func() {
 		for {
@@ -251,7 +251,7 @@ func (p *player) recover(cfg controller.Config) {
 	p.v.Recovered = time.Since(ended)
 }
 
-// left is what shows that there was an outage.
+// left lists the traces of the outage.
 func (p *player) left(cfg controller.Config) (left []string) {
 	pic := p.picture()
 	for _, v := range slices.Concat(invariant.Check(pic), invariant.Settled(pic, cfg.Policy)) {
@@ -300,7 +300,7 @@ func (p *player) judge(cfg controller.Config) {
 	for _, left := range p.left(cfg) {
 		p.bad("at the end: %s", left)
 	}
-	// Where nothing fails machines are handed on at the usual pace.
+	// Where nothing fails, free machines are scheduled at the usual pace.
 	healthy := p.resources()[2:]
 	switch {
 	case slices.Contains(ledgerCalls, p.v.Call):
@@ -328,19 +328,19 @@ func (p *player) judge(cfg controller.Config) {
 	if p.v.Longest > tickBudget {
 		p.bad("a reconcile took %v, its lease %v", p.v.Longest, tickBudget)
 	}
-	tells := 1
+	most := 1
 	if p.v.Way == wayHalf {
-		tells += int(p.v.Length / (4 * time.Hour)) // it seems over for an hour now and then
+		most += int(p.v.Length / (4 * time.Hour)) // it seems over for an hour now and then
 	}
 	for event, n := range p.alarms {
-		if n > tells {
-			p.bad("%d log events %s, want %d", n, event, tells)
+		if n > most {
+			p.bad("%d log events %s, want %d", n, event, most)
 		}
 	}
 	p.v.Creates = p.s.creates
 	needs := p.v.Way != wayHalf && p.v.Way != wayLost && p.v.Length >= 10*time.Minute &&
 		(p.v.Call == "token" || p.v.Call == "create" && !slices.Contains([]string{"NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}, p.v.Way) || p.v.Call == "live" || slices.Contains(ledgerCalls, p.v.Call) || p.v.Call == "publish")
 	if needs && p.v.Alarms == 0 {
-		p.bad("nobody was told")
+		p.bad("no event was logged")
 	}
 }

@@ -107,7 +107,7 @@ type Verdict struct {
 	HandOver  time.Duration `json:"handOver"`  // the longest from a job's end to the next one's creation where nothing fails
 	Longest   time.Duration `json:"longest"`   // of all reconciles
 	Recovered time.Duration `json:"recovered"` // from the outage's end until nothing is left of it
-	Alarms    int           `json:"alarms"`    // log events that tell of the outage
+	Alarms    int           `json:"alarms"`    // log events about the outage
 	Creates   int           `json:"creates"`   // calls of create
 	Problems  []string      `json:"problems,omitempty"`
 }

@@ -9,7 +9,7 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Outbox is a Publisher that remembers, and fails when told to.
+// Outbox is a Publisher that records events, and fails on demand.
 type Outbox struct {
 	// Fail, if set, is asked before each publication whether it fails before or
 	// after the events got there.

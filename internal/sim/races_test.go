@@ -282,7 +282,7 @@ func TestRaceIDReusedAfterExpiry(t *testing.T) {
 	w.Out.Fail = func() (bool, bool) { return true, false }
 	w.Ask(Job{ID: "a", CPU: 5})
 	if at := w.Record("a").ExpireAt; !at.IsZero() {
-		t.Errorf("it may expire at %v with its end untold", at)
+		t.Errorf("it may expire at %v with its end unpublished", at)
 	}
 	w.Out.Fail = nil
 	w.After(time.Minute)

@@ -178,7 +178,7 @@ func Random(s Scenario, seed uint64, rates Rates) (Counts, *Finding) {
 }
 
 // Storm makes random runs with consecutive seeds until ctx ends or one breaks a
-// promise. report, if set, hears the counts now and then.
+// promise. report, if set, gets the counts from time to time.
 func Storm(ctx context.Context, from, step uint64, messages int, rates Rates, report func(Counts)) (counts Counts, seed uint64, f *Finding) {
 	counts.Faults = map[Action]int{}
 	for seed = from; ctx.Err() == nil; seed += step {

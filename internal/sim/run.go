@@ -17,7 +17,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// An Instance is one process: a controller of its own.
+// An Instance is one process with its own controller.
 type Instance struct {
 	*controller.Controller
 }
@@ -25,7 +25,7 @@ type Instance struct {
 // A decision is one point at which the scheduler could deviate.
 type decision struct {
 	op    string
-	alone bool // nobody else could go first
+	alone bool // no other actor could go first
 }
 
 // A run is one execution of a scenario under a schedule.
@@ -51,7 +51,7 @@ type run struct {
 	trace      []string
 }
 
-// A process is an actor under way.
+// A process is a running actor.
 type process struct {
 	Actor
 	index, tries int
@@ -60,7 +60,7 @@ type process struct {
 	op           string // the call it is about to make
 	asked        time.Time
 	resume       chan Action
-	told         *maphash.Hash
+	results      *maphash.Hash
 }
 
 // An event is a process that stops before a call, or has ended.
@@ -86,7 +86,7 @@ func newRun(s Scenario, schedule Schedule, seed maphash.Seed) *run {
 	r.w.Ledger.Fault = func(op string) ledger.Fault { return ledgerFault(r.yield(op), op) }
 	r.w.Ledger.Saw = func(ref ledger.Ref, doc ledger.Document, writes int) {
 		if p := r.current; p != nil && r.known != nil {
-			fmt.Fprint(p.told, ref, writes, r.hashOf(doc))
+			fmt.Fprint(p.results, ref, writes, r.hashOf(doc))
 		}
 	}
 	r.w.Ledger.Wrote = func(_ ledger.Ref, before, after ledger.Document) {
@@ -107,9 +107,9 @@ func newRun(s Scenario, schedule Schedule, seed maphash.Seed) *run {
 }
 
 func (r *run) process(a Actor, index, tries int) *process {
-	told := &maphash.Hash{}
-	told.SetSeed(r.seed)
-	return &process{Actor: a, index: index, tries: tries, op: opStart, resume: make(chan Action), told: told}
+	results := &maphash.Hash{}
+	results.SetSeed(r.seed)
+	return &process{Actor: a, index: index, tries: tries, op: opStart, resume: make(chan Action), results: results}
 }
 
 // quiet is a TB that turns a bug reported by the controller into a violation.
@@ -148,15 +148,15 @@ func vertexFault(a Action) vertex.Fault {
 	return vertex.FailBefore
 }
 
-// yield is called by whoever runs, before a call that leaves the instance. It
-// returns when the scheduler says so, with what becomes of the call.
+// yield is called by the running actor before a call that leaves the instance. It
+// returns when the scheduler resumes the actor, with the result of the call.
 func (r *run) yield(op string) Action {
 	p := r.current
 	switch {
 	case r.calm || p == nil:
 		return Go
 	case p.dead:
-		return Crash // a dead process does nothing any more
+		return Crash // a dead process makes no calls
 	}
 	r.events <- event{op: op}
 	a := <-p.resume
@@ -164,18 +164,20 @@ func (r *run) yield(op string) Action {
 		a = DoAndFail // its deadline passed while it was under way
 	}
 	if r.known == nil {
-		return a // nobody asks whether this situation is known
+		return a // known situations are not skipped in this run
 	}
-	fmt.Fprint(p.told, op, a)
+	fmt.Fprint(p.results, op, a)
 	switch op {
 	case ledger.OpQuery:
-		r.w.Ledger.Each(func(ref ledger.Ref, doc ledger.Document, writes int) { fmt.Fprint(p.told, ref, writes, r.hashOf(doc)) })
+		r.w.Ledger.Each(func(ref ledger.Ref, doc ledger.Document, writes int) {
+			fmt.Fprint(p.results, ref, writes, r.hashOf(doc))
+		})
 	case ledger.OpRead, ledger.OpCommit, opPublish:
 	default:
 		for _, j := range r.w.Vertex.Jobs() {
-			fmt.Fprint(p.told, j.Name, j.State)
+			fmt.Fprint(p.results, j.Name, j.State)
 		}
-		fmt.Fprint(p.told, r.w.Vertex.Lists())
+		fmt.Fprint(p.results, r.w.Vertex.Lists())
 	}
 	return a
 }
@@ -220,7 +222,7 @@ func (r *run) play() {
 	}
 	r.stop()
 	if !r.cut && len(r.violations) == 0 {
-		r.settle()
+		r.drain()
 	}
 }
 
@@ -266,7 +268,7 @@ func (r *run) step(p *process, a Action) {
 	}
 }
 
-// stop ends whoever is still under way, as a crash does.
+// stop ends the running actors, as a crash does.
 func (r *run) stop() {
 	for _, p := range r.queue {
 		if p.Happen == nil && p.started {
@@ -285,8 +287,8 @@ func (r *run) stop() {
 	r.queue = nil
 }
 
-// look takes a picture without copying: stored documents never change.
-func (r *run) look() invariant.Picture {
+// picture takes a picture without copying, because stored documents never change.
+func (r *run) picture() invariant.Picture {
 	p := invariant.Picture{Now: r.w.Now, Jobs: r.w.Vertex.Jobs(), Complete: true}
 	p.Records, p.Resources = stored(r.w.Ledger)
 	for _, e := range r.w.Out.All() {
@@ -298,7 +300,7 @@ func (r *run) look() invariant.Picture {
 
 // check judges the moment after a step.
 func (r *run) check() {
-	now := r.look()
+	now := r.picture()
 	r.violations = append(r.violations, invariant.Check(now)...)
 	r.violations = append(r.violations, invariant.Step(r.before, now)...)
 	if !r.calm { // then there is one commit between two checks
@@ -307,15 +309,15 @@ func (r *run) check() {
 	r.before = now
 }
 
-// settle ends all faults, delivers what is undelivered, lets jobs run to their
-// ends and time pass until everything is at rest, and checks that nothing was
+// drain ends all faults, delivers every undelivered message, moves jobs to their
+// ends and time forward until everything is at rest, and checks that nothing was
 // lost, leaked or left waiting.
-func (r *run) settle() {
+func (r *run) drain() {
 	r.calm = true
 	w := r.w
 	c := w.Instance(w.Config)
 	ctx := context.Background()
-	// Requests may have to go one after the other, and a job takes a few rounds.
+	// Requests may have to run one after the other, and a job takes a few rounds.
 	for round := range calmRounds + 4*len(r.before.Records) {
 		w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 4}, capacity.Pool{ID: "gpu", Shape: GPU, Count: 2, Max: 4})
 		undelivered := r.again

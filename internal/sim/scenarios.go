@@ -31,7 +31,7 @@ func CancelOf(id string) Actor {
 // TickAfter lets time pass and then reconciles once.
 func TickAfter(d time.Duration) []Actor {
 	return []Actor{Pass(d), {Name: "reconcile", Run: func(ctx context.Context, _ *World, i *Instance) error {
-		_, _ = i.Reconcile(ctx, "tick", 0) // a tick is acknowledged whatever came of it
+		_, _ = i.Reconcile(ctx, "tick", 0) // a tick is acknowledged even after an error
 		return nil
 	}}}
 }
@@ -110,7 +110,7 @@ func Scenarios() []Scenario {
 		{Name: "resource made anew with holds on it", Actors: actors(Request(gang), Request(wide), Recreate(), TickAfter(time.Minute), TickAfter(time.Minute))},
 		{Name: "one id, two tenants", Actors: actors(Request(single), Message("other tenant", "m-b", "other", single.Body()), CancelOf("a"), TickAfter(time.Minute))},
 		{Name: "id reused", Actors: actors(Request(single), Message("reuse", "m-x", Tenant, Job{ID: "a", CPU: 2}.Body()), TickAfter(time.Minute))},
-		{Name: "turns", Setup: func(w *World) { w.Config.Submissions = 1 }, Actors: actors(
+		{Name: "one submission slot", Setup: func(w *World) { w.Config.Submissions = 1 }, Actors: actors(
 			Request(Job{ID: "a", CPU: 1}), Request(Job{ID: "b", CPU: 1}), Request(Job{ID: "u", GPU: 1, Priority: 5}), CancelOf("b"), TickAfter(time.Minute), TickAfter(time.Minute), TickAfter(time.Minute))},
 		{Name: "all together", Setup: lag(1), Actors: actors(
 			Request(gang), Twice(gang), Request(wide), ForeignJob(1), Request(single), CancelOf("g"), TickAfter(2*time.Minute),

@@ -1,6 +1,6 @@
 // Package sim runs the real controller over the memory twins of the ledger and
-// of Vertex AI, in virtual time: nothing waits, and time moves when somebody
-// says so. A [World] is one such run; a [Job] is a request in a few words.
+// of Vertex AI, in virtual time: nothing waits, and time moves only when
+// the run moves it. A [World] is one such run; a [Job] is a request in a few words.
 package sim
 
 import (
@@ -62,7 +62,7 @@ type World struct {
 }
 
 // New returns a world with one persistent resource: four CPU machines, and two
-// GPU machines that can become four. t hears of failures.
+// GPU machines that can become four. t gets the failures.
 func New(t TB) *World {
 	w := &World{TB: t, Now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), Out: &Outbox{}, Rows: map[lifecycle.Row]int{}}
 	clock := func() time.Time { return w.Now }
@@ -92,8 +92,8 @@ func (w *World) Skewed(ahead time.Duration) *controller.Controller {
 	return w.instance(w.Config, func() time.Time { return w.Now.Add(ahead) })
 }
 
-// Paused is an instance that stops whenever it looks at its clock and pause,
-// which may let time pass, says so.
+// Paused is an instance that stops at a read of its clock if pause, which may move
+// time, returns true.
 func (w *World) Paused(pause func() bool) *controller.Controller {
 	return w.instance(w.Config, func() time.Time {
 		pause()
@@ -122,7 +122,7 @@ func (w *World) instance(cfg controller.Config, clock func() time.Time) *control
 	})
 }
 
-// logTo writes a logger's lines to the world, and fails on those that tell of
+// logTo writes a logger's lines to the world, and fails on those that report
 // a bug.
 type logTo struct{ w *World }
 
@@ -139,7 +139,7 @@ func (w *World) SetPools(state string, pools ...capacity.Pool) {
 	w.Vertex.SetResource(Resource, vertex.Resource{State: state, CreateTime: time.Unix(1, 0), Pools: pools})
 }
 
-// Send delivers a message and returns its id. It must be taken.
+// Send delivers a message and returns its id. It must be accepted.
 func (w *World) Send(data []byte) string {
 	w.Helper()
 	id, err := w.Try(data)
