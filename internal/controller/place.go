@@ -17,7 +17,7 @@ import (
 // reports whether the resource document has to be put.
 func (c *Controller) place(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	version := res.Version
-	if len(rec.Unpublished()) > maxUnpublished || rec.UnsentWeight() > maxUnsentBytes {
+	if len(rec.Unpublished()) > maxUnpublished || rec.UnpublishedWeight() > maxUnsentBytes {
 		return false // its events are not published; they must not outgrow its document
 	}
 	rec.Ahead = res.Ahead(rec)

@@ -36,8 +36,8 @@ func (l *Lease) copied(c copier) Document    { return c.lease(l) }
 func (b *Budget) copied(c copier) Document   { return c.budget(b) }
 
 // A copier copies documents deeply, and brings them into their normal form on
-// the way if asked to. Written by hand because it runs for every document read;
-// tests hold it complete by reflection.
+// the way if asked to. It is written by hand because it runs for every document
+// read; tests hold it complete by reflection.
 type copier struct{ normal bool }
 
 func (c copier) resource(r *Resource) *Resource {

@@ -26,16 +26,16 @@ const (
 	unknownWeight = 512 << 10 // bytes: a request of the largest size, stored
 )
 
-// A Group is a ledger that commits together what one process has to write at
-// one time (group commit): updates of one resource, and of requests on it, that
-// arrive while another of them is under way go into one commit; so do updates
-// that have to do with no resource. An update that finds nobody goes at once.
+// A Group is a ledger that commits the updates of one process together (group
+// commit): updates of one resource, and of requests on it, that arrive while another
+// of them is under way go into one commit; so do updates that concern no resource. An
+// update that finds none under way starts at once.
 //
 // The closures of a commit run one after the other, each on what those before it
 // have put, so the result is that of one update after the other. None can harm
-// another: one that fails, panics or needs an unreadable document is taken out and the others run again
-// without it; and if the documents of all together are refused, the group is
-// split until the one that does it is alone.
+// another: one that fails, panics or needs an unreadable document is taken out and
+// the others run again without it. If the documents of all together are refused, the
+// group is split until the update that causes it is alone.
 //
 // A closure in a group may run after others have put a document that it also
 // names. One that changes a [Resource] has to put it.
@@ -46,18 +46,18 @@ type Group struct {
 	queues map[string]*groupQueue // by resource, "" for none
 }
 
-// A queue is where the updates of one resource meet.
+// A groupQueue has the updates of one resource.
 type groupQueue struct {
 	group *Group
-	// on has the updates of the resource, and of its requests' records with them.
-	// While commits of the resource are lost to other processes, the latter go by
-	// themselves, beside: they have nothing to lose.
+	// withResource has the updates of the resource and of its requests' records.
+	// While commits of the resource are lost to other processes, updates of records
+	// only go by themselves, in recordOnly: they do not conflict.
 	withResource, recordOnly *batch.Queue[*member]
-	// losing is how many commits have to succeed at once until that is over.
+	// conflicted is how many commits have to succeed at once until that is over.
 	conflicted atomic.Int32
 }
 
-// calm is how many commits in a row have to succeed at once until a resource
+// quietCommits is how many commits in a row have to succeed at once until a resource
 // counts as written by this process alone.
 const quietCommits = 8
 
@@ -118,9 +118,9 @@ func (g *Group) queue(resource string) *groupQueue {
 	return l
 }
 
-// tidy forgets an idle queue: names that requests make up must not pile up. One
-// that somebody is about to use may be forgotten too; then two commits run
-// beside each other, and that is all.
+// tidy removes an idle queue, so that invented names of resources do not pile up. It
+// may remove one that an update is about to use; then two commits run at the same
+// time, which is safe.
 func (g *Group) tidy(resource string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -145,16 +145,16 @@ func (l *groupQueue) do(ctx context.Context, m *member, weight int) error {
 		if lost {
 			l.conflicted.Store(quietCommits)
 		} else if n := l.conflicted.Load(); n > 0 {
-			l.conflicted.Store(n - 1) // one commit at a time, so nobody else does
+			l.conflicted.Store(n - 1) // no other goroutine stores: one commit runs at a time
 		}
 	})
 }
 
 // errAgain ends a run of which one member is to be left out.
-var errAgain = errors.New("once more without the one that failed")
+var errAgain = errors.New("run again without the member that failed")
 
-// commit makes one update of many, and tells each member how it went. While it
-// loses against others, what comes to wait joins it.
+// commit makes one update of many, and sets the error of each member. Members that
+// arrive while it loses to other processes join it.
 func (g *Group) commit(ctx context.Context, members []*member, more func() []*member) {
 	for len(members) > 0 {
 		var failed *member
@@ -271,7 +271,7 @@ type memberDocs struct {
 	Documents
 	named   []Ref
 	own     map[Ref]Document // but for the resource
-	res     *Resource        // as it was handed out
+	res     *Resource        // as the closure got it
 	version int64
 	put     *Resource
 }
@@ -292,7 +292,7 @@ func (d *memberDocs) Get(ref Ref) (Document, *UnreadableError) {
 	return d.own[ref], nil
 }
 
-// resource hands out the group's one copy: with a thousand holds it is too large
+// resource returns the group's one copy: with a thousand holds it is too large
 // to be copied for each of a hundred members. unchanged finds out if it is changed
 // and not put.
 func (d *memberDocs) resource(ref Ref) (Document, *UnreadableError) {

@@ -1,18 +1,18 @@
 // Package ledger is the port for durable truth: what was asked, what is held,
-// and which outcome events have still to be sent.
+// and which outcome events are not published yet.
 //
 // # Documents
 //
-//   - A [Resource] is one persistent resource: its pools as last seen, every
+//   - A [Resource] is one persistent resource: its pools as last observed, every
 //     hold on them, foreign use, and the heads of its queues. It is the unit of
-//     consistency: whatever takes or gives replicas writes it.
+//     consistency: every move that takes or gives replicas writes it.
 //   - A [Record] is one request, or the answer to a message that made none. It
 //     carries the reservation and all outbox events.
-//   - An [OutboxEvent] is an outcome event that was written down together with the
-//     change it tells of. It is unpublished until somebody marks it sent.
+//   - An [OutboxEvent] is an outcome event, stored by the commit that makes the
+//     change it reports. It is unpublished until a later commit marks it published.
 //   - A [Budget] is how many jobs may be submitted a minute in one region.
-//   - A [Lease] keeps two instances from doing the same work. It never makes
-//     anything safe.
+//   - A [Lease] keeps two instances from doing the same work. No promise rests
+//     on it.
 //
 // # Contract
 //
@@ -23,8 +23,8 @@
 // document behave as if one came after the other, even if the first only read
 // it. An update whose closure puts nothing writes nothing and checks nothing.
 //
-// The closure may run any number of times. It must set everything it hands out
-// anew in each run, and do nothing outside. It runs at least once per call, and
+// The closure may run any number of times. It must set all its results anew in
+// each run, and do nothing outside. It runs at least once per call, and
 // what it set in its last run is what was committed when Update returns nil.
 //
 // When a commit's answer is lost, Update reads again: if a document it wrote
@@ -41,13 +41,12 @@
 // writes nothing; [Tx.Unreadable] lets a closure that can do without it find out
 // first. Queries that return documents leave such ones out, go on until they have
 // as many others as were asked for, and return a [SkippedError] with them. So an
-// unreadable document is never taken for one that is absent, and never written
-// over.
+// unreadable document is never taken for an absent one, and never overwritten.
 //
 // # Queries
 //
-// Queries ([Ledger.Line], [Ledger.Due], ...) are sources of candidates. What
-// they return may be out of date by the time it is read; whoever acts on it
+// Queries ([Ledger.Queue], [Ledger.Due], ...) are sources of candidates. What
+// they return may be out of date when the caller has it; a caller that acts on it
 // reads it again by key inside an update.
 package ledger
 
@@ -60,8 +59,8 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// ErrBusy means that an update lost against others as often as it was willing
-// to try. Nothing was written. It passes; try later.
+// ErrBusy means that an update lost all its tries to other writers of the same
+// documents. Nothing was written. Try later.
 var ErrBusy = errors.New("ledger: too many others wrote the same documents")
 
 // A ReadSet says which documents an update reads. An update may put only what it
@@ -123,19 +122,19 @@ func HintsOf(hints []Hints) Hints {
 type Ledger interface {
 	// Update is described in the package comment. It returns the closure's error
 	// as it is, [ErrBusy], an [UnreadableError], or the error of a read or commit
-	// that could not be settled; in the last case the update may have landed. At most
-	// one Hints is used.
+	// of which the outcome is not known; in the last case the update may have landed.
+	// At most one Hints is used.
 	Update(ctx context.Context, reads ReadSet, closure func(Tx) error, hints ...Hints) error
 
-	// Line returns waiting requests of one line in order, those after the given
-	// order key ("" for the head). Parked requests have lines of their own
+	// Queue returns waiting requests of one queue in order, those after the given
+	// order key ("" for the head). Parked requests have queues of their own
 	// ([Parked], [ParkedIn]).
 	Queue(ctx context.Context, resource, shape, after string, limit int) ([]Head, error)
-	// Due returns records in one of the states whose WakeAt is at or before now,
+	// Due returns records in one of the states whose TimerAt is at or before now,
 	// earliest first and those of one moment by key: those after the given place,
 	// the zero Timed for the first.
 	Due(ctx context.Context, states []lifecycle.State, now time.Time, after Timed, limit int) ([]Timed, error)
-	// Unsent returns records with an unpublished event, longest unpublished first and those
+	// Unpublished returns records with an unpublished event, longest unpublished first and those
 	// of one moment by key: those after the given place, the zero Timed for the first.
 	Unpublished(ctx context.Context, after Timed, limit int) ([]Timed, error)
 	// InState returns records of a resource in a state, in order of their order

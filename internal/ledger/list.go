@@ -51,7 +51,7 @@ func (r *Record) Status() string {
 
 // ListKey orders records by when they were received, the latest first, and then
 // by key. It never changes. It is "" for a record that is in no list: a tombstone,
-// since nothing has come under its id yet.
+// because no request has come under its id yet.
 func (r *Record) ListKey() string {
 	if r.Times.Received.IsZero() || r.Tombstone() {
 		return ""
@@ -60,7 +60,8 @@ func (r *Record) ListKey() string {
 }
 
 // JobNumber is the last part of a job's full name, by which [Ledger.OfJob] finds
-// its record: Vertex AI names the project of a job now by id, now by number.
+// its record. The whole name would not do: Vertex AI writes the project of a job
+// sometimes as its id and sometimes as its number.
 func JobNumber(job string) string { return job[strings.LastIndexByte(job, '/')+1:] }
 
 // List implements [Ledger].

@@ -28,13 +28,13 @@ const (
 	// FailCommit: the commit is refused. Nothing is done and Update returns an
 	// error.
 	FailCommit
-	// LoseAnswer: the commit lands, its answer is lost. Update looks again and
+	// LoseAnswer: the commit lands, its answer is lost. Update reads again and
 	// returns nil if it finds its own writes.
 	LoseAnswer
-	// LoseAnswerAndCheck: the commit lands, its answer is lost, and the look
-	// fails too. Update returns an error although everything was written.
+	// LoseAnswerAndCheck: the commit lands, its answer is lost, and the read that
+	// follows fails too. Update returns an error although everything was written.
 	LoseAnswerAndCheck
-	// Stale: somebody else was first. The closure runs again.
+	// Stale: another update was first. The closure runs again.
 	Stale
 )
 
@@ -52,7 +52,7 @@ var ErrInjected = errors.New("injected fault")
 // [ErrBusy].
 const memTries = 12
 
-// Mem is a [Ledger] in memory: the reference for the contract, and its police.
+// Mem is a [Ledger] in memory. It is the reference for the contract and enforces it.
 // It runs every closure twice, on copies of its own, and keeps the second run;
 // it copies whatever goes in or comes out and brings it into normal form; it
 // takes no lock while a closure runs, so updates interleave as they would
@@ -64,8 +64,8 @@ type Mem struct {
 	// fault that the operation cannot have does nothing.
 	Fault func(op string) Fault
 	// Between, if set, runs after a closure has put something and before the
-	// commit, so that a test can let another update through in between. It is
-	// not called for updates that are made while it runs.
+	// commit, so that a test can make another update in between. It is not called for
+	// updates that are made while it runs.
 	Between func()
 	// Saw, if set, is called with every document that an update reads, as [Mem.Each]
 	// calls show. It must not call the Mem.
@@ -74,7 +74,7 @@ type Mem struct {
 	// (nil if it was not there) and as it becomes. It must not call the Mem.
 	Wrote func(ref Ref, before, after Document)
 	// AfterLost, if set, runs after a commit whose answer is lost and before the
-	// look whether it landed.
+	// read that finds out whether it landed.
 	AfterLost func()
 
 	now     func() time.Time
@@ -174,8 +174,8 @@ func (m *Mem) Update(ctx context.Context, reads ReadSet, closure func(Tx) error,
 	return ErrBusy
 }
 
-// tooLarge refuses documents and commits beyond Firestore's limits. What is small
-// for sure is not measured.
+// tooLarge refuses documents and commits beyond Firestore's limits. It measures only
+// documents whose weight is not small.
 func tooLarge(puts map[Ref]Document) error {
 	const small = 128 << 10
 	all := 0
@@ -261,9 +261,9 @@ func (m *Mem) callBetween() {
 	}
 }
 
-// Line implements [Ledger].
+// Queue implements [Ledger].
 func (m *Mem) Queue(ctx context.Context, resource, shape, after string, limit int) ([]Head, error) {
-	records, _, err := m.query(ctx, "line", limit, func(r *Record) bool {
+	records, _, err := m.query(ctx, "queue", limit, func(r *Record) bool {
 		return r.Resource == resource && slices.Contains(r.Indexed(), shape) && r.Order > after
 	}, byOrder, false)
 	var heads []Head
@@ -280,7 +280,7 @@ func (m *Mem) Due(ctx context.Context, states []lifecycle.State, now time.Time, 
 	})
 }
 
-// Unsent implements [Ledger].
+// Unpublished implements [Ledger].
 func (m *Mem) Unpublished(ctx context.Context, after Timed, limit int) ([]Timed, error) {
 	return m.timed(ctx, "unpublished", after, limit, func(r *Record) (time.Time, bool) {
 		if unpublished := r.Unpublished(); len(unpublished) > 0 {

@@ -25,11 +25,12 @@ func (e *NameError) Error() string {
 }
 
 // Check reports the first document named that cannot exist, as a [*NameError], and
-// an error if none is named. A name may be at most [MaxName] bytes of valid UTF-8;
-// it is not empty, not "." or "..", not of the form "__x__", and holds no "~", which
-// stands for a slash in stored names. A record's key holds no slash either. These are Firestore's rules for document ids, which it applies to
-// the whole read that names one: every ledger has to have them, or a name that
-// passes in tests stops a resource in production.
+// an error if none is named. A name is at most [MaxName] bytes of valid UTF-8. It is
+// not empty, not "." or "..", not of the form "__x__", and holds no "~", which stands
+// for a slash in stored names. A record's key holds no slash either. These are
+// Firestore's rules for document ids. Firestore refuses the whole read that breaks
+// one, so a ledger without them would let a name pass in tests that stops a resource
+// in production.
 func (s ReadSet) Check() error {
 	_, err := s.Refs()
 	return err

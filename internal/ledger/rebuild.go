@@ -7,15 +7,14 @@ import (
 )
 
 // Rebuild makes the document of a resource anew from all its records, after the
-// document was lost. What Vertex AI said of the resource is not known then; State
-// is "" and admits nothing until somebody has looked. latestEnd says when the job
-// of a record ends at the latest. Rebuild returns nil if no record needs the
-// document: none of them holds or waits.
+// document was lost. It has no observation: State is "" and admits nothing until
+// one is saved. latestEnd says when the job of a record ends at the latest. Rebuild
+// returns nil if no record needs the document, because none holds or waits.
 //
-// While the document is missing no move that takes, gives, queues or unqueues can be
-// committed, since each of them writes it. So the records say exactly what the
-// document has to, however long it takes to read them, provided that it is written
-// only where there still is none.
+// While the document is missing, no move that takes, gives, queues or unqueues can be
+// committed, because each of them writes it. So the records say exactly what belongs
+// into the document, however long it takes to read them, if the caller writes it only
+// where there still is none.
 func Rebuild(name string, records []*Record, now time.Time, latestEnd func(*Record) time.Time) *Resource {
 	res := &Resource{Name: name}
 	needed := false
@@ -33,7 +32,7 @@ func Rebuild(name string, records []*Record, now time.Time, latestEnd func(*Reco
 	if !needed {
 		return nil
 	}
-	res.Version = now.UnixMicro() // not one that somebody has read of the lost document
+	res.Version = now.UnixMicro() // no query made with the lost document fills the heads of this one
 	return res
 }
 

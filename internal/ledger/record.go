@@ -50,8 +50,8 @@ type Record struct {
 	lifecycle.Reservation `json:"reservation"`
 	// LeasedAt is when the first attempt of the run began.
 	LeasedAt time.Time `json:"leasedAt,omitzero"`
-	// Excused is how many attempts of the run were made while Vertex AI answered
-	// nobody's creates in the region.
+	// Excused is how many attempts of the run were made while Vertex AI answered no
+	// creates in the region.
 	Excused int `json:"excused,omitempty"`
 	// DeniedAt is when Vertex AI last refused Berth itself while this request was
 	// submitted.
@@ -69,7 +69,7 @@ type Record struct {
 	Cancels []string `json:"cancels,omitempty"`
 	// Why is the reason for the present state; it goes into the next events.
 	Why *reason.Problem `json:"why,omitempty"`
-	// Retold counts the events that told a waiting request of another reason.
+	// Retold counts the events that gave a waiting request another reason.
 	Retold int `json:"retold,omitempty"`
 	// Fit, ScaleUp and Ahead are what the last decision found.
 	Fit     []capacity.Finding `json:"fit,omitempty"`
@@ -78,11 +78,10 @@ type Record struct {
 	// ContradictedSince is since when a RUNNING resource says that a waiting
 	// request can never fit.
 	ContradictedSince time.Time `json:"contradictedSince,omitzero"`
-	// Parked says that a waiting request waits in no queue, because the pools as
-	// they were last seen can never take it. That may change, since resources are
-	// made anew; but until then nobody should wait behind it, and shapes that no
-	// pool has must not make lines without end. Or because Vertex AI has refused it
-	// while others wait or are accepted (RetryAt).
+	// Parked says that a waiting request is in no queue: the pools as last observed
+	// can never take it, or Vertex AI has refused it while others wait or are accepted
+	// (RetryAt). So no request waits behind it, and shapes that no pool has make no
+	// queues. It is decided again when the pools change.
 	Parked bool `json:"parked,omitempty"`
 	// RetryAt is until when a request is parked that Vertex AI has refused; zero for
 	// one that is parked for its pools.
@@ -94,13 +93,13 @@ type Record struct {
 	JobError *message.JobError `json:"jobError,omitempty"`
 	Times    message.Times     `json:"times"`
 
-	// WakeAt is when somebody should look at the record again; zero for never.
+	// TimerAt is when the record's timer runs; zero for never.
 	TimerAt time.Time `json:"timerAt,omitzero"`
 	// Sequence is the number of the last outbox event written.
 	Sequence int64         `json:"sequence"`
 	Outbox   []OutboxEvent `json:"outbox,omitempty"` // oldest first; see keepEvents
 	// ExpireAt is when the document may be deleted. It is set by the write that
-	// marks the terminal outbox event sent, and of a tombstone by the cancel.
+	// marks the terminal outbox event published, and of a tombstone by the cancel.
 	ExpireAt time.Time `json:"expireAt,omitzero"`
 }
 
@@ -129,10 +128,10 @@ func (r *Record) Tombstone() bool {
 	return r.Kind != message.KindAnswer && r.State == lifecycle.None
 }
 
-// Preferred returns which of the records that are known under one id in several
-// kinds is meant by somebody who gives the id alone: one that has not ended, else
-// one that has ended or is an answer, else a tombstone; of equals the first. nil
-// records are left out; nil if there is no other.
+// Preferred returns the record that an id alone names, of those that are known under
+// it in several kinds: one that has not ended, else one that has ended or is an
+// answer, else a tombstone; of equals the first. It leaves out nil records, and
+// returns nil if there is no other.
 func Preferred(found ...*Record) *Record {
 	rank := func(r *Record) int {
 		switch {
@@ -152,8 +151,8 @@ func Preferred(found ...*Record) *Record {
 	return best
 }
 
-// Event returns an outbox event as the event to publish. What never changes about the
-// request is kept once, in the record, and not in each of its letters.
+// Event returns an outbox event as the event to publish. The parts that never change
+// are stored once, in the record, and added here.
 func (r *Record) Event(l OutboxEvent) message.Outcome {
 	o := l.Outcome
 	o.EventID, o.Type, o.Time = l.ID, l.Type, l.Time
@@ -163,15 +162,15 @@ func (r *Record) Event(l OutboxEvent) message.Outcome {
 	return o
 }
 
-// keepEvents is how many sent outbox events a record keeps for its history. A job
-// that Vertex AI declines again and again must not grow its document without
-// bound. Unsent outbox events are always kept.
+// keepEvents is how many published outbox events a record keeps for its history, so
+// that the document of a job that Vertex AI declines again and again does not grow
+// without bound. Unpublished outbox events are always kept.
 const keepEvents = 40
 
 // keepBytes bounds the same by size, in bytes.
 const keepBytes = 96 << 10
 
-// Write adds an unpublished event, numbered after the last.
+// Append adds an unpublished event, numbered after the last.
 func (r *Record) Append(o message.Outcome, now time.Time) {
 	r.Sequence++
 	o.Sequence = r.Sequence
@@ -192,7 +191,7 @@ func (r *Record) Append(o message.Outcome, now time.Time) {
 	}
 }
 
-// Unsent returns the outbox events to send, oldest first.
+// Unpublished returns the outbox events that are not published yet, oldest first.
 func (r *Record) Unpublished() []OutboxEvent {
 	var unpublished []OutboxEvent
 	for _, l := range r.Outbox {
@@ -203,8 +202,8 @@ func (r *Record) Unpublished() []OutboxEvent {
 	return unpublished
 }
 
-// MarkPublished marks outbox events as sent. When the last outbox event of an ended request (or
-// an answer) is among the sent, the record may expire after keep.
+// MarkPublished marks outbox events as published. A record that has ended, or is an
+// answer, may expire after keep once all its events are published.
 func (r *Record) MarkPublished(ids []string, now time.Time, keep time.Duration) {
 	for i := range r.Outbox {
 		if slices.Contains(ids, r.Outbox[i].ID) {
@@ -217,40 +216,40 @@ func (r *Record) MarkPublished(ids []string, now time.Time, keep time.Duration) 
 	}
 }
 
-// Lines names the lines that a waiting record stands in: one per shape it asks
+// Queues names the queues that a waiting record is in: one per shape it asks
 // for. It is empty for every other record, and for one that is parked.
 func (r *Record) Queues() []string {
 	if r.State != lifecycle.Waiting || r.Parked {
 		return nil
 	}
-	var lines []string
+	var queues []string
 	for _, s := range r.Ask.Shapes() {
-		lines = append(lines, s.String())
+		queues = append(queues, s.String())
 	}
-	return lines
+	return queues
 }
 
-// Parked is the queue of all parked requests, those that are parked.
-// It is in the index only ([Ledger.Line]): nobody waits in it.
+// Parked is the queue of all parked requests. It is in the index only
+// ([Ledger.Queue]): its order decides nothing.
 const Parked = "parked"
 
-// ParkedIn is the line of the parked requests that ask for a shape.
+// ParkedIn is the queue of the parked requests that ask for a shape.
 func ParkedIn(shape string) string { return Parked + " " + shape }
 
-// Indexed names the lines in which [Ledger.Line] finds the record: those that it
+// Indexed names the queues in which [Ledger.Queue] finds the record: those that it
 // waits in, or of a parked one those of parked requests.
 func (r *Record) Indexed() []string {
 	if r.State != lifecycle.Waiting || !r.Parked {
 		return r.Queues()
 	}
-	lines := []string{Parked}
+	queues := []string{Parked}
 	for _, s := range r.Ask.Shapes() {
-		lines = append(lines, ParkedIn(s.String()))
+		queues = append(queues, ParkedIn(s.String()))
 	}
-	return lines
+	return queues
 }
 
-// OrderKey makes a record's static order: higher priority first, then older,
+// OrderKey returns a record's static order: higher priority first, then older,
 // then by key. Priorities are -1000 to 1000.
 func OrderKey(priority int, since time.Time, key message.Key) string {
 	return fmt.Sprintf("%04d-%s-%s", 1000-priority, since.UTC().Format("20060102T150405.000000000"), key)

@@ -16,7 +16,7 @@ import (
 type Resource struct {
 	Name string `json:"name"` // projects/P/locations/L/persistentResources/ID, with the configured project id
 
-	// What Vertex AI said when it was last looked at.
+	// What Vertex AI said at the last observation.
 	State         string          `json:"state"`               // PersistentResource.State in words; Absent when Vertex AI does not know it
 	CreateTime    time.Time       `json:"createTime,omitzero"` // with the name, the resource's identity: a resource made anew has another
 	Pools         []capacity.Pool `json:"pools"`
@@ -24,16 +24,15 @@ type Resource struct {
 	EncryptionKey string          `json:"encryptionKey,omitempty"`
 	CustomAccount bool            `json:"customAccount,omitempty"` // jobs must bring a service account
 	Ray           bool            `json:"ray,omitempty"`           // it is a Ray cluster
-	ObservedAt    time.Time       `json:"observedAt"`              // no later than the look; by the ledger's clock
+	ObservedAt    time.Time       `json:"observedAt"`              // when Vertex AI was asked, or earlier; by the ledger's clock
 
-	// SteadySince is when it was first seen RUNNING and with the pools that it has,
-	// as in every look since; zero while it is not.
+	// SteadySince is when it was first observed RUNNING and with the pools that it
+	// has, as in every observation since; zero while it is not.
 	SteadySince time.Time `json:"steadySince,omitzero"`
 
 	// Holds are the replicas of our reservations, by request. A hold is there
-	// exactly while its reservation is in a state that holds. It does not say
-	// which, but for whether it waits for a submission slot, so that most moves that keep
-	// the replicas need not touch this document.
+	// exactly while its reservation is in a state that holds. It does not record the
+	// state (except Pending), so most state changes do not write this document.
 	Holds map[message.Key]Hold `json:"holds,omitempty"`
 	// Foreign are live jobs on the resource that no reservation names, the first
 	// [MaxForeign] of them. ForeignJobs counts all, and ForeignRest is what those
@@ -42,19 +41,19 @@ type Resource struct {
 	ForeignJobs int          `json:"foreignJobs,omitempty"`
 	ForeignRest capacity.Use `json:"foreignRest,omitempty"`
 	// Unexplained are machines that Vertex AI reports as used beyond all listed
-	// jobs; Suspected are those seen once, to be believed when seen again with
-	// no move between.
+	// jobs. Suspected are those of one observation: they become Unexplained when the
+	// next shows them with no move between.
 	Unexplained  capacity.Use `json:"unexplained,omitempty"`
 	Suspected    capacity.Use `json:"suspected,omitempty"`
 	SuspectedFor int64        `json:"suspectedFor,omitempty"` // Version at which Suspected was seen
-	// Overdrawn is by how much use exceeds the pools, for people; decisions
-	// compute it.
+	// Overdrawn is by how much use exceeds the pools, for people to read; decisions
+	// compute it anew.
 	Overdrawn capacity.Use `json:"overdrawn,omitempty"`
 
 	// Allowance is submissions that may be made without writing the [Budget].
 	Allowance pace.Allowance `json:"allowance,omitzero"`
 
-	// Notice is set while waiting requests have to be told that the resource has
+	// Notice is set while events to waiting requests are due: that the resource has
 	// been deleted or is in error, or no longer is.
 	Notice *Notice `json:"notice,omitempty"`
 
@@ -65,21 +64,21 @@ type Resource struct {
 	// here, by its clock.
 	AcceptedAt time.Time `json:"acceptedAt,omitzero"`
 
-	// Lines are the waiting requests per shape.
+	// Queues are the waiting requests per shape.
 	Queues map[string]Queue `json:"queues,omitempty"`
 
 	// Skipped are waiting requests that are counted in their queues and whose record
-	// could not be read. Nobody waits for them.
+	// could not be read. No request waits for them.
 	Skipped map[message.Key]bool `json:"skipped,omitempty"`
 	// Recheck are the parked requests to be decided again because what Vertex AI
-	// says of the resource has changed since they were parked: by line of parked
+	// says of the resource has changed since they were parked: by queue of parked
 	// requests ([Parked], [ParkedIn]), the order key up to which that is done.
 	Recheck map[string]string `json:"recheck,omitempty"`
-	// HasParked says that requests have been parked since there were last none. It
-	// spares a query where there never were any.
+	// HasParked says that requests have been parked since there were last none.
+	// Without it every pass would query for them.
 	HasParked bool `json:"hasParked,omitempty"`
 
-	// use is Use as far as it is known: summing a thousand holds for each of a
+	// use caches Use, nil when it is not known: summing a thousand holds for each of a
 	// hundred decisions was most of a commit's time. It is never stored.
 	use capacity.Use
 
@@ -88,8 +87,8 @@ type Resource struct {
 	Version int64 `json:"version"`
 }
 
-// A Notice is how far the waiting requests of a resource have been told of its
-// state: those up to an order key have.
+// A Notice is how far events about a resource's state have been written to its
+// waiting requests: up to an order key.
 type Notice struct {
 	After string `json:"after,omitempty"`
 }
@@ -106,12 +105,12 @@ type Hold struct {
 	Ask    capacity.Ask `json:"ask"`
 	Tenant string       `json:"tenant"`
 	Run    string       `json:"run"` // label of the job at Vertex AI
-	// Job is the job that the reservation names, once a look has found it live. A
-	// run label can be on a second job, by a late create or a forger's hand, so a
-	// listed job counts as the hold's only by its name.
+	// Job is the job that the reservation names, once an observation has found it
+	// live. A late create or a forger can put a run label on a second job, so a listed
+	// job counts as the hold's only by its name.
 	Job string `json:"job,omitempty"`
-	// Ran says that the job has been seen running: there is no more to learn of it
-	// until it is no longer listed.
+	// Ran says that the job has been observed running. Its record need not be read
+	// again until the job is no longer listed.
 	Ran bool `json:"ran,omitempty"`
 	// Pending says that the reservation waits for a submission slot.
 	Pending   bool      `json:"pending,omitempty"`
@@ -124,20 +123,20 @@ type Foreign struct {
 	Ask capacity.Ask `json:"ask"`
 }
 
-// A Line is the waiting requests that want one shape.
+// A Queue is the waiting requests that ask for one shape.
 type Queue struct {
 	Count int `json:"count"`
 	// Heads are the first of them, in order: always an exact beginning of the
-	// line, perhaps an empty one.
+	// queue, perhaps an empty one.
 	Heads []Head `json:"heads,omitempty"`
 }
 
-// A Head is a waiting request's place in a line, and what has to be known to
-// tell whether its turn may have come: so only those are read that may start.
+// A Head is a waiting request's place in a queue, and what decides whether it may
+// start: so only records that may start are read.
 type Head struct {
 	Order string            `json:"order"`
 	Key   message.Key       `json:"key"`
-	Need  capacity.Replicas `json:"need"` // of the line's shape
+	Need  capacity.Replicas `json:"need"` // of the queue's shape
 	Size  int               `json:"size"` // of its specification, in bytes
 }
 
@@ -148,25 +147,25 @@ func (h Head) Same(other Head) bool {
 }
 
 // HeadIn is the record's place in one of its queues.
-func (r *Record) HeadIn(line string) Head {
+func (r *Record) HeadIn(queue string) Head {
 	h := Head{Order: r.Order, Key: r.Key, Size: len(r.Spec)}
-	line = strings.TrimPrefix(line, Parked+" ")
+	shape := strings.TrimPrefix(queue, Parked+" ")
 	for _, n := range r.Ask {
-		if n.Shape.String() == line {
+		if n.Shape.String() == shape {
 			h.Need = h.Need.Plus(n.Replicas)
 		}
 	}
 	return h
 }
 
-// MaxHeads bounds the heads kept per line.
+// MaxHeads bounds the heads kept per queue.
 const MaxHeads = 16
 
-// Use is everything that is taken: holds, foreign use and what is unexplained.
-// Whoever changes one of these other than by Hold and Release calls Settle.
+// Use is everything that is taken: holds, foreign use and unexplained use. Call
+// Recompute after a change of one of these by other means than Hold and Release.
 func (r *Resource) Use() capacity.Use {
 	if r.use == nil {
-		return r.sum() // not kept: whoever only reads may share the document
+		return r.sum() // not cached: readers may share the document
 	}
 	return maps.Clone(r.use)
 }
@@ -188,7 +187,7 @@ func (r *Resource) sum() capacity.Use {
 	return use
 }
 
-// Settle recomputes what follows from the rest. Call it after any change to
+// Recompute computes anew what follows from the rest. Call it after any change to
 // pools, holds or foreign use.
 func (r *Resource) Recompute() {
 	r.use = r.sum()
@@ -196,7 +195,7 @@ func (r *Resource) Recompute() {
 }
 
 // Join puts a record into its queues. The record has to be Waiting; one that is
-// parked is in no line, so nothing changes for it but Version.
+// parked is in no queue, so only Version changes.
 func (r *Resource) Join(rec *Record) {
 	if r.use == nil {
 		r.use = r.sum() // others will be decided on this very document
@@ -205,64 +204,64 @@ func (r *Resource) Join(rec *Record) {
 		r.Queues = map[string]Queue{}
 	}
 	for _, shape := range rec.Queues() {
-		line := r.Queues[shape]
-		i, known := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
+		queue := r.Queues[shape]
+		i, known := slices.BinarySearchFunc(queue.Heads, rec.Order, Head.after)
 		if known {
 			continue // counted already
 		}
 		// Beyond the known heads there may be others between them and it.
-		if i < len(line.Heads) || len(line.Heads) == line.Count {
-			line.Heads = slices.Insert(slices.Clone(line.Heads), i, rec.HeadIn(shape))
-			line.Heads = line.Heads[:min(len(line.Heads), MaxHeads)]
+		if i < len(queue.Heads) || len(queue.Heads) == queue.Count {
+			queue.Heads = slices.Insert(slices.Clone(queue.Heads), i, rec.HeadIn(shape))
+			queue.Heads = queue.Heads[:min(len(queue.Heads), MaxHeads)]
 		}
-		line.Count++
-		r.Queues[shape] = line
+		queue.Count++
+		r.Queues[shape] = queue
 	}
 	r.Version++
 }
 
 // Leave takes a record out of its queues. Call it while the record is still
-// Waiting. It changes no line in which the record cannot be: a line that was
-// counted down for a request outside it would lose one that is inside.
+// Waiting. It changes no queue in which the record cannot be: counting that down
+// would lose a request that is in it.
 func (r *Resource) Leave(rec *Record) {
 	delete(r.Skipped, rec.Key)
 	for _, shape := range rec.Queues() {
-		line, ok := r.Queues[shape]
+		queue, ok := r.Queues[shape]
 		if !ok {
 			continue
 		}
-		i, known := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
+		i, known := slices.BinarySearchFunc(queue.Heads, rec.Order, Head.after)
 		switch {
 		case known:
-			line.Heads = slices.Delete(slices.Clone(line.Heads), i, i+1)
-		case !line.beyond(i):
+			queue.Heads = slices.Delete(slices.Clone(queue.Heads), i, i+1)
+		case !queue.beyond(i):
 			continue
 		}
-		if line.Count--; line.Count <= 0 {
+		if queue.Count--; queue.Count <= 0 {
 			delete(r.Queues, shape)
 			continue
 		}
-		r.Queues[shape] = line
+		r.Queues[shape] = queue
 	}
 	r.Version++
 }
 
-// Strike takes a key out of every line it is known to head, whatever its record
-// says: the fix for a line that disagrees with the records.
+// Strike takes a key out of the known heads of every queue, whatever its record
+// says: the fix for a queue that disagrees with the records.
 func (r *Resource) Strike(key message.Key) {
-	for shape, line := range r.Queues {
-		kept := slices.DeleteFunc(slices.Clone(line.Heads), func(h Head) bool { return h.Key == key })
-		line.Count -= len(line.Heads) - len(kept)
-		if line.Heads = kept; line.Count <= 0 {
+	for shape, queue := range r.Queues {
+		kept := slices.DeleteFunc(slices.Clone(queue.Heads), func(h Head) bool { return h.Key == key })
+		queue.Count -= len(queue.Heads) - len(kept)
+		if queue.Heads = kept; queue.Count <= 0 {
 			delete(r.Queues, shape)
 			continue
 		}
-		r.Queues[shape] = line
+		r.Queues[shape] = queue
 	}
 	r.Version++
 }
 
-// Skip notes that the record of a waiting request cannot be read.
+// Skip records that the record of a waiting request cannot be read.
 func (r *Resource) Skip(key message.Key) {
 	if r.Skipped == nil {
 		r.Skipped = map[message.Key]bool{}
@@ -285,23 +284,23 @@ func (r *Resource) Readable(heads []Head) []Head {
 	return slices.DeleteFunc(slices.Clone(heads), func(h Head) bool { return r.Skipped[h.Key] })
 }
 
-// Refill replaces the heads of a line by the result of a query that was
-// complete at version. They may be more than are kept: Trim before the put.
+// Refill replaces the heads of a queue by the result of a query that was
+// complete at version. They may be more than are kept: call Trim before the put.
 func (r *Resource) Refill(shape string, heads []Head, version int64) bool {
-	line, ok := r.Queues[shape]
+	queue, ok := r.Queues[shape]
 	if !ok || r.Version != version {
 		return false
 	}
-	line.Heads = slices.Clone(heads)
-	r.Queues[shape] = line
+	queue.Heads = slices.Clone(heads)
+	r.Queues[shape] = queue
 	return true
 }
 
 // Trim cuts the heads down to those that are kept.
 func (r *Resource) Trim() {
-	for shape, line := range r.Queues {
-		line.Heads = line.Heads[:min(len(line.Heads), MaxHeads)]
-		r.Queues[shape] = line
+	for shape, queue := range r.Queues {
+		queue.Heads = queue.Heads[:min(len(queue.Heads), MaxHeads)]
+		r.Queues[shape] = queue
 	}
 }
 
@@ -309,21 +308,21 @@ func (h Head) after(order string) int { return strings.Compare(h.Order, order) }
 
 // beyond says whether a request that would be the i-th of the known heads can be
 // one of those that are not known.
-func (l Queue) beyond(i int) bool { return i == len(l.Heads) && len(l.Heads) < l.Count }
+func (q Queue) beyond(i int) bool { return i == len(q.Heads) && len(q.Heads) < q.Count }
 
-// Ahead is how many waiting requests may come before a record in one of the
-// lines of the shapes that it asks for. Whether it is in them does not matter: a
-// request that is new, or parked, starts only where it would start in the queue.
-// Those beyond the known heads count, because they may be ahead.
+// Ahead is how many waiting requests may come before a record, in the queue of one of
+// the shapes that it asks for: the most of all. The record need not be in the queues,
+// because a request that is new, or parked, starts only where it would start in them.
+// Requests beyond the known heads count, because they may be ahead.
 func (r *Resource) Ahead(rec *Record) int {
 	in := rec.Queues()
 	most := 0
 	for _, s := range rec.Ask.Shapes() {
-		line := r.Queues[s.String()]
-		i, known := slices.BinarySearchFunc(line.Heads, rec.Order, Head.after)
-		skipped := i - len(r.Readable(line.Heads[:i]))
-		if !known && line.beyond(i) {
-			i = line.Count
+		queue := r.Queues[s.String()]
+		i, known := slices.BinarySearchFunc(queue.Heads, rec.Order, Head.after)
+		skipped := i - len(r.Readable(queue.Heads[:i]))
+		if !known && queue.beyond(i) {
+			i = queue.Count
 			if slices.Contains(in, s.String()) {
 				i-- // it is one of the rest itself
 			}
@@ -348,8 +347,7 @@ func (r *Resource) Hold(rec *Record, latestEnd time.Time) {
 	r.Overdrawn = capacity.Overdrawn(r.Pools, r.use)
 }
 
-// Turn notes that a reservation waits for a submission slot, or that it
-// has come.
+// SetPending records whether a reservation waits for a submission slot.
 func (r *Resource) SetPending(key message.Key, pending bool, latestEnd time.Time) {
 	if h, ok := r.Holds[key]; ok && h.Pending != pending {
 		h.Pending, h.LatestEnd = pending, latestEnd
@@ -358,7 +356,7 @@ func (r *Resource) SetPending(key message.Key, pending bool, latestEnd time.Time
 	}
 }
 
-// SawRun notes that the job of a run was seen running.
+// SawRun records that the job of a run was observed running.
 func (r *Resource) SawRun(key message.Key, run string) {
 	if h, ok := r.Holds[key]; ok && h.Run == run && !h.Ran {
 		h.Ran = true

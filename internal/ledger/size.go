@@ -16,9 +16,9 @@ const (
 	MaxCommit   = 10 << 20
 )
 
-// beside is about how many bytes a document takes beside its text: its name, and
-// the fields that queries look at.
-const recordOnly = 1 << 10
+// besideText is about how many bytes a document takes beside its text: its name, and
+// the fields that queries use.
+const besideText = 1 << 10
 
 // Size is how many bytes a document takes in a ledger.
 func Size(doc any) int {
@@ -28,16 +28,16 @@ func Size(doc any) int {
 	if err := e.Encode(doc); err != nil {
 		panic(fmt.Sprintf("ledger: a document does not encode: %v", err))
 	}
-	return text.Len() + recordOnly
+	return text.Len() + besideText
 }
 
-// weights of what is small, in bytes
+// Weights of small parts, in bytes.
 const (
 	needWeight    = 110 // field names, numbers, the disk
 	problemWeight = 60
 	eventWeight   = 1 << 10
 	poolWeight    = 250
-	holdWeight    = 320 // the job's name, which comes later, included
+	holdWeight    = 320 // with the job's name, which is added later
 	foreignWeight = 130
 	headWeight    = 130
 	leaseWeight   = 100
@@ -67,8 +67,8 @@ func (b *Budget) Weight() int {
 	return n
 }
 
-// UnsentWeight is about how many bytes the unpublished events take.
-func (r *Record) UnsentWeight() (n int) {
+// UnpublishedWeight is about how many bytes the unpublished events take.
+func (r *Record) UnpublishedWeight() (n int) {
 	for _, l := range r.Outbox {
 		if !l.Published {
 			n += l.weight()
@@ -149,13 +149,13 @@ func (r *Resource) Weight() int {
 }
 
 // roomNeeded is what a resource document keeps free for what is not admitted:
-// foreign jobs, lines, and what is unexplained.
+// foreign jobs, queues, and unexplained use.
 const roomNeeded = 64 << 10
 
 // HasRoom reports whether the document has room for the hold of another request.
 func (r *Resource) HasRoom() bool {
 	if len(r.Holds) < MaxHolds/8 && len(r.Queues) < MaxHolds/8 {
-		return true // far from it, and nothing to be counted
+		return true // far from full, so nothing has to be counted
 	}
 	return r.Weight() <= MaxDocument-roomNeeded
 }
@@ -167,8 +167,8 @@ const MaxForeign = 100
 // ClearForeign forgets all foreign jobs.
 func (r *Resource) ClearForeign() { r.Foreign, r.ForeignJobs, r.ForeignRest = nil, 0, nil }
 
-// AddForeign adds a live job that no reservation names. Call Settle when all are
-// there.
+// AddForeign adds a live job that no reservation names. Call Recompute after the
+// last.
 func (r *Resource) AddForeign(job string, ask capacity.Ask) {
 	r.ForeignJobs++
 	if len(r.Foreign) < MaxForeign {

@@ -10,8 +10,8 @@ import (
 )
 
 // An UnreadableError says that a document is there and that this release cannot
-// read it: it is damaged, or a newer release wrote it. What it says is not known,
-// so nobody may write over it, free what it may hold, or end the job that it may
+// read it: it is damaged, or a newer release wrote it. Its content is not known, so
+// Berth must not overwrite it, free what it may hold, or end the job that it may
 // name.
 type UnreadableError struct {
 	Ref
@@ -54,8 +54,8 @@ func SkippedOf(documents []*UnreadableError) error {
 }
 
 // Understood says why a record cannot be acted on although it decodes, nil if it
-// can. Words that this release does not know come from a newer one, which may
-// have given them to something that must not be touched.
+// can. A word that this release does not know comes from a newer one, and may mean
+// that the record must not be touched.
 func (r *Record) Understood() error {
 	if r.State != lifecycle.None && !r.State.Known() {
 		return errors.New("its state is a word that this release does not know")

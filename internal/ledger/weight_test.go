@@ -49,11 +49,11 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 		add(after)
 		weigh(t, name, after.Weight()-before.Weight(), ledger.Size(after)-ledger.Size(before))
 		if strings.HasPrefix(name, "event") {
-			if w := after.UnsentWeight(); w != after.Weight()-before.Weight() {
+			if w := after.UnpublishedWeight(); w != after.Weight()-before.Weight() {
 				t.Errorf("%s: the unpublished event weighs %d of %d", name, w, after.Weight()-before.Weight())
 			}
 			after.Outbox[0].Published = true
-			if w := after.UnsentWeight(); w != 0 {
+			if w := after.UnpublishedWeight(); w != 0 {
 				t.Errorf("%s: the published event weighs %d as an unpublished one", name, w)
 			}
 		}
