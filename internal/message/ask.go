@@ -43,8 +43,8 @@ func UnsetDisks(job *aiplatformpb.CustomJob) (pools []int) {
 	return pools
 }
 
-// SetDisks writes the disks of an ask into the job that it is of, so that what
-// was decided is what is submitted, whatever Vertex AI would fill in.
+// SetDisks writes the disks of an ask into its job. The disks that were compared with
+// the pools are then the disks that are submitted, and Vertex AI fills in none.
 func SetDisks(job *aiplatformpb.CustomJob, ask capacity.Ask) {
 	pools := job.GetJobSpec().GetWorkerPoolSpecs()
 	for _, n := range ask {

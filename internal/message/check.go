@@ -18,11 +18,11 @@ var (
 	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) // a C identifier, by the comment of EnvVar.name
 )
 
-// longestTime bounds durations of a job, so that they can be added to each other
-// and to a date without a thought.
+// longestTime bounds the durations of a job, so that sums of them, and dates plus
+// them, do not overflow.
 const longestTime = 100 * 365 * 24 * time.Hour
 
-// checkResource settles which persistent resource is meant, from the options
+// checkResource decides which persistent resource is meant, from the options
 // and from the job's own field.
 func checkResource(s jobShape, opts options, req *Request, r *report) {
 	own := s.spec.Field("persistent_resource_id")
@@ -48,14 +48,14 @@ func checkName(s jobShape, opts options, r *report) string {
 	case own == nil || own.Bad || own.Str() == "":
 		return opts.displayName.value
 	case !validName(own.Str()):
-		r.At(own, reason.InvalidValue, nameRule, mendNameRule)
+		r.At(own, reason.InvalidValue, nameRule, fixName)
 	case opts.displayName.given && opts.displayName.value != own.Str():
 		r.At(own, reason.Conflict, fmt.Sprintf("This contradicts %s.", opts.displayName.at.Path), "Keep one of them.")
 	}
 	return own.Str()
 }
 
-// checkSpec looks at the fields beside the worker pools.
+// checkSpec checks the fields beside the worker pools.
 func checkSpec(s jobShape, r *report) {
 	scheduling := s.spec.Field("scheduling")
 	timeout, wait := scheduling.Field("timeout"), scheduling.Field("max_wait_duration")
@@ -82,16 +82,16 @@ func checkSpec(s jobShape, r *report) {
 	}
 }
 
-const mendNoPool = "Add a worker pool: {\"machineSpec\": {\"machineType\": ...}, \"replicaCount\": 1, \"containerSpec\": {\"imageUri\": ...}}."
+const fixNoPool = "Add a worker pool: {\"machineSpec\": {\"machineType\": ...}, \"replicaCount\": 1, \"containerSpec\": {\"imageUri\": ...}}."
 
-// checkPools looks at the worker pools.
+// checkPools checks the worker pools.
 func checkPools(s jobShape, r *report) {
 	if len(s.pools) == 0 {
 		switch {
 		case s.list != nil && !s.list.Bad:
-			r.At(s.list, reason.MissingField, "The job has no worker pool.", mendNoPool)
+			r.At(s.list, reason.MissingField, "The job has no worker pool.", fixNoPool)
 		case s.list == nil && s.spec != nil && s.spec.Kind == strict.Object:
-			r.lacks(s.spec, "worker_pool_specs", "The job has no worker pool.", mendNoPool)
+			r.lacks(s.spec, "worker_pool_specs", "The job has no worker pool.", fixNoPool)
 		}
 		return
 	}
@@ -174,7 +174,7 @@ func checkAffinity(machine *strict.Node, r *report) {
 	}
 }
 
-// checkWord looks at a part of a machine or disk spec.
+// checkWord checks a part of a machine or disk spec.
 func checkWord(n *strict.Node, r *report) {
 	if n.Str() != "" && !specWord.MatchString(n.Str()) {
 		r.At(n, reason.InvalidValue, "Want a short word of letters, digits and . + _ -.", n.FixHole("Write it as the pool of the persistent resource has it."))
@@ -202,8 +202,8 @@ func checkTask(pool *strict.Node, r *report) {
 	}
 }
 
-// noSpace checks a text that cannot have white space; it says whether there is a
-// text to look at further.
+// noSpace checks a text that cannot have white space. It reports whether there is a
+// text that further checks can read.
 func noSpace(n *strict.Node, r *report) bool {
 	if n.Str() == "" || n.Bad {
 		return false

@@ -79,8 +79,8 @@ func operations(t testing.TB) []operation {
 }
 
 // How often an operation allocates stays within its band, with and without the
-// race detector. One that comes to allocate more is to be looked at before its
-// band is widened.
+// race detector. Find out why an operation allocates more before its band is
+// widened.
 func TestAllocations(t *testing.T) {
 	data, err := os.ReadFile("../../testdata/bench/allocs.json")
 	if err != nil {

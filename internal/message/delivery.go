@@ -21,8 +21,8 @@ const useWrapped = "Use a push subscription with the wrapped payload, or a funct
 // or structured, whose data is that same envelope. header returns the first
 // value of a request header, whatever the case of its name.
 //
-// An error is a *Refusal. What could be read is returned beside it: with an ID
-// there is somebody to answer, without one there is not.
+// An error is a *Refusal. What could be read is returned beside it: if that has an
+// ID, the refusal can be published as an answer to the message.
 func DecodeDelivery(header func(name string) string, body []byte) (Delivery, error) {
 	return decodeDelivery(header, body, &report{})
 }
@@ -97,8 +97,8 @@ func structured(event *strict.Node, r *report) *strict.Node {
 	return data
 }
 
-// unwrap reads the envelope. Fields that it does not know are let pass: Google
-// adds some now and then.
+// unwrap reads the envelope. Fields that it does not know are ignored, because
+// Pub/Sub adds fields.
 func unwrap(envelope *strict.Node, r *report) Delivery {
 	if envelope.Kind != strict.Object {
 		r.At(envelope, reason.Malformed, "The push envelope is not an object.", useWrapped)
@@ -147,8 +147,8 @@ func unwrap(envelope *strict.Node, r *report) Delivery {
 			r.At(c, reason.InvalidValue, "The data is not base64 text.", useWrapped)
 		}
 		if len(d.Data) > MaxData {
-			// It is refused for its size, and held until then: twenty at once, by slow
-			// commits, would be a quarter of the memory.
+			// It will be refused for its size, and stays in memory until the refusal is
+			// stored: twenty at once would take a quarter of the memory.
 			d.Data = bytes.Clone(d.Data[:MaxData+1])
 		}
 	}

@@ -126,7 +126,7 @@ func TestDecodeDeliveryRefuses(t *testing.T) {
 	}
 }
 
-// TestUnwrappedSaysHow holds the words that somebody sees who made the wrong
+// TestUnwrappedSaysHow holds the refusal that a user gets who made the wrong
 // kind of subscription.
 func TestUnwrappedSaysHow(t *testing.T) {
 	_, err := DecodeDelivery(headers(), []byte(plainJobSpec))

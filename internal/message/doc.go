@@ -1,5 +1,5 @@
-// Package message holds the public words of Berth: the messages it takes in and
-// the outcome events it sends. It is pure: no context, no I/O, no clock.
+// Package message holds the public contract of Berth: the messages that it takes
+// and the outcome events that it publishes. It is pure: no context, no I/O, no clock.
 //
 // # Words
 //
@@ -23,15 +23,15 @@
 //	[{"machine_spec": {...}, ...}, ...]        worker pool specs, as the Python SDK takes them
 //
 // The output of "describe" is accepted too: fields that only the server sets are
-// dropped. So is what gcloud --config takes: one value in place of a list, whatever
-// the repeated field, and YAML in the flow style, with aliases, merge keys and tags
-// of the core schema. What says nothing is not set: null, "", [], {}, 0 and false,
-// for a field, an option and an attribute. Any of these may stand in an envelope
+// dropped. So is what gcloud --config takes: one value in place of a list, for
+// any repeated field, and YAML in the flow style, with aliases, merge keys and tags
+// of the core schema. A field, an option or an attribute with the value null, "",
+// [], {}, 0 or false is not set. Any of these may stand in an envelope
 // with options around it,
 //
 //	{"requestId": "train-7", "persistentResource": "gpu-pool", "priority": 10, "job": ...}
 //
-// or ride as it is, with the options as attributes of the message:
+// or be the data alone, with the options as attributes of the message:
 //
 //	option              attribute                   value
 //	requestId           berth-request-id            1 to 128 letters, digits and . _ : ~ -
@@ -62,8 +62,8 @@
 //
 // Sizes are checked before what they bound is parsed: [MaxBody], [MaxData],
 // [MaxAttributes], [MaxDepth], 20,000 values, aliases written out; 4 worker pools,
-// 100 variables, 100 Python packages and 61 labels. At most 20 problems are told at
-// once.
+// 100 variables, 100 Python packages and 61 labels. A refusal has at most 20
+// problems.
 //
 // # Content
 //
@@ -72,12 +72,12 @@
 // case, with "1" or 1, with options in the envelope or in attributes, and with what
 // Vertex AI fills in written out or not: strategy STANDARD, timeout 604800s, boot
 // disk pd-ssd of 100 GB (hyperdisk-balanced for a3-ultragpu; where the deployment
-// takes another type for none, the controller tells them apart), unused worker pools at
-// the end. Defaults of the deployment are no part of it.
+// takes another type for none, the controller compares the disks), unused worker pools
+// at the end. Defaults of the deployment are no part of it.
 //
 // # What may change
 //
 // Codes, types, option and attribute names, the form of the fingerprint, and the
-// JSON that [Request.JobJSON] writes are kept by others. They may be added to,
-// and never change meaning.
+// JSON that [Request.JobJSON] writes are stored and read by other programs. They may
+// be added to, and never change their meaning.
 package message

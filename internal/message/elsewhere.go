@@ -8,8 +8,8 @@ import (
 	"example.com/berth/internal/strict"
 )
 
-// foreignKinds are documents of other kinds that people send as a job, told by
-// a member at the top. The first that fits is named.
+// foreignKinds are documents of other kinds that people send as a job,
+// recognized by a member at the top. The first that fits is named.
 var foreignKinds = []struct {
 	member string // spelled squeezed
 	kind   string
@@ -119,7 +119,7 @@ var elsewhere = map[string]string{ // #nosec G101 -- names of fields, and where 
 // pathMark is a path in elsewhere.
 var pathMark = regexp.MustCompile(`<[^>]*>`)
 
-// mendElsewhere looks a name up in elsewhere, and writes the paths as this
+// fixElsewhere looks a name up in elsewhere, and writes the paths as this
 // message would.
 func fixElsewhere(m *strict.Node) string {
 	return pathMark.ReplaceAllStringFunc(elsewhere[spelling.Squeeze(m.Key)], func(mark string) string {
@@ -130,8 +130,8 @@ func fixElsewhere(m *strict.Node) string {
 	})
 }
 
-// hints says whether what is told of an unknown member names the field as well, so
-// that the field need not be called missing.
+// hints says whether the problem of an unknown member names the field as well, so
+// that the field is not reported as missing too.
 func hints(unknown *strict.Node, name string) bool {
 	key := spelling.Squeeze(unknown.Key)
 	fix, known := elsewhere[key]

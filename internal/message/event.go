@@ -12,7 +12,7 @@ import (
 	"example.com/berth/internal/strict"
 )
 
-// Bounds on an outcome's lists, so that an event stays small whatever a
+// Bounds on an outcome's lists, so that an event stays small however much a
 // message or a persistent resource holds.
 const (
 	maxNearest   = 8
@@ -51,7 +51,7 @@ func (s Source) Of(tenant string) string {
 // message that owns no request has the id that the message claims in
 // ce-requestid, and ce-claimed = "true" beside it: it is no event of the request
 // of that id. A refused message has the state REFUSED, so that one filter on
-// states finds all that ended badly. An outcome that lacks what a CloudEvent
+// states finds every request that did not succeed. An outcome that lacks what a CloudEvent
 // needs, or is too large, is an error.
 //
 // The data's media type is the attribute content-type and no other, as the
@@ -133,7 +133,7 @@ func (o *Outcome) bound() {
 }
 
 // DecodeOutcome reads what PubSub wrote. It is for consumers: fields and types
-// that it does not know are let pass, since a newer Berth may send them.
+// that it does not know are ignored, because a newer release may send them.
 func DecodeOutcome(attributes map[string]string, data []byte) (Outcome, error) {
 	var o Outcome
 	if attributes["ce-specversion"] != "1.0" || !strings.HasPrefix(attributes["ce-type"], typePrefix) {

@@ -25,7 +25,7 @@ var outputOnly = map[string]bool{
 	"error": true, "web_access_uris": true, "satisfies_pzs": true, "satisfies_pzi": true,
 }
 
-// mendUnknown says what an unknown name may have been meant to be: a field of
+// fixUnknown says what an unknown name may have been meant to be: a field of
 // this object in another spelling, one of another object, what another tool
 // calls it, or a typing error.
 func fixUnknown(md protoreflect.MessageDescriptor, m *strict.Node) string {

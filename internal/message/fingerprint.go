@@ -18,17 +18,17 @@ import (
 )
 
 // fingerprint hashes the content of a message: what was read from it, before any
-// default of the deployment. One content has one fingerprint in whatever form it
-// comes: JSON or YAML, camelCase or snake_case, options in an envelope or in
-// attributes, a persistent resource by its id or its full name, "1" or 1, a default of Vertex AI written out or left out. Fingerprints
-// are stored, so the form of what is hashed never changes.
+// default of the deployment. One content has one fingerprint in every form: JSON or
+// YAML, camelCase or snake_case, options in an envelope or in attributes, a persistent
+// resource by its id or its full name, "1" or 1, a default of Vertex AI written out or
+// left out. Fingerprints are stored, so the form of what is hashed never changes.
 func fingerprint(m Message) string {
 	var b []byte
 	if c := m.Cancel; c != nil {
 		b = appendStrings(append(b, "cancel"...), c.RequestID, c.MessageID, c.Reason)
 	} else {
 		q := m.Request
-		resource, _ := resourceOf(q.PersistentResource) // an id alone stands for a full name; where the two differ is known to the deployment
+		resource, _ := resourceOf(q.PersistentResource) // an id alone stands for a full name; the controller compares the project and region
 		b = appendStrings(append(b, "request"...), q.RequestID, resource, strconv.Itoa(q.Priority),
 			string(q.OnFull), q.MaxWait.String(), strconv.FormatBool(q.DryRun))
 		b = appendMessage(append(b, ' '), q.Job.ProtoReflect())

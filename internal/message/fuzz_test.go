@@ -191,8 +191,8 @@ func checkRequest(t *testing.T, q *Request) {
 	}
 }
 
-// FuzzDecodeOutcome reads events that nobody here wrote. What can be read and
-// written again has then found its form.
+// FuzzDecodeOutcome reads events that Berth did not write. An event that is read and
+// written is the same when it is read and written again.
 func FuzzDecodeOutcome(f *testing.F) {
 	files, err := filepath.Glob("testdata/outcomes/*.json")
 	if err != nil || len(files) == 0 {
@@ -235,7 +235,7 @@ func FuzzDecodeOutcome(f *testing.F) {
 	})
 }
 
-// FuzzParseJob reads stored jobs that a newer build, or a hand, may have
+// FuzzParseJob reads stored jobs that a newer build, or an operator by hand, may have
 // written.
 func FuzzParseJob(f *testing.F) {
 	f.Add([]byte(`{}`))

@@ -4,10 +4,9 @@ import "regexp"
 
 var keyText = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
-// ParseKey returns the key that a text is. It is the only way from a text of
-// somebody else's (a job's label, an argument, a cursor) to a key: a text that is
-// not exactly what [KeyOf] makes is none, so it never becomes the name of a
-// document. Firestore refuses some names, and one refused name fails the whole
+// ParseKey returns the key that a text is. Every text from outside (a job's label, an
+// argument, a cursor) becomes a key here and nowhere else: a text that is not exactly
+// what [KeyOf] makes is none, so it never becomes the name of a document. Firestore refuses some names, and one refused name fails the whole
 // read in which it stands.
 func ParseKey(text string) (Key, bool) {
 	if !keyText.MatchString(text) {

@@ -62,19 +62,19 @@ func checkLabel(n *strict.Node, r *report) {
 	case strings.HasPrefix(key, LabelPrefix) || key == strings.TrimSuffix(LabelPrefix, "-"):
 		r.At(n, reason.ReservedLabel, "Label keys of this form are Berth's own.", "Choose another key.")
 	case n.Key == "" || !labelText(n.Key):
-		r.At(n, reason.InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", mendLabel(n.Key, "another key"))
+		r.At(n, reason.InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", fixLabel(n.Key, "another key"))
 	case strings.ContainsAny(n.Key[:1], "_-") || unicode.Is(unicode.M, first(n.Key)):
 		r.At(n, reason.InvalidValue, "The label key has to begin with a letter or a digit.", "Choose another key.")
 	case !labelText(n.Text):
-		r.At(n, reason.InvalidValue, "The label value has to be of at most 63 lowercase letters, digits, _ and -.", n.FixHole(mendLabel(n.Text, "another value")))
+		r.At(n, reason.InvalidValue, "The label value has to be of at most 63 lowercase letters, digits, _ and -.", n.FixHole(fixLabel(n.Text, "another value")))
 	case len(n.Key) > maxLabelBytes || len(n.Text) > maxLabelBytes:
 		r.At(n, reason.InvalidValue, fmt.Sprintf("A label's key and value have at most %d bytes each, in UTF-8.", maxLabelBytes), "Shorten it.")
 	}
 }
 
-// mendLabel says how to write what was meant as a label: in small letters where
-// nothing else is wrong with it. What may be meant else is the author's to choose.
-func mendLabel(s, other string) string {
+// fixLabel says how to write what was meant as a label: in small letters where
+// nothing else is wrong with it. Any other label is the author's to choose.
+func fixLabel(s, other string) string {
 	if small := strings.ToLower(s); s != "" && labelText(small) && !strings.ContainsAny(small[:1], "_-") {
 		return strict.Exactly("Write it in small letters: %q.", small, "Write it in small letters.")
 	}
@@ -86,8 +86,8 @@ func first(s string) rune {
 	return c
 }
 
-// labelText allows lowercase letters of every script, and those of scripts that
-// know no case.
+// labelText allows lowercase letters of every script, and letters of scripts
+// without case.
 func labelText(s string) bool {
 	return utf8.RuneCountInString(s) <= maxLabelText && !strings.ContainsFunc(s, func(c rune) bool {
 		switch {

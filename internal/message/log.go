@@ -9,7 +9,7 @@ import (
 
 // What users send never gets into a log: environment variables and arguments
 // hold secrets. These types show sizes, counts and hashes of themselves to
-// slog and to fmt; ids chosen by users are hashed, since users put names and
+// slog and to fmt; ids chosen by users are hashed, because users put names and
 // addresses into them.
 
 // LogValue shows where a delivery came from and how large it is.
@@ -83,7 +83,7 @@ func (m Message) String() string {
 // GoString keeps %#v from showing more than String.
 func (m Message) GoString() string { return m.String() }
 
-// idHash is short: it tells ids apart in a log, and no more.
+// idHash is short: it is enough to distinguish the ids of a log.
 func idHash(id string) string {
 	if id == "" {
 		return ""

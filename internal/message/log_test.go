@@ -34,7 +34,7 @@ func TestNothingLeaksIntoLogs(t *testing.T) {
 			t.Errorf("%T leaks: %s", v, out.String())
 		}
 		if !strings.Contains(out.String(), "17") && !strings.Contains(out.String(), "requestIdHash") && !strings.Contains(out.String(), "fingerprint") {
-			t.Errorf("%T says nothing: %s", v, out.String())
+			t.Errorf("%T shows nothing: %s", v, out.String())
 		}
 	}
 }

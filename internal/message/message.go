@@ -17,15 +17,15 @@ import (
 const (
 	// MaxBody bounds an HTTP body that carries one message, in bytes: 10 MB of
 	// data, the most that Pub/Sub takes, in base64, and room for the rest. A
-	// message far over MaxData has to be read all the same, or nobody could be
-	// told that it was refused.
+	// message far over MaxData is read all the same, because only then can Berth
+	// publish its refusal.
 	MaxBody       = 15 << 20
-	MaxData       = 1 << 18 // bytes of decoded message data, which is stored with what is known of its request
+	MaxData       = 1 << 18 // bytes of decoded message data, which is stored in the record of its request
 	MaxAttributes = 100     // attributes of a message, the most that Pub/Sub takes
 	MaxDepth      = 32      // nesting of JSON or YAML
 )
 
-// A Delivery is one Pub/Sub message as a entry point received it.
+// A Delivery is one Pub/Sub message as an entry point received it.
 type Delivery struct {
 	ID           string // message id, given by Pub/Sub; never empty
 	Subscription string // full name of the subscription; empty where the sender does not say. It selects the tenant.
@@ -60,12 +60,12 @@ type Request struct {
 	Job *aiplatformpb.CustomJob
 	// Ask is what Job needs, one entry per worker pool that is not an empty
 	// placeholder, with [capacity.DefaultDiskType] where no disk type is set; a
-	// deployment that goes by another asks AskOf. Never empty.
+	// deployment with another default type calls AskOf. Never empty.
 	Ask capacity.Ask
 	// Paths says how the message writes the fields of the job.
 	Paths Paths
-	// Warnings are remarks that do not stop the job, for example more than one
-	// replica in worker pool 0. Their code is Remark.
+	// Warnings do not stop the job, for example of more than one replica in worker
+	// pool 0. Their code is [reason.Warning].
 	Warnings []reason.Problem
 }
 
@@ -87,8 +87,8 @@ type Message struct {
 	Fingerprint string
 }
 
-// A Key names a request's document, and an answer's. It is a hash, so that ids
-// of any form make no hot spot and no path trick.
+// A Key names the document of a request or of an answer. It is a hash: ids that
+// count up would make a hot spot of Firestore, and an id with a slash another path.
 type Key string
 
 // A Kind keeps ids of different origin apart, so that a chosen request id can

@@ -11,9 +11,9 @@ import (
 	"example.com/berth/internal/spelling"
 )
 
-// TestNearestNames is about what is proposed for names as people misspell them.
+// TestNearestNames is about what is proposed for names as users misspell them.
 // want is one name, several that may all be meant, or nothing. A name that is
-// told as certain has a "!" before it.
+// proposed as certain has a "!" before it.
 func TestNearestNames(t *testing.T) {
 	enum := func(ed protoreflect.EnumDescriptor) (names []string) {
 		for i := 1; i < ed.Values().Len(); i++ {

@@ -69,7 +69,7 @@ func (o *options) read(name string, n *strict.Node, r *report) {
 		}
 	case "display_name":
 		if s, ok := textOption(n, r); ok {
-			set(&o.displayName, n, s, validName(s), nameRule, mendNameRule, r)
+			set(&o.displayName, n, s, validName(s), nameRule, fixName, r)
 			r.Template(n)
 		}
 	case "labels":
@@ -154,7 +154,7 @@ func sameResource(a, b setting[string]) bool {
 
 const nameRule = "A name has 1 to 128 characters, none of them a control character."
 
-const mendNameRule = "Shorten it, and leave out line breaks."
+const fixName = "Shorten it, and leave out line breaks."
 
 func validName(s string) bool {
 	return utf8.RuneCountInString(s) <= maxName && !strings.ContainsFunc(s, strict.Control)

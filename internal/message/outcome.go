@@ -10,13 +10,13 @@ import (
 
 // An Outcome is one event of the outcome topic: the data of a CloudEvent, and
 // what its attributes are made of. Consumers sort by Sequence within one
-// request and drop event ids they have seen; both are fixed when the change
-// they tell of is written down, so a second publication is the same event.
+// request and drop event ids that they have received before. Both are fixed in the
+// commit of the change, so a second publication is the same event.
 type Outcome struct {
 	// EventID is the CloudEvent id: the request's key and the sequence number.
 	EventID string    `json:"-"`
 	Type    Type      `json:"-"`
-	Time    time.Time `json:"-"` // when the change was written down
+	Time    time.Time `json:"-"` // of the change, by the ledger's clock
 
 	Tenant string `json:"tenant"`
 	// RequestID is the producer's id; empty when the message's id serves.
@@ -47,7 +47,7 @@ type Outcome struct {
 	Reason *reason.Problem `json:"reason,omitempty"`
 	// Problems lists everything wrong with a message that was refused.
 	Problems []reason.Problem `json:"problems,omitempty"`
-	// Warnings are remarks about a job that was taken.
+	// Warnings are about a job that was taken.
 	Warnings []reason.Problem `json:"warnings,omitempty"`
 	// Fit shows per shape what was asked, what is taken and what is short.
 	Fit     []capacity.Finding `json:"fit,omitempty"`
@@ -55,12 +55,12 @@ type Outcome struct {
 	// Ahead is the number of requests in the queue before this one that want the
 	// same pools; set in queued events.
 	Ahead *int `json:"ahead,omitempty"`
-	// ViewTime is when the persistent resource was last looked at.
+	// ObservedAt is when Berth last observed the persistent resource.
 	ObservedAt *time.Time `json:"observedAt,omitempty"`
 	// JobError is Vertex AI's error of the job, or of the refused call.
 	JobError *JobError `json:"error,omitempty"`
-	// CancelUntil is until when a cancel of an id under which nothing has come
-	// yet ends whatever comes under it; set in noted events.
+	// CancelUntil is until when a request ends that comes under an id which was
+	// cancelled before any request had it; set in noted events.
 	CancelUntil time.Time `json:"cancelUntil,omitzero"`
 	Times       Times     `json:"times"`
 }
@@ -75,8 +75,8 @@ type JobError struct {
 	Message string `json:"message"`
 }
 
-// Times are the moments of a request's life so far, by the ledger's clock but
-// for Published (Pub/Sub's), JobStarted and JobEnded (Vertex AI's).
+// Times are the moments of a request's life so far, by the ledger's clock, except
+// Published (Pub/Sub's clock), JobStarted and JobEnded (Vertex AI's).
 type Times struct {
 	Published  time.Time `json:"published,omitzero"`
 	Received   time.Time `json:"received,omitzero"`

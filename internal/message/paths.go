@@ -7,8 +7,8 @@ import (
 	"example.com/berth/internal/strict"
 )
 
-// Paths says how a message writes the fields of its job, so that what is said of
-// the job later has the paths of the message too. A path in the API's own words,
+// Paths says how a message writes the fields of its job, so that reasons that
+// are found later have the paths of the message too. A path in the API's own words,
 // such as jobSpec.workerPoolSpecs[0].replicaCount, is translated by [Paths.At].
 // The zero value is a CustomJob in camelCase.
 type Paths struct {
@@ -88,7 +88,7 @@ var poolFields = []struct {
 }
 
 // pathsOf records how a job is written. n is the job within its message. What
-// the job has is looked at and not searched for: this is done for every request.
+// the job has is read directly and not searched for, because every request does this.
 func pathsOf(n *strict.Node, s jobShape, opts options) Paths {
 	p := Paths{Snake: n.Snakes()}
 	dot := func(n *strict.Node) string {

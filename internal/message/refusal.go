@@ -6,8 +6,8 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// A Refusal is the error of every decoder here: everything that is wrong with
-// a message, in document order, at most maxProblems of it. It is final; the
+// A Refusal is the error of every decoder of this package: the problems of a
+// message in document order, at most [strict.MaxProblems]. It is final, because the
 // same bytes can never decode.
 type Refusal struct {
 	// ClaimedID is the request id that the message carries, when it could be

@@ -3,8 +3,8 @@ package message
 import _ "embed"
 
 // Schema is the JSON Schema (draft 2020-12) of an envelope around a job and of
-// a cancel. What it refuses, [Decode] refuses; Decode refuses more, for the
-// schema leaves the job itself open.
+// a cancel. What it refuses, [Decode] refuses; Decode refuses more, because
+// the schema leaves the job itself open.
 //
 //go:embed request.schema.json
 var Schema []byte

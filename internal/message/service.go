@@ -17,8 +17,8 @@ import (
 )
 
 // What Vertex AI refuses of any job, by the annotations and comments of its API and
-// by refusals that people have reported. A job that is held first and refused then
-// has kept replicas from others for nothing.
+// by refusals that users have reported. Berth refuses such a job first: held replicas
+// would wait for a job that Vertex AI never takes.
 
 // Sizes of boot disks, in GB, by the documentation of DiskSpec.
 const (
@@ -38,8 +38,8 @@ func descriptorOf(md protoreflect.MessageDescriptor, field protoreflect.Name) pr
 }
 
 // requiredFields lists the fields of every message of a job spec that the API marks
-// as required; an empty value is refused as a missing one is. What a job, its spec
-// and an affinity need is looked at elsewhere.
+// as required; an empty value is refused as a missing one is. Jobs, specs and
+// affinities have checks of their own.
 var requiredFields = sync.OnceValue(func() map[protoreflect.FullName][]protoreflect.FieldDescriptor {
 	all := map[protoreflect.FullName][]protoreflect.FieldDescriptor{}
 	var visit func(md protoreflect.MessageDescriptor)
@@ -63,7 +63,7 @@ var requiredFields = sync.OnceValue(func() map[protoreflect.FullName][]protorefl
 	return all
 })
 
-// requiredMends says how to fix a missing field where its name does not say it.
+// requiredFixes says how to fix a missing field where its name does not say it.
 var requiredFixes = map[protoreflect.FullName]string{
 	"google.cloud.aiplatform.v1.EnvVar.value": "Write a value that is not empty, or leave the variable out: Vertex AI takes none without a value.",
 }
@@ -105,7 +105,7 @@ var specForms = map[string]form{
 
 var bucketForm = form{regexp.MustCompile(`^gs://[^/]+`), "Want a place in Cloud Storage, gs://BUCKET/FOLDER.", "Write it with gs:// before it."}
 
-// checkService looks at what else Vertex AI refuses in a job spec.
+// checkService checks what else Vertex AI refuses in a job spec.
 func checkService(s jobShape, r *report) {
 	for _, name := range []string{"network", "tensorboard", "experiment", "experiment_run", "models"} {
 		n := s.spec.Field(name)
@@ -137,7 +137,7 @@ func checkService(s jobShape, r *report) {
 
 func checkForm(n *strict.Node, f form, r *report) {
 	if n == nil || n.Bad || n.Kind != strict.Text || n.Text == "" || strict.Hole(n.Text) != "" {
-		return // of a template nobody knows what it becomes; it is warned of
+		return // a template that is not filled in has its own warning
 	}
 	if !f.pattern.MatchString(n.Text) {
 		r.At(n, reason.InvalidValue, f.rule, f.fix)

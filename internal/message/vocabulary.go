@@ -2,7 +2,7 @@ package message
 
 import "example.com/berth/internal/spelling"
 
-// enumWords is what people call the values of enums, most of all accelerators.
+// enumWords is what users call the values of enums, most of all accelerators.
 // Sources of the aliases: machine and TPU pages of Google Cloud (v5e is the
 // marketing name of v5 lite), nvidia-smi (A100-SXM4-40GB), Kubernetes labels of
 // GKE (nvidia-h100-mega-80gb, tpu-v5-lite-podslice).
@@ -17,7 +17,7 @@ var enumWords = spelling.Vocabulary{
 	},
 }
 
-// fieldWords is what people call the fields of a job.
+// fieldWords is what users call the fields of a job.
 var fieldWords = spelling.Vocabulary{
 	Generic: []string{"spec", "type", "name", "config", "value", "id"},
 	Alias: map[string]string{
@@ -29,7 +29,7 @@ var fieldWords = spelling.Vocabulary{
 	},
 }
 
-// optionWords is what people call the options of a request.
+// optionWords is what users call the options of a request.
 var optionWords = spelling.Vocabulary{
 	Generic: []string{"id", "name"},
 	Alias: map[string]string{

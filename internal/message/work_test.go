@@ -9,7 +9,7 @@ import (
 )
 
 // Bounds on what a decoder does, counted and not timed. Work grows with the bytes
-// that came; what is told of a message has a bound of its own.
+// that came; the problems of a message have a bound of their own.
 const (
 	workPerByte   = 2      // bytes scanned and values visited
 	workAtMost    = 45_000 // what aliases stand for: maxNodes, visited twice

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// A Code says in one word why something was refused or has to wait. Programs
-// branch on codes; they may be added to but never change meaning.
+// A Code says in one word why something was refused or has to wait. Programs branch
+// on codes: new ones may be added, and none changes its meaning.
 type Code string
 
 const (
 	// What was sent cannot be read or is not allowed.
 	Malformed         Code = "MALFORMED"           // not JSON or YAML of a known shape
 	TooLarge          Code = "TOO_LARGE"           // a limit on size, count or depth
-	UnknownField      Code = "UNKNOWN_FIELD"       // a field that nothing has
+	UnknownField      Code = "UNKNOWN_FIELD"       // a field of unknown name
 	DuplicateField    Code = "DUPLICATE_FIELD"     // one field twice, in one or in two spellings
 	InvalidValue      Code = "INVALID_VALUE"       // a value of the wrong type, form or range
 	MissingField      Code = "MISSING_FIELD"       // a field that is needed
@@ -25,7 +25,7 @@ const (
 	Unsupported       Code = "UNSUPPORTED"         // not possible on a persistent resource (spot, flex-start, reservation affinity)
 	NoResource        Code = "NO_RESOURCE"         // names no persistent resource, and none is configured
 	ForeignResource   Code = "FOREIGN_RESOURCE"    // names one of another project or region
-	UnknownResource   Code = "UNKNOWN_RESOURCE"    // Vertex AI does not know it and never did
+	UnknownResource   Code = "UNKNOWN_RESOURCE"    // Vertex AI has none of this name, and Berth never observed one
 	IDReused          Code = "ID_REUSED"           // the id of another, different request
 	SpecMismatch      Code = "SPEC_MISMATCH"       // no pool has this machine and disk spec
 	TooManyReplicas   Code = "TOO_MANY_REPLICAS"   // more than the pools have when empty
@@ -33,31 +33,31 @@ const (
 	KeyMismatch       Code = "KEY_MISMATCH"        // encryption key differs
 	AccountMismatch   Code = "ACCOUNT_MISMATCH"    // service account missing, or given where it cannot be
 	RayCluster        Code = "RAY_CLUSTER"         // the persistent resource is a Ray cluster
-	Full              Code = "FULL"                // not now: too few machines are free
-	Behind            Code = "BEHIND"              // not now: others of the same pool are ahead
-	Overdrawn         Code = "OVERDRAWN"           // not now: more is in use than there is
+	Full              Code = "FULL"                // not now: too few replicas are free
+	Behind            Code = "BEHIND"              // not now: requests for the same pool are ahead of it
+	Overdrawn         Code = "OVERDRAWN"           // not now: more replicas are in use than the pools have
 	ResourceNotReady  Code = "RESOURCE_NOT_READY"  // not now: the persistent resource is not RUNNING
-	ResourceGone      Code = "RESOURCE_GONE"       // deleted, perhaps to be made anew: not now; or the end of a job that was on it
-	ObservationTooOld Code = "OBSERVATION_TOO_OLD" // not now: Vertex AI has not been looked at lately
+	ResourceGone      Code = "RESOURCE_GONE"       // not now: it was deleted and may be created again; or the end of a job that was on it
+	ObservationTooOld Code = "OBSERVATION_TOO_OLD" // not now: the last observation of Vertex AI is too old
 	HoldLimit         Code = "HOLD_LIMIT"          // not now: too many jobs on one persistent resource
-	RateLimited       Code = "RATE_LIMITED"        // its machines are held; it waits for a submission slot
-	SubmissionsDenied Code = "SUBMISSIONS_DENIED"  // its machines are held; Vertex AI does not let Berth submit jobs at present
+	RateLimited       Code = "RATE_LIMITED"        // its replicas are held; it waits for a submission slot
+	SubmissionsDenied Code = "SUBMISSIONS_DENIED"  // its replicas are held; Vertex AI does not let Berth submit jobs at present
 	BackingOff        Code = "BACKING_OFF"         // not now: Vertex AI declined a job here a moment ago
 	VertexDeclined    Code = "VERTEX_DECLINED"     // Vertex AI refused the job
-	SubmissionUnclear Code = "SUBMISSION_UNCLEAR"  // whether the job was created could not be found out in time
+	SubmissionUnclear Code = "SUBMISSION_UNCLEAR"  // Berth could not find out in time whether the job was created
 	JobGone           Code = "JOB_GONE"            // the job was deleted at Vertex AI
 	JobTimedOut       Code = "JOB_TIMED_OUT"       // the job ran as long as its own timeout allows
 	JobEnded          Code = "JOB_ENDED"           // the job ended; the state and error are Vertex AI's
-	WaitedTooLong     Code = "WAITED_TOO_LONG"     // longest wait is over
+	WaitedTooLong     Code = "WAITED_TOO_LONG"     // its longest wait is over
 	StartOverdue      Code = "START_OVERDUE"       // submitted, but not running in time
-	CancelRequested   Code = "CANCEL_REQUESTED"    // somebody asked
+	CancelRequested   Code = "CANCEL_REQUESTED"    // a cancel message, or an operator, asked for it
 	AlreadyEnded      Code = "ALREADY_ENDED"       // a cancel of something that has ended
-	NothingMatched    Code = "NOTHING_MATCHED"     // a cancel under whose id nothing has come yet
-	Warning           Code = "WARNING"             // nothing is wrong: only in warnings
+	NothingMatched    Code = "NOTHING_MATCHED"     // a cancel whose id no request has yet
+	Warning           Code = "WARNING"             // nothing is refused; only in warnings
 )
 
-// A Problem is one thing that is wrong: what, where, and how to fix it. It
-// never carries a value from the message beyond a short, cleaned excerpt.
+// A Problem is one thing that is wrong: what, where, and how to fix it. Of the
+// message it carries short excerpts at most, with hidden characters made visible.
 type Problem struct {
 	Code   Code   `json:"code"`
 	Path   string `json:"path,omitempty"` // JSON path in the message as it was sent, for example "jobSpec.workerPoolSpecs[0].replicaCount", or "attributes.berth-priority"

@@ -9,21 +9,21 @@ import (
 	"unicode"
 )
 
-// A Vocabulary is what is known of the words in one set of names.
+// A Vocabulary describes the words of one set of names.
 type Vocabulary struct {
-	// Noise are words that tell no two names apart, for example a vendor that
+	// Noise are words that do not distinguish names, for example a vendor that
 	// makes all of them.
 	Noise []string
 	// Generic are words that many names share: to have only such a word in common
 	// is to have nothing in common.
 	Generic []string
-	// Alias maps words that people use (lower case, divided by one space) to the
+	// Alias maps words that users write (lower case, divided by one space) to the
 	// words of the names: "v5e" to "v5 litepod".
 	Alias map[string]string
 }
 
-// most bounds the names that are returned, and longest the text that is looked
-// at: what is longer than any name is near to none.
+// most bounds the names that are returned, and longest the text that is compared,
+// in bytes: a text longer than any name is near to none.
 const (
 	most    = 5
 	longest = 64
@@ -224,7 +224,7 @@ func (v Vocabulary) weight(words []string) (sum float64) {
 	return sum
 }
 
-// weightOf is less for words that tell little: a memory size is one of a model.
+// weightOf is less for words that distinguish little: a memory size belongs to a model.
 func (v Vocabulary) weightOf(w string) float64 {
 	if slices.Contains(v.Generic, w) || memory(w) {
 		return 0.5

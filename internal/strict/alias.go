@@ -8,9 +8,9 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// A yamlParser turns the nodes of a YAML document into ours. An alias becomes a
+// A yamlParser turns the nodes of the YAML loader into [Node]s. An alias becomes a
 // copy of what it names, and a merge key the members that it brings, each at the
-// place where it is used. A few lines can so stand for any number of values:
+// place where it is used. A short document can so stand for any number of values:
 // every copied value counts towards MaxValues, every copied byte towards MaxCopied.
 type yamlParser struct {
 	r      *Report
@@ -23,7 +23,7 @@ type yamlParser struct {
 	other  bool // a plain text shows another language
 }
 
-// full says that a bound is reached; the document as a whole is then refused.
+// full says that a bound is reached. The document as a whole is then refused.
 func (p *yamlParser) full() bool {
 	return p.deep || p.count > p.d.MaxValues || p.copied > p.d.MaxCopied
 }
@@ -67,8 +67,8 @@ func (p *yamlParser) value(y *yaml.Node, n *Node, depth int) *Node {
 	return n
 }
 
-// tagged takes a value for what its tag says it is. Tags of the core schema are
-// read, as gcloud reads them; others stand for objects of a program.
+// tagged gives a value the type that its tag says. Tags of the core schema are read,
+// as gcloud reads them; others stand for objects of a program.
 func (p *yamlParser) tagged(y *yaml.Node, n *Node) {
 	was := n.Kind
 	plain, _ := resolve(y.Value)
@@ -104,7 +104,7 @@ func (p *yamlParser) tagged(y *yaml.Node, n *Node) {
 	}
 }
 
-// notYAML says whether a plain text means something else to whoever wrote it: a
+// notYAML says whether the author of a plain text meant another language: it is a
 // value of Python or JavaScript, or JSON with a comma missing or with typographic quotes.
 func notYAML(s string) bool {
 	switch strings.TrimPrefix(s, "-") {
@@ -124,9 +124,9 @@ func (p *yamlParser) enter(n *Node, bytes, depth int) {
 	}
 }
 
-// members reads the members of a mapping into n, but for those in seen, and then
-// those that its merge key brings. What an object says itself goes before what it
-// merges, and the first of several merged objects before the others.
+// members reads the members of a mapping into n, except those in seen, and then those
+// that its merge key brings. An object's own members win over merged ones, and the
+// first of several merged objects over the others.
 func (p *yamlParser) members(y *yaml.Node, n *Node, seen map[string]bool, depth int) {
 	p.open[y] = true
 	defer delete(p.open, y)
@@ -147,7 +147,7 @@ func (p *yamlParser) members(y *yaml.Node, n *Node, seen map[string]bool, depth 
 			merge = y.Content[i+1]
 			continue
 		case key.Kind == Text && seen[k.Value] && !own[k.Value]:
-			p.count++ // passing over it is work as well
+			p.count++ // skipping it is work as well
 			continue
 		}
 		m := p.value(y.Content[i+1], &Node{Parent: n, Key: k.Value}, depth+1)
@@ -190,7 +190,7 @@ func (p *yamlParser) merge(y *yaml.Node, n *Node, seen map[string]bool, depth in
 	}
 	switch {
 	case p.open[y]:
-		n.Bad = true // what it lacks is not told
+		n.Bad = true // what it lacks is not reported
 		p.r.At(at, reason.Malformed, "This YAML alias stands within what it names.", "Write the fields out.")
 	case y.Style&yaml.TaggedStyle != 0 && y.ShortTag() != "!!map" && y.ShortTag() != "!!seq":
 		n.Bad = true

@@ -13,9 +13,8 @@ import (
 
 const strictJSON = "Send strict JSON: double quotes, no comments, no trailing comma."
 
-// JSON reads strict JSON. It returns nil, and has reported why, when the
-// text cannot be read as a whole; a key that comes twice is reported, and the
-// first one kept.
+// JSON reads strict JSON. It returns nil, and has reported why, when the text cannot
+// be read as a whole. A key that comes twice is reported, and the first one is kept.
 func (d Reader) JSON(data []byte, r *Report) *Node {
 	return d.json(data, r, func(why string) *Node {
 		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+".", strictJSON)
@@ -23,7 +22,7 @@ func (d Reader) JSON(data []byte, r *Report) *Node {
 	})
 }
 
-// json does so, and leaves a text that is not JSON to another.
+// json is JSON, with another answer to a text that is not JSON.
 func (d Reader) json(data []byte, r *Report, otherwise func(why string) *Node) *Node {
 	r.Work += len(data)
 	if !utf8.Valid(data) {
@@ -52,8 +51,8 @@ func (d Reader) json(data []byte, r *Report, otherwise func(why string) *Node) *
 	return root
 }
 
-// A jsonParser reads text that is known to be valid, so it has nothing to check:
-// what stands where is told by the first byte.
+// A jsonParser reads text that is known to be valid, so it has nothing to check: the
+// first byte of a value says what it is.
 type jsonParser struct {
 	rest  []byte
 	r     *Report

@@ -28,7 +28,7 @@ func (n *Node) fieldList(md protoreflect.MessageDescriptor) string {
 }
 
 // onlyText is the name of the only field of a message where that is a text, else
-// empty: people write the text alone.
+// empty: users write the text alone.
 func onlyText(md protoreflect.MessageDescriptor) string {
 	if fd := md.Fields().Get(0); md.Fields().Len() == 1 && fd.Kind() == protoreflect.StringKind && !fd.IsList() {
 		return string(fd.Name())
@@ -36,7 +36,7 @@ func onlyText(md protoreflect.MessageDescriptor) string {
 	return ""
 }
 
-// Spell writes a proto field name as the nearest names around are written:
+// Spell writes a proto field name as the nearest names around it are written:
 // snake_case where they show it, else camelCase.
 func (n *Node) Spell(name string) string {
 	if n.Snakes() {
@@ -94,8 +94,8 @@ func (n *Node) Snakes() bool {
 	return false
 }
 
-// FixName says what may be meant by a name that is unknown. near are the names
-// that come close; all is told when none does.
+// FixName proposes what an unknown name may mean. near are the names
+// that come close; when none does, all are listed.
 func FixName(near []string, sure bool, all []string) string {
 	switch {
 	case sure:

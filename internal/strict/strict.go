@@ -43,14 +43,14 @@ type Reader struct {
 	Language string // how to fix one that is neither JSON nor YAML
 }
 
-// Rules are what a [Walker] has to know of the documents that it walks, beyond their
-// descriptors. Fields are keyed by their proto names.
+// Rules are what a [Walker] needs beyond the descriptors of the documents that it
+// walks. Fields are keyed by their proto names.
 type Rules struct {
 	MaxItems  map[protoreflect.Name]int    // bounds on lists; the reader bounds others
 	FreeText  map[protoreflect.Name]bool   // texts in which line breaks are usual
 	NullEntry map[protoreflect.Name]string // how to fix a null in a list, where leaving it out is wrong
 	OneOf     string                       // format of the problem of two fields that exclude each other
-	EnumWords spelling.Vocabulary          // what people call the values of enums
+	EnumWords spelling.Vocabulary          // what users call the values of enums
 
 	// Unknown says how to fix a member of unknown name.
 	Unknown func(md protoreflect.MessageDescriptor, m *Node) string

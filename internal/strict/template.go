@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Template warns of a text in which something was to be filled in, as ${NAME} or
-// {{name}}: neither Berth nor Vertex AI does. $(NAME) is Vertex AI's own.
+// Template warns of a text in which ${NAME} or {{name}} was to be filled in: neither
+// Berth nor Vertex AI does that. $(NAME) is Vertex AI's own.
 func (r *Report) Template(n *Node) {
 	if hole := Hole(n.Text); hole != "" {
-		r.Warn(n.Place(), fmt.Sprintf("The text has %s in it, which nobody fills in.", Excerpt(hole)), "Fill it in before the job is published, if a template was meant.")
+		r.Warn(n.Place(), fmt.Sprintf("The text has %s in it, which neither Berth nor Vertex AI fills in.", Excerpt(hole)), "Fill it in before the job is published, if a template was meant.")
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 	List
 	Object
 	Unclear // a YAML word or number that versions of YAML read differently
-	Broken  // refused already; nothing more is said about it
+	Broken  // refused already; no further problem is reported
 )
 
 var kindNames = [...]string{"null", "true or false", "a number", "text", "a list", "an object", "an unclear value", "a broken value"}
@@ -27,7 +27,7 @@ var kindNames = [...]string{"null", "true or false", "a number", "text", "a list
 func (k Kind) String() string { return kindNames[k] }
 
 // A node is one value of a JSON or YAML document, with its place in it. Both
-// languages are read into nodes, so that everything behind is written once.
+// languages are read into nodes, so that every later step is written once.
 type Node struct {
 	Kind    Kind
 	Text    string    // of text, its value; of a scalar, how it was written
@@ -104,7 +104,7 @@ func (n *Node) List() []*Node {
 	return n.Items
 }
 
-// Blank says whether a value is one of those that say nothing: null, "", [], {}.
+// Blank says whether a value means that nothing is set: null, "", [] or {}.
 func (n *Node) Blank() bool {
 	switch n.Kind {
 	case Null:
@@ -126,7 +126,7 @@ func (n *Node) Hollow() bool {
 }
 
 // A place is where something stands in a message: its path, and its number in
-// the order in which problems are told.
+// the order in which problems are reported.
 type Place struct {
 	Path string
 	Pos  int
@@ -180,13 +180,13 @@ const (
 	MaxText    = 400 // bytes of any string of a problem
 )
 
-// Excerpt shortens a string from a message and makes visible what a reader could
-// not see of it, so that it can be shown.
+// Excerpt shortens a string from a message and makes its hidden characters visible,
+// so that it can be shown.
 func Excerpt(s string) string { return Clean(s, maxExcerpt) }
 
-// Exactly puts a value into a sentence that tells to write it, where it can be shown
-// as it is; else it returns the other sentence. A value that was shortened, or whose
-// hidden characters are spelled out, is not what is to be written.
+// Exactly puts a value into a sentence that says to write it, or returns the other
+// sentence if the value cannot be shown as it is: a shortened value, or one with
+// hidden characters spelled out, is not what is to be written.
 func Exactly(sentence, value, other string) string {
 	if Excerpt(value) != value {
 		return other

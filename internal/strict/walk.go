@@ -54,7 +54,7 @@ func (w Walker) Message(n *Node, md protoreflect.MessageDescriptor, skip map[str
 			if m.Kind == Text && fd.IsList() && fd.Message() == nil { // gcloud sends one empty text for it
 				w.R.Warn(m.Place(), "This empty text is read as an empty list.", `Write [""] for a list of one empty text.`)
 			}
-			continue // what is not set is forgotten below, when its other spelling was looked for
+			continue // it is removed below, once its other spelling was looked for
 		}
 		w.field(m, fd)
 		if !Zero(m.Value) {
@@ -105,8 +105,8 @@ func (w Walker) oneofs(n *Node, md protoreflect.MessageDescriptor, value map[str
 }
 
 // unset says whether a value means that its field is not set. Programs that print
-// every field write "", [] or {} for one that has no value, whatever its type;
-// gcloud takes [] so as well.
+// every field write "", [] or {} for a field of any type that has no value; gcloud
+// reads [] so as well.
 func unset(n *Node, fd protoreflect.FieldDescriptor) bool {
 	return n.Blank() && (n.Kind != Object || fd.IsList() || fd.IsMap())
 }
@@ -244,7 +244,7 @@ func (w Walker) single(n *Node, fd protoreflect.FieldDescriptor) {
 		default:
 			w.Mistyped(n, "a whole number")
 		}
-	default: // no other kind is in a CustomJob; a newer one is refused, not guessed at
+	default: // a CustomJob has no other kind; a newer one is refused, because a guess could lose it
 		w.R.At(n, reason.Unsupported, "A field of this type is not supported.", "Leave it out, or use a newer release of Berth.")
 	}
 }
@@ -304,7 +304,7 @@ func (w Walker) enum(n *Node, ed protoreflect.EnumDescriptor) {
 	w.R.At(n, reason.InvalidValue, fmt.Sprintf("No %s has the name \"%s\".", ed.Name(), Excerpt(n.Text)), w.Rules.Enum(ed, n, FixName(near, sure, names[1:])))
 }
 
-// enumText is the name of an enum's value; "" of the one that says nothing.
+// enumText is the name of an enum's value, "" of the unspecified one.
 func enumText(v protoreflect.EnumValueDescriptor) string {
 	if v.Number() == 0 {
 		return ""
@@ -315,7 +315,7 @@ func enumText(v protoreflect.EnumValueDescriptor) string {
 // Mistyped reports a value of the wrong kind.
 func (w Walker) Mistyped(n *Node, want string) {
 	if n.Bad {
-		return // said already, for example of an object with a key that is not text
+		return // reported already, for example an object with a key that is not text
 	}
 	switch n.Kind {
 	case Broken:

@@ -44,8 +44,8 @@ func (d Reader) Data(data []byte, r *Report) *Node {
 }
 
 // flow reads data that begins like JSON and is not, for the reason why. It may
-// be YAML in the flow style, as gcloud takes it: {workerPoolSpecs: [...]}. What
-// neither reads gets one answer.
+// be YAML in the flow style, as gcloud takes it: {workerPoolSpecs: [...]}. Data that
+// is neither gets one problem.
 func (d Reader) flow(data []byte, why string, r *Report) *Node {
 	if strings.Contains(why, " in string ") || lineBreakInText(data) {
 		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+".", strictJSON)
@@ -67,7 +67,7 @@ func (d Reader) flow(data []byte, why string, r *Report) *Node {
 }
 
 // lineBreakInText says whether a text in double quotes goes on in the next line. YAML
-// reads one space there, and whoever wrote JSON meant a line break.
+// reads one space there; the author of JSON meant a line break.
 func lineBreakInText(data []byte) bool {
 	quoted := false
 	for i := 0; i < len(data); i++ {
@@ -83,11 +83,11 @@ func lineBreakInText(data []byte) bool {
 	return false
 }
 
-// notRead begins what is told of data that YAML does not read.
+// notRead begins the problem of data that YAML does not read.
 const notRead = "The data is neither JSON nor YAML: "
 
 // yaml reads one document of YAML 1.2 with the core schema. Aliases and merge
-// keys are written out, within bounds. Whatever versions of YAML read differently
+// keys are written out, within bounds. A value that versions of YAML read differently
 // is refused at its place: words like yes, numbers like 0777 or 1_000.
 func (d Reader) yaml(data []byte, r *Report) *Node {
 	r.Work += len(data)

@@ -16,9 +16,9 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Mem is a Vertex AI in memory that keeps the contract of [Client] and polices
-// it: it goes by what was created, lets a list lag behind, and can fail any call
-// before or after it had its effect. Jobs change state only when a test says so.
+// Mem is a Vertex AI in memory that keeps the contract of [Client]. Its lists can lag
+// behind a create, and any call can fail before or after it had its effect. Jobs
+// change state only when a test says so.
 type Mem struct {
 	now func() time.Time
 
@@ -42,14 +42,14 @@ type Mem struct {
 	DiskType string
 	// Strict holds a job against its persistent resource before Admit is asked:
 	// every shape has to be a pool's, the resource has to be there and RUNNING.
-	// RefuseAccounts and RefuseRay are then what else it goes by.
+	// RefuseAccounts and RefuseRay are further rules of Strict.
 	Strict         bool
 	RefuseAccounts bool // a job with a service account needs a resource with CustomAccount
 	RefuseRay      bool // a Ray cluster takes no job
 	// Refusal is the kind and code of what Strict refuses because of the job;
 	// PERMANENT and INVALID_ARGUMENT if it is nil.
 	Refusal *Error
-	// IgnoreCancel lets cancelled jobs go on as if nothing had been said, until a
+	// IgnoreCancel lets cancelled jobs go on as if they were not cancelled, until a
 	// test ends them.
 	IgnoreCancel bool
 
@@ -312,7 +312,7 @@ func (m *Mem) Delete(name string) {
 	m.jobs = slices.DeleteFunc(m.jobs, func(j *memJob) bool { return j.Name == name })
 }
 
-// AddForeign starts a job that is nobody's here.
+// AddForeign starts a foreign job: it has none of Berth's labels.
 func (m *Mem) AddForeign(parent, resource string, ask capacity.Ask) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

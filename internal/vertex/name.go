@@ -9,7 +9,7 @@ import "strings"
 //	projects/P/locations/L/persistentResources/ID
 //	projects/P/locations/L/customJobs/ID
 //
-// P is a project's id or its number: Vertex AI writes the number, people the id, so
+// P is a project's id or its number: Vertex AI writes the number, users the id, so
 // two names of one thing can differ in it. The zero Name names nothing, and all its
 // parts are empty.
 type Name struct{ parent, collection, id string }

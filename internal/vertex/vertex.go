@@ -3,15 +3,15 @@
 //
 // # What Vertex AI promises
 //
-// Very little, and the contract of [Client] says no more than that: a create
-// takes no idempotency key and returns at once; created is not running; states
-// go forth and back between pending and queued; a cancel is a wish; a list may
-// lag behind a create; and the answer to any call may be lost.
+// The contract of [Client] promises what Vertex AI does, which is little: a create
+// takes no idempotency key and returns at once; a created job need not run; states
+// go back and forth between pending and queued; a cancelled job may still succeed; a
+// list may lag behind a create; and the answer to any call may be lost.
 //
-// A job of ours carries three labels: [LabelRun] names one run of one request,
-// [LabelRequest] the request's key, [LabelDeployment] who submitted it. A label
-// proves nothing by itself, since anybody can set it; it is a way to find jobs
-// that the ledger then confirms.
+// A job that Berth submits carries three labels: [LabelRun] names one run of one
+// request, [LabelRequest] the request's key, [LabelDeployment] the deployment. Every
+// user who may create jobs can set them, so a label alone proves nothing: it finds
+// jobs that the ledger then confirms.
 package vertex
 
 import (
@@ -26,7 +26,7 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Label keys on the jobs that we submit. Users may not set them
+// Label keys on the jobs that Berth submits. Requests with such labels are refused
 // (message.LabelPrefix).
 const (
 	LabelRun        = "berth-run"
@@ -44,7 +44,7 @@ const PageSize = 100
 // and repeat nothing.
 type Client interface {
 	// Create submits a job under a parent, projects/P/locations/L. Of its errors
-	// only those of kind [RateLimited], [Denied], [Passing] and [Permanent] mean
+	// only those of kind [RateLimited], [Denied], [Transient] and [Permanent] mean
 	// that no job was created. After [Unclear] there may be one, now or in a while.
 	Create(ctx context.Context, parent string, job *aiplatformpb.CustomJob) (Job, error)
 	// Get returns one job; [NotFound] when there is none of that name.
@@ -52,8 +52,8 @@ type Client interface {
 	// Find returns the jobs, live or ended, that carry a run's label, oldest
 	// first. A job created a moment ago may be missing.
 	Find(ctx context.Context, parent, run string) ([]Job, error)
-	// Live returns all jobs under a parent that are in no terminal state, ours
-	// and others'. A job created a moment ago may be missing; absence proves
+	// Live returns all jobs under a parent that are in no terminal state, Berth's
+	// and foreign ones. A job created a moment ago may be missing; absence proves
 	// nothing.
 	Live(ctx context.Context, parent string) ([]Job, error)
 	// Cancel asks for the end of a job. It returns before the job has ended, and
@@ -65,17 +65,17 @@ type Client interface {
 	Resource(ctx context.Context, name string) (Resource, error)
 }
 
-// A Job is a CustomJob as far as we care.
+// A Job is what Berth reads of a CustomJob.
 type Job struct {
 	Name               string // projects/NUMBER/locations/L/customJobs/ID, as Vertex AI wrote it
 	State              JobState
-	Run                string // value of LabelRun; it and Request are "" unless both are of the form of ours, see Named
+	Run                string // value of LabelRun; it and Request are "" unless both have the form of Berth's labels, see Named
 	Request            message.Key
 	Deployment         string
 	PersistentResource string // id, "" for a job that runs elsewhere
 	Ask                capacity.Ask
 	CreateTime         time.Time
-	StartTime          time.Time // set long before RUNNING; says nothing about it
+	StartTime          time.Time // set long before RUNNING
 	EndTime            time.Time
 	Error              *message.JobError // of ended jobs
 }
@@ -114,7 +114,7 @@ func (s JobState) Ran() bool {
 	return s == JobRunning || s == JobUpdating || s == JobPaused
 }
 
-// A Resource is a persistent resource as far as we care.
+// A Resource is what Berth reads of a persistent resource.
 type Resource struct {
 	State         string // PersistentResource.State without prefix, for example "RUNNING"
 	CreateTime    time.Time
@@ -140,17 +140,17 @@ const (
 	Unclear Kind = "UNCLEAR"
 	// RateLimited: too many calls a minute, nothing done.
 	RateLimited Kind = "RATE_LIMITED"
-	// Denied: refused because of who asks: Berth's own permission or credentials
-	// are missing, or the service is not served here. It says nothing of the job.
+	// Denied: refused because of the caller: Berth's own permission or credentials
+	// are missing, or the region does not serve the API. It is not about the job.
 	// Nothing done.
 	Denied Kind = "DENIED"
-	// Passing: refused because of how things are right now: no free replica,
-	// persistent resource not ready. Nothing done.
+	// Transient: refused because of the present state: no free replica, persistent
+	// resource not ready. Nothing done.
 	Transient Kind = "TRANSIENT"
 	// Permanent: refused because of what was asked. Nothing done.
 	Permanent Kind = "PERMANENT"
-	// NotFound: there is nothing of that name. For Create it is Passing instead:
-	// what is missing is the persistent resource, and those come back.
+	// NotFound: there is nothing of that name. Create returns Transient instead:
+	// the persistent resource is missing, and can be created again.
 	NotFound Kind = "NOT_FOUND"
 )
 
@@ -165,9 +165,9 @@ type Error struct {
 }
 
 // Unspecific reports whether the refusal of a create leaves open what it is about.
-// FAILED_PRECONDITION and NOT_FOUND may speak of the persistent resource as it is
-// right now, and then pass, or of the job, and then never do.
-// RESOURCE_EXHAUSTED speaks of a shortage, and a call that got no answer of nothing.
+// FAILED_PRECONDITION and NOT_FOUND may be about the present state of the persistent
+// resource, which changes, or about the job, which does not. RESOURCE_EXHAUSTED is
+// about a shortage, and a call without an answer is about neither.
 func (e *Error) Unspecific() bool { return e.Code == 5 || e.Code == 9 }
 
 func (e *Error) Error() string {

@@ -1,6 +1,6 @@
 // Package visible makes text of users safe to show. A character that a reader
 // cannot see, or that changes how its neighbours are shown, is written as an
-// escape: otherwise a reason, a log line or a terminal shows other words than
+// escape: otherwise a reason, a log record or a terminal shows other words than
 // the text has (Unicode Technical Report 36, sections 2 and 3).
 package visible
 
@@ -12,8 +12,8 @@ import (
 )
 
 // Text returns s with every hidden character written as the escape that Go and
-// JSON share: \u202e, \n; bytes that are not UTF-8 as \xff. Text of which
-// everything can be seen is returned as it is. It is not an encoding: a
+// JSON share: \u202e, \n; bytes that are not UTF-8 as \xff. Text without
+// hidden characters is returned as it is. It is not an encoding: a
 // backslash stays one backslash.
 func Text(s string) string {
 	first := strings.IndexFunc(s, hiddenOrInvalid)

@@ -57,8 +57,7 @@ const (
 // with [Server.SetBehaviour]; it then holds for what happens from that moment
 // on, while events that are already due at a set time keep it.
 //
-// Durations must not be negative; zero means at once (that is, seen by the next
-// call), unless the field says otherwise.
+// Durations must not be negative; zero means at once (that is, by the next call), unless the field says otherwise.
 type Behaviour struct {
 	// Life of a job, counted from its creation. The order of the first three is
 	// that of the real service; a job that had to wait becomes RUNNING as long

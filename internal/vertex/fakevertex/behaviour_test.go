@@ -278,7 +278,7 @@ func TestCreateAnswer(t *testing.T) {
 			t.Errorf("%q: %d jobs after %d calls", answer, n, calls)
 		}
 		_, err = w.create(t, &aiplatformpb.CustomJob{})
-		refused(t, err, codes.InvalidArgument, "display_name") // a create that was not done tells the truth
+		refused(t, err, codes.InvalidArgument, "display_name") // a create that was not done has its true error
 	}
 }
 

@@ -27,7 +27,7 @@ func (RealClock) AfterFunc(d time.Duration, f func()) func() bool {
 	return time.AfterFunc(d, f).Stop
 }
 
-// A ManualClock moves only when told to. It may be used by many goroutines.
+// A ManualClock moves only when a test moves it. It may be used by many goroutines.
 type ManualClock struct {
 	mu      sync.Mutex
 	now     time.Time
@@ -49,8 +49,8 @@ func (c *ManualClock) Now() time.Time {
 	return c.now
 }
 
-// Advance moves the clock by d, which must not be negative. On the way it stops
-// at every time somebody waits for and calls them, in the caller's goroutine.
+// Advance moves the clock by d, which must not be negative. On the way it stops at
+// every time that a call waits for, and calls its function in the caller's goroutine.
 func (c *ManualClock) Advance(d time.Duration) {
 	c.mu.Lock()
 	end := c.now.Add(max(d, 0))
@@ -80,7 +80,7 @@ func (c *ManualClock) Advance(d time.Duration) {
 }
 
 // Waiters is the number of calls to AfterFunc that are still pending, so that a
-// test can tell that somebody has begun to wait.
+// test can tell that a call has begun to wait.
 func (c *ManualClock) Waiters() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,7 +2,7 @@
 // speaks the real protocol (gRPC, and REST under /v1 on the same port) for
 // custom jobs, persistent resources and their long-running operations, so the
 // real Go clients and the real gcloud work against it, and it keeps everything
-// in one store that a program can look into and disturb.
+// in one store that a program can read and change.
 //
 // # Words
 //
@@ -17,7 +17,7 @@
 //     also exist and are free. A job that is accepted but not placed waits.
 //   - A knob is a field of [Behaviour]: something that the real service leaves
 //     undocumented, or may do at its worst, and that a test wants to choose.
-//   - A fault is a lie about one call: see [Fault].
+//   - A fault is a wrong answer to one call: see [Fault].
 //
 // # Simulated work
 //
@@ -34,8 +34,8 @@
 //
 // The server has no goroutine of its own. What is due is kept in a queue of
 // events, and every call first plays the events that have come due, in the order
-// of their times and stamped with those times. So what is observed does not
-// depend on how often anyone looks, and under a [ManualClock] it is the same
+// of their times and stamped with those times. So what a client observes
+// does not depend on how often it calls, and under a [ManualClock] it is the same
 // in every run.
 //
 // # What is as in the real service
@@ -54,7 +54,7 @@
 // # Where it differs
 //
 //   - No authentication, no permissions, no quota project, no other service.
-//   - The texts of refusals that nobody has published (full pool, mismatch,
+//   - The texts of refusals that are not published (full pool, mismatch,
 //     resource absent or not RUNNING, inconsistent network or key) are its own.
 //   - A state that the real service derives from containers (restarts, retries,
 //     PAUSED, UPDATING) never occurs by itself.

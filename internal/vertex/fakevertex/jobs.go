@@ -93,7 +93,7 @@ func (s *Server) settleIn(j *job, v verdict) {
 	case v.doom != "":
 		s.after(s.knobs.AcceptFailAfter, event{Kind: evFail, Job: j.pb.Name, Code: v.code, Message: v.doom})
 	case v.on == nil:
-		s.hold(j) // machines of its own, always at hand
+		s.hold(j) // it has machines of its own
 	default:
 		j.uid = v.on.uid
 		v.on.jobs = append(v.on.jobs, j)

@@ -175,7 +175,7 @@ func (s *Server) pump(r *resource) {
 }
 
 // machinesFree reports whether all machines that j was placed on exist and are
-// nobody's.
+// free.
 func (s *Server) machinesFree(r *resource, j *job) bool {
 	ask := map[string]int64{}
 	for _, p := range j.places {

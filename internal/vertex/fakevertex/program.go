@@ -32,7 +32,7 @@ func (s *Server) AddResource(pb *aiplatformpb.PersistentResource) (*aiplatformpb
 
 // ReplaceResource changes what a resource is, in place: its identity (create
 // time) and its jobs stay, whether or not the machines they are on still exist.
-// Output fields of pb are ignored but for its state, if it has one.
+// Output fields of pb are ignored, except its state.
 func (s *Server) ReplaceResource(pb *aiplatformpb.PersistentResource) (*aiplatformpb.PersistentResource, error) {
 	var out *aiplatformpb.PersistentResource
 	err := s.touch(func() error {
@@ -155,8 +155,8 @@ func (s *Server) ResizePool(name, pool string, replicas int64) error {
 	}))
 }
 
-// StartForeignJob puts a job without labels on a pool of a resource, as somebody
-// else might who has that project. It goes through the usual states and runs for
+// StartForeignJob puts a job without labels on a pool of a resource, as another user
+// of the project might. It goes through the usual states and runs for
 // run, or for ever if that is negative. It fails if the pool has no room for it.
 func (s *Server) StartForeignJob(name, pool string, replicas int64, run time.Duration) (*aiplatformpb.CustomJob, error) {
 	var out *aiplatformpb.CustomJob

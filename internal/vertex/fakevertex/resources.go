@@ -90,9 +90,8 @@ func (s resourceService) ListPersistentResources(_ context.Context, req *aiplatf
 	return out, err
 }
 
-// UpdatePersistentResource is refused whatever it asks for: the real service does
-// no update of a resource that is not a Ray cluster, and what it does to one that
-// is has no use here.
+// UpdatePersistentResource is always refused: the real service updates Ray clusters
+// only, and no test needs that.
 func (s resourceService) UpdatePersistentResource(_ context.Context, req *aiplatformpb.UpdatePersistentResourceRequest) (*longrunningpb.Operation, error) {
 	return nil, s.withResource(req.GetPersistentResource().GetName(), func(*resource) error {
 		for _, path := range req.GetUpdateMask().GetPaths() {

@@ -46,7 +46,7 @@ func (s *Server) restHandler() http.Handler {
 	})
 }
 
-// reachedKey leads to the flag that tells whether a REST request was understood:
+// reachedKey leads to the flag that says whether a REST request was understood:
 // the interceptor sets it.
 type reachedKey struct{}
 

@@ -59,7 +59,7 @@ func TestStateFile(t *testing.T) {
 	w := openWorld(t, options)
 	w.add(t, fixedPool("", 1))
 	name := w.mustCreate(t, one(1, "fake-run", "1h"))
-	// Nothing is told to the first server: it might as well have been killed.
+	// The first server is not stopped, as if its process had been killed.
 	again := openWorld(t, options)
 	again.clock.Advance(time.Minute)
 	again.is(t, name, running)

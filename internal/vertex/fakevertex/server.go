@@ -159,8 +159,8 @@ func (s *Server) handler() http.Handler {
 	})
 }
 
-// intercept surrounds every call, from either protocol: it counts it, lets faults
-// befall it and charges it to its rate.
+// intercept surrounds every call of either protocol: it counts the call, applies
+// faults and charges the call to its rate.
 func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	method := lastWord(info.FullMethod)
 	if reached, ok := ctx.Value(reachedKey{}).(*atomic.Bool); ok {
@@ -187,8 +187,8 @@ func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerI
 	return out, err
 }
 
-// Calls is how often each method (by its short name) was called, whatever the
-// answer.
+// Calls is how often each method (by its short name) was called, failed calls
+// included.
 func (s *Server) Calls() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,7 +19,7 @@ var (
 	labelValue = regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{M}\p{N}_-]{0,63}$`)
 )
 
-// problems collects what is wrong with a request, so that it is all told at once.
+// problems collects what is wrong with a request, so that the refusal names all of it.
 type problems []string
 
 func (p *problems) add(field, format string, args ...any) {
@@ -53,7 +53,7 @@ func bindsReservation(a *aiplatformpb.ReservationAffinity) bool {
 	return true
 }
 
-// validateJob checks a job as far as that needs no resource, and reads from its
+// validateJob makes the checks of a job that need no resource, and reads from its
 // labels how long it runs and how it ends.
 func (s *Server) validateJob(j *aiplatformpb.CustomJob) (runFor time.Duration, end aiplatformpb.JobState, err error) {
 	var p problems
