@@ -1,15 +1,14 @@
-// Package batch does together what arrives together. Whoever finds a [Line]
-// idle starts at once, alone; those who arrive while it works form the next
-// batch. So there is no wait when there is no load, and under load the batches
-// grow until they keep up.
+// Package batch does together what arrives together. A caller that finds a [Queue]
+// idle starts at once, alone; callers that arrive while it works form the next batch.
+// So there is no wait without load, and under load the batches grow until they keep
+// up.
 //
-// There is no goroutine behind it: a batch is done by one of those whose work is
-// in it, and when it is done, it hands the next batch to one of the next. Nothing
-// is under way once every caller has returned, and nobody works for others after
-// its own work is done.
+// There is no goroutine behind it: the caller of one of its items does a batch, and
+// then makes a caller of the next batch its leader. Nothing is under way once every
+// caller has returned, and no caller works for others after its own item is done.
 //
-// Callers belong to tenants (tenants), and a batch takes from each tenant in
-// turn: one with a thousand calls waiting delays another's by no more than its
+// Callers belong to tenants, and a batch takes one call of each tenant after the
+// other: a tenant with a thousand calls waiting delays another's by no more than its
 // share of one batch.
 package batch
 
@@ -21,20 +20,20 @@ import (
 	"sync/atomic"
 )
 
-// Limits bound a [Line]. All have to be positive.
+// Limits bound a [Queue]. All have to be positive.
 type Limits struct {
 	Items int // of one batch
 	Bytes int // of one batch; a single item may be larger
-	// Waiting and WaitingBytes bound what waits for its batch, and with it the
+	// Waiting and WaitingBytes bound the items that wait for a batch, and so the
 	// memory that a burst can take.
 	Waiting      int
 	WaitingBytes int
 }
 
-// ErrFull means that too much waits already. The item was not taken.
+// ErrFull means that too many items wait already. The item was not taken.
 var ErrFull = errors.New("batch: too many calls are waiting")
 
-// A Line takes items one by one and does them batch by batch, one batch at a
+// A Queue takes items one by one and does them batch by batch, one batch at a
 // time. It is safe for concurrent use.
 type Queue[T any] struct {
 	limits Limits
@@ -47,47 +46,47 @@ type Queue[T any] struct {
 	bytes   int
 }
 
-// A call is an item and whoever waits for it.
+// A call is an item and the caller that waits for it.
 type call[T any] struct {
 	ctx    context.Context
 	tenant string
 	bytes  int
 	item   T
-	// wake is sent once: true to lead the next batch, false when the item is
-	// done. It has room, so that nobody waits for a caller that has gone.
+	// ready gets one value: true to lead the next batch, false when the item is done.
+	// It has room for it, so a sender never waits for a caller that has gone.
 	ready chan bool
 }
 
-// Work does a batch. Until it has done what cannot be undone it may ask for more:
-// what has come to wait since, as far as the batch has room. That then belongs to
-// the batch as well.
+// Work does a batch. Until it has done what cannot be undone it may call more, which
+// adds to the batch the items that wait by then and returns them, as far as the batch
+// has room.
 type Work[T any] func(ctx context.Context, items []T, more func() []T)
 
-// NewLine returns an idle line.
-func NewQueue[T any](l Limits) *Queue[T] {
-	return &Queue[T]{limits: l, waiting: map[string][]*call[T]{}}
+// NewQueue returns an idle queue.
+func NewQueue[T any](limits Limits) *Queue[T] {
+	return &Queue[T]{limits: limits, waiting: map[string][]*call[T]{}}
 }
 
 // Idle reports whether nothing is under way or waits.
-func (l *Queue[T]) Idle() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !l.busy && l.count == 0
+func (q *Queue[T]) Idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.busy && q.count == 0
 }
 
 // Do waits until the item has been through work, in a batch with others, and
 // returns nil. This caller's work may do others' items as well, and another
-// caller's this one; the results travel in the items. The context of
-// a batch ends when those of all its callers have.
+// caller's this one, so results are returned in the items. The context of a batch ends
+// when those of all its callers have.
 //
-// It returns [ErrFull], or the context's error, if the item was never taken up.
-// An item that has been taken up is waited for whatever becomes of the context.
-func (l *Queue[T]) Do(ctx context.Context, tenant string, bytes int, item T, work Work[T]) error {
+// It returns [ErrFull], or the context's error, if the item is in no batch. Do waits
+// for an item that is in one even after the context has ended.
+func (q *Queue[T]) Do(ctx context.Context, tenant string, bytes int, item T, work Work[T]) error {
 	c := &call[T]{ctx, tenant, bytes, item, make(chan bool, 1)}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	lead, err := l.join(c)
+	lead, err := q.join(c)
 	if err != nil {
 		return err
 	}
@@ -95,72 +94,71 @@ func (l *Queue[T]) Do(ctx context.Context, tenant string, bytes int, item T, wor
 		select {
 		case lead = <-c.ready:
 		case <-ctx.Done():
-			if l.leave(c) {
+			if q.leave(c) {
 				return ctx.Err()
 			}
 			lead = <-c.ready
 		}
 	}
 	if lead {
-		l.lead(ctx, c, work)
+		q.lead(ctx, c, work)
 	}
 	return nil
 }
 
-// join makes the caller the leader of an idle line, or lets it wait.
-func (l *Queue[T]) join(c *call[T]) (lead bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// join makes the caller the leader of an idle queue, or lets it wait.
+func (q *Queue[T]) join(c *call[T]) (lead bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	switch {
-	case !l.busy:
-		l.busy = true
+	case !q.busy:
+		q.busy = true
 		return true, nil
-	case l.count >= l.limits.Waiting || l.count > 0 && l.bytes+c.bytes > l.limits.WaitingBytes:
+	case q.count >= q.limits.Waiting || q.count > 0 && q.bytes+c.bytes > q.limits.WaitingBytes:
 		return false, ErrFull
 	}
-	if len(l.waiting[c.tenant]) == 0 {
-		l.order = append(l.order, c.tenant)
+	if len(q.waiting[c.tenant]) == 0 {
+		q.order = append(q.order, c.tenant)
 	}
-	l.waiting[c.tenant] = append(l.waiting[c.tenant], c)
-	l.count++
-	l.bytes += c.bytes
+	q.waiting[c.tenant] = append(q.waiting[c.tenant], c)
+	q.count++
+	q.bytes += c.bytes
 	return false, nil
 }
 
 // leave takes back a call that still waits.
-func (l *Queue[T]) leave(c *call[T]) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	i := slices.Index(l.waiting[c.tenant], c)
+func (q *Queue[T]) leave(c *call[T]) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.waiting[c.tenant], c)
 	if i < 0 {
 		return false
 	}
-	l.remove(c.tenant, i)
+	q.remove(c.tenant, i)
 	return true
 }
 
-// remove takes out the call at a place of a tenant's, and the tenant when it was
-// the last.
-func (l *Queue[T]) remove(tenant string, i int) *call[T] {
-	c := l.waiting[tenant][i]
-	l.waiting[tenant] = slices.Delete(l.waiting[tenant], i, i+1)
-	l.count--
-	l.bytes -= c.bytes
-	if len(l.waiting[tenant]) == 0 {
-		delete(l.waiting, tenant)
-		l.order = slices.DeleteFunc(l.order, func(p string) bool { return p == tenant })
+// remove takes out a tenant's i-th call, and the tenant when it was the last.
+func (q *Queue[T]) remove(tenant string, i int) *call[T] {
+	c := q.waiting[tenant][i]
+	q.waiting[tenant] = slices.Delete(q.waiting[tenant], i, i+1)
+	q.count--
+	q.bytes -= c.bytes
+	if len(q.waiting[tenant]) == 0 {
+		delete(q.waiting, tenant)
+		q.order = slices.DeleteFunc(q.order, func(p string) bool { return p == tenant })
 	}
 	return c
 }
 
 // lead does a batch that begins with the leader's own item.
-func (l *Queue[T]) lead(ctx context.Context, c *call[T], work Work[T]) {
+func (q *Queue[T]) lead(ctx context.Context, c *call[T], work Work[T]) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	b := &batch[T]{line: l, bytes: c.bytes, cancel: cancel}
-	// Even if work panics, nobody may wait forever.
+	b := &batch[T]{queue: q, bytes: c.bytes, cancel: cancel}
+	// Even if work panics, no caller may wait forever.
 	defer func() {
-		l.startNext()
+		q.startNext()
 		b.end()
 	}()
 	b.open.Add(1)
@@ -172,7 +170,7 @@ func (l *Queue[T]) lead(ctx context.Context, c *call[T], work Work[T]) {
 
 // A batch is one that is under way.
 type batch[T any] struct {
-	line   *Queue[T]
+	queue  *Queue[T]
 	others []*call[T] // beside the leader's
 	bytes  int
 	cancel context.CancelFunc
@@ -180,13 +178,13 @@ type batch[T any] struct {
 	stops  []func() bool
 }
 
-// more takes in what has come to wait, as far as there is room.
+// more adds waiting calls to the batch, as far as there is room.
 func (b *batch[T]) more() (items []T) {
 	defer b.leave()
 	if b.open.Add(1) == 1 {
 		return nil // its context has ended
 	}
-	for _, c := range b.line.fill(len(b.others)+1, &b.bytes) {
+	for _, c := range b.queue.fill(len(b.others)+1, &b.bytes) {
 		b.watch(c)
 		b.others = append(b.others, c)
 		items = append(items, c.item)
@@ -215,39 +213,39 @@ func (b *batch[T]) end() {
 	}
 }
 
-// fill takes what waits and fits beside so many items of so many bytes, each
-// tenant in turn.
-func (l *Queue[T]) fill(items int, bytes *int) (taken []*call[T]) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for l.count > 0 && items+len(taken) < l.limits.Items {
-		next := l.waiting[l.order[0]][0]
-		if *bytes+next.bytes > l.limits.Bytes {
+// fill takes the waiting calls that fit beside so many items of so many bytes, one of
+// each tenant after the other.
+func (q *Queue[T]) fill(items int, bytes *int) (taken []*call[T]) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.count > 0 && items+len(taken) < q.limits.Items {
+		next := q.waiting[q.order[0]][0]
+		if *bytes+next.bytes > q.limits.Bytes {
 			break
 		}
 		*bytes += next.bytes
-		taken = append(taken, l.next())
+		taken = append(taken, q.next())
 	}
 	return taken
 }
 
-// next takes the first call of the tenant whose turn it is.
-func (l *Queue[T]) next() *call[T] {
-	tenant := l.order[0]
-	c := l.remove(tenant, 0)
-	if len(l.order) > 0 && l.order[0] == tenant { // it has more: to the end
-		l.order = append(l.order[1:], tenant)
+// next takes the first call of the next tenant.
+func (q *Queue[T]) next() *call[T] {
+	tenant := q.order[0]
+	c := q.remove(tenant, 0)
+	if len(q.order) > 0 && q.order[0] == tenant { // it has more calls, after those of the others
+		q.order = append(q.order[1:], tenant)
 	}
 	return c
 }
 
-// passOn makes the next caller the leader, or the line idle.
-func (l *Queue[T]) startNext() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.count == 0 {
-		l.busy = false
+// startNext makes the next caller the leader, or the queue idle.
+func (q *Queue[T]) startNext() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.count == 0 {
+		q.busy = false
 		return
 	}
-	l.next().ready <- true
+	q.next().ready <- true
 }

@@ -11,7 +11,7 @@ import (
 	"example.com/berth/internal/spelling"
 )
 
-// A Verdict is the answer of [Check]. Words, because they are stored and sent.
+// A Verdict is the answer of [Check]. It is a word because it is stored and published.
 type Verdict string
 
 const (
@@ -247,10 +247,10 @@ func machineFields(d PoolDiff) (n int) {
 // suggest fills in the edits of the findings that never fit. It goes through
 // the worker pools in order; each that has to change takes the shape of the
 // pool that needs the fewest edits and still has room for it beside the worker
-// pools already settled, and if none has, as many replicas as the roomiest
+// pools already placed, and if none has, as many replicas as the roomiest
 // nearest pool has left. What all edits together ask for fits the empty pools.
 func suggest(pools []Pool, ask Ask, findings []Finding) {
-	settled := Ask{}
+	placed := Ask{}
 	bad := func(s Shape) *Finding {
 		for i := range findings {
 			if findings[i].Shape == s && findings[i].Verdict == Never {
@@ -260,12 +260,12 @@ func suggest(pools []Pool, ask Ask, findings []Finding) {
 		return nil
 	}
 	fits := func(n Need) bool {
-		next := append(settled[:len(settled):len(settled)], n)
+		next := append(placed[:len(placed):len(placed)], n)
 		return !slices.ContainsFunc(next, func(m Need) bool { return !fitsEmpty(pools, next, m.Shape) })
 	}
 	for _, n := range ask { // what stays as it is comes first, so that edits make room around it
 		if bad(n.Shape) == nil {
-			settled = append(settled, n)
+			placed = append(placed, n)
 		}
 	}
 	for _, n := range ask {
@@ -280,7 +280,7 @@ func suggest(pools []Pool, ask Ask, findings []Finding) {
 			}
 			return
 		}
-		settled = append(settled, edited)
+		placed = append(placed, edited)
 		path := "jobSpec.workerPoolSpecs[" + strconv.Itoa(n.WorkerPool) + "]."
 		for _, d := range Diff(n.Shape, edited.Shape) {
 			f.Edits = append(f.Edits, Edit{path + d.Field, d.Asked, d.Pool})
@@ -293,7 +293,7 @@ func suggest(pools []Pool, ask Ask, findings []Finding) {
 }
 
 // edit returns the need with the fewest fields changed that fits, on the nearest
-// class of machine that there is. A job is not sent from an accelerator to a
+// class of machine that there is. A job is not moved from an accelerator to a
 // machine without one while a pool has accelerators, nor the other way round
 // while a pool has none, even if there is no room for it.
 func edit(order []candidate, n Need, fits func(Need) bool) (Need, bool) {

@@ -12,7 +12,7 @@
 //     An [Ask] is the whole job, one need per worker pool, placed all or nothing.
 //   - [Use] counts machines in use per shape. It is kept per shape, not per
 //     pool, because a job never names a pool: where two pools have one shape,
-//     nobody outside Vertex AI knows which of them a replica went to.
+//     Vertex AI does not show which of them a replica went to.
 //
 // [Check] is the only judge of fit. The planner, the memory twins and the
 // invariants all ask it.
@@ -28,7 +28,7 @@ import (
 
 // The values that the server stores for an unset disk spec, on jobs and on
 // pools alike, by recorded API traffic and the field comments of DiskSpec. The
-// page on creating a persistent resource says pd-standard, so whoever knows the
+// page on creating a persistent resource says pd-standard, so code that knows the
 // deployment's setting fills the type in first, by [Spec.WithDisk].
 const (
 	DefaultDiskType   = "pd-ssd"

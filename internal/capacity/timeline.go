@@ -26,9 +26,9 @@ type release struct {
 	freed Replicas
 }
 
-// NewTimeline returns the timeline of some pools beside use that never ends, as
-// far as anybody knows, and use that does. An end in the past counts as if it were
-// now: the caller gives what overstays a later end.
+// NewTimeline returns the timeline of some pools beside use without a known
+// end, and use with one. An end in the past counts as if it were now: the caller gives
+// a later end to use that has outlasted its own.
 func NewTimeline(pools []Pool, fixed Use, ends []End) Timeline {
 	t := Timeline{room: NewRoom(pools, fixed)}
 	t.ends = make([][]release, len(t.room.shapes))

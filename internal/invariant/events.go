@@ -9,7 +9,7 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// events checks that a record's outbox events tell a story that the table allows.
+// events checks that a record's outbox events are a path in the table.
 func (c *checker) events(r *ledger.Record) {
 	if r.Tombstone() {
 		if len(r.Outbox) > 0 || r.Sequence > 0 {
@@ -18,7 +18,7 @@ func (c *checker) events(r *ledger.Record) {
 		return
 	}
 	if len(r.Outbox) == 0 {
-		c.add(EventPath, r, nil, "it is known", "no event tells of it")
+		c.add(EventPath, r, nil, "it is known", "it has no event")
 		return
 	}
 	first := r.Outbox[0].Outcome.Sequence
@@ -99,7 +99,7 @@ func silently(from, to lifecycle.State) bool {
 	return seen[to]
 }
 
-// outbox events checks that each is published or still to be sent.
+// outbox checks that each event is published or stored as unpublished.
 func (c *checker) outbox(r *ledger.Record) {
 	done := r.Kind == message.KindAnswer || r.State.Terminal() || r.Tombstone()
 	if !r.ExpireAt.IsZero() && (!done || len(r.Unpublished()) > 0) {
@@ -110,7 +110,7 @@ func (c *checker) outbox(r *ledger.Record) {
 	}
 	for _, l := range r.Outbox {
 		if l.Published && !c.Published[l.ID] {
-			c.add(EventKept, r, nil, "event "+l.ID+" is marked as sent", "the outcome topic does not have it")
+			c.add(EventKept, r, nil, "event "+l.ID+" is marked as published", "the outcome topic does not have it")
 		}
 	}
 }

@@ -1,22 +1,20 @@
-// Package invariant is Berth's promises as checks over what can be seen: the
-// ledger's documents, the jobs at Vertex AI, the events that were published.
+// Package invariant is Berth's promises as checks over the ledger's documents, the
+// jobs at Vertex AI, and the published events.
 // The simulator checks them after every step, the chaos run and the doctor at
 // the end, and production a sample of them.
 //
 // There are four kinds:
 //
-//   - [Check] judges one moment. What it forbids may never be seen, not even
-//     between two calls of one instance.
-//   - [Commit] judges one commit by what it read and what it wrote. Whether too
-//     much was taken can only be said there: a pool may shrink afterwards.
+//   - [Check] judges one moment. What it forbids is never true, not even between
+//     two calls of one instance.
+//   - [Commit] judges one commit by what it read and what it wrote. Only there can
+//     it be known whether too much was taken: a pool may shrink afterwards.
 //   - [Step] and [Order] judge what changed between two moments.
-//   - [Settled] judges a moment at which everything has come to rest: nothing in
-//     flight, nothing failing, several passes made. It finds what leaked, was
-//     lost, or waits for ever.
+//   - [Settled] judges a moment of rest: nothing in flight, nothing failing, several
+//     passes made. It finds what leaked, was lost, or waits for ever.
 //
-// Nothing here is shared with the code it judges but the table of moves, the
-// rules of fit and the decision, each of which has a test against a model of
-// its own.
+// The checks share with the code that they judge only the table of moves, the rules of
+// fit and the decision. Each of these has a test against a model of its own.
 package invariant
 
 import (
@@ -34,8 +32,8 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A Violation names a broken promise, whom it concerns, and the two facts that
-// disagree.
+// A Violation names a broken promise, the request or resource that it concerns, and the
+// two facts that disagree.
 type Violation struct {
 	Rule     Rule        `json:"rule"`
 	Request  message.Key `json:"request,omitempty"`
@@ -62,23 +60,23 @@ const (
 	TerminalStay Rule = "terminal-stay" // a terminal state never changes
 	EventPath    Rule = "event-path"    // a request's events are a path in the table, numbered without a gap, ending once
 	EventKept    Rule = "event-kept"    // every outbox event is published or unpublished
-	QueueMatches Rule = "queue-matches" // the lines are exactly the waiting requests
-	QueueOrder   Rule = "queue-order"   // nobody starts before one that waits earlier in a queue of a shape that both need
-	NoStarvation Rule = "no-starvation" // nobody who fits for good waits for ever
-	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished, in flight or orphan job
-	TimerIsSet   Rule = "timer-is-set"  // whoever is not at the end has a moment at which somebody looks
+	QueueMatches Rule = "queue-matches" // the queues are exactly the waiting requests
+	QueueOrder   Rule = "queue-order"   // no request starts before one that waits earlier in a queue of a shape that both need
+	NoStarvation Rule = "no-starvation" // at rest no request waits that fits
+	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished or in flight, and no job is an orphan
+	TimerIsSet   Rule = "timer-is-set"  // every request that has not ended and does not run has a timer
 )
 
-// Rules lists every rule, for those that have to prove that each can fail.
+// Rules lists every rule, for the tests that prove that each can fail.
 var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, EventKept, QueueMatches, QueueOrder, NoStarvation, NothingLeft, TimerIsSet}
 
-// A Picture is what can be seen at one moment.
+// A Picture is the state of the world at one moment.
 type Picture struct {
 	Now       time.Time
 	Records   []*ledger.Record
 	Resources []*ledger.Resource
-	// Jobs are the jobs at Vertex AI, live and ended; nil if they were not asked
-	// for.
+	// Jobs are the jobs at Vertex AI, live and ended; nil if they were not
+	// read.
 	Jobs []vertex.Job
 	// Published are the ids of the events that the outcome topic has; nil if that
 	// is not known.
@@ -87,7 +85,7 @@ type Picture struct {
 	Complete bool
 }
 
-// Check returns what no moment may show, in a stable order.
+// Check returns the violations at a moment, in a stable order.
 func Check(p Picture) []Violation {
 	c := checker{Picture: p, records: map[message.Key]*ledger.Record{}}
 	for _, r := range p.Records {
@@ -131,13 +129,13 @@ func (c *checker) record(r *ledger.Record) {
 			c.add(EventPath, r, nil, "the record is that of a request and has no state", "it is no tombstone")
 		}
 	} else if r.Kind != message.KindAnswer && !r.State.Terminal() && r.State != lifecycle.Running && r.TimerAt.IsZero() {
-		c.add(TimerIsSet, r, nil, "it is "+string(r.State), "nobody is to look at it again")
+		c.add(TimerIsSet, r, nil, "it is "+string(r.State), "it has no timer")
 	}
 	c.events(r)
 	c.outbox(r)
 }
 
-// resource checks holds and lines against the records.
+// resource checks holds and queues against the records.
 func (c *checker) resource(res *ledger.Resource) {
 	held := func(r *ledger.Record) bool { return r.Resource == res.Name && r.State.Holds() }
 	for _, key := range slices.Sorted(maps.Keys(res.Holds)) {
@@ -164,26 +162,26 @@ func (c *checker) resource(res *ledger.Resource) {
 			}
 		}
 		if r.Resource == res.Name {
-			for _, line := range r.Queues() {
-				want[line] = append(want[line], r.HeadIn(line))
+			for _, queue := range r.Queues() {
+				want[queue] = append(want[queue], r.HeadIn(queue))
 			}
 		}
 	}
 	if !c.Complete {
 		return
 	}
-	for _, line := range slices.Sorted(maps.Keys(res.Queues)) {
-		got, exact := res.Queues[line], want[line]
+	for _, queue := range slices.Sorted(maps.Keys(res.Queues)) {
+		got, exact := res.Queues[queue], want[queue]
 		slices.SortFunc(exact, func(a, b ledger.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
 		if got.Count != len(exact) {
-			c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(exact), line), "its line counts %d", got.Count)
+			c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(exact), queue), "its queue counts %d", got.Count)
 		} else if !slices.EqualFunc(got.Heads, exact[:min(len(got.Heads), len(exact))], ledger.Head.Same) {
-			c.add(QueueMatches, nil, res, fmt.Sprintf("the line for %s begins %v", line, exact), "its heads are %v", got.Heads)
+			c.add(QueueMatches, nil, res, fmt.Sprintf("the queue for %s begins %v", queue, exact), "its heads are %v", got.Heads)
 		}
-		delete(want, line)
+		delete(want, queue)
 	}
-	for _, line := range slices.Sorted(maps.Keys(want)) {
-		c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(want[line]), line), "there is no such line")
+	for _, queue := range slices.Sorted(maps.Keys(want)) {
+		c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(want[queue]), queue), "there is no such queue")
 	}
 }
 
@@ -269,9 +267,9 @@ func Step(before, after Picture) []Violation {
 	return c.sorted()
 }
 
-// Order judges one commit by the moments before and after it: no request starts,
-// new, in the queue or parked, while one waits in the queue that comes earlier in order and
-// needs a shape that the first needs too.
+// Order judges one commit by the moments before and after it: no request, whether new,
+// queued or parked, starts while one waits that comes earlier in order and needs a
+// shape that it needs too.
 func Order(before, after Picture) []Violation {
 	c := checker{}
 	was := map[message.Key]*ledger.Record{}
@@ -337,7 +335,7 @@ func Settled(p Picture, policy admission.Policy) []Violation {
 		}
 		i := slices.IndexFunc(p.Resources, func(res *ledger.Resource) bool { return res.Name == r.Resource })
 		if i < 0 {
-			c.add(NoStarvation, r, nil, "it waits", "nobody knows its resource")
+			c.add(NoStarvation, r, nil, "it waits", "there is no document of its resource")
 			continue
 		}
 		res := p.Resources[i]

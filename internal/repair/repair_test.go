@@ -71,7 +71,7 @@ var breaks = []struct {
 			l.Count++
 			res.Queues[cpu.String()] = l
 		})
-	}, "queue-matches", "", "2 requests wait for n1-standard-4/pd-ssd:100", "its line counts 3", queues, "3 waiting", "2 waiting"},
+	}, "queue-matches", "", "2 requests wait for n1-standard-4/pd-ssd:100", "its queue counts 3", queues, "3 waiting", "2 waiting"},
 	{"a queue in the wrong order", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) {
 			slices.Reverse(res.Queues[cpu.String()].Heads)
@@ -79,15 +79,15 @@ var breaks = []struct {
 	}, "queue-matches", "", "begins", "its heads are", queues, "2 waiting", "2 waiting"},
 	{"no line", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) { res.Queues = nil })
-	}, "queue-matches", "", "2 requests wait for", "there is no such line", queues, "none", "2 waiting"},
+	}, "queue-matches", "", "2 requests wait for", "there is no such queue", queues, "none", "2 waiting"},
 	{"a queue without requests", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
 			res.Queues["ghost/pd-ssd:100"] = ledger.Queue{Count: 1, Heads: []ledger.Head{r.HeadIn("ghost/pd-ssd:100")}}
 		})
-	}, "queue-matches", "", "0 requests wait for ghost/pd-ssd:100", "its line counts 1", queues, "1 waiting", "none"},
+	}, "queue-matches", "", "0 requests wait for ghost/pd-ssd:100", "its queue counts 1", queues, "1 waiting", "none"},
 	{"a request without a timer", func(w *world) {
 		w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.TimerAt = time.Time{} })
-	}, "timer-is-set", "next", "it is WAITING", "nobody is to look at it again", func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error) {
+	}, "timer-is-set", "next", "it is WAITING", "it has no timer", func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error) {
 		return k.RunTimer(ctx, w.key("next"))
 	}, "never", "20"},
 	{"a live request that may be deleted", func(w *world) {

@@ -122,7 +122,7 @@ var mutants = []mutant{
 	{"asks again though a look has just failed", "internal/controller/missing.go", "now.Sub(f.at) < failedFor {", "now.Sub(f.at) < 0 {", "TestRequestsDoNotWait", ""},
 	{"looks for no lost document", "internal/controller/pass.go", "if regions[parent] == nil && c.searches", "if regions[parent] != nil && c.searches", "TestLostDocumentIsFound", ""},
 	{"a shortage counts against a request", "internal/vertex/vertex.go", "return e.Code == 5 || e.Code == 9", "return true", "TestRefusedForACause", ""},
-	{"one tenant takes all turns", "internal/batch/batch.go", "l.order = append(l.order[1:], tenant)", "", "TestTenantsTakeTurns", ""},
+	{"one tenant takes all turns", "internal/batch/batch.go", "q.order = append(q.order[1:], tenant)", "", "TestTenantsTakeTurns", ""},
 }
 
 // TestMutants puts each mutant into the source, by an overlay, and runs the
