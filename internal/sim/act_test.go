@@ -19,23 +19,23 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// heard is a Vertex AI that lets a test hear what creates are asked for, and for
-// how long.
-type heard struct {
+// recorder is a Vertex AI that reports the creates and their deadlines to a
+// test.
+type recorder struct {
 	vertex.Client
 	create func(ctx context.Context, parent string, job *aiplatformpb.CustomJob)
 }
 
-func (h heard) Create(ctx context.Context, parent string, job *aiplatformpb.CustomJob) (vertex.Job, error) {
+func (h recorder) Create(ctx context.Context, parent string, job *aiplatformpb.CustomJob) (vertex.Job, error) {
 	h.create(ctx, parent, job)
 	return h.Client.Create(ctx, parent, job)
 }
 
-// hearing is a world whose controller lets creates be heard.
-func hearing(t *testing.T, create func(ctx context.Context, parent string, job *aiplatformpb.CustomJob)) *World {
+// recording is a world whose controller reports its creates.
+func recording(t *testing.T, create func(ctx context.Context, parent string, job *aiplatformpb.CustomJob)) *World {
 	w := New(t)
 	runs := 0
-	w.Controller = controller.New(w.Config, w.Ledger, heard{w.Vertex, create}, w.Out, slog.New(slog.DiscardHandler), controller.Env{
+	w.Controller = controller.New(w.Config, w.Ledger, recorder{w.Vertex, create}, w.Out, slog.New(slog.DiscardHandler), controller.Env{
 		Monotonic: func() time.Time { return w.Now },
 		Sleep: func(_ context.Context, d time.Duration) error {
 			w.Now = w.Now.Add(d)
@@ -52,7 +52,7 @@ func hearing(t *testing.T, create func(ctx context.Context, parent string, job *
 func TestCreateHasWhatIsLeft(t *testing.T) {
 	for _, slow := range []time.Duration{0, 10 * time.Second, 54 * time.Second, 55 * time.Second, time.Hour} {
 		var left []time.Duration
-		w := hearing(t, func(ctx context.Context, _ string, _ *aiplatformpb.CustomJob) {
+		w := recording(t, func(ctx context.Context, _ string, _ *aiplatformpb.CustomJob) {
 			end, ok := ctx.Deadline()
 			if !ok {
 				t.Error("a create has no deadline")
@@ -84,7 +84,7 @@ func TestCreateHasWhatIsLeft(t *testing.T) {
 func TestCreatedJobIsTheOneAskedFor(t *testing.T) {
 	var got *aiplatformpb.CustomJob
 	var at string
-	w := hearing(t, func(_ context.Context, parent string, job *aiplatformpb.CustomJob) {
+	w := recording(t, func(_ context.Context, parent string, job *aiplatformpb.CustomJob) {
 		at, got = parent, proto.CloneOf(job)
 	})
 	const spec = `{"displayName":"mine","labels":{"team":"a"},"jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":"2","diskSpec":{"bootDiskType":"pd-ssd","bootDiskSizeGb":100},

@@ -60,8 +60,9 @@ func TestPauseReplacesNoReason(t *testing.T) {
 	}
 }
 
-// A dry run answers with all that a request published now would be told: verdict,
-// reason, arithmetic, how many are ahead, and the moment of the observation.
+// A dry run answers with everything that the same request would get now:
+// verdict, reason, arithmetic, the number ahead, and the time of the
+// observation.
 func TestQuoteAnswersInFull(t *testing.T) {
 	w := New(t)
 	w.Ask(Job{ID: "runs", CPU: 4})

@@ -189,7 +189,7 @@ func TestAloneNothingWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBurst(t, 1, nil)
 		b.w.SetPools(vertex.Running, cpus(4))
-		b.send(1, cpuJob) // the first one looks at the resource as well
+		b.send(1, cpuJob) // the first one observes the resource as well
 		began := time.Now()
 		b.send(1, func(int) Job { return cpuJob(1) })
 		// The memory twin reads before every commit.

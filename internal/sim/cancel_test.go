@@ -109,7 +109,7 @@ func TestRaceCancelByAnyID(t *testing.T) {
 				deliver(w, "c1", form.body)
 				w.expectEnded("c1", lifecycle.Succeeded)
 			})
-			t.Run("answer lost", func(t *testing.T) { // the cancel's commit lands, and nobody knows
+			t.Run("answer lost", func(t *testing.T) { // the cancel's commit lands, and its answer is lost
 				w := New(t)
 				w.Ledger.Fault = func(op string) ledger.Fault {
 					if op == ledger.OpCommit {
@@ -185,7 +185,7 @@ func (w *World) expectCancelledBefore(id string) {
 	w.Helper()
 	w.Expect(id, lifecycle.Cancelled, "cancelled")
 	if o := w.Out.Last(id); o.Sequence != 1 || o.Reason == nil || o.Reason.Code != reason.CancelRequested || o.Times.Ended.IsZero() {
-		w.Errorf("its end is told as %+v", o)
+		w.Errorf("its end is published as %+v", o)
 	}
 	if at, want := w.Record(id).ExpireAt, w.Now.Add(w.Config.Keep); !at.Equal(want) {
 		w.Errorf("it may be deleted at %v, want %v", at, want)

@@ -99,9 +99,9 @@ var ends = []end{
 	{"", lifecycle.Failed, reason.JobGone, "failed"},
 }
 
-// Every resource of a fleet is looked after in every tick: each job that starts
-// or ends is learned of in the next, with the outcome that its end calls for, and
-// its machines go to whoever waits there.
+// Every tick serves every resource of a fleet: the next tick learns each start
+// or end of a job, with the right outcome, and its machines go to the requests
+// that wait there.
 func TestFleet(t *testing.T) {
 	for _, restarts := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restarts=%t", restarts), func(t *testing.T) {
@@ -179,8 +179,8 @@ func TestFleetIsFrugal(t *testing.T) {
 			}
 		}
 		after := f.Ledger.Stats()
-		// Resources of one region are looked after side by side and share its budget: a
-		// commit that another came before writes nothing.
+		// Resources of one region are served concurrently and share its budget: a
+		// commit that comes after another change writes nothing.
 		c.commits = after.Commits - stats.Commits - (after.Stale - stats.Stale)
 		c.written = after.DocsWritten - stats.DocsWritten
 		return c
@@ -189,7 +189,7 @@ func TestFleetIsFrugal(t *testing.T) {
 	// lease, taken and given back.
 	idle := measure(func() { f.After(time.Minute) })
 	if idle.lists != 3 || idle.resources != n || idle.others != 0 || idle.events != 0 {
-		t.Errorf("a tick at which nothing happens makes %+v, want a list for each of 3 regions and a look at each of %d resources", idle, n)
+		t.Errorf("a tick at which nothing happens makes %+v, want a list for each of 3 regions and an observation of each of %d resources", idle, n)
 	}
 	if idle.commits > n+2 || idle.written > 2*n+2 {
 		t.Errorf("a tick at which nothing happens makes %+v, want a commit of a resource and its budget for each of %d, and two for the lease at most", idle, n)
@@ -283,8 +283,8 @@ func TestManyTimers(t *testing.T) {
 	f.sound()
 }
 
-// A long queue of large specifications on one resource is started in its order,
-// as fast as machines come free, whatever a commit can hold.
+// A long queue of large specifications on one resource starts in order, as fast
+// as machines become free, although a commit holds only a part of it.
 func TestLargeSpecsInOrder(t *testing.T) {
 	f := newFleet(t, 1, 1, false)
 	f.Vertex.SetResource(f.homes[0], vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0),
@@ -350,8 +350,8 @@ func TestOneRegionIsSilent(t *testing.T) {
 	f.sound()
 }
 
-// Observations that nobody renewed admit nothing, on no page of resources; the next tick
-// renews them all, and what waited starts.
+// Old observations admit nothing, on any page of resources; the next tick
+// renews them all, and the waiting requests start.
 func TestFleetOfOldObservations(t *testing.T) {
 	f := newFleet(t, 2, 60, false)
 	f.Config.Submissions = 1000
@@ -392,7 +392,7 @@ func TestOneInstanceReconciles(t *testing.T) {
 	f.Ask(Job{ID: "a", CPU: 1, Resource: f.homes[0]})
 	ctx := t.Context()
 	err := f.Ledger.Update(ctx, ledger.ReadSet{Leases: []string{"reconcile"}}, func(tx ledger.Tx) error {
-		tx.PutLease(&ledger.Lease{Name: "reconcile", Holder: "somebody else", Until: f.Now.Add(30 * time.Second)})
+		tx.PutLease(&ledger.Lease{Name: "reconcile", Holder: "another instance", Until: f.Now.Add(30 * time.Second)})
 		return nil
 	})
 	if err != nil {

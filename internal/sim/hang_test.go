@@ -66,8 +66,9 @@ func (h *hanging) Create(ctx context.Context, parent string, job *aiplatformpb.C
 	return h.Client.Create(ctx, parent, job)
 }
 
-// While a region or a resource hangs, freed machines of all others are handed on
-// in seconds, timers and events are looked after, and no pass outlives its lease.
+// While a region or a resource hangs, free machines of all others are scheduled
+// within seconds, timers run, events are published, and no pass outlives its
+// lease.
 func TestHangDelaysNobodyElse(t *testing.T) {
 	first, second := in("asia-east1", "a"), in("asia-east1", "b") // before the others in the order of names
 	for name, hangs := range map[string]func(op, name string) bool{
@@ -129,7 +130,7 @@ func TestHangDelaysNobodyElse(t *testing.T) {
 					began := time.Now()
 					_, err := c.Reconcile(t.Context(), fmt.Sprint("tick", tick), 54*time.Second)
 					if err == nil && name != "create" {
-						t.Error("nobody is told that something hangs")
+						t.Error("no log event reports the hang")
 					}
 					if took := time.Since(began); took > 54*time.Second {
 						t.Errorf("the pass took %v, its lease was 54s", took)
@@ -170,8 +171,9 @@ func TestHangDelaysNobodyElse(t *testing.T) {
 	}
 }
 
-// While Vertex AI does not answer, a request waits for one look in ten seconds at
-// most: the others are taken at once, and are started when it answers again.
+// While Vertex AI does not answer, at most one request in ten seconds waits for
+// an observation: the others are queued at once, and start when it answers
+// again.
 func TestRequestsDoNotWaitForEachLook(t *testing.T) {
 	for _, op := range []string{"live", "resource"} {
 		t.Run(op, func(t *testing.T) {
@@ -204,12 +206,12 @@ func TestRequestsDoNotWaitForEachLook(t *testing.T) {
 					}
 					time.Sleep(time.Second)
 				}
-				looks := 0
+				observations := 0
 				for _, n := range h.calls {
-					looks += n
+					observations += n
 				}
-				if most := int(time.Since(began)/(25*time.Second)) + 1; looks > most || slow > most || looks == 0 {
-					t.Errorf("in %v %d requests waited for %d looks, want %d at most", time.Since(began), slow, looks, most)
+				if most := int(time.Since(began)/(25*time.Second)) + 1; observations > most || slow > most || observations == 0 {
+					t.Errorf("in %v %d requests waited for %d observations, want %d at most", time.Since(began), slow, observations, most)
 				}
 				h.hangs = func(string, string) bool { return false }
 				time.Sleep(10 * time.Second)

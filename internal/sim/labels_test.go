@@ -17,7 +17,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// jobWith creates a job for machines of the pool under labels that somebody made up.
+// jobWith creates a job for machines of the pool under forged labels.
 func jobWith(w *World, n int, run, request string) vertex.Job {
 	w.Helper()
 	job, err := message.ParseJob([]byte(`{"jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"containerSpec":{"imageUri":"i"}}]}}`))
@@ -34,17 +34,17 @@ func jobWith(w *World, n int, run, request string) vertex.Job {
 	return created
 }
 
-// Whoever may create jobs can write anything into the labels that Berth writes. A
-// job with such a label is counted as foreign, is never cancelled, and stops
-// nothing: not a pass, not a look for a request, not a hint, not an explanation.
+// A user who may create jobs can forge Berth's labels. A job with such a label
+// counts as foreign, is never cancelled, and stops nothing: not a pass, not the
+// search for a request, not a hint, not an explanation.
 func TestHostileLabels(t *testing.T) {
-	key := string(message.KeyOf(Tenant, message.KindRequest, "nobody"))
+	key := string(message.KeyOf(Tenant, message.KindRequest, "unknown"))
 	for name, labels := range map[string][2]string{
 		"reserved name": {"run1", "__x__"}, "folder": {"run1", "."}, "parent folder": {"run1", ".."}, "slash": {"run1", "a/b"},
 		"mark of a slash": {"run1", "a~b"}, "no request": {"run1", ""}, "no run": {"", key}, "long": {"run1", strings.Repeat("a", 2000)},
 		"long run": {strings.Repeat("a", 2000), key}, "capitals": {"run1", strings.ToUpper(key)}, "no hex": {"run1", strings.Repeat("z", 32)},
 		"short": {"run1", key[1:]}, "longer": {"run1", key + "0"}, "not UTF-8": {"run1", "\xff"}, "newline": {"run1", key + "\n"},
-		"hostile run": {"../x", key}, "nobody's": {"run1", key},
+		"hostile run": {"../x", key}, "unknown": {"run1", key},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := New(t)
@@ -60,7 +60,7 @@ func TestHostileLabels(t *testing.T) {
 			if err := w.Controller.Hint(context.Background(), hostile.Name); err != nil {
 				t.Errorf("a hint of it: %v", err)
 			}
-			w.Now = w.Now.Add(time.Hour) // a look for a request
+			w.Now = w.Now.Add(time.Hour) // the search for a job of a request
 			w.Ask(Job{ID: "b", CPU: 2})
 			w.Expect("b", lifecycle.Waiting, "queued")
 			if why := w.Record("b").Why; why.Code != reason.Full {
@@ -81,8 +81,9 @@ func TestHostileLabels(t *testing.T) {
 	}
 }
 
-// Somebody copies the label of a run, but not of its request, or to another
-// resource. The look for the job of an unclear attempt must not take such a job.
+// A user copies the label of a run, but not of its request, or to another
+// resource. The search for the job of an unclear attempt must not take such a
+// job.
 func TestCopiedRunLabel(t *testing.T) {
 	w := New(t)
 	copied := ""
@@ -99,20 +100,21 @@ func TestCopiedRunLabel(t *testing.T) {
 	w.After(2 * time.Minute)
 	w.Expect("a", lifecycle.Submitted, "reserved", "submitted")
 	if name := w.JobOf("a"); name == copied {
-		t.Error("the request took somebody else's job for its own")
+		t.Error("the request took a foreign job for its own")
 	}
 	if j, _ := w.Vertex.Get(context.Background(), copied); j.State != vertex.JobPending {
-		t.Errorf("somebody else's job is %s", j.State)
+		t.Errorf("a foreign job is %s", j.State)
 	}
 }
 
-// Jobs with forged labels that never end, more than the records that one look reads,
-// keep no other job from being told apart: not a second job of a run under way, and
-// not one of a request that has ended. However many they are, a look reads no more.
+// Jobs with forged labels that never end, more than the records that one
+// observation reads, do not hide other jobs: not a second job of a live run,
+// and not one of a request that has ended. An observation reads a bounded
+// number of records.
 func TestForgedLabelsHideNoStray(t *testing.T) {
 	for name, request := range map[string]func(i int) string{
-		"of many requests": func(i int) string { return fmt.Sprint("nobody", i) },
-		"of one request":   func(int) string { return "nobody" },
+		"of many requests": func(i int) string { return fmt.Sprint("unknown", i) },
+		"of one request":   func(int) string { return "unknown" },
 	} {
 		for _, of := range []string{"a", "ended"} {
 			t.Run(name+", a job of "+of, func(t *testing.T) {
@@ -127,22 +129,22 @@ func TestForgedLabelsHideNoStray(t *testing.T) {
 				}
 				w.Now = w.Now.Add(time.Second) // older ones are listed first
 				second := jobWith(w, 1, w.Record(of).Run, string(w.Record(of).Key))
-				looks, state := 0, func() vertex.JobState {
+				passes, state := 0, func() vertex.JobState {
 					j, err := w.Vertex.Get(context.Background(), second.Name)
 					if err != nil {
 						t.Fatal(err)
 					}
 					return j.State
 				}
-				for ; looks < 20 && state() != vertex.JobCancelling; looks++ {
+				for ; passes < 20 && state() != vertex.JobCancelling; passes++ {
 					before := w.Ledger.Stats().DocsRead
 					w.After(time.Minute)
 					if n := w.Ledger.Stats().DocsRead - before; n > 60 {
 						t.Errorf("a pass read %d documents", n)
 					}
 				}
-				if most := map[string]int{"a": 1, "ended": 10}[of]; looks > most {
-					t.Errorf("the second job is %s after %d looks, want a cancel within %d", state(), looks, most)
+				if most := map[string]int{"a": 1, "ended": 10}[of]; passes > most {
+					t.Errorf("the second job is %s after %d passes, want a cancel within %d", state(), passes, most)
 				}
 				if j, _ := w.Vertex.Get(context.Background(), w.JobOf("a")); j.State != vertex.JobPending {
 					t.Errorf("the named job is %s", j.State)
@@ -155,9 +157,8 @@ func TestForgedLabelsHideNoStray(t *testing.T) {
 	}
 }
 
-// A job that carries the labels of a run and is not on the request's persistent
-// resource, or not in its region, is not taken for the run's job when a hint tells of
-// it.
+// A job with the labels of a run that is not on the request's persistent
+// resource, or not in its region, is not taken for the run's job after a hint.
 func TestHintOfACopiedJob(t *testing.T) {
 	for name, elsewhere := range map[string]struct{ parent, resource string }{
 		"no persistent resource": {Parent, ""},
@@ -189,7 +190,7 @@ func TestHintOfACopiedJob(t *testing.T) {
 			w.After(2 * time.Minute)
 			w.Expect("a", lifecycle.Submitted, "reserved", "submitted")
 			if w.JobOf("a") == copied {
-				t.Error("the request took somebody else's job for its own")
+				t.Error("the request took a foreign job for its own")
 			}
 			if n := w.Vertex.Calls()["cancel"]; n != 0 {
 				t.Errorf("%d jobs were cancelled", n)
@@ -198,9 +199,9 @@ func TestHintOfACopiedJob(t *testing.T) {
 	}
 }
 
-// A job that carries the labels of a run and is on another persistent resource, which
-// passes look after too, is a foreign job there: it is not taken for the run's job, and
-// not cancelled beside it.
+// A job with the labels of a run on another persistent resource, which passes
+// serve too, is a foreign job there: it is not taken for the run's job, and not
+// cancelled.
 func TestCopiedToAnotherResource(t *testing.T) {
 	const other = Parent + "/persistentResources/other"
 	for _, unclear := range []bool{true, false} {
@@ -234,10 +235,10 @@ func TestCopiedToAnotherResource(t *testing.T) {
 		}
 		w.Expect("a", lifecycle.Submitted, "reserved", "submitted")
 		if w.JobOf("a") == copied.Name {
-			t.Error("the request took somebody else's job for its own")
+			t.Error("the request took a foreign job for its own")
 		}
 		if j, _ := w.Vertex.Get(context.Background(), copied.Name); j.State != vertex.JobPending {
-			t.Errorf("somebody else's job is %s", j.State)
+			t.Errorf("a foreign job is %s", j.State)
 		}
 		for _, res := range w.Ledger.Dump().Resources {
 			if want := map[string]int{Resource: 0, other: 1}[res.Name]; res.ForeignJobs != want {

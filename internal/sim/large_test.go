@@ -27,7 +27,8 @@ func large(id string, cpu int) []byte {
 const dozens = 24
 
 // Dozens of the largest jobs go through every kind of update, each within the
-// limits of the ledger: admitted, parked, decided in the queue, learned of and told.
+// limits of the ledger: admitted, parked, decided in the queue, learned of and
+// published.
 func TestLargestJobsThroughEverything(t *testing.T) {
 	const n = dozens
 	w := New(silent{t})
@@ -79,8 +80,8 @@ func TestLargestJobsThroughEverything(t *testing.T) {
 	}
 }
 
-// Dozens of the largest jobs that wait are told that their resource is gone, each
-// once, within the limits of the ledger.
+// Dozens of the largest waiting jobs each get one event that their resource is
+// gone, within the limits of the ledger.
 func TestLargestJobsAreToldOfTheirResource(t *testing.T) {
 	const n = dozens
 	w := New(silent{t})
@@ -98,7 +99,7 @@ func TestLargestJobsAreToldOfTheirResource(t *testing.T) {
 		}
 	}
 	if left := w.Document().Notice; left != nil {
-		t.Errorf("all have been told, and %+v is left", left)
+		t.Errorf("all events are published, and %+v is left", left)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// loseResources deletes all resource documents, as a hand or a restore of the other
-// collections does.
+// loseResources deletes all resource documents, as a manual edit or a restore
+// of the other collections does.
 func (w *World) loseResources() {
 	w.Helper()
 	old := w.Ledger.Dump()
@@ -30,8 +30,8 @@ func (w *World) loseResources() {
 	w.Controller = w.Instance(w.Config)
 }
 
-// A lost document is made anew although one of its requests cannot be read. Its job
-// counts as foreign use, so that its machines are taken by nobody else.
+// A lost document is rebuilt although one of its requests is unreadable. Its
+// job counts as foreign use, so no other request gets its machines.
 func TestLostDocumentWithAnUnreadableRequest(t *testing.T) {
 	w := newListening(t)
 	w.Ask(Job{ID: "good", CPU: 2})
@@ -55,8 +55,8 @@ func TestLostDocumentWithAnUnreadableRequest(t *testing.T) {
 	if use := w.Document().Use()[CPU]; use != 3 {
 		t.Errorf("%d machines count as used, want 3", use)
 	}
-	if n := w.told[bad.String()]; n != 1 {
-		t.Errorf("the log told of it %d times, want once", n)
+	if n := w.logged[bad.String()]; n != 1 {
+		t.Errorf("it was logged %d times, want once", n)
 	}
 	w.Vertex.SetJob(w.JobOf("good"), vertex.JobSucceeded)
 	w.After(time.Minute)
@@ -124,7 +124,7 @@ func TestLostDocumentIsFoundByPasses(t *testing.T) {
 			before := w.Vertex.Calls()["live"]
 			for minute := 0; len(w.Ledger.Dump().Resources) == 0; minute++ {
 				if minute > 6 {
-					t.Fatal("nobody has found it")
+					t.Fatal("no pass has found it")
 				}
 				w.After(time.Minute)
 			}

@@ -109,8 +109,8 @@ func TestHundredsEndAtOnce(t *testing.T) {
 	}
 }
 
-// More second jobs of runs than one look tells apart are all cancelled, and none of
-// those that reservations name; the report counts them.
+// More second jobs of runs than one observation classifies are all cancelled,
+// and none that a reservation names; the report counts them.
 func TestManySecondJobs(t *testing.T) {
 	const n = 45
 	f := wide(t, 4*n)
@@ -129,8 +129,8 @@ func TestManySecondJobs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// A look reads forty records to tell such jobs apart; the others have their turn
-	// when those have ended.
+	// An observation reads forty records to classify such jobs; the others
+	// follow when those have ended.
 	cancelled := 0
 	for range 2 {
 		f.Now = f.Now.Add(time.Minute)
@@ -230,8 +230,8 @@ func TestManyCancels(t *testing.T) {
 	f.sound()
 }
 
-// Jobs that Vertex AI does not tell of, more than a pass asks about, keep nobody from
-// learning how others ended.
+// Jobs that Vertex AI does not return, more than a pass asks for, do not keep a
+// pass from learning how others ended.
 func TestFailingGetsKeepNobodyBack(t *testing.T) {
 	const n, silent = 250, 120
 	w := New(t)
@@ -253,15 +253,15 @@ func TestFailingGetsKeepNobodyBack(t *testing.T) {
 		}
 		return vertex.NoFault
 	}
-	told := 0
+	reported := 0
 	for range 8 {
 		w.Now = w.Now.Add(time.Minute)
 		if err := w.Tick(); err != nil {
-			told++
+			reported++
 		}
 	}
-	if told < 4 {
-		t.Errorf("%d of 8 reconciles said that jobs cannot be looked at", told)
+	if reported < 4 {
+		t.Errorf("%d of 8 reconciles reported that jobs cannot be read", reported)
 	}
 	for _, r := range w.Ledger.Records() {
 		if ended := r.State == lifecycle.Succeeded; ended == fails[r.Reservation.Job] {

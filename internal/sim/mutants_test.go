@@ -13,37 +13,37 @@ import (
 )
 
 // A mutant is a bug put into the source on purpose. The quick tests must catch
-// it; one that they let live is a promise that nobody checks.
+// it. One that passes them is a promise without a test.
 type mutant struct {
 	name     string
 	file     string // from the module's root
 	old, new string
-	run      string         // tests of which at least one has to fail
-	rule     invariant.Rule // the invariant that has to say so; "" for a test of its own
+	run      string         // tests of which at least one must fail
+	rule     invariant.Rule // the invariant that must report it; "" for a test of its own
 }
 
 var mutants = []mutant{
 	{"takes without room", "internal/admission/admission.go", "case fit.Verdict == capacity.Fits:\n\t\treturn nil", "case fit.Verdict != capacity.Never:\n\t\treturn nil", "TestExplore", invariant.OverCommit},
 	{"forgets foreign use", "internal/ledger/resource.go", "for _, f := range r.Foreign {", "for _, f := range r.Foreign[:0] {", "TestRaceForeignJob", ""},
 	{"keeps the hold of what has ended", "internal/controller/move.go", "case lifecycle.Give:\n\t\tres.Release(rec.Key)", "case lifecycle.Give:\n\t\tres.Version++", "TestExplore", invariant.HoldMatches},
-	{"gives back while submitting", "internal/lifecycle/table.go", "{Submitting, CancelAsked, \"\", Cancelling, Keep, \"cancelling\"}", "{Submitting, CancelAsked, \"\", Cancelled, Give, \"cancelled\"}", "TestExplore|TestRaceCancel", ""},
-	{"creates before it looks", "internal/controller/submit.go", "if !rec.UnclearUntil.IsZero() || rec.ObserveOnly {", "if rec.ObserveOnly {", "TestRaceEndedBeforeItWasFound", ""},
+	{"releases while submitting", "internal/lifecycle/table.go", "{Submitting, CancelAsked, \"\", Cancelling, Keep, \"cancelling\"}", "{Submitting, CancelAsked, \"\", Cancelled, Give, \"cancelled\"}", "TestExplore|TestRaceCancel", ""},
+	{"creates before it searches", "internal/controller/submit.go", "if !rec.UnclearUntil.IsZero() || rec.ObserveOnly {", "if rec.ObserveOnly {", "TestRaceEndedBeforeItWasFound", ""},
 	{"takes a second attempt's refusal for the run's", "internal/lifecycle/guard.go", "if !r.UnclearUntil.IsZero() {\n\t\treturn CaseUnclear\n\t}", "", "TestRaceRefusedAfterUnclear", ""},
 	{"believes any attempt's refusal", "internal/lifecycle/guard.go", "return r.Job != \"\" || m.attempt != r.Attempt || !r.Open", "return r.Job != \"\"", "TestExplore|TestLateAnswers", ""},
-	{"leaves a stray running", "internal/controller/submit.go", "if err := c.vertex.Cancel(ctx, job.Name); err != nil {", "if err := error(nil); err != nil {", "TestRaceLateAnswer", ""},
-	{"sweeps no strays", "internal/controller/learn.go", "range slices.Chunk(orphans, perUpdate) {", "range slices.Chunk(orphans[:0], perUpdate) {", "TestRaceSweepMeetsTwoJobs", ""},
+	{"leaves an orphan job running", "internal/controller/submit.go", "if err := c.vertex.Cancel(ctx, job.Name); err != nil {", "if err := error(nil); err != nil {", "TestRaceLateAnswer", ""},
+	{"sweeps no orphan jobs", "internal/controller/learn.go", "range slices.Chunk(orphans, perUpdate) {", "range slices.Chunk(orphans[:0], perUpdate) {", "TestRaceSweepMeetsTwoJobs", ""},
 	{"records the younger job", "internal/controller/classify.go", "if olderThan(other, first) {", "if olderThan(first, other) {", "TestRaceSweepMeetsTwoJobs", ""},
-	{"takes any job of a run for its own", "internal/controller/classify.go", "case present && h.Job == job.Name:", "case present:", "TestRaceOrphanOutlives", ""},
-	{"acts after its time", "internal/controller/submit.go", "left := end.Sub(c.env.Monotonic())", "left := end.Sub(started)", "TestRacePausedInstance", ""},
-	{"goes by its own clock", "internal/controller/place.go", "lifecycle.Lease(rec.Run, tx.Now().Add(", "lifecycle.Lease(rec.Run, c.env.Monotonic().Add(", "TestRaceClock", ""},
+	{"takes any job of a run as its own", "internal/controller/classify.go", "case present && h.Job == job.Name:", "case present:", "TestRaceOrphanOutlives", ""},
+	{"acts after its lease", "internal/controller/submit.go", "left := end.Sub(c.env.Monotonic())", "left := end.Sub(started)", "TestRacePausedInstance", ""},
+	{"uses its own clock", "internal/controller/place.go", "lifecycle.Lease(rec.Run, tx.Now().Add(", "lifecycle.Lease(rec.Run, c.env.Monotonic().Add(", "TestRaceClock", ""},
 	{"ends twice", "internal/controller/move.go", "case lifecycle.AlreadySo:\n\t\treturn effect", "case lifecycle.AlreadySo:\n\t\tif rec.State == lifecycle.Succeeded {\n\t\t\trec.State = lifecycle.Failed\n\t\t\ttx.PutRecord(rec)\n\t\t}\n\t\treturn effect", "TestExplore|TestStorm", invariant.TerminalStay},
-	{"skips a number", "internal/ledger/record.go", "r.Sequence++\n\to.Sequence", "r.Sequence += 1 + int64(len(r.Outbox)%2)\n\to.Sequence", "TestExplore", invariant.EventPath},
-	{"marks before it sends", "internal/controller/publish.go", "if err := c.out.publish(ctx, unpublished[0].Tenant, events); err != nil {", "if err := c.out.publish(ctx, unpublished[0].Tenant, events); err != nil && len(events) > 9 {", "TestExplore", invariant.EventKept},
+	{"skips a sequence number", "internal/ledger/record.go", "r.Sequence++\n\to.Sequence", "r.Sequence += 1 + int64(len(r.Outbox)%2)\n\to.Sequence", "TestExplore", invariant.EventPath},
+	{"marks before it publishes", "internal/controller/publish.go", "if err := c.out.publish(ctx, unpublished[0].Tenant, events); err != nil {", "if err := c.out.publish(ctx, unpublished[0].Tenant, events); err != nil && len(events) > 9 {", "TestExplore", invariant.EventKept},
 	{"forgets to publish after a crash", "internal/controller/pass.go", "return c.publishLate(ctx, clock(), p) })", "return nil })", "TestExplore", invariant.NothingLeft},
-	{"loses its place in line", "internal/controller/move.go", "if left && !joined {\n\t\tres.Leave(rec)\n\t}", "if left && !joined {\n\t\tres.Version++\n\t}", "TestExplore", ""},
+	{"does not leave the queue", "internal/controller/move.go", "if left && !joined {\n\t\tres.Leave(rec)\n\t}", "if left && !joined {\n\t\tres.Version++\n\t}", "TestExplore", ""},
 	{"keeps no exact heads", "internal/ledger/resource.go", "if i < len(queue.Heads) || len(queue.Heads) == queue.Count {", "if i < len(queue.Heads) || len(queue.Heads) == 0 {", "TestExplore|TestStorm", invariant.QueueMatches},
-	{"hands nothing on", "internal/controller/schedule.go", "next, err := c.candidates(ctx, seen)", "next, err := candidateSet{}, error(nil)", "TestExplore", invariant.NoStarvation},
-	{"sets no time to look again", "internal/controller/move.go", "rec.TimerAt = c.nextTimer(rec, now)", "rec.TimerAt = rec.TimerAt", "TestExplore", invariant.TimerIsSet},
+	{"schedules nothing", "internal/controller/schedule.go", "next, err := c.candidates(ctx, seen)", "next, err := candidateSet{}, error(nil)", "TestExplore", invariant.NoStarvation},
+	{"sets no timer", "internal/controller/move.go", "rec.TimerAt = c.nextTimer(rec, now)", "rec.TimerAt = rec.TimerAt", "TestExplore", invariant.TimerIsSet},
 	{"answers a lost commit as done", "internal/controller/handle.go", "case err != nil:\n\t\treturn fmt.Errorf(\"decide message %s: %w\", d.ID, err)", "case err != nil:\n\t\treturn nil", "TestRaceCommitLanded|TestExplore", ""},
 	{"commits on what has changed", "internal/ledger/mem.go", "stale = stale || m.slots[ref].commit != s.commit", "stale = stale || m.slots[ref].commit > s.commit+99", "TestExplore|TestRace", ""},
 	{"no token after a lost answer", "internal/ledger/mem.go", "if m.slots[ref].commit == number {", "if m.slots[ref].commit == number+1 {", "TestRaceCommitLanded", ""},
@@ -55,81 +55,81 @@ var mutants = []mutant{
 	{"a cancel under an ended request's id ends another", "internal/controller/cancel.go", "if rec == nil && r != nil && !r.Tombstone() {", "if r != nil && !r.Tombstone() {", "TestCancelOfOneID", ""},
 	{"a refused message speaks for the request", "internal/controller/answer.go", "key := message.KeyOf(tenant, message.KindAnswer, d.ID)", "key := message.KeyOf(tenant, message.KindRequest, o.ClaimedRequestID)", "TestRaceRefusalUnderRunningID", ""},
 	{"a cancel under way is not sent", "internal/controller/submit.go", "c.sendCancel(ctx, after) // a cancel came", "_ = after // a cancel came", "TestRaceCancelDuringCreate", ""},
-	{"takes silence for an end", "internal/controller/learn.go", "case vertex.KindOf(err) == vertex.NotFound && err != nil:", "case err != nil && job.Name == \"\":", "TestExplore", invariant.OneJob},
+	{"takes an error for an end", "internal/controller/learn.go", "case vertex.KindOf(err) == vertex.NotFound && err != nil:", "case err != nil && job.Name == \"\":", "TestExplore", invariant.OneJob},
 	{"holds vanish with their resource", "internal/controller/observe.go", "res.State, res.SteadySince = ledger.Absent, time.Time{}", "res.State, res.SteadySince, res.Holds = ledger.Absent, time.Time{}, nil", "TestRaceResourceMadeAnew", ""},
-	{"tells nobody that the resource is gone", "internal/controller/observe.go", "res.Notice = &ledger.Notice{} // from", "res.Notice = nil // from", "TestRaceResourceMadeAnew", ""},
+	{"does not report that the resource is gone", "internal/controller/observe.go", "res.Notice = &ledger.Notice{} // from", "res.Notice = nil // from", "TestRaceResourceMadeAnew", ""},
 	{"admits where it is not running", "internal/admission/admission.go", "case s.State != running:", "case s.State == \"ERROR\":", "TestStorm|TestRace", ""},
-	{"passes the line", "internal/admission/admission.go", "case s.Ahead > 0:", "case s.Ahead > 99:", "TestExplore|TestRaceCancelledWaiter", ""},
-	{"a parked request passes the line", "internal/ledger/resource.go", "if !known && queue.beyond(i) {\n\t\t\ti = queue.Count\n\t\t\tif slices.Contains(in, s.String()) {", "if !known && i == len(queue.Heads) {\n\t\t\ti = queue.Count\n\t\t\tif len(in) > 0 || rec.Parked {", "TestParkedDoesNotPass", invariant.QueueOrder},
-	{"takes a parked request for one of the line", "internal/ledger/resource.go", "if slices.Contains(in, s.String()) {", "if len(in) > 0 || rec.Parked {", "TestLinesAgainstAModel", ""},
-	{"counts down a line for one outside it", "internal/ledger/resource.go", "case !queue.beyond(i):\n\t\t\tcontinue", "", "TestLinesThatWereLost", ""},
-	{"stamps a view newer than its list", "internal/controller/pass.go", "c.observeWith(ctx, name, l.at, l.jobs)", "c.observeWith(ctx, name, clock(), l.jobs)", "TestObservation", ""},
-	{"goes on with an old list", "internal/controller/observe.go", "now.Sub(l.at) <= c.cfg.Policy.MaxAge/2", "true", "TestObservationIsAsOld", ""},
-	{"writes an older view over a newer one", "internal/controller/classify.go", "if v.at.Before(res.ObservedAt) {", "if false {", "TestOlderObservation", ""},
-	{"learns from a view that is not written", "internal/controller/pass.go", "if !s.older {", "if true {", "TestOlderObservation", ""},
-	{"refuses on a look from before the request", "internal/controller/refresh.go", "!l.unknown || !l.began.Before(arrived)", "true || !l.began.Before(arrived)", "TestObservationIsNewer", ""},
+	{"passes the queue", "internal/admission/admission.go", "case s.Ahead > 0:", "case s.Ahead > 99:", "TestExplore|TestRaceCancelledWaiter", ""},
+	{"a parked request passes the queue", "internal/ledger/resource.go", "if !known && queue.beyond(i) {\n\t\t\ti = queue.Count\n\t\t\tif slices.Contains(in, s.String()) {", "if !known && i == len(queue.Heads) {\n\t\t\ti = queue.Count\n\t\t\tif len(in) > 0 || rec.Parked {", "TestParkedDoesNotPass", invariant.QueueOrder},
+	{"takes a parked request for a queued one", "internal/ledger/resource.go", "if slices.Contains(in, s.String()) {", "if len(in) > 0 || rec.Parked {", "TestLinesAgainstAModel", ""},
+	{"counts down a queue for a request outside it", "internal/ledger/resource.go", "case !queue.beyond(i):\n\t\t\tcontinue", "", "TestLinesThatWereLost", ""},
+	{"stamps an observation newer than its list", "internal/controller/pass.go", "c.observeWith(ctx, name, l.at, l.jobs)", "c.observeWith(ctx, name, clock(), l.jobs)", "TestObservation", ""},
+	{"continues with an old list", "internal/controller/observe.go", "now.Sub(l.at) <= c.cfg.Policy.MaxAge/2", "true", "TestObservationIsAsOld", ""},
+	{"writes an older observation over a newer one", "internal/controller/classify.go", "if v.at.Before(res.ObservedAt) {", "if false {", "TestOlderObservation", ""},
+	{"learns from an observation that is not written", "internal/controller/pass.go", "if !s.older {", "if true {", "TestOlderObservation", ""},
+	{"refuses on an observation from before the request", "internal/controller/refresh.go", "!l.unknown || !l.began.Before(arrived)", "true || !l.began.Before(arrived)", "TestObservationIsNewer", ""},
 	{"takes any label for a key", "internal/vertex/labels.go", "message.ParseKey(labels[LabelRequest])", "message.Key(labels[LabelRequest]), true", "TestHostileLabels", ""},
 	{"names any document", "internal/ledger/name.go", "if why := unfit(ref.Name, ref.Kind != KindRecord); why != \"\" {", "if why := unfit(ref.Name, ref.Kind != KindRecord); ref.Name == \"\" {", "TestMem", ""},
 	{"takes a job with a copied label", "internal/controller/submit.go", "j.Request == rec.Key && j.PersistentResource", "j.PersistentResource", "TestCopiedRun", ""},
 	{"takes a job of another resource", "internal/controller/submit.go", " && j.PersistentResource == vertex.NameOf(rec.Resource).ID()", "", "TestHintOfACopied", ""},
-	{"always tells the same jobs apart", "internal/controller/classify.go", "draw.Shuffle(len(all)", "draw.Shuffle(0", "TestForgedLabels", ""},
+	{"always classifies the same jobs", "internal/controller/classify.go", "draw.Shuffle(len(all)", "draw.Shuffle(0", "TestForgedLabels", ""},
 	{"cancels what its reservation names", "internal/controller/classify.go", "case named == job.Name && rec.State.Holds():", "case false:", "TestDamagedHolds", ""},
-	{"cancels strays unseen", "internal/controller/learn.go", "if !isOrphan(recs[job.Request], job) {", "if false {", "TestRaceOrphanIsRecorded", ""},
-	{"frees the hold of another run", "internal/controller/learn.go", "if rec != nil && rec.State.Holds() {\n\t\t\tkept", "if rec != nil && rec.State.Holds() && res.Holding(rec) {\n\t\t\tkept", "TestOtherRun", ""},
+	{"cancels orphan jobs without a check", "internal/controller/learn.go", "if !isOrphan(recs[job.Request], job) {", "if false {", "TestRaceOrphanIsRecorded", ""},
+	{"releases the hold of another run", "internal/controller/learn.go", "if rec != nil && rec.State.Holds() {\n\t\t\tkept", "if rec != nil && rec.State.Holds() && res.Holding(rec) {\n\t\t\tkept", "TestOtherRun", ""},
 	{"creates without a hold", "internal/controller/runtimer.go", "if unheld = creates && res != nil && !res.Holding(rec); unheld {", "if unheld = creates && res != nil && !res.Holding(rec); false {", "TestNoCreateWithoutHold", ""},
-	{"makes a lost document without its holds", "internal/controller/refresh.go", "if _, err := c.rebuild(ctx, name); err != nil {", "if err := error(nil); err != nil {", "TestDamagedHolds|TestLostDocument", ""},
+	{"rebuilds a lost document without its holds", "internal/controller/refresh.go", "if _, err := c.rebuild(ctx, name); err != nil {", "if err := error(nil); err != nil {", "TestDamagedHolds|TestLostDocument", ""},
 	{"forgets a job that is live again", "internal/controller/classify.go", "if at.After(rec.Times.Ended) {", "if false {", "TestRaceEndedJobIsLive", ""},
 	{"starts beside an earlier run", "internal/controller/place.go", "left && d.Verdict == admission.Admit {", "left && d.Verdict == \"\" {", "TestRestoredRecord", ""},
-	{"sees no parked request", "internal/controller/parked.go", "if !res.HasParked || now.Sub", "if true || now.Sub", "TestParkedOnADeleted", ""},
+	{"ignores parked requests", "internal/controller/parked.go", "if !res.HasParked || now.Sub", "if true || now.Sub", "TestParkedOnADeleted", ""},
 	{"leaves parked requests when pools change", "internal/controller/observe.go", "if slices.Equal(old[shape], room) {", "if slices.Equal(old[shape], room) || true {", "TestParkedRequestsFollow", ""},
 	{"runs timers first come, first served", "internal/controller/due.go", "if len(first) < duePerPass {", "if true {", "TestDueTimers", ""},
-	{"takes an unreadable waiter for one in line", "internal/controller/schedule.go", "res.Skip(key)\n", "_ = res\n", "TestUnreadableWaiter", ""},
+	{"takes an unreadable waiting request for a queued one", "internal/controller/schedule.go", "res.Skip(key)\n", "_ = res\n", "TestUnreadableWaiter", ""},
 	{"cancels the job of an unreadable request", "internal/controller/classify.go", "if s.ours[job.Request].Name == \"\" && present {", "s.strays = append(s.strays, job)\n\t\tif false {", "TestUnreadableRecord", ""},
 	{"writes what it learned in one commit", "internal/controller/learn.go", "if bytes >= commitBytes {", "if false {", "TestLargestJobs", ""},
-	{"looks for every name", "internal/controller/missing.go", "if !r.OK() || r.DelayFrom(now) > 0 {", "if !r.OK() {", "TestMadeUpNames", ""},
+	{"observes every name", "internal/controller/missing.go", "if !r.OK() || r.DelayFrom(now) > 0 {", "if !r.OK() {", "TestMadeUpNames", ""},
 	{"accepts a job for an ended run", "internal/lifecycle/guard.go", "r.State != None && m.run != r.Run:", "r.State == Submitted && m.run != r.Run:", "TestLateAnswers|TestBackInQueue|TestExplore", ""},
-	{"submits without a token", "internal/controller/place.go", "if res.Allowance.Take(tx.Now()) {\n\t\t\tc.move(ctx, tx, res, rec, admitted", "if res.Allowance.Take(tx.Now()) || true {\n\t\t\tc.move(ctx, tx, res, rec, admitted", "TestSlots", ""},
+	{"submits without a slot", "internal/controller/place.go", "if res.Allowance.Take(tx.Now()) {\n\t\t\tc.move(ctx, tx, res, rec, admitted", "if res.Allowance.Take(tx.Now()) || true {\n\t\t\tc.move(ctx, tx, res, rec, admitted", "TestSlots", ""},
 	{"counts no submission", "internal/pace/round.go", "b.spend(r.now, r.spent)", "b.spend(r.now, 0)", "TestSlots", ""},
-	{"lends past those who wait", "internal/pace/pace.go", "!b.YieldsTo(now, lastOrder, r.Precedence)", "true", "TestSlotsNotKeptBack", ""},
-	{"lends all there is", "internal/pace/pace.go", "r.PerMinute/2 - b.granted(now)", "r.PerMinute", "TestAllowancesForAll", ""},
-	{"a refusal slows nobody down", "internal/pace/budget.go", "b.pause(now, r.RefusalPause, r.MaxPause)", "", "TestRateRefusal", ""},
-	{"leaves tokens lent in a pause", "internal/controller/decline.go", "\tc.revoke(ctx, granted)\n\tc.log.InfoContext(ctx, \"declined\"", "\t_ = granted\n\tc.log.InfoContext(ctx, \"declined\"", "TestRateRefusalRevokes", ""},
-	{"counts no retake", "internal/pace/round.go", "b.spend(now, 1)\n\treturn Retry{}", "return Retry{}", "TestReclaimsCount", ""},
-	{"retakes in a pause", "internal/pace/round.go", "case b.Paused(now):", "case false:", "TestReclaimsCount", ""},
-	{"forgets whose turn has come", "internal/controller/move.go", "res.SetPending(rec.Key, pending, ", "res.SetPending(rec.Key, true, ", "TestExplore", invariant.HoldMatches},
-	{"reads who cannot start", "internal/controller/schedule.go", "if free -= h.Need; free < 0 {", "if free -= h.Need; free < -99 {", "TestPassReads", ""},
+	{"grants past waiting requests", "internal/pace/pace.go", "!b.YieldsTo(now, lastOrder, r.Precedence)", "true", "TestSlotsNotKeptBack", ""},
+	{"grants the whole budget", "internal/pace/pace.go", "r.PerMinute/2 - b.granted(now)", "r.PerMinute", "TestAllowancesForAll", ""},
+	{"a refusal slows no submission", "internal/pace/budget.go", "b.pause(now, r.RefusalPause, r.MaxPause)", "", "TestRateRefusal", ""},
+	{"leaves allowances granted in a pause", "internal/controller/decline.go", "\tc.revoke(ctx, granted)\n\tc.log.InfoContext(ctx, \"declined\"", "\t_ = granted\n\tc.log.InfoContext(ctx, \"declined\"", "TestRateRefusalRevokes", ""},
+	{"counts no reclaimed lease", "internal/pace/round.go", "b.spend(now, 1)\n\treturn Retry{}", "return Retry{}", "TestReclaimsCount", ""},
+	{"reclaims in a pause", "internal/pace/round.go", "case b.Paused(now):", "case false:", "TestReclaimsCount", ""},
+	{"keeps a hold pending after its lease", "internal/controller/move.go", "res.SetPending(rec.Key, pending, ", "res.SetPending(rec.Key, true, ", "TestExplore", invariant.HoldMatches},
+	{"reads requests that cannot start", "internal/controller/schedule.go", "if free -= h.Need; free < 0 {", "if free -= h.Need; free < -99 {", "TestPassReads", ""},
 	{"takes a denial for the job's fault", "internal/controller/submit.go", "return c.declined(ctx, rec, lifecycle.Denied, e)", "return c.declined(ctx, rec, lifecycle.Permanent, e)", "TestDenied", ""},
 	{"a denial without an alarm", "internal/controller/decline.go", "\tif news {\n\t\tc.log.ErrorContext(ctx, \"Vertex AI does not let", "\tif news && e == nil {\n\t\tc.log.ErrorContext(ctx, \"Vertex AI does not let", "TestDenied", ""},
 	{"tries all at once after a pause", "internal/pace/budget.go", "perMinute = min(1, perMinute)", "perMinute = min(60, perMinute)", "TestDenied", ""},
 	{"tries the same one again and again", "internal/pace/round.go", "a.DeniedAt.Compare(b.DeniedAt), ", "", "TestDeniedForOneJob", ""},
 	{"fails what Vertex AI does not answer", "internal/lifecycle/table.go", "{Submitting, GivenUp, \"\", Waiting, Give, \"queued\"}", "{Submitting, GivenUp, \"\", Failed, Give, \"failed\"}", "TestLateJobOfGivenUpRun", ""},
-	{"tries without end", "internal/controller/submit.go", "rec.Rounds >= maxRounds", "rec.Rounds < 0", "TestNeverAnsweredRuns", ""},
+	{"retries without end", "internal/controller/submit.go", "rec.Rounds >= maxRounds", "rec.Rounds < 0", "TestNeverAnsweredRuns", ""},
 	{"an outage uses up the attempts", "internal/controller/runtimer.go", "rec.Excused++", "_ = rec.Excused", "TestOutages", ""},
 	{"one wrong answer ends a job", "internal/controller/learn.go", "if job.Name == rec.Reservation.Job {\n\t\t\treturn job, nil", "if job.Name == \"\" {\n\t\t\treturn job, nil", "TestOutages", ""},
 	{"asks for a list again and again", "internal/controller/observe.go", "return l, l.err", "if l.err == nil {\n\t\t\treturn l, nil\n\t\t}", "TestHangDelays", ""},
 	{"an error ends the polling", "internal/controller/reconcile.go", "if p.Waiting+p.Pending == 0 && !p.more && !under ||", "if t.join() != nil || r.Waiting+r.Pending == 0 && !r.more && !under ||", "TestHangDelays|TestOutages", ""},
-	{"cancels a job that it could not look at", "internal/controller/runtimer.go", "case unseenErr != nil:", "case unseenErr != nil && rec.Key == \"\":", "TestUnseenJobIsNotOverdue", ""},
+	{"cancels a job that it could not observe", "internal/controller/runtimer.go", "case unseenErr != nil:", "case unseenErr != nil && rec.Key == \"\":", "TestUnseenJobIsNotOverdue", ""},
 	{"commits what has failed", "internal/ledger/group.go", "failed = m\n\t\t\t\t\treturn errAgain", "failed = m", "TestGroupPoison", ""},
-	{"leaves behind what came while it lost", "internal/ledger/group.go", "late := more()", "late := more()[:0]", "TestGroupWhileConflicted", ""},
+	{"leaves behind requests that came while it lost", "internal/ledger/group.go", "late := more()", "late := more()[:0]", "TestGroupWhileConflicted", ""},
 	{"submits what Vertex AI fills in", "internal/controller/submit.go", "\tmessage.SetDisks(job, rec.Ask)\n", "", "TestDiskTypeNotSet", ""},
-	{"goes by one disk type", "internal/controller/draft.go", "message.AskOf(r.Job, c.cfg.DiskType)", "message.AskOf(r.Job, \"\")", "TestDiskTypeNotSet", ""},
+	{"assumes one disk type", "internal/controller/draft.go", "message.AskOf(r.Job, c.cfg.DiskType)", "message.AskOf(r.Job, \"\")", "TestDiskTypeNotSet", ""},
 	{"takes a Ray cluster for plain pools", "internal/controller/observe.go", "v.res.CustomAccount, v.res.Ray", "v.res.CustomAccount, false", "TestAccountAndRay", ""},
 	{"never gives up a refused request", "internal/controller/decline.go", "return r.For >= c.cfg.DeclineTimeout", "return false", "TestRefusedWithoutEnd", ""},
 	{"an outage counts against a request", "internal/controller/decline.go", "!res.SteadySince.After(r.Last)", "true", "TestRefusedForACause", ""},
 	{"waiting counts as being refused", "internal/controller/decline.go", "r.For += min(now.Sub(r.Last), c.ownPause(*r)+2*max(c.cfg.MaxBackoff, c.cfg.Tick))", "r.For += now.Sub(r.Last)", "TestRefusedForACause", ""},
 	{"tries what is refused as often as ever", "internal/controller/decline.go", "r.Alone > 0 || res.AcceptedAt.After(r.Last)", "r.Alone > 0", "TestRefusedWhileOthers|TestRefusedAndParked", ""},
-	{"lets a refused request head the line", "internal/controller/decline.go", "if pause == 0 && othersWait(res, rec) {", "if pause == 0 && false {", "TestRefusedWhileOthers", ""},
-	{"asks again though a look has just failed", "internal/controller/missing.go", "now.Sub(f.at) < failedFor {", "now.Sub(f.at) < 0 {", "TestRequestsDoNotWait", ""},
-	{"looks for no lost document", "internal/controller/pass.go", "if regions[parent] == nil && c.searches", "if regions[parent] != nil && c.searches", "TestLostDocumentIsFound", ""},
+	{"lets a refused request head the queue", "internal/controller/decline.go", "if pause == 0 && othersWait(res, rec) {", "if pause == 0 && false {", "TestRefusedWhileOthers", ""},
+	{"asks again after an observation has just failed", "internal/controller/missing.go", "now.Sub(f.at) < failedFor {", "now.Sub(f.at) < 0 {", "TestRequestsDoNotWait", ""},
+	{"searches for no lost document", "internal/controller/pass.go", "if regions[parent] == nil && c.searches", "if regions[parent] != nil && c.searches", "TestLostDocumentIsFound", ""},
 	{"a shortage counts against a request", "internal/vertex/vertex.go", "return e.Code == 5 || e.Code == 9", "return true", "TestRefusedForACause", ""},
-	{"one tenant takes all turns", "internal/batch/batch.go", "q.order = append(q.order[1:], tenant)", "", "TestTenantsTakeTurns", ""},
+	{"one tenant takes all batches", "internal/batch/batch.go", "q.order = append(q.order[1:], tenant)", "", "TestTenantsTakeTurns", ""},
 }
 
 // TestMutants puts each mutant into the source, by an overlay, and runs the
 // quick tests. It takes minutes of compiling, so it runs where it is asked for.
 func TestMutants(t *testing.T) {
 	if os.Getenv("BERTH_MUTANTS") == "" {
-		t.Skip("set BERTH_MUTANTS=1 to see every seeded bug caught")
+		t.Skip("set BERTH_MUTANTS=1 to run the seeded bugs")
 	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -177,7 +177,7 @@ func TestMutants(t *testing.T) {
 			case strings.Contains(text, "[build failed]"):
 				t.Fatalf("the mutant does not compile:\n%s", text)
 			case err == nil:
-				t.Errorf("it lives: %s passed", m.run)
+				t.Errorf("not caught: %s passed", m.run)
 			case m.rule != "" && !strings.Contains(text, string(m.rule)+":"):
 				t.Errorf("it was caught, but not by %s:\n%s", m.rule, text[:min(len(text), 2000)])
 			case m.rule != "":

@@ -56,10 +56,10 @@ func honest(w *World) {
 	}
 }
 
-// One list of a region's jobs serves all its resources. Between the list and the
-// look at the second resource a foreign job comes. The second view must not be
-// stamped newer than the list, or the job is missed for longer than an observation may be
-// old.
+// One list of a region's jobs serves all its resources. A foreign job starts
+// between the list and the observation of the second resource. The second
+// observation must not get a later time than the list, or the job is missed for
+// longer than the greatest age of an observation.
 func TestObservationIsAsOldAsItsList(t *testing.T) {
 	for _, slow := range []time.Duration{50 * time.Second, 90 * time.Second} {
 		t.Run(fmt.Sprint(slow), func(t *testing.T) {
@@ -103,8 +103,8 @@ func TestObservationIsAsOldAsItsList(t *testing.T) {
 	}
 }
 
-// Whatever calls take and whenever foreign jobs come, on several resources in one
-// region, every view keeps its promise.
+// Observations keep their promise with calls of any duration and foreign jobs
+// at any time, on several resources in one region.
 func TestObservationsAreHonest(t *testing.T) {
 	ids := []string{"first", "pool", "third"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -136,8 +136,8 @@ func TestObservationsAreHonest(t *testing.T) {
 	})
 }
 
-// The ledger has a newer observation than the one that a pass comes with: nothing of the
-// older one is written, and nobody is asked about jobs because of it.
+// The ledger has a newer observation than a pass: the pass writes nothing of
+// the older one, and asks for no job because of it.
 func TestOlderObservationChangesNothing(t *testing.T) {
 	w := New(t)
 	w.Config.Submitters = 1 // one call at a time: the clock is moved between two of them
@@ -150,8 +150,8 @@ func TestOlderObservationChangesNothing(t *testing.T) {
 		if op != "resource" || foreign != "" {
 			return vertex.NoFault
 		}
-		// The pass has its list. Meanwhile a foreign job comes, and another
-		// instance looks.
+		// The pass has its list. Meanwhile a foreign job starts, and another
+		// instance observes the resource.
 		foreign = "coming"
 		w.Now = w.Now.Add(time.Second)
 		foreign = w.Vertex.AddForeign(Parent, "pool", capacity.Ask{{Shape: CPU, Replicas: 1}})
@@ -174,16 +174,17 @@ func TestOlderObservationChangesNothing(t *testing.T) {
 	}
 }
 
-// A request joins a look that began before it came and that finds no resource. The
-// resource has been made in between, so the request is not refused for good.
+// A request joins an observation that began before the request arrived and
+// finds no resource. The resource has been created since, so the request is not
+// refused.
 func TestObservationIsNewerThanItsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t)
 		made := vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(4)}}
-		gate, looks := make(chan bool), 0
+		gate, observations := make(chan bool), 0
 		w.Vertex.Fault = func(op, _ string) vertex.Fault {
 			if op == "resource" {
-				if looks++; looks == 1 {
+				if observations++; observations == 1 {
 					<-gate // this answer is that of a moment ago
 				} else {
 					w.Vertex.SetResource(inRegion("late"), made)

@@ -30,7 +30,7 @@ func (l logged) Logf(format string, args ...any) {
 	l.T.Logf(format, args...)
 }
 
-// newOutage is a world whose creates fail with whatever fails returns.
+// newOutage is a world whose creates fail with the error of a function.
 func newOutage(t *testing.T) (w *World, events map[string]int, fail *error) {
 	events, fail = map[string]int{}, new(error)
 	w = New(logged{t, events})
@@ -48,8 +48,8 @@ func (w *World) endJobs() {
 	}
 }
 
-// While Vertex AI refuses Berth itself nothing ends, few creates are tried, one
-// line of the log tells of it, and afterwards all go in their order.
+// While Vertex AI refuses Berth's own permissions, no request ends, few creates
+// are tried, one log event reports it, and afterwards all start in order.
 func TestDeniedSubmissionsWait(t *testing.T) {
 	for _, length := range []time.Duration{4 * time.Minute, 10 * time.Hour} {
 		w, events, fail := newOutage(t)
@@ -157,9 +157,8 @@ func TestDeniedForLongerThanItWaits(t *testing.T) {
 	w.Expect("a", lifecycle.Expired, "reserved", "queued", "expired")
 }
 
-// A create outage, whatever its length, ends no request: when it is settled that
-// nothing exists the request waits again with its age, and its job is created
-// once.
+// A create outage of any length ends no request: after the unclear timeout the
+// request waits again with its age, and its job is created once.
 func TestCreateOutage(t *testing.T) {
 	for _, length := range []time.Duration{time.Minute, 4 * time.Minute, 40 * time.Minute, 10 * time.Hour} {
 		w, _, fail := newOutage(t)
@@ -301,8 +300,8 @@ func TestNeverAnsweredRunsAreBounded(t *testing.T) {
 	}
 }
 
-// A job that could not be looked at for longer than it may take to start is not
-// cancelled for it: it may have run all the while.
+// A job that could not be observed for longer than its start may take is not
+// cancelled for that, because it may have run meanwhile.
 func TestUnseenJobIsNotOverdue(t *testing.T) {
 	w, _, _ := newOutage(t)
 	w.Ask(Job{ID: "a", CPU: 1})
@@ -343,8 +342,8 @@ func (o outages) Logf(format string, args ...any) {
 // no outage. The same call failing in every pass is one, after three reconciles.
 func TestErrorThatPassesIsNoOutage(t *testing.T) {
 	for _, lasts := range []bool{false, true} {
-		told := 0
-		w := New(outages{t, &told})
+		alarms := 0
+		w := New(outages{t, &alarms})
 		w.Ask(Job{ID: "a", CPU: 4})
 		w.Ask(Job{ID: "waits", CPU: 1}) // so that there is more than one pass
 		fail := false
@@ -362,8 +361,8 @@ func TestErrorThatPassesIsNoOutage(t *testing.T) {
 			if err == nil || report.Passes < 3 {
 				t.Fatalf("%d passes, error %v", report.Passes, err)
 			}
-			if want := map[bool]int{true: 1, false: 0}[lasts && tick >= 2]; told != want {
-				t.Errorf("lasts %v: %d alarms after %d reconciles, want %d", lasts, told, tick+1, want)
+			if want := map[bool]int{true: 1, false: 0}[lasts && tick >= 2]; alarms != want {
+				t.Errorf("lasts %v: %d alarms after %d reconciles, want %d", lasts, alarms, tick+1, want)
 			}
 		}
 	}

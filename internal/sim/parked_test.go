@@ -67,7 +67,7 @@ func TestParkedDoesNotPassTheLine(t *testing.T) {
 	w.SetPools(vertex.Running, cpus(4), gpus(3))
 	ticks(w, 12)
 	for i, id := range gangs {
-		w.Expect(id, lifecycle.Waiting, "queued", "queued") // it is told that it is in the queue now
+		w.Expect(id, lifecycle.Waiting, "queued", "queued") // an event says that it is in the queue now
 		if rec := w.Record(id); rec.Parked || rec.Why.Code != reason.Behind || rec.Ahead != i+1 {
 			t.Errorf("%s: parked %v, reason %v, %d ahead; want it in the queue behind %d", id, rec.Parked, rec.Why, rec.Ahead, i+1)
 		}
@@ -82,8 +82,8 @@ func TestParkedDoesNotPassTheLine(t *testing.T) {
 	}
 }
 
-// One that is parked and comes first in order keeps nobody back while it is
-// parked, and starts first when its machines are there.
+// A parked request that is first in order delays no other request, and starts
+// first when its machines exist.
 func TestParkedKeepsItsPlace(t *testing.T) {
 	w := New(t)
 	w.SetPools(vertex.Running, cpus(4))
@@ -124,8 +124,9 @@ func TestParkedLeavesNoLine(t *testing.T) {
 	w.Expect("waits", lifecycle.Submitted, "queued", "reserved", "submitted")
 }
 
-// The resource is deleted and nobody but a parked request waits for it. When it is
-// made anew with the machines that the request needs, somebody has to see that.
+// The resource is deleted and only a parked request waits for it. When the
+// resource is recreated with the machines that the request needs, a pass must
+// start it.
 func TestParkedOnADeletedResource(t *testing.T) {
 	w := New(t)
 	w.SetPools(vertex.Running, cpus(4))

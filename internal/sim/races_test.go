@@ -37,8 +37,8 @@ func faultOnce(w *World, f vertex.Fault) {
 	}
 }
 
-// The answer to a create is lost, and the job runs and ends before anybody has
-// looked: it is no longer among the live ones, and must not be run again.
+// The answer to a create is lost, and the job runs and ends before any search:
+// it is no longer among the live ones, and must not be created again.
 func TestRaceEndedBeforeItWasFound(t *testing.T) {
 	w := New(t)
 	faultOnce(w, vertex.FailAfter)
@@ -112,7 +112,7 @@ func TestRaceCancelDuringCreate(t *testing.T) {
 		w.Ask(one)
 		w.Expect("a", lifecycle.Cancelling, "reserved", "cancelling")
 		if s := w.Vertex.Jobs()[0].State; s != vertex.JobCancelling {
-			t.Errorf("the job is %s; nobody told Vertex AI", s)
+			t.Errorf("the job is %s; no cancel reached Vertex AI", s)
 		}
 	})
 	t.Run("died", func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestRaceCancelDuringCreate(t *testing.T) {
 		w.Expect("a", lifecycle.Cancelling, "reserved", "cancelling")
 		w.After(2 * time.Minute)
 		if s := w.Vertex.Jobs()[0].State; s != vertex.JobCancelling {
-			t.Errorf("the job is %s; nobody found it", s)
+			t.Errorf("the job is %s; no pass found it", s)
 		}
 		w.Vertex.SetJob(w.Vertex.Jobs()[0].Name, vertex.JobCancelled)
 		w.After(time.Minute)
@@ -131,9 +131,9 @@ func TestRaceCancelDuringCreate(t *testing.T) {
 	})
 }
 
-// The last holder ends between the moment at which a request reads that there
-// is no room and its commit: it must not wait for machines that are free, with
-// nobody left to wake it.
+// The last holder ends between the read in which a request finds no room and
+// its commit: the request must not wait for free machines without a timer or a
+// pass that starts it.
 func TestRaceDeferredWhileLastHolderEnds(t *testing.T) {
 	w := New(t)
 	w.Ask(Job{ID: "w", CPU: 4})
@@ -274,9 +274,9 @@ func TestRaceOrphanOutlivesTheNamedJob(t *testing.T) {
 	}
 }
 
-// A document may expire only when no late delivery can come any more: beyond the
-// retention of topic, subscription and dead letters, and not before its last
-// event is known to be sent.
+// A document may expire only when no late delivery is possible: after the
+// retention of topic, subscription and dead letters, and after the publication
+// of its last event.
 func TestRaceIDReusedAfterExpiry(t *testing.T) {
 	w := New(t)
 	w.Out.Fail = func() (bool, bool) { return true, false }
@@ -297,8 +297,9 @@ func TestRaceIDReusedAfterExpiry(t *testing.T) {
 	}
 }
 
-// A foreign job takes the machines between our hold and our start: whatever
-// Vertex AI answers, we do not take more, and start when the foreign job has ended.
+// A foreign job takes the machines between the hold and the start: after any
+// answer of Vertex AI, Berth takes no more, and starts the job when the foreign
+// job has ended.
 func TestRaceForeignJobBetweenHoldAndStart(t *testing.T) {
 	w := New(t)
 	w.Ask(Job{ID: "first", GPU: 1})

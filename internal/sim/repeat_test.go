@@ -12,9 +12,9 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A request that is sent again is silent while it lives, because its own events
-// will come. After it has ended none will, so whoever sent it again is told how it
-// ended: once a message, and without a change to the request.
+// A repeated request gets no answer while the request lives, because its own
+// events follow. After the end none follows, so each repeat is answered with
+// that end, once per message and without a change to the request.
 func TestRepeatOfWhatHasEnded(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func(*World)

@@ -114,8 +114,8 @@ func TestSlotsByPriorityWithinTheBudget(t *testing.T) {
 	p.CheckHolds()
 }
 
-// While others wait for submission slots nobody passes them, on whatever resource of the
-// region.
+// While requests wait for submission slots no later request passes them, on any
+// resource of the region.
 func TestSlotsAcrossResources(t *testing.T) {
 	p := newRateLimited(t, 2)
 	const other = Parent + "/persistentResources/other"
@@ -383,7 +383,8 @@ func TestManyEndAtOnce(t *testing.T) {
 	}
 }
 
-// What a pass learns of many jobs is told in few publications and commits.
+// A pass publishes what it learned of many jobs in few publications and
+// commits.
 func TestEndsAreToldTogether(t *testing.T) {
 	p := newRateLimited(t, 1000)
 	const n = 90

@@ -258,7 +258,7 @@ var stories = map[string]func(*story){
 		s.ask(Job{ID: "a", CPU: 2})
 		s.runs("a", vertex.JobRunning)
 		s.tick(time.Minute)
-		s.step("somebody deletes the hold")
+		s.step("a manual edit deletes the hold")
 		s.edit(func(r *ledger.Resource) { r.Holds = nil; r.Recompute() })
 		s.ticks(2, time.Minute)
 		s.runs("a", vertex.JobSucceeded)

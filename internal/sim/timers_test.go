@@ -112,29 +112,29 @@ func TestParkedRequestsFollowThePools(t *testing.T) {
 	const parked = 300
 	w := New(silent{t})
 	park(w, parked)
-	settle := func() {
+	drain := func() {
 		for range 5 {
 			w.After(10 * time.Second)
 		}
 	}
-	settle()
+	drain()
 	read := func(do func()) int {
 		before := w.Ledger.Stats().DocsRead
 		do()
 		return w.Ledger.Stats().DocsRead - before
 	}
-	idle := read(settle)
+	idle := read(drain)
 	if idle > 40 {
 		t.Errorf("five passes over a resource that does not change read %d documents", idle)
 	}
 	w.SetPools(vertex.Running, cpus(5), capacity.Pool{ID: "gpu", Shape: GPU, Count: 9})
-	if n := read(settle); n > idle+10 {
+	if n := read(drain); n > idle+10 {
 		t.Errorf("pools of another shape changed, and %d documents were read, %d without", n, idle)
 	}
 	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobSucceeded)
 	w.SetPools(vertex.Running, cpus(6), capacity.Pool{ID: "gpu", Shape: GPU, Count: 9})
-	settle()
-	w.Expect("p0000", lifecycle.Submitted, "queued", "queued", "reserved", "submitted") // told of its new reason as well
+	drain()
+	w.Expect("p0000", lifecycle.Submitted, "queued", "queued", "reserved", "submitted") // with an event of its new reason
 	for i := 1; i < parked; i++ {
 		if r := w.Record(fmt.Sprintf("p%04d", i)); r.State != lifecycle.Waiting || r.Parked {
 			t.Fatalf("%s is %s, parked %v, although the pool could take it", r.ID, r.State, r.Parked)
@@ -145,9 +145,9 @@ func TestParkedRequestsFollowThePools(t *testing.T) {
 	}
 }
 
-// A parked request learns of a resource that is made anew, or that had not been
-// looked at for long: it is contradicted from then on, and refused after the
-// policy's time and not before.
+// A parked request learns of a resource that is recreated, or observed again
+// after a long time: it is contradicted from then on, and refused after the
+// time of the policy and not before.
 func TestParkedRequestsAreRefusedInTime(t *testing.T) {
 	w := New(silent{t})
 	park(w, 1)

@@ -365,7 +365,7 @@ func (s *story) pools(state string, cpu, gpu capacity.Replicas) {
 	s.SetPools(state, capacity.Pool{ID: "cpu", Shape: CPU, Count: cpu}, capacity.Pool{ID: "gpu", Shape: GPU, Count: gpu})
 }
 
-// edit changes the resource document as somebody does who edits the database.
+// edit changes the resource document as a manual database edit does.
 func (s *story) edit(change func(*ledger.Resource)) {
 	s.Helper()
 	err := s.Ledger.Update(context.Background(), ledger.ReadSet{Resources: []string{Resource}}, func(tx ledger.Tx) error {

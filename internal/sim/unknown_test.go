@@ -186,8 +186,8 @@ func (w *World) until(id string, s lifecycle.State, most time.Duration) time.Dur
 	return w.Now.Sub(began)
 }
 
-// passing makes Vertex AI refuse a request's creates, with a kind and a code, while
-// a condition holds.
+// refusing makes Vertex AI refuse a request's creates, with a kind and a code,
+// while a condition holds.
 func transient(w *World, kind vertex.Kind, code codes.Code, while func() bool) {
 	onCreate(w, func() error {
 		if !while() {
@@ -415,7 +415,7 @@ func TestRefusedForACause(t *testing.T) {
 			w.After(time.Minute)
 			w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 4})
 		},
-		"the resource is made anew between two looks": func(w *World) {
+		"the resource is recreated between two observations": func(w *World) {
 			w.Vertex.SetResource(Resource, vertex.Resource{State: vertex.Running, CreateTime: w.Now, Pools: []capacity.Pool{{ID: "cpu", Shape: CPU, Count: 4}}})
 		},
 		"its pools change": func(w *World) { w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: CPU, Count: 5}) },
@@ -495,7 +495,7 @@ func TestDiskTypeWrittenOutUnderOneID(t *testing.T) {
 			w.again()
 			w.Ask(Job{ID: "a", CPU: 1})
 			state := w.Record("a").State
-			// Of a request that has ended, whoever sends it again is told so.
+			// A repeat of a request that has ended is answered with its end.
 			others := func() (n int) {
 				for _, e := range w.Out.All() {
 					if e.Type != message.Duplicate {

@@ -18,30 +18,30 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// listening is a world that counts what its log tells of unreadable documents.
+// listening is a world that counts the log events about unreadable documents.
 type listening struct {
 	*World
-	told map[string]int // by document
+	logged map[string]int // by document
 }
 
 func newListening(t *testing.T) *listening {
-	w := &listening{told: map[string]int{}}
-	w.World = New(overheard{t, w.told})
+	w := &listening{logged: map[string]int{}}
+	w.World = New(counting{t, w.logged})
 	return w
 }
 
-// overheard passes a log on, and counts in it.
-type overheard struct {
+// counting passes a log on, and counts in it.
+type counting struct {
 	TB
-	told map[string]int
+	logged map[string]int
 }
 
-func (h overheard) Logf(format string, args ...any) {
+func (h counting) Logf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if strings.Contains(line, "event=unreadable_document") {
 		_, rest, _ := strings.Cut(line, "document=")
 		document, _, _ := strings.Cut(rest, " ")
-		h.told[document]++
+		h.logged[document]++
 	}
 	h.TB.Logf("%s", line)
 }
@@ -91,8 +91,8 @@ func TestUnreadableRecordKeepsItsHold(t *testing.T) {
 		if n := w.writes(bad.Ref()); n != before {
 			t.Errorf("the record was written %d times more", n-before)
 		}
-		if n := w.told["requests/"+string(bad.Key)]; state == vertex.JobSucceeded && n != 1 {
-			t.Errorf("the log told of it %d times, want once", n) // while its job is listed nobody needs to read it
+		if n := w.logged["requests/"+string(bad.Key)]; state == vertex.JobSucceeded && n != 1 {
+			t.Errorf("it was logged %d times, want once", n) // a listed job needs no read of its request
 		}
 		w.Ledger.Heal(ledger.RecordRef(bad.Key))
 		w.Vertex.SetJob(bad.Reservation.Job, vertex.JobSucceeded)
@@ -138,8 +138,8 @@ func likeItsJob(t *testing.T, r *ledger.Record) *aiplatformpb.CustomJob {
 	return job
 }
 
-// A waiting request that cannot be read stays in the queue and nobody waits for it; it
-// takes its place again once it can be read.
+// An unreadable waiting request stays in the queue and delays no other request;
+// it has its place again once it can be read.
 func TestUnreadableWaiterIsPassed(t *testing.T) {
 	w := newListening(t)
 	w.Ask(Job{ID: "runs", CPU: 4})
@@ -178,8 +178,8 @@ func TestUnreadableWaiterIsPassed(t *testing.T) {
 	}
 }
 
-// Those that wait are told that their resource is gone, whichever of them cannot be
-// read, and pages go on behind it.
+// The waiting requests get the event that their resource is gone, even if any
+// of them is unreadable, and pages continue behind that one.
 func TestUnreadableWaiterSilencesNobody(t *testing.T) {
 	const n = 45
 	w := newListening(t)
@@ -203,15 +203,15 @@ func TestUnreadableWaiterSilencesNobody(t *testing.T) {
 		w.Expect(id, lifecycle.Waiting, "queued", "queued")
 	}
 	if left := w.Document().Notice; left != nil {
-		t.Errorf("all have been told, and %+v is left", left)
+		t.Errorf("all events are published, and %+v is left", left)
 	}
-	if len(w.told) != len(bad) {
-		t.Errorf("the log told of %v, want the %d that cannot be read", w.told, len(bad))
+	if len(w.logged) != len(bad) {
+		t.Errorf("the log reports %v, want the %d that cannot be read", w.logged, len(bad))
 	}
 }
 
-// A resource whose document cannot be read is left alone: requests for it come
-// again, and the other resources are looked after.
+// A resource with an unreadable document is left alone: its requests are
+// delivered again, and the other resources are served.
 func TestUnreadableResource(t *testing.T) {
 	w := newListening(t)
 	const other = Parent + "/persistentResources/other"
@@ -242,13 +242,13 @@ func TestUnreadableResource(t *testing.T) {
 	if n := w.writes(ledger.ResourceRef(Resource)); n != before {
 		t.Errorf("the document was written %d times more", n-before)
 	}
-	if n := w.told[doc.String()]; n != 1 {
-		t.Errorf("the log told of it %d times, want once", n)
+	if n := w.logged[doc.String()]; n != 1 {
+		t.Errorf("it was logged %d times, want once", n)
 	}
 }
 
-// A lease that cannot be read stops nobody, and a budget only its region's
-// submissions.
+// An unreadable lease stops no pass, and an unreadable budget stops only the
+// submissions of its region.
 func TestUnreadableLeaseAndBudget(t *testing.T) {
 	w := newListening(t)
 	w.Config.Submissions = 1
@@ -278,8 +278,8 @@ func TestUnreadableLeaseAndBudget(t *testing.T) {
 	if pending == 0 {
 		t.Error("without a budget that can be read everything was submitted")
 	}
-	if w.told[lease.String()] != 1 || w.told[budget.String()] != 1 {
-		t.Errorf("the log told of %v, want lease and budget once each", w.told)
+	if w.logged[lease.String()] != 1 || w.logged[budget.String()] != 1 {
+		t.Errorf("the log reports %v, want lease and budget once each", w.logged)
 	}
 	w.Ledger.Heal(lease)
 	w.Ledger.Heal(budget)
@@ -293,8 +293,8 @@ func TestUnreadableLeaseAndBudget(t *testing.T) {
 	}
 }
 
-// Records that cannot be read stay among those that are due: however many they
-// are, the others get their turn, and they are not read again in every pass.
+// Unreadable records stay among the due ones: any number of them does not keep
+// the others from running, and they are not read again in every pass.
 func TestUnreadableRecordsDoNotBlockTimers(t *testing.T) {
 	w := newListening(t)
 	w.Vertex.Fault = func(string, string) vertex.Fault { return vertex.NoFault }

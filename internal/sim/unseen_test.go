@@ -18,9 +18,9 @@ func readCalls(w *World) int {
 	return calls["live"] + calls["resource"]
 }
 
-// Requests for made-up names take a small share of Vertex AI's reads, whoever sends
-// how many; each is answered in the end, and those for known resources are not
-// kept waiting.
+// Requests for made-up names get a small share of Vertex AI's reads, whatever
+// their number; each is answered in the end, and those for known resources do
+// not wait for them.
 func TestMadeUpNamesStayWithinTheirShare(t *testing.T) {
 	for _, same := range []bool{false, true} {
 		w := New(silent{t})
@@ -103,7 +103,7 @@ func TestQuotesOfMadeUpNames(t *testing.T) {
 		}
 	}
 	if n := readCalls(w); n > max(6, w.Config.Polls/15) || refused != 101-n {
-		t.Errorf("%d calls for 100 names, %d were told to come later; the share is %d", n, refused, max(6, w.Config.Polls/15))
+		t.Errorf("%d calls for 100 names, %d were deferred; the share is %d", n, refused, max(6, w.Config.Polls/15))
 	}
 	// The name exists now; a question after a while knows it.
 	w.Vertex.SetResource(Parent+"/persistentResources/made-up", vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{cpus(1)}})
