@@ -26,7 +26,9 @@
 //	budgets
 //	all         doc           string      the document itself, as JSON; never indexed
 //	            token         string      drawn at random by the commit that wrote it
-//	            layout        integer     2, this layout; another is refused
+//	            layout        integer     of the release that wrote it; see [ledger.Layout]
+//	            since         integer     the oldest layout whose releases may read it, where
+//	                                      that is another
 //
 // Nothing is kept outside doc that does not follow from doc, but token. The
 // indexes that the queries need are in [Indexes]; all others are to be off,

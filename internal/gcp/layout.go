@@ -48,23 +48,26 @@ var Indexes = []Index{
 	{Requests, []string{"job"}}, // OfJob
 }
 
-// layout is the layout of documents described in the package comment.
-const layout = 2
-
 // documentName is the full name of a document under a database. "~" stands for a slash in
 // the last part; no name has one ([ledger.ReadSet.Check]).
 func documentName(database string, ref ledger.Ref) string {
 	return database + "/documents/" + string(ref.Kind) + "/" + strings.ReplaceAll(ref.Name, "/", "~")
 }
 
-// pack makes the fields of a document in normal form.
+// pack makes the fields of a document in normal form. The document is its JSON text, in
+// one string. Native maps would show better in the console, but Firestore handles
+// them value by value: a resource with a thousand holds is some ten thousand
+// values, and each commit took ten times as long.
 func pack(doc ledger.Document, token string) (map[string]*firestorepb.Value, error) {
-	body, err := encode(doc)
+	body, err := ledger.Marshal(doc)
 	if err != nil {
 		return nil, err
 	}
 	fields := map[string]*firestorepb.Value{
-		"doc": body, "token": stringValue(token), "layout": integerValue(layout),
+		"doc": stringValue(string(body)), "token": stringValue(token), "layout": integerValue(ledger.Layout),
+	}
+	if newer := ledger.NewerOf(doc); newer != nil {
+		fields["layout"], fields["since"] = integerValue(int64(newer.Layout)), integerValue(int64(newer.Since))
 	}
 	switch doc := doc.(type) {
 	case *ledger.Resource:
@@ -120,11 +123,12 @@ func unpack(kind ledger.Kind, stored *firestorepb.Document) (ledger.Document, *l
 		}
 		return u
 	}
-	if n := stored.GetFields()["layout"].GetIntegerValue(); n != layout {
-		return nil, unreadable("it has layout %d, this release knows %d", n, layout)
+	layout, since := int(stored.GetFields()["layout"].GetIntegerValue()), int(stored.GetFields()["since"].GetIntegerValue())
+	if !ledger.Readable(layout, since) {
+		return nil, unreadable("it has layout %d, this release knows %d", layout, ledger.Layout)
 	}
 	doc := ledger.New(kind)
-	err := decode(stored.GetFields()["doc"], doc)
+	err := ledger.Unmarshal([]byte(stored.GetFields()["doc"].GetStringValue()), layout, since, doc)
 	var syntax *json.SyntaxError
 	var wrong *json.UnmarshalTypeError
 	switch {

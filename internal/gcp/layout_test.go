@@ -20,32 +20,77 @@ import (
 )
 
 // What is read back is what was stored, whatever characters are in it.
-func TestEncodeDecode(t *testing.T) {
-	want := map[string]string{"": "", "__a__": "1", "~": "2", "é": "a\"b\\c\n\x00\u2028é<&>\x7f"}
-	v, err := encode(want)
+func TestPackUnpack(t *testing.T) {
+	want := &ledger.Record{Key: "k", Labels: map[string]string{"": "", "__a__": "1", "~": "2", "é": "a\"b\\c\n\x00\u2028é<&>\x7f"}}
+	fields, err := pack(want, "token")
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire, err := proto.Marshal(v)
+	wire, err := proto.Marshal(&firestorepb.Document{Name: "projects/p/databases/d/documents/requests/k", Fields: fields})
 	if err != nil {
 		t.Fatal(err)
 	}
-	back := new(firestorepb.Value)
+	back := new(firestorepb.Document)
 	if err := proto.Unmarshal(wire, back); err != nil {
 		t.Fatal(err)
 	}
-	var got map[string]string
-	if err := decode(back, &got); err != nil {
-		t.Fatal(err)
+	got, bad := unpack(ledger.KindRecord, back)
+	if bad != nil {
+		t.Fatal(bad)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if strings.Contains(v.GetStringValue(), `\u003c`) {
+	if strings.Contains(fields["doc"].GetStringValue(), `\u003c`) {
 		t.Error("< takes six bytes")
 	}
-	if err := decode(timeValue(time.Unix(0, 0)), new(string)); err == nil {
+	back.Fields["doc"] = timeValue(time.Unix(0, 0))
+	if _, bad := unpack(ledger.KindRecord, back); bad == nil {
 		t.Error("a value of a type that is never written was read")
+	}
+}
+
+// A document of a newer release is read if that says so, with the fields that this
+// release does not know, and written back with them; otherwise it cannot be read.
+func TestDocumentOfANewerRelease(t *testing.T) {
+	newer := func(layout, since int64) *firestorepb.Document {
+		fields, err := pack(&ledger.Record{Key: "k", Priority: 3}, "token")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := fields["since"]; s != nil || fields["layout"].GetIntegerValue() != ledger.Layout {
+			t.Errorf("this release writes layout %v since %v", fields["layout"], s)
+		}
+		fields["layout"] = integerValue(layout)
+		if since != 0 {
+			fields["since"] = integerValue(since)
+		}
+		fields["doc"] = stringValue(strings.Replace(fields["doc"].GetStringValue(), `{`, `{"later":[1,2],`, 1))
+		return &firestorepb.Document{Name: "projects/p/databases/d/documents/requests/k", Fields: fields}
+	}
+	for _, c := range []struct {
+		layout, since int64
+		readable      bool
+	}{
+		{ledger.Layout, 0, true}, {ledger.Layout + 1, ledger.Layout, true}, {ledger.Layout + 1, ledger.OldestLayout, true}, {ledger.Layout + 5, ledger.Layout, true},
+		{ledger.Layout + 1, 0, false}, {ledger.Layout + 1, ledger.Layout + 1, false}, {ledger.OldestLayout - 1, 0, false}, {0, 0, false},
+	} {
+		doc, bad := unpack(ledger.KindRecord, newer(c.layout, c.since))
+		if (bad == nil) != c.readable {
+			t.Errorf("layout %d since %d is readable: %t, want %t (%v)", c.layout, c.since, bad == nil, c.readable, bad)
+		}
+		if bad != nil || c.layout <= ledger.Layout {
+			continue
+		}
+		doc.(*ledger.Record).Priority = 4
+		fields, err := pack(doc, "token")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := fields["doc"].GetStringValue(); fields["layout"].GetIntegerValue() != c.layout || fields["since"].GetIntegerValue() != c.since ||
+			!strings.Contains(text, `"later":[1,2]`) || !strings.Contains(text, `"priority":4`) {
+			t.Errorf("layout %d since %d is written back as %v", c.layout, c.since, fields)
+		}
 	}
 }
 
@@ -104,7 +149,7 @@ func TestQueryFields(t *testing.T) {
 			}
 		}
 		delete(got, "doc")
-		test.want["token"], test.want["layout"] = "token", fmt.Sprint(layout)
+		test.want["token"], test.want["layout"] = "token", fmt.Sprint(ledger.Layout)
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s: want -, got +:\n%s", test.name, diff)
 		}
@@ -214,11 +259,11 @@ func TestUnpackRefuses(t *testing.T) {
 	if bad != nil || doc.(*ledger.Lease).Name != "l" {
 		t.Fatalf("%v, %v", doc, bad)
 	}
-	fields["layout"] = integerValue(layout + 1)
+	fields["layout"] = integerValue(ledger.Layout + 1)
 	if _, err := unpack(ledger.KindLease, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {
 		t.Errorf("layout of a later release: error %v", err)
 	}
-	fields["layout"], fields["doc"] = integerValue(layout), stringValue("torn")
+	fields["layout"], fields["doc"] = integerValue(ledger.Layout), stringValue("torn")
 	if _, err := unpack(ledger.KindLease, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {
 		t.Errorf("document that is no map: error %v", err)
 	}

@@ -26,7 +26,7 @@ func (l *Ledger) Spoil(d ledger.Ref, how string) {
 	field, value := "doc", stringValue("")
 	switch how {
 	case "layout":
-		field, value = "layout", integerValue(layout+1)
+		field, value = "layout", integerValue(ledger.Layout+1)
 	case "text":
 		value = stringValue(text[:len(text)/2])
 	case "name":
@@ -57,7 +57,7 @@ func TestUnreadableQuotesNothing(t *testing.T) {
 		`{"key":"k","labels":{"a":"` + secret, `{"key":"k","labels":"` + secret + `"}`, `{"key":"k","timerAt":"` + secret + `"}`,
 		`{"key":"` + secret + `"}`, `{"key":"k","reservation":{"state":"` + secret + `"}}`, `{"key":"k","kind":"` + secret + `"}`, secret, "",
 	} {
-		fields := map[string]*firestorepb.Value{"layout": integerValue(layout), "doc": stringValue(text), "resource": stringValue("r")}
+		fields := map[string]*firestorepb.Value{"layout": integerValue(ledger.Layout), "doc": stringValue(text), "resource": stringValue("r")}
 		doc, bad := unpack(ledger.KindRecord, &firestorepb.Document{Name: "projects/p/databases/d/documents/requests/k", Fields: fields})
 		switch {
 		case bad == nil:

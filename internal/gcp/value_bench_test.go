@@ -16,7 +16,7 @@ import (
 // A sized document is one as a busy deployment has it.
 type sized struct {
 	name string
-	doc  any
+	doc  ledger.Document
 }
 
 // sizedDocs are resources from empty to as full as a day of bursts makes them,
@@ -70,14 +70,16 @@ func bench(b *testing.B, all []operation) {
 func operations(t testing.TB) (all []operation) {
 	t.Helper()
 	for _, d := range sizedDocs() {
-		stored, err := encode(d.doc)
+		stored, err := ledger.Marshal(d.doc)
 		if err != nil {
 			t.Fatal(err)
 		}
 		empty := reflect.TypeOf(d.doc).Elem()
 		all = append(all,
-			operation{"encode/" + d.name, func() { _, _ = encode(d.doc) }},
-			operation{"decode/" + d.name, func() { _ = decode(stored, reflect.New(empty).Interface()) }},
+			operation{"encode/" + d.name, func() { _, _ = ledger.Marshal(d.doc) }},
+			operation{"decode/" + d.name, func() {
+				_ = ledger.Unmarshal(stored, ledger.Layout, 0, reflect.New(empty).Interface().(ledger.Document))
+			}},
 		)
 	}
 	return all

@@ -9,6 +9,7 @@ import (
 // A Budget is the document of one project and region: how many jobs may be
 // submitted there in a minute, and who may. The rules are package pace's.
 type Budget struct {
+	Versioned
 	Name string `json:"name"` // projects/P/locations/L
 	pace.Budget
 }

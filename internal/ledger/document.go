@@ -54,6 +54,7 @@ type Document interface {
 	Weight() int
 
 	copied(copier) Document
+	versioned() *Versioned
 }
 
 // Ref names the document.

@@ -16,6 +16,7 @@ import (
 // that owns no reservation (its Kind is [message.KindAnswer], its reservation
 // the zero value); or a tombstone (see [Record.Tombstone]).
 type Record struct {
+	Versioned
 	Key         message.Key  `json:"key"`
 	Kind        message.Kind `json:"kind"`
 	Tenant      string       `json:"tenant"`
@@ -257,6 +258,7 @@ func OrderKey(priority int, since time.Time, key message.Key) string {
 
 // A Lease is a right to do some work alone, until a moment.
 type Lease struct {
+	Versioned
 	Name   string    `json:"name"`
 	Holder string    `json:"holder"`
 	Until  time.Time `json:"until"`

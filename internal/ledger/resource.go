@@ -14,6 +14,7 @@ import (
 
 // A Resource is the document of one persistent resource.
 type Resource struct {
+	Versioned
 	Name string `json:"name"` // projects/P/locations/L/persistentResources/ID, with the configured project id
 
 	// What Vertex AI said at the last observation.

@@ -65,6 +65,13 @@ func get[D Document](t Tx, ref Ref) (doc D) {
 }
 
 func (t Tx) put(doc Document) {
+	// A document that the closure has made anew takes the place of one that a newer
+	// release has written into: without this its fields are lost.
+	if v := doc.versioned(); v.Newer == nil {
+		if stored, _ := t.Docs.Get(doc.Ref()); stored != nil {
+			v.Newer = stored.versioned().Newer
+		}
+	}
 	if bad := t.Docs.Put(doc); bad != nil {
 		panic(bad)
 	}

@@ -102,7 +102,11 @@ func (w *World) Paused(pause func() bool) *controller.Controller {
 }
 
 func (w *World) instance(cfg controller.Config, clock func() time.Time) *controller.Controller {
-	return controller.New(cfg, w.Ledger, w.Vertex, w.Out, slog.New(slog.NewTextHandler(logTo{w}, nil)), controller.Env{
+	return w.over(w.Ledger, cfg, clock)
+}
+
+func (w *World) over(l ledger.Ledger, cfg controller.Config, clock func() time.Time) *controller.Controller {
+	return controller.New(cfg, l, w.Vertex, w.Out, slog.New(slog.NewTextHandler(logTo{w}, nil)), controller.Env{
 		Monotonic: clock,
 		Sleep: func(_ context.Context, d time.Duration) error {
 			w.Now = w.Now.Add(d)

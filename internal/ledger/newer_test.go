@@ -1,0 +1,214 @@
+package ledger_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/pace"
+	"example.com/berth/internal/reason"
+)
+
+// fullDocuments have a value in each place where a document has an object.
+func fullDocuments() []ledger.Document {
+	at := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	shape := capacity.Spec{MachineType: "n1-standard-4"}.Normal()
+	ask := capacity.Ask{{WorkerPool: 0, Shape: shape, Replicas: 1}, {WorkerPool: 1, Shape: shape, Replicas: 3}}
+	rec := &ledger.Record{Key: "k", Kind: message.KindRequest, ID: "a", Ask: ask, Spec: `{"é":"<b>"}`, Labels: map[string]string{"team": "vision"},
+		Reservation: lifecycle.Reservation{State: lifecycle.Waiting}, Why: &reason.Problem{Code: reason.Full, Detail: "full"}, Times: message.Times{Received: at}}
+	for _, typ := range []message.Type{message.Queued, message.Reserved} {
+		rec.Append(message.Outcome{Type: typ, Reason: rec.Why}, at)
+	}
+	return []ledger.Document{
+		rec,
+		&ledger.Resource{Name: "r", State: "RUNNING", Pools: []capacity.Pool{{ID: "p", Shape: shape, Count: 4}}, ObservedAt: at,
+			Holds:   map[message.Key]ledger.Hold{"h1": {Ask: ask, Run: "run1"}, "h2": {Ask: ask, Run: "run2"}},
+			Foreign: []ledger.Foreign{{Job: "j1", Ask: ask}}, Queues: map[string]ledger.Queue{shape.String(): {Count: 1, Heads: []ledger.Head{{Order: "o", Key: "k", Need: 4}}}}},
+		&ledger.Lease{Name: "reconcile", Until: at},
+		&ledger.Budget{Name: "b", Budget: pace.Budget{Grants: []pace.Grant{{To: "r", Until: at}}}},
+	}
+}
+
+// later puts a member that no release has yet into every object of a JSON value that
+// is no map by key.
+func later(v any, path string) int {
+	n := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			n += later(inner, path+"/"+name)
+		}
+		switch path[strings.LastIndex(path, "/")+1:] {
+		case "holds", "queues", "labels", "suspected": // maps
+		default:
+			v["later"] = map[string]any{"of": path, "html": "<&>"}
+			n++
+		}
+	case []any:
+		for i, inner := range v {
+			n += later(inner, fmt.Sprintf("%s/%d", path, i))
+		}
+	}
+	return n
+}
+
+func decoded(t *testing.T, text []byte) (v any) {
+	t.Helper()
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return v
+}
+
+// What a newer release has written into a document, wherever that is, is written back.
+func TestFieldsOfANewerRelease(t *testing.T) {
+	most := 0
+	for _, doc := range fullDocuments() {
+		own, err := ledger.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := decoded(t, own)
+		n := later(theirs, "")
+		most = max(most, n)
+		var buffer bytes.Buffer
+		e := json.NewEncoder(&buffer)
+		e.SetEscapeHTML(false) // as the next release writes too
+		if err := e.Encode(theirs); err != nil {
+			t.Fatal(err)
+		}
+		text := buffer.Bytes()
+		back := ledger.New(doc.Ref().Kind)
+		if err := ledger.Unmarshal(text, ledger.Layout+1, ledger.Layout, back); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(ledger.Normal(doc), back, cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "Versioned" }, cmp.Ignore()), cmp.AllowUnexported(ledger.Resource{})); diff != "" {
+			t.Errorf("%s is read otherwise (-want +got):\n%s", doc.Ref(), diff)
+		}
+		if newer := ledger.NewerOf(back); newer == nil || newer.Layout != ledger.Layout+1 || newer.Since != ledger.Layout {
+			t.Errorf("%s is of %+v", doc.Ref(), newer)
+		}
+		for name, copied := range map[string]ledger.Document{"it": back, "its normal form": ledger.Normal(back)} {
+			again, err := ledger.Marshal(copied)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(theirs, decoded(t, again)); diff != "" {
+				t.Errorf("%s of %s is written otherwise (-want +got):\n%s", name, doc.Ref(), diff)
+			}
+			if strings.Contains(string(again), `\u003c`) {
+				t.Errorf("%s of %s is written with escapes for HTML", name, doc.Ref())
+			}
+		}
+		if same := ledger.New(doc.Ref().Kind); ledger.Unmarshal(own, ledger.Layout, 0, same) != nil || ledger.NewerOf(same) != nil {
+			t.Errorf("%s of this release is taken for that of a newer one", doc.Ref())
+		}
+	}
+	if most < 10 {
+		t.Errorf("no document has more than %d objects", most)
+	}
+}
+
+// What goes from a document takes its unknown fields along; what stays keeps its own,
+// also when its place in a list is another.
+func TestFieldsGoWithWhatTheyBelongTo(t *testing.T) {
+	text := []byte(`{"name":"r","holds":{"h1":{"run":"run1","later":1},"h2":{"run":"run2","later":2}},"foreign":[{"job":"a","ask":null,"later":3},{"job":"b","ask":null,"later":4}]}`)
+	res := &ledger.Resource{}
+	if err := ledger.Unmarshal(text, ledger.Layout+1, ledger.Layout, res); err != nil {
+		t.Fatal(err)
+	}
+	delete(res.Holds, "h1")
+	res.Holds["h3"] = ledger.Hold{Run: "run3"}
+	res.Foreign = []ledger.Foreign{{Job: "c"}, {Job: "b"}}
+	res.State = "RUNNING"
+	written, err := ledger.Marshal(res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := decoded(t, written).(map[string]any)
+	holds, foreign := v["holds"].(map[string]any), v["foreign"].([]any)
+	if holds["h1"] != nil || holds["h2"].(map[string]any)["later"] != 2.0 || holds["h3"].(map[string]any)["later"] != nil {
+		t.Errorf("the holds are %v", holds)
+	}
+	if foreign[0].(map[string]any)["later"] != nil || foreign[1].(map[string]any)["later"] != 4.0 || v["state"] != "RUNNING" {
+		t.Errorf("written %s", written)
+	}
+}
+
+// A field that this release knows is its own, whatever a newer one had in it.
+func TestKnownFieldsAreOurs(t *testing.T) {
+	rec := &ledger.Record{}
+	if err := ledger.Unmarshal([]byte(`{"key":"k","priority":3,"Priority":3,"later":true}`), ledger.Layout+1, ledger.Layout, rec); err != nil {
+		t.Fatal(err)
+	}
+	rec.Priority = 0
+	text, err := ledger.Marshal(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := decoded(t, text).(map[string]any)
+	if v["Priority"] != nil || v["priority"] != nil && v["priority"] != 0.0 || v["later"] != true {
+		t.Errorf("written %s", text)
+	}
+}
+
+// Every stored document of every layout that this release reads is read, means what
+// it meant, and is written as it is.
+func TestStoredDocuments(t *testing.T) {
+	files, err := filepath.Glob("testdata/stored/*/*.json")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("%d stored documents, %v", len(files), err)
+	}
+	layouts := map[int]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var layout int
+		if _, err := fmt.Sscanf(filepath.Base(filepath.Dir(file)), "layout%d", &layout); err != nil {
+			t.Fatal(err)
+		}
+		layouts[layout] = true
+		kind := ledger.Kind(strings.TrimSuffix(filepath.Base(file), ".json"))
+		doc := ledger.New(kind)
+		if !ledger.Readable(layout, min(layout, ledger.Layout)) {
+			t.Errorf("layout %d is not readable", layout)
+		}
+		if err := ledger.Unmarshal(text, layout, ledger.Layout, doc); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		written, err := ledger.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(decoded(t, text), decoded(t, written)); diff != "" {
+			t.Errorf("%s is written otherwise (-want +got):\n%s", file, diff)
+		}
+		if layout == ledger.Layout {
+			for _, want := range fullDocuments() {
+				if want.Ref().Kind == kind {
+					if diff := cmp.Diff(ledger.Normal(want), doc, cmp.AllowUnexported(ledger.Resource{})); diff != "" {
+						t.Errorf("%s means something else (-want +got):\n%s", file, diff)
+					}
+				}
+			}
+		}
+	}
+	for layout := ledger.OldestLayout; layout <= ledger.Layout+1; layout++ {
+		if !layouts[layout] {
+			t.Errorf("there is no stored document of layout %d", layout)
+		}
+	}
+}
