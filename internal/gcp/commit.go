@@ -65,7 +65,7 @@ func (l *Ledger) read(ctx context.Context, named []ledger.Ref) (snapshot, error)
 }
 
 // batchGet calls BatchGetDocuments, for only the fields in mask unless it is
-// nil, and hands out the answers.
+// nil, and calls each with every answer.
 func (l *Ledger) batchGet(ctx context.Context, named []ledger.Ref, mask []string, each func(*firestorepb.BatchGetDocumentsResponse)) error {
 	req := &firestorepb.BatchGetDocumentsRequest{Database: l.database}
 	for _, ref := range named {
@@ -97,7 +97,7 @@ type write struct {
 }
 
 // writes makes every document of the snapshot a condition of the commit. The
-// order follows nothing; a commit is atomic.
+// order is arbitrary, because a commit is atomic.
 func (l *Ledger) writes(docs *documents, token string) ([]write, error) {
 	var writes []write
 	for ref, v := range docs.snap.docs {
@@ -133,10 +133,10 @@ func unchanged(v version) *firestorepb.Precondition {
 type answer int
 
 const (
-	unknown   answer = iota // it may have landed: look for the token
+	unknown   answer = iota // it may have landed: read and compare the token
 	committed               // it has landed
 	stale                   // it has not: a document changed, or a lock was lost. Run the closure again
-	refused                 // it has not, and would not if sent again. Tell the caller
+	refused                 // it has not, and would not if sent again. Return the error
 )
 
 // commitRules is the map from codes to answers. A code that is not listed is
@@ -182,10 +182,9 @@ func (l *Ledger) commit(ctx context.Context, docs *documents, writes []write) (a
 	return commitRules[code], err
 }
 
-// landed looks whether any of the documents bears the commit's token. All were
-// written together, so one is enough, and all of them together would have to be
-// written over by others to hide it. It looks even if the caller's context is
-// over, for a little while.
+// landed reads whether any of the documents bears the commit's token. One is enough,
+// because the commit wrote all together; only others that overwrite every one of them
+// hide it. landed goes on for [checkDeadline] after the caller's context has ended.
 func (l *Ledger) landed(ctx context.Context, puts map[ledger.Ref]ledger.Document, token string) (bool, error) {
 	var named []ledger.Ref
 	for ref := range puts {

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// rpcs counts calls by method. Embedded in every client here.
+// rpcs counts calls by method. Every client here embeds it.
 type rpcs struct {
 	mu    sync.Mutex
 	calls map[string]int64
@@ -39,8 +39,8 @@ func (r *rpcs) count(method string) {
 	r.calls[path.Base(method)]++
 }
 
-// option counts calls from inside the connection, so that each one sent counts,
-// whoever repeated it.
+// option counts calls from inside the connection, so repeats by the client library
+// count as well.
 func (r *rpcs) option() []option.ClientOption {
 	return []option.ClientOption{
 		option.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, c *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -51,8 +51,8 @@ func (r *rpcs) option() []option.ClientOption {
 			r.count(method)
 			return open(ctx, d, c, method, opts...)
 		})),
-		// No repeats that nobody asked for, also not by a policy that a name
-		// server sends.
+		// gRPC repeats no call by itself, nor by a policy that a name server sends: a
+		// create that is repeated makes a second job.
 		option.WithGRPCDialOption(grpc.WithDisableRetry()),
 		option.WithGRPCDialOption(grpc.WithDisableServiceConfig()),
 	}
@@ -70,8 +70,7 @@ func local(address string) []option.ClientOption {
 
 // emulator returns the options for the emulator that an environment variable
 // names, none if it is not set. A variable that is set and not allowed is an
-// error: a deployment that silently talks to something else would look as if all
-// were well.
+// error: without it a deployment would silently use an emulator and look healthy.
 func emulator(variable string, allowed bool) ([]option.ClientOption, error) {
 	host := os.Getenv(variable)
 	switch {
@@ -83,8 +82,8 @@ func emulator(variable string, allowed bool) ([]option.ClientOption, error) {
 	return local(host), nil
 }
 
-// passing reports whether a call that failed so may simply be sent again, given
-// that doing it twice does no harm.
+// transient reports whether a call that failed with a code may succeed when it is
+// repeated, for calls that do no harm twice.
 func transient(code codes.Code) bool {
 	switch code {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.Unknown, codes.Aborted, codes.ResourceExhausted, codes.Canceled:
@@ -119,8 +118,8 @@ const (
 	longestPause = 2 * time.Second
 )
 
-// pause waits for a random time up to a bound, so that those who collided do not
-// meet again. It returns early, with an error, when the context ends.
+// pause waits for a random time up to a bound, so that updates that collided do not
+// collide again. It returns early, with an error, when the context ends.
 func pause(ctx context.Context, most time.Duration) error {
 	wait := time.NewTimer(rand.N(most))
 	defer wait.Stop()
@@ -132,8 +131,8 @@ func pause(ctx context.Context, most time.Duration) error {
 	}
 }
 
-// failed makes the error of a call: operation and arguments, and the context's
-// own error where that is what ended it, so that callers can tell.
+// failed returns the error of a call: operation and arguments, and the context's own
+// error if that ended it, so that callers find it by errors.Is.
 func failed(ctx context.Context, operation string, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("%s: %w (%v)", operation, cause, err)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Bounds of the wait before a resource that others write as well.
+// Bounds of the wait before an update of a resource that other processes write.
 const (
 	shortestWait = 2 * time.Millisecond
 	longestWait  = time.Second
@@ -14,27 +14,28 @@ const (
 )
 
 // contention knows which resources other processes write at the same time. An update
-// of one waits before its first try as well, for about as long as the others need
-// for theirs. Otherwise those who lost would step back for those who won, who
-// would go on at once with whatever little had come in the meantime. What comes
-// while an update waits goes with it ([ledger.Hints.More]), so the fewer commits
-// get through, the more each carries. Who is alone never waits.
+// of one waits before its first try as well, for about as long as the others' tries
+// take. Otherwise only the losers would back off, and the winner would go on at once
+// with the little work that had arrived. Work that arrives while an update waits goes
+// with it ([ledger.Hints.More]), so the fewer commits get through, the more each
+// carries. A process that writes alone never waits.
 //
-// The wait grows by a few tries' time with each that is lost and shrinks by a
-// part with each update that loses none, so that about one commit in ten is lost
-// whatever the number of processes.
+// The wait adapts as in AIMD: it grows by a few tries' time with each lost commit and
+// shrinks by a twentieth with each update that loses none. So about one commit in ten
+// is lost whatever the number of processes.
 type contention struct {
 	mu    sync.Mutex
-	waits map[string]contended // by resource, those in use by others only
+	waits map[string]contended // by resource, only those that others write
 }
 
-// A contention is one resource that others use.
+// contended is one resource that other processes write.
 type contended struct {
 	wait time.Duration // of the next update, at most
 	lost time.Time     // when a commit was lost last
 }
 
-// before is how long an update waits at most, 0 if nobody is in its way.
+// before is how long an update waits at most, 0 if no other process writes its
+// resources.
 func (c *contention) before(resources []string, now time.Time) (wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,8 +1,7 @@
 // Package gcp is the deployed room with cloud clients: the ledger in Firestore
 // ([Ledger]), training jobs at Vertex AI ([Vertex]) and outcome events on
-// Pub/Sub ([Publisher]). Each implements a port; what its words mean is said
-// there. Nothing here decides anything, and nothing runs on after a call has
-// returned.
+// Pub/Sub ([Publisher]). Each implements a port, whose package says what its
+// words mean. Nothing here decides, and nothing runs on after a call has returned.
 //
 // # Documents
 //
@@ -10,17 +9,17 @@
 // budget's name with "/" written as "~", or the record's key.
 //
 //	resources   name          string      what [Ledger.Resources] orders by
-//	requests    resource      string      the rest of what queries look at, each
-//	            state         string      there only while it is needed: resource,
-//	            order         string      state and order in records with a
-//	            queues        []string    reservation; queues, the replicas needed of
-//	            needs         []integer   each, and the size of the specification
-//	            size          integer     in bytes while one waits; outbox while a
-//	            timerAt       timestamp   outbox event is unpublished (the time of the oldest
-//	            outbox        timestamp   such)
-//	            recent      string      when it was received, the latest first, and
-//	            status      string      its state or kind of answer, for lists
-//	            job         string      number of its job
+//	requests    resource      string      fields that queries use, each there only
+//	            state         string      while it is needed: resource, state and
+//	            order         string      order in records with a reservation;
+//	            queues        []string    queues, the replicas needed of each, and
+//	            needs         []integer   the size of the specification in bytes
+//	            size          integer     while one waits; outbox while an event is
+//	            timerAt       timestamp   unpublished (the time of the oldest such)
+//	            outbox        timestamp
+//	            recent        string      when it was received, the latest first, and
+//	            status        string      its state or kind of answer, for lists
+//	            job           string      number of its job
 //	            expireAt      timestamp   when Firestore may delete it
 //	leases
 //	budgets
@@ -30,10 +29,9 @@
 //	            since         integer     the oldest layout whose releases may read it, where
 //	                                      that is another
 //
-// Nothing is kept outside doc that does not follow from doc, but token. The
-// indexes that the queries need are in [Indexes]; all others are to be off,
-// since each index that a write changes costs time, money and, for indexed
-// times, throughput.
+// Every field but token follows from doc. The indexes that the queries need are in
+// [Indexes]; all others are to be off, because each index that a write changes costs
+// time, money and, for indexed times, throughput.
 //
 // # Updates
 //
@@ -46,17 +44,18 @@
 // exist. Firestore's own transactions are not used: their read locks make
 // updates of one hot document wait for each other's answers.
 //
-// A commit is sent once. What its answer allows to conclude is the table
-// commitRules; where it is nothing, the token on the documents tells.
+// A commit is sent once. The table commitRules says what its answer allows to
+// conclude; where it allows nothing, the token on the documents shows whether the
+// commit landed.
 //
-// A commit that finds a document changed waits before it is made again, at random
-// and longer each time, measured in how long a try takes. While commits of one
-// resource are being lost, updates of it wait before their first try as well, and
-// what comes meanwhile joins them ([ledger.Hints.More]); see contention.
+// An update whose commit finds a document changed waits before its next try, for a
+// random time that grows with each, measured in how long a try takes. While commits of
+// one resource are being lost, updates of it wait before their first try as well, and
+// work that arrives meanwhile joins them ([ledger.Hints.More]); see contention.
 //
 // # Errors of Vertex AI
 //
 // Vertex AI takes no idempotency key, so the one thing that matters about a
 // failed create is whether it certainly did nothing. The table createRules says
-// so, answer by answer; whatever it does not list is unclear.
+// so, answer by answer; an answer that it does not list is unclear.
 package gcp

@@ -36,10 +36,10 @@ type Index struct {
 // Indexes are all indexes that the queries need. The default of every collection
 // is to index nothing (a single-field exemption for "*").
 var Indexes = []Index{
-	{Requests, []string{"resource", "queues[]", "order"}}, // Line
+	{Requests, []string{"resource", "queues[]", "order"}}, // Queue
 	{Requests, []string{"resource", "state", "order"}},    // InState
 	{Requests, []string{"state", "timerAt"}},              // Due
-	{Requests, []string{"outbox"}},                        // Unsent
+	{Requests, []string{"outbox"}},                        // Unpublished
 	{Resources, []string{"name"}},                         // Resources
 	{Requests, []string{"recent"}},                        // List, by its filter
 	{Requests, []string{"resource", "recent"}},
@@ -78,7 +78,7 @@ func pack(doc ledger.Document, token string) (map[string]*firestorepb.Value, err
 	return fields, nil
 }
 
-// queryFields adds what queries look at.
+// queryFields adds the fields that queries use.
 func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 	if r.State != lifecycle.None {
 		fields["resource"] = stringValue(r.Resource)
@@ -91,11 +91,11 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 	if r.Reservation.Job != "" {
 		fields["job"] = stringValue(ledger.JobNumber(r.Reservation.Job))
 	}
-	if lines := r.Indexed(); len(lines) > 0 {
+	if queues := r.Indexed(); len(queues) > 0 {
 		list, needs := &firestorepb.ArrayValue{}, &firestorepb.ArrayValue{}
-		for _, l := range lines {
-			list.Values = append(list.Values, stringValue(l))
-			needs.Values = append(needs.Values, integerValue(int64(r.HeadIn(l).Need)))
+		for _, queue := range queues {
+			list.Values = append(list.Values, stringValue(queue))
+			needs.Values = append(needs.Values, integerValue(int64(r.HeadIn(queue).Need)))
 		}
 		fields["needs"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: needs}}
 		fields["size"] = integerValue(int64(len(r.Spec)))
@@ -113,7 +113,7 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 }
 
 // unpack returns a stored document, or why it cannot be read. The reason quotes
-// nothing of the document: a user may have written that.
+// nothing of the document, because a user may have written it.
 func unpack(kind ledger.Kind, stored *firestorepb.Document) (ledger.Document, *ledger.UnreadableError) {
 	ref := ledger.Ref{Kind: kind, Name: strings.ReplaceAll(string(keyOf(stored)), "~", "/")}
 	unreadable := func(format string, args ...any) *ledger.UnreadableError {

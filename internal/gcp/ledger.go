@@ -15,14 +15,14 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Bounds of one update. One that loses every try has waited for some ten times
+// Bounds of one update. One that loses every try has waited for about ten times
 // the longest pause, or less where tries are fast.
 const (
 	updateTries    = 12
 	readTries      = 3
 	readDeadline   = 5 * time.Second
 	commitDeadline = 10 * time.Second
-	checkDeadline  = 5 * time.Second // of the look whether a commit landed; runs on after the caller's context
+	checkDeadline  = 5 * time.Second // of the read that finds out whether a commit landed; it goes on after the caller's context
 )
 
 // LedgerOptions say which database.
@@ -98,34 +98,34 @@ func (l *Ledger) Update(ctx context.Context, reads ledger.ReadSet, closure func(
 	}
 	for try := 0; try < updateTries; try++ {
 		if lost > 0 {
-			// Who collided were at it at the same time, each for as long as a try
-			// takes: that is what they have to be spread over.
+			// Updates that collided ran at the same time, each for as long as a try
+			// takes: the pause spreads them over that time.
 			wait = max(wait, min(max(firstPause, time.Since(began))<<min(lost-1, 6), longestPause))
 		}
 		if wait > 0 {
 			if err := pause(ctx, wait); err != nil {
-				return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
+				return unclearError(about, unclear, fmt.Errorf("update of %s: %w", about, err))
 			}
 			if hint.More != nil {
 				reads = reads.And(hint.More())
 				if named, err = reads.Refs(); err != nil {
-					return unsettled(about, unclear, err)
+					return unclearError(about, unclear, err)
 				}
 			}
 		}
 		began = time.Now()
 		if err := ctx.Err(); err != nil {
-			return unsettled(about, unclear, fmt.Errorf("update of %s: %w", about, err))
+			return unclearError(about, unclear, fmt.Errorf("update of %s: %w", about, err))
 		}
 		snap, remembered, err := l.snapshot(ctx, named, hint.Fresh, recent)
 		if err != nil {
-			return unsettled(about, unclear, failed(ctx, "read "+about, err))
+			return unclearError(about, unclear, failed(ctx, "read "+about, err))
 		}
 		recent = false
 		docs := newDocuments(snap)
 		err = ledger.RunClosure(closure, docs)
 		if remembered && (err != nil || len(docs.puts) == 0) {
-			try-- // what is not written is not checked, so it has to be read
+			try-- // no commit checks it, so the closure has to run on what was read
 			continue
 		}
 		if err != nil {
@@ -137,7 +137,7 @@ func (l *Ledger) Update(ctx context.Context, reads ledger.ReadSet, closure func(
 		token := rand.Text()
 		writes, err := l.writes(docs, token)
 		if err != nil {
-			return unsettled(about, unclear, fmt.Errorf("commit of %s: %w", about, err))
+			return unclearError(about, unclear, fmt.Errorf("commit of %s: %w", about, err))
 		}
 		answer, err := l.commit(ctx, docs, writes)
 		switch answer {
@@ -145,27 +145,27 @@ func (l *Ledger) Update(ctx context.Context, reads ledger.ReadSet, closure func(
 			l.contention.after(reads.Resources, lost, time.Since(began), time.Now())
 			return nil
 		case refused:
-			return unsettled(about, unclear, failed(ctx, "commit of "+about, err))
+			return unclearError(about, unclear, failed(ctx, "commit of "+about, err))
 		case unknown:
-			// At this point the documents may bear our token now, later, or never.
+			// The documents may bear the commit's token now, later, or never.
 			landed, checkErr := l.landed(ctx, docs.puts, token)
 			if landed {
 				return nil
 			}
 			unclear = failed(ctx, "commit of "+about, err)
 			if checkErr != nil {
-				return unsettled(about, unclear, checkErr)
+				return unclearError(about, unclear, checkErr)
 			}
 		}
 		lost++
 	}
 	l.contention.after(reads.Resources, lost, time.Since(began), time.Now())
-	return unsettled(about, unclear, ledger.ErrBusy)
+	return unclearError(about, unclear, ledger.ErrBusy)
 }
 
-// snapshot gets the named documents: with recent, those that this process
-// remembers as it wrote them last, but for the fresh ones; the others by a read.
-// That they all are of one moment is what the commit finds out.
+// snapshot gets the named documents: with recent, those that this process remembers as
+// it wrote them last, but for the fresh ones; it reads the others. Whether all are of
+// one moment is checked by the commit.
 func (l *Ledger) snapshot(ctx context.Context, named []ledger.Ref, fresh []message.Key, recent bool) (snap snapshot, remembered bool, err error) {
 	if !recent {
 		snap, err = l.read(ctx, named)
@@ -182,10 +182,10 @@ func (l *Ledger) snapshot(ctx context.Context, named []ledger.Ref, fresh []messa
 	return snap, len(known.docs) > 0, nil
 }
 
-// unsettled is the error of an update that ends with err, after a commit that
-// may have landed or not. It must not look like one after which nothing was
-// written.
-func unsettled(about string, unclear, err error) error {
+// unclearError is the error of an update that ends with err after a commit that may
+// have landed; unclear is the commit's error, nil if there was none. A caller must not
+// take it for one after which nothing was written.
+func unclearError(about string, unclear, err error) error {
 	if unclear == nil {
 		return err
 	}

@@ -16,8 +16,8 @@ import (
 )
 
 // Bounds of one Publish. Pub/Sub takes 1,000 messages and 10 MB in one call. A
-// third of that also passes a gRPC server with default limits (4 MiB), as local
-// ones are.
+// third of that also passes a gRPC server with default limits (4 MiB), as the
+// emulator is.
 const (
 	publishCount    = 1000
 	publishBytes    = 3_500_000
@@ -36,7 +36,7 @@ type PublisherOptions struct {
 	ClientOptions []option.ClientOption
 }
 
-// A Publisher sends outcome events to one topic. It has no queue: when Publish
+// A Publisher publishes outcome events to one topic. It has no queue: when Publish
 // returns, nothing is under way. It connects when it first publishes, and is
 // safe for concurrent use.
 type Publisher struct {
@@ -55,7 +55,7 @@ func NewPublisher(_ context.Context, o PublisherOptions) (*Publisher, error) {
 	if o.Project == "" || o.Topic == "" || o.Deployment == "" {
 		return nil, fmt.Errorf("publisher: project %q, topic %q or deployment %q is not set", o.Project, o.Topic, o.Deployment)
 	}
-	// The library would take the variable by itself.
+	// The library would follow the variable without asking AllowEmulator.
 	options, err := emulator("PUBSUB_EMULATOR_HOST", o.AllowEmulator)
 	if err != nil {
 		return nil, fmt.Errorf("publisher for %s: %w", o.Topic, err)
@@ -84,11 +84,11 @@ func (p *Publisher) Close() error {
 	return p.client.Close()
 }
 
-// Publish sends events, in as few calls as the limits allow, and waits until the
+// Publish publishes events, in as few calls as the limits allow, and waits until the
 // server has them. It repeats calls that failed transiently, so an event may
 // be published twice, with the same event id. After an error some events may be
 // published; the error names those that are not known to be. An event that cannot
-// be encoded does not keep the others back.
+// be encoded does not stop the others.
 func (p *Publisher) Publish(ctx context.Context, events ...message.Outcome) error {
 	var failures []string
 	var first error
@@ -136,7 +136,7 @@ type outgoing struct {
 	message *pubsubpb.PubsubMessage
 }
 
-// brief lists the first few.
+// brief lists the first few failures.
 func brief(events []string) string {
 	const most = 10
 	if len(events) > most {

@@ -17,15 +17,15 @@ import (
 
 const queryDeadline = 10 * time.Second
 
-// Line implements [ledger.Ledger].
+// Queue implements [ledger.Ledger].
 func (l *Ledger) Queue(ctx context.Context, resource, shape, after string, limit int) ([]ledger.Head, error) {
 	var heads []ledger.Head
 	err := l.query(ctx, queueQuery(resource, shape, after), limit, func(d *firestorepb.Document) error {
 		f := d.GetFields()
 		h := ledger.Head{Order: f["order"].GetStringValue(), Key: keyOf(d), Size: int(f["size"].GetIntegerValue())}
-		lines, needs := f["queues"].GetArrayValue().GetValues(), f["needs"].GetArrayValue().GetValues()
-		for i, l := range lines {
-			if l.GetStringValue() == shape && i < len(needs) {
+		queues, needs := f["queues"].GetArrayValue().GetValues(), f["needs"].GetArrayValue().GetValues()
+		for i, queue := range queues {
+			if queue.GetStringValue() == shape && i < len(needs) {
 				h.Need = capacity.Replicas(needs[i].GetIntegerValue())
 			}
 		}
@@ -59,7 +59,7 @@ func dueQuery(states []lifecycle.State, now time.Time) query {
 	}}
 }
 
-// Unsent implements [ledger.Ledger].
+// Unpublished implements [ledger.Ledger].
 func (l *Ledger) Unpublished(ctx context.Context, after ledger.Timed, limit int) ([]ledger.Timed, error) {
 	return l.timed(ctx, unpublishedQuery(), after, limit)
 }
@@ -86,8 +86,8 @@ func (l *Ledger) InState(ctx context.Context, resource string, state lifecycle.S
 	return whole[*ledger.Record](ctx, l, stateQuery(resource, state, after), limit)
 }
 
-// whole makes a query for documents of one type. Those that cannot be read it
-// leaves out and goes on for others, so that they do not end a caller's paging.
+// whole makes a query for documents of one type. It leaves out those that cannot be
+// read and goes on for others, so that they do not end a caller's paging.
 func whole[T ledger.Document](ctx context.Context, l *Ledger, q query, limit int) ([]T, error) {
 	var found []T
 	var skipped []*ledger.UnreadableError
@@ -181,7 +181,7 @@ type query struct {
 	start   []*firestorepb.Value // values of the order and name after which to begin, nil for the first
 }
 
-// placeOf is where a query goes on after a document.
+// placeOf returns the start of the query that goes on after a document.
 func (q query) placeOf(d *firestorepb.Document) []*firestorepb.Value {
 	if q.order == nameField {
 		return []*firestorepb.Value{reference(d.GetName())}
@@ -196,7 +196,7 @@ func reference(name string) *firestorepb.Value {
 	return &firestorepb.Value{ValueType: &firestorepb.Value_ReferenceValue{ReferenceValue: name}}
 }
 
-// past keeps what comes after a value of a field, everything if it is "".
+// past adds a filter for documents after a value of a field, none if it is "".
 func (q query) past(field, after string) query {
 	if after != "" {
 		q.filters = append(q.filters, where(field, firestorepb.StructuredQuery_FieldFilter_GREATER_THAN, stringValue(after)))
@@ -244,7 +244,7 @@ func (q query) structured(limit int) *firestorepb.StructuredQuery {
 	return s
 }
 
-// query hands out the first documents found, at most limit; none for a limit of
+// query calls each with the first documents found, at most limit; none for a limit of
 // zero or less.
 func (l *Ledger) query(ctx context.Context, q query, limit int, each func(*firestorepb.Document) error) error {
 	about := "query " + q.from + " by " + q.order

@@ -11,18 +11,18 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Bounds of what is remembered. A submission may take a minute; after that
-// somebody else has most likely written the record.
+// Bounds of what is remembered. A submission may take a minute; after that another
+// process has most likely written the record.
 const (
 	recentFor   = 2 * time.Minute
 	recentBytes = 8 << 20
 )
 
 // recent remembers the records and leases that this process wrote last, so that
-// the next write of one needs no read before it: a request is admitted, submitted
-// and marked as told within seconds, by one process. It is a guess at what a read
-// would show; the commit finds out. Documents that everybody writes are not worth
-// the guess.
+// the next write of one needs no read before it: one process admits and submits a
+// request and marks its events as published, within seconds. It is a guess at what a
+// read would return, which the commit checks. Documents that all processes write are
+// not worth the guess.
 type recent struct {
 	mu      sync.Mutex
 	written map[ledger.Ref]memory
@@ -60,9 +60,9 @@ func (r *recent) keep(ref ledger.Ref, doc ledger.Document, update, commit *times
 }
 
 // take returns those of the documents that it knows and that need not be fresh,
-// and the references of the others. It forgets what it gives out: the next owner changes it.
-// The snapshot's time is the latest of their commits', moved on by the time since
-// its answer, which is at most the ledger's time now.
+// and the references of the others. It forgets the documents that it returns, because
+// the closure may change them. The snapshot's time is that of their latest commit plus
+// the time since its answer, which is at most the ledger's time now.
 func (r *recent) take(refs []ledger.Ref, fresh []message.Key, now time.Time) (snap snapshot, others []ledger.Ref) {
 	read := make(map[ledger.Ref]bool, len(fresh))
 	for _, key := range fresh {

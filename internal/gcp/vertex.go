@@ -28,7 +28,7 @@ const (
 	defaultCallDeadline   = 15 * time.Second
 )
 
-const maxPages = 200 // beyond any quota on jobs; a list that has more does not end
+const maxPages = 200 // beyond any quota on jobs; a list with more pages never ends
 
 // VertexOptions say where Vertex AI is.
 type VertexOptions struct {
@@ -69,7 +69,7 @@ type regional struct {
 // NewVertex returns a client that has not connected to anything yet.
 func NewVertex(o VertexOptions) (*Vertex, error) {
 	if o.Insecure && o.Endpoint == nil {
-		return nil, fmt.Errorf("vertex: insecure without an endpoint would send requests to Google in the clear")
+		return nil, fmt.Errorf("vertex: insecure without an endpoint would send requests to Google unencrypted")
 	}
 	if o.Endpoint == nil {
 		o.Endpoint = func(region string) string { return region + "-aiplatform.googleapis.com:443" }

@@ -29,26 +29,26 @@ func (r rule) applies(st *status.Status, message, account string) bool {
 		(!r.account || account != "" && strings.Contains(message, strings.ToLower(account)))
 }
 
-// createRules is the map of errors of CreateCustomJob; the first rule that
-// applies counts. Every rule claims that the job certainly was not created; so
+// createRules is the table of errors of CreateCustomJob; the first rule that
+// applies counts. Every rule claims that the job certainly was not created, so
 // an answer may be listed only if it comes from the server's decision to refuse.
-// Whatever is not listed is unclear: Unavailable, DeadlineExceeded, Internal,
-// Unknown, Aborted, Canceled, DataLoss and AlreadyExists can all come after the job was made,
-// from the server, from a proxy or from this end of the connection. An unclear
-// create keeps its replicas until the job is found, or is not found for long.
+// An answer that is not listed is unclear: Unavailable, DeadlineExceeded, Internal,
+// Unknown, Aborted, Canceled, DataLoss and AlreadyExists can all come after the job
+// was made, from the server, from a proxy or from this end of the connection. An
+// unclear create keeps its replicas until the job is found, or is not found for long.
 var createRules = []rule{
-	// Project quota of machines is too small for this job. That lasts until a
-	// person changes it; waiting would hold up the line for a job that cannot
-	// start, so it fails and says why.
+	// The project's quota of machines is too small for this job. That lasts until a
+	// person changes it. The request fails and says why, because waiting would block
+	// its queue for a job that cannot start.
 	{code: codes.ResourceExhausted, says: "custom_model_training_", kind: vertex.Permanent},
 	{code: codes.ResourceExhausted, says: "quota metrics exceed", kind: vertex.Permanent},
-	// Too many calls this minute. The job keeps its replicas and is sent again.
+	// Too many calls this minute. The request keeps its replicas and is submitted again.
 	{code: codes.ResourceExhausted, reason: "RATE_LIMIT_EXCEEDED", kind: vertex.RateLimited},
 	{code: codes.ResourceExhausted, says: "per minute", kind: vertex.RateLimited},
 	{code: codes.ResourceExhausted, says: "rate limit", kind: vertex.RateLimited},
 	{code: codes.ResourceExhausted, says: "too many requests", kind: vertex.RateLimited},
-	// Any other shortage is of replicas, as far as one can guess: somebody else
-	// has them. Back into the queue.
+	// Any other shortage is most likely of replicas, which other jobs have. Back into
+	// the queue.
 	{code: codes.ResourceExhausted, kind: vertex.Transient},
 
 	// The persistent resource is not running, or is full, or is missing and will
@@ -56,11 +56,11 @@ var createRules = []rule{
 	{code: codes.FailedPrecondition, kind: vertex.Transient},
 	{code: codes.NotFound, kind: vertex.Transient},
 
-	// We may not create jobs at all: a binding was removed, the API was disabled,
-	// a token could not be had (the client library makes UNAUTHENTICATED by itself
-	// before it sends anything, when the metadata server does not answer). No job is
-	// at fault, and failing them would empty the queue. But the permission to act as
-	// the job's own service account concerns that job alone.
+	// Berth may not create jobs at all: a binding was removed, the API was disabled, or
+	// there was no access token (the client library returns UNAUTHENTICATED by itself
+	// before it sends anything, when the metadata server does not answer). The jobs are
+	// not at fault, and failing them would empty the queue. But the permission to act
+	// as the job's own service account concerns that job alone.
 	{code: codes.PermissionDenied, says: "aiplatform.customjobs.", kind: vertex.Denied},
 	{code: codes.PermissionDenied, says: "actas", kind: vertex.Permanent},
 	{code: codes.PermissionDenied, says: "act as", kind: vertex.Permanent},
@@ -69,13 +69,13 @@ var createRules = []rule{
 	{code: codes.Unauthenticated, kind: vertex.Denied},
 	{code: codes.Unimplemented, kind: vertex.Denied},
 
-	// What was asked is wrong. The request fails, and its error is Vertex AI's.
+	// The job is wrong. The request fails, and its error is Vertex AI's.
 	{code: codes.InvalidArgument, kind: vertex.Permanent},
 	{code: codes.OutOfRange, kind: vertex.Permanent},
 }
 
-// otherRules is the map of errors of all other calls. They may be repeated, so
-// little hangs on it but NotFound: a job that is gone gives its replicas back.
+// otherRules is the table of errors of all other calls. They may be repeated, so only
+// NotFound has a consequence: a job that is gone gives its replicas back.
 var otherRules = []rule{
 	{code: codes.NotFound, kind: vertex.NotFound},
 	{code: codes.ResourceExhausted, kind: vertex.RateLimited},
@@ -87,7 +87,7 @@ var otherRules = []rule{
 	{code: codes.OutOfRange, kind: vertex.Permanent},
 }
 
-// VertexError makes the port's error of the error of a call, nil for nil. account
+// VertexError returns the port's error for the error of a call, nil for nil. account
 // is the service account of the job that a create is about, "" if it has none.
 func VertexError(op, name, account string, err error) error {
 	if err == nil {
@@ -99,8 +99,7 @@ func VertexError(op, name, account string, err error) error {
 		return e // no answer at all
 	}
 	e.Code, e.Message = int32(st.Code()), st.Message()
-	// FromError puts the whole chain of errors in front; the server's own words
-	// are wanted.
+	// FromError would put the whole chain of errors before the server's own words.
 	if own := (interface{ GRPCStatus() *status.Status })(nil); errors.As(err, &own) {
 		e.Message = own.GRPCStatus().Message()
 	}

@@ -14,16 +14,16 @@ import (
 )
 
 // Every code, and every wording that makes a difference: what is concluded from
-// it after a create and after any other call. A code that has no line here has
-// not been thought about.
+// it after a create and after any other call. The test fails
+// for a code that has no row here.
 func TestVertexErrors(t *testing.T) {
 	const account = "trainer@p.iam.gserviceaccount.com" // of the job
-	type line struct {
+	type row struct {
 		code          codes.Code
 		message       string
 		create, other vertex.Kind
 	}
-	lines := []line{
+	rows := []row{
 		{codes.Canceled, "", vertex.Unclear, vertex.Unclear},
 		{codes.Unknown, "", vertex.Unclear, vertex.Unclear},
 		{codes.InvalidArgument, "List of found errors:\t1.Field: job_spec; Message: no.\t", vertex.Permanent, vertex.Permanent},
@@ -57,13 +57,13 @@ func TestVertexErrors(t *testing.T) {
 		{codes.Code(99), "a code of the future", vertex.Unclear, vertex.Unclear},
 	}
 	seen := map[codes.Code]bool{}
-	for _, l := range lines {
-		seen[l.code] = true
-		for op, want := range map[string]vertex.Kind{"create": l.create, "get": l.other} {
-			err := VertexError(op, "name", account, status.Error(l.code, l.message))
+	for _, r := range rows {
+		seen[r.code] = true
+		for op, want := range map[string]vertex.Kind{"create": r.create, "get": r.other} {
+			err := VertexError(op, "name", account, status.Error(r.code, r.message))
 			e := (*vertex.Error)(nil)
-			if !errors.As(err, &e) || e.Kind != want || e.Code != int32(l.code) || e.Message != l.message || e.Op != op || e.Name != "name" {
-				t.Errorf("%s, %v %q: %+v, want %s", op, l.code, l.message, e, want)
+			if !errors.As(err, &e) || e.Kind != want || e.Code != int32(r.code) || e.Message != r.message || e.Op != op || e.Name != "name" {
+				t.Errorf("%s, %v %q: %+v, want %s", op, r.code, r.message, e, want)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// jobOf keeps of a job what the port knows. diskType is for disks without a type.
+// jobOf returns a job as the port has it. diskType is for disks without a type.
 func jobOf(j *aiplatformpb.CustomJob, diskType string) vertex.Job {
 	if j == nil {
 		return vertex.Job{}
@@ -33,14 +33,14 @@ func jobOf(j *aiplatformpb.CustomJob, diskType string) vertex.Job {
 	if j.GetState() != aiplatformpb.JobState_JOB_STATE_UNSPECIFIED {
 		job.State = vertex.JobState(strings.TrimPrefix(j.GetState().String(), "JOB_STATE_"))
 	}
-	// An empty error is a way of Vertex AI to say that there is none.
+	// Vertex AI also sends an empty error for none.
 	if e := j.GetError(); e.GetCode() != 0 || e.GetMessage() != "" {
 		job.Error = &message.JobError{Code: e.GetCode(), Message: e.GetMessage()}
 	}
 	return job
 }
 
-// resourceOf keeps of a persistent resource what the port knows. diskType is for
+// resourceOf returns a persistent resource as the port has it. diskType is for
 // disks without a type.
 func resourceOf(r *aiplatformpb.PersistentResource, diskType string) vertex.Resource {
 	if r == nil {
@@ -64,7 +64,7 @@ func resourceOf(r *aiplatformpb.PersistentResource, diskType string) vertex.Reso
 		if p.ReplicaCount == nil { // may be left out where the pool autoscales
 			pool.Count = capacity.Replicas(p.GetAutoscalingSpec().GetMinReplicaCount())
 		}
-		// A pool's shape is written as a job's is.
+		// A pool's shape is written as a job's.
 		for _, need := range message.AskOf(&aiplatformpb.CustomJob{JobSpec: &aiplatformpb.CustomJobSpec{
 			WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{{MachineSpec: p.GetMachineSpec(), DiskSpec: p.GetDiskSpec(), ReplicaCount: 1}},
 		}}, diskType) {
