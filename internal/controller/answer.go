@@ -21,7 +21,7 @@ func (c *Controller) Refuse(ctx context.Context, tenant string, d message.Delive
 	})
 }
 
-// answer writes down and publishes an outcome that belongs to no reservation.
+// answer stores and publishes an outcome that belongs to no reservation.
 // Its document is keyed by the message, so a second delivery finds it and says
 // nothing. The id that the message claims is data in it and nothing more: a
 // refused message must not touch the request of that name.
@@ -79,7 +79,7 @@ func (c *Controller) answerReuse(ctx context.Context, d message.Delivery, draft 
 }
 
 // tooLarge reports whether an update was refused for the size of the record that it
-// was to write: the same message would be refused for ever.
+// was to write: the same message would be refused forever.
 func tooLarge(err error, rec *ledger.Record) bool {
 	const doubt = 16 << 10 // sizes are counted a little differently by each ledger
 	return errors.Is(err, ledger.ErrRefused) && rec != nil && ledger.Size(rec) > ledger.MaxDocument-doubt

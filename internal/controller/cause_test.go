@@ -11,8 +11,8 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// TestCauseOfAnEnd is about jobs that end as CANCELLED although nobody asked
-// Berth for it: the cause is told where it is known.
+// TestCauseOfAnEnd is about jobs that end as CANCELLED although Berth was not
+// asked to cancel them: the event says the cause where it is known.
 func TestCauseOfAnEnd(t *testing.T) {
 	running := func(w *sim.World) {
 		w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
@@ -30,7 +30,7 @@ func TestCauseOfAnEnd(t *testing.T) {
 		says    string
 		fix     string
 	}{
-		"somebody else": {"3600s", func(w *sim.World) {
+		"not Berth": {"3600s", func(w *sim.World) {
 			w.Now = w.Now.Add(10 * time.Minute)
 			w.Vertex.SetJob(w.JobOf("a"), vertex.JobCancelled)
 		},

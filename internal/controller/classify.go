@@ -97,7 +97,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 				res.Version++
 			}
 			// Without a budget that can be read nothing is submitted in the region. Its
-			// jobs are observed all the same.
+			// jobs are observed nevertheless.
 			if bad := tx.Unreadable(ledger.BudgetRef(vertex.NameOf(name).Parent())); bad != nil {
 				c.reportUnreadable(ctx, nil, bad)
 			} else if b := budgetFor(tx, name); c.allow(tx.Now(), b, res) {

@@ -40,10 +40,10 @@ type Controller struct {
 	// hinting is how many hints are being followed.
 	hinting atomic.Int64
 
-	unreadable unreadable
-	dueFrom    [len(dueClasses)]resume // where the next pass goes on with the timers
-	unsentFrom resume
-	searches   searches
+	unreadable      unreadable
+	dueFrom         [len(dueClasses)]resume // where the next pass goes on with the timers
+	unpublishedFrom resume
+	searches        searches
 }
 
 // New returns a controller. The logger must not be nil.

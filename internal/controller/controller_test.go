@@ -31,7 +31,7 @@ func TestWaitsUntilAnotherEnds(t *testing.T) {
 	w.Expect("b", lifecycle.Waiting, "queued")
 	w.Ask(sim.Job{ID: "c", CPU: 1}) // would fit, but b is first
 	w.Expect("c", lifecycle.Waiting, "queued")
-	w.Ask(sim.Job{ID: "d", GPU: 1}) // another line
+	w.Ask(sim.Job{ID: "d", GPU: 1}) // another queue
 	w.Expect("d", lifecycle.Submitted, "reserved", "submitted")
 	w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
 	w.After(time.Minute)

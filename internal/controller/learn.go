@@ -70,7 +70,7 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 					errs = append(errs, err)
 				}
 				if rec == nil || !rec.State.Holds() {
-					continue // else its own job is asked about all the same
+					continue // else its own job is asked about nevertheless
 				}
 			}
 			if rec.Reservation.Job == "" {

@@ -27,7 +27,7 @@ func codes(w *sim.World, id string) (list []reason.Code) {
 func expectCodes(t *testing.T, w *sim.World, id string, want ...reason.Code) {
 	t.Helper()
 	if got := codes(w, id); fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%s was told %v, want %v", id, got, want)
+		t.Errorf("%s got the reasons %v, want %v", id, got, want)
 	}
 	for i, o := range w.Out.Of(id) {
 		if o.Sequence != int64(i+1) {
@@ -59,7 +59,7 @@ func TestWaitingAreToldThatTheirResourceIsGone(t *testing.T) {
 	for i := range n {
 		id := fmt.Sprint("w", i)
 		if got := codes(w, id); len(got) != 2 || got[1] != reason.ResourceGone {
-			t.Errorf("%s was told %v", id, got)
+			t.Errorf("%s got the reasons %v", id, got)
 		}
 		if w.Record(id).Fit != nil {
 			t.Errorf("%s fits on machines that are gone: %v", id, w.Record(id).Fit)
@@ -67,16 +67,16 @@ func TestWaitingAreToldThatTheirResourceIsGone(t *testing.T) {
 	}
 	expectCodes(t, w, "parked", reason.Full, reason.SpecMismatch, reason.ResourceGone)
 	if !w.Record("w0").Times.Queued.Equal(queued) {
-		t.Error("to be told of a reason is not to be queued anew")
+		t.Error("a new reason must not queue it anew")
 	}
 	if w.Document().Notice != nil {
-		t.Errorf("all have been told, and %+v is left", w.Document().Notice)
+		t.Errorf("all have got it, and %+v is left", w.Document().Notice)
 	}
-	told := len(w.Out.All())
+	before := len(w.Out.All())
 	for range 5 {
 		w.After(time.Minute)
 	}
-	if more := len(w.Out.All()) - told; more != 0 {
+	if more := len(w.Out.All()) - before; more != 0 {
 		t.Errorf("%d events in five minutes in which nothing changed", more)
 	}
 
@@ -86,8 +86,8 @@ func TestWaitingAreToldThatTheirResourceIsGone(t *testing.T) {
 	w.CheckHolds()
 }
 
-// TestNoticeGoesOnInTheNextPass: with more that wait than one pass tells, with
-// failures at any commit, each is told once.
+// TestNoticeGoesOnInTheNextPass: with more that wait than one pass notifies, with
+// failures at any commit, each gets the reason once.
 func TestNoticeGoesOnInTheNextPass(t *testing.T) {
 	w := sim.New(t)
 	w.Ask(sim.Job{ID: "runs", CPU: 4})
@@ -101,7 +101,7 @@ func TestNoticeGoesOnInTheNextPass(t *testing.T) {
 	}
 	for i := range n {
 		if got := codes(w, fmt.Sprint("w", i)); len(got) != 2 || got[1] != reason.ResourceGone {
-			t.Fatalf("w%d was told %v", i, got)
+			t.Fatalf("w%d got the reasons %v", i, got)
 		}
 	}
 }
@@ -118,7 +118,7 @@ func TestReasonThatChangesIsTold(t *testing.T) {
 	w.After(time.Minute)
 	w.Expect("a", lifecycle.Waiting, "queued", "queued")
 	w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: sim.CPU, Count: 4})
-	for range 12 { // a parked request is looked at every few ticks
+	for range 12 { // a pass decides the parked request again
 		w.After(time.Minute)
 	}
 	expectCodes(t, w, "a", reason.Full, reason.TooManyReplicas, reason.Full)
@@ -139,7 +139,7 @@ func TestReasonsAreBounded(t *testing.T) {
 		w.After(time.Minute)
 	}
 	if got := len(codes(w, "a")); got != 21 {
-		t.Errorf("it was told %d times, want 21", got)
+		t.Errorf("it got %d reasons, want 21", got)
 	}
 	if why := w.Record("a").Why; why == nil || why.Code != reason.Full {
 		t.Errorf("its reason is %v", why)

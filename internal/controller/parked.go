@@ -15,7 +15,7 @@ import (
 
 // A parked request ([ledger.Record.Parked]) waits for the pools to change, or for the
 // end of its pause after a refusal by Vertex AI. For the former no
-// timer asks whether they have: the pass that sees a change writes down which
+// timer asks whether they have: the pass that observes a change stores which
 // parked requests it may concern, in the commit that records the change, and this
 // and later passes decide them again.
 
@@ -95,7 +95,7 @@ func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, queu
 	return step, nil
 }
 
-// decideParked decides parked requests in one update, and writes down how far
+// decideParked decides parked requests in one update, and stores how far
 // that has got.
 func (c *Controller) decideParked(ctx context.Context, resource, queue string, step parkedStep, p *progress) (res *ledger.Resource, moved []*ledger.Record, err error) {
 	names := ledger.ReadSet{Resources: []string{resource}, Records: step.keys}

@@ -17,7 +17,7 @@ import (
 // reports whether the resource document has to be put.
 func (c *Controller) place(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	version := res.Version
-	if len(rec.Unpublished()) > maxUnpublished || rec.UnpublishedWeight() > maxUnsentBytes {
+	if len(rec.Unpublished()) > maxUnpublished || rec.UnpublishedWeight() > maxUnpublishedBytes {
 		return false // its events are not published; they must not outgrow its document
 	}
 	rec.Ahead = res.Ahead(rec)
@@ -81,8 +81,8 @@ func (c *Controller) place(ctx context.Context, tx ledger.Tx, res *ledger.Resour
 // again and again would gather outbox events without bound.
 const maxUnpublished = 20
 
-// maxUnsentBytes bounds the same by size, in bytes.
-const maxUnsentBytes = 64 << 10
+// maxUnpublishedBytes bounds the same by size, in bytes.
+const maxUnpublishedBytes = 64 << 10
 
 // lease is the move that gives a new attempt its time.
 func (c *Controller) lease(tx ledger.Tx, rec *ledger.Record) lifecycle.Move {
@@ -110,7 +110,7 @@ func (c *Controller) waitsOn(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 // Status as they are at the moment.
 
 // maxRetold bounds such events per request: a resource that comes and goes must
-// not make a story without end. Beyond it the reason is only stored.
+// not make events without end. Beyond it the reason is only stored.
 const maxRetold = 20
 
 // Admitted requests of a resource without an allowance stay RESERVED until they get

@@ -118,7 +118,7 @@ func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, i
 // publishLate publishes outbox events that the instance that wrote them has not.
 func (c *Controller) publishLate(ctx context.Context, now time.Time, p *progress) error {
 	const most = 200
-	keys, more, err := c.oneByOne(&c.unsentFrom, most, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
+	keys, more, err := c.oneByOne(&c.unpublishedFrom, most, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
 		return c.ledger.Unpublished(ctx, after, limit)
 	})
 	if err != nil {

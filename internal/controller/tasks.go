@@ -38,8 +38,8 @@ type found struct {
 	resources, waiting, unsubmitted int
 }
 
-// besides is how many resources of one region are worked on at a time.
-const besides = 16
+// sideBySide is how many resources of one region are worked on at a time.
+const sideBySide = 16
 
 func newTasks(inline bool) *tasks {
 	t := &tasks{inline: inline, busy: map[string]int{}, slots: map[string]chan struct{}{}, ended: make(chan struct{}),
@@ -69,7 +69,7 @@ func (t *tasks) start(ctx context.Context, name, group string, p *progress, do f
 	t.busy[name]++
 	slots := t.slots[group]
 	if slots == nil && group != "" {
-		slots = make(chan struct{}, besides)
+		slots = make(chan struct{}, sideBySide)
 		t.slots[group] = slots
 	}
 	t.all.Go(func() {

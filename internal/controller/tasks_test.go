@@ -16,7 +16,7 @@ func TestPartThatWaitsEndsWithItsPass(t *testing.T) {
 		parts, release, began := newTasks(false), make(chan struct{}), 0
 		parts.begin()
 		ctx, cancel := context.WithCancel(t.Context())
-		for i := range besides {
+		for i := range sideBySide {
 			parts.start(ctx, fmt.Sprint("hangs ", i), "region", nil, func(*progress) error {
 				<-release
 				return nil

@@ -58,7 +58,7 @@ func whenWaiting(cfg Config, rec *ledger.Record, now time.Time) time.Time {
 	if !rec.Parked {
 		return end
 	}
-	// The pass that sees the pools change decides it again. It is refused once they
+	// The pass that observes a change of the pools decides it again. It is refused once they
 	// have contradicted it for long.
 	if t := rec.ContradictedSince.Add(cfg.Policy.RefuseAfter); !rec.ContradictedSince.IsZero() && t.After(now) && t.Before(end) {
 		end = t
@@ -124,7 +124,7 @@ func whatSubmitted(cfg Config, rec *ledger.Record, now time.Time, res *ledger.Re
 	case now.Before(whenSubmitted(cfg, rec, now)):
 		return due{} // the timer was set too early: a healthy job is not cancelled
 	case res != nil && res.Holding(rec) && res.Holds[rec.Key].Ran:
-		// It was seen running, so the record is older than its hold: restored.
+		// It was observed RUNNING, so the record is older than its hold: restored.
 		return due{moves: []dueMove{{lifecycle.Start(rec.Reservation.Job), nil}}}
 	}
 	return due{moves: []dueMove{{lifecycle.MissStart(), &reason.Problem{Code: reason.StartOverdue,

@@ -152,14 +152,14 @@ func (b *Budget) Refused(now time.Time, r Rules, denied bool) (news bool) {
 
 // Unanswered begins a pause after a create without an answer: while Vertex AI does
 // not answer, each attempt leaves replicas held until it is settled that no job came
-// of it. After [AlarmAfter] pauses in a row it counts as a denial, and news is as in
+// of it. After three pauses in a row it counts as a denial, and news is as in
 // [Budget.Refused].
 func (b *Budget) Unanswered(now time.Time, r Rules) (changed, news bool) {
-	if b.Paused(now) && b.Refusals < AlarmAfter {
+	if b.Paused(now) && b.Refusals < alarmAfter {
 		return false, false
 	}
 	b.pause(now, r.SilencePause, r.MaxPause)
-	return true, b.Refusals >= AlarmAfter && b.deny(now)
+	return true, b.Refusals >= alarmAfter && b.deny(now)
 }
 
 func (b *Budget) pause(now time.Time, first, most time.Duration) {

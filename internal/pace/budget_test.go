@@ -152,7 +152,7 @@ func TestPausesOfARegion(t *testing.T) {
 	} {
 		now = now.Add(step.after)
 		if b.Refused(now, rules, false) {
-			t.Errorf("refusal %d for the rate is told as a denial", i)
+			t.Errorf("refusal %d for the rate counts as a denial", i)
 		}
 		if got := b.NotBefore.Sub(now); got != step.want {
 			t.Errorf("refusal %d pauses for %v, want %v", i, got, step.want)

@@ -26,8 +26,8 @@ type Rules struct {
 	MaxPause     time.Duration // longest pause
 }
 
-// AlarmAfter is how many pauses in a row are worth an alarm.
-const AlarmAfter = 3
+// alarmAfter is how many pauses in a row are worth an alarm.
+const alarmAfter = 3
 
 // AllowanceSize is how many submissions a resource is granted at a time.
 func (r Rules) AllowanceSize() int { return max(1, r.PerMinute/6) }

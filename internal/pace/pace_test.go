@@ -11,7 +11,7 @@ import (
 
 func TestAllow(t *testing.T) {
 	full := Allowance{10, noon.Add(2 * time.Minute)}
-	lent := func() []Grant { return []Grant{{To: "a", Tokens: 10, Until: noon.Add(2 * time.Minute)}} }
+	ten := func() []Grant { return []Grant{{To: "a", Tokens: 10, Until: noon.Add(2 * time.Minute)}} }
 	for _, test := range []struct {
 		name    string
 		budget  Budget
@@ -24,14 +24,14 @@ func TestAllow(t *testing.T) {
 	}{
 		{"a first one", Budget{}, Allowance{}, 0, false, full, true, 50},
 		{"none for a busy resource", Budget{}, Allowance{}, 0, true, Allowance{}, false, 60},
-		{"half left is enough", Budget{Grants: lent()}, Allowance{5, full.Until}, 59 * time.Second, false, Allowance{5, full.Until}, false, 50},
-		{"less than half is renewed", Budget{Grants: lent()}, Allowance{4, full.Until}, 0, false, full, true, 44},
-		{"half the time is over", Budget{Grants: lent()}, full, time.Minute, false, Allowance{10, noon.Add(3 * time.Minute)}, true, 50},
-		{"revoked when requests wait", Budget{Grants: lent()}, Allowance{7, full.Until}, 0, true, Allowance{}, true, 57},
-		{"revoked in a pause", Budget{Grants: lent(), Backoff: Backoff{noon.Add(time.Second), 1}}, full, 0, false, Allowance{}, true, 0},
-		{"revoked until a job was accepted", Budget{Grants: lent(), Backoff: Backoff{noon.Add(-time.Second), 1}}, full, 0, false, Allowance{}, true, 1},
-		{"revoked while another request is first", Budget{Grants: lent(), FirstWaiting: "5", FirstWaitingAt: noon}, full, 0, false, Allowance{}, true, 60},
-		{"renewed when that is long ago", Budget{Grants: lent(), FirstWaiting: "5", FirstWaitingAt: noon.Add(-61 * time.Second)}, full, 0, false, full, false, 50},
+		{"half left is enough", Budget{Grants: ten()}, Allowance{5, full.Until}, 59 * time.Second, false, Allowance{5, full.Until}, false, 50},
+		{"less than half is renewed", Budget{Grants: ten()}, Allowance{4, full.Until}, 0, false, full, true, 44},
+		{"half the time is over", Budget{Grants: ten()}, full, time.Minute, false, Allowance{10, noon.Add(3 * time.Minute)}, true, 50},
+		{"revoked when requests wait", Budget{Grants: ten()}, Allowance{7, full.Until}, 0, true, Allowance{}, true, 57},
+		{"revoked in a pause", Budget{Grants: ten(), Backoff: Backoff{noon.Add(time.Second), 1}}, full, 0, false, Allowance{}, true, 0},
+		{"revoked until a job was accepted", Budget{Grants: ten(), Backoff: Backoff{noon.Add(-time.Second), 1}}, full, 0, false, Allowance{}, true, 1},
+		{"revoked while another request is first", Budget{Grants: ten(), FirstWaiting: "5", FirstWaitingAt: noon}, full, 0, false, Allowance{}, true, 60},
+		{"renewed when that is long ago", Budget{Grants: ten(), FirstWaiting: "5", FirstWaitingAt: noon.Add(-61 * time.Second)}, full, 0, false, full, false, 50},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b, a, now := test.budget, test.has, noon.Add(test.after)
