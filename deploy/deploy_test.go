@@ -119,8 +119,8 @@ func TestDryRunPrintsWhatARunDoes(t *testing.T) {
 	}
 }
 
-// Run again, it may set things but not fail on what is there; whatever can drift
-// is set.
+// TestSecondRun: a second run may set things, but does not fail on what exists,
+// and sets everything that can drift.
 func TestSecondRun(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -202,8 +202,8 @@ func TestEntryPoints(t *testing.T) {
 	}
 }
 
-// Nobody from outside reaches a function that Pub/Sub calls, and nobody without
-// an account reaches any.
+// TestFunctionsAreClosed: only Pub/Sub reaches the functions that it calls, and
+// a call without an account reaches none.
 func TestFunctionsAreClosed(t *testing.T) {
 	t.Parallel()
 	for _, c := range only(deployed(t, everything...), "functions deploy") {
@@ -285,8 +285,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// What the script names and what the code takes when nothing is said have to
-// agree: a function deployed by hand, with the required variables only, must find
+// The names in the script must equal the defaults of the code: a function that
+// is deployed without the script, with the required variables only, must find
 // the same database and topic.
 func TestNamesAreTheDefaults(t *testing.T) {
 	t.Parallel()
@@ -368,8 +368,8 @@ func TestSubscriptions(t *testing.T) {
 		if "serviceAccount:"+c.flag("push-auth-service-account") != pushAs || c.flag("push-auth-token-audience") != endpoint {
 			t.Errorf("%s: pushes as %q to audience %q", name, c.flag("push-auth-service-account"), c.flag("push-auth-token-audience"))
 		}
-		// Dead letters are requests that were never answered. Old ticks and hints
-		// among them would have an operator look, and publish them again as requests.
+		// A dead letter is a request without an answer. Old ticks and hints among
+		// them would make an operator publish them again as requests.
 		if name == "berth-admit" {
 			if c.flag("dead-letter-topic") != "berth-dead-letters" || c.flag("max-delivery-attempts") != "100" {
 				t.Errorf("%s: dead letters to %q after %q attempts", name, c.flag("dead-letter-topic"), c.flag("max-delivery-attempts"))
@@ -502,12 +502,13 @@ func TestGrants(t *testing.T) {
 		// Run jobs as these accounts and no others.
 		"iam service-accounts " + jobA + ": roles/iam.serviceAccountUser to " + runAs + " if " + none,
 		"iam service-accounts " + jobB + ": roles/iam.serviceAccountUser to " + runAs + " if " + none,
-		// Outcomes; not requests, or whoever takes over a function could ask for jobs.
+		// Outcomes, not requests: otherwise an attacker who controls a function
+		// could publish jobs.
 		"pubsub topics berth-outcomes: roles/pubsub.publisher to " + runAs,
 		"pubsub topics berth-requests: roles/pubsub.publisher to " + publisher,
 		"pubsub topics berth-job-logs: roles/pubsub.publisher to serviceAccount:sink@example.iam.gserviceaccount.com",
-		// What Pub/Sub itself needs to push with a token, and to move dead letters:
-		// publish there, acknowledge here.
+		// The rights of Pub/Sub itself: to push with a token, and to move dead
+		// letters by a publication and an acknowledgement.
 		"iam service-accounts " + strings.TrimPrefix(pushAs, "serviceAccount:") + ": roles/iam.serviceAccountTokenCreator to " + pubsubAs + " if " + none,
 		"pubsub topics berth-dead-letters: roles/pubsub.publisher to " + pubsubAs,
 		"pubsub subscriptions berth-admit: roles/pubsub.subscriber to " + pubsubAs,
@@ -558,7 +559,7 @@ func TestGrants(t *testing.T) {
 	}
 }
 
-// Without flags that give something to somebody, nobody outside gets anything.
+// Without flags that grant a right, no member outside gets one.
 func TestLeastCommandLine(t *testing.T) {
 	t.Parallel()
 	for _, c := range deployed(t, "--project=demo-project", "--region=us-central1") {
@@ -638,8 +639,8 @@ func TestFlagForms(t *testing.T) {
 	}
 }
 
-// Values are held against the code's own validation where there is Go, before
-// anything is called or printed, whatever the caller's own environment says.
+// If Go is installed, the code's own validation checks the values before
+// anything is called or printed, in any environment of the caller.
 func TestSettingsAreChecked(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Whatever keeps a stack from starting is one line on stderr, without usage, a
-// panic, or anything on stdout.
+// TestStartFailures: a stack that cannot start prints one line on stderr,
+// without usage, a panic, or anything on stdout.
 func TestStartFailures(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -44,9 +44,9 @@ func (f *feed) Read(p []byte) (int, error) {
 
 // entries are the entry points that read a body, with the most bytes they read.
 var entries = map[string]struct {
-	path string
-	door func(*App) http.HandlerFunc
-	most int64
+	path  string
+	entry func(*App) http.HandlerFunc
+	most  int64
 }{
 	"Admit":     {"/", func(a *App) http.HandlerFunc { return a.admit }, message.MaxBody},
 	"Reconcile": {"/", func(a *App) http.HandlerFunc { return a.reconcile }, message.MaxBody},
@@ -68,7 +68,7 @@ func (w *timedWriter) SetReadDeadline(t time.Time) error {
 func send(a *App, entry string, body io.Reader) *timedWriter {
 	e := entries[entry]
 	w := &timedWriter{ResponseRecorder: httptest.NewRecorder()}
-	e.door(a)(w, httptest.NewRequest(http.MethodPost, e.path, io.NopCloser(body)))
+	e.entry(a)(w, httptest.NewRequest(http.MethodPost, e.path, io.NopCloser(body)))
 	return w
 }
 
@@ -202,7 +202,7 @@ func TestSlowBody(t *testing.T) {
 		deadline := func() time.Duration { return w.deadlines[len(w.deadlines)-1].Sub(began) }
 		post := func(body *feed) {
 			w = &timedWriter{ResponseRecorder: httptest.NewRecorder()}
-			e.door(d.app)(w, httptest.NewRequest(http.MethodPost, e.path, io.NopCloser(body)))
+			e.entry(d.app)(w, httptest.NewRequest(http.MethodPost, e.path, io.NopCloser(body)))
 		}
 		met := time.Duration(0)
 		post(&feed{left: 1000, stall: func(read int64) error {

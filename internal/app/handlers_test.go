@@ -85,7 +85,7 @@ func TestAdmitAnswers(t *testing.T) {
 	}
 }
 
-// A delivery that can be told apart and not read is answered by an event and
+// A delivery with an id and invalid content is answered by an event and
 // acknowledged, also at the entry point of ticks.
 func TestUnreadableDelivery(t *testing.T) {
 	s := deployed(t)
@@ -101,7 +101,7 @@ func TestUnreadableDelivery(t *testing.T) {
 	}
 }
 
-// A tick is acknowledged whatever comes of it, and its report is the answer.
+// A tick is always acknowledged, and its report is the answer.
 func TestReconcileAnswers(t *testing.T) {
 	s := deployed(t)
 	s.Ask(oneCPU)
@@ -143,8 +143,8 @@ func hint(kind, labels string) []byte {
 	return []byte(`{"resource":{"type":"` + kind + `","labels":{` + labels + `}},"textPayload":"x"}`)
 }
 
-// A hint makes Berth look at one job, by its number alone and in a region that is
-// served; it starts no pass. Anything else is a tick.
+// A hint makes Berth observe one job, by its number alone and in a region that
+// is served; it starts no pass. Anything else is a tick.
 func TestHints(t *testing.T) {
 	const two = "BERTH_REGIONS=us-central1,europe-west4"
 	for data, want := range map[string]string{
@@ -286,7 +286,7 @@ func TestStatusIndex(t *testing.T) {
 			t.Errorf("Status does not say %s: %s", want, text)
 		}
 	}
-	// A bare id is looked for in each region.
+	// A bare id means one in any region.
 	s.Ask(sim.Job{ID: "x", CPU: 1})
 	if code, text := s.get("/pools?resource=pool"); code != http.StatusOK {
 		t.Errorf("a bare id: %d %s", code, text)

@@ -151,15 +151,15 @@ func unquote(t testing.TB, h *hostile, line string) (all []string) {
 	return all
 }
 
-// A den is a world in which the victim runs, its door, and everything that was
-// written to a log.
+// A den is a world in which the victim runs, with its entry points, and
+// everything that was written to a log.
 type den struct {
 	*sim.World
 	app *App
 	log *bytes.Buffer
 }
 
-// newDen keeps the log of everybody at the level that tells most.
+// newDen keeps all logs at the most detailed level.
 func newDen(t sim.TB) *den {
 	t.Helper()
 	w := &den{World: sim.New(t), log: &bytes.Buffer{}}
@@ -210,8 +210,8 @@ func (w *den) requests() ledger.Dump {
 // answers is how many documents there are that answer messages.
 func (w *den) answers() int { return len(w.Ledger.Records()) - len(w.requests().Records) }
 
-// silent checks that nothing of what was sent is in a log, but for names of
-// persistent resources: those are addresses, checked to be that.
+// silent checks that no text of the sender is in a log, except names of
+// persistent resources, which are checked addresses.
 func (w *den) silent(words ...string) {
 	w.Helper()
 	for line := range strings.Lines(w.log.String()) {
@@ -224,7 +224,7 @@ func (w *den) silent(words ...string) {
 	}
 }
 
-// A form is a way in which Pub/Sub messages come to the door.
+// A form is a format in which Pub/Sub messages reach the entry point.
 type form struct {
 	name   string
 	header http.Header
@@ -245,7 +245,7 @@ func (f form) delivery(t testing.TB, h hostile, published time.Time) []byte {
 	return fmt.Appendf(nil, f.wrap, d.Push())
 }
 
-// told puts an answer into the words of the corpus.
+// lastAnswer formats an answer as the corpus does.
 func lastAnswer(status int, events []message.Outcome) string {
 	if status != http.StatusOK {
 		return fmt.Sprintf("HTTP %d\n", status)
@@ -344,7 +344,7 @@ func (h hostile) run(t *testing.T) (got string) {
 		ways = forms[:1]
 	}
 	owned := false // the message makes a request of its own
-	ended := false // and that is refused at once: whoever sends it again is told so
+	ended := false // and that is refused at once: a repeat is answered with that
 	answered := 0
 	for i, f := range ways {
 		body := h.body
@@ -737,8 +737,8 @@ func spoiled(t testing.TB, text string, further map[string]string) map[string][]
 	return all
 }
 
-// TestNothingSentIsLogged puts a word into every place of a request, and lets
-// everything behind the door go wrong, one at a time.
+// TestNothingSentIsLogged puts a word into every place of a request, and makes
+// each service behind the entry point fail in turn.
 func TestNothingSentIsLogged(t *testing.T) {
 	requests := spoiled(t, richRequest, map[string]string{
 		`"job": {`:     `"encryptionSpec": {"kmsKeyName": "canary"}`,

@@ -51,7 +51,7 @@ func TestLogCallsCarryTheirContext(t *testing.T) {
 	}
 }
 
-// isLogger goes by the name: log, x.log, logger, newLogger(...).
+// isLogger decides by the name: log, x.log, logger, newLogger(...).
 func isLogger(x ast.Expr) bool {
 	switch x := x.(type) {
 	case *ast.Ident:

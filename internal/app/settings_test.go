@@ -61,7 +61,7 @@ func settings(t testing.TB, pairs ...string) Config {
 	return cfg
 }
 
-// deployed is a site with the defaults but for the pairs NAME=VALUE.
+// deployed is a site with the defaults, except for the pairs NAME=VALUE.
 func deployed(t *testing.T, pairs ...string) *site {
 	t.Helper()
 	cfg := settings(t, pairs...)
@@ -591,7 +591,7 @@ func TestSettingsOutOfRange(t *testing.T) {
 	}
 }
 
-// asked hears of the context in which Vertex AI is asked for a resource.
+// asked records the context of calls to Vertex AI for a resource.
 type asked struct {
 	vertex.Client
 	hear func(context.Context)
@@ -684,7 +684,7 @@ func (o *outside) open(t *testing.T, pairs ...string) *site {
 	return &site{app: a}
 }
 
-// post delivers a request, whatever comes of it.
+// post delivers a request and ignores the result.
 func (s *site) post(t *testing.T, j sim.Job) {
 	t.Helper()
 	post(s.app.admit, message.Delivery{ID: "1", Data: j.Body()}.Push())

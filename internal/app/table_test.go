@@ -49,7 +49,7 @@ func push(handler http.HandlerFunc, d message.Delivery) error {
 	rec := httptest.NewRecorder()
 	handler(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(d.Push())))
 	if rec.Code != http.StatusOK {
-		return fmt.Errorf("the door answered %d: %s", rec.Code, rec.Body)
+		return fmt.Errorf("the entry point answered %d: %s", rec.Code, rec.Body)
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func TestTable(t *testing.T) {
 	const day = 24 * time.Hour
 
 	stories := map[string]struct {
-		tell   func(*sim.World)
+		play   func(*sim.World)
 		state  lifecycle.State
 		events []string
 	}{
@@ -268,7 +268,7 @@ func TestTable(t *testing.T) {
 		vertex.JobCancelled: lifecycle.Cancelled, vertex.JobExpired: lifecycle.Expired,
 	} {
 		for from, before := range map[lifecycle.State]struct {
-			tell   func(*sim.World)
+			play   func(*sim.World)
 			events []string
 		}{
 			lifecycle.Submitted:  {submitted, []string{"reserved", "submitted"}},
@@ -277,7 +277,7 @@ func TestTable(t *testing.T) {
 		} {
 			row, _ := lifecycle.Find(from, lifecycle.Ended, string(word))
 			s := stories[""]
-			s.tell, s.state, s.events = do(before.tell, ends(state)), word, append(slices.Clone(before.events), row.Outcome)
+			s.play, s.state, s.events = do(before.play, ends(state)), word, append(slices.Clone(before.events), row.Outcome)
 			stories[rowName(row)] = s
 		}
 	}
@@ -291,7 +291,7 @@ func TestTable(t *testing.T) {
 			w := behindHandlers(t)
 			w.Config.Submitters = 1 // one call at a time: stories send messages, and so move the clock, between two
 			w.Controller = w.Instance(w.Config)
-			story.tell(w)
+			story.play(w)
 			w.Expect("a", story.state, story.events...)
 			if w.Rows[row] == 0 {
 				t.Errorf("the story did not take its row; it took %v", w.Rows)

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 }
 
 // Counts are made with real processes and are the same on every machine, so one
-// call or document more per request is seen here. Times are not looked at.
+// more call or document per request shows here. Times are not compared.
 func TestCountsAreInTheirBands(t *testing.T) {
 	t.Setenv(emulator.FirestoreHostEnv, emulatortest.Firestore(t))
 	t.Setenv(emulator.PubSubHostEnv, emulatortest.PubSub(t))

@@ -118,7 +118,7 @@ var columns = []column{
 	{"creates", "Vertex AI calls: CreateCustomJob", false, func(c Counts) int { return c.Vertex["CreateCustomJob"] }},
 	{"lists", "ListCustomJobs", false, func(c Counts) int { return c.Vertex["ListCustomJobs"] }},
 	{"polls", "GetCustomJob", false, func(c Counts) int { return c.Vertex["GetCustomJob"] }},
-	{"looks", "GetPersistentResource", false, func(c Counts) int { return c.Vertex["GetPersistentResource"] }},
+	{"observations", "GetPersistentResource", false, func(c Counts) int { return c.Vertex["GetPersistentResource"] }},
 	{"cancels", "CancelCustomJob", false, func(c Counts) int { return c.Vertex["CancelCustomJob"] }},
 	{"errors", "calls that failed, stale commits aside", false, func(c Counts) int { return c.Failed }},
 }

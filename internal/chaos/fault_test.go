@@ -10,8 +10,8 @@ import (
 	"example.com/berth/internal/localstack/proxy"
 )
 
-// Each fault does what it says: whether the call is carried out, when, and what
-// the caller is told.
+// Each fault does what its name says: whether and when the call is carried out,
+// and which error the caller gets.
 func TestFaults(t *testing.T) {
 	const wait = time.Second
 	for fault, want := range map[Fault]struct {

@@ -63,7 +63,7 @@ func newScene() *scene {
 	return s
 }
 
-// record makes one with outbox events, each given by its word and its state.
+// record makes one with events, each given by its word and its state.
 func record(kind message.Kind, id, by string, state lifecycle.State, events ...string) *ledger.Record {
 	r := &ledger.Record{Key: message.KeyOf(tenant, kind, id), Kind: kind, Tenant: tenant, ID: id, MessageID: by, ExpireAt: t0}
 	if kind != message.KindAnswer {

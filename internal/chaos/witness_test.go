@@ -27,8 +27,8 @@ type write struct {
 	read, put int64
 }
 
-// tell lets a witness hear of a commit.
-func tell(t *testing.T, w *witness, writes ...write) {
+// commitTo gives a commit to a witness.
+func commitTo(t *testing.T, w *witness, writes ...write) {
 	t.Helper()
 	req, resp := &firestorepb.CommitRequest{}, &firestorepb.CommitResponse{}
 	for _, x := range writes {
@@ -93,17 +93,18 @@ func (w *witness) stored() map[string]stored {
 	return docs
 }
 
-// TestWitnessOrders: commits that are heard in another order than they happened.
+// TestWitnessOrders: commits whose answers come in another order than the
+// commits.
 func TestWitnessOrders(t *testing.T) {
 	w := newWitness()
 	a, b := holder("a"), holder("b")
-	tell(t, w, write{resourceDoc, resource(a.Key, b.Key), 2, 3}, write{"requests/b", b, 0, 3})
-	tell(t, w, write{resourceDoc, resource(a.Key), 1, 2}, write{"requests/a", a, 0, 2})
+	commitTo(t, w, write{resourceDoc, resource(a.Key, b.Key), 2, 3}, write{"requests/b", b, 0, 3})
+	commitTo(t, w, write{resourceDoc, resource(a.Key), 1, 2}, write{"requests/a", a, 0, 2})
 	if w.commits != 0 || len(w.waiting) != 2 {
 		t.Fatalf("%d commits taken in, %d waiting", w.commits, len(w.waiting))
 	}
-	tell(t, w, write{resourceDoc, resource(), 0, 1})
-	tell(t, w, write{resourceDoc, nil, 3, 3}, write{"leases/l", &ledger.Lease{Name: "l"}, 0, 4})
+	commitTo(t, w, write{resourceDoc, resource(), 0, 1})
+	commitTo(t, w, write{resourceDoc, nil, 3, 3}, write{"leases/l", &ledger.Lease{Name: "l"}, 0, 4})
 	if found := w.record(w.stored()); w.commits != 4 || w.takes != 2 || len(found) > 0 {
 		t.Errorf("%d commits, %d took, found %v", w.commits, w.takes, found)
 	}
@@ -113,17 +114,17 @@ func TestWitnessOrders(t *testing.T) {
 	}
 }
 
-// TestWitnessHearsLate: a commit that only read what another has overwritten by
-// the time that it is heard of.
+// TestWitnessGetsLateAnswers: a commit whose answer comes after another commit has
+// overwritten what it only read.
 func TestWitnessObservesLate(t *testing.T) {
 	for name, test := range map[string]struct {
 		landed int64
 		wrong  int
 	}{"landed earlier": {2, 0}, "landed later": {4, 1}} {
 		w := newWitness()
-		tell(t, w, write{resourceDoc, resource(), 0, 1})
-		tell(t, w, write{resourceDoc, resource(), 1, 3})
-		tell(t, w, write{resourceDoc, nil, 1, 1}, write{"leases/l", &ledger.Lease{Name: "l"}, 0, test.landed})
+		commitTo(t, w, write{resourceDoc, resource(), 0, 1})
+		commitTo(t, w, write{resourceDoc, resource(), 1, 3})
+		commitTo(t, w, write{resourceDoc, nil, 1, 1}, write{"leases/l", &ledger.Lease{Name: "l"}, 0, test.landed})
 		if found := w.record(w.stored()); w.commits != 3 || len(found) != test.wrong {
 			t.Errorf("%s: %d commits, found %v", name, w.commits, found)
 		}
@@ -187,7 +188,7 @@ func TestWitnessFinds(t *testing.T) {
 	} {
 		w := newWitness()
 		for _, writes := range test.commits {
-			tell(t, w, writes...)
+			commitTo(t, w, writes...)
 		}
 		found := w.record(w.stored())
 		if !slices.ContainsFunc(found, func(v invariant.Violation) bool { return v.Rule == test.want }) {
@@ -199,7 +200,7 @@ func TestWitnessFinds(t *testing.T) {
 // TestWitnessAgainstStore: what the emulator has has to be what was seen.
 func TestWitnessAgainstStore(t *testing.T) {
 	w := newWitness()
-	tell(t, w, write{resourceDoc, resource(), 0, 1})
+	commitTo(t, w, write{resourceDoc, resource(), 0, 1})
 	newer := w.stored()
 	newer[resourceDoc] = stored{path: resourceDoc, update: time.Unix(2, 0)}
 	for name, have := range map[string]map[string]stored{

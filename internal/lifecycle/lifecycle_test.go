@@ -71,7 +71,7 @@ func TestDiagram(t *testing.T) {
 	}
 }
 
-// TestTableIsSound checks what has to hold for every row, whatever it says.
+// TestTableIsSound checks what must hold for every row.
 func TestTableIsSound(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range Table {

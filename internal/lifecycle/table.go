@@ -7,7 +7,7 @@ import "slices"
 type Row struct {
 	From     State
 	Event    Event
-	Case     string // tells rows of one state and event apart; "" where there is one
+	Case     string // distinguishes the rows of one state and event; "" if there is one
 	To       State
 	Capacity Capacity
 	Outcome  string // word of the outcome event, "" for none

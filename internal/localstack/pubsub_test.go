@@ -22,8 +22,8 @@ import (
 	"example.com/berth/internal/localstack/emulatortest"
 )
 
-// patience bounds every wait; no wait comes near it unless something broke.
-const patience = 30 * time.Second
+// limit bounds every wait; a wait reaches it only after a failure.
+const limit = 30 * time.Second
 
 // onBoth runs a test against the embedded Pub/Sub and against the official one
 // where it is installed.
@@ -73,7 +73,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, host string) *fixture {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*limit)
 	t.Cleanup(cancel)
 	conn, err := grpc.NewClient(host, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -109,8 +109,8 @@ func (f *fixture) apply(t localstack.Topology) {
 	})
 }
 
-// eager makes redelivery quick: by a short back-off, or on the official emulator,
-// which waits 3 s whatever small back-off it is given, by giving none (1 s).
+// eager makes redelivery quick by a short back-off, or on the official
+// emulator, which waits 3 s with any small back-off, by none (1 s).
 func (f *fixture) eager(s localstack.PushSubscription) localstack.PushSubscription {
 	if f.embedded {
 		s.MinBackoff, s.MaxBackoff = 50*time.Millisecond, 100*time.Millisecond
@@ -204,8 +204,8 @@ func next[T any](t *testing.T, what string, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(patience):
-		t.Fatalf("no %s within %v", what, patience)
+	case <-time.After(limit):
+		t.Fatalf("no %s within %v", what, limit)
 		panic("unreachable")
 	}
 }
@@ -452,7 +452,7 @@ func TestApplyRefusesContradictions(t *testing.T) {
 	}
 	for _, want := range []string{"no project", `"nowhere"`, `"here"`, "no dead-letter topic", "twice", "1ms"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("error does not tell of %s: %v", want, err)
+			t.Errorf("error does not name %s: %v", want, err)
 		}
 	}
 }

@@ -83,7 +83,7 @@ func samples(t *testing.T) []Sample {
 	return s
 }
 
-func tell(t *testing.T, s *Stack, samples []Sample, meanwhile func(context.Context)) {
+func play(t *testing.T, s *Stack, samples []Sample, meanwhile func(context.Context)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -109,13 +109,12 @@ func tell(t *testing.T, s *Stack, samples []Sample, meanwhile func(context.Conte
 // TestStory runs every sample request from publication to its last event, under
 // the real functions framework.
 func TestStory(t *testing.T) {
-	t.Run("official emulators", func(t *testing.T) { tell(t, start(t, false), samples(t), nil) })
-	t.Run("embedded", func(t *testing.T) { tell(t, start(t, true), samples(t), nil) })
+	t.Run("official emulators", func(t *testing.T) { play(t, start(t, false), samples(t), nil) })
+	t.Run("embedded", func(t *testing.T) { play(t, start(t, true), samples(t), nil) })
 }
 
-// TestStoryUnderKills kills the function process again and again while the
-// story is told. Whatever it was doing, each request must come out as if
-// nothing had happened.
+// TestStoryUnderKills kills the function process again and again during a
+// story. Each request must have the same outcome as without kills.
 func TestStoryUnderKills(t *testing.T) {
 	s := start(t, false)
 	var calm []Sample
@@ -126,7 +125,8 @@ func TestStoryUnderKills(t *testing.T) {
 		}
 	}
 	for i := range calm {
-		// A job can be over before anybody looks, and anything may have to wait.
+		// A job can end before it is observed running, and any request may wait
+		// first.
 		for j, e := range calm[i].Expect.Events {
 			if e == "started" && calm[i].Name != "12-runs-too-long" {
 				calm[i].Expect.Events[j] = "started?"
@@ -137,7 +137,7 @@ func TestStoryUnderKills(t *testing.T) {
 		}
 	}
 	kills := 0
-	tell(t, s, calm, func(ctx context.Context) {
+	play(t, s, calm, func(ctx context.Context) {
 		tick := time.NewTicker(700 * time.Millisecond)
 		defer tick.Stop()
 		for kills < 12 {
@@ -165,8 +165,8 @@ func TestStoryUnderKills(t *testing.T) {
 	}
 }
 
-// TestFiftyAtOnce delivers one message fifty times at the same moment, straight
-// to the door.
+// TestFiftyAtOnce delivers one message fifty times at the same moment to the
+// entry point.
 func TestFiftyAtOnce(t *testing.T) {
 	s := start(t, false)
 	body := message.Delivery{ID: "77001", Subscription: "projects/p/subscriptions/berth-admit", PublishTime: time.Now(),
@@ -190,7 +190,7 @@ func TestFiftyAtOnce(t *testing.T) {
 	close(codes)
 	for code := range codes {
 		if code != http.StatusOK {
-			t.Errorf("the door answered %d", code)
+			t.Errorf("the entry point answered %d", code)
 		}
 	}
 	var fifty Sample
@@ -200,13 +200,13 @@ func TestFiftyAtOnce(t *testing.T) {
 	other := fifty
 	other.Name, other.ID, other.Expect.Jobs, other.Expect.Events = "other", "", 0, []string{"refused"}
 	fifty.Copies = -1
-	tell(t, s, []Sample{fifty, other}, nil)
+	play(t, s, []Sample{fifty, other}, nil)
 	if n := len(s.Fake.Jobs()); n != 1 {
 		t.Errorf("%d jobs at Vertex AI, want 1", n)
 	}
 }
 
-// TestStopLeavesNothing looks for what a stopped stack may have left behind.
+// TestStopLeavesNothing searches for what a stopped stack may have left behind.
 func TestStopLeavesNothing(t *testing.T) {
 	s, err := Start(t.Context(), Options{Embedded: true})
 	if err != nil {

@@ -93,7 +93,8 @@ func TestFailedStartStopsWhatRuns(t *testing.T) {
 	_ = l.Close()
 }
 
-// A port that another process has is not taken for ours, whatever answers there.
+// A port of another process is not taken for the stack's, whatever answers
+// there.
 func TestFunctionPortOfAnother(t *testing.T) {
 	first := startFunction(t)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
@@ -153,22 +154,23 @@ func TestPubSubOfAnotherStack(t *testing.T) {
 	}
 }
 
-// A restart is told with both process ids, and the printed one is the present one.
+// A restart is reported with both process ids, and the printed one is the
+// present one.
 func TestRestartIsTold(t *testing.T) {
 	f := startFunction(t)
-	told := make(chan child.Restart, 1)
-	f.OnRestart(func(r child.Restart) { told <- r })
+	reported := make(chan child.Restart, 1)
+	f.OnRestart(func(r child.Restart) { reported <- r })
 	old := f.PID()
 	if err := f.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case r := <-told:
+	case r := <-reported:
 		if r.Ended != old || r.PID != f.PID() || r.PID == old || !strings.Contains(r.Why, "killed") {
-			t.Errorf("told %+v; the killed process was %d, the present one is %d", r, old, f.PID())
+			t.Errorf("reported %+v; the killed process was %d, the present one is %d", r, old, f.PID())
 		}
 	case <-time.After(20 * time.Second):
-		t.Fatal("nobody was told")
+		t.Fatal("no restart was reported")
 	}
 	if _, err := ask(t.Context(), f.port, healthPath); err != nil && f.Starts() != 2 {
 		t.Errorf("%d starts: %v", f.Starts(), err)

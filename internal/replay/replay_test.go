@@ -34,7 +34,7 @@ func plan(list []Job, replicas int64, p admission.PlanPolicy) []time.Duration {
 
 var policy = admission.PlanPolicy{Horizon: time.Hour, Patience: 24 * time.Hour}
 
-// Small workloads, worked out by hand.
+// Small workloads with results computed by hand.
 func TestByHand(t *testing.T) {
 	for name, c := range map[string]struct {
 		jobs           []Job
@@ -49,7 +49,7 @@ func TestByHand(t *testing.T) {
 		// Two are free beside the reservation: one long job may have one of them.
 		"one that fits beside": {jobs([3]int64{0, 4, 60}, [3]int64{1, 5, 60}, [3]int64{2, 1, 6000}, [3]int64{3, 1, 6000}), 6,
 			[]int64{0, 59, 0, 117}, []int64{0, 6001, 0, 0}, []int64{0, 59, 0, 117}},
-		// Nobody waits: everything starts at once.
+		// No job waits: everything starts at once.
 		"no queue": {jobs([3]int64{0, 1, 60}, [3]int64{1, 1, 60}), 2, []int64{0, 0}, []int64{0, 0}, []int64{0, 0}},
 	} {
 		if got := waits(c.jobs, Easy(c.jobs, c.replicas)); !slices.Equal(got, c.easy) {
@@ -64,7 +64,7 @@ func TestByHand(t *testing.T) {
 	}
 }
 
-// Without backfill nobody passes the first that waits.
+// Without backfill no job passes the first waiting one.
 func TestNoBackfill(t *testing.T) {
 	list := jobs([3]int64{0, 3, 600}, [3]int64{1, 4, 60}, [3]int64{2, 1, 10})
 	p := policy
@@ -74,8 +74,8 @@ func TestNoBackfill(t *testing.T) {
 	}
 }
 
-// Whatever the workload and the policy, every job starts, none before it is
-// submitted, and no more replicas are in use than there are.
+// For every workload and policy, every job starts, none before its submission,
+// and no more replicas are in use than exist.
 func TestEveryRunIsSound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const replicas = 8

@@ -143,7 +143,7 @@ func TestRequestOfJob(t *testing.T) {
 	w.handler = New(w.c, w.ledger, w.info)
 	_ = w.fails("GET", "/requests/"+number+"?tenant=other", "", 404)
 	_ = w.fails("GET", "/requests/"+number+"?kind=request", "", 404)
-	// An id is an id first, even if it looks like the number of a job.
+	// An id is an id first, even if it has the form of a job's number.
 	w.send(job(number, cpu, 1, 0))
 	if r := get[Request](w, "/requests/"+number); r.ID != number {
 		t.Errorf("%+v", r)

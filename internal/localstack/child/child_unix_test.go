@@ -199,7 +199,8 @@ func shell(t *testing.T, script string, log io.Writer) *Process {
 	return p
 }
 
-// How a process ended is told with its last line, unless a signal ended it.
+// The text about the end of a process has its last line, unless a signal ended
+// it.
 func TestWhy(t *testing.T) {
 	for script, want := range map[string]string{
 		"echo first; echo it is broken >&2; echo; exit 3": "exit status 3: it is broken",

@@ -18,14 +18,14 @@ import (
 // processes ends at once.
 type trial struct {
 	*Service
-	file   string
-	silent chan struct{} // closed: nothing answers
-	told   chan Restart
+	file     string
+	silent   chan struct{} // closed: nothing answers
+	reported chan Restart
 }
 
 func serve(t *testing.T) *trial {
 	t.Helper()
-	x := &trial{file: filepath.Join(t.TempDir(), "end"), silent: make(chan struct{}), told: make(chan Restart, 100)}
+	x := &trial{file: filepath.Join(t.TempDir(), "end"), silent: make(chan struct{}), reported: make(chan Restart, 100)}
 	var err error
 	x.Service, err = Serve(t.Context(), Spec{Path: "sh", Args: []string{"-c", "test -e " + x.file + " && { echo it is the end; exit 3; }; exec sleep 1000"}},
 		func(context.Context) error {
@@ -54,22 +54,23 @@ func serve(t *testing.T) *trial {
 			t.Errorf("process %d is still there", x.process.PID())
 		}
 	})
-	x.OnRestart(func(r Restart) { x.told <- r })
+	x.OnRestart(func(r Restart) { x.reported <- r })
 	return x
 }
 
 func (x *trial) restart(t *testing.T) Restart {
 	t.Helper()
 	select {
-	case r := <-x.told:
+	case r := <-x.reported:
 		return r
 	case <-time.After(20 * time.Second):
-		t.Fatal("no restart is told")
+		t.Fatal("no restart was reported")
 		return Restart{}
 	}
 }
 
-// A killed process that had answered is replaced at once, and each restart is told.
+// A killed process that had answered is replaced at once, and each restart is
+// reported.
 func TestServiceReplacesWhatDies(t *testing.T) {
 	x := serve(t)
 	for n := range 5 {
@@ -80,7 +81,7 @@ func TestServiceReplacesWhatDies(t *testing.T) {
 		}
 		r := x.restart(t)
 		if r.Ended != old || r.PID != x.PID() || r.PID == old || r.Why != "signal: killed" || x.Starts() != n+2 {
-			t.Errorf("told %+v at start %d; the killed process was %d, the present one is %d", r, x.Starts(), old, x.PID())
+			t.Errorf("reported %+v at start %d; the killed process was %d, the present one is %d", r, x.Starts(), old, x.PID())
 		}
 		if took := time.Since(began); took > longestPause {
 			t.Errorf("replaced after %s", took)
@@ -103,7 +104,7 @@ func TestServicePauses(t *testing.T) {
 	began := time.Now()
 	for range 4 {
 		if r := x.restart(t); r.Why != "exit status 3: it is the end" {
-			t.Errorf("told %q", r.Why)
+			t.Errorf("reported %q", r.Why)
 		}
 	}
 	if took := time.Since(began); took < 15*firstPause {

@@ -199,7 +199,7 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// Exit status 1 is what a taken port looks like, so another port is tried.
+// Exit status 1 is the sign of a taken port, so another port is tried.
 func TestStartTriesOtherPorts(t *testing.T) {
 	s := newSandbox(t)
 	s.sdk(55)

@@ -105,7 +105,8 @@ func ask(ctx context.Context, t *testing.T, host, text string) (answers int, err
 	}
 }
 
-// What a fault does to the caller and to the service, and what is heard of it.
+// The effect of each fault on the caller and the service, and the report of the
+// call.
 func TestFaults(t *testing.T) {
 	unavailable := status.Error(codes.Unavailable, "injected")
 	const wait = 100 * time.Millisecond
