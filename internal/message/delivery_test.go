@@ -126,9 +126,9 @@ func TestDecodeDeliveryRefuses(t *testing.T) {
 	}
 }
 
-// TestUnwrappedSaysHow holds the refusal that a user gets who made the wrong
+// TestUnwrappedPushHasAFix holds the refusal that a user gets who made the wrong
 // kind of subscription.
-func TestUnwrappedSaysHow(t *testing.T) {
+func TestUnwrappedPushHasAFix(t *testing.T) {
 	_, err := DecodeDelivery(headers(), []byte(plainJobSpec))
 	if err == nil || !strings.Contains(err.Error(), useWrapped) {
 		t.Errorf("error %v does not say %q", err, useWrapped)

@@ -23,7 +23,7 @@ var testSource = Source{Project: "p", Deployment: "default"}
 // sampleOutcomes has one outcome of every type, with the fields that go with it.
 func sampleOutcomes() []Outcome {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
-	view := at.Add(-time.Minute)
+	observed := at.Add(-time.Minute)
 	ahead := 2
 	shape := capacity.Spec{MachineType: "n1-standard-8", Accelerator: "NVIDIA_TESLA_T4", AcceleratorCount: 2}.Normal()
 	pool := capacity.Pool{ID: "t4", Shape: shape, Count: 4}
@@ -48,7 +48,7 @@ func sampleOutcomes() []Outcome {
 		switch typ {
 		case Queued:
 			o.Reason = &reason.Problem{Code: reason.Full, Detail: "Too few machines are free."}
-			o.Fit, o.Ahead, o.ObservedAt = full.Findings, &ahead, &view
+			o.Fit, o.Ahead, o.ObservedAt = full.Findings, &ahead, &observed
 			o.Times.Queued = at
 		case Reserved:
 			o.ScaleUp = true
@@ -61,7 +61,7 @@ func sampleOutcomes() []Outcome {
 			o.Job, o.Reason = job, &reason.Problem{Code: reason.CancelRequested, Detail: "Somebody asked."}
 		case Rejected:
 			o.Reason = &reason.Problem{Code: reason.SpecMismatch, Detail: "No pool has this machine and disk spec."}
-			o.Fit, o.ObservedAt = never.Findings, &view
+			o.Fit, o.ObservedAt = never.Findings, &observed
 		case Failed:
 			o.Job, o.Reason = job, &reason.Problem{Code: reason.JobEnded, Detail: "The job ended."}
 			o.JobError = &JobError{Code: 3, Message: "The replica workerpool0-0 exited with a non-zero status of 1."}

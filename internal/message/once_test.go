@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestNothingIsSaidTwice is about messages with one thing wrong.
-func TestNothingIsSaidTwice(t *testing.T) {
+// TestEachProblemIsReportedOnce is about messages with one thing wrong.
+func TestEachProblemIsReportedOnce(t *testing.T) {
 	container := func(text string) string {
 		return `[{"machineSpec":{"machineType":"m"},"replicaCount":1,"containerSpec":{"imageUri":"i",` + text + `}}]`
 	}

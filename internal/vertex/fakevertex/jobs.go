@@ -67,7 +67,7 @@ func (s *Server) createJob(req *aiplatformpb.CreateCustomJobRequest) (*job, erro
 		Labels:         in.Labels,
 		EncryptionSpec: in.EncryptionSpec,
 	}, runFor, end)
-	s.settleIn(j, v)
+	s.enter(j, v)
 	return j, nil
 }
 
@@ -87,8 +87,8 @@ func (s *Server) newJob(parent string, pb *aiplatformpb.CustomJob, runFor time.D
 	return j
 }
 
-// settleIn carries a verdict out on a job that was just created.
-func (s *Server) settleIn(j *job, v verdict) {
+// enter carries a verdict out on a job that was just created.
+func (s *Server) enter(j *job, v verdict) {
 	switch {
 	case v.doom != "":
 		s.after(s.knobs.AcceptFailAfter, event{Kind: evFail, Job: j.pb.Name, Code: v.code, Message: v.doom})
@@ -192,7 +192,7 @@ func (s *Server) inconsistent(r *aiplatformpb.PersistentResource, spec *aiplatfo
 }
 
 func (s jobService) GetCustomJob(_ context.Context, req *aiplatformpb.GetCustomJobRequest) (out *aiplatformpb.CustomJob, err error) {
-	err = s.look(func() error {
+	err = s.read(func() error {
 		j, err := s.findJob(req.GetName())
 		if err == nil {
 			out = proto.CloneOf(j.pb)

@@ -77,22 +77,22 @@ func TestLifeOfAJob(t *testing.T) {
 	}
 }
 
-func TestLookingChangesNothing(t *testing.T) {
-	looked, skipped := newWorld(t, nil), newWorld(t, nil)
-	for _, w := range []*world{looked, skipped} {
+func TestReadsChangeNothing(t *testing.T) {
+	asked, skipped := newWorld(t, nil), newWorld(t, nil)
+	for _, w := range []*world{asked, skipped} {
 		w.add(t, fixedPool("", 1))
 		for range 3 {
 			w.mustCreate(t, one(1))
 		}
 		for range 200 {
 			w.clock.Advance(100 * time.Millisecond)
-			if w == looked {
+			if w == asked {
 				w.Jobs()
 			}
 		}
 	}
-	if d := cmp.Diff(looked.Jobs(), skipped.Jobs(), protocmp.Transform()); d != "" {
-		t.Errorf("jobs (-looked +skipped):\n%s", d)
+	if d := cmp.Diff(asked.Jobs(), skipped.Jobs(), protocmp.Transform()); d != "" {
+		t.Errorf("jobs (-asked +skipped):\n%s", d)
 	}
 	if last := skipped.Jobs()[2]; last.State != succeeded {
 		t.Errorf("last job is %v", last.State)

@@ -24,7 +24,7 @@ const (
 // ListCustomJobs lists newest first.
 func (s jobService) ListCustomJobs(_ context.Context, req *aiplatformpb.ListCustomJobsRequest) (*aiplatformpb.ListCustomJobsResponse, error) {
 	out := &aiplatformpb.ListCustomJobsResponse{}
-	err := s.look(func() error {
+	err := s.read(func() error {
 		parent, err := s.location(req.GetParent())
 		if err != nil {
 			return err

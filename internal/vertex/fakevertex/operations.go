@@ -96,7 +96,7 @@ func (s *Server) operation(name string) (*longrunningpb.Operation, error) {
 }
 
 func (s operationService) GetOperation(_ context.Context, req *longrunningpb.GetOperationRequest) (out *longrunningpb.Operation, err error) {
-	err = s.look(func() error {
+	err = s.read(func() error {
 		op, err := s.operation(req.GetName())
 		if err == nil {
 			out = proto.CloneOf(op)
@@ -110,7 +110,7 @@ func (s operationService) GetOperation(_ context.Context, req *longrunningpb.Get
 // resource, newest name last; filters are refused.
 func (s operationService) ListOperations(_ context.Context, req *longrunningpb.ListOperationsRequest) (*longrunningpb.ListOperationsResponse, error) {
 	out := &longrunningpb.ListOperationsResponse{}
-	err := s.look(func() error {
+	err := s.read(func() error {
 		parent, rest, err := s.splitName(strings.TrimSuffix(req.GetName(), "/operations"))
 		if err != nil {
 			return fieldError("name", "Invalid Operation parent name.")

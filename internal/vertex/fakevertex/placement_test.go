@@ -10,7 +10,7 @@ import (
 	"example.com/berth/internal/vertex/fakevertex"
 )
 
-func TestYoungerJobPassesOneThatDoesNotFit(t *testing.T) {
+func TestYoungerJobStartsBeforeOneThatDoesNotFit(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(t, fixedPool("", 3))
 	w.mustCreate(t, one(2, "fake-run", "1h"))

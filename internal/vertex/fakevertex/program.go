@@ -185,7 +185,7 @@ func (s *Server) StartForeignJob(name, pool string, replicas int64, run time.Dur
 				},
 			}, run, succeeded)
 			j.places = []place{{pool, replicas}}
-			s.settleIn(j, verdict{on: r})
+			s.enter(j, verdict{on: r})
 			out = proto.CloneOf(j.pb)
 			return nil
 		}
@@ -197,7 +197,7 @@ func (s *Server) StartForeignJob(name, pool string, replicas int64, run time.Dur
 // Jobs is a copy of all jobs, oldest first, those included that a list leaves out.
 func (s *Server) Jobs() []*aiplatformpb.CustomJob {
 	var out []*aiplatformpb.CustomJob
-	_ = s.look(func() error {
+	_ = s.read(func() error {
 		for _, j := range s.order {
 			out = append(out, proto.CloneOf(j.pb))
 		}
@@ -209,7 +209,7 @@ func (s *Server) Jobs() []*aiplatformpb.CustomJob {
 // Resources is a copy of all resources, oldest first.
 func (s *Server) Resources() []*aiplatformpb.PersistentResource {
 	var out []*aiplatformpb.PersistentResource
-	_ = s.look(func() error {
+	_ = s.read(func() error {
 		for _, r := range s.byAge() {
 			out = append(out, proto.CloneOf(r.pb))
 		}
@@ -222,7 +222,7 @@ func (s *Server) Resources() []*aiplatformpb.PersistentResource {
 // machines yet; nil for a job that waits or is on no resource.
 func (s *Server) Placed(name string) map[string]int64 {
 	var out map[string]int64
-	_ = s.look(func() error {
+	_ = s.read(func() error {
 		j, err := s.findJob(name)
 		if err != nil {
 			return err

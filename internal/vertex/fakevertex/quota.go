@@ -34,7 +34,7 @@ type window struct {
 func (s *Server) spend(method string, req any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle()
+	s.playDue()
 	key := quotaKey{s.parentOf(req), submits[method]}
 	limit, unit := s.knobs.OtherPerMinute, "Resource management (CRUD) requests"
 	if key.submit {

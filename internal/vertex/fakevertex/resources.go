@@ -57,7 +57,7 @@ func (s resourceService) CreatePersistentResource(_ context.Context, req *aiplat
 }
 
 func (s resourceService) GetPersistentResource(_ context.Context, req *aiplatformpb.GetPersistentResourceRequest) (out *aiplatformpb.PersistentResource, err error) {
-	err = s.look(func() error {
+	err = s.read(func() error {
 		r, err := s.findResource(req.GetName())
 		if err == nil {
 			out = proto.CloneOf(r.pb)
@@ -69,7 +69,7 @@ func (s resourceService) GetPersistentResource(_ context.Context, req *aiplatfor
 
 func (s resourceService) ListPersistentResources(_ context.Context, req *aiplatformpb.ListPersistentResourcesRequest) (*aiplatformpb.ListPersistentResourcesResponse, error) {
 	out := &aiplatformpb.ListPersistentResourcesResponse{}
-	err := s.look(func() error {
+	err := s.read(func() error {
 		parent, err := s.location(req.GetParent())
 		if err != nil {
 			return err

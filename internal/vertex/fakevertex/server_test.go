@@ -130,9 +130,9 @@ func TestManualClock(t *testing.T) {
 	}
 }
 
-// TestCrowd runs many clients at once beside changes from the program; after all
+// TestManyClients runs many clients at once beside changes from the program; after all
 // of it no pool may be over its size.
-func TestCrowd(t *testing.T) {
+func TestManyClients(t *testing.T) {
 	w := newWorld(t, func(b *fakevertex.Behaviour) { b.SubmitPerMinute, b.OtherPerMinute = 0, 0 })
 	w.add(t, fixedPool("", 3))
 	var wg sync.WaitGroup

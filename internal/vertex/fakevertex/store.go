@@ -117,16 +117,16 @@ type store struct {
 func (s *Server) touch(f func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle()
+	s.playDue()
 	s.dirty = true
 	return s.keep(f())
 }
 
-// look is touch for an f that changes nothing.
-func (s *Server) look(f func() error) error {
+// read is touch for an f that changes nothing.
+func (s *Server) read(f func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle()
+	s.playDue()
 	return s.keep(f())
 }
 
@@ -146,8 +146,8 @@ func (s *Server) keep(err error) error {
 	return err
 }
 
-// settle plays the events that are due, in the order of their times.
-func (s *Server) settle() {
+// playDue plays the events that are due, in the order of their times.
+func (s *Server) playDue() {
 	now := s.clock.Now().UTC().Truncate(time.Microsecond)
 	for len(s.events) > 0 && !s.events[0].At.After(now) {
 		e := heap.Pop(&s.events).(*event)
