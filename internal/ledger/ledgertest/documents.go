@@ -77,6 +77,10 @@ func (f *filler) fill(v reflect.Value) {
 			v.Set(reflect.ValueOf(at(f.n).Add(time.Duration(f.n) * time.Microsecond)))
 			return
 		}
+		if v.Type() == reflect.TypeFor[capacity.Shape]() { // only its own package can fill it
+			v.Set(reflect.ValueOf(capacity.Spec{MachineType: fmt.Sprint("machine-", f.n), Accelerator: "GPU", AcceleratorCount: int32(f.n)}.Normal()))
+			return
+		}
 		for i := range v.NumField() {
 			if !v.Type().Field(i).IsExported() {
 				continue // remembered, not stored
