@@ -47,7 +47,7 @@ func berthAttributes(all map[string]string, r *report) *strict.Node {
 			r.At(m, reason.InvalidValue, "The attribute is not UTF-8 text.", "Write it as UTF-8.")
 			m.Kind = strict.Broken
 		case m.Text == "":
-			m.Kind = strict.Null // as good as not there
+			m.Kind = strict.Null // the same as one that is not sent
 		case key == cancelAttribute, key == attributeName("dry_run"):
 			if m.Text == "true" || m.Text == "false" {
 				m.Kind = strict.Boolean
