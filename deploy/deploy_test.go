@@ -568,7 +568,7 @@ func TestLeastCommandLine(t *testing.T) {
 			t.Errorf("%s: %s", c, member)
 		}
 		if c.is("logging") || c.flag("role") == "roles/iam.serviceAccountUser" || c.is("run services add-iam-policy-binding berth-status") {
-			t.Errorf("%s: nobody asked for it", c)
+			t.Errorf("%s: no flag asked for it", c)
 		}
 	}
 }

@@ -160,7 +160,7 @@ func (s *site) rights(p repair.Picture, found []repair.Finding) repair.Finding {
 		}
 		return true
 	}
-	told := slices.ContainsFunc(p.Records, func(r *ledger.Record) bool { return len(r.Outbox) > 0 })
+	wrote := slices.ContainsFunc(p.Records, func(r *ledger.Record) bool { return len(r.Outbox) > 0 })
 	shown, not := []string{}, []string{}
 	for _, r := range []struct {
 		right string
@@ -172,7 +172,7 @@ func (s *site) rights(p repair.Picture, found []repair.Finding) repair.Finding {
 		{"the caller reads topics and subscriptions", good(checkTopics)},
 		{"the functions write the ledger (a fresh lease)", good(repair.CheckTick)},
 		{"the functions list jobs and read persistent resources (fresh observations)", len(p.Seen) > 0 && good(repair.CheckTick, repair.CheckObservations)},
-		{"the functions publish outcomes (none is unpublished)", told && good(repair.CheckTick, repair.CheckOutbox)},
+		{"the functions publish outcomes (none is unpublished)", wrote && good(repair.CheckTick, repair.CheckOutbox)},
 	} {
 		if r.shown {
 			shown = append(shown, r.right)

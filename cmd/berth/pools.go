@@ -86,12 +86,12 @@ func (g *globals) more(next string) error {
 
 // unreadable reports documents that could not be read, each once.
 func (g *globals) unreadable(documents []*ledger.UnreadableError) {
-	told := map[ledger.Ref]bool{}
+	printed := map[ledger.Ref]bool{}
 	for _, u := range documents {
-		if !told[u.Ref] {
+		if !printed[u.Ref] {
 			say(g.err, "%s cannot be read: %s. It is left as it is; see berth doctor.", u.Ref, u.Why)
 		}
-		told[u.Ref] = true
+		printed[u.Ref] = true
 	}
 }
 

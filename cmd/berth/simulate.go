@@ -19,7 +19,7 @@ type simulateCmd struct {
 // Help is shown below the flags.
 func (simulateCmd) Help() string {
 	return `Runs the workload in virtual time under Berth's plan with backfill, once with keys by declared limits and once by run times learned on the way, ` +
-		`beside EASY backfill and shortest-first, which know every run time beforehand. A job's declared limit is the step (1h 4h 12h 1d 3d 7d 30d 90d) that its run time falls into. ` +
+		`beside EASY backfill and shortest-first, which know every run time in advance. A job's declared limit is the step (1h 4h 12h 1d 3d 7d 30d 90d) that its run time falls into. ` +
 		`Nothing is asked of a deployment, and a deployment does not go by this plan yet: it keeps a strict line per shape.`
 }
 

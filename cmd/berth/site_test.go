@@ -215,7 +215,7 @@ func TestEmulators(t *testing.T) {
 	if code, out := berth("repair", "leaked-holds", "--yes"); code != 0 || !strings.Contains(out, "There is nothing to do") {
 		t.Errorf("repair leaked-holds ended with %d\n%s", code, out)
 	}
-	if code, out := berth("repair", "run-timer", "nobody"); code != exitError || !strings.Contains(out, "no such request") {
+	if code, out := berth("repair", "run-timer", "unknown"); code != exitError || !strings.Contains(out, "no such request") {
 		t.Errorf("repair run-timer ended with %d\n%s", code, out)
 	}
 }

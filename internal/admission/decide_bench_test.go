@@ -63,7 +63,7 @@ func operations() (all []operation) {
 						s.Use.Add(hold)
 					}
 					if holds == 0 {
-						s.Use[last] = 1000 // by somebody else
+						s.Use[last] = 1000 // by a foreign job
 					}
 					if d := Decide(s, ask, policy); d.Verdict != c.want {
 						panic(fmt.Sprint(c.name, d))

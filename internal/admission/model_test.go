@@ -58,9 +58,9 @@ func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, reason.Code, bool) {
 	}
 	notNow := []rule{
 		{"it was deleted", s.State == "ABSENT", reason.ResourceGone},
-		{"nobody has looked yet", s.State == "", reason.ObservationTooOld},
+		{"never observed", s.State == "", reason.ObservationTooOld},
 		{"it does not run", s.State != "RUNNING", reason.ResourceNotReady},
-		{"nobody has looked lately", !seen, reason.ObservationTooOld},
+		{"not observed lately", !seen, reason.ObservationTooOld},
 		{"others are first", s.Ahead > 0, reason.Behind},
 		{"a pause after a decline", s.NotBefore.After(s.Now), reason.BackingOff},
 		{"as many holds as are kept", s.Holds >= p.MaxHolds, reason.HoldLimit},

@@ -121,7 +121,7 @@ func TestBackfillWantsHeadsBehindAReservation(t *testing.T) {
 	}
 	class := ClassOf("t", w.waiting[0].Demand, w.waiting[0].Limit)
 	if plan := MakePlan(fewHeads(w.s, one), w.p); len(plan.Starts) != 0 || !slices.Equal(plan.Want, []ClassID{class}) {
-		t.Errorf("starts %v and wants %v, want nobody and %s", plan.Starts, plan.Want, class)
+		t.Errorf("starts %v and wants %v, want no start and %s", plan.Starts, plan.Want, class)
 	}
 	one[class]++
 	if plan := MakePlan(fewHeads(w.s, one), w.p); len(plan.Starts) != 1 || plan.Starts[0].ID != "d" || len(plan.Want) != 0 {

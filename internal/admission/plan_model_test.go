@@ -363,7 +363,7 @@ func (w *planWorld) promises(t *rapid.T, plan Plan) {
 		// A pass plans again after every start, so only the last of its plans
 		// must leave nothing undone.
 		if len(plan.Starts) == 0 && !slices.ContainsFunc(plan.Reserved, func(r Reservation) bool { return share(r.Shapes, h.Demand.Shapes()) }) {
-			t.Fatalf("%s waits although nobody has reserved a shape of it", h.ID)
+			t.Fatalf("%s waits although none of its shapes is reserved", h.ID)
 		}
 	}
 	for _, old := range w.s.Reserved {

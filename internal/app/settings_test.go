@@ -423,7 +423,7 @@ var effects = map[string]func(*testing.T){
 		}
 	},
 	"BERTH_OUTCOME_TOPIC": func(t *testing.T) {
-		for pair, want := range map[string]string{"BERTH_OUTCOME_TOPIC=told": "projects/test-project/topics/told", "BERTH_OUTCOME_TOPIC=": "projects/test-project/topics/berth-outcomes"} {
+		for pair, want := range map[string]string{"BERTH_OUTCOME_TOPIC=other": "projects/test-project/topics/other", "BERTH_OUTCOME_TOPIC=": "projects/test-project/topics/berth-outcomes"} {
 			outside := listen(t)
 			o := outside.open(t, pair)
 			o.post(t, oneCPU)
@@ -594,11 +594,11 @@ func TestSettingsOutOfRange(t *testing.T) {
 // asked records the context of calls to Vertex AI for a resource.
 type asked struct {
 	vertex.Client
-	hear func(context.Context)
+	record func(context.Context)
 }
 
 func (a asked) Resource(ctx context.Context, name string) (vertex.Resource, error) {
-	a.hear(ctx)
+	a.record(ctx)
 	return a.Client.Resource(ctx, name)
 }
 

@@ -56,7 +56,7 @@ func TestEmbedded(t *testing.T) {
 	creates := 0.0
 	for _, f := range report.Figures {
 		if f.Name == "commits" {
-			t.Errorf("%s: commits are counted, and nobody can have seen any", f.page())
+			t.Errorf("%s: commits are counted although none was observed", f.page())
 		}
 		if f.page() == "alone / request, to its answer" && f.Name == "creates" {
 			creates = f.Value

@@ -120,7 +120,7 @@ var columns = []column{
 	{"polls", "GetCustomJob", false, func(c Counts) int { return c.Vertex["GetCustomJob"] }},
 	{"observations", "GetPersistentResource", false, func(c Counts) int { return c.Vertex["GetPersistentResource"] }},
 	{"cancels", "CancelCustomJob", false, func(c Counts) int { return c.Vertex["CancelCustomJob"] }},
-	{"errors", "calls that failed, stale commits aside", false, func(c Counts) int { return c.Failed }},
+	{"errors", "calls that failed, without stale commits", false, func(c Counts) int { return c.Failed }},
 }
 
 // counts adds counts, divided by per.

@@ -127,8 +127,8 @@ func TestEachCheckCanFail(t *testing.T) {
 		"copy answered": {func(s *scene) {
 			s.picture.Records = append(s.picture.Records, record(message.KindAnswer, "2", "2", lifecycle.None, "message.refused "))
 		}, Surprise},
-		"request of nobody": {func(s *scene) { s.sent = s.sent[2:] }, Surprise},
-		"wrong end":         {func(s *scene) { s.sent[0].order.Ends = map[lifecycle.State]bool{lifecycle.Rejected: true} }, Surprise},
+		"request without a message": {func(s *scene) { s.sent = s.sent[2:] }, Surprise},
+		"wrong end":                 {func(s *scene) { s.sent[0].order.Ends = map[lifecycle.State]bool{lifecycle.Rejected: true} }, Surprise},
 
 		"event missing": {func(s *scene) { s.events = slices.Delete(s.events, 1, 2) }, NotPublished},
 		"no events":     {func(s *scene) { s.events = s.events[4:] }, NotPublished},
@@ -141,7 +141,7 @@ func TestEachCheckCanFail(t *testing.T) {
 		"event altered":         {func(s *scene) { s.events[2].data = s.events[3].data }, NotPublished},
 		"repeated, but altered": {func(s *scene) { s.events = append(s.events, s.events[2]); s.events[len(s.events)-1].data = "{}" }, NotPublished},
 		"event unreadable":      {func(s *scene) { s.events[2].data = "{" }, NotPublished},
-		"event of nobody": {func(s *scene) {
+		"event without a request": {func(s *scene) {
 			x := record(message.KindRequest, "x", "x", lifecycle.Rejected, "rejected REJECTED")
 			s.events = append(s.events, publication(x, x.Outbox[0]))
 		}, NotPublished},

@@ -169,7 +169,7 @@ func (k Kit) Replay(ctx context.Context, box DeadLetterQueue, clock func() time.
 		return k.DeadLetters(ctx, box, clock(), replayListed, nil)
 	}
 	var all []DeadLetter
-	told := map[string]bool{}
+	listed := map[string]bool{}
 	for {
 		events, err := k.DeadLetters(ctx, box, clock(), replayAtOnce, nil)
 		sent := 0
@@ -177,10 +177,10 @@ func (k Kit) Replay(ctx context.Context, box DeadLetterQueue, clock func() time.
 			if d.NewID != "" {
 				sent++
 			}
-			if !told[d.ID] {
+			if !listed[d.ID] {
 				all = append(all, d)
 			}
-			told[d.ID] = true
+			listed[d.ID] = true
 		}
 		if err != nil || sent == 0 {
 			return all, err

@@ -38,10 +38,10 @@ var breaks = []struct {
 }{
 	{"a hold without a request", func(w *world) {
 		w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) {
-			res.Holds[w.key("nobody")] = ledger.Hold{Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Run: "rx"}
+			res.Holds[w.key("unknown")] = ledger.Hold{Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Run: "rx"}
 			res.Recompute()
 		})
-	}, "hold-matches", "nobody", "there is a hold of it", "there is no such request", leakedHolds, "1 x n1-standard-4/pd-ssd:100 for run rx", "none"},
+	}, "hold-matches", "unknown", "there is a hold of it", "there is no such request", leakedHolds, "1 x n1-standard-4/pd-ssd:100 for run rx", "none"},
 	{"a hold of a waiting request", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
 			res.Holds[r.Key] = ledger.Hold{Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Run: "rx"}
@@ -165,7 +165,7 @@ func TestLeakedHoldsThatDoNotFit(t *testing.T) {
 	w := newWorld(t, false)
 	w.hand("runs", func(res *ledger.Resource, r *ledger.Record) {
 		delete(res.Holds, r.Key)
-		res.Holds[w.key("nobody")] = ledger.Hold{Ask: r.Ask, Run: "rx"}
+		res.Holds[w.key("unknown")] = ledger.Hold{Ask: r.Ask, Run: "rx"}
 		res.Foreign = []ledger.Foreign{{Job: parent + "/customJobs/7", Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}}}
 	})
 	for _, do := range []bool{false, true} {
@@ -227,9 +227,9 @@ func TestCopiedJobElsewhereIsNotFound(t *testing.T) {
 		w := newWorld(t, false)
 		job := w.copied("runs", parent, resource)
 		w.now = w.now.Add(time.Hour)
-		told := slices.ContainsFunc(w.doctor(), func(f repair.Finding) bool { return f.Check == repair.CheckJobs && f.Job == job })
-		if told != found {
-			t.Errorf("on %q: the doctor reports it: %v, want %v", resource, told, found)
+		reported := slices.ContainsFunc(w.doctor(), func(f repair.Finding) bool { return f.Check == repair.CheckJobs && f.Job == job })
+		if reported != found {
+			t.Errorf("on %q: the doctor reports it: %v, want %v", resource, reported, found)
 		}
 	}
 }
@@ -271,7 +271,7 @@ func TestAdoptRefuses(t *testing.T) {
 		by   func(w *world, job string) string // returns the job to adopt
 		why  string
 	}{
-		{"somebody's job", func(w *world, _ string) string {
+		{"a user's job", func(w *world, _ string) string {
 			return w.vertex.AddForeign(parent, "pool", capacity.Ask{{Shape: cpu, Replicas: 3}})
 		}, "which is not this request"},
 		{"another run", func(w *world, job string) string {
@@ -323,11 +323,11 @@ func TestAdoptRefuses(t *testing.T) {
 func TestOutbox(t *testing.T) {
 	w := newWorld(t, false)
 	w.publisher.down = true
-	w.request("told", 1) // waits behind the others, and its event is not published
+	w.request("unpublished", 1) // waits behind the others, and its event is not published
 	w.now = w.now.Add(10 * time.Minute)
 	found := w.doctor()
 	i := slices.IndexFunc(found, func(f repair.Finding) bool { return f.Check == repair.CheckOutbox })
-	if i < 0 || found[i].Request != w.key("told") || !strings.Contains(found[i].Text, "1 unpublished outcome event, the oldest for 10m0s") {
+	if i < 0 || found[i].Request != w.key("unpublished") || !strings.Contains(found[i].Text, "1 unpublished outcome event, the oldest for 10m0s") {
 		t.Fatalf("found %+v", found)
 	}
 	before := w.contents()
@@ -342,12 +342,12 @@ func TestOutbox(t *testing.T) {
 	if changes, err := w.kit(true).Send(t.Context(), w.publisher); err != nil || len(changes) != 1 || !changes[0].Done {
 		t.Errorf("changes %+v, %v", changes, err)
 	}
-	id := string(w.key("told")) + "-1"
+	id := string(w.key("unpublished")) + "-1"
 	if !slices.Contains(w.publisher.ids, id) {
 		t.Errorf("event %s was not published: %v", id, w.publisher.ids)
 	}
 	// Reconcile publishes it again under the same id.
-	if _, err := w.kit(true).Republish(t.Context(), w.key("told"), []int64{1}); err != nil {
+	if _, err := w.kit(true).Republish(t.Context(), w.key("unpublished"), []int64{1}); err != nil {
 		t.Fatal(err)
 	}
 	w.pass()
@@ -355,7 +355,7 @@ func TestOutbox(t *testing.T) {
 	if n := len(slices.DeleteFunc(slices.Clone(w.publisher.ids), func(s string) bool { return s != id })); n != 2 {
 		t.Errorf("event %s was published %d times, want 2", id, n)
 	}
-	if changes, err := w.kit(true).Republish(t.Context(), w.key("told"), []int64{5}); err != nil || changes[0].Left == "" || !strings.Contains(changes[0].Note, "event 5 is not kept") {
+	if changes, err := w.kit(true).Republish(t.Context(), w.key("unpublished"), []int64{5}); err != nil || changes[0].Left == "" || !strings.Contains(changes[0].Note, "event 5 is not kept") {
 		t.Errorf("an event that is not kept: %+v, %v", changes, err)
 	}
 	if bad := w.doctor(); len(bad) > 0 {
@@ -420,8 +420,8 @@ func TestRunTimer(t *testing.T) {
 	if c := runTimer("last"); !strings.Contains(c.Left, "EXPIRED") {
 		t.Errorf("ended: %+v", c)
 	}
-	if _, err := w.kit(true).RunTimer(t.Context(), "nobody"); err == nil || !strings.Contains(err.Error(), "nobody") {
-		t.Errorf("nobody: %v", err)
+	if _, err := w.kit(true).RunTimer(t.Context(), "unknown"); err == nil || !strings.Contains(err.Error(), "unknown") {
+		t.Errorf("unknown: %v", err)
 	}
 }
 

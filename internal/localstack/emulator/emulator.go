@@ -10,8 +10,8 @@
 //
 // An emulator that cannot be had (no SDK, no jar, no java or one too old) is
 // *not installed*: errors.Is(err, ErrNotInstalled), with the reason in words.
-// Nobody should fail over that; there are embedded replacements and tests to
-// skip. Any other error means that something which should have worked did not.
+// A caller should not fail because of it: embedded replacements exist, and tests
+// can be skipped. Any other error means that something which should have worked did not.
 //
 // What is ours ends with us: see package child.
 package emulator

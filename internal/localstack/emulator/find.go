@@ -20,7 +20,7 @@ import (
 )
 
 // A kind is one of the two emulators: where its jar lies in the SDK, and how
-// java is told to run it.
+// java runs it.
 type kind struct {
 	name string // in messages
 	env  string // variable that names a given one

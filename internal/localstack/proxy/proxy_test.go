@@ -22,7 +22,7 @@ import (
 type service struct {
 	host  string
 	calls atomic.Int64
-	began chan struct{}    // told when a call "wait" has come
+	began chan struct{}    // receives when a call "wait" has arrived
 	ended chan struct{}    // closed: it may go on
 	saw   chan metadata.MD // of the last call
 }
@@ -115,9 +115,9 @@ func TestFaults(t *testing.T) {
 		fault   Fault
 		text    string
 		answers int
-		code    codes.Code // that the caller is told
+		code    codes.Code // that the caller gets
 		done    int64      // calls that got through
-		heard   codes.Code // of them
+		after   codes.Code // of them
 		came    int        // answers of the service
 	}{
 		{"none", Fault{}, "yes", 2, codes.OK, 1, codes.OK, 2},
@@ -134,7 +134,7 @@ func TestFaults(t *testing.T) {
 			x := serve(t)
 			var mu sync.Mutex
 			var since []time.Duration
-			var heard []Call
+			var after []Call
 			p := start(t, x.host, Options{
 				Judge: func(method string) Fault {
 					if method != "Method" {
@@ -151,13 +151,13 @@ func TestFaults(t *testing.T) {
 				After: func(c Call) {
 					mu.Lock()
 					defer mu.Unlock()
-					heard = append(heard, c)
+					after = append(after, c)
 				},
 			})
 			answers, err := ask(t.Context(), t, p.Host(), test.text)
 			mu.Lock()
-			if told := len(heard) > 0; told != (test.done > 0) && test.fault.Sort != DoneLater {
-				t.Errorf("when its caller hears, %d calls have been heard of, want %d", len(heard), test.done)
+			if reported := len(after) > 0; reported != (test.done > 0) && test.fault.Sort != DoneLater {
+				t.Errorf("when its caller gets the answer, %d calls are reported, want %d", len(after), test.done)
 			}
 			mu.Unlock()
 			p.Drain()
@@ -173,12 +173,12 @@ func TestFaults(t *testing.T) {
 			if want := "own words"; test.text != "yes" && status.Convert(err).Message() != want {
 				t.Errorf("the service's own error became %v", err)
 			}
-			if len(since) != int(test.done) || len(heard) != int(test.done) {
-				t.Fatalf("heard of %d calls before and %d after, want %d", len(since), len(heard), test.done)
+			if len(since) != int(test.done) || len(after) != int(test.done) {
+				t.Fatalf("reported %d calls before and %d after, want %d", len(since), len(after), test.done)
 			}
-			for i, c := range heard {
-				if c.Method != "Method" || string(c.Request) != test.text || c.Code != test.heard || len(c.Answers) != test.came {
-					t.Errorf("heard of %+v", c)
+			for i, c := range after {
+				if c.Method != "Method" || string(c.Request) != test.text || c.Code != test.after || len(c.Answers) != test.came {
+					t.Errorf("reported %+v", c)
 				}
 				if since[i] < test.fault.Wait {
 					t.Errorf("it was carried out %s after it came, want %s", since[i], test.fault.Wait)
@@ -191,13 +191,13 @@ func TestFaults(t *testing.T) {
 // Before can change what is passed on, and After gets the changed request.
 func TestBeforeChangesTheRequest(t *testing.T) {
 	x := serve(t)
-	var heard string
+	var after string
 	p := start(t, x.host, Options{
 		Before: func(string, []byte, time.Duration) []byte { return []byte("no") },
-		After:  func(c Call) { heard = string(c.Request) },
+		After:  func(c Call) { after = string(c.Request) },
 	})
-	if _, err := ask(t.Context(), t, p.Host(), "yes"); status.Code(err) != codes.FailedPrecondition || heard != "no" {
-		t.Errorf("the service answers %v to %q", err, heard)
+	if _, err := ask(t.Context(), t, p.Host(), "yes"); status.Code(err) != codes.FailedPrecondition || after != "no" {
+		t.Errorf("the service answers %v to %q", err, after)
 	}
 }
 
@@ -206,8 +206,8 @@ func TestBeforeChangesTheRequest(t *testing.T) {
 func TestFinish(t *testing.T) {
 	for _, finish := range []bool{true, false} {
 		x := serve(t)
-		heard := make(chan Call, 1)
-		o := Options{After: func(c Call) { heard <- c }}
+		after := make(chan Call, 1)
+		o := Options{After: func(c Call) { after <- c }}
 		want := codes.Canceled
 		if finish {
 			o.Finish, want = []string{"Method"}, codes.OK
@@ -222,12 +222,12 @@ func TestFinish(t *testing.T) {
 		<-x.began
 		leave()
 		if err := <-gone; status.Code(err) != codes.Canceled {
-			t.Errorf("finish %t: the caller, who left, is told %v", finish, err)
+			t.Errorf("finish %t: the caller, who left, gets %v", finish, err)
 		}
 		if finish {
 			close(x.ended)
 		}
-		if c := <-heard; c.Code != want {
+		if c := <-after; c.Code != want {
 			t.Errorf("finish %t: the call ended with %s, want %s", finish, c.Code, want)
 		}
 	}
@@ -248,13 +248,13 @@ func TestMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := lis.Addr().String()
+	unused := lis.Addr().String()
 	if err := lis.Close(); err != nil {
 		t.Fatal(err)
 	}
 	codeAfter := codes.OK
-	p = start(t, nobody, Options{After: func(c Call) { codeAfter = c.Code }})
+	p = start(t, unused, Options{After: func(c Call) { codeAfter = c.Code }})
 	if _, err := ask(t.Context(), t, p.Host(), "yes"); status.Code(err) != codes.Unavailable || codeAfter != codes.Unavailable {
-		t.Errorf("before a service that is not there: %v, heard %s", err, codeAfter)
+		t.Errorf("before a service that does not exist: %v, reported %s", err, codeAfter)
 	}
 }
