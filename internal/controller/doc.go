@@ -29,7 +29,7 @@
 //
 //  1. publishLate publishes events that their instance has not published in time.
 //  2. runTimers makes the moves of records whose time has come.
-//  3. tendAll goes through the resources by region. Each is observed (one list of live
+//  3. passRegions goes through the resources by region. Each is observed (one list of live
 //     jobs a region, one call a resource), the observation is saved, what it says of
 //     jobs is learned, parked requests are decided again, and the queue is scheduled.
 //  4. dispatch gives submission slots to admitted requests of the region.

@@ -97,7 +97,7 @@ func (u *missingNames) isAbsent(name string, now time.Time) bool {
 // persistent resource: one call, where an observation takes two and more.
 func (c *Controller) exists(ctx context.Context, name string) (bool, error) {
 	began := c.env.Monotonic()
-	giveBack, ok := c.unseen.mayCall(name, 1, began)
+	giveBack, ok := c.missing.mayCall(name, 1, began)
 	if !ok {
 		return false, errObserveLater
 	}
@@ -105,13 +105,13 @@ func (c *Controller) exists(ctx context.Context, name string) (bool, error) {
 	switch {
 	case err == nil:
 		giveBack() // it is observed at once and known from then on
-		c.unseen.absent.Remove(name)
+		c.missing.absent.Remove(name)
 		return true, nil
 	case vertex.KindOf(err) == vertex.NotFound:
-		c.unseen.absent.Add(name, began)
+		c.missing.absent.Add(name, began)
 		return false, nil
 	}
 	err = fmt.Errorf("ask for %s: %w", name, err)
-	c.unseen.failed.Add(name, failedCall{c.env.Monotonic(), err})
+	c.missing.failed.Add(name, failedCall{c.env.Monotonic(), err})
 	return false, err
 }

@@ -53,11 +53,11 @@ func (c *Controller) observe(ctx context.Context, name string, at time.Time) (v 
 	live, err := c.vertex.Live(ctx, vertex.NameOf(name).Parent())
 	if err != nil {
 		err = fmt.Errorf("list live jobs to observe %s: %w", name, err)
-		c.unseen.failed.Add(vertex.NameOf(name).Parent(), failedCall{c.env.Monotonic(), err})
+		c.missing.failed.Add(vertex.NameOf(name).Parent(), failedCall{c.env.Monotonic(), err})
 		return v, err
 	}
 	if v, err = c.observeWith(ctx, name, at, live); err != nil {
-		c.unseen.failed.Add(name, failedCall{c.env.Monotonic(), err})
+		c.missing.failed.Add(name, failedCall{c.env.Monotonic(), err})
 	}
 	return v, err
 }

@@ -24,12 +24,12 @@ func (c *Controller) pass(ctx context.Context, clock func() time.Time, t *tasks,
 	t.start(ctx, "events", "", own, func(p *progress) error { return c.publishLate(ctx, clock(), p) })
 	t.start(ctx, "timers", "", own, func(p *progress) error { return c.runTimers(ctx, clock(), p) })
 	rested := maps.Clone(next) // a part may outlast this pass, and the next one writes the map
-	t.start(ctx, "resources", "", own, func(p *progress) error { return c.tendAll(ctx, clock, rested, p) })
+	t.start(ctx, "resources", "", own, func(p *progress) error { return c.passRegions(ctx, clock, rested, p) })
 	t.wait("", c.cfg.Poll)
 }
 
-// tendAll starts the work on every region that has rested.
-func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next map[string]time.Time, p *progress) error {
+// passRegions starts the work on every region that has rested.
+func (c *Controller) passRegions(ctx context.Context, clock func() time.Time, next map[string]time.Time, p *progress) error {
 	regions := map[string][]*ledger.Resource{}
 	known := map[string]bool{} // resources with a document
 	after := ""
@@ -60,7 +60,7 @@ func (c *Controller) tendAll(ctx context.Context, clock func() time.Time, next m
 			p.more = true
 			continue
 		}
-		p.tasks.start(ctx, "region "+parent, "", p, func(p *progress) error { return c.tendRegion(ctx, parent, regions[parent], known, clock, p) })
+		p.tasks.start(ctx, "region "+parent, "", p, func(p *progress) error { return c.passRegion(ctx, parent, regions[parent], known, clock, p) })
 	}
 	for _, region := range c.cfg.Regions {
 		parent := vertex.InRegion(c.cfg.Project, region).Parent()
@@ -77,10 +77,10 @@ func unwatched(res *ledger.Resource) bool {
 	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queues) == 0
 }
 
-// tendRegion does the work on the resources of one region. Passes begin with another
+// passRegion does the work on the resources of one region. Passes begin with another
 // quarter of them each, so that a pass that is broken off leaves out others than
 // the last.
-func (c *Controller) tendRegion(ctx context.Context, parent string, resources []*ledger.Resource, known map[string]bool, clock func() time.Time, p *progress) error {
+func (c *Controller) passRegion(ctx context.Context, parent string, resources []*ledger.Resource, known map[string]bool, clock func() time.Time, p *progress) error {
 	lists := map[string]listing{} // one list of live jobs serves all
 	l, err := c.list(ctx, parent, clock, lists, p)
 	n := len(resources)
@@ -90,7 +90,7 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 		if res.Pending() > 0 {
 			p.pend(res.Name)
 		}
-		p.tasks.start(ctx, "resource "+res.Name, parent, p, func(p *progress) error { return c.tend(ctx, res.Name, clock, maps.Clone(lists), p) })
+		p.tasks.start(ctx, "resource "+res.Name, parent, p, func(p *progress) error { return c.passResource(ctx, res.Name, clock, maps.Clone(lists), p) })
 	}
 	p.tasks.wait("resource "+parent+"/", c.cfg.Poll)
 	if done, _ := p.tasks.progress(); !p.tasks.inline {
@@ -103,8 +103,8 @@ func (c *Controller) tendRegion(ctx context.Context, parent string, resources []
 	return errors.Join(err, c.findLost(ctx, parent, l, known), c.dispatch(ctx, p))
 }
 
-// tend does the work on one resource: observe, learn, schedule.
-func (c *Controller) tend(ctx context.Context, name string, clock func() time.Time, lists map[string]listing, p *progress) error {
+// passResource does the work on one resource: observe, learn, schedule.
+func (c *Controller) passResource(ctx context.Context, name string, clock func() time.Time, lists map[string]listing, p *progress) error {
 	ctx = onResource(ctx, name)
 	var errs []error
 	var after *ledger.Resource

@@ -77,7 +77,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		// Nothing is promised here, so a name that was not there a moment ago is not
 		// asked for again.
 		there := false
-		if !c.unseen.isAbsent(draft.Resource, c.env.Monotonic()) {
+		if !c.missing.isAbsent(draft.Resource, c.env.Monotonic()) {
 			if there, err = c.exists(ctx, draft.Resource); errors.Is(err, errObserveLater) {
 				return o, fmt.Errorf("quote message %s: %w", d.ID, err)
 			}
@@ -87,8 +87,8 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		}
 	}
 	observe := res == nil || now.Sub(res.ObservedAt) > c.cfg.Policy.MaxAge
-	if observe = observe && c.unseen.hasFailed(draft.Resource, c.env.Monotonic()) == nil; observe {
-		_, observe = c.unseen.mayCall(draft.Resource, 2, c.env.Monotonic())
+	if observe = observe && c.missing.hasFailed(draft.Resource, c.env.Monotonic()) == nil; observe {
+		_, observe = c.missing.mayCall(draft.Resource, 2, c.env.Monotonic())
 	}
 	if observe {
 		seen, err := c.observe(ctx, draft.Resource, now)

@@ -44,7 +44,7 @@ func (c *Controller) refreshOnce(ctx context.Context, name string) (refreshed, e
 	if err != nil || fresh { // another observation was faster
 		return l, err
 	}
-	if err := c.unseen.hasFailed(name, c.env.Monotonic()); err != nil {
+	if err := c.missing.hasFailed(name, c.env.Monotonic()); err != nil {
 		return l, err
 	}
 	if !known {

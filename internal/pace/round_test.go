@@ -59,6 +59,7 @@ func TestRound(t *testing.T) {
 		{"all that wait are here, so it has ended", "2", true, "", "135", "135", "", 0},
 		{"another is known to wait", "", true, "7", "13", "13", "7", 1},
 		{"it comes before the one that is noted", "5", false, "", "1234", "123", "4", 0},
+		{"they do not come in order", "", false, "", "54321", "543", "1", 0},
 		{"nothing is left over", "", false, "", "12", "12", "", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
