@@ -35,7 +35,7 @@ func equal(t *testing.T, got [][]string, want ...[]string) {
 	}
 }
 
-// start calls Do for each item in turn, each in a goroutine of its own.
+// start calls Do for one item after the other, each in a goroutine of its own.
 func start(ctx context.Context, l *batch.Queue[string], b *bench, tenant string, size int, items ...string) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	for _, item := range items {
@@ -45,7 +45,7 @@ func start(ctx context.Context, l *batch.Queue[string], b *bench, tenant string,
 	return &wg
 }
 
-// Whoever comes first starts at once; those who come meanwhile are one batch.
+// The first caller starts at once; callers that arrive meanwhile are one batch.
 func TestNextBatchIsWhatArrivedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, b := batch.NewQueue[string](wide), &bench{open: make(chan struct{})}
@@ -57,7 +57,7 @@ func TestNextBatchIsWhatArrivedMeanwhile(t *testing.T) {
 		close(b.open)
 		wg.Wait()
 		if !l.Idle() {
-			t.Error("the line is not idle when all have returned")
+			t.Error("the queue is not idle when all have returned")
 		}
 	})
 }
@@ -85,7 +85,7 @@ func TestLimitsOfABatch(t *testing.T) {
 }
 
 // A tenant with many calls waiting does not keep another's out of the next batch.
-func TestTenantsTakeTurns(t *testing.T) {
+func TestTenantsShareBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, b := batch.NewQueue[string](batch.Limits{Items: 3, Bytes: 1000, Waiting: 99, WaitingBytes: 1000}), &bench{open: make(chan struct{})}
 		many := start(t.Context(), l, b, "many", 1, "m0", "m1", "m2", "m3", "m4", "m5")
@@ -182,7 +182,7 @@ func TestContextOfABatch(t *testing.T) {
 	})
 }
 
-// A panic takes nobody else down with it, and the line goes on.
+// A panic fails its own batch only, and the queue goes on.
 func TestPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, b := batch.NewQueue[string](wide), &bench{open: make(chan struct{})}
@@ -208,7 +208,7 @@ func TestPanic(t *testing.T) {
 }
 
 // Work that has to start anew takes in what has come meanwhile, as far as there
-// is room, and everybody is told when it is done.
+// is room, and every caller returns when it is done.
 func TestMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, b := batch.NewQueue[string](batch.Limits{Items: 4, Bytes: 1000, Waiting: 99, WaitingBytes: 1000}), &bench{open: make(chan struct{})}
@@ -227,7 +227,7 @@ func TestMore(t *testing.T) {
 	})
 }
 
-// A caller that joins late keeps the batch's context open, and nobody joins one
+// A caller that joins late keeps the batch's context open, and no caller joins one
 // that has ended.
 func TestContextWithMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

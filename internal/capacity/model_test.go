@@ -10,7 +10,7 @@ import (
 )
 
 // The model is the obvious slow judge of fit, for small sizes. A job never
-// names a pool, so somebody else has already decided how the machines in use
+// names a pool, so Vertex AI has already decided how the machines in use
 // are split among equal pools: the model tries every split, machine by machine,
 // and every way to put the worker pools into what is left. The split may cut a
 // job in two, which real use cannot; Check allows that too.

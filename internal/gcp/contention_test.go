@@ -8,13 +8,13 @@ import (
 // Only a commit that is lost makes an update wait; success, and time, end it.
 func TestContention(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	const contended = "projects/p/locations/l/persistentResources/crowded"
+	const contended = "projects/p/locations/l/persistentResources/contended"
 	twice := []string{contended, contended}
 	other := []string{"another"}
 	var c contention
 	c.after(twice, 0, time.Hour, now)
 	if wait := c.before(twice, now); wait != 0 {
-		t.Errorf("who lost nothing waits %v", wait)
+		t.Errorf("an update that lost nothing waits %v", wait)
 	}
 	c.after(twice, 2, 10*time.Millisecond, now)
 	if wait := c.before(twice, now); wait != 60*time.Millisecond {

@@ -40,7 +40,7 @@ func openEmulator(t testing.TB, p *proxy) *Ledger {
 	return l
 }
 
-// A proxy stands between client and emulator and does what the network does.
+// A proxy is between client and emulator and fails as the network does.
 type proxy struct {
 	mu sync.Mutex
 	// commit decides what becomes of the n-th commit (from 1): whether it is sent,
@@ -201,9 +201,9 @@ func first(send bool, code codes.Code) func(int) (bool, error) {
 	}
 }
 
-// The commit landed, its answer and every look for it were lost: Update has to
+// The commit landed, its answer and every read that checks it were lost: Update has to
 // say that it does not know, and not that nothing was written.
-func TestUnsettled(t *testing.T) {
+func TestUnclearCommit(t *testing.T) {
 	t.Parallel()
 	l := openEmulator(t, &proxy{
 		commit: first(true, codes.Unavailable),
@@ -225,7 +225,7 @@ func TestUnsettled(t *testing.T) {
 }
 
 // Lost once, and from then on always too late.
-func TestUnsettledThenBusy(t *testing.T) {
+func TestUnclearCommitThenBusy(t *testing.T) {
 	t.Parallel()
 	l := openEmulator(t, &proxy{commit: func(n int) (bool, error) {
 		if n == 1 {
@@ -243,7 +243,7 @@ func TestUnsettledThenBusy(t *testing.T) {
 	}
 }
 
-// All that a lost commit wrote has been written over before anybody looked.
+// All that a lost commit wrote has been overwritten before the check.
 func TestLostAndWrittenOver(t *testing.T) {
 	t.Parallel()
 	p := &proxy{commit: first(true, codes.Unavailable)}
@@ -298,7 +298,7 @@ func TestLostAndPartlyWrittenOver(t *testing.T) {
 	}
 }
 
-// A commit that arrives after it has been looked for in vain makes the next
+// A commit that arrives after the check did not find it makes the next
 // one stale, and the closure sees its own work.
 func TestLateCommit(t *testing.T) {
 	t.Parallel()
@@ -355,7 +355,7 @@ func TestCallerGone(t *testing.T) {
 	}
 }
 
-// A document that is too large is refused for good, and the error says whose.
+// A document that is too large is refused, not tried again, and the error names it.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	l := openEmulator(t, &proxy{})
@@ -371,7 +371,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// A read that nobody answers in full must not be taken for absent documents.
+// A read that is not answered in full must not be taken for absent documents.
 func TestReadFails(t *testing.T) {
 	t.Parallel()
 	l := openEmulator(t, &proxy{read: func(n int) error {

@@ -94,7 +94,7 @@ func TestDocumentOfANewerRelease(t *testing.T) {
 	}
 }
 
-// The fields that queries look at are there exactly while they are needed.
+// The fields that queries use are there exactly while they are needed.
 func TestQueryFields(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	shape := capacity.Spec{MachineType: "n1-standard-4"}.Normal()

@@ -23,7 +23,7 @@ func spent(l *Ledger, do func()) string {
 }
 
 // The next write of what this process has just written needs no read, unless
-// somebody else has written it, or nothing is written.
+// another process has written it, or nothing is written.
 func TestRecent(t *testing.T) {
 	emulatortest.Firestore(t)
 	t.Parallel()
@@ -61,14 +61,14 @@ func TestRecent(t *testing.T) {
 	expect("the next", spent(l, func() { add(l, justRecent) }), "0 reads, 1 commits")
 	expect("one more", spent(l, func() { add(l, justRecent) }), "0 reads, 1 commits")
 	expect("one that asks to read", spent(l, func() { add(l, ledger.Hints{}) }), "1 reads, 1 commits")
-	expect("one by somebody else", spent(other, func() { add(other, justRecent) }), "1 reads, 1 commits")
+	expect("one by another process", spent(other, func() { add(other, justRecent) }), "1 reads, 1 commits")
 	runs = 0
-	expect("one after somebody else's", spent(l, func() { add(l, justRecent) }), "1 reads, 2 commits")
+	expect("one after another process's", spent(l, func() { add(l, justRecent) }), "1 reads, 2 commits")
 	if runs != 2 || sequence(t, l) != 6 {
 		t.Errorf("%d runs, sequence %d; want 2 and 6", runs, sequence(t, l))
 	}
 	runs = 0
-	expect("one that only looks", spent(l, func() {
+	expect("one that only reads", spent(l, func() {
 		_ = l.Update(t.Context(), justK, func(tx ledger.Tx) error {
 			if runs++; tx.Record("k").Sequence != 6 {
 				t.Errorf("sequence %d, want 6", tx.Record("k").Sequence)
@@ -77,7 +77,7 @@ func TestRecent(t *testing.T) {
 		}, justRecent)
 	}), "1 reads, 0 commits")
 	if runs != 2 {
-		t.Errorf("%d runs of one that only looks, want 2: the second on what was read", runs)
+		t.Errorf("%d runs of one that only reads, want 2: the second on what was read", runs)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestRecentInPart(t *testing.T) {
 	}
 	add(other, ledger.ReadSet{Records: []message.Key{"a"}})
 	if got := spent(l, func() { add(l, all) }); got != "2 reads, 2 commits" {
-		t.Errorf("after somebody else's write it took %s", got)
+		t.Errorf("after another process's write it took %s", got)
 	}
 	err := ledger.Read(t.Context(), l, all, func(tx ledger.Tx) {
 		for key, want := range map[message.Key]int64{"a": 4, "b": 3, "c": 3} {

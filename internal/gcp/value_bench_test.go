@@ -86,8 +86,7 @@ func operations(t testing.TB) (all []operation) {
 }
 
 // How often an operation allocates stays within its band, with and without the
-// race detector. One that comes to allocate more is to be looked at before its
-// band is widened.
+// race detector. Find out why one allocates more before widening its band.
 func TestAllocations(t *testing.T) {
 	data, err := os.ReadFile("../../testdata/bench/allocs.json")
 	if err != nil {

@@ -320,7 +320,7 @@ func TestVertexCreateUnclear(t *testing.T) {
 			}
 		})
 	}
-	t.Run("nobody there", func(t *testing.T) {
+	t.Run("no server", func(t *testing.T) {
 		v, err := NewVertex(VertexOptions{Endpoint: func(string) string { return "127.0.0.1:1" }, Insecure: true, CreateDeadline: 5 * time.Second})
 		if err != nil {
 			t.Fatal(err)

@@ -47,7 +47,7 @@ func operations() (all []operation) {
 	for _, holds := range []int{0, 50, 1000} {
 		for _, workerPools := range []int{1, 4} {
 			if holds == 0 && workerPools > 1 {
-				continue // nobody holds, so nobody has worker pools
+				continue // no holds, so no worker pools
 			}
 			r := ledgertest.BigResource(workerPools)
 			some := map[message.Key]ledger.Hold{} // a map that held more would be as slow as a large one
@@ -71,8 +71,7 @@ func operations() (all []operation) {
 }
 
 // How often an operation allocates stays within its band, with and without the
-// race detector. One that comes to allocate more is to be looked at before its
-// band is widened.
+// race detector. Find out why one allocates more before widening its band.
 func TestAllocations(t *testing.T) {
 	data, err := os.ReadFile("../../testdata/bench/allocs.json")
 	if err != nil {

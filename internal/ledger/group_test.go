@@ -18,8 +18,8 @@ import (
 
 const pool = "projects/p/locations/l/persistentResources/pool"
 
-// A gate is a ledger whose updates wait at the entry point, so that a test decides who
-// meets whom. It refuses what is named poison, whoever it comes with.
+// A gate is a ledger whose updates wait until it is opened, so that a test decides which
+// of them meet. It refuses every update of the record "poison".
 type gate struct {
 	*ledger.Mem
 	open chan struct{}
@@ -42,7 +42,7 @@ func (g *gate) Update(ctx context.Context, reads ledger.ReadSet, closure func(le
 	return g.Mem.Update(ctx, reads, closure, hints...)
 }
 
-// sizes tells how many records each update named.
+// sizes is how many records each update named.
 func (g *gate) sizes() (sizes []int) {
 	for _, n := range g.updates {
 		sizes = append(sizes, len(n.Records))
@@ -71,7 +71,7 @@ func enter(key message.Key) (ledger.ReadSet, func(ledger.Tx) error) {
 	}
 }
 
-// crowd sends updates to a group, the first to go alone, and returns their
+// contend makes updates of a group, the first to go alone, and returns their
 // errors when all have ended.
 func contend(t *testing.T, l *gate, updates map[message.Key]func(ledger.Tx) error, first message.Key, rest ...message.Key) map[message.Key]error {
 	t.Helper()
@@ -128,8 +128,8 @@ func TestGroupCommitsTogether(t *testing.T) {
 	})
 }
 
-// Whatever is wrong with one update, its neighbours are committed, and it alone
-// hears of it.
+// An update that fails in any way gets its error alone, and the others of its group are
+// committed.
 func TestGroupPoison(t *testing.T) {
 	broken := errors.New("broken")
 	for name, test := range map[string]struct {
@@ -172,7 +172,7 @@ func TestGroupPoison(t *testing.T) {
 							t.Errorf("the poisoned update got %v, want %q", err, test.says)
 						}
 					} else if err != nil {
-						t.Errorf("%s, its neighbour: %v", key, err)
+						t.Errorf("%s, another of its group: %v", key, err)
 					}
 				}
 				if v := version(t, l); v != 6 || len(l.Records()) != 6 {
@@ -183,7 +183,7 @@ func TestGroupPoison(t *testing.T) {
 	}
 }
 
-// An outage is not searched for a culprit: everybody hears of it, after one try.
+// In an outage the group is not split: every update gets the error after one try.
 func TestGroupOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newGate()
@@ -206,7 +206,7 @@ func TestGroupOutage(t *testing.T) {
 }
 
 // Updates go with those of their resource, whether they read it or not; others
-// go by themselves. What one wants to be read is read for all.
+// go by themselves. A record that one update wants read is read for all.
 func TestGroupQueues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newGate()
@@ -247,8 +247,8 @@ func TestGroupQueues(t *testing.T) {
 	})
 }
 
-// A commit that is lost to another process takes along what has come since. What
-// has no part in the resource no longer goes with it then: it has nothing to lose.
+// A commit that is lost to another process takes along the updates that have arrived
+// since. After that, updates of records only go by themselves: they do not conflict.
 func TestGroupWhileConflicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := ledger.NewMem(nil)

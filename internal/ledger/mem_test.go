@@ -130,9 +130,9 @@ func TestMemBetween(t *testing.T) {
 	}
 }
 
-// A commit whose answer was lost, and all of whose documents others have
-// written over before anybody looked, cannot be told from one that did not
-// land: the closure runs again and sees its own effect.
+// A commit whose answer was lost, and all of whose documents others have overwritten
+// before the check, looks like one that did not land: the closure runs again and sees
+// its own effect.
 func TestMemLostAndOverwritten(t *testing.T) {
 	m := NewMem(nil)
 	m.Fault = once(LoseAnswer)
@@ -195,12 +195,12 @@ func TestMemQueryFaultAndCancel(t *testing.T) {
 		want error
 	}{{t.Context(), ErrInjected}, {cancelled, context.Canceled}} {
 		ctx := test.ctx
-		_, line := m.Queue(ctx, pool, "s", "", 1)
+		_, queue := m.Queue(ctx, pool, "s", "", 1)
 		_, due := m.Due(ctx, lifecycle.States, time.Now(), Timed{}, 1)
 		_, unpublished := m.Unpublished(ctx, Timed{}, 1)
 		_, state := m.InState(ctx, pool, lifecycle.Waiting, "", 1)
 		_, resources := m.Resources(ctx, "", 1)
-		for i, err := range []error{line, due, unpublished, state, resources} {
+		for i, err := range []error{queue, due, unpublished, state, resources} {
 			if !errors.Is(err, test.want) {
 				t.Errorf("query %d: %v, want %v", i, err, test.want)
 			}

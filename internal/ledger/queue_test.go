@@ -13,11 +13,11 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A lineModel is what lines are meant to be: the requests that wait and are not
-// parked, sorted whenever somebody asks.
+// A queueModel is what queues are meant to be: the requests that wait and are not
+// parked, sorted at every read.
 type queueModel []*Record
 
-func (m queueModel) line(shape string) []*Record {
+func (m queueModel) queue(shape string) []*Record {
 	var in []*Record
 	for _, r := range m {
 		if r.State == lifecycle.Waiting && !r.Parked && slices.Contains(r.Ask.Shapes(), must(capacity.ParseShape(shape))) {
@@ -35,9 +35,9 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// before is how many in a line come before a record.
-func before(line []*Record, rec *Record) (n int) {
-	for _, r := range line {
+// before is how many in a queue come before a record.
+func before(queue []*Record, rec *Record) (n int) {
+	for _, r := range queue {
 		if r.Order < rec.Order {
 			n++
 		}
@@ -45,10 +45,10 @@ func before(line []*Record, rec *Record) (n int) {
 	return n
 }
 
-// Whatever requests do, in the queue, parked or neither: the counts are right, the heads
-// begin the line, and Ahead is exact as far as the heads are known and never less
-// than what is true. A request for which nobody is ahead passes nobody.
-func TestLinesAgainstAModel(t *testing.T) {
+// After any moves of requests, in the queue, parked or neither: the counts are right, the
+// heads begin the queue, and Ahead is exact as far as the heads are known and never too
+// low. A request with none ahead overtakes none.
+func TestQueuesAgainstAModel(t *testing.T) {
 	shapes := []string{capacity.Spec{MachineType: "a"}.Normal().String(), capacity.Spec{MachineType: "b"}.Normal().String()}
 	rapid.Check(t, func(t *rapid.T) {
 		var m queueModel
@@ -79,16 +79,16 @@ func TestLinesAgainstAModel(t *testing.T) {
 			case rec.State == lifecycle.Waiting && op < 4: // the pools can never take it
 				r.Leave(rec)
 				rec.Parked = true
-			case op < 7: // a line is read
+			case op < 7: // a queue is read
 				shape := shapes[op%2]
-				line := m.line(shape)
+				queue := m.queue(shape)
 				var heads []Head
-				for _, w := range line[:min(len(line), rapid.IntRange(1, 40).Draw(t, "read"))] {
+				for _, w := range queue[:min(len(queue), rapid.IntRange(1, 40).Draw(t, "read"))] {
 					heads = append(heads, w.HeadIn(shape))
 				}
 				r.Refill(shape, heads, r.Version)
 				r.Trim()
-			case op == 7: // a line's known heads are gone
+			case op == 7: // a queue's known heads are gone
 				if l, ok := r.Queues[shapes[0]]; ok {
 					l.Heads = nil
 					r.Queues[shapes[0]] = l
@@ -101,24 +101,24 @@ func TestLinesAgainstAModel(t *testing.T) {
 
 func (m queueModel) hold(t *rapid.T, r *Resource, shapes []string) {
 	for _, shape := range shapes {
-		got, want := r.Queues[shape], m.line(shape)
+		got, want := r.Queues[shape], m.queue(shape)
 		if got.Count != len(want) {
-			t.Fatalf("line %s counts %d, want %d", shape, got.Count, len(want))
+			t.Fatalf("queue %s counts %d, want %d", shape, got.Count, len(want))
 		}
 		for i, h := range got.Heads {
 			if h.Key != want[i].Key {
-				t.Fatalf("head %d of line %s is %s, want %s", i, shape, h.Key, want[i].Key)
+				t.Fatalf("head %d of queue %s is %s, want %s", i, shape, h.Key, want[i].Key)
 			}
 		}
 	}
 	for _, rec := range m {
 		least, want := 0, 0
 		for _, shape := range rec.Ask.Shapes() {
-			line, known := m.line(shape.String()), len(r.Queues[shape.String()].Heads)
-			n := before(line, rec)
+			queue, known := m.queue(shape.String()), len(r.Queues[shape.String()].Heads)
+			n := before(queue, rec)
 			least = max(least, n)
-			if n >= known && known < len(line) { // the known heads do not say
-				if n = len(line); slices.Contains(line, rec) {
+			if n >= known && known < len(queue) { // the known heads do not say
+				if n = len(queue); slices.Contains(queue, rec) {
 					n--
 				}
 			}
@@ -131,8 +131,8 @@ func (m queueModel) hold(t *rapid.T, r *Resource, shapes []string) {
 }
 
 // A document that lost its queues must not be counted down for requests that it
-// knows nothing of, nor up for those it has.
-func TestLinesThatWereLost(t *testing.T) {
+// does not count, nor up for those that it counts.
+func TestQueuesThatWereLost(t *testing.T) {
 	shape := capacity.Spec{MachineType: "a"}.Normal()
 	record := func(key message.Key, second int64) *Record {
 		r := &Record{Key: key, Ask: capacity.Ask{{Shape: shape, Replicas: 1}}, Order: OrderKey(0, time.Unix(second, 0), key)}
@@ -146,7 +146,7 @@ func TestLinesThatWereLost(t *testing.T) {
 	r.Join(early)
 	r.Leave(lost)
 	if l := r.Queues[shape.String()]; l.Count != 2 || len(l.Heads) != 2 || l.Heads[0].Key != "early" {
-		t.Errorf("the line is %+v, want early and late", l)
+		t.Errorf("the queue is %+v, want early and late", l)
 	}
 	if n := r.Ahead(record("next", 4)); n != 2 {
 		t.Errorf("%d ahead of the next, want 2", n)

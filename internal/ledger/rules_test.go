@@ -29,7 +29,7 @@ func waiting(i, priority int, shapes ...capacity.Shape) *Record {
 	return r
 }
 
-// What is found by a query becomes the heads of a line only at the version at
+// The result of a query becomes the heads of a queue only at the version at
 // which it was complete.
 func TestRefill(t *testing.T) {
 	res := &Resource{}
@@ -45,7 +45,7 @@ func TestRefill(t *testing.T) {
 		t.Error("heads of an older version are taken")
 	}
 	if res.Refill("another", heads, res.Version) || len(res.Queues) != 1 {
-		t.Error("a line that is not there is filled")
+		t.Error("a queue that is not there is filled")
 	}
 	version := res.Version
 	if !res.Refill(shape, heads, version) || len(res.Queues[shape].Heads) != 30 || res.Queues[shape].Count != 40 || res.Version != version {
@@ -63,13 +63,13 @@ func TestRefill(t *testing.T) {
 	if res.Strike("k003"); res.Queues[shape].Count != 39 || len(res.Queues[shape].Heads) != MaxHeads-1 || res.Version != version+1 {
 		t.Errorf("struck: %d heads of %d", len(res.Queues[shape].Heads), res.Queues[shape].Count)
 	}
-	if res.Strike("nobody"); res.Queues[shape].Count != 39 {
-		t.Errorf("nobody was struck, and %d of 39 are left", res.Queues[shape].Count)
+	if res.Strike("absent"); res.Queues[shape].Count != 39 {
+		t.Errorf("an absent key was struck, and %d of 39 are left", res.Queues[shape].Count)
 	}
 	alone := &Resource{}
 	alone.Join(waiting(1, 0, small))
 	if alone.Strike("k001"); len(alone.Queues) != 0 {
-		t.Errorf("the line of one that was struck is %+v", alone.Queues)
+		t.Errorf("the queue of one that was struck is %+v", alone.Queues)
 	}
 }
 
@@ -108,15 +108,15 @@ func TestHolds(t *testing.T) {
 		key     message.Key
 		pending bool
 		counts  int64 // by how much the version grows
-	}{{rec.Key, true, 0}, {"nobody", false, 0}, {rec.Key, false, 1}, {rec.Key, false, 0}, {rec.Key, true, 1}} {
+	}{{rec.Key, true, 0}, {"absent", false, 0}, {rec.Key, false, 1}, {rec.Key, false, 0}, {rec.Key, true, 1}} {
 		version := res.Version
 		res.SetPending(c.key, c.pending, end.Add(time.Minute))
 		if res.Version != version+c.counts || len(res.Holds) != 2 {
-			t.Errorf("turn of %s to %t: version %d of %d, %d holds", c.key, c.pending, res.Version, version, len(res.Holds))
+			t.Errorf("%s pending %t: version %d of %d, %d holds", c.key, c.pending, res.Version, version, len(res.Holds))
 		}
 	}
 	if h := res.Holds[rec.Key]; !h.Pending || !h.LatestEnd.Equal(end.Add(time.Minute)) {
-		t.Errorf("after its turns the hold is %+v", h)
+		t.Errorf("after that the hold is %+v", h)
 	}
 
 	for _, c := range []struct {
@@ -124,7 +124,7 @@ func TestHolds(t *testing.T) {
 		run    string
 		ran    bool
 		counts int64
-	}{{"nobody", "run-1", false, 0}, {rec.Key, "run-2", false, 0}, {rec.Key, "run-1", true, 1}, {rec.Key, "run-1", true, 0}} {
+	}{{"absent", "run-1", false, 0}, {rec.Key, "run-2", false, 0}, {rec.Key, "run-1", true, 1}, {rec.Key, "run-1", true, 0}} {
 		version := res.Version
 		res.SawRun(c.key, c.run)
 		if res.Holds[rec.Key].Ran != c.ran || res.Version != version+c.counts || len(res.Holds) != 2 {
@@ -142,13 +142,13 @@ func TestHolds(t *testing.T) {
 	use(3) // what is handed out is the caller's
 	res.Foreign = nil
 	if res.Recompute(); res.Use()[big] != 0 {
-		t.Errorf("settled: %v in use", res.Use())
+		t.Errorf("recomputed: %v in use", res.Use())
 	}
 }
 
-// Events are numbered without a gap. Of those that are sent the latest are kept, of
-// those that are not, all. An ended request may go once all are sent, not before
-// and not later for a second word.
+// Events are numbered without a gap. Of the published events the latest are kept,
+// of the unpublished all. An ended request may expire once all are published, and a
+// second mark does not delay that.
 func TestOutbox(t *testing.T) {
 	r := &Record{Key: "k", Kind: message.KindRequest, DisplayName: "shown", Labels: map[string]string{"a": "b"}}
 	at := func(i int) time.Time { return noon.Add(time.Duration(i) * time.Second) }
@@ -164,7 +164,7 @@ func TestOutbox(t *testing.T) {
 	if n := len(r.Unpublished()); n != 50 || r.Unpublished()[0].ID != "k-1" || r.Unpublished()[49].ID != "k-99" {
 		t.Errorf("%d are unpublished, from %s", n, r.Unpublished()[0].ID)
 	}
-	// Half of them sent and gone but for one that came after the last cut.
+	// Half of them are published, and dropped but for one that came after the last cut.
 	if len(r.Outbox) != 51 || r.Outbox[50].ID != "k-100" || !r.ExpireAt.IsZero() {
 		t.Errorf("%d outbox events are kept, the last %s; it may go at %s", len(r.Outbox), r.Outbox[len(r.Outbox)-1].ID, r.ExpireAt)
 	}
@@ -178,7 +178,7 @@ func TestOutbox(t *testing.T) {
 	}
 	r.Append(message.Outcome{Type: message.Queued}, at(201))
 	if len(r.Outbox) != keepEvents || r.Outbox[0].ID != "k-23" && r.Outbox[0].Published == false {
-		t.Errorf("of outbox events that are sent %d are kept, from %s", len(r.Outbox), r.Outbox[0].ID)
+		t.Errorf("of published events %d are kept, from %s", len(r.Outbox), r.Outbox[0].ID)
 	}
 	r.State = lifecycle.Succeeded
 	r.Append(message.Outcome{Type: message.Succeeded}, at(202))
@@ -186,7 +186,7 @@ func TestOutbox(t *testing.T) {
 		t.Error("it may go while an event is unpublished")
 	}
 	if r.MarkPublished([]string{"k-101"}, at(204), time.Hour); !r.ExpireAt.Equal(at(204).Add(time.Hour)) {
-		t.Errorf("it may go at %s, want an hour after the last event was sent", r.ExpireAt)
+		t.Errorf("it may go at %s, want an hour after the last event was published", r.ExpireAt)
 	}
 	if r.MarkPublished([]string{"k-101"}, at(300), time.Hour); !r.ExpireAt.Equal(at(204).Add(time.Hour)) {
 		t.Errorf("a second mark puts its end off to %s", r.ExpireAt)
@@ -205,23 +205,23 @@ func TestOutbox(t *testing.T) {
 	}
 }
 
-// Only what waits, and is not parked, is in lines: one for each shape.
-func TestLinesOfARecord(t *testing.T) {
+// Only a record that waits, and is not parked, is in queues: one for each shape.
+func TestQueuesOfARecord(t *testing.T) {
 	r := waiting(1, 0, small, big, small)
 	if got := r.Queues(); len(got) != 2 || !slices.Contains(got, small.String()) || !slices.Contains(got, big.String()) {
-		t.Errorf("it is in the lines %q", got)
+		t.Errorf("it is in the queues %q", got)
 	}
 	if h := r.HeadIn(small.String()); h.Need != 4 || h.Key != r.Key || h.Order != r.Order {
 		t.Errorf("its place is %+v; it wants 4 in two pools", h)
 	}
 	r.Parked = true
 	if got := r.Queues(); got != nil {
-		t.Errorf("parked, it is in the lines %q", got)
+		t.Errorf("parked, it is in the queues %q", got)
 	}
 	r.Parked = false
 	for _, s := range lifecycle.States {
 		if r.State = s; (r.Queues() != nil) != (s == lifecycle.Waiting) {
-			t.Errorf("%s, it is in the lines %q", s, r.Queues())
+			t.Errorf("%s, it is in the queues %q", s, r.Queues())
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestScan(t *testing.T) {
 		t.Errorf("scanned %q, then %v, %v", got, rest, err)
 	}
 	if again, _ := m.Scan(t.Context(), "", 9); len(again) != 3 || again[0].Labels["k"] != "v" {
-		t.Errorf("a scan hands out what is stored: %+v", again)
+		t.Errorf("a scan returns the stored document itself: %+v", again)
 	}
 	m.Fault = func(string) ledger.Fault { return ledger.FailRead }
 	if _, err := m.Scan(t.Context(), "", 1); err == nil {

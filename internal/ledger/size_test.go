@@ -56,15 +56,15 @@ func TestWeights(t *testing.T) {
 	finding := capacity.Finding{Shape: capacity.Spec{MachineType: "n1-standard-4"}.Normal(), Pools: []string{"pool-0"},
 		Nearest: []capacity.PoolDiff{{Pool: "pool-0", Fields: []capacity.FieldDiff{{Field: "machineSpec.machineType", Asked: long, Pool: "b"}}}},
 		Edits:   []capacity.Edit{{Path: "workerPoolSpecs[0].machineSpec.machineType", From: long, To: "b"}}}
-	told := ledgertest.BigRecord()
-	told.Spec, told.Labels = "", map[string]string{}
+	many := ledgertest.BigRecord()
+	many.Spec, many.Labels = "", map[string]string{}
 	for i := range 64 {
-		told.Labels[fmt.Sprintf("label-%057d", i)] = strings.Repeat("v", 63)
+		many.Labels[fmt.Sprintf("label-%057d", i)] = strings.Repeat("v", 63)
 	}
 	for range 30 {
-		told.Append(message.Outcome{Type: message.Queued, Reason: &reason.Problem{Detail: long}, Fit: []capacity.Finding{finding}}, time.Unix(1, 0))
+		many.Append(message.Outcome{Type: message.Queued, Reason: &reason.Problem{Detail: long}, Fit: []capacity.Finding{finding}}, time.Unix(1, 0))
 	}
-	for name, r := range map[string]*ledger.Record{"large job": ledgertest.BigRecord(), "many letters": told} {
+	for name, r := range map[string]*ledger.Record{"large job": ledgertest.BigRecord(), "many events": many} {
 		if w, n := r.Weight(), ledger.Size(r); w < n || w > 2*n {
 			t.Errorf("%s: weight %d, %d bytes are stored", name, w, n)
 		}

@@ -61,8 +61,8 @@ var mutants = []mutant{
 	{"admits where it is not running", "internal/admission/admission.go", "case s.State != running:", "case s.State == \"ERROR\":", "TestStorm|TestRace", ""},
 	{"passes the queue", "internal/admission/admission.go", "case s.Ahead > 0:", "case s.Ahead > 99:", "TestExplore|TestRaceCancelledWaiter", ""},
 	{"a parked request passes the queue", "internal/ledger/resource.go", "if !known && queue.beyond(i) {\n\t\t\ti = queue.Count\n\t\t\tif slices.Contains(in, s.String()) {", "if !known && i == len(queue.Heads) {\n\t\t\ti = queue.Count\n\t\t\tif len(in) > 0 || rec.Parked {", "TestParkedDoesNotPass", invariant.QueueOrder},
-	{"takes a parked request for a queued one", "internal/ledger/resource.go", "if slices.Contains(in, s.String()) {", "if len(in) > 0 || rec.Parked {", "TestLinesAgainstAModel", ""},
-	{"counts down a queue for a request outside it", "internal/ledger/resource.go", "case !queue.beyond(i):\n\t\t\tcontinue", "", "TestLinesThatWereLost", ""},
+	{"takes a parked request for a queued one", "internal/ledger/resource.go", "if slices.Contains(in, s.String()) {", "if len(in) > 0 || rec.Parked {", "TestQueuesAgainstAModel", ""},
+	{"counts down a queue for a request outside it", "internal/ledger/resource.go", "case !queue.beyond(i):\n\t\t\tcontinue", "", "TestQueuesThatWereLost", ""},
 	{"stamps an observation newer than its list", "internal/controller/pass.go", "c.observeWith(ctx, name, l.at, l.jobs)", "c.observeWith(ctx, name, clock(), l.jobs)", "TestObservation", ""},
 	{"continues with an old list", "internal/controller/observe.go", "now.Sub(l.at) <= c.cfg.Policy.MaxAge/2", "true", "TestObservationIsAsOld", ""},
 	{"writes an older observation over a newer one", "internal/controller/classify.go", "if v.at.Before(res.ObservedAt) {", "if false {", "TestOlderObservation", ""},
@@ -125,7 +125,7 @@ var mutants = []mutant{
 	{"asks again after an observation has just failed", "internal/controller/missing.go", "now.Sub(f.at) < failedFor {", "now.Sub(f.at) < 0 {", "TestRequestsDoNotWait", ""},
 	{"searches for no lost document", "internal/controller/pass.go", "if regions[parent] == nil && c.searches", "if regions[parent] != nil && c.searches", "TestLostDocumentIsFound", ""},
 	{"a shortage counts against a request", "internal/vertex/vertex.go", "return e.Code == 5 || e.Code == 9", "return true", "TestRefusedForACause", ""},
-	{"one tenant takes all batches", "internal/batch/batch.go", "q.order = append(q.order[1:], tenant)", "", "TestTenantsTakeTurns", ""},
+	{"one tenant takes all batches", "internal/batch/batch.go", "q.order = append(q.order[1:], tenant)", "", "TestTenantsShareBatches", ""},
 }
 
 // TestMutants puts each mutant into the source, by an overlay, and runs the

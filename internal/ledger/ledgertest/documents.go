@@ -125,7 +125,7 @@ func (f *filler) fill(v reflect.Value) {
 	}
 }
 
-// Whatever text users send, as a value and as a key.
+// Any text that users send, as a value and as a key.
 func testOddText(t *testing.T, l ledger.Ledger) {
 	r := &ledger.Record{Key: "k", Labels: map[string]string{}}
 	for _, text := range []string{"", "__name__", "__", "~", "~~__x__", "a.b", "a`b", "*", "/", "<&>\u2028", "ключ", "\n\x00", "1", "null"} {
@@ -141,18 +141,18 @@ func testOddText(t *testing.T, l ledger.Ledger) {
 }
 
 func testNormal(t *testing.T, l ledger.Ledger) {
-	zero, view := 0, at(1).Add(999).In(time.FixedZone("east", 3600))
+	zero, observed := 0, at(1).Add(999).In(time.FixedZone("east", 3600))
 	r := &ledger.Record{
-		Key: "k", Labels: map[string]string{}, Fit: []capacity.Finding{}, TimerAt: view, ExpireAt: time.Unix(0, 0),
-		Outbox: []ledger.OutboxEvent{{ID: "k-1", Type: message.Queued, Time: view, Outcome: message.Outcome{
-			EventID: "k-1", Type: message.Queued, Time: view, Ahead: &zero, ObservedAt: &view,
+		Key: "k", Labels: map[string]string{}, Fit: []capacity.Finding{}, TimerAt: observed, ExpireAt: time.Unix(0, 0),
+		Outbox: []ledger.OutboxEvent{{ID: "k-1", Type: message.Queued, Time: observed, Outcome: message.Outcome{
+			EventID: "k-1", Type: message.Queued, Time: observed, Ahead: &zero, ObservedAt: &observed,
 		}}},
 	}
 	write(t, l, r)
 	got := record(t, l, "k")
 	same(t, ledger.Normal(r), got)
 	if got.TimerAt != at(1) {
-		t.Errorf("WakeAt = %v, want %v: UTC, cut to microseconds", got.TimerAt, at(1))
+		t.Errorf("TimerAt = %v, want %v: UTC, cut to microseconds", got.TimerAt, at(1))
 	}
 	if got.Outbox[0].Outcome.Ahead == nil {
 		t.Error("a pointer to zero came back nil")

@@ -49,9 +49,9 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) 
 		"NoLostUpdate":       testNoLostUpdate,
 		"Snapshot":           testSnapshot,
 		"SnapshotOfReader":   testSnapshotOfReader,
-		"Line":               testQueue,
+		"Queue":              testQueue,
 		"Due":                testDue,
-		"Unsent":             testUnpublished,
+		"Unpublished":        testUnpublished,
 		"InState":            testInState,
 		"List":               testList,
 		"OfJob":              testOfJob,
@@ -179,7 +179,7 @@ func update(t *testing.T, l ledger.Ledger, reads ledger.ReadSet, closure func(le
 	}
 }
 
-// persist repeats an update for as long as others are in the way.
+// persist repeats an update until it no longer loses to others.
 func persist(t *testing.T, l ledger.Ledger, reads ledger.ReadSet, closure func(ledger.Tx) error) {
 	for {
 		err := l.Update(t.Context(), reads, closure)

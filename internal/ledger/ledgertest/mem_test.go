@@ -14,7 +14,7 @@ func TestMem(t *testing.T) {
 }
 
 // The contract as seen through a ledger whose commits go wrong in all the ways
-// that Update settles by itself.
+// that Update handles by itself.
 func TestMemFaulty(t *testing.T) {
 	ledgertest.Run(t, func(t *testing.T) ledger.Ledger {
 		m := ledger.NewMem(nil)

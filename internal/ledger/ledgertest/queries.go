@@ -29,10 +29,10 @@ func waiting(resource string, n int, shapes ...capacity.Shape) *ledger.Record {
 	return r
 }
 
-func headsOf(line capacity.Shape, records ...*ledger.Record) []ledger.Head {
+func headsOf(queue capacity.Shape, records ...*ledger.Record) []ledger.Head {
 	var heads []ledger.Head
 	for _, r := range records {
-		heads = append(heads, r.HeadIn(line.String()))
+		heads = append(heads, r.HeadIn(queue.String()))
 	}
 	return heads
 }
@@ -45,10 +45,10 @@ func testQueue(t *testing.T, l ledger.Ledger) {
 	parked := waiting(pool, 6, gpu, cpu)
 	parked.Parked = true
 	write(t, l, parked)
-	for line, need := range map[string]capacity.Replicas{ledger.Parked: 0, ledger.ParkedIn(gpu.String()): 7, ledger.ParkedIn(cpu.String()): 8} {
-		got, err := l.Queue(t.Context(), pool, line, "", 10)
+	for queue, need := range map[string]capacity.Replicas{ledger.Parked: 0, ledger.ParkedIn(gpu.String()): 7, ledger.ParkedIn(cpu.String()): 8} {
+		got, err := l.Queue(t.Context(), pool, queue, "", 10)
 		if err != nil || len(got) != 1 || got[0].Key != parked.Key || got[0].Need != need {
-			t.Errorf("%s: %+v, %v; want the parked request, which needs %d", line, got, err, need)
+			t.Errorf("%s: %+v, %v; want the parked request, which needs %d", queue, got, err, need)
 		}
 	}
 	for _, test := range []struct {
@@ -127,8 +127,8 @@ func testDue(t *testing.T, l ledger.Ledger) {
 	}
 }
 
-// outbox events makes a record with outbox events written at the given moments. Those of
-// negative time are sent.
+// outboxOf makes a record with outbox events written at the given moments. Those of
+// negative time are published.
 func outboxOf(key message.Key, times ...int) *ledger.Record {
 	r := &ledger.Record{Key: key}
 	for i, s := range times {
@@ -140,7 +140,7 @@ func outboxOf(key message.Key, times ...int) *ledger.Record {
 func testUnpublished(t *testing.T, l ledger.Ledger) {
 	// The oldest unpublished event counts, not the oldest, nor the newest.
 	a, b, c := outboxOf("a", 5), outboxOf("b", -1, 4, 9), outboxOf("c", -1, 3)
-	write(t, l, a, b, c, outboxOf("sent", -1, -2), outboxOf("none"))
+	write(t, l, a, b, c, outboxOf("published", -1, -2), outboxOf("none"))
 	for limit, want := range map[int][]message.Key{10: keysOf(c, b, a), 2: keysOf(c, b), 0: nil} {
 		got, err := l.Unpublished(t.Context(), ledger.Timed{}, limit)
 		sameKeys(t, want, ledger.KeysOf(got), err)
@@ -222,7 +222,7 @@ func testQueryFollowsChange(t *testing.T, l ledger.Ledger) {
 	r.TimerAt, r.Outbox = at(1), outboxOf("", 1).Outbox
 	write(t, l, r)
 	count := func() (n [4]int) {
-		line, err1 := l.Queue(t.Context(), pool, cpu.String(), "", 10)
+		queue, err1 := l.Queue(t.Context(), pool, cpu.String(), "", 10)
 		due, err2 := l.Due(t.Context(), lifecycle.States, at(9), ledger.Timed{}, 10)
 		unpublished, err3 := l.Unpublished(t.Context(), ledger.Timed{}, 10)
 		state, err4 := l.InState(t.Context(), pool, lifecycle.Waiting, "", 10)
@@ -231,7 +231,7 @@ func testQueryFollowsChange(t *testing.T, l ledger.Ledger) {
 				t.Fatal(err)
 			}
 		}
-		return [4]int{len(line), len(due), len(unpublished), len(state)}
+		return [4]int{len(queue), len(due), len(unpublished), len(state)}
 	}
 	same(t, [4]int{1, 1, 1, 1}, count())
 	r.State, r.TimerAt, r.Outbox[0].Published = lifecycle.Reserved, at(10), true

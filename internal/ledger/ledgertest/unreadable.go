@@ -86,8 +86,8 @@ func unreadable(t *testing.T, l ledger.Ledger, d ledger.Ref, doc ledger.Document
 	}
 }
 
-// Queries for documents leave out those that cannot be read and tell of them; a
-// caller's paging by the last one found meets all others.
+// Queries for documents leave out those that cannot be read and report them; a
+// caller that pages by the last one found gets all others.
 func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 	var recs []*ledger.Record
 	var resources []*ledger.Resource
@@ -108,7 +108,7 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 		skipped := map[ledger.Ref]bool{}
 		for after := ""; ; {
 			got, err := l.InState(t.Context(), pool, lifecycle.Waiting, after, limit)
-			tell(t, skipped, err)
+			addSkipped(t, skipped, err)
 			found = append(found, got...)
 			if len(got) < limit {
 				break
@@ -119,7 +119,7 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 		var seen []*ledger.Resource
 		for after := ""; ; {
 			got, err := l.Resources(t.Context(), after, limit)
-			tell(t, skipped, err)
+			addSkipped(t, skipped, err)
 			seen = append(seen, got...)
 			if len(got) < limit {
 				break
@@ -129,14 +129,14 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 		same(t, []*ledger.Resource{resources[1], resources[4]}, seen)
 		for n := range bad {
 			if !skipped[ledger.RecordRef(recs[n].Key)] || !skipped[ledger.ResourceRef(resources[n].Name)] {
-				t.Errorf("limit %d: nothing was said of record or resource %d: %v", limit, n, skipped)
+				t.Errorf("limit %d: record or resource %d is not reported: %v", limit, n, skipped)
 			}
 		}
 	}
 	// What the indexes hold is found whatever the documents are like.
-	line, err := l.Queue(t.Context(), pool, cpu.String(), "", 10)
-	if err != nil || len(line) != 6 {
-		t.Errorf("Line = %v, %v", line, err)
+	queue, err := l.Queue(t.Context(), pool, cpu.String(), "", 10)
+	if err != nil || len(queue) != 6 {
+		t.Errorf("Queue = %v, %v", queue, err)
 	}
 	due, err := l.Due(t.Context(), lifecycle.States, at(1), ledger.Timed{}, 10)
 	if err != nil || len(due) != 6 {
@@ -144,11 +144,11 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 	}
 	unpublished, err := l.Unpublished(t.Context(), ledger.Timed{}, 10)
 	if err != nil || len(unpublished) != 6 {
-		t.Errorf("Unsent = %v, %v", unpublished, err)
+		t.Errorf("Unpublished = %v, %v", unpublished, err)
 	}
 }
 
-func tell(t *testing.T, skipped map[ledger.Ref]bool, err error) {
+func addSkipped(t *testing.T, skipped map[ledger.Ref]bool, err error) {
 	t.Helper()
 	bad, err := ledger.Skipped(err)
 	if err != nil {

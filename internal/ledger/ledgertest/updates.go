@@ -95,8 +95,8 @@ func testNothingNamed(t *testing.T, l ledger.Ledger) {
 	same(t, &ledger.Record{Key: "k", Sequence: 1}, record(t, l, "k"))
 }
 
-// A name that Firestore refuses is refused by every ledger, before anything is done
-// and as what it is; the names beside those are taken.
+// Every ledger refuses a name that Firestore refuses, with a NameError and before
+// anything is done, and takes names that are nearly like those.
 func testImpossibleNames(t *testing.T, l ledger.Ledger) {
 	for _, name := range []string{"", ".", "..", "__x__", "____", "__é__", "a~b", "a\xffb", "\xff", strings.Repeat("a", ledger.MaxName+1)} {
 		for kind, names := range map[ledger.Kind]ledger.ReadSet{
@@ -190,7 +190,7 @@ func testReadIsVerified(t *testing.T, l ledger.Ledger) {
 	same(t, &ledger.Record{Key: "read", Sequence: 2}, record(t, l, "read"))
 }
 
-// Nor was a document that is not there at liberty to appear.
+// The commit also checks that an absent document is still absent.
 func testAbsenceIsVerified(t *testing.T, l ledger.Ledger) {
 	meanwhile := once(func() { update(t, l, records("absent"), set("absent", 2)) })
 	copyOf := func(tx ledger.Tx) error {
@@ -273,7 +273,7 @@ func testWriteSkew(t *testing.T, l ledger.Ledger) {
 	}
 }
 
-// Somebody else is first, every time.
+// Another update is first, every time.
 func testBusy(t *testing.T, l ledger.Ledger) {
 	others := int64(0)
 	err := l.Update(t.Context(), records("k"), func(tx ledger.Tx) error {
@@ -297,7 +297,7 @@ func testMore(t *testing.T, l ledger.Ledger) {
 		return ledger.ReadSet{Records: []message.Key{"k", message.Key(fmt.Sprint("more", asked))}}
 	}
 	update(t, l, records("k"), func(tx ledger.Tx) error {
-		if lost < 2 && lost == asked { // once per try: somebody is faster
+		if lost < 2 && lost == asked { // once per try another update is faster
 			lost++
 			write(t, l, &ledger.Record{Key: "k", Sequence: int64(lost)})
 		}
@@ -313,7 +313,7 @@ func testMore(t *testing.T, l ledger.Ledger) {
 		return nil
 	}, ledger.Hints{More: more})
 	if asked < 2 {
-		t.Fatalf("asked for more names %d times, after two lost tries", asked)
+		t.Fatalf("asked for more documents %d times, after two lost tries", asked)
 	}
 	same(t, &ledger.Record{Key: "k", Sequence: 12}, record(t, l, "k"))
 	for n := 1; n <= asked; n++ {
@@ -376,14 +376,14 @@ func testSnapshotOfReader(t *testing.T, l ledger.Ledger) {
 
 // besideWriter runs readers while commits are made that each write three
 // documents.
-func besideWriter(t *testing.T, l ledger.Ledger, commits int, look func(reader int) []ledger.Document) {
+func besideWriter(t *testing.T, l ledger.Ledger, commits int, observe func(reader int) []ledger.Document) {
 	write(t, l, versions(0)...)
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	for i := range 3 {
 		readers.Go(func() {
 			for {
-				found := look(i)
+				found := observe(i)
 				r, k, lease := found[0].(*ledger.Resource), found[1].(*ledger.Record), found[2].(*ledger.Lease)
 				if r.Version != k.Sequence || lease.Until != at(int(r.Version)) {
 					t.Errorf("read %d, %d and %v together", r.Version, k.Sequence, lease.Until)
