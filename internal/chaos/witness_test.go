@@ -114,7 +114,7 @@ func TestWitnessOrders(t *testing.T) {
 	}
 }
 
-// TestWitnessGetsLateAnswers: a commit whose answer comes after another commit has
+// TestWitnessObservesLate: a commit whose answer comes after another commit has
 // overwritten what it only read.
 func TestWitnessObservesLate(t *testing.T) {
 	for name, test := range map[string]struct {
