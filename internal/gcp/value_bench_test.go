@@ -26,7 +26,7 @@ func sizedDocs() (all []sized) {
 	for _, holds := range []int{0, 50, 1000} {
 		for _, workerPools := range []int{1, 4} {
 			if holds == 0 && workerPools > 1 {
-				continue // nobody holds, so nobody has worker pools
+				continue // no holds, so no worker pools
 			}
 			r := ledgertest.BigResource(workerPools)
 			some := map[message.Key]ledger.Hold{} // a map that held more would be as slow as a large one

@@ -139,7 +139,7 @@ func TestHolds(t *testing.T) {
 		t.Errorf("released: overdrawn by %v, version %d of %d", res.Overdrawn, res.Version, version)
 	}
 	res.Use()[small] = 99
-	use(3) // what is handed out is the caller's
+	use(3) // the returned map is the caller's
 	res.Foreign = nil
 	if res.Recompute(); res.Use()[big] != 0 {
 		t.Errorf("recomputed: %v in use", res.Use())
