@@ -112,7 +112,7 @@ func TestMainWithoutEmulators(t *testing.T) {
 	}
 }
 
-func TestAdmissionsByProxy(t *testing.T) {
+func TestLoggedBugs(t *testing.T) {
 	var out strings.Builder
 	b := newLogBook(&out)
 	p := b.of("function 1")
