@@ -193,7 +193,7 @@ func (c *Controller) unanswered(ctx context.Context, rec *ledger.Record) {
 		if res == nil {
 			return nil
 		}
-		changed := false
+		var changed bool
 		if changed, news = b.Unanswered(tx.Now(), c.pace); changed {
 			granted = c.putPaused(tx, b, res)
 		}

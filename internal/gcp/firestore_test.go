@@ -315,7 +315,9 @@ func TestLateCommit(t *testing.T) {
 		if runs == 0 {
 			p.commit = first(false, codes.DeadlineExceeded)
 			first := newDocuments(snapshot{docs: map[ledger.Ref]version{ledger.RecordRef("k"): {}}})
-			first.Put(&ledger.Record{Key: "k", Sequence: 1})
+			if bad := first.Put(&ledger.Record{Key: "k", Sequence: 1}); bad != nil {
+				t.Error(bad)
+			}
 			writes, err := l.writes(first, "first")
 			if err != nil {
 				t.Error(err)

@@ -66,8 +66,13 @@ func TestTakeOfAnAllowance(t *testing.T) {
 		t.Error("it was used at its end")
 	}
 	before := noon.Add(-time.Nanosecond)
-	if !a.Take(before) || !a.Take(before) || a.Take(before) || a.Left != 0 {
-		t.Errorf("two are two, and %d are left", a.Left)
+	for i, want := range []bool{true, true, false} {
+		if got := a.Take(before); got != want {
+			t.Errorf("use %d of two: %t, want %t", i+1, got, want)
+		}
+	}
+	if a.Left != 0 {
+		t.Errorf("%d are left of two", a.Left)
 	}
 }
 

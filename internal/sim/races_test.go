@@ -14,7 +14,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// The races that the design closes, one test each. mutants_test.go takes each
+// The races that the design closes, one test each. testdata/bugs.txtar takes each
 // cure away and expects its test to fail.
 
 var one = Job{ID: "a", CPU: 1}

@@ -48,10 +48,7 @@ type story struct {
 // strikes counts a call, and says whether it is the one that fails.
 func (s *story) strikes() bool {
 	s.calls++
-	if s.calls != s.strike {
-		return false
-	}
-	return true
+	return s.calls == s.strike
 }
 
 func newStory(t *testing.T) *story {
