@@ -17,7 +17,7 @@ func workloadOf(seed uint64, n int) []posting {
 
 func TestWorkloadRepeats(t *testing.T) {
 	if !reflect.DeepEqual(workloadOf(1, 200), workloadOf(1, 200)) {
-		t.Error("one seed, two crowds")
+		t.Error("one seed, two workloads")
 	}
 	if reflect.DeepEqual(workloadOf(1, 200), workloadOf(2, 200)) {
 		t.Error("two seeds, one workload")

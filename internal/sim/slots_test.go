@@ -197,7 +197,7 @@ func TestRateRefusalStopsAll(t *testing.T) {
 	}
 }
 
-// A pause holds for other resources as well, although they were lent tokens
+// A pause holds for other resources as well, although they were granted allowances
 // before it.
 func TestRateRefusalRevokesAllowances(t *testing.T) {
 	p := newRateLimited(t, 60)
@@ -300,7 +300,7 @@ func TestAllowancesForAll(t *testing.T) {
 	p.within(60)
 }
 
-// Unused tokens are no loss: those lent to a resource that is idle are lent anew.
+// An allowance that an idle resource does not use is granted anew.
 func TestAllowancesComeBack(t *testing.T) {
 	p := newRateLimited(t, 6)
 	for i := range 20 {
