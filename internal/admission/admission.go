@@ -158,9 +158,14 @@ func address(findings []capacity.Finding, paths message.Paths) {
 		for j := range f.Edits {
 			f.Edits[j].Path = paths.At(f.Edits[j].Path)
 		}
+		written := map[string]string{} // many pools differ in the same few fields
 		for _, n := range f.Nearest {
 			for j := range n.Fields {
-				n.Fields[j].Field = within(paths, f.WorkerPools[0], n.Fields[j].Field)
+				field := n.Fields[j].Field
+				if written[field] == "" {
+					written[field] = within(paths, f.WorkerPools[0], field)
+				}
+				n.Fields[j].Field = written[field]
 			}
 		}
 	}
