@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -125,7 +126,8 @@ func (r *Runner) step(ctx context.Context, s Step, overlay string) (word, output
 		args = append(args, "./"+p)
 	}
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.Env = r.Root, append(os.Environ(), r.Env...)
+	// A property that kills the mutant would leave a file of its draws in the source.
+	cmd.Dir, cmd.Env = r.Root, slices.Concat(os.Environ(), []string{"RAPID_NOFAILFILE=true"}, r.Env)
 	// A test binary outlives a go command that is killed; its own limit ends it.
 	cmd.WaitDelay = 5 * time.Second
 	var out bytes.Buffer
