@@ -41,6 +41,8 @@ func TestEventSchemaTakesEvents(t *testing.T) {
 		`[]`, `{}`,
 		`{"messageId": "1", "sequence": 1, "times": {}}`,
 		`{"tenant": "t", "sequence": 1, "times": {}}`,
+		`{"tenant": "t", "requestId": "", "sequence": 1, "times": {}}`,
+		`{"tenant": "t", "messageId": "", "sequence": 1, "times": {}}`,
 		`{"tenant": "t", "messageId": "1", "sequence": 0, "times": {}}`,
 		`{"tenant": "t", "messageId": "1", "sequence": 1, "times": {"ended": "noon"}}`,
 		`{"tenant": "t", "messageId": "1", "sequence": 1, "times": {}, "state": "LOST"}`,

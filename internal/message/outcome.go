@@ -33,7 +33,8 @@ type Outcome struct {
 	// answer is its message's only event and has number 1.
 	Sequence int64 `json:"sequence"`
 	// State is the reservation's new state, a word of the state table. An answer
-	// to a message that was refused has StateRefused, another answer has none.
+	// to a message that was refused has StateRefused, the answer to a repeat has the
+	// state that the request ended in, another answer has none.
 	State string `json:"state,omitempty"`
 
 	PersistentResource string            `json:"persistentResource,omitempty"` // full name
@@ -43,7 +44,8 @@ type Outcome struct {
 	Labels             map[string]string `json:"labels,omitempty"`   // the job's own labels
 
 	// Reason says why, always there for queued, rejected, failed, cancelled,
-	// expired, cancelling and answers.
+	// expired, cancelling and answers, except for the repeat of a request that
+	// succeeded.
 	Reason *reason.Problem `json:"reason,omitempty"`
 	// Problems lists everything wrong with a message that was refused.
 	Problems []reason.Problem `json:"problems,omitempty"`
