@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +70,9 @@ func pack(doc ledger.Document, token string) (map[string]*firestorepb.Value, err
 	}
 	if newer := ledger.NewerOf(doc); newer != nil {
 		fields["layout"], fields["since"] = integerValue(int64(newer.Layout)), integerValue(int64(newer.Since))
+		if others, ok := newer.Stored.(map[string]*firestorepb.Value); ok {
+			maps.Copy(fields, others)
+		}
 	}
 	switch doc := doc.(type) {
 	case *ledger.Resource:
@@ -76,6 +81,17 @@ func pack(doc ledger.Document, token string) (map[string]*firestorepb.Value, err
 		queryFields(doc, fields)
 	}
 	return fields, nil
+}
+
+// knownFields are all fields that pack writes.
+var knownFields = []string{"doc", "token", "layout", "since", "name", "resource", "state", "order", "recent", "status", "job", "queues", "needs", "size", "timerAt", "outbox", ExpireField}
+
+// otherFields are the fields of a stored document that only a newer release knows.
+// Without them a query of that release no longer finds the document.
+func otherFields(stored *firestorepb.Document) map[string]*firestorepb.Value {
+	others := maps.Clone(stored.GetFields())
+	maps.DeleteFunc(others, func(name string, _ *firestorepb.Value) bool { return slices.Contains(knownFields, name) })
+	return others
 }
 
 // queryFields adds the fields that queries use.
@@ -147,6 +163,9 @@ func unpack(kind ledger.Kind, stored *firestorepb.Document) (ledger.Document, *l
 		if err := rec.Understood(); err != nil {
 			return nil, unreadable("%s", err)
 		}
+	}
+	if newer := ledger.NewerOf(doc); newer != nil {
+		newer.Stored = otherFields(stored)
 	}
 	return doc, nil
 }

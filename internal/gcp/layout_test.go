@@ -66,6 +66,7 @@ func TestDocumentOfANewerRelease(t *testing.T) {
 			fields["since"] = integerValue(since)
 		}
 		fields["doc"] = stringValue(strings.Replace(fields["doc"].GetStringValue(), `{`, `{"later":[1,2],`, 1))
+		fields["laterQuery"], fields["timerAt"] = stringValue("found by this"), timeValue(time.Unix(1, 0))
 		return &firestorepb.Document{Name: "projects/p/databases/d/documents/requests/k", Fields: fields}
 	}
 	for _, c := range []struct {
@@ -91,6 +92,29 @@ func TestDocumentOfANewerRelease(t *testing.T) {
 			!strings.Contains(text, `"later":[1,2]`) || !strings.Contains(text, `"priority":4`) {
 			t.Errorf("layout %d since %d is written back as %v", c.layout, c.since, fields)
 		}
+		if fields["laterQuery"].GetStringValue() != "found by this" || fields["timerAt"] != nil {
+			t.Errorf("layout %d since %d is written back with the fields for queries %v", c.layout, c.since, fields)
+		}
+	}
+}
+
+// A field that pack writes and that is not among the known ones would be written back
+// after it has lost its meaning.
+func TestKnownFields(t *testing.T) {
+	written := []string{"since"} // of a newer release only
+	for _, doc := range ledgertest.Filled() {
+		if rec, is := doc.(*ledger.Record); is {
+			rec.State, rec.Outbox[0].Published = lifecycle.Waiting, false
+		}
+		fields, err := pack(doc, "token")
+		if err != nil {
+			t.Fatal(err)
+		}
+		written = slices.AppendSeq(written, maps.Keys(fields))
+	}
+	slices.Sort(written)
+	if diff := cmp.Diff(slices.Sorted(slices.Values(knownFields)), slices.Compact(written)); diff != "" {
+		t.Errorf("known -, written +:\n%s", diff)
 	}
 }
 

@@ -45,11 +45,7 @@ func testTyped(t *testing.T, l ledger.Ledger) {
 
 // A field that is added to a document and forgotten by a ledger fails here.
 func testEveryField(t *testing.T, l ledger.Ledger) {
-	docs := []ledger.Document{&ledger.Resource{}, &ledger.Record{}, &ledger.Lease{}, &ledger.Budget{}}
-	var f filler
-	for _, d := range docs {
-		f.fill(reflect.ValueOf(d).Elem())
-	}
+	docs := Filled()
 	write(t, l, docs...)
 	same(t, docs, read(t, l, docs...))
 
@@ -62,6 +58,16 @@ func testEveryField(t *testing.T, l ledger.Ledger) {
 	}
 	write(t, l, bare...)
 	same(t, bare, read(t, l, bare...))
+}
+
+// Filled returns a document of each kind with a value in every field.
+func Filled() []ledger.Document {
+	docs := []ledger.Document{&ledger.Resource{}, &ledger.Record{}, &ledger.Lease{}, &ledger.Budget{}}
+	var f filler
+	for _, d := range docs {
+		f.fill(reflect.ValueOf(d).Elem())
+	}
+	return docs
 }
 
 // A filler sets everything to something else each time, times and empty
