@@ -110,9 +110,9 @@ func wrap(text string, width int) []string {
 	}
 	var lines []string
 	for len(rest) > width {
-		at := lastBreak(rest, indent, width, func(i int) bool { return rest[i] == ' ' })
+		at := lastBreak(indent, width, func(i int) bool { return rest[i] == ' ' })
 		if at < 0 {
-			at = lastBreak(rest, indent, width, func(i int) bool { return rest[i-1] == '/' || rest[i-1] == ',' })
+			at = lastBreak(indent, width, func(i int) bool { return rest[i-1] == '/' || rest[i-1] == ',' })
 		}
 		if at < 0 {
 			at = width
@@ -125,7 +125,7 @@ func wrap(text string, width int) []string {
 
 // lastBreak is the last place after the indent, width at most, where a line may
 // end; -1 if there is none.
-func lastBreak(text []rune, indent, width int, may func(int) bool) int {
+func lastBreak(indent, width int, may func(int) bool) int {
 	for i := width; i > indent; i-- {
 		if may(i) {
 			return i

@@ -7,10 +7,12 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"example.com/berth/internal/vertex"
 )
 
-// alarms logs an outage once, and not once per call, request or pass: an operator
-// does not read a log that repeats itself every minute of a night.
+// alarms logs an outage once, and not once per call, request or pass. Otherwise an
+// outage of a night fills the log with thousands of copies of one error.
 type alarms struct {
 	mu sync.Mutex
 	of map[string]*outage // by part of a pass; a region's resources and timers are one part
@@ -25,17 +27,17 @@ type outage struct {
 }
 
 const (
-	// alarmAfter is how many reconciles have to fail: one that fails is everyday.
+	// alarmAfter is how many reconciles must fail: a single failure is common.
 	alarmAfter = 3
-	// quietAfter is how many have to succeed until an outage is over.
+	// quietAfter is how many must succeed until an outage is over.
 	quietAfter = 10
 	// loggedFor is how long after its last failure an outage is not logged again:
 	// when half of the calls fail, some reconciles in a row meet none of them.
 	loggedFor = time.Hour
 )
 
-// noteOutage notes how the parts of a reconcile ended. errs has those whose last run
-// failed, by name.
+// noteOutage counts how the parts of a reconcile ended, and logs outages that begin or
+// end. errs has the parts whose last run failed, by name.
 func (c *Controller) noteOutage(ctx context.Context, errs map[string]error) {
 	c.alarms.mu.Lock()
 	defer c.alarms.mu.Unlock()
@@ -81,9 +83,8 @@ func subject(part string) string {
 	if strings.HasPrefix(part, "events") {
 		return "events"
 	}
-	if _, region, ok := strings.Cut(part, "projects/"); ok {
-		region, _, _ = strings.Cut("projects/"+region, "/persistentResources/")
-		return region
+	if i := strings.Index(part, "projects/"); i >= 0 {
+		return vertex.NameOf(part[i:]).Parent()
 	}
 	return "ledger"
 }

@@ -67,11 +67,16 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 		}
 		started = c.env.Monotonic()
 		if v, rec, err = c.decide(ctx, draft, true); err == nil && v == unobserved {
-			// Not even its name is known to be one. A document for every name that a
-			// request makes up while Vertex AI cannot be asked would stay forever.
+			// The name may be made up: a document for every such name would stay forever.
 			return fmt.Errorf("message %s names a resource that was never observed: %w", d.ID, cmp.Or(observeErr, errors.New("its document is gone")))
 		}
 	}
+	return c.conclude(ctx, d, draft, v, rec, err, started)
+}
+
+// conclude goes on after the update that decided a new request: it submits and
+// publishes what the update moved, or answers the message that made no request.
+func (c *Controller) conclude(ctx context.Context, d message.Delivery, draft *ledger.Record, v verdict, rec *ledger.Record, err error, started time.Time) error {
 	switch {
 	case tooLarge(err, rec):
 		return c.answerTooLarge(ctx, d, draft)
@@ -89,9 +94,9 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 	return nil
 }
 
-// decide is the one atomic update of a new request, together with others that
-// are here for the same resource. With blind it decides even
-// on an old observation: the request then waits.
+// decide is the one atomic update of a new request. Requests for the same resource
+// that come in at the same time share the commit. With blind it decides on an old
+// observation too: the request then waits.
 func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind bool) (v verdict, rec *ledger.Record, err error) {
 	reads := ledger.ReadSet{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
 	hints := ledger.Hints{Tenant: draft.Tenant, Bytes: draft.Weight()}
@@ -138,8 +143,9 @@ func (c *Controller) cancelOnArrival(ctx context.Context, tx ledger.Tx, tombston
 	c.move(ctx, tx, nil, rec, lifecycle.Cancel(), tombstone.Why)
 }
 
-// refuse writes a request down as rejected, without a resource: it names none
-// that could be asked. draft.Why says why.
+// refuse stores a request as rejected without reading a resource: the request names
+// none that this deployment serves, or one that Vertex AI does not have. draft.Why says
+// which.
 func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
 	var v verdict
 	var rec *ledger.Record
@@ -161,18 +167,5 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 		tx.PutRecord(rec)
 		return nil
 	}, hints)
-	switch {
-	case tooLarge(err, rec):
-		return c.answerTooLarge(ctx, d, draft)
-	case err != nil:
-		return fmt.Errorf("refuse message %s: %w", d.ID, err)
-	case v == duplicate:
-		return nil
-	case v == repeated:
-		return c.answerRepeat(ctx, d, rec)
-	case v == reused:
-		return c.answerReuse(ctx, d, draft)
-	}
-	c.proceed(ctx, rec, c.env.Monotonic())
-	return nil
+	return c.conclude(ctx, d, draft, v, rec, err, c.env.Monotonic())
 }

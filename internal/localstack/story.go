@@ -200,7 +200,7 @@ func describe(o message.Outcome) string {
 		line += " (the autoscaler has to add machines)"
 	}
 	if o.Type == message.Submitted {
-		line += " " + o.Job[strings.LastIndexByte(o.Job, '/')+1:]
+		line += " " + vertex.NameOf(o.Job).ID()
 	}
 	if o.Reason != nil {
 		line += " " + o.Reason.String()

@@ -88,6 +88,7 @@ func (o Outcome) PubSub(from Source) (data []byte, attributes map[string]string,
 	if subject == "" {
 		subject = o.MessageID
 	}
+	resource, _ := resourceOf(o.PersistentResource)
 	attributes = map[string]string{
 		"ce-specversion":        "1.0",
 		"ce-id":                 o.EventID,
@@ -100,7 +101,7 @@ func (o Outcome) PubSub(from Source) (data []byte, attributes map[string]string,
 		"ce-sequence":           fmt.Sprintf("%010d", o.Sequence),
 		"ce-requestid":          o.RequestID,
 		"ce-state":              o.State,
-		"ce-persistentresource": o.PersistentResource[strings.LastIndex(o.PersistentResource, "/")+1:],
+		"ce-persistentresource": resource,
 	}
 	if o.RequestID == "" && o.ClaimedRequestID != "" {
 		attributes["ce-requestid"], attributes["ce-claimed"] = o.ClaimedRequestID, "true"
