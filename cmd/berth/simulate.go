@@ -1,79 +1,207 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"time"
+	"slices"
+	"strings"
 
-	"example.com/berth/internal/admission"
 	"example.com/berth/internal/replay"
 )
 
 type simulateCmd struct {
-	Workload string        `arg:"" help:"CSV file with the columns job_id, submit_s, gpus, duration_s and, optionally, tenant; sorted by submit_s."`
-	Replicas int64         `required:"" help:"Replicas of the pool; a job takes one per GPU."`
-	Gang     int64         `default:"2" help:"Smallest number of replicas that counts as a gang."`
-	Patience time.Duration `default:"24h" help:"Wait after which a job is protected from most backfill."`
+	workloadFlags
+
+	PerMachine int64    `group:"Output" help:"Replicas of a machine: the references then have to fit the parts of a job (column nodes) into machines. Berth's own policies do not."`
+	Price      *float64 `group:"Output" help:"Price of a replica-hour, for the price of idle replicas."`
+	HTML       string   `group:"Output" name:"html" placeholder:"FILE" help:"Write a report with charts over time to this file."`
 }
 
 // Help is shown below the flags.
 func (simulateCmd) Help() string {
-	return `Runs the workload in virtual time under Berth's plan with backfill, once with keys by declared limits and once by run times learned on the way, ` +
-		`beside EASY backfill and shortest-first, which know every run time in advance. A job's declared limit is the step (1h 4h 12h 1d 3d 7d 30d 90d) that its run time falls into. ` +
-		`Nothing is asked of a deployment, and a deployment does not go by this plan yet: it keeps a strict line per shape.`
+	return `Runs the workload in virtual time under the plan that a deployment goes by, once with keys by declared limits and once by run times learned on the way, ` +
+		`beside references: EASY backfill and shortest-first, which know every run time in advance, EASY by limits, strict FIFO and first fit. The references have no delays. ` +
+		`A job takes one replica per GPU. Without a column limit_s its limit is the step (1h 4h 12h 1d 3d 7d 30d 90d) that its run time falls into. Nothing is asked of a deployment, except with --resource.
+
+` +
+		`Slowdown is the mean of (wait + run time) / run time, with run times of at least 10 minutes. Use and idle replicas count from the start to the last submission. ` +
+		`A promise is the first latest start that a job gets; it is kept if the job has its replicas by then.`
 }
 
 // A simulated is what simulate prints with --json.
 type simulated struct {
-	Replicas int64          `json:"replicas"`
-	Scores   []replay.Score `json:"scores"` // waits in nanoseconds
+	Pools    []replay.Pool     `json:"pools"`
+	Replicas int64             `json:"replicas"`
+	Jobs     int               `json:"jobs"`
+	LeftOut  int               `json:"leftOut,omitempty"`        // they never fit
+	Stopped  int               `json:"stoppedAtLimit,omitempty"` // they would run longer
+	Seeds    int               `json:"seeds"`
+	Scores   []simulatedPolicy `json:"scores"`
+}
+
+type simulatedPolicy struct {
+	replay.Compared
+	IdlePrice *float64 `json:"idlePrice,omitempty"`
 }
 
 func (c *simulateCmd) Run(g *globals) error {
-	if c.Replicas < 1 || c.Gang < 1 || c.Patience < 0 {
-		return usage("--replicas %d, --gang %d, --patience %s: want 1 or more, 1 or more, and no less than 0", c.Replicas, c.Gang, c.Patience)
-	}
-	f, err := os.Open(c.Workload)
+	w, err := c.open(g)
 	if err != nil {
-		return usage("open the workload: %w", err)
+		return err
 	}
-	defer f.Close() //nolint:errcheck // opened for reading only
-	jobs, err := replay.Read(f)
-	if err != nil {
-		return usage("%s: %w", c.Workload, err)
+	if err := w.only(c.LeaveOut); err != nil {
+		return err
 	}
-	for _, j := range jobs {
-		if j.Replicas > c.Replicas {
-			return usage("%s: job %s asks for %d replicas, and --replicas is %d: it can never start", c.Workload, j.ID, j.Replicas, c.Replicas)
+	if err := c.machines(w); err != nil {
+		return err
+	}
+	policies := replay.Policies
+	bar := newProgress(g, len(w.jobs)*len(policies)*w.noise.Seeds)
+	w.options.Progress = bar.add
+	compared, ok := replay.Compare(w.jobs, policies, w.noise, w.options)
+	if bar.end(); !ok {
+		return interrupted()
+	}
+	result := simulated{Pools: w.options.Pools, Jobs: len(w.jobs), LeftOut: len(w.unfit), Stopped: w.stopped, Seeds: w.noise.Seeds}
+	for _, p := range w.options.Pools {
+		result.Replicas += p.Replicas
+	}
+	for _, s := range compared.Policies {
+		one := simulatedPolicy{Compared: s}
+		if c.Price != nil {
+			price := *c.Price * s.IdleReplicaHours
+			one.IdlePrice = &price
 		}
+		result.Scores = append(result.Scores, one)
 	}
-	policy := admission.PlanPolicy{Horizon: time.Hour, Patience: c.Patience}
-	learned := replay.NewEstimates()
-	result := simulated{Replicas: c.Replicas}
-	for _, run := range []struct {
-		policy string
-		start  func() []time.Duration
-	}{
-		{"plan", func() []time.Duration {
-			return replay.Run(jobs, c.Replicas, replay.Settings{Policy: policy, Gang: c.Gang, Expected: func(j *replay.Job) time.Duration { return j.Limit }})
-		}},
-		{"plan, learned", func() []time.Duration {
-			return replay.Run(jobs, c.Replicas, replay.Settings{Policy: policy, Gang: c.Gang, Expected: learned.Expected, Ended: learned.Learn})
-		}},
-		{"EASY, exact", func() []time.Duration { return replay.Easy(jobs, c.Replicas) }},
-		{"shortest, exact", func() []time.Duration { return replay.Shortest(jobs, c.Replicas) }},
-	} {
-		say(g.err, "%s ...", run.policy)
-		result.Scores = append(result.Scores, replay.ScoreOf(run.policy, jobs, run.start(), c.Gang))
+	if c.HTML != "" {
+		if err := writeReport(c.HTML, &result, &compared, w.options); err != nil {
+			return err
+		}
 	}
 	if g.JSON {
 		return pretty(g.out, result)
 	}
-	t := newTable(g.out, "WAIT", "MEAN", "P50", "P95", "LONGEST", "GANGS", "MEAN", "LONGEST")
-	for _, s := range result.Scores {
-		whole := func(d time.Duration) string { return d.Round(time.Second).String() }
-		t.row(s.Policy, whole(s.Mean), whole(s.P50), whole(s.P95), whole(s.Max), fmt.Sprint(s.Gangs), whole(s.GangMean), whole(s.GangMax))
+	c.print(g, &result)
+	return nil
+}
+
+// machines checks that the pools can be cut into machines, and that every job fits
+// those.
+func (c *simulateCmd) machines(w *workload) error {
+	if c.PerMachine == 0 {
+		return nil
+	}
+	for _, p := range w.options.Pools {
+		if c.PerMachine < 0 || p.Replicas%c.PerMachine != 0 {
+			return usage("--per-machine %d: want a divisor of the %d replicas of pool %s", c.PerMachine, p.Replicas, p.Name)
+		}
+	}
+	if unfit := replay.Unfit(w.jobs, w.options.Pools, c.PerMachine); len(unfit) > 0 {
+		return usage("line %d: job %s asks for %d replicas on %d machines, which machines of %d never have; leave out --per-machine", unfit[0].Line, unfit[0].ID, unfit[0].Replicas, unfit[0].Machines, c.PerMachine)
+	}
+	w.options.Each = c.PerMachine
+	return nil
+}
+
+func interrupted() error { return &quit{exitInterrupted, errors.New("interrupted")} }
+
+// shownTenants bounds the rows of tenants in text; JSON has all.
+const shownTenants = 10
+
+func (c *simulateCmd) print(g *globals, r *simulated) {
+	say(g.out, "%s on %s", plural(r.Jobs, "job"), poolNames(r.Pools))
+	if r.LeftOut > 0 {
+		say(g.out, "Left out, because they never fit: %s", plural(r.LeftOut, "job"))
+	}
+	if r.Stopped > 0 {
+		say(g.out, "Stopped at their limit: %s", plural(r.Stopped, "job"))
+	}
+	say(g.out, "")
+	t := newTable(g.out, "WAIT", "MEAN", "OF EASY", "P50", "P95", "LONGEST", "SLOWDOWN", "GANGS", "LONGEST", "OF EASY")
+	for _, s := range r.Scores {
+		t.row(s.Policy, s.Mean, fraction(s.OfEasy.Mean), s.P50, s.P95, s.Max, fmt.Sprintf("%.2f", s.Slowdown), s.Gangs.Mean, s.Gangs.Max, fraction(s.OfEasy.GangMax))
 	}
 	t.end()
+	heads := []string{"USE", "IN USE", "IDLE REPLICA-HOURS", "PROMISES", "KEPT", "REQUEUED"}
+	if c.Price != nil {
+		heads = slices.Insert(heads, 3, "PRICE")
+	}
+	say(g.out, "")
+	t = newTable(g.out, heads...)
+	for _, s := range r.Scores {
+		row := []any{s.Policy, fmt.Sprintf("%.1f %%", 100*s.Utilisation), fmt.Sprintf("%.0f", s.IdleReplicaHours)}
+		if s.IdlePrice != nil {
+			row = append(row, fmt.Sprintf("%.2f", *s.IdlePrice))
+		}
+		if s.Policy == replay.Plan || s.Policy == replay.PlanLearned {
+			row = append(row, s.Promises, s.Kept, s.Requeued)
+		}
+		t.row(row...)
+	}
+	t.end()
+	say(g.out, "")
+	groups(g, "REPLICAS", r, func(s *simulatedPolicy) []replay.Group {
+		gangs := s.Gangs
+		gangs.Name = fmt.Sprintf("gangs (%d or more)", c.Gang)
+		return append([]replay.Group{gangs}, s.Sizes...)
+	})
+	if len(r.Scores[0].Tenants) > 1 {
+		say(g.out, "")
+		groups(g, "TENANT", r, func(s *simulatedPolicy) []replay.Group { return s.Tenants })
+	}
+}
+
+// groups prints the mean and the longest wait of each group under each policy.
+func groups(g *globals, head string, r *simulated, of func(*simulatedPolicy) []replay.Group) {
+	heads := []string{head, "JOBS"}
+	for _, s := range r.Scores {
+		heads = append(heads, shortPolicy(s.Policy))
+	}
+	t := newTable(g.out, heads...)
+	list := of(&r.Scores[0])
+	for i, group := range list[:min(len(list), shownTenants)] {
+		row := []any{group.Name, group.Jobs}
+		for k := range r.Scores {
+			cell := "-"
+			if o := of(&r.Scores[k])[i]; o.Jobs > 0 {
+				cell = fmt.Sprintf("%s/%s", o.Mean, o.Max)
+			}
+			row = append(row, cell)
+		}
+		t.row(row...)
+	}
+	t.end()
+	if more := len(list) - shownTenants; more > 0 {
+		say(g.out, "and %d more; --json has all.", more)
+	}
+}
+
+// poolNames lists pools, each with its replicas.
+func poolNames(pools []replay.Pool) string {
+	var names []string
+	for _, p := range pools {
+		names = append(names, fmt.Sprintf("%d replicas of pool %s", p.Replicas, p.Name))
+	}
+	return strings.Join(names, ", ")
+}
+
+func fraction(x float64) string { return strings.TrimPrefix(fmt.Sprintf("%.2f", x), "0") }
+
+// writeReport writes the report of a comparison to a file.
+func writeReport(name string, r *simulated, c *replay.Comparison, o replay.Options) error {
+	page, err := report(r, c, o)
+	if err == nil {
+		err = os.WriteFile(name, page, 0o600)
+	}
+	if err != nil {
+		return usage("write the report: %w", err)
+	}
 	return nil
+}
+
+// shortPolicy is the name of a policy in a narrow column.
+func shortPolicy(p replay.Policy) string {
+	return strings.TrimPrefix(strings.TrimSuffix(string(p), ", exact"), "plan, ")
 }

@@ -1,18 +1,19 @@
 // Package replay runs a workload through the plan of package admission in virtual
-// time, beside references that bound it from both sides: EASY backfill and
-// shortest job first, both with exact run times, which no scheduler knows in advance.
+// time, beside references: strict FIFO, first fit, EASY backfill and shortest job
+// first. EASY and shortest first with exact run times bound what is possible,
+// because no scheduler knows run times in advance.
 //
-// The model is flat: one pool of equal replicas, each job takes some of them for
-// its run time and is never preempted. Scheduling takes no time.
+// The model is flat: a pool is a number of equal replicas, each job takes some of
+// the replicas of one pool for its run time, and is never preempted. References can
+// also run on pools of machines that a job's parts have to fit into (see [Machines]).
+// Scheduling takes no time, except for the delays of [Delays].
 package replay
 
 import (
-	"encoding/csv"
-	"errors"
+	"cmp"
 	"fmt"
-	"io"
+	"math/rand/v2"
 	"slices"
-	"strconv"
 	"time"
 
 	"example.com/berth/internal/admission"
@@ -20,74 +21,108 @@ import (
 
 // A Job is one row of a workload.
 type Job struct {
+	Line     int // of the workload file
 	ID       string
 	Tenant   string
+	Pool     string        // whose replicas it takes; "" for the only pool
 	Submit   time.Duration // since the start of the workload
 	Replicas int64
+	Machines int64         // how many machines its replicas are spread over; 0 for as few as possible
+	Priority int           // -1000 to 1000, higher first; references do not know it
 	Run      time.Duration // how long it runs
 	Limit    time.Duration // how long it may run, as declared; never less than Run
 }
 
-// Columns of a workload, by their names in its first row. Others are passed over.
-const (
-	columnID       = "job_id"
-	columnSubmit   = "submit_s"
-	columnReplicas = "gpus"
-	columnRun      = "duration_s"
-	columnTenant   = "tenant"
-)
+// A Pool is a number of equal replicas.
+type Pool struct {
+	Name     string `json:"name"`
+	Replicas int64  `json:"replicas"`
+}
 
-// maxSeconds bounds times in a workload, so that sums of them stay in range: a
-// hundred years.
-const maxSeconds = 100 * 366 * 24 * 3600
+// DefaultLimit is the limit of a job that declares none, where a deployment sets no
+// other: a CustomJob without a timeout may run for seven days.
+const DefaultLimit = 7 * 24 * time.Hour
 
-// Read reads a workload as CSV. A job's limit is the step of [admission.LimitStep]
-// that its run time falls into. The error names every line that is wrong, at most
-// twenty.
-func Read(r io.Reader) ([]Job, error) {
-	rows := csv.NewReader(r)
-	header, err := rows.Read()
-	if err != nil {
-		return nil, fmt.Errorf("read the workload's first line: %w", err)
-	}
-	column := map[string]int{}
-	for _, name := range []string{columnID, columnSubmit, columnReplicas, columnRun, columnTenant} {
-		if column[name] = slices.Index(header, name); column[name] < 0 && name != columnTenant {
-			return nil, fmt.Errorf("line 1: there is no column %s; want %s, %s, %s and %s, and optionally %s",
-				name, columnID, columnSubmit, columnReplicas, columnRun, columnTenant)
+// Stop shortens the jobs that would run longer than their limit, because Vertex AI
+// stops them there. It returns how many.
+func Stop(jobs []Job) (stopped int) {
+	for i := range jobs {
+		if j := &jobs[i]; j.Run > j.Limit {
+			j.Run = j.Limit
+			stopped++
 		}
 	}
-	var jobs []Job
-	var wrong []error
-	for {
-		row, err := rows.Read()
-		if errors.Is(err, io.EOF) {
-			break
+	return stopped
+}
+
+// Jitter returns the jobs, each submitted later by a random time of up to most, in
+// their new order.
+func Jitter(jobs []Job, most time.Duration, rng *rand.Rand) []Job {
+	jobs = slices.Clone(jobs)
+	if most > 0 {
+		for i := range jobs {
+			jobs[i].Submit += time.Duration(rng.Int64N(int64(most/time.Second)+1)) * time.Second
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read the workload: %w", err)
-		}
-		line, _ := rows.FieldPos(0)
-		number := func(name string, least int64) int64 {
-			n, err := strconv.ParseInt(row[column[name]], 10, 64)
-			if err != nil || n < least || n > maxSeconds {
-				wrong = append(wrong, fmt.Errorf("line %d: %s is not a whole number from %d to %d", line, name, least, int64(maxSeconds)))
-			}
-			return n
-		}
-		j := Job{ID: row[column[columnID]], Submit: time.Duration(number(columnSubmit, 0)) * time.Second,
-			Replicas: number(columnReplicas, 1), Run: time.Duration(number(columnRun, 0)) * time.Second}
-		if i := column[columnTenant]; i >= 0 {
-			j.Tenant = row[i]
-		}
-		if len(jobs) > 0 && j.Submit < jobs[len(jobs)-1].Submit {
-			wrong = append(wrong, fmt.Errorf("line %d: it is submitted before the line above it; sort the workload by %s", line, columnSubmit))
-		}
-		if len(wrong) >= 20 {
-			break
-		}
-		j.Limit = max(j.Run, admission.LimitStep(j.Run))
-		jobs = append(jobs, j)
+		slices.SortStableFunc(jobs, func(a, b Job) int { return cmp.Compare(a.Submit, b.Submit) })
 	}
-	return jobs, errors.Join(wrong...)
+	return jobs
+}
+
+// Loosen returns the jobs, each with a limit that is 0 to most steps of
+// [admission.LimitStep] higher than it was, at random.
+func Loosen(jobs []Job, most int, rng *rand.Rand) []Job {
+	jobs = slices.Clone(jobs)
+	for i := range jobs {
+		for range rng.IntN(most + 1) {
+			jobs[i].Limit = max(jobs[i].Limit, admission.LimitStep(jobs[i].Limit+1))
+		}
+	}
+	return jobs
+}
+
+// Place checks that every job has a pool that it fits into when the pool is empty.
+// A job without a pool gets the only one. It returns the jobs that fit, those that
+// never fit, and an error that names the first lines whose pool does not exist.
+func Place(jobs []Job, pools []Pool) (fit, unfit []Job, err error) {
+	size := map[string]int64{}
+	var names []string
+	for _, p := range pools {
+		size[p.Name] = p.Replicas
+		names = append(names, p.Name)
+	}
+	var wrong faults
+	for _, j := range jobs {
+		if j.Pool == "" && len(pools) == 1 {
+			j.Pool = pools[0].Name
+		}
+		n, ok := size[j.Pool]
+		switch {
+		case !ok && j.Pool == "":
+			wrong.add(j.Line, "it names no pool; want one of %v in the column %s", names, columnPool)
+		case !ok:
+			wrong.add(j.Line, "it names a pool that is not given; want one of %v, or give the size of its pool too", names)
+		case j.Replicas > n:
+			unfit = append(unfit, j)
+		default:
+			fit = append(fit, j)
+		}
+	}
+	return fit, unfit, wrong.err()
+}
+
+// faults are what is wrong with lines of a workload: the first few, and how many more.
+type faults struct {
+	list []error
+	more int
+}
+
+// maxFaults bounds the lines that an error names.
+const maxFaults = 20
+
+func (f *faults) add(line int, format string, args ...any) {
+	if len(f.list) == maxFaults {
+		f.more++
+		return
+	}
+	f.list = append(f.list, fmt.Errorf("line %d: %s", line, fmt.Sprintf(format, args...)))
 }

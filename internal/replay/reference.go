@@ -7,56 +7,69 @@ import (
 	"time"
 )
 
-// running are the jobs that run, a heap by their end and then by their order.
-type running []int
+// RunTime is the run time of a job that a reference goes by.
+type RunTime func(*Job) time.Duration
 
-type runningHeap struct {
-	running
-	end []time.Duration
+// Exact is the real run time, which no scheduler knows in advance.
+func Exact(j *Job) time.Duration { return j.Run }
+
+// Declared is the job's limit.
+func Declared(j *Job) time.Duration { return j.Limit }
+
+// ends are running jobs, a heap by their end and then by their order.
+type ends struct {
+	jobs []int
+	at   []time.Duration // per job of the workload
 }
 
-func (h runningHeap) Len() int { return len(h.running) }
-func (h runningHeap) Less(i, k int) bool {
-	a, b := h.running[i], h.running[k]
-	return h.end[a] < h.end[b] || h.end[a] == h.end[b] && a < b
+func (h *ends) Len() int { return len(h.jobs) }
+func (h *ends) Less(i, k int) bool {
+	a, b := h.jobs[i], h.jobs[k]
+	return h.at[a] < h.at[b] || h.at[a] == h.at[b] && a < b
 }
-func (h runningHeap) Swap(i, k int) { h.running[i], h.running[k] = h.running[k], h.running[i] }
-func (h *runningHeap) Push(x any)   { h.running = append(h.running, x.(int)) }
-func (h *runningHeap) Pop() any {
-	last := h.running[len(h.running)-1]
-	h.running = h.running[:len(h.running)-1]
+func (h *ends) Swap(i, k int) { h.jobs[i], h.jobs[k] = h.jobs[k], h.jobs[i] }
+func (h *ends) Push(x any)    { h.jobs = append(h.jobs, x.(int)) }
+func (h *ends) Pop() any {
+	last := h.jobs[len(h.jobs)-1]
+	h.jobs = h.jobs[:len(h.jobs)-1]
 	return last
 }
 
-// A world is the pool and the jobs on it, in virtual time.
+// A world is one pool and its jobs in virtual time.
 type world struct {
-	jobs  []Job
-	free  int64
-	start []time.Duration
-	runs  runningHeap
-	next  int // the first job that is not submitted yet
+	jobs    []Job
+	parts   []parts
+	floor   floor
+	placed  [][]share
+	start   []time.Duration
+	running ends
+	next    int // the first job that is not submitted yet
 }
 
-func newWorld(jobs []Job, replicas int64) *world {
-	return &world{jobs: jobs, free: replicas, start: make([]time.Duration, len(jobs)),
-		runs: runningHeap{end: make([]time.Duration, len(jobs))}}
+func newWorld(jobs []Job, m Machines) *world {
+	w := &world{jobs: jobs, floor: newFloor(m), parts: make([]parts, len(jobs)), placed: make([][]share, len(jobs)),
+		start: make([]time.Duration, len(jobs)), running: ends{at: make([]time.Duration, len(jobs))}}
+	for i := range jobs {
+		w.parts[i] = m.parts(&jobs[i])
+	}
+	return w
 }
 
 // step goes on to the next moment at which something happens: jobs that end, then
 // jobs that are submitted. It is false when nothing happens any more.
 func (w *world) step() (now time.Duration, ended, submitted []int, more bool) {
-	if w.next == len(w.jobs) && w.runs.Len() == 0 {
+	if w.next == len(w.jobs) && w.running.Len() == 0 {
 		return 0, nil, nil, false
 	}
 	if w.next < len(w.jobs) {
 		now = w.jobs[w.next].Submit
 	}
-	if w.runs.Len() > 0 && (w.next == len(w.jobs) || w.runs.end[w.runs.running[0]] < now) {
-		now = w.runs.end[w.runs.running[0]]
+	if w.running.Len() > 0 && (w.next == len(w.jobs) || w.running.at[w.running.jobs[0]] < now) {
+		now = w.running.at[w.running.jobs[0]]
 	}
-	for w.runs.Len() > 0 && w.runs.end[w.runs.running[0]] <= now {
-		j := heap.Pop(&w.runs).(int)
-		w.free += w.jobs[j].Replicas
+	for w.running.Len() > 0 && w.running.at[w.running.jobs[0]] <= now {
+		j := heap.Pop(&w.running).(int)
+		w.floor.release(w.placed[j])
 		ended = append(ended, j)
 	}
 	for ; w.next < len(w.jobs) && w.jobs[w.next].Submit <= now; w.next++ {
@@ -65,81 +78,57 @@ func (w *world) step() (now time.Duration, ended, submitted []int, more bool) {
 	return now, ended, submitted, true
 }
 
-func (w *world) begin(j int, now time.Duration) {
-	w.start[j] = now
-	w.free -= w.jobs[j].Replicas
-	w.runs.end[j] = now + w.jobs[j].Run
-	heap.Push(&w.runs, j)
+func (w *world) begin(j int, now time.Duration, on []share) {
+	w.start[j], w.placed[j] = now, on
+	w.floor.take(on)
+	w.running.at[j] = now + w.jobs[j].Run
+	heap.Push(&w.running, j)
 }
 
-// Easy returns when each job starts under EASY backfill with exact run times: the
-// first in the queue has a reservation, and a later one starts if it ends by then or
-// fits beside it. Every job has to fit the empty pool.
-func Easy(jobs []Job, replicas int64) []time.Duration {
-	w := newWorld(jobs, replicas)
+// try starts a job if it fits now.
+func (w *world) try(j int, now time.Duration) bool {
+	if !w.floor.fits(w.parts[j]) {
+		return false
+	}
+	w.begin(j, now, choose(w.floor.free, w.parts[j]))
+	return true
+}
+
+// Fifo returns when each job starts if none starts before an earlier one. Every job
+// has to fit the empty pool, here and below.
+func Fifo(jobs []Job, m Machines) []time.Duration {
+	w := newWorld(jobs, m)
 	var queue []int
-	reserved, at, spare := -1, time.Duration(0), int64(0)
-	reserve := func(head int, now time.Duration) {
-		ends := slices.Clone(w.runs.running)
-		slices.SortFunc(ends, func(a, b int) int { return cmp.Compare(w.runs.end[a], w.runs.end[b]) })
-		free := w.free
-		at = now
-		for i := 0; free < jobs[head].Replicas; {
-			for at = w.runs.end[ends[i]]; i < len(ends) && w.runs.end[ends[i]] <= at; i++ {
-				free += jobs[ends[i]].Replicas
-			}
-		}
-		reserved, spare = head, free-jobs[head].Replicas
-	}
-	pass := func(j int, now time.Duration) bool {
-		switch n := jobs[j].Replicas; {
-		case n > w.free:
-			return false
-		case now+jobs[j].Run <= at:
-		case n <= spare:
-			spare -= n
-		default:
-			return false
-		}
-		w.begin(j, now)
-		return true
-	}
 	for {
-		now, ended, submitted, more := w.step()
+		now, _, submitted, more := w.step()
 		if !more {
 			return w.start
 		}
-		first := len(queue) // if nothing has ended, only what is new can start
-		if queue = append(queue, submitted...); len(ended) > 0 {
-			first = 0
+		queue = append(queue, submitted...)
+		for len(queue) > 0 && w.try(queue[0], now) {
+			queue = queue[1:]
 		}
-		for len(queue) > 0 && first == 0 && jobs[queue[0]].Replicas <= w.free {
-			w.begin(queue[0], now)
-			queue, reserved = queue[1:], -1
-		}
-		if len(queue) == 0 {
-			continue
-		}
-		if reserved != queue[0] {
-			reserve(queue[0], now)
-		}
-		from := max(first, 1)
-		kept := queue[:from]
-		for _, j := range queue[from:] {
-			if !pass(j, now) {
-				kept = append(kept, j)
-			}
-		}
-		queue = kept
 	}
 }
 
-// Shortest returns when each job starts if every job that fits starts, the shortest
-// first by exact run times, without any reservation.
-func Shortest(jobs []Job, replicas int64) []time.Duration {
-	w := newWorld(jobs, replicas)
+// FirstFit returns when each job starts if every job that fits starts, the earliest
+// first, without any reservation.
+func FirstFit(jobs []Job, m Machines) []time.Duration {
+	return greedy(jobs, m, cmp.Compare[int])
+}
+
+// Shortest is first fit with the shortest job first, by exact run times.
+func Shortest(jobs []Job, m Machines) []time.Duration {
+	return greedy(jobs, m, shorter(jobs))
+}
+
+func shorter(jobs []Job) func(a, b int) int {
+	return func(a, b int) int { return cmp.Or(cmp.Compare(jobs[a].Run, jobs[b].Run), a-b) }
+}
+
+func greedy(jobs []Job, m Machines, order func(a, b int) int) []time.Duration {
+	w := newWorld(jobs, m)
 	var queue []int
-	order := func(a, b int) int { return cmp.Or(cmp.Compare(jobs[a].Run, jobs[b].Run), a-b) }
 	for {
 		now, _, submitted, more := w.step()
 		if !more {
@@ -149,12 +138,107 @@ func Shortest(jobs []Job, replicas int64) []time.Duration {
 			i, _ := slices.BinarySearchFunc(queue, j, order)
 			queue = slices.Insert(queue, i, j)
 		}
-		queue = slices.DeleteFunc(queue, func(j int) bool {
-			if jobs[j].Replicas > w.free {
-				return false
-			}
-			w.begin(j, now)
-			return true
-		})
+		if !w.floor.full() {
+			queue = slices.DeleteFunc(queue, func(j int) bool { return w.try(j, now) })
+		}
 	}
+}
+
+// Easy returns when each job starts under EASY backfill: the first in the queue has
+// a reservation by the run times that are known, and a later one starts if it ends
+// by then or fits beside it. With shortFirst the shortest candidate is tried first.
+func Easy(jobs []Job, m Machines, known RunTime, shortFirst bool) []time.Duration {
+	e := &easy{world: newWorld(jobs, m), known: known, reserved: -1}
+	e.run(shortFirst)
+	return e.start
+}
+
+// An easy is a run of EASY backfill under way.
+type easy struct {
+	*world
+	known    RunTime
+	reserved int           // the job with the reservation; -1 for none
+	at       time.Duration // when it starts, by what is known
+	spare    []int64       // per machine: what is free then beside it
+	both     []int64       // room for a job that runs on beyond
+}
+
+func (e *easy) run(shortFirst bool) {
+	var queue []int
+	for {
+		now, ended, submitted, more := e.step()
+		if !more {
+			return
+		}
+		for _, j := range ended {
+			if e.known(&e.jobs[j]) != e.jobs[j].Run {
+				e.reserved = -1 // it was expected to end at another time
+			}
+		}
+		first := len(queue) // if nothing has ended, only what is new can start
+		if queue = append(queue, submitted...); len(ended) > 0 {
+			first = 0
+		}
+		for len(queue) > 0 && first == 0 && e.try(queue[0], now) {
+			queue, e.reserved = queue[1:], -1
+		}
+		if len(queue) == 0 || e.floor.full() {
+			continue // a reservation made later, from fewer jobs, is no later
+		}
+		if e.reserved != queue[0] {
+			e.reserve(queue[0], now)
+		}
+		candidates := slices.Clone(queue[max(first, 1):])
+		if shortFirst {
+			slices.SortFunc(candidates, shorter(e.jobs))
+		}
+		started := map[int]bool{}
+		for _, j := range candidates {
+			if e.pass(j, now) {
+				started[j] = true
+			}
+		}
+		if len(started) > 0 {
+			queue = slices.DeleteFunc(queue, func(j int) bool { return started[j] })
+		}
+	}
+}
+
+func (e *easy) reserve(head int, now time.Duration) {
+	end := func(j int) time.Duration { return e.start[j] + e.known(&e.jobs[j]) }
+	running := slices.Clone(e.running.jobs)
+	slices.SortFunc(running, func(a, b int) int { return cmp.Or(cmp.Compare(end(a), end(b)), a-b) })
+	f := floor{free: slices.Clone(e.floor.free), atLeast: slices.Clone(e.floor.atLeast)}
+	e.reserved, e.at = head, now
+	for i := 0; !f.fits(e.parts[head]); {
+		for e.at = end(running[i]); i < len(running) && end(running[i]) <= e.at; i++ {
+			f.release(e.placed[running[i]])
+		}
+	}
+	for _, s := range choose(f.free, e.parts[head]) {
+		f.free[s.machine] -= s.replicas
+	}
+	e.spare = f.free
+}
+
+// pass starts a job if that does not delay the reservation.
+func (e *easy) pass(j int, now time.Duration) bool {
+	if !e.floor.fits(e.parts[j]) {
+		return false
+	}
+	if now+e.known(&e.jobs[j]) <= e.at {
+		return e.try(j, now)
+	}
+	e.both = e.both[:0]
+	for m, n := range e.floor.free {
+		e.both = append(e.both, min(n, e.spare[m]))
+	}
+	on := choose(e.both, e.parts[j])
+	for _, s := range on {
+		e.spare[s.machine] -= s.replicas
+	}
+	if on != nil {
+		e.begin(j, now, on)
+	}
+	return on != nil
 }

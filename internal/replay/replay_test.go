@@ -3,7 +3,6 @@ package replay
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +28,7 @@ func waits(list []Job, start []time.Duration) (minutes []int64) {
 }
 
 func plan(list []Job, replicas int64, p admission.PlanPolicy) []time.Duration {
-	return Run(list, replicas, Settings{Policy: p, Gang: 2, Expected: func(j *Job) time.Duration { return j.Limit }})
+	return Run(list, []Pool{{Replicas: replicas}}, Settings{Policy: p, Gang: 2, Expected: Declared}).Start
 }
 
 var policy = admission.PlanPolicy{Horizon: time.Hour, Patience: 24 * time.Hour}
@@ -52,10 +51,10 @@ func TestByHand(t *testing.T) {
 		// No job waits: everything starts at once.
 		"no queue": {jobs([3]int64{0, 1, 60}, [3]int64{1, 1, 60}), 2, []int64{0, 0}, []int64{0, 0}, []int64{0, 0}},
 	} {
-		if got := waits(c.jobs, Easy(c.jobs, c.replicas)); !slices.Equal(got, c.easy) {
+		if got := waits(c.jobs, Easy(c.jobs, Flat(c.replicas), Exact, false)); !slices.Equal(got, c.easy) {
 			t.Errorf("%s: EASY waits %v, want %v", name, got, c.easy)
 		}
-		if got := waits(c.jobs, Shortest(c.jobs, c.replicas)); !slices.Equal(got, c.shortest) {
+		if got := waits(c.jobs, Shortest(c.jobs, Flat(c.replicas))); !slices.Equal(got, c.shortest) {
 			t.Errorf("%s: shortest first waits %v, want %v", name, got, c.shortest)
 		}
 		if got := waits(c.jobs, plan(c.jobs, c.replicas, policy)); !slices.Equal(got, c.plan) {
@@ -74,6 +73,9 @@ func TestNoBackfill(t *testing.T) {
 	}
 }
 
+// real is a policy for jobs that take a while until they run.
+var real = admission.PlanPolicy{Horizon: time.Hour, Patience: 24 * time.Hour, StartIn: time.Hour, Margin: 5 * time.Minute}
+
 // For every workload and policy, every job starts, none before its submission,
 // and no more replicas are in use than exist.
 func TestEveryRunIsSound(t *testing.T) {
@@ -87,8 +89,10 @@ func TestEveryRunIsSound(t *testing.T) {
 		}
 		est := NewEstimates()
 		for name, start := range map[string][]time.Duration{
-			"EASY": Easy(list, replicas), "shortest": Shortest(list, replicas), "plan": plan(list, replicas, policy),
-			"learned": Run(list, replicas, Settings{Policy: policy, Gang: 2, Expected: est.Expected, Ended: est.Learn}),
+			"EASY": Easy(list, Flat(replicas), Exact, false), "shortest": Shortest(list, Flat(replicas)), "plan": plan(list, replicas, policy),
+			"limits": Easy(list, Flat(replicas), Declared, true), "FIFO": Fifo(list, Flat(replicas)), "first fit": FirstFit(list, Flat(replicas)),
+			"learned": Run(list, []Pool{{Replicas: replicas}}, Settings{Policy: policy, Gang: 2, Expected: est.Expected, Ended: est.Learn}).Start,
+			"delayed": Run(list, []Pool{{Replicas: replicas}}, Settings{Policy: real, Gang: 2, Expected: Declared, Delays: Delays{time.Minute, 3 * time.Second, 1, 2 * time.Minute, time.Hour}}).Start,
 		} {
 			for i := range list {
 				if start[i] < list[i].Submit {
@@ -132,35 +136,5 @@ func TestEstimates(t *testing.T) {
 	liar.Limit = time.Hour
 	if got := e.Expected(&liar); got > time.Hour {
 		t.Errorf("%s is expected of a job with a limit of an hour", got)
-	}
-}
-
-func TestRead(t *testing.T) {
-	const header = "job_id,submit_s,gpus,duration_s,tenant\n"
-	list, err := Read(strings.NewReader(header + "a,0,2,60,x\nb,5,1,7200,y\n"))
-	if err != nil || len(list) != 2 || list[1].Submit != 5*time.Second || list[1].Limit != 4*time.Hour || list[0].Replicas != 2 || list[1].Tenant != "y" {
-		t.Errorf("read %+v, %v", list, err)
-	}
-	for text, want := range map[string]string{
-		"":                                "first line",
-		"job_id,submit_s,gpus\n":          "no column duration_s",
-		header + "a,x,1,1,t\n":            "line 2: submit_s",
-		header + "a,0,0,1,t\n":            "line 2: gpus",
-		header + "a,0,1,-1,t\n":           "line 2: duration_s",
-		header + "a,9,1,1,t\nb,8,1,1,t\n": "line 3: it is submitted before",
-		header + "a,0,1\n":                "wrong number of fields",
-	} {
-		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: error %v, want one that says %q", text, err, want)
-		}
-	}
-}
-
-func TestScore(t *testing.T) {
-	list := jobs([3]int64{0, 1, 1}, [3]int64{0, 2, 1}, [3]int64{0, 1, 1}, [3]int64{0, 4, 1})
-	s := ScoreOf("p", list, []time.Duration{0, time.Minute, 2 * time.Minute, 5 * time.Minute}, 2)
-	want := Score{Policy: "p", Jobs: 4, Mean: 2 * time.Minute, P50: time.Minute, P95: 5 * time.Minute, Max: 5 * time.Minute, Gangs: 2, GangMean: 3 * time.Minute, GangMax: 5 * time.Minute}
-	if s != want {
-		t.Errorf("score %+v, want %+v", s, want)
 	}
 }

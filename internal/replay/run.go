@@ -1,14 +1,11 @@
 package replay
 
 import (
-	"fmt"
+	"container/heap"
 	"slices"
-	"strings"
 	"time"
 
 	"example.com/berth/internal/admission"
-	"example.com/berth/internal/capacity"
-	"example.com/berth/internal/message"
 )
 
 // Settings are those of a run.
@@ -16,113 +13,237 @@ type Settings struct {
 	Policy admission.PlanPolicy
 	Gang   int64 // replicas from which on a job is a gang
 	// Expected is the run time that a job's key is made of, when it is submitted.
-	Expected func(*Job) time.Duration
-	// Ended, if set, is called for every job that ends.
-	Ended func(*Job)
+	Expected RunTime
+	// Ended, if set, is called for every job whose end is seen.
+	Ended  func(*Job)
+	Delays Delays
+	// Progress, if set, is called now and then with how many jobs have ended since the
+	// last call. The run stops when it returns false; its result is then incomplete.
+	Progress func(ended int) (more bool)
 }
 
-// start of virtual time.
+// Delays are those of the real system. Zero is none.
+type Delays struct {
+	Tick        time.Duration // between two looks at what has ended, while no job waits
+	Poll        time.Duration // the same while a job waits; zero for Tick
+	Submissions int           // at most so many jobs a minute are submitted to Vertex AI; 0 for no bound
+	Start       time.Duration // from the submission of a job until it runs
+	// StartTimeout is how long after its start a job has to be running, or it goes back
+	// into the queue; zero for no bound.
+	StartTimeout time.Duration
+}
+
+// A Result is what happened to the jobs of a run.
+type Result struct {
+	Start    []time.Duration // when each job ran
+	Promises int             // jobs that got a reservation with a latest start
+	Kept     int             // those of them that had their replicas by the first latest start they got
+	Requeued int             // times that a job was not running in time and went back into the queue
+}
+
+// progressEvery is how many jobs end between two calls of Progress.
+const progressEvery = 200
+
+// epoch is the start of virtual time.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Run returns when each job starts under [admission.MakePlan]. Every job has to fit
-// the empty pool.
-func Run(jobs []Job, replicas int64, s Settings) []time.Duration {
-	shape := capacity.Spec{MachineType: "replica"}.Normal()
-	r := &planRun{world: newWorld(jobs, replicas), s: s, shape: shape, replicas: replicas,
-		pools: []capacity.Pool{{ID: "pool", Shape: shape, Count: capacity.Replicas(replicas)}},
-		held:  map[message.Key]admission.Held{}, waiting: map[admission.ClassID][]admission.Head{}}
-	for {
-		now, ended, submitted, more := r.step()
-		if !more {
-			return r.start
+// A run is one under way: several pools, one clock.
+type run struct {
+	jobs  []Job
+	s     Settings
+	pools []*pool
+	of    []*pool   // per job
+	queue []waiting // per job
+	runs  ends      // when each job that has replicas gives them back
+	wait  int       // jobs that wait
+	since time.Duration
+	slots []time.Duration // of the last submissions, the oldest first
+	late  []bool          // per job: it is not going to run in time
+	first []time.Duration // per job: the first latest start, -1 for none
+	ended int             // jobs since the last call of Progress
+	Result
+}
+
+// Run returns what happens to the jobs under [admission.MakePlan]. They have to be
+// the jobs of [Place], sorted by their submission.
+func Run(jobs []Job, pools []Pool, s Settings) Result {
+	r := &run{jobs: jobs, s: s, of: make([]*pool, len(jobs)), queue: make([]waiting, len(jobs)), runs: ends{at: make([]time.Duration, len(jobs))},
+		late: make([]bool, len(jobs)), first: make([]time.Duration, len(jobs)), Result: Result{Start: make([]time.Duration, len(jobs))}}
+	byName := map[string]*pool{}
+	for _, p := range pools {
+		byName[p.Name] = newPool(p)
+		r.pools = append(r.pools, byName[p.Name])
+	}
+	for i := range jobs {
+		r.of[i], r.first[i] = byName[jobs[i].Pool], -1
+	}
+	for next := 0; next < len(jobs) || r.runs.Len() > 0; {
+		now := r.moment(next)
+		for r.runs.Len() > 0 && r.seen(r.runs.at[r.runs.jobs[0]]) <= now {
+			r.end(heap.Pop(&r.runs).(int), now)
 		}
-		for _, j := range ended {
-			delete(r.held, keyOf(j))
-			if s.Ended != nil {
-				s.Ended(&jobs[j])
+		for ; next < len(jobs) && jobs[next].Submit <= now; next++ {
+			r.join(next, now)
+		}
+		for _, p := range r.pools {
+			if p.changed {
+				r.pass(p, now)
 			}
 		}
-		plan := len(ended) > 0
-		for _, j := range submitted {
-			r.join(j, now)
-			// A job that does not fit, behind a reservation, changes no other start.
-			plan = plan || jobs[j].Replicas <= r.free || len(r.reserved) == 0
-		}
-		if plan {
-			r.pass(now)
+		if r.ended >= progressEvery && s.Progress != nil {
+			if !s.Progress(r.ended) {
+				return r.Result
+			}
+			r.ended = 0
 		}
 	}
-}
-
-// A planRun is a run under way.
-type planRun struct {
-	*world
-	s        Settings
-	shape    capacity.Shape
-	replicas int64
-	pools    []capacity.Pool
-	held     map[message.Key]admission.Held
-	waiting  map[admission.ClassID][]admission.Head // whole classes, in order
-	reserved []admission.Reservation
-}
-
-func keyOf(j int) message.Key { return message.Key(fmt.Sprintf("%09d", j)) }
-
-func jobOf(key message.Key) (j int) {
-	for _, digit := range key {
-		j = 10*j + int(digit-'0')
+	if s.Progress != nil {
+		s.Progress(r.ended)
 	}
-	return j
+	return r.Result
 }
 
-func byOrder(a, b admission.Head) int { return strings.Compare(a.Order, b.Order) }
-
-func (r *planRun) class(h admission.Head) admission.ClassID {
-	return admission.ClassOf("", h.Demand, h.Limit)
-}
-
-func (r *planRun) join(j int, now time.Duration) {
-	job := &r.jobs[j]
-	key := admission.Key(epoch.Add(now), r.s.Expected(job), job.Replicas >= r.s.Gang)
-	h := admission.Head{ID: keyOf(j), Key: key, Limit: job.Limit, Order: "1000-" + key.Format("20060102T150405.000000000") + "-" + string(keyOf(j)),
-		Demand: capacity.Ask{{Shape: r.shape, Replicas: capacity.Replicas(job.Replicas)}}}
-	c := r.class(h)
-	i, _ := slices.BinarySearchFunc(r.waiting[c], h, byOrder)
-	r.waiting[c] = slices.Insert(r.waiting[c], i, h)
-}
-
-func (r *planRun) leave(h admission.Head) {
-	c := r.class(h)
-	i, _ := slices.BinarySearchFunc(r.waiting[c], h, byOrder)
-	if r.waiting[c] = slices.Delete(r.waiting[c], i, i+1); len(r.waiting[c]) == 0 {
-		delete(r.waiting, c)
+// moment is when something happens next: a job is submitted, or an end is seen.
+func (r *run) moment(next int) time.Duration {
+	if r.runs.Len() == 0 {
+		return r.jobs[next].Submit
 	}
+	seen := r.seen(r.runs.at[r.runs.jobs[0]])
+	if next < len(r.jobs) {
+		return min(seen, r.jobs[next].Submit)
+	}
+	return seen
 }
 
-// pass plans until nothing more starts.
-func (r *planRun) pass(now time.Duration) {
-	for len(r.waiting) > 0 {
-		plan := admission.MakePlan(r.snapshot(now), r.s.Policy)
-		r.reserved = plan.Reserved
-		for _, st := range plan.Starts {
-			r.leave(st.Head)
-			r.begin(jobOf(st.ID), now)
-			r.held[st.ID] = admission.Held{ID: st.ID, Demand: st.Demand, End: epoch.Add(now + st.Limit)}
+// seen is when an end is seen: at the next poll while a job waits, else at the next
+// tick.
+func (r *run) seen(end time.Duration) time.Duration {
+	d := r.s.Delays
+	step := d.Tick
+	if d.Poll > 0 && r.wait > 0 {
+		step, end = d.Poll, max(end, min(r.since, r.upTo(end, d.Tick)))
+	}
+	return r.upTo(end, step)
+}
+
+// upTo is the first multiple of a step from a moment on.
+func (r *run) upTo(moment, step time.Duration) time.Duration {
+	if step <= 0 {
+		return moment
+	}
+	return (moment + step - 1) / step * step
+}
+
+func (r *run) join(j int, now time.Duration) {
+	if r.wait++; r.wait == 1 {
+		r.since = now
+	}
+	p, w := r.of[j], r.queue[j]
+	if w.ID == "" { // it is submitted; one that comes back keeps its key
+		w = waitingOf(j, &r.jobs[j], p.shape, r.s)
+		r.queue[j] = w
+	}
+	p.join(w)
+	// A job that does not fit, behind a reservation, changes no other start.
+	p.changed = p.changed || r.jobs[j].Replicas <= p.free || len(p.reserved) == 0 || p.outranks(w)
+}
+
+// end frees the replicas of a job that has ended, or that goes back into the queue.
+func (r *run) end(j int, now time.Duration) {
+	p := r.of[j]
+	p.release(j)
+	if r.late[j] {
+		r.late[j] = false
+		r.Requeued++
+		r.join(j, now)
+	} else {
+		if r.s.Ended != nil {
+			r.s.Ended(&r.jobs[j])
 		}
-		if len(plan.Starts) == 0 {
+		r.ended++
+	}
+	p.changed = p.changed || len(p.queue) > 0
+}
+
+// pass plans a pool until nothing more starts.
+func (r *run) pass(p *pool, now time.Duration) {
+	p.changed = false
+	for len(p.queue) > 0 {
+		p.running(now, r.jobs)
+		plan := admission.MakePlan(p.snapshot(now), r.s.Policy)
+		p.reserved = plan.Reserved
+		for i := range plan.Reserved {
+			if v := &plan.Reserved[i]; !v.At.IsZero() && r.first[jobOf(v.ID)] < 0 {
+				r.first[jobOf(v.ID)] = v.At.Sub(epoch)
+				r.Promises++
+			}
+		}
+		again := len(plan.Want) > 0
+		for i := range plan.Starts {
+			st := &plan.Starts[i]
+			again = p.leave(r.queue[jobOf(st.ID)]) || again
+			r.begin(p, st, now)
+		}
+		// A plan knows the first requests of each class. If it has started none of a
+		// class with more, the next plan would be the same.
+		if len(plan.Starts) == 0 || !again || p.free == 0 && len(p.reserved) > 0 {
 			return
 		}
 	}
 }
 
-func (r *planRun) snapshot(now time.Duration) admission.PlanSnapshot {
-	s := admission.PlanSnapshot{Now: epoch.Add(now), Pools: r.pools, Queue: make(admission.Queue, len(r.waiting)), Reserved: r.reserved,
-		Use: capacity.Use{r.shape: capacity.Replicas(r.replicas - r.free)}, Held: make([]admission.Held, 0, len(r.held))}
-	for c, list := range r.waiting {
-		s.Queue[c] = admission.Class{Count: len(list), Heads: list[:min(len(list), admission.MaxHeads)]}
+// begin gives a job its replicas. It runs after the delays, or goes back into the
+// queue when it would be too late.
+func (r *run) begin(p *pool, st *admission.Start, now time.Duration) {
+	j := jobOf(st.ID)
+	if r.first[j] >= now {
+		r.Kept++ // the first latest start counts, whatever the plan said later
 	}
-	for _, h := range r.held {
-		s.Held = append(s.Held, h)
+	r.first[j] = min(r.first[j], now-1) // counted once, even if it comes back
+	r.wait--
+	submit := r.slot(now)
+	begin := submit + r.s.Delays.Start
+	latest := deadline(st, now, r.s.Delays)
+	if latest >= 0 && begin > latest {
+		r.late[j], r.runs.at[j] = true, latest
+		p.hold(st, latest, latest+st.Limit)
+	} else {
+		r.submitted(submit)
+		r.Start[j], r.runs.at[j] = begin, begin+r.jobs[j].Run
+		if latest = max(latest, begin); begin == now {
+			latest = now
+		}
+		p.hold(st, begin, latest+st.Limit)
 	}
-	return s
+	heap.Push(&r.runs, j)
+}
+
+// deadline is when the job of a start has to be running at the latest; -1 for
+// never.
+func deadline(st *admission.Start, now time.Duration, d Delays) time.Duration {
+	latest := time.Duration(-1)
+	if d.StartTimeout > 0 {
+		latest = now + d.StartTimeout
+	}
+	if !st.By.IsZero() && (latest < 0 || st.By.Sub(epoch) < latest) {
+		latest = st.By.Sub(epoch)
+	}
+	return latest
+}
+
+// slot is when the next job can be submitted.
+func (r *run) slot(now time.Duration) time.Duration {
+	if n := r.s.Delays.Submissions; n > 0 && len(r.slots) == n {
+		return max(now, r.slots[0]+time.Minute)
+	}
+	return now
+}
+
+func (r *run) submitted(at time.Duration) {
+	if n := r.s.Delays.Submissions; n > 0 {
+		if len(r.slots) == n {
+			r.slots = slices.Delete(r.slots, 0, 1)
+		}
+		r.slots = append(r.slots, at)
+	}
 }

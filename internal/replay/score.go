@@ -1,46 +1,203 @@
 package replay
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
-// A Score says how long the jobs of a run waited.
-type Score struct {
-	Policy   string        `json:"policy"`
-	Jobs     int           `json:"jobs"`
-	Mean     time.Duration `json:"meanWait"`
-	P50      time.Duration `json:"p50Wait"`
-	P95      time.Duration `json:"p95Wait"`
-	Max      time.Duration `json:"maxWait"`
-	Gangs    int           `json:"gangs"`
-	GangMean time.Duration `json:"gangMeanWait"`
-	GangMax  time.Duration `json:"gangMaxWait"`
+// Seconds is a duration that JSON has as a number of seconds.
+type Seconds time.Duration
+
+// MarshalJSON writes seconds, to the millisecond.
+func (s Seconds) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, time.Duration(s).Round(time.Millisecond).Seconds(), 'f', -1, 64), nil
 }
 
-// ScoreOf scores when the jobs started. gang is from how many replicas on a job is
-// a gang. Percentiles are by nearest rank.
-func ScoreOf(policy string, jobs []Job, start []time.Duration, gang int64) Score {
-	s := Score{Policy: policy, Jobs: len(jobs)}
-	if len(jobs) == 0 {
+// String writes a duration to two or three figures: 45s, 12m, 5.2h, 3.1d.
+func (s Seconds) String() string {
+	d := time.Duration(s)
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%.0fs", d.Seconds())
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%.0fm", d.Minutes())
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%.1fh", d.Hours())
+	default:
+		return fmt.Sprintf("%.1fd", d.Hours()/24)
+	}
+}
+
+// A Group says how long some jobs waited.
+type Group struct {
+	Name     string  `json:"name,omitempty"`
+	Jobs     int     `json:"jobs"`
+	Mean     Seconds `json:"meanWaitSeconds"`
+	P50      Seconds `json:"p50WaitSeconds"`
+	P95      Seconds `json:"p95WaitSeconds"`
+	Max      Seconds `json:"maxWaitSeconds"`
+	Slowdown float64 `json:"meanBoundedSlowdown"` // see [slowdownBound]
+
+	order float64 // among its like
+}
+
+// A Score says how long the jobs of a run waited, and how well the replicas were
+// used.
+type Score struct {
+	Policy Policy `json:"policy"`
+	Group
+	// Gangs are the jobs of at least as many replicas as a gang has.
+	Gangs Group `json:"gangs"`
+	// Sizes are all jobs by replicas, the largest first, and Tenants by tenant, the
+	// one with the most replica-hours first.
+	Sizes   []Group `json:"sizes"`
+	Tenants []Group `json:"tenants"`
+	// Utilisation is the part of the replicas in use from the start until the last
+	// submission, and IdleReplicaHours the rest of them in that time.
+	Utilisation      float64 `json:"utilisation"`
+	IdleReplicaHours float64 `json:"idleReplicaHours"`
+	// Promises, Kept and Requeued are those of [Result]; zero for references.
+	Promises int `json:"promises"`
+	Kept     int `json:"promisesKept"`
+	Requeued int `json:"requeued"`
+}
+
+// slowdownBound is the least run time that counts for the slowdown of a job, which is
+// (wait + run time) / run time, at least 1. Without it jobs of seconds decide the mean.
+const slowdownBound = 10 * time.Minute
+
+// ScoreOf scores what happened to the jobs. gang is from how many replicas on a job
+// is a gang. Percentiles are by nearest rank.
+func ScoreOf(policy Policy, jobs []Job, pools []Pool, r Result, gang int64) Score {
+	s := Score{Policy: policy, Promises: r.Promises, Kept: r.Kept, Requeued: r.Requeued}
+	all, gangs, sizes, tenants := &group{}, &group{}, map[int64]*group{}, map[string]*group{}
+	var last time.Duration
+	for i := range jobs {
+		j := &jobs[i]
+		last = max(last, j.Submit)
+		wait := r.Start[i] - j.Submit
+		all.add(j, wait)
+		if j.Replicas >= gang {
+			gangs.add(j, wait)
+		}
+		groupFor(sizes, sizeClass(j.Replicas)).add(j, wait)
+		groupFor(tenants, j.Tenant).add(j, wait)
+	}
+	s.Group, s.Gangs = all.score(""), gangs.score("")
+	for class, g := range sizes {
+		s.Sizes = append(s.Sizes, g.score(sizeName(class)))
+		s.Sizes[len(s.Sizes)-1].order = float64(class)
+	}
+	for name, g := range tenants {
+		s.Tenants = append(s.Tenants, g.score(name))
+		s.Tenants[len(s.Tenants)-1].order = g.use
+	}
+	for _, list := range [][]Group{s.Sizes, s.Tenants} {
+		slices.SortFunc(list, func(a, b Group) int { return cmp.Or(cmp.Compare(b.order, a.order), cmp.Compare(a.Name, b.Name)) })
+	}
+	s.Utilisation, s.IdleReplicaHours = utilisation(jobs, pools, r.Start, last)
+	return s
+}
+
+func utilisation(jobs []Job, pools []Pool, start []time.Duration, until time.Duration) (part, idle float64) {
+	var have, used float64
+	for _, p := range pools {
+		have += float64(p.Replicas) * until.Hours()
+	}
+	for i := range jobs {
+		used += float64(jobs[i].Replicas) * max(0, min(until, start[i]+jobs[i].Run)-start[i]).Hours()
+	}
+	if have == 0 {
+		return 0, 0
+	}
+	return used / have, have - used
+}
+
+// A group collects the waits of jobs.
+type group struct {
+	waits    []time.Duration
+	slowdown float64
+	use      float64 // replica-hours
+}
+
+func groupFor[K comparable](m map[K]*group, key K) *group {
+	g := m[key]
+	if g == nil {
+		g = &group{}
+		m[key] = g
+	}
+	return g
+}
+
+func (g *group) add(j *Job, wait time.Duration) {
+	g.waits = append(g.waits, wait)
+	g.slowdown += max(1, float64(wait+j.Run)/float64(max(j.Run, slowdownBound)))
+	g.use += float64(j.Replicas) * j.Run.Hours()
+}
+
+func (g *group) score(name string) Group {
+	s := Group{Name: name, Jobs: len(g.waits)}
+	if s.Jobs == 0 {
 		return s
 	}
-	waits := make([]time.Duration, len(jobs))
-	var sum, gangs time.Duration
-	for i := range jobs {
-		waits[i] = start[i] - jobs[i].Submit
-		sum += waits[i]
-		if jobs[i].Replicas >= gang {
-			s.Gangs++
-			gangs += waits[i]
-			s.GangMax = max(s.GangMax, waits[i])
-		}
+	slices.Sort(g.waits)
+	var sum time.Duration
+	for _, w := range g.waits {
+		sum += w
 	}
-	slices.Sort(waits)
-	rank := func(percent int) time.Duration { return waits[(len(waits)*percent+99)/100-1] }
-	s.Mean, s.P50, s.P95, s.Max = sum/time.Duration(len(jobs)), rank(50), rank(95), waits[len(waits)-1]
-	if s.Gangs > 0 {
-		s.GangMean = gangs / time.Duration(s.Gangs)
-	}
+	rank := func(percent int) Seconds { return Seconds(g.waits[(len(g.waits)*percent+99)/100-1]) }
+	s.Mean, s.P50, s.P95, s.Max = Seconds(sum/time.Duration(s.Jobs)), rank(50), rank(95), rank(100)
+	s.Slowdown = g.slowdown / float64(s.Jobs)
 	return s
+}
+
+// sizeClass is the smallest power of two that is not less.
+func sizeClass(replicas int64) int64 {
+	class := int64(1)
+	for class < replicas {
+		class *= 2
+	}
+	return class
+}
+
+func sizeName(class int64) string {
+	if class <= 2 {
+		return fmt.Sprint(class)
+	}
+	return fmt.Sprintf("%d to %d", class/2+1, class)
+}
+
+// Average returns the score of several runs of one policy over the same jobs: the mean
+// of each figure, and the sum of each count.
+func Average(scores []Score) Score {
+	s := scores[0]
+	s.Gangs, s.Sizes, s.Tenants = averages(scores, func(s *Score) []Group { return []Group{s.Gangs} })[0],
+		averages(scores, func(s *Score) []Group { return s.Sizes }), averages(scores, func(s *Score) []Group { return s.Tenants })
+	s.Group = averages(scores, func(s *Score) []Group { return []Group{s.Group} })[0]
+	for _, o := range scores[1:] {
+		s.Utilisation += o.Utilisation
+		s.IdleReplicaHours += o.IdleReplicaHours
+		s.Promises, s.Kept, s.Requeued = s.Promises+o.Promises, s.Kept+o.Kept, s.Requeued+o.Requeued
+	}
+	s.Utilisation /= float64(len(scores))
+	s.IdleReplicaHours /= float64(len(scores))
+	return s
+}
+
+// averages returns the mean of each figure of some groups of each score.
+func averages(scores []Score, of func(*Score) []Group) []Group {
+	list := slices.Clone(of(&scores[0]))
+	n := Seconds(len(scores))
+	for i := range list {
+		g := &list[i]
+		for k := range scores[1:] {
+			o := of(&scores[1+k])[i]
+			g.Mean, g.P50, g.P95, g.Max, g.Slowdown = g.Mean+o.Mean, g.P50+o.P50, g.P95+o.P95, g.Max+o.Max, g.Slowdown+o.Slowdown
+		}
+		g.Mean, g.P50, g.P95, g.Max, g.Slowdown = g.Mean/n, g.P50/n, g.P95/n, g.Max/n, g.Slowdown/float64(n)
+	}
+	return list
 }
