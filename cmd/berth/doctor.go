@@ -168,10 +168,10 @@ func (s *site) rights(p repair.Picture, found []repair.Finding) repair.Finding {
 	}{
 		{"the caller reads the ledger", good(repair.CheckIndexes)},
 		{"the caller lists jobs", len(p.Listed) > 0 && len(p.Unlisted) == 0},
-		{"the caller reads persistent resources", len(p.Seen) > 0 && good(repair.CheckObservations)},
+		{"the caller reads persistent resources", len(p.Observed) > 0 && good(repair.CheckObservations)},
 		{"the caller reads topics and subscriptions", good(checkTopics)},
 		{"the functions write the ledger (a fresh lease)", good(repair.CheckTick)},
-		{"the functions list jobs and read persistent resources (fresh observations)", len(p.Seen) > 0 && good(repair.CheckTick, repair.CheckObservations)},
+		{"the functions list jobs and read persistent resources (fresh observations)", len(p.Observed) > 0 && good(repair.CheckTick, repair.CheckObservations)},
 		{"the functions publish outcomes (none is unpublished)", wrote && good(repair.CheckTick, repair.CheckOutbox)},
 	} {
 		if r.shown {

@@ -31,7 +31,7 @@ func (b *broker) check(ctx context.Context, now time.Time) []repair.Finding {
 	missing := 0
 	topics := []string{b.requestTopic, b.tickTopic(), b.topic(b.outcomes()), b.deadTopic()}
 	for _, topic := range topics {
-		list, err := b.look(ctx, topic)
+		list, err := b.subscriptionsOf(ctx, topic)
 		switch {
 		case status.Code(err) == codes.NotFound:
 			missing++
@@ -63,9 +63,9 @@ func (b *broker) check(ctx context.Context, now time.Time) []repair.Finding {
 	return found
 }
 
-// look returns the subscriptions of a topic, and an error if there is no such
+// subscriptionsOf returns the subscriptions of a topic, and an error if there is no such
 // topic.
-func (b *broker) look(ctx context.Context, topic string) ([]*pubsubpb.Subscription, error) {
+func (b *broker) subscriptionsOf(ctx context.Context, topic string) ([]*pubsubpb.Subscription, error) {
 	call, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	if _, err := b.topics.GetTopic(call, &pubsubpb.GetTopicRequest{Topic: topic}); err != nil {

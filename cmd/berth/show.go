@@ -91,7 +91,7 @@ func head(w io.Writer, r statuspage.Request) {
 			row("Ahead", *r.Ahead)
 		}
 		row("Waits until", clock(r.TimerAt))
-		row("Pools seen", clock(r.ObservedAt))
+		row("Pools observed", clock(r.ObservedAt))
 	}
 	row("Job", r.Job)
 	row("Job state", r.JobState)

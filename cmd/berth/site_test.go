@@ -166,7 +166,7 @@ func TestRights(t *testing.T) {
 	if f := s.rights(repair.Picture{}, nil); f.Level != repair.Warn || strings.Count(f.Text, ",") != 6 {
 		t.Errorf("with nothing done: %+v", f)
 	}
-	p := repair.Picture{Listed: []string{"projects/p/locations/l"}, Seen: map[string]error{"r": nil}}
+	p := repair.Picture{Listed: []string{"projects/p/locations/l"}, Observed: map[string]error{"r": nil}}
 	p.Records = []*ledger.Record{{Outbox: []ledger.OutboxEvent{{}}}}
 	var found []repair.Finding
 	for _, check := range []string{repair.CheckIndexes, repair.CheckObservations, repair.CheckTick, repair.CheckOutbox, checkTopics} {

@@ -34,10 +34,10 @@ func accelerated(shape capacity.Shape) bool {
 	return s.Accelerator != "" || s.TPUTopology != "" || strings.HasPrefix(s.MachineType, "a2-") || strings.HasPrefix(s.MachineType, "a3-")
 }
 
-// TestRefusalsTellHowToFit draws refusals. Each has a fix; its edits make the
+// TestRefusalsSayHowToFit draws refusals. Each has a fix; its edits make the
 // request fit; and no fix moves a job from an accelerator to a machine without
 // one while a machine with one exists.
-func TestRefusalsTellHowToFit(t *testing.T) {
+func TestRefusalsSayHowToFit(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 10))
 	refusals, edited, hopeless := 0, 0, 0
 	for range 4000 {
@@ -225,9 +225,9 @@ func TestPathsOfReasons(t *testing.T) {
 	}
 }
 
-// TestEveryContradictionIsTold: one answer has every fix, in the words of the
+// TestEveryContradictionIsReported: one answer has every fix, in the words of the
 // message, and the fixed job fits.
-func TestEveryContradictionIsTold(t *testing.T) {
+func TestEveryContradictionIsReported(t *testing.T) {
 	s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Network: "projects/1/global/networks/n", Use: capacity.Use{},
 		Pools: []capacity.Pool{{ID: "p", Shape: capacity.Spec{MachineType: "n1-standard-4", DiskType: "pd-standard"}.Normal(), Count: 1}}}
 	a := Ask{EncryptionKey: "k", ServiceAccount: "a", OnFull: message.Queue, Needs: capacity.Ask{{Shape: capacity.Spec{MachineType: "n1-standard-8"}.Normal(), Replicas: 2}},
@@ -257,9 +257,9 @@ func TestEveryContradictionIsTold(t *testing.T) {
 	}
 }
 
-// TestUnsetDiskIsToldWhereItMatters: the deployment's disk type is named if the
+// TestUnsetDiskIsReportedWhereItMatters: the deployment's disk type is named if the
 // nearest pool has another, in the words of the message.
-func TestUnsetDiskIsToldWhereItMatters(t *testing.T) {
+func TestUnsetDiskIsReportedWhereItMatters(t *testing.T) {
 	for disk, want := range map[string]string{"pd-ssd": "", "pd-standard": " The job sets no disk_spec.boot_disk_type, for which this deployment takes pd-ssd."} {
 		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Use: capacity.Use{},
 			Pools: []capacity.Pool{{ID: "p", Shape: capacity.Spec{MachineType: "n1-standard-4", DiskType: disk}.Normal(), Count: 1}}}

@@ -134,10 +134,10 @@ func Version() string {
 	return "unknown"
 }
 
-// seen makes hidden characters of users' texts in a log field visible, above
-// all in an error that quotes one: such a character could show a reader a line
-// that was not written.
-func seen(v slog.Value) slog.Value {
+// shown makes hidden characters of users' texts in a log field visible, above all in an
+// error that quotes one. Otherwise such a character can show a line that Berth did not
+// log.
+func shown(v slog.Value) slog.Value {
 	switch v.Kind() {
 	case slog.KindString:
 		return slog.StringValue(visible.Text(v.String()))
@@ -155,7 +155,7 @@ func newLogger(w interface{ Write([]byte) (int, error) }, level slog.Level) *slo
 	return logctx.NewLogger(slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{
 		Level: level,
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-			a.Value = seen(a.Value)
+			a.Value = shown(a.Value)
 			if len(groups) > 0 {
 				return a
 			}

@@ -121,9 +121,9 @@ func TestExplainAllocations(t *testing.T) {
 	}
 }
 
-// TestLargeBodiesAreReadInTurn: of twenty large bodies of unknown length, one
+// TestLargeBodiesAreReadOneByOne: of twenty large bodies of unknown length, one
 // at a time is read beyond the common part; small bodies pass meanwhile.
-func TestLargeBodiesAreReadInTurn(t *testing.T) {
+func TestLargeBodiesAreReadOneByOne(t *testing.T) {
 	d := newDen(t)
 	synctest.Test(t, func(t *testing.T) {
 		d.app.large = make(chan struct{}, 1) // the bubble must own the channel

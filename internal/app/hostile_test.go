@@ -830,8 +830,8 @@ type quiet struct{ *testing.T }
 
 func (quiet) Logf(string, ...any) {}
 
-// TestLogWouldTell makes sure that a word in a log is found.
-func TestLogWouldTell(t *testing.T) {
+// TestLoggedTextIsFound makes sure that a word in a log is found.
+func TestLoggedTextIsFound(t *testing.T) {
 	logged := &errorLog{T: t}
 	w := newDen(logged)
 	w.app.log.Debug("x", "spec", "a CANARY in it")

@@ -21,8 +21,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// behindDoors is a world whose messages and ticks come in as Pub/Sub pushes
-// them.
+// behindHandlers is a world whose messages and ticks come in as Pub/Sub pushes them.
 func behindHandlers(t *testing.T) *sim.World {
 	t.Helper()
 	w := sim.New(t)
@@ -164,7 +163,7 @@ func TestTable(t *testing.T) {
 		"WAITING/REASON_CHANGED": {do(waiting, noCPU, pass(time.Minute)), lifecycle.Waiting, []string{"queued", "queued"}},
 		"WAITING/REFUSED": {do(waiting, noCPU, pass(time.Minute), pass(23*time.Hour), func(w *sim.World) {
 			if w.State("a") != lifecycle.Waiting {
-				w.Errorf("refused after 23 hours of contradiction; the regret is 24")
+				w.Errorf("refused after 23 hours of contradiction; BERTH_REFUSE_AFTER is 24")
 			}
 		}, pass(time.Hour), pass(6*time.Minute)), lifecycle.Rejected, []string{"queued", "queued", "rejected"}},
 		"WAITING/TIMED_OUT":    {do(waiting, pass(7*day+time.Hour)), lifecycle.Expired, []string{"queued", "expired"}},

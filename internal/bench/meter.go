@@ -18,7 +18,7 @@ type meter struct {
 // billedStep is what Cloud Run rounds up to.
 const billedStep = 100 * time.Millisecond
 
-// begin notes a request; what it returns notes the end of it.
+// begin records the start of a request; what it returns records the end.
 func (m *meter) begin() (end func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -26,7 +26,7 @@ type delivery struct {
 	body []byte
 }
 
-// deliver makes a delivery of data with attributes.
+// delivery makes a delivery of data with attributes.
 func (w *world) delivery(url string, data []byte, attributes map[string]string) delivery {
 	return delivery{url, message.Delivery{
 		ID:           strconv.FormatInt(1_000_000_000+w.sent.Add(1), 10),

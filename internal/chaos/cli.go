@@ -23,10 +23,11 @@ const (
 )
 
 const about = `Chaos runs Berth against the official Firestore and Pub/Sub emulators and a fake
-Vertex AI in a process of its own, publishes a seeded mix of requests, and does
-harm meanwhile: it kills processes, lets calls fail before and after they are
-carried out, delivers messages twice, late and out of order, and takes machines
-away. Then it waits for rest and compares what everybody says.
+Vertex AI in a process of its own, publishes a seeded mix of requests, and
+injects faults meanwhile: it kills processes, lets calls fail before and after they
+are carried out, delivers messages twice, late and out of order, and takes machines
+away. Then it waits until everything is at rest, and compares what was published, what
+is stored, which jobs there are, and what was logged.
 
 It exits with 0 if nothing is wrong, with 1 if a promise was broken, and with 2
 if it could not be run.
@@ -42,7 +43,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 		flags.PrintDefaults()
 	}
 	o := Options{}
-	flags.Uint64Var(&o.Seed, "seed", 0, "what to publish and which harm to do (default: drawn and printed)")
+	flags.Uint64Var(&o.Seed, "seed", 0, "what to publish and which faults to inject (default: drawn and printed)")
 	flags.IntVar(&o.Requests, "requests", 150, "`number` of requests in a wave")
 	flags.DurationVar(&o.For, "for", 0, "publish one wave after another until this `time` is over (default: one wave)")
 	flags.IntVar(&o.Instances, "instances", 2, "`number` of function processes")

@@ -105,7 +105,7 @@ var (
 )
 
 // Dice decide which calls go wrong. One set serves all proxies, so that one
-// switch calms them all.
+// switch stops all faults.
 type dice struct {
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -178,8 +178,8 @@ func (d *dice) breakDown(service string, lasts time.Duration) {
 	d.down[service] = time.Now().Add(lasts)
 }
 
-// calm ends all faults.
-func (d *dice) calm() {
+// stopFaults lets every call pass from now on.
+func (d *dice) stopFaults() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.rate = 0

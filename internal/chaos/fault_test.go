@@ -37,7 +37,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestDice: a calm set spares every call; no fault is left out for long.
+// Dice whose faults are stopped spare every call; until then each fault is drawn before
+// long.
 func TestDice(t *testing.T) {
 	d := newDice(1, 0.1)
 	for range 300 {
@@ -55,10 +56,10 @@ func TestDice(t *testing.T) {
 	if f, _ := d.roll("Pub/Sub", "Other", nil); f != noFault {
 		t.Errorf("%q in the outage of another service", f)
 	}
-	d.calm()
+	d.stopFaults()
 	for range 300 {
 		if f, _ := d.roll("Firestore", "Commit", firestoreRules["Commit"]); f != noFault {
-			t.Fatalf("%s after calm", f)
+			t.Fatalf("%s after the faults were stopped", f)
 		}
 	}
 }

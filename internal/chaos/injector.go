@@ -20,7 +20,7 @@ import (
 // foreignLabel marks the foreign jobs, so that the judge knows them again.
 const foreignLabel = "chaos-foreign"
 
-// strayRuns is how long a job runs that is likely to be an orphan job: longer than the
+// orphanRuns is how long a job runs that is likely to be an orphan job: longer than the
 // judge grants one.
 const orphanRuns = "15s"
 
@@ -60,7 +60,7 @@ func newFaultInjector(w *world, seed uint64, every time.Duration, say func(strin
 	return m
 }
 
-// run does harm until ctx ends.
+// run injects faults until ctx ends.
 func (m *faultInjector) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -24,13 +24,13 @@ const (
 	Leaked       invariant.Rule = "leaked"        // nothing is held, waits or runs at the end
 	Overwritten  invariant.Rule = "overwritten"   // foreign jobs are left alone
 	DeadLetter   invariant.Rule = "dead-letter"   // no message was given up
-	Unrest       invariant.Rule = "unrest"        // everything comes to rest, and stays so
+	Unfinished   invariant.Rule = "unfinished"    // in time, everything is ended and stays unchanged
 	Rewritten    invariant.Rule = "rewritten"     // what is written once stays
 	Unseen       invariant.Rule = "unseen"        // the witness saw every commit
 	LoggedBug    invariant.Rule = "logged-bug"    // no process logs a bug of its own
 )
 
-// Evidence is what is seen from outside once everything is at rest.
+// Evidence is what can be read from outside once everything is at rest.
 type evidence struct {
 	picture invariant.Picture // documents and jobs as they are
 	policy  admission.Policy
@@ -85,7 +85,7 @@ func (j *verdict) say(rule invariant.Rule, key message.Key, this, that string, a
 func (j *verdict) rest() {
 	for _, r := range j.picture.Records {
 		if r.Kind != message.KindAnswer && !r.Tombstone() && !r.State.Terminal() {
-			j.say(Unrest, r.Key, "everything is at rest", "it is %s", r.State)
+			j.say(Unfinished, r.Key, "everything is at rest", "it is %s", r.State)
 		}
 	}
 	for _, res := range j.picture.Resources {
@@ -126,7 +126,7 @@ func (j *verdict) messages() {
 		}
 		what := fmt.Sprintf("message %s (%s)", s.id, s.purpose)
 		switch s.purpose {
-		case forNobody, forQuote:
+		case forNothing, forQuote:
 			if answer == nil {
 				j.say(Lost, "", what+" was published", "it has no answer")
 			}

@@ -53,7 +53,7 @@ func newScene() *scene {
 	s.policy = admission.Policy{MaxAge: time.Minute, MaxHolds: 10}
 	s.first = map[*order]string{o: "1", p: "4"}
 	s.sent = []sent{{"1", posting{purpose: forJob, order: o}}, {"2", posting{purpose: forJob, order: o}},
-		{"3", posting{purpose: forCancel, order: p}}, {"4", posting{purpose: forJob, order: p}}, {"5", posting{purpose: forNobody}}}
+		{"3", posting{purpose: forCancel, order: p}}, {"4", posting{purpose: forJob, order: p}}, {"5", posting{purpose: forNothing}}}
 	s.late = map[string]int{}
 	for _, r := range s.picture.Records {
 		for _, l := range r.Outbox {
@@ -167,7 +167,7 @@ func TestEachCheckCanFail(t *testing.T) {
 		}, invariant.HoldMatches},
 		"line left":         {func(s *scene) { s.picture.Resources[0].Queues = map[string]ledger.Queue{"m": {Count: 1}} }, Leaked},
 		"foreign job left":  {func(s *scene) { s.picture.Resources[0].Foreign = []ledger.Foreign{{Job: "x"}} }, Leaked},
-		"not at rest":       {func(s *scene) { s.done.State = lifecycle.Running }, Unrest},
+		"not at rest":       {func(s *scene) { s.done.State = lifecycle.Running }, Unfinished},
 		"unpublished event": {func(s *scene) { s.done.Outbox[3].Published = false }, invariant.NothingLeft},
 		"dead letter":       {func(s *scene) { s.dead = []received{{id: "1", data: "x"}} }, DeadLetter},
 	} {

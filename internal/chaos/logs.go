@@ -10,14 +10,13 @@ import (
 	"example.com/berth/internal/invariant"
 )
 
-// confessions are what a process of ours logs when it finds out about a bug of
-// its own.
-var admissions = []string{
+// bugLogs are parts of what a process of ours logs when it finds a bug of its own.
+var bugLogs = []string{
 	`"event":"illegal_move"`, `"event":"leaked_hold"`, `"event":"empty_queue"`, "this is a bug",
 	"panic: ", "panic serving", "fatal error: ", "WARNING: DATA RACE",
 }
 
-// A logBook collects the logs of all processes and notices confessions.
+// A logBook collects the logs of all processes, and the lines that report a bug.
 type logBook struct {
 	mu    sync.Mutex
 	out   io.Writer
@@ -68,7 +67,7 @@ func (p *logPage) write(line string) {
 	if p.alien {
 		return
 	}
-	for _, c := range admissions {
+	for _, c := range bugLogs {
 		if strings.Contains(line, c) {
 			p.book.found = append(p.book.found, p.name+": "+line)
 			return
@@ -77,7 +76,7 @@ func (p *logPage) write(line string) {
 }
 
 // loggedBugs returns the bugs that processes have logged.
-func (b *logBook) admitted() []invariant.Violation {
+func (b *logBook) loggedBugs() []invariant.Violation {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var found []invariant.Violation

@@ -20,7 +20,7 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Chances of the pump, while it is not calm.
+// Chances of the pump, until its faults are stopped.
 const (
 	chanceLate      = 0.15 // a message is held back, so that others overtake it
 	chanceTwice     = 0.20 // it is delivered again, by itself, up to lateCopy later
@@ -38,12 +38,12 @@ type pump struct {
 	http   *http.Client
 	copies sync.WaitGroup
 
-	mu     sync.Mutex
-	rng    *rand.Rand
-	tame   bool
-	acked  map[string]bool // request messages by id
-	passes int             // reconciles that were answered and not skipped
-	counts Deliveries
+	mu        sync.Mutex
+	rng       *rand.Rand
+	faultless bool
+	acked     map[string]bool // request messages by id
+	passes    int             // reconciles that were answered and not skipped
+	counts    Deliveries
 }
 
 // Deliveries counts what the pump did.
@@ -80,17 +80,17 @@ func (p *pump) run(ctx context.Context) error {
 	return first
 }
 
-// calm ends everything that a push subscription would not do on a good day.
-func (p *pump) calm() {
+// stopFaults makes the pump deliver each message once, at once and in order.
+func (p *pump) stopFaults() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tame = true
+	p.faultless = true
 }
 
 func (p *pump) chance(share float64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.tame && p.rng.Float64() < share
+	return !p.faultless && p.rng.Float64() < share
 }
 
 func (p *pump) upTo(d time.Duration) time.Duration {

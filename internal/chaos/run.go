@@ -36,14 +36,14 @@ type Options struct {
 
 const (
 	perRequest   = 100 * time.Millisecond  // of publishing, on average
-	mayGoOn      = 45 * time.Second        // of harm after the last request is published
-	restWithin   = 2 * time.Minute         // after the last harm; for each request
-	restEach     = 1200 * time.Millisecond // as long again: 60 jobs a minute are submitted
+	mayGoOn      = 45 * time.Second        // of faults after the last request is published
+	restWithin   = 2 * time.Minute         // after the last fault; and for each request
+	restEach     = 1200 * time.Millisecond // this much more: 60 jobs a minute are submitted
 	passesAtRest = 3                       // reconciles that must find nothing to do
 )
 
-// Run starts everything, does harm, waits for rest and judges. The error is one
-// of the run itself: then nothing has been judged.
+// Run starts everything, injects faults, waits until everything is at rest, and judges.
+// The error is one of the run itself: then nothing has been judged.
 func Run(ctx context.Context, o Options) (report Report, err error) {
 	if o.Log == nil {
 		o.Log = io.Discard
@@ -65,14 +65,14 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 	r := newRun(w, o)
 	defer r.stop()
 	r.start(ctx)
-	if err := r.harm(ctx); err != nil {
+	if err := r.inject(ctx); err != nil {
 		return report, err
 	}
-	unrest, err := r.calm(ctx)
+	unfinished, err := r.awaitRest(ctx)
 	if err != nil {
 		return report, err
 	}
-	return r.close(ctx, unrest)
+	return r.close(ctx, unfinished)
 }
 
 // A run is the parts of one run while it lasts.
@@ -140,14 +140,14 @@ func (r *run) progress(ctx context.Context) {
 	}
 }
 
-// harm publishes all waves while the fault injector is about, and lets it go on until
-// most of the work is done.
-func (r *run) harm(ctx context.Context) error {
+// inject publishes all waves while the fault injector runs, and lets it go on until most
+// of the work is done.
+func (r *run) inject(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	var harm sync.WaitGroup
-	defer harm.Wait()
+	var faults sync.WaitGroup
+	defer faults.Wait()
 	defer cancel()
-	harm.Go(func() { r.injector.run(ctx) })
+	faults.Go(func() { r.injector.run(ctx) })
 	c := &workload{rng: rand.New(rand.NewPCG(r.o.Seed, 0xc404d))} // #nosec G404 -- a game, not a secret
 	for first := true; first || time.Since(r.began) < r.o.For; first = false {
 		if err := r.office.publish(ctx, c.wave(r.o.Requests, time.Duration(r.o.Requests)*perRequest)); err != nil {
@@ -208,13 +208,13 @@ func restTime(requests int) time.Duration {
 	return restWithin + time.Duration(requests)*restEach
 }
 
-// calm ends all harm and waits for rest. It returns what is restless, "" if
-// nothing is.
-func (r *run) calm(ctx context.Context) (unrest string, err error) {
-	r.world.dice.calm()
-	r.pump.calm()
-	r.o.Say("%5.1fs  no more harm: waiting for rest", time.Since(r.began).Seconds())
-	ctx, cancel := context.WithTimeoutCause(ctx, restTime(r.o.Requests), errRestless)
+// awaitRest stops all faults and waits until everything is at rest. It returns what is
+// not, "" if everything is.
+func (r *run) awaitRest(ctx context.Context) (unfinished string, err error) {
+	r.world.dice.stopFaults()
+	r.pump.stopFaults()
+	r.o.Say("%5.1fs  no more faults: waiting until everything is at rest", time.Since(r.began).Seconds())
+	ctx, cancel := context.WithTimeoutCause(ctx, restTime(r.o.Requests), errNotAtRest)
 	defer cancel()
 	poll := time.NewTicker(200 * time.Millisecond)
 	defer poll.Stop()
@@ -226,9 +226,9 @@ func (r *run) calm(ctx context.Context) (unrest string, err error) {
 		_, acked, passes := r.pump.tally(ids)
 		switch {
 		case !s.quiet || acked < len(ids) || r.world.proxies.vertex.Pending() > 0:
-			unrest, due = fmt.Sprintf("%d of %d requests and answers at their end, %d of %d messages acknowledged", s.ended, s.known, acked, len(ids)), 0
+			unfinished, due = fmt.Sprintf("%d of %d requests and answers at their end, %d of %d messages acknowledged", s.ended, s.known, acked, len(ids)), 0
 		case due == 0:
-			unrest, due, before = "at rest, but not for long enough", passes+passesAtRest, s.picture
+			unfinished, due, before = "at rest, but not for long enough", passes+passesAtRest, s.picture
 		case passes >= due && invariant.Step(before, s.picture) == nil && len(before.Records) == len(s.picture.Records):
 			r.o.Say("%5.1fs  at rest", time.Since(r.began).Seconds())
 			return "", nil
@@ -236,20 +236,20 @@ func (r *run) calm(ctx context.Context) (unrest string, err error) {
 		select {
 		case <-poll.C:
 		case err := <-r.failed:
-			return unrest, err
+			return unfinished, err
 		case <-ctx.Done():
-			if errors.Is(context.Cause(ctx), errRestless) {
-				return unrest, nil // that is for the judge
+			if errors.Is(context.Cause(ctx), errNotAtRest) {
+				return unfinished, nil // that is for the judge
 			}
-			return unrest, ctx.Err()
+			return unfinished, ctx.Err()
 		}
 	}
 }
 
-var errRestless = errors.New("no rest")
+var errNotAtRest = errors.New("not at rest in time")
 
 // close stops the functions, reads everything from outside, and judges.
-func (r *run) close(ctx context.Context, unrest string) (Report, error) {
+func (r *run) close(ctx context.Context, unfinished string) (Report, error) {
 	if err := r.world.silence(); err != nil {
 		return Report{}, fmt.Errorf("stop the functions: %w", err)
 	}
@@ -268,15 +268,15 @@ func (r *run) close(ctx context.Context, unrest string) (Report, error) {
 	report := r.report(r.standing())
 	report.Jobs = countJobs(e)
 	found := append(judge(e), r.world.witness.record(docs)...)
-	found = append(found, r.world.logs.admitted()...)
-	if unrest != "" {
-		found = append(found, invariant.Violation{Rule: Unrest, This: fmt.Sprintf("everything comes to rest within %s", restTime(r.o.Requests)), That: unrest})
+	found = append(found, r.world.logs.loggedBugs()...)
+	if unfinished != "" {
+		found = append(found, invariant.Violation{Rule: Unfinished, This: fmt.Sprintf("everything comes to rest within %s", restTime(r.o.Requests)), That: unfinished})
 	}
 	report.conclude(found)
 	return report, nil
 }
 
-// allJobs returns all jobs at the fake, and notes those of foreign jobs.
+// allJobs returns all jobs at the fake, and marks the foreign ones.
 func (w *world) allJobs(ctx context.Context, foreign map[string]bool) ([]vertex.Job, error) {
 	jobs := []vertex.Job{}
 	it := w.jobs.ListCustomJobs(ctx, &aiplatformpb.ListCustomJobsRequest{

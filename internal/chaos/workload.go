@@ -15,12 +15,12 @@ import (
 type purpose string
 
 const (
-	forJob    purpose = "request"    // makes a request, or is a copy of the message that did
-	forOther  purpose = "other job"  // another request under an id that is taken
-	forCancel purpose = "cancel"     // ends a request
-	forQuote  purpose = "dry run"    // is answered, and starts nothing
-	forNobody purpose = "nonsense"   // is refused
-	byMessage         = "by message" // id of a request that its message id names
+	forJob     purpose = "request"    // makes a request, or is a copy of the message that did
+	forOther   purpose = "other job"  // another request under an id that is taken
+	forCancel  purpose = "cancel"     // ends a request
+	forQuote   purpose = "dry run"    // is answered, and starts nothing
+	forNothing purpose = "nonsense"   // is refused
+	byMessage          = "by message" // id of a request that its message id names
 )
 
 // An order is one request of the workload: its kind and its possible outcomes.
@@ -169,10 +169,10 @@ func (c *workload) cancel(o *order, at time.Duration) {
 	}
 }
 
-// nonsense makes up a message that is refused. Some claim the id of a request,
-// which must not come to harm.
+// nonsense makes up a message that is refused. Some claim the id of a request, which
+// the message must not change.
 func (c *workload) nonsense(at time.Duration) {
-	p := posting{at: at, purpose: forNobody, attributes: map[string]string{}}
+	p := posting{at: at, purpose: forNothing, attributes: map[string]string{}}
 	switch c.rng.IntN(5) {
 	case 0:
 		p.data = []byte(`{"jobSpec": {`)

@@ -24,8 +24,8 @@ func TestWorkloadRepeats(t *testing.T) {
 	}
 }
 
-// TestCrowd reads every message as a function would, and counts what a run is to
-// have of each.
+// TestWorkload reads every message as a function does, and counts what a run must have
+// of each kind.
 func TestWorkload(t *testing.T) {
 	seen := map[string]int{}
 	copies := map[*order]int{}
@@ -41,7 +41,7 @@ func TestWorkload(t *testing.T) {
 			continue
 		}
 		m, err := message.Decode(message.Delivery{ID: "1", Data: p.data, Attributes: p.attributes})
-		if (err != nil) != (p.purpose == forNobody) {
+		if (err != nil) != (p.purpose == forNothing) {
 			t.Errorf("%s: %v", p.purpose, err)
 			continue
 		}

@@ -36,9 +36,9 @@ const (
 	loggedFor = time.Hour
 )
 
-// noteOutage counts how the parts of a reconcile ended, and logs outages that begin or
+// countOutage counts how the parts of a reconcile ended, and logs outages that begin or
 // end. errs has the parts whose last run failed, by name.
-func (c *Controller) noteOutage(ctx context.Context, errs map[string]error) {
+func (c *Controller) countOutage(ctx context.Context, errs map[string]error) {
 	c.alarms.mu.Lock()
 	defer c.alarms.mu.Unlock()
 	if c.alarms.of == nil {

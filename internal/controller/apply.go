@@ -60,7 +60,7 @@ func endOf(s vertex.JobState) lifecycle.State {
 }
 
 // whyEnded says why a job ended, with the cause where it is known. res is its
-// persistent resource as it was last seen, nil if that is not known.
+// persistent resource as it was last observed, nil if that is not known.
 func whyEnded(rec *ledger.Record, res *ledger.Resource, job vertex.Job) *reason.Problem {
 	switch {
 	case job.State == vertex.JobSucceeded && rec.State != lifecycle.Cancelling:

@@ -59,8 +59,8 @@ func DefaultConfig() Config {
 		RateBackoff:    20 * time.Second,
 		Backoff:        15 * time.Second,
 		MaxBackoff:     time.Minute, // longer would outlast an outage by more than a tick or two
-		// A failure of the service is over by then, and so are most jobs that
-		// cannot be seen.
+		// By then a failure of the service is over, and most jobs that Berth cannot
+		// observe have ended.
 		DeclineTimeout: 24 * time.Hour,
 		Submissions:    60,  // Vertex AI's own limit
 		Polls:          300, // half of Vertex AI's limit

@@ -115,7 +115,7 @@ func denied() *reason.Problem {
 // persistent resource has been RUNNING with the same pools since the refusal before
 // it: an outage or a new resource explains the refusals before. The time in which
 // the request was not tried, because its pools were full or backing off, does not
-// count. Use that Berth cannot see explains less than what is left.
+// count. Use that Berth cannot observe explains less than what is left.
 func (c *Controller) countDecline(now time.Time, res *ledger.Resource, rec *ledger.Record, e *vertex.Error) bool {
 	if !e.Unspecific() {
 		return false

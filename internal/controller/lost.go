@@ -26,7 +26,7 @@ type searches struct {
 	at map[string]time.Time // by parent, on the monotonic clock
 }
 
-// due reports whether a region was not searched for a time, and notes that it is now.
+// due reports whether a region was not searched for a time, and records that it is now.
 func (s *searches) due(parent string, now time.Time, every time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

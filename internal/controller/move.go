@@ -78,7 +78,7 @@ var eventTypes = map[string]message.Type{
 	"expired": message.Expired,
 }
 
-// stamp notes when a state was reached.
+// stamp records when a state was reached.
 func stamp(rec *ledger.Record, now time.Time) {
 	switch t := &rec.Times; {
 	case rec.State == lifecycle.Waiting:

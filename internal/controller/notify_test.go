@@ -36,9 +36,9 @@ func expectCodes(t *testing.T, w *sim.World, id string, want ...reason.Code) {
 	}
 }
 
-// TestWaitingAreToldThatTheirResourceIsGone: in the queue and parked, each once, and
+// TestWaitingGetEventsThatTheirResourceIsGone: in the queue and parked, each once, and
 // again when it is back.
-func TestWaitingAreToldThatTheirResourceIsGone(t *testing.T) {
+func TestWaitingGetEventsThatTheirResourceIsGone(t *testing.T) {
 	w := sim.New(t)
 	w.Ask(sim.Job{ID: "runs", CPU: 4})
 	const n = 50 // more than one update takes
@@ -106,9 +106,9 @@ func TestNoticeGoesOnInTheNextPass(t *testing.T) {
 	}
 }
 
-// TestReasonThatChangesIsTold: a waiting request that the pools come to
+// TestReasonThatChangesIsPublished: a waiting request that the pools come to
 // contradict, and back.
-func TestReasonThatChangesIsTold(t *testing.T) {
+func TestReasonThatChangesIsPublished(t *testing.T) {
 	w := sim.New(t)
 	w.Ask(sim.Job{ID: "runs", CPU: 4})
 	w.Ask(sim.Job{ID: "a", CPU: 3})

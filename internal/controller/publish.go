@@ -95,7 +95,7 @@ func (o *outbox) publish(ctx context.Context, tenant string, events []message.Ou
 	return cmp.Or(err, p.err)
 }
 
-// markPublished notes in one update which outbox events the outcome topic has.
+// markPublished records in one update which outbox events the outcome topic has.
 func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, ids map[message.Key][]string) error {
 	var reads ledger.ReadSet
 	hints := ledger.Hints{Recent: true, Tenant: recs[0].Tenant, With: recs[0].Resource}

@@ -28,7 +28,7 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 	var first progress
 	now, ours, err := c.takeLease(ctx, holder, budget, &first)
 	if err != nil {
-		c.noteOutage(ctx, map[string]error{"ledger": err})
+		c.countOutage(ctx, map[string]error{"ledger": err})
 		return Report{}, err
 	}
 	if !ours {
@@ -54,7 +54,7 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 		}
 	}
 	t.all.Wait()
-	c.noteOutage(ctx, t.failing)
+	c.countOutage(ctx, t.failing)
 	p, _ := t.progress()
 	// If the lease cannot be given back, it runs out.
 	last, end := c.env.within(ctx, whole-c.env.Monotonic().Sub(started))

@@ -33,7 +33,7 @@ type progress struct {
 	tasks      *tasks          // where it starts further parts
 }
 
-// wait notes that an admitted request may wait for submission slots.
+// wait records that an admitted request may wait for submission slots.
 func (p *progress) wait(rec *ledger.Record) {
 	if rec.State == lifecycle.Reserved {
 		p.pend(rec.Resource)
@@ -55,7 +55,7 @@ func (p *progress) unread(d ledger.Ref) {
 	p.Unreadable = len(p.unreadable)
 }
 
-// called notes calls of Vertex AI about something under a region.
+// called counts calls of Vertex AI about something under a region.
 func (p *progress) called(parent string, n int) {
 	if p.calls == nil {
 		p.calls = map[string]int{}

@@ -212,7 +212,7 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 	return moved, err
 }
 
-// saveFirstWaiting notes which request waits first while there are no tokens at all.
+// saveFirstWaiting records which request waits first while there are no tokens at all.
 func (c *Controller) saveFirstWaiting(ctx context.Context, parent, first string) error {
 	err := c.ledger.Update(ctx, ledger.ReadSet{Budgets: []string{parent}}, func(tx ledger.Tx) error {
 		b := tx.Budget(parent)

@@ -45,8 +45,8 @@ func (u *unreadable) add(d ledger.Ref, now time.Time) bool {
 	return true
 }
 
-// note adds a document to a report, which several goroutines may share.
-func (u *unreadable) note(p *progress, d ledger.Ref) {
+// report adds a document to a report, which several goroutines may share.
+func (u *unreadable) report(p *progress, d ledger.Ref) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p.unread(d)
@@ -75,7 +75,7 @@ func (c *Controller) skipped(ctx context.Context, err error, p *progress) error 
 func (c *Controller) reportUnreadable(ctx context.Context, p *progress, documents ...*ledger.UnreadableError) {
 	for _, bad := range documents {
 		if p != nil {
-			c.unreadable.note(p, bad.Ref)
+			c.unreadable.report(p, bad.Ref)
 		}
 		if c.unreadable.add(bad.Ref, c.env.Monotonic()) {
 			c.log.ErrorContext(ctx, "a document cannot be read and is left alone; berth doctor says what depends on it",

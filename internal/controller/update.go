@@ -19,7 +19,7 @@ const (
 )
 
 // update changes one record and, where needed, its resource; known is the record
-// as it was last seen. change returns whether it changed anything; record and
+// as it was last read. change returns whether it changed anything; record and
 // resource are then put. A record that does not exist is not an error: change is
 // not called.
 //

@@ -156,7 +156,7 @@ func TestPubSubOfAnotherStack(t *testing.T) {
 
 // A restart is reported with both process ids, and the printed one is the
 // present one.
-func TestRestartIsTold(t *testing.T) {
+func TestRestartIsReported(t *testing.T) {
 	f := startFunction(t)
 	reported := make(chan child.Restart, 1)
 	f.OnRestart(func(r child.Restart) { reported <- r })

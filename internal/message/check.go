@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	// words of a machine or disk spec; they become part of a shape's key
+	// specWord is a word of a machine or disk spec; it becomes part of a shape's key.
 	specWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$`)
 	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) // a C identifier, by the comment of EnvVar.name
 )

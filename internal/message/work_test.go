@@ -12,7 +12,7 @@ import (
 // that came; the problems of a message have a bound of their own.
 const (
 	workPerByte   = 2      // bytes scanned and values visited
-	workAtMost    = 45_000 // what aliases stand for: maxNodes, visited twice
+	workAtMost    = 45_000 // what aliases stand for: MaxValues, visited twice
 	allocsPerByte = 3
 	allocsAtMost  = 45_000
 )

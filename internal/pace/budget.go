@@ -25,7 +25,7 @@ type Budget struct {
 	// ResumedAt is when Vertex AI last accepted a job after a pause.
 	ResumedAt time.Time `json:"resumedAt,omitzero"`
 	// FirstWaiting is the order key of the first request that was left without a
-	// token, and FirstWaitingAt when that was seen: requests behind it take none
+	// token, and FirstWaitingAt when that was recorded: requests behind it take none
 	// while this is new.
 	FirstWaiting   string    `json:"firstWaiting,omitempty"`
 	FirstWaitingAt time.Time `json:"firstWaitingAt,omitzero"`

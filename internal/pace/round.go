@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// YieldsTo reports whether a request has to leave tokens to another, which was seen
-// waiting before it within a time.
+// YieldsTo reports whether a request must leave the tokens to an earlier one, which was
+// recorded as waiting no longer ago than within.
 func (b *Budget) YieldsTo(now time.Time, order string, within time.Duration) bool {
 	return b.FirstWaiting != "" && b.FirstWaiting < order && now.Sub(b.FirstWaitingAt) <= within
 }
@@ -56,7 +56,7 @@ func (b *Budget) Round(now time.Time, r Rules, all bool, next string) *Round {
 	return &Round{budget: b, now: now, rules: r, all: all, first: next}
 }
 
-// Take takes a token for a request, or notes that the request waits on.
+// Take takes a token for a request, or records that the request waits on.
 func (r *Round) Take(order string) bool {
 	if r.budget.Free(r.now, r.rules) == r.spent || !r.all && r.budget.YieldsTo(r.now, order, r.rules.Precedence) {
 		if r.first == "" || order < r.first {
@@ -68,7 +68,7 @@ func (r *Round) Take(order string) bool {
 	return true
 }
 
-// End counts the tokens that were taken, and notes in the budget which request
+// End counts the tokens that were taken, and records in the budget which request
 // waits first, unless one that has precedence is noted.
 func (r *Round) End() {
 	b := r.budget
@@ -78,7 +78,7 @@ func (r *Round) End() {
 	}
 }
 
-// SetFirst notes which request waits first while there are no tokens at all, and
+// SetFirst records which request waits first while there are no tokens at all, and
 // reports whether that changes the budget.
 func (b *Budget) SetFirst(now time.Time, r Rules, first string) (changed bool) {
 	if b.FirstWaiting == first && now.Sub(b.FirstWaitingAt) < r.Precedence/2 {

@@ -22,9 +22,9 @@ func find(found []repair.Finding, check string) (all []repair.Finding) {
 	return all
 }
 
-// TestNobodyTicks: a deployment without ticks has a finding in each check that
+// TestNoTicks: a deployment without ticks has a finding in each check that
 // depends on them.
-func TestNobodyTicks(t *testing.T) {
+func TestNoTicks(t *testing.T) {
 	w := newWorld(t, false)
 	w.vertex.SetJob(w.read(w.key("runs")).Reservation.Job, vertex.JobSucceeded)
 	w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.TimerAt = w.now })

@@ -34,9 +34,9 @@ type Picture struct {
 	Unlisted map[string]error
 	// Unreadable are the documents that cannot be read.
 	Unreadable []*ledger.UnreadableError
-	// Seen are the resources that Vertex AI was asked for, each with the error,
+	// Observed are the resources that Vertex AI was asked for, each with the error,
 	// nil for one that exists.
-	Seen map[string]error
+	Observed map[string]error
 	// Missing are jobs that a holding reservation names and that are not live:
 	// as they ended, or without a state if there is no such job.
 	Missing map[message.Key]vertex.Job
@@ -53,7 +53,7 @@ const (
 // belongs to no record that was read. Errors of Vertex AI are part of the
 // picture; errors of the ledger are returned.
 func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
-	p := Picture{Unlisted: map[string]error{}, Seen: map[string]error{}, Missing: map[message.Key]vertex.Job{}}
+	p := Picture{Unlisted: map[string]error{}, Observed: map[string]error{}, Missing: map[message.Key]vertex.Job{}}
 	p.Complete = true
 	before := src.Clock()
 	err := ledger.Read(ctx, src.Ledger, ledger.ReadSet{Leases: []string{lease}}, func(tx ledger.Tx) {
@@ -182,9 +182,9 @@ func (p *Picture) ask(ctx context.Context, src Source) {
 		}
 	}
 	for _, res := range p.Resources {
-		if tended(res) && len(p.Seen) < mostGets {
+		if tended(res) && len(p.Observed) < mostGets {
 			_, err := src.Vertex.Resource(ctx, res.Name)
-			p.Seen[res.Name] = err
+			p.Observed[res.Name] = err
 		}
 	}
 	for _, r := range p.Records {

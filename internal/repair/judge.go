@@ -181,7 +181,7 @@ func (j *judge) tick() {
 
 func (j *judge) observations() {
 	for _, res := range j.Resources {
-		err := j.Seen[res.Name]
+		err := j.Observed[res.Name]
 		switch {
 		case err != nil && vertex.KindOf(err) == vertex.NotFound && res.State != ledger.Absent:
 			j.add(Finding{Level: Warn, Resource: res.Name, Text: fmt.Sprintf("%s is %s in the ledger, and Vertex AI has no such persistent resource", res.Name, res.State),

@@ -69,7 +69,7 @@ func (h *hanging) Create(ctx context.Context, parent string, job *aiplatformpb.C
 // While a region or a resource hangs, free machines of all others are scheduled
 // within seconds, timers run, events are published, and no pass outlives its
 // lease.
-func TestHangDelaysNobodyElse(t *testing.T) {
+func TestHangDelaysNoOther(t *testing.T) {
 	first, second := in("asia-east1", "a"), in("asia-east1", "b") // before the others in the order of names
 	for name, hangs := range map[string]func(op, name string) bool{
 		"list":      func(op, name string) bool { return op == "live" && strings.Contains(name, "asia-east1") },
@@ -174,7 +174,7 @@ func TestHangDelaysNobodyElse(t *testing.T) {
 // While Vertex AI does not answer, at most one request in ten seconds waits for
 // an observation: the others are queued at once, and start when it answers
 // again.
-func TestRequestsDoNotWaitForEachLook(t *testing.T) {
+func TestRequestsDoNotWaitForEachObservation(t *testing.T) {
 	for _, op := range []string{"live", "resource"} {
 		t.Run(op, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

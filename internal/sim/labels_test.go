@@ -111,7 +111,7 @@ func TestCopiedRunLabel(t *testing.T) {
 // observation reads, do not hide other jobs: not a second job of a live run,
 // and not one of a request that has ended. An observation reads a bounded
 // number of records.
-func TestForgedLabelsHideNoStray(t *testing.T) {
+func TestForgedLabelsHideNoOrphan(t *testing.T) {
 	// Keys before that of the request: a pass that always reads the first ones never reads it.
 	var before []string
 	for i := 0; len(before) < 60; i++ {

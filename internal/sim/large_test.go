@@ -82,7 +82,7 @@ func TestLargestJobsThroughEverything(t *testing.T) {
 
 // Dozens of the largest waiting jobs each get one event that their resource is
 // gone, within the limits of the ledger.
-func TestLargestJobsAreToldOfTheirResource(t *testing.T) {
+func TestLargestJobsGetEventsOfTheirResource(t *testing.T) {
 	const n = dozens
 	w := New(silent{t})
 	w.Ask(Job{ID: "runs", CPU: 4})

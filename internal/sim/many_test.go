@@ -232,7 +232,7 @@ func TestManyCancels(t *testing.T) {
 
 // Jobs that Vertex AI does not return, more than a pass asks for, do not keep a
 // pass from learning how others ended.
-func TestFailingGetsKeepNobodyBack(t *testing.T) {
+func TestFailingGetsKeepNoOtherBack(t *testing.T) {
 	const n, silent = 250, 120
 	w := New(t)
 	w.SetPools(vertex.Running, cpus(n))

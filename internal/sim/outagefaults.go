@@ -195,7 +195,7 @@ func (l struckLedger) Update(ctx context.Context, reads ledger.ReadSet, closure 
 
 var errHangs = errors.New("injected: the commit hangs")
 
-// puts notes whether anything is put.
+// puts records whether anything is put.
 type puts struct {
 	ledger.Documents
 	any bool

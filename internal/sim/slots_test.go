@@ -15,7 +15,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// paced is a world with few submissions a minute and machines enough; it notes
+// rateLimited is a world with few submissions a minute and machines enough. It records
 // when which request's job was created.
 type rateLimited struct {
 	*World
@@ -385,7 +385,7 @@ func TestManyEndAtOnce(t *testing.T) {
 
 // A pass publishes what it learned of many jobs in few publications and
 // commits.
-func TestEndsAreToldTogether(t *testing.T) {
+func TestEndsArePublishedTogether(t *testing.T) {
 	p := newRateLimited(t, 1000)
 	const n = 90
 	for i := range n {

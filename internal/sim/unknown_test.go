@@ -186,7 +186,7 @@ func (w *World) until(id string, s lifecycle.State, most time.Duration) time.Dur
 	return w.Now.Sub(began)
 }
 
-// refusing makes Vertex AI refuse a request's creates, with a kind and a code,
+// transient makes Vertex AI refuse a request's creates, with a kind and a code,
 // while a condition holds.
 func transient(w *World, kind vertex.Kind, code codes.Code, while func() bool) {
 	onCreate(w, func() error {

@@ -180,7 +180,7 @@ func TestUnreadableWaiterIsPassed(t *testing.T) {
 
 // The waiting requests get the event that their resource is gone, even if any
 // of them is unreadable, and pages continue behind that one.
-func TestUnreadableWaiterSilencesNobody(t *testing.T) {
+func TestUnreadableWaiterSilencesNoOther(t *testing.T) {
 	const n = 45
 	w := newListening(t)
 	w.Ask(Job{ID: "runs", CPU: 4})

@@ -125,7 +125,7 @@ func (w *world) fillMore(n int) {
 
 // TestAheadInALongQueue: the position of a request in a long queue is exact up
 // to a bound, and beyond it every other request counts as ahead.
-func TestAheadInALongLine(t *testing.T) {
+func TestAheadInALongQueue(t *testing.T) {
 	w := newWorld(t)
 	const n = 1300
 	var recs []*ledger.Record
