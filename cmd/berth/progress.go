@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ const (
 )
 
 func newProgress(g *globals, total int) *progress {
+	debug.SetGCPercent(400) // a run makes much garbage and keeps little
 	p := &progress{ctx: g.ctx, out: g.err, total: max(1, total), began: time.Now()}
 	p.printed = p.began
 	if f, ok := g.err.(*os.File); ok {
