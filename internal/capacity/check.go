@@ -245,10 +245,10 @@ func machineFields(d PoolDiff) (n int) {
 }
 
 // suggest fills in the edits of the findings that never fit. It goes through
-// the worker pools in order; each that has to change takes the shape of the
-// pool that needs the fewest edits and still has room for it beside the worker
-// pools already placed, and if none has, as many replicas as the roomiest
-// nearest pool has left. What all edits together ask for fits the empty pools.
+// the worker pools in order. One that must change takes the shape of the pool that
+// needs the fewest edits and has room for it beside the worker pools placed before. If
+// no pool has room, it gets as many replicas as the nearest pool with the most room has
+// left. What all edits together ask for fits the empty pools.
 func suggest(pools []Pool, ask Ask, findings []Finding) {
 	placed := Ask{}
 	bad := func(s Shape) *Finding {

@@ -3,10 +3,9 @@ package capacity
 import "slices"
 
 // placeable reports whether the items can be placed on pools of one shape
-// whatever way the replicas in use are split among them. A job never names a
-// pool, and one worker pool's replicas all sit on one pool, so ten free
-// machines in two pools are room for a worker pool of ten only if they cannot
-// turn out to be five and five.
+// however the replicas in use are split among the pools. All replicas of one worker pool
+// run on one pool, and a job does not name it. So ten free machines in two pools hold a
+// worker pool of ten only if they cannot be five and five.
 //
 // limits holds each pool's limit, used the replicas in use on all of them
 // together, items the replicas of each worker pool of the job (each 1 or more,

@@ -14,14 +14,14 @@ import (
 	"example.com/berth/internal/visible"
 )
 
-// cancel handles the wish to end a request.
+// cancel handles a cancel message.
 //
 // A cancel by message id means the request that this message made. A cancel by
 // request id means the request of that id and, if none has come, the request
-// that a message of that id made: people cancel by the id that publishing
-// printed, and a message without a request id has no other.
+// that a message of that id made: a message without a request id has only the id that
+// publishing printed.
 //
-// A request that has ended cannot be cancelled, and the cancel is answered so.
+// A cancel of a request that has ended is refused.
 // A request that is being cancelled already says so in its own events.
 //
 // If nothing has come under the id, one update writes a tombstone for each kind

@@ -82,7 +82,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			}
 			needed = append(needed, someOf(unread, 2*perUpdate-len(named)-len(needed), v.at)...)
 			if needed != nil {
-				return nil // once more, with the records read
+				return nil // the update runs again with these records read
 			}
 			v.onto(res)
 			for _, job := range s.ours {

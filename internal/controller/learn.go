@@ -39,8 +39,8 @@ func (c *Controller) learn(ctx context.Context, s classified, p *progress) error
 	}
 	first := c.firstOf(len(missing), s.res.ObservedAt)
 	missing = slices.Concat(missing[first:], missing[:first])
-	// Orphan jobs come last: by then the job that is to be recorded is, so that what is
-	// cancelled can never be named any more.
+	// Orphan jobs come last: the job of a live reservation is recorded by then. In another
+	// order a job that a reservation is about to name is cancelled.
 	return errors.Join(c.applyAll(ctx, s, news, s.ours, p), c.getMissing(ctx, s, missing, p), c.cancelOrphans(ctx, s.orphans, p))
 }
 

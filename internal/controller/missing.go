@@ -15,7 +15,7 @@ import (
 // A request may name any persistent resource, and every name that is not known costs
 // a call of Vertex AI. These calls and the observations of quotes have a share of
 // [Config.Polls]. Beyond it a request for an unknown name is delivered again, and a
-// quote goes by the last observation.
+// quote uses the last observation.
 
 const (
 	absentFor   = 10 * time.Second // how long it is remembered that a name is not there

@@ -48,8 +48,8 @@ func newTasks(inline bool) *tasks {
 	return t
 }
 
-// start runs a part. Its report is added to the pass's when it ends. What a part
-// found that outlasts its pass counts for the pass in which it would have been started
+// start runs a part. Its report is added to the pass's when it ends. A part may
+// outlast its pass: its report then counts for the next pass that does not start it
 // again. group bounds how many parts run at a time; "" for no bound. A part that is
 // still waiting for that when the context ends is left to the next pass.
 func (t *tasks) start(ctx context.Context, name, group string, p *progress, do func(*progress) error) {

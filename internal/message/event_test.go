@@ -58,7 +58,7 @@ func sampleOutcomes() []Outcome {
 			o.Job, o.Times.Submitted = job, at
 			o.JobState = map[Type]string{Submitted: "JOB_STATE_PENDING", Started: "JOB_STATE_RUNNING", Succeeded: "JOB_STATE_SUCCEEDED"}[typ]
 		case Cancelling, Cancelled:
-			o.Job, o.Reason = job, &reason.Problem{Code: reason.CancelRequested, Detail: "Somebody asked."}
+			o.Job, o.Reason = job, &reason.Problem{Code: reason.CancelRequested, Detail: "A cancel was asked for."}
 		case Rejected:
 			o.Reason = &reason.Problem{Code: reason.SpecMismatch, Detail: "No pool has this machine and disk spec."}
 			o.Fit, o.ObservedAt = never.Findings, &observed

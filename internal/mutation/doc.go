@@ -11,11 +11,14 @@
 // names those that may live, each with its reason; they count for neither side.
 //
 // The operators are in operators.go. They stand for the bugs that reach
-// production: a condition that always or never holds, a bound that is off by
-// one, a statement, a case or a list element that is missing, an error that is
-// ignored, a function that returns before it has done anything, a loop that ends
-// after its first round, a constant or a state that is another one, and a
-// setting that is not read.
+// production:
+//
+//   - a condition that always or never holds, or a bound that is off by one
+//   - a missing statement, case or list element
+//   - an ignored error
+//   - a function that returns at once, or a loop that ends after its first round
+//   - a wrong constant or state
+//   - a setting that the code does not read
 //
 // The maintained tool of this kind, gremlins (v0.6.0), changes operators only:
 // it removes no statement, case, element or error check, reads no settings,

@@ -12,7 +12,7 @@ import (
 // An [Outage] is one thing that the controller depends on, one way in which it
 // fails, and for how long. [Outage.Play] runs the real controller through it, with
 // a queue, running jobs and a cancel under way on two resources in each of two
-// regions, and judges what became of everybody. Time is virtual: Play has to run in
+// regions, and judges what became of each request. Time is virtual: Play has to run in
 // a bubble of package testing/synctest, where deadlines, pauses and hangs take their
 // time and none of ours.
 

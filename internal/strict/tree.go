@@ -184,9 +184,9 @@ const (
 // so that it can be shown.
 func Excerpt(s string) string { return Clean(s, maxExcerpt) }
 
-// Exactly puts a value into a sentence that says to write it, or returns the other
-// sentence if the value cannot be shown as it is: a shortened value, or one with
-// hidden characters spelled out, is not what is to be written.
+// Exactly puts a value into a sentence that tells the user to write it. It returns the
+// other sentence if the value must be shortened, or has hidden characters: the user
+// cannot copy such a value.
 func Exactly(sentence, value, other string) string {
 	if Excerpt(value) != value {
 		return other
@@ -194,6 +194,8 @@ func Exactly(sentence, value, other string) string {
 	return fmt.Sprintf(sentence, value)
 }
 
+// Clean makes the hidden characters of a string visible and cuts it to a number of
+// bytes, the dots at the end of a cut one included.
 func Clean(s string, limit int) string {
 	s = visible.Text(s)
 	if len(s) <= limit {
