@@ -21,15 +21,14 @@ import (
 // that a message of that id made: a message without a request id has only the id that
 // publishing printed.
 //
-// A cancel of a request that has ended is refused.
-// A request that is being cancelled already says so in its own events.
+// A cancel of a request that has ended is refused. A cancel of a request that is being
+// cancelled gets no answer: the request's own events follow.
 //
-// If nothing has come under the id, one update writes a tombstone for each kind
-// that the id may turn out to be, because messages arrive in any order, and an
-// answer that says so and until when the tombstones stand. A tombstone has no
-// event of its own: nothing has ended yet, and most tombstones never meet a
-// request. The request that finds its tombstone is CANCELLED, with that as its
-// first and last event.
+// Messages arrive in any order, so a cancel may come before its request. One update then
+// writes a tombstone for each kind of request that the id may name, and an answer that
+// says until when the tombstones last. A tombstone has no event, because nothing has
+// ended. A request that finds its tombstone is CANCELLED, which is its first and last
+// event.
 func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delivery, m message.Cancel) error {
 	id, kinds := m.RequestID, []message.Kind{message.KindRequest, message.KindMessage}
 	if id == "" {
