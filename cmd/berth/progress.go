@@ -18,6 +18,7 @@ type progress struct {
 	out      io.Writer
 	terminal bool
 	total    int
+	what     string // is being done, if there are several parts
 
 	mu      sync.Mutex
 	done    int
@@ -67,16 +68,16 @@ func (p *progress) print(now time.Time) {
 		left = span(time.Duration(float64(now.Sub(p.began)) * (1 - part) / part))
 	}
 	if !p.terminal {
-		say(p.out, "%.0f %%, %s left", 100*part, left)
+		say(p.out, "%s%.0f %%, %s left", p.what, 100*part, left)
 		return
 	}
 	full := int(part * width)
-	fmt.Fprintf(p.out, "\r[%s%s] %3.0f %%, %s left  ", strings.Repeat("#", full), strings.Repeat(".", width-full), 100*part, left) //nolint:errcheck // as say
+	fmt.Fprintf(p.out, "\r%s[%s%s] %3.0f %%, %s left  ", p.what, strings.Repeat("#", full), strings.Repeat(".", width-full), 100*part, left) //nolint:errcheck // as say
 }
 
 // end takes the bar away.
 func (p *progress) end() {
 	if p.terminal {
-		fmt.Fprintf(p.out, "\r%*s\r", 70, "") //nolint:errcheck // as say
+		fmt.Fprintf(p.out, "\r%*s\r", len(p.what)+70, "") //nolint:errcheck // as say
 	}
 }

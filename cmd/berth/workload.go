@@ -45,6 +45,7 @@ const realStart = 2 * time.Minute
 
 // workload is what a verb runs.
 type workload struct {
+	all     []replay.Job // before they have a place
 	jobs    []replay.Job
 	unfit   []replay.Job
 	stopped int // jobs that ran longer than their limit
@@ -80,7 +81,7 @@ func (f *workloadFlags) open(g *globals) (*workload, error) {
 			jobs[i].Pool = ""
 		}
 	}
-	w.stopped = replay.Stop(jobs)
+	w.all, w.stopped = jobs, replay.Stop(jobs)
 	w.jobs, w.unfit, err = replay.Place(jobs, w.options.Pools)
 	if err != nil {
 		return nil, usage("%s: %w", f.Workload, err)

@@ -56,7 +56,8 @@ type Score struct {
 	Sizes   []Group `json:"sizes"`
 	Tenants []Group `json:"tenants"`
 	// Utilisation is the part of the replicas in use from the start until the last
-	// submission, and IdleReplicaHours the rest of them in that time.
+	// submission, and IdleReplicaHours the rest of them in that time. If all jobs are
+	// submitted at the start, it is the time until the last end.
 	Utilisation      float64 `json:"utilisation"`
 	IdleReplicaHours float64 `json:"idleReplicaHours"`
 	// Promises, Kept and Requeued are those of [Result]; zero for references.
@@ -97,6 +98,9 @@ func ScoreOf(policy Policy, jobs []Job, pools []Pool, r Result, gang int64) Scor
 	}
 	for _, list := range [][]Group{s.Sizes, s.Tenants} {
 		slices.SortFunc(list, func(a, b Group) int { return cmp.Or(cmp.Compare(b.order, a.order), cmp.Compare(a.Name, b.Name)) })
+	}
+	if last == 0 { // all are submitted at once
+		last = Span(jobs, r.Start)
 	}
 	s.Utilisation, s.IdleReplicaHours = utilisation(jobs, pools, r.Start, last)
 	return s

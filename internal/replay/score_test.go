@@ -41,6 +41,9 @@ func TestScore(t *testing.T) {
 	if s.Promises != 3 || s.Kept != 2 || s.Requeued != 1 {
 		t.Errorf("%d, %d, %d", s.Promises, s.Kept, s.Requeued)
 	}
+	if once := ScoreOf(Plan, list[:2], []Pool{{"", 3}}, Result{Start: []time.Duration{0, time.Minute}}, 2); once.Utilisation != .5 {
+		t.Errorf("utilisation %v when all are submitted at once, want that until the last end, .5", once.Utilisation)
+	}
 	if none := ScoreOf(Plan, nil, nil, Result{}, 2); none.Jobs != 0 || none.Utilisation != 0 {
 		t.Errorf("no jobs: %+v", none)
 	}

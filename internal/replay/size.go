@@ -1,0 +1,65 @@
+package replay
+
+// A Size is how long jobs wait with so many replicas of one pool.
+type Size struct {
+	Replicas int64 `json:"replicas"`
+	Score
+	OK bool `json:"ok"` // the p95 of the waits is short enough
+}
+
+// A Search says where [FindSize] looks.
+type Search struct {
+	Least, Most, Step int64   // sizes are Least, Least+Step and so on, up to Most
+	First             int64   // where to begin
+	Target            Seconds // the p95 of all waits is to be at most this
+}
+
+// FindSize looks for a number of replicas of one pool that brings the p95 of all waits
+// to the target, while one step fewer does not. It returns the sizes around it, or the
+// largest one if none suffices. score runs the workload with a number of replicas; it is
+// false if the search is stopped.
+//
+// More replicas mostly shorten waits but not always: no backfill policy promises that.
+// So a smaller size than the one found may suffice too.
+func FindSize(s Search, score func(int64) (Score, bool)) (sizes []Size, found, complete bool) {
+	tried, stopped := map[int64]Size{}, false
+	try := func(k int64) Size { // k steps from the least
+		size, ok := tried[k]
+		if !ok && !stopped {
+			n := s.Least + k*s.Step
+			result, more := score(n)
+			size = Size{n, result, result.P95 <= s.Target}
+			tried[k], stopped = size, !more
+		}
+		return size
+	}
+	last := (s.Most - s.Least) / s.Step
+	first := max(0, min(last, (s.First-s.Least)/s.Step))
+	lo, hi := int64(-1), last+1 // lo is too few, hi suffices; neither is tried
+	for stride := max(1, first/8); hi-lo > 1 && !stopped; {
+		k := first
+		switch {
+		case lo < 0 && hi > last: // nothing is known
+		case lo < 0:
+			k = max(0, hi-stride)
+			stride *= 2
+		case hi > last:
+			k = min(last, lo+stride)
+			stride *= 2
+		default:
+			k = lo + (hi-lo)/2
+		}
+		if try(k).OK {
+			hi = k
+		} else {
+			lo = k
+		}
+	}
+	if hi > last {
+		return []Size{try(last)}, false, !stopped
+	}
+	for k := max(0, hi-1); k <= min(last, hi+1); k++ {
+		sizes = append(sizes, try(k))
+	}
+	return sizes, true, !stopped
+}
