@@ -54,7 +54,7 @@ func open(w http.ResponseWriter) (*App, bool) {
 	a, err := FromEnvironment(context.Background())
 	if err != nil {
 		newLogger(os.Stdout, slog.LevelInfo).ErrorContext(context.Background(), "cannot start", "event", "start_failed", "error", err)
-		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: "UNAVAILABLE", Detail: "The settings of the service are wrong; its log says which."})
+		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: statuspage.Unavailable, Detail: "The settings of the service are wrong; its log says which."})
 		return nil, false
 	}
 	opened = a

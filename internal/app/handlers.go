@@ -12,6 +12,7 @@ import (
 	"example.com/berth/internal/logctx"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/statuspage"
 	"example.com/berth/internal/vertex"
 )
 
@@ -128,7 +129,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 	answer, err := handle(ctx, d, refusal)
 	if err != nil {
 		a.log.ErrorContext(ctx, "delivery failed and will be repeated", "event", "delivery_failed", "attempt", d.Attempt, "error", err)
-		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: "UNAVAILABLE", Detail: "Nothing was stored; deliver again."})
+		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: statuspage.Unavailable, Detail: "Nothing was stored; deliver again."})
 		return
 	}
 	if answer == nil {

@@ -124,6 +124,12 @@ func TestReconcileAnswers(t *testing.T) {
 	if tick(); s.log.Len() > 0 {
 		t.Errorf("a tick with nothing to do is logged: %s", s.log)
 	}
+	s.Out.Fail = func() (bool, bool) { return true, false }
+	s.Ask(sim.Job{ID: "b", CPU: 5})
+	s.Out.Fail, s.Now = nil, s.Now.Add(time.Minute)
+	if _, report := tick(); report["published"] != 1.0 {
+		t.Errorf("a tick that publishes the event of one request late is answered %v", report)
+	}
 	s.Vertex.Fault = func(op, _ string) vertex.Fault {
 		if op == "live" {
 			return vertex.FailBefore
