@@ -130,6 +130,7 @@ func TestReconcileAnswers(t *testing.T) {
 	if _, report := tick(); report["published"] != 1.0 {
 		t.Errorf("a tick that publishes the event of one request late is answered %v", report)
 	}
+	s.log.Reset()
 	s.Vertex.Fault = func(op, _ string) vertex.Fault {
 		if op == "live" {
 			return vertex.FailBefore
