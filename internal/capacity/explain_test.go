@@ -306,3 +306,14 @@ func TestManyPoolsAreCheap(t *testing.T) {
 		t.Errorf("with nothing in use: %s", r.Verdict)
 	}
 }
+
+// TestEmptyPoolsTakeAll: with nothing in use, two worker pools fill two pools.
+func TestEmptyPoolsTakeAll(t *testing.T) {
+	pools, ask := []Pool{{Shape: small, Count: 2}, {Shape: small, Count: 2}}, Ask{{0, small, 2}, {1, small, 2}}
+	if room := NewRoom(pools, nil); !room.Fits(ask) {
+		t.Error("it does not fit on pools of the same size")
+	}
+	if room := NewRoom(pools, Use{small: 1}); room.Fits(ask) {
+		t.Error("it fits beside a replica in use")
+	}
+}

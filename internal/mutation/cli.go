@@ -28,8 +28,9 @@ folders below the module's root, such as internal/ledger; without any, all of
 these: %s.
 
 Accepted survivors stand in the file of -accepted, each with its reason; they are
-not run. Exit codes: 0 the score is at least -want, 1 it is lower or a test fails
-without any change, 2 wrong usage.
+not run. Exit codes: 0 the score is at least -want, 1 it is lower, an accepted
+survivor is not in the source any more, or a test fails without any change, 2 wrong
+usage.
 
 `
 
@@ -45,7 +46,7 @@ func Main(ctx context.Context, args []string, out, errs io.Writer) int {
 	most := flags.Int("steps", 0, "run only so many steps of the tests for each mutant, the fastest first; 0 for all")
 	want := flags.Float64("want", 90, "the score in percent that is good enough")
 	accepted := flags.String("accepted", "testdata/mutation/survivors.txt", "file of accepted survivors, from the module's root")
-	list := flags.Bool("list", false, "print the mutants that would be run, and run none")
+	list := flags.Bool("list", false, "print the mutants that would be run and the stale entries of the file, and run none")
 	asJSON := flags.Bool("json", false, "print the report as JSON")
 	flags.Usage = func() {
 		var names []string
@@ -110,7 +111,13 @@ func Main(ctx context.Context, args []string, out, errs io.Writer) int {
 	} else {
 		r.print(out)
 	}
-	if r.Total.Score < *want {
+	return r.code(*want)
+}
+
+// code is the exit code of a survey. A stale entry fails it, because a reason that
+// nobody can check may stand in for a bug that lives.
+func (r *Report) code(want float64) int {
+	if r.Total.Score < want || len(r.Stale) > 0 {
 		return 1
 	}
 	return 0
@@ -144,7 +151,7 @@ func (s *Survey) shareEmulators(ctx context.Context) (stop func()) {
 }
 
 func (s *Survey) list(ctx context.Context, out, errs io.Writer) int {
-	sample, _, err := s.Draw(ctx)
+	sample, r, err := s.Draw(ctx)
 	if err != nil {
 		_, _ = fmt.Fprintln(errs, "mutate:", err)
 		return 1
@@ -152,7 +159,8 @@ func (s *Survey) list(ctx context.Context, out, errs io.Writer) int {
 	for _, m := range sample {
 		_, _ = fmt.Fprintln(out, m)
 	}
-	return 0
+	r.printStale(errs)
+	return r.code(0)
 }
 
 // print is the report for people. Survivors stand as the file of accepted ones
@@ -164,9 +172,7 @@ func (r *Report) print(out io.Writer) {
 			p("%s    # line %d, %s\n", v.entry(), v.Line, v.Operator)
 		}
 	}
-	for _, s := range r.Stale {
-		p("stale: %s\n", s)
-	}
+	r.printStale(out)
 	p("%-22s %8s %8s %8s %8s %8s %8s\n", "package", "mutants", "run", "killed", "lived", "accepted", "score")
 	row := func(name string, c Counts) {
 		p("%-22s %8d %8d %8d %8d %8d %7.1f%%\n", name, c.Mutants, c.Run, c.Killed, c.Lived, c.Accepted, c.Score)
@@ -180,6 +186,12 @@ func (r *Report) print(out io.Writer) {
 		p(", cut short")
 	}
 	p("\n")
+}
+
+func (r *Report) printStale(out io.Writer) {
+	for _, s := range r.Stale {
+		_, _ = fmt.Fprintf(out, "stale, no change of the source is this one any more: %s\n", s)
+	}
 }
 
 // targets returns those that the arguments name.

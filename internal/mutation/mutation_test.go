@@ -220,6 +220,28 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
+// TestExitCode: a survey fails below the score, and on an accepted survivor that
+// the source does not have.
+func TestExitCode(t *testing.T) {
+	for _, test := range []struct {
+		score float64
+		stale []string
+		want  int
+	}{{90, nil, 0}, {89.9, nil, 1}, {100, []string{"a.go: F: x < 1"}, 1}} {
+		r := &Report{Total: Counts{Score: test.score}, Stale: test.stale}
+		if got := r.code(90); got != test.want {
+			t.Errorf("score %v, stale %q: exit code %d, want %d", test.score, test.stale, got, test.want)
+		}
+		var out strings.Builder
+		r.print(&out)
+		for _, s := range test.stale {
+			if !strings.Contains(out.String(), "stale, ") || !strings.Contains(out.String(), s) {
+				t.Errorf("the report does not name the stale entry:\n%s", out.String())
+			}
+		}
+	}
+}
+
 // TestSurveyNeedsGreen does not blame mutants for a test that fails anyway.
 func TestSurveyNeedsGreen(t *testing.T) {
 	root := t.TempDir()
