@@ -61,10 +61,10 @@ func (c *evaluateCmd) Run(g *globals) error {
 	bar := newProgress(g, total)
 	result := evaluated{Columns: replay.Columns[:], Losses: []string{}}
 	for i := range windows {
-		row, ok := replay.TableRowOf(&windows[i], noise, bar.add)
-		if !ok {
+		row, err := replay.TableRowOf(&windows[i], noise, bar.add)
+		if err != nil {
 			bar.end()
-			return interrupted()
+			return unfinished(fmt.Errorf("%s: %w", windows[i].Name, err))
 		}
 		result.Windows = append(result.Windows, row)
 	}
@@ -146,7 +146,7 @@ func (c *evaluateCmd) check(g *globals, windows []replay.Window) error {
 	case err != nil:
 		return usage("%s: %w", c.Dir, err)
 	case g.ctx.Err() != nil:
-		return interrupted()
+		return unfinished(replay.ErrStopped)
 	}
 	if g.JSON {
 		err = pretty(g.out, checkedScores{compared, append([]replay.Difference{}, differences...)})

@@ -39,6 +39,7 @@ type chart struct {
 type chartLine struct {
 	Policy replay.Policy
 	Class  int
+	Key    int // where its name stands
 	Path   string
 }
 
@@ -107,7 +108,7 @@ func newChart(title, unit string, span time.Duration, series map[replay.Policy]r
 		c.Days = append(c.Days, chartMark{chartWidth * day * 24 / max(span.Hours(), 1e-9), fmt.Sprintf("%g d", day)})
 	}
 	for i, p := range charted {
-		c.Lines = append(c.Lines, chartLine{p, i, chartPath(of(series[p]), top)})
+		c.Lines = append(c.Lines, chartLine{p, i, 150 * i, chartPath(of(series[p]), top)})
 	}
 	return c
 }

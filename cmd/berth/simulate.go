@@ -59,9 +59,9 @@ func (c *simulateCmd) Run(g *globals) error {
 	policies := replay.Policies
 	bar := newProgress(g, len(w.jobs)*len(policies)*w.noise.Seeds)
 	w.options.Progress = bar.add
-	compared, ok := replay.Compare(w.jobs, policies, w.noise, w.options)
-	if bar.end(); !ok {
-		return interrupted()
+	compared, err := replay.Compare(w.jobs, policies, w.noise, w.options)
+	if bar.end(); err != nil {
+		return unfinished(err)
 	}
 	result := simulated{Pools: w.options.Pools, Jobs: len(w.jobs), LeftOut: len(w.unfit), Stopped: w.stopped, Seeds: w.noise.Seeds}
 	for _, p := range w.options.Pools {
@@ -105,7 +105,13 @@ func (c *simulateCmd) machines(w *workload) error {
 	return nil
 }
 
-func interrupted() error { return &quit{exitInterrupted, errors.New("interrupted")} }
+// unfinished is why a run in virtual time did not come to its end.
+func unfinished(err error) error {
+	if errors.Is(err, replay.ErrStopped) {
+		return &quit{exitInterrupted, replay.ErrStopped}
+	}
+	return usage("%w", err)
+}
 
 // shownTenants bounds the rows of tenants in text; JSON has all.
 const shownTenants = 10

@@ -61,7 +61,7 @@ func (c *sizeCmd) Run(g *globals) error {
 	if c.Limit {
 		result.Policy = replay.Plan
 	}
-	score := func(n int64) (replay.Score, bool) {
+	score := func(n int64) (replay.Score, error) {
 		bar := newProgress(g, len(w.jobs)*w.noise.Seeds)
 		bar.what = fmt.Sprintf("%d replicas: ", n)
 		defer bar.end()
@@ -69,12 +69,12 @@ func (c *sizeCmd) Run(g *globals) error {
 		o.Progress = bar.add
 		o.Pools = slices.Clone(o.Pools)
 		o.Pools[at].Replicas = n
-		compared, ok := replay.Compare(w.jobs, []replay.Policy{result.Policy}, w.noise, o)
-		return compared.Policies[0].Score, ok
+		compared, err := replay.Compare(w.jobs, []replay.Policy{result.Policy}, w.noise, o)
+		return compared.Policies[0].Score, err
 	}
-	sizes, found, complete := replay.FindSize(search, score)
-	if !complete {
-		return interrupted()
+	sizes, found, err := replay.FindSize(search, score)
+	if err != nil {
+		return unfinished(err)
 	}
 	if result.Sizes = sizes; found {
 		i := slices.IndexFunc(sizes, func(s replay.Size) bool { return s.OK })
@@ -154,6 +154,10 @@ func (r *sized) print(g *globals, most int64) {
 	}
 	t := newTable(g.out, heads...)
 	for i, s := range r.Sizes {
+		if s.TooLong {
+			t.row(s.Replicas, "the last job would end after more than 200 years")
+			continue
+		}
 		row := []any{s.Replicas, s.P95, s.Mean, s.Max, s.Gangs.Mean, s.Gangs.Max, fmt.Sprintf("%.1f %%", 100*s.Utilisation), fmt.Sprintf("%.0f", s.IdleReplicaHours)}
 		if r.IdlePrices != nil {
 			row = append(row, fmt.Sprintf("%.2f", r.IdlePrices[i]))

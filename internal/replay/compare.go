@@ -1,9 +1,11 @@
 package replay
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,58 +73,69 @@ func Geometric(list []Ratios) Ratios {
 	return Ratios{mean(func(r Ratios) float64 { return r.Mean }), mean(func(r Ratios) float64 { return r.Max }), mean(func(r Ratios) float64 { return r.GangMax })}
 }
 
-// Compare runs a workload under each policy, several at a time. EASY with exact run
-// times has to be one of them. It is false if Progress stopped it.
-func Compare(jobs []Job, policies []Policy, noise Noise, o Options) (Comparison, bool) {
+// Compare runs a workload under each policy, several at a time. Ratios are zero if EASY
+// with exact run times is none of them. The error is that of a [Result].
+func Compare(jobs []Job, policies []Policy, noise Noise, o Options) (Comparison, error) {
 	seeds := max(1, noise.Seeds)
 	runs := make([][]Job, seeds)
 	for k := range runs {
 		runs[k] = noise.apply(jobs, k+1)
 	}
 	c := Comparison{Jobs: runs[0], Results: make([]Result, len(policies)), Policies: make([]Compared, len(policies))}
-	scores := make([][]Score, len(policies))
+	scores, failed := make([][]Score, len(policies)), make([]error, len(policies)*seeds)
 	for i := range scores {
 		scores[i] = make([]Score, seeds)
 	}
-	var stopped atomic.Bool
-	if progress := o.Progress; progress != nil {
-		o.Progress = func(n int) bool {
-			if !progress(n) {
-				stopped.Store(true)
-			}
-			return !stopped.Load()
-		}
-	}
+	var stopped atomic.Bool // by the first error
+	o.Progress = stopping(o.Progress, &stopped)
 	each(len(policies)*seeds, func(n int) {
+		i, k := n/seeds, n%seeds
 		if stopped.Load() {
 			return
 		}
-		i, k := n/seeds, n%seeds
 		r := Simulate(policies[i], runs[k], o)
+		if failed[n] = r.Err; r.Err != nil {
+			stopped.Store(true)
+			return
+		}
 		scores[i][k] = ScoreOf(policies[i], runs[k], o.Pools, r, o.Gang)
 		if k == 0 {
 			c.Results[i] = r
 		}
 	})
-	if stopped.Load() {
-		return c, false
+	for _, err := range failed {
+		if errors.Is(err, ErrTooLong) {
+			return c, err // the others stopped because of it
+		}
 	}
+	if stopped.Load() {
+		return c, ErrStopped
+	}
+	easy := slices.Index(policies, EasyExact)
 	for i := range policies {
 		c.Policies[i].Score = Average(scores[i])
 		if seeds > 1 {
 			c.Policies[i].Runs = scores[i]
 		}
-		for e := range policies {
-			if policies[e] == EasyExact {
-				var list []Ratios
-				for k := range scores[i] {
-					list = append(list, Ratio(&scores[i][k], &scores[e][k]))
-				}
-				c.Policies[i].OfEasy = Geometric(list)
+		if easy >= 0 {
+			var list []Ratios
+			for k := range scores[i] {
+				list = append(list, Ratio(&scores[i][k], &scores[easy][k]))
 			}
+			c.Policies[i].OfEasy = Geometric(list)
 		}
 	}
-	return c, true
+	return c, nil
+}
+
+// stopping is a progress that also stops the runs when one of them has failed.
+func stopping(progress func(int) bool, stopped *atomic.Bool) func(int) bool {
+	return func(n int) bool {
+		if progress != nil && !progress(n) {
+			stopped.Store(true)
+		}
+		return !stopped.Load()
+	}
 }
 
 // each calls do for 0 to n-1, as many at a time as there are processors.

@@ -58,17 +58,22 @@ func Simulate(p Policy, jobs []Job, o Options) Result {
 				own, at = append(own, jobs[i]), append(at, i)
 			}
 		}
-		for k, start := range reference(p, own, machinesOf(pool, o.Each)) {
-			r.Start[at[k]] = start
+		starts, err := reference(p, own, machinesOf(pool, o.Each))
+		if err == nil && o.Progress != nil && !o.Progress(len(own)) {
+			err = ErrStopped
 		}
-		if o.Progress != nil && !o.Progress(len(own)) {
-			break
+		if err != nil {
+			r.Err = err
+			return r
+		}
+		for k, start := range starts {
+			r.Start[at[k]] = start
 		}
 	}
 	return r
 }
 
-func reference(p Policy, jobs []Job, m Machines) []time.Duration {
+func reference(p Policy, jobs []Job, m Machines) ([]time.Duration, error) {
 	switch p {
 	case StrictFifo:
 		return Fifo(jobs, m)

@@ -65,11 +65,16 @@ func CheckPublished(dir fs.FS, windows []Window, progress func(int) bool) (compa
 		if p.flat {
 			o.Each = 0
 		}
-		if progress(0) {
-			s := ScoreOf(p.policy, w.Jobs, w.Pools, Simulate(p.policy, w.Jobs, o), w.Gang())
-			found[n] = scores[w.Name].Policies[p.name].differs(&s)
+		if !progress(0) {
+			return
 		}
-		progress(len(w.Jobs))
+		r := Simulate(p.policy, w.Jobs, o)
+		if progress(len(w.Jobs)); r.Err != nil {
+			found[n] = r.Err.Error()
+			return
+		}
+		s := ScoreOf(p.policy, w.Jobs, w.Pools, r, w.Gang())
+		found[n] = scores[w.Name].Policies[p.name].differs(&s)
 	})
 	for n, detail := range found {
 		if detail != "" {

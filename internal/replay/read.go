@@ -33,9 +33,13 @@ var (
 	optionalColumns = []string{columnTenant, columnPool, columnLimit, columnMachines, columnPriority}
 )
 
-// Bounds of a workload. Times are bounded so that sums of them stay in range.
+// Bounds of a workload. Times are bounded so that sums of them stay in range: a run ends
+// at maxTime, which is less than 290 years with a run time and a limit on top.
 const (
-	maxSeconds  = 100 * 366 * 24 * 3600 // a hundred years
+	year        = 366 * 24 * 3600 // seconds
+	maxSubmit   = 100 * year
+	maxRun      = 10 * year
+	maxTime     = 200 * year * time.Second
 	maxReplicas = 1_000_000
 	maxJobs     = 5_000_000
 )
@@ -125,7 +129,7 @@ func (r *reader) header() error {
 
 func (r *reader) job() Job {
 	j := Job{Line: r.line, ID: r.text(columnID), Tenant: r.text(columnTenant), Pool: r.text(columnPool),
-		Submit: r.seconds(columnSubmit), Replicas: r.number(columnReplicas, 1, maxReplicas), Run: r.seconds(columnRun)}
+		Submit: r.seconds(columnSubmit, maxSubmit), Replicas: r.number(columnReplicas, 1, maxReplicas), Run: r.seconds(columnRun, maxRun)}
 	if r.text(columnMachines) != "" {
 		j.Machines = r.number(columnMachines, 1, maxReplicas)
 		if j.Machines > j.Replicas && j.Replicas > 0 {
@@ -136,7 +140,7 @@ func (r *reader) job() Job {
 		j.Priority = int(r.number(columnPriority, -1000, 1000))
 	}
 	if r.text(columnLimit) != "" {
-		j.Limit = r.seconds(columnLimit)
+		j.Limit = r.seconds(columnLimit, maxRun)
 	}
 	switch {
 	case j.Limit > 0:
@@ -166,8 +170,8 @@ func (r *reader) number(name string, least, most int64) int64 {
 	return n
 }
 
-func (r *reader) seconds(name string) time.Duration {
-	return time.Duration(min(maxSeconds, r.number(name, 0, maxSeconds))) * time.Second
+func (r *reader) seconds(name string, most int64) time.Duration {
+	return time.Duration(min(most, r.number(name, 0, most))) * time.Second
 }
 
 func (f *faults) err() error {

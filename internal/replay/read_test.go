@@ -155,3 +155,21 @@ func TestNoise(t *testing.T) {
 		t.Errorf("the last step becomes %s", top[0].Limit)
 	}
 }
+
+// Whatever the text, the jobs that are read without an error are sorted and in range.
+func FuzzRead(f *testing.F) {
+	f.Add(header + "a,0,2,60,x\nb,5,1,7200,y\n")
+	f.Add("priority,nodes,limit_s,pool,duration_s,gpus,submit_s,job_id,more\n-7,2,90,p,60,4,3,a,x\n")
+	f.Add(header + "\"a\",0,2,99999999999999999999,x\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := Read(strings.NewReader(text), Limits{})
+		if err != nil {
+			return
+		}
+		for i, j := range list {
+			if j.Submit < 0 || j.Submit > maxSubmit*time.Second || j.Run < 0 || j.Run > maxRun*time.Second || j.Limit <= 0 || j.Replicas < 1 || j.Line < 2 || i > 0 && j.Submit < list[i-1].Submit {
+				t.Fatalf("%q: job %+v", text, j)
+			}
+		}
+	})
+}

@@ -44,6 +44,7 @@ type world struct {
 	start   []time.Duration
 	running ends
 	next    int // the first job that is not submitted yet
+	tooLong bool
 }
 
 func newWorld(jobs []Job, m Machines) *world {
@@ -56,7 +57,8 @@ func newWorld(jobs []Job, m Machines) *world {
 }
 
 // step goes on to the next moment at which something happens: jobs that end, then
-// jobs that are submitted. It is false when nothing happens any more.
+// jobs that are submitted. It is false when nothing happens any more, or only after
+// maxTime.
 func (w *world) step() (now time.Duration, ended, submitted []int, more bool) {
 	if w.next == len(w.jobs) && w.running.Len() == 0 {
 		return 0, nil, nil, false
@@ -66,6 +68,10 @@ func (w *world) step() (now time.Duration, ended, submitted []int, more bool) {
 	}
 	if w.running.Len() > 0 && (w.next == len(w.jobs) || w.running.at[w.running.jobs[0]] < now) {
 		now = w.running.at[w.running.jobs[0]]
+	}
+	if now > maxTime {
+		w.tooLong = true
+		return 0, nil, nil, false
 	}
 	for w.running.Len() > 0 && w.running.at[w.running.jobs[0]] <= now {
 		j := heap.Pop(&w.running).(int)
@@ -85,6 +91,13 @@ func (w *world) begin(j int, now time.Duration, on []share) {
 	heap.Push(&w.running, j)
 }
 
+func (w *world) result() ([]time.Duration, error) {
+	if w.tooLong {
+		return nil, ErrTooLong
+	}
+	return w.start, nil
+}
+
 // try starts a job if it fits now.
 func (w *world) try(j int, now time.Duration) bool {
 	if !w.floor.fits(w.parts[j]) {
@@ -95,14 +108,14 @@ func (w *world) try(j int, now time.Duration) bool {
 }
 
 // Fifo returns when each job starts if none starts before an earlier one. Every job
-// has to fit the empty pool, here and below.
-func Fifo(jobs []Job, m Machines) []time.Duration {
+// has to fit the empty pool, here and below. The error is [ErrTooLong].
+func Fifo(jobs []Job, m Machines) ([]time.Duration, error) {
 	w := newWorld(jobs, m)
 	var queue []int
 	for {
 		now, _, submitted, more := w.step()
 		if !more {
-			return w.start
+			return w.result()
 		}
 		queue = append(queue, submitted...)
 		for len(queue) > 0 && w.try(queue[0], now) {
@@ -113,12 +126,12 @@ func Fifo(jobs []Job, m Machines) []time.Duration {
 
 // FirstFit returns when each job starts if every job that fits starts, the earliest
 // first, without any reservation.
-func FirstFit(jobs []Job, m Machines) []time.Duration {
+func FirstFit(jobs []Job, m Machines) ([]time.Duration, error) {
 	return greedy(jobs, m, cmp.Compare[int])
 }
 
 // Shortest is first fit with the shortest job first, by exact run times.
-func Shortest(jobs []Job, m Machines) []time.Duration {
+func Shortest(jobs []Job, m Machines) ([]time.Duration, error) {
 	return greedy(jobs, m, shorter(jobs))
 }
 
@@ -126,13 +139,13 @@ func shorter(jobs []Job) func(a, b int) int {
 	return func(a, b int) int { return cmp.Or(cmp.Compare(jobs[a].Run, jobs[b].Run), a-b) }
 }
 
-func greedy(jobs []Job, m Machines, order func(a, b int) int) []time.Duration {
+func greedy(jobs []Job, m Machines, order func(a, b int) int) ([]time.Duration, error) {
 	w := newWorld(jobs, m)
 	var queue []int
 	for {
 		now, _, submitted, more := w.step()
 		if !more {
-			return w.start
+			return w.result()
 		}
 		for _, j := range submitted {
 			i, _ := slices.BinarySearchFunc(queue, j, order)
@@ -147,10 +160,10 @@ func greedy(jobs []Job, m Machines, order func(a, b int) int) []time.Duration {
 // Easy returns when each job starts under EASY backfill: the first in the queue has
 // a reservation by the run times that are known, and a later one starts if it ends
 // by then or fits beside it. With shortFirst the shortest candidate is tried first.
-func Easy(jobs []Job, m Machines, known RunTime, shortFirst bool) []time.Duration {
+func Easy(jobs []Job, m Machines, known RunTime, shortFirst bool) ([]time.Duration, error) {
 	e := &easy{world: newWorld(jobs, m), known: known, reserved: -1}
 	e.run(shortFirst)
-	return e.start
+	return e.result()
 }
 
 // An easy is a run of EASY backfill under way.

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestReferencesByHand(t *testing.T) {
 			EasyExact: {0, 99, 108, 0}, EasyShortest: {0, 99, 108, 0}, StrictFifo: {0, 99, 108, 107}}},
 	} {
 		for p, want := range c.want {
-			if got := waits(c.jobs, reference(p, c.jobs, c.pool)); !slices.Equal(got, want) {
+			if got := waits(c.jobs, started(reference(p, c.jobs, c.pool))); !slices.Equal(got, want) {
 				t.Errorf("%s, %s: waits %v, want %v", name, p, got, want)
 			}
 		}
@@ -97,8 +98,30 @@ func TestEasyDelaysNoFirstJob(t *testing.T) {
 		for range rapid.IntRange(0, 10).Draw(t, "jobs") {
 			list = append(list, jobs([3]int64{2, rapid.Int64Range(1, 4*m.Count).Draw(t, "replicas"), rapid.Int64Range(1, 100).Draw(t, "run")})...)
 		}
-		if got, want := Easy(list, m, Exact, false)[1], max(time.Minute, list[0].Run); got != want {
+		if got, want := started(Easy(list, m, Exact, false))[1], max(time.Minute, list[0].Run); got != want {
 			t.Fatalf("the first in the queue starts at %s, want %s", got, want)
 		}
 	})
+}
+
+// A workload that would take centuries is an error, under every policy.
+func TestTooLong(t *testing.T) {
+	list := jobs([3]int64{0, 1, 1})
+	list[0].Run = maxRun * time.Second
+	list[0].Limit = list[0].Run
+	for len(list) < 25 {
+		list = append(list, list[0])
+	}
+	pools := []Pool{{"", 1}}
+	for _, p := range Policies {
+		if r := Simulate(p, list[:20], Options{Pools: pools, Plan: policy, Gang: 2}); r.Err != nil {
+			t.Errorf("%s: 200 years: %v", p, r.Err)
+		}
+		if r := Simulate(p, list, Options{Pools: pools, Plan: policy, Gang: 2}); !errors.Is(r.Err, ErrTooLong) {
+			t.Errorf("%s: 250 years: error %v", p, r.Err)
+		}
+	}
+	if _, err := Compare(list, Policies, Noise{}, Options{Pools: pools, Plan: policy, Gang: 2}); !errors.Is(err, ErrTooLong) {
+		t.Errorf("compared: error %v", err)
+	}
 }

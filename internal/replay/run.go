@@ -2,6 +2,7 @@ package replay
 
 import (
 	"container/heap"
+	"errors"
 	"slices"
 	"time"
 
@@ -18,7 +19,7 @@ type Settings struct {
 	Ended  func(*Job)
 	Delays Delays
 	// Progress, if set, is called now and then with how many jobs have ended since the
-	// last call. The run stops when it returns false; its result is then incomplete.
+	// last call. The run stops when it returns false.
 	Progress func(ended int) (more bool)
 }
 
@@ -39,7 +40,16 @@ type Result struct {
 	Promises int             // jobs that got a reservation with a latest start
 	Kept     int             // those of them that had their replicas by the first latest start they got
 	Requeued int             // times that a job was not running in time and went back into the queue
+	// Err is [ErrStopped] or [ErrTooLong] if the run did not come to its end. Its figures
+	// then mean nothing.
+	Err error
 }
+
+// Why a run does not come to its end.
+var (
+	ErrStopped = errors.New("interrupted")
+	ErrTooLong = errors.New("the last job would end after more than 200 years; the pools are too small for the workload")
+)
 
 // progressEvery is how many jobs end between two calls of Progress.
 const progressEvery = 200
@@ -79,6 +89,10 @@ func Run(jobs []Job, pools []Pool, s Settings) Result {
 	}
 	for next := 0; next < len(jobs) || r.runs.Len() > 0; {
 		now := r.moment(next)
+		if now > maxTime {
+			r.Err = ErrTooLong
+			return r.Result
+		}
 		for r.runs.Len() > 0 && r.seen(r.runs.at[r.runs.jobs[0]]) <= now {
 			r.end(heap.Pop(&r.runs).(int), now)
 		}
@@ -92,6 +106,7 @@ func Run(jobs []Job, pools []Pool, s Settings) Result {
 		}
 		if r.ended >= progressEvery && s.Progress != nil {
 			if !s.Progress(r.ended) {
+				r.Err = ErrStopped
 				return r.Result
 			}
 			r.ended = 0

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -88,8 +89,8 @@ func TestCompare(t *testing.T) {
 		list = append(list, jobs([3]int64{i, 1 + i%4, 30 + 7*i%90})...)
 	}
 	o := Options{Pools: []Pool{{"", 4}}, Plan: policy, Gang: 4}
-	c, ok := Compare(list, Policies, Noise{Seeds: 4, Jitter: 10 * time.Minute, Loose: 2}, o)
-	if !ok || len(c.Policies) != len(Policies) || len(c.Results) != len(Policies) || len(c.Jobs) != len(list) {
+	c, err := Compare(list, Policies, Noise{Seeds: 4, Jitter: 10 * time.Minute, Loose: 2}, o)
+	if err != nil || len(c.Policies) != len(Policies) || len(c.Results) != len(Policies) || len(c.Jobs) != len(list) {
 		t.Fatalf("compared %d policies", len(c.Policies))
 	}
 	again, _ := Compare(list, Policies, Noise{Seeds: 4, Jitter: 10 * time.Minute, Loose: 2}, o)
@@ -105,8 +106,8 @@ func TestCompare(t *testing.T) {
 		t.Errorf("shortest first has %v of EASY's mean wait", s.OfEasy.Mean)
 	}
 	o.Progress = func(int) bool { return false }
-	if _, ok := Compare(list, Policies, Noise{}, o); ok {
-		t.Error("a comparison that is stopped says that it is complete")
+	if _, err := Compare(list, Policies, Noise{}, o); !errors.Is(err, ErrStopped) {
+		t.Errorf("a comparison that is stopped: error %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -9,13 +10,13 @@ import (
 )
 
 // scored is the score of n replicas if the p95 is an hour below a size, else a minute.
-func scored(enough int64, tried *[]int64) func(int64) (Score, bool) {
-	return func(n int64) (Score, bool) {
+func scored(enough int64, tried *[]int64) func(int64) (Score, error) {
+	return func(n int64) (Score, error) {
 		*tried = append(*tried, n)
 		if n < enough {
-			return Score{Group: Group{P95: Seconds(time.Hour)}}, true
+			return Score{Group: Group{P95: Seconds(time.Hour)}}, nil
 		}
-		return Score{Group: Group{P95: Seconds(time.Minute)}}, true
+		return Score{Group: Group{P95: Seconds(time.Minute)}}, nil
 	}
 }
 
@@ -28,7 +29,7 @@ func TestFindSize(t *testing.T) {
 		s.First = rapid.Int64Range(0, 4000).Draw(t, "first")
 		enough := rapid.Int64Range(1, s.Most+20).Draw(t, "enough")
 		var tried []int64
-		sizes, found, complete := FindSize(s, scored(enough, &tried))
+		sizes, found, err := FindSize(s, scored(enough, &tried))
 		last := s.Least + (s.Most-s.Least)/s.Step*s.Step
 		want := s.Least + max(0, (enough-s.Least+s.Step-1)/s.Step)*s.Step
 		seen := map[int64]bool{}
@@ -38,8 +39,8 @@ func TestFindSize(t *testing.T) {
 			}
 			seen[n] = true
 		}
-		if len(tried) > 30 || !complete {
-			t.Fatalf("tries %d sizes, complete %t", len(tried), complete)
+		if len(tried) > 30 || err != nil {
+			t.Fatalf("tries %d sizes, %v", len(tried), err)
 		}
 		if found != (want <= last) {
 			t.Fatalf("found %t, want a size of %d up to %d", found, want, last)
@@ -67,11 +68,26 @@ func TestFindSize(t *testing.T) {
 
 func TestFindSizeStops(t *testing.T) {
 	calls := 0
-	_, _, complete := FindSize(Search{Least: 1, Most: 100, Step: 1}, func(int64) (Score, bool) {
-		calls++
-		return Score{Group: Group{P95: Seconds(time.Hour)}}, calls < 3
+	_, _, err := FindSize(Search{Least: 1, Most: 100, Step: 1}, func(int64) (Score, error) {
+		if calls++; calls == 3 {
+			return Score{}, ErrStopped
+		}
+		return Score{Group: Group{P95: Seconds(time.Hour)}}, nil
 	})
-	if complete || calls != 3 {
-		t.Errorf("complete %t after %d calls, want 3", complete, calls)
+	if !errors.Is(err, ErrStopped) || calls != 3 {
+		t.Errorf("error %v after %d calls, want 3", err, calls)
+	}
+}
+
+// A size with which the workload never ends is too small.
+func TestFindSizeTooLong(t *testing.T) {
+	sizes, found, err := FindSize(Search{Least: 1, Most: 8, Step: 1}, func(n int64) (Score, error) {
+		if n < 4 {
+			return Score{}, ErrTooLong
+		}
+		return Score{}, nil
+	})
+	if err != nil || !found || len(sizes) != 3 || sizes[0].OK || !sizes[0].TooLong || !sizes[1].OK || sizes[1].Replicas != 4 {
+		t.Errorf("sizes %+v, %v", sizes, err)
 	}
 }

@@ -58,23 +58,23 @@ func TableRuns(w *Window, noise Noise) int {
 	return len(w.Jobs) * max(1, noise.Seeds) * (len(tablePolicies) + len(loosePolicies))
 }
 
-// TableRowOf runs a window in every column. It is false if progress stopped it.
-func TableRowOf(w *Window, noise Noise, progress func(int) bool) (TableRow, bool) {
+// TableRowOf runs a window in every column. The error is that of a [Result].
+func TableRowOf(w *Window, noise Noise, progress func(int) bool) (TableRow, error) {
 	o := Options{Pools: w.Pools, Plan: TablePlan, Gang: w.Gang(), Progress: progress}
-	exact, ok := Compare(w.Jobs, tablePolicies, noise, o)
-	if !ok {
-		return TableRow{}, false
+	exact, err := Compare(w.Jobs, tablePolicies, noise, o)
+	if err != nil {
+		return TableRow{}, err
 	}
 	noise.Loose = looseSteps
-	loose, ok := Compare(w.Jobs, loosePolicies, noise, o)
-	if !ok {
-		return TableRow{}, false
+	loose, err := Compare(w.Jobs, loosePolicies, noise, o)
+	if err != nil {
+		return TableRow{}, err
 	}
 	easy := &exact.Policies[2]
 	row := TableRow{Window: w.Name, Jobs: len(w.Jobs), Gangs: easy.Gangs.Jobs, Easy: easy.Group, Shortest: exact.Policies[3].OfEasy.Mean}
 	row.Columns = [columns]Cell{cell(&exact.Policies[0], easy), cell(&exact.Policies[1], easy), cell(&loose.Policies[0], easy)}
 	row.HalfWay = 2*exact.Policies[1].Mean <= easy.Mean+exact.Policies[3].Mean
-	return row, true
+	return row, nil
 }
 
 // runs are the scores of all runs.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,8 +82,8 @@ func TestTableRow(t *testing.T) {
 	}
 	w := &windows[1]
 	noise, count := Noise{Seeds: 2, Jitter: time.Minute}, 0
-	row, ok := TableRowOf(w, noise, func(n int) bool { count += n; return true })
-	if !ok || count != TableRuns(w, noise) {
+	row, err := TableRowOf(w, noise, func(n int) bool { count += n; return true })
+	if err != nil || count != TableRuns(w, noise) {
 		t.Fatalf("%d jobs are counted, want %d", count, TableRuns(w, noise))
 	}
 	exact, _ := Compare(w.Jobs, []Policy{Plan, EasyExact}, noise, Options{Pools: w.Pools, Plan: TablePlan, Gang: 5})
@@ -99,8 +100,8 @@ func TestTableRow(t *testing.T) {
 	if row.Shortest >= 1 || row.HalfWay != (row.Columns[1].Mean <= (1+row.Shortest)/2) {
 		t.Errorf("shortest %v, half-way %t with %v", row.Shortest, row.HalfWay, row.Columns[1].Mean)
 	}
-	if _, ok := TableRowOf(w, noise, func(int) bool { return false }); ok {
-		t.Error("a row that is stopped says that it is complete")
+	if _, err := TableRowOf(w, noise, func(int) bool { return false }); !errors.Is(err, ErrStopped) {
+		t.Errorf("a row that is stopped: error %v", err)
 	}
 }
 
