@@ -90,6 +90,9 @@ func head(w io.Writer, r statuspage.Request) {
 		if r.Ahead != nil {
 			row("Ahead", *r.Ahead)
 		}
+		if !r.StartsBy.IsZero() {
+			row("Starts by", clock(r.StartsBy))
+		}
 		row("Waits until", clock(r.TimerAt))
 		row("Pools observed", clock(r.ObservedAt))
 	}

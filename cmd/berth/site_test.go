@@ -51,7 +51,7 @@ func (s *stack) breakBy(ts *testscript.TestScript, what, id string) {
 	}
 	changes := map[string]func(*ledger.Resource, *ledger.Record){
 		"hold":  func(res *ledger.Resource, r *ledger.Record) { delete(res.Holds, r.Key) },
-		"line":  func(res *ledger.Resource, _ *ledger.Record) { res.Queues = nil },
+		"queue": func(res *ledger.Resource, _ *ledger.Record) { res.Queue = nil },
 		"wake":  func(_ *ledger.Resource, r *ledger.Record) { r.TimerAt = time.Time{} },
 		"ghost": func(res *ledger.Resource, _ *ledger.Record) { res.Holds["ghost"] = ledger.Hold{Ask: r.Ask, Run: "rx"} },
 		"job": func(_ *ledger.Resource, r *ledger.Record) {

@@ -1,15 +1,24 @@
 // Package admission decides. [Decide] takes a [Snapshot] of one persistent
 // resource, an [Ask], a [Policy] and the time, and returns a [Decision] with
-// its reasons. No other code admits, queues or refuses a request. Nothing here
-// reads a clock or makes a call.
+// its reasons. [MakePlan] does the same for all waiting requests at once. No
+// other code admits, queues or refuses a request. Nothing here reads a clock or
+// makes a call.
 //
 // # Order
 //
-// A request names the shapes of machine that it needs. All waiting requests
-// that need one shape form a queue, ordered by priority and then age. A request
-// starts only when it is at the head of each of its queues. So a wide job
-// cannot be starved by narrow ones, and requests that share no shape never wait
-// for each other. The cost is idle machines; the gain is a bound on waiting.
+// Waiting requests are ordered by priority, then by a [Key] that is set once, at
+// submission. The first request of a shape of machine that does not fit gets a
+// [Reservation]: a latest start, computed from the time limits of the jobs that
+// run. It never becomes later because of requests that come later. Other requests
+// for that shape may start before it only if that does not delay it (backfill).
+// Requests that share no shape never wait for each other.
+//
+// [Decide] joins its request to the queue and makes the same plan. So an arrival
+// and the next pass never disagree.
+//
+// The queue of a resource is stored as classes of similar requests ([Queue]), of
+// which only the first few are known. So a plan costs the same, however many
+// requests wait.
 //
 // # Never and not now
 //
@@ -63,12 +72,35 @@ type Snapshot struct {
 	Holds     int
 	NoRoom    bool      // the resource document has no room for another hold
 	NotBefore time.Time // after a decline by Vertex AI
-	Ahead     int       // waiting requests before this one in the longest of its queues
+
+	// Held returns the jobs that have replicas. It is called only where the
+	// decision needs a plan: there may be thousands.
+	Held     func() []Held
+	Queue    Queue
+	Reserved []Reservation
 }
+
+func (s *Snapshot) plan() PlanSnapshot {
+	p := PlanSnapshot{Now: s.Now, Pools: s.Pools, Use: s.Use, Queue: s.Queue, Reserved: s.Reserved}
+	if s.Held != nil {
+		p.Held = s.Held()
+	}
+	return p
+}
+
+// Starts reports whether anything may start on the resource now, whatever fits. It
+// is false also while Vertex AI has just declined a job.
+func (s *Snapshot) Starts(p Policy) bool {
+	return s.State == running && s.fresh(p) && !s.Now.Before(s.NotBefore) && s.Holds < p.MaxHolds && !s.NoRoom
+}
+
+func (s *Snapshot) fresh(p Policy) bool { return !s.ObservedAt.Before(s.Now.Add(-p.MaxAge)) }
 
 // An Ask is the part of a request that the decision depends on.
 type Ask struct {
-	Needs          capacity.Ask
+	Head           // its place in the order, and what it needs
+	Tenant         string
+	Class          ClassID // the class that it waits in; "" if it is in no queue
 	Network        string
 	EncryptionKey  string
 	ServiceAccount string
@@ -93,6 +125,7 @@ type Policy struct {
 	AllowAccounts bool
 	// AllowRay lets jobs start on a persistent resource that is a Ray cluster.
 	AllowRay bool
+	Plan     PlanPolicy
 }
 
 // A Verdict says what happens to the request.
@@ -112,19 +145,35 @@ type Decision struct {
 	// Fit is the arithmetic per shape, for every verdict.
 	Fit     []capacity.Finding
 	ScaleUp bool // the autoscaler has to add machines first
-	Ahead   int
+	Ahead   int  // waiting requests for one of its shapes that may come before it in order
+	// StartsBy is the latest start of a request that has a reservation; zero
+	// without one, or while it is not known.
+	StartsBy time.Time
+	// By is when an admitted request's job must be running at the latest; zero
+	// for the ordinary timeout. See [Start].
+	By time.Time
+	// Plan is the plan that the verdict comes from; nil if the verdict needs none.
+	Plan *Plan
 	// Contradicted says that a RUNNING resource shows that the request can never
 	// fit. A waiting request is refused if that lasts for [Policy.RefuseAfter].
 	Contradicted bool
 }
 
 // Decide returns the verdict for one request.
-func Decide(s Snapshot, a Ask, p Policy) Decision {
-	fit := capacity.Check(s.Pools, s.Use, a.Needs)
+func Decide(s Snapshot, a Ask, p Policy) Decision { return decide(s, a, p, nil) }
+
+// DecideStart returns the verdict for a request that a plan of this snapshot, or
+// of one before other starts of the plan, starts now. The verdict is not Admit if
+// the request has an obstacle that the plan does not know.
+func DecideStart(s Snapshot, a Ask, p Policy, start Start) Decision { return decide(s, a, p, &start) }
+
+func decide(s Snapshot, a Ask, p Policy, start *Start) Decision {
+	fit := capacity.Check(s.Pools, s.Use, a.Demand)
 	unsetDisks(fit.Findings, a.UnsetDisks)
 	address(fit.Findings, a.Paths)
-	d := Decision{Verdict: Admit, Fit: fit.Findings, ScaleUp: fit.ScaleUp, Ahead: s.Ahead}
-	fresh := !s.ObservedAt.Before(s.Now.Add(-p.MaxAge))
+	d := Decision{Verdict: Admit, Fit: fit.Findings, ScaleUp: fit.ScaleUp}
+	d.Ahead = s.Queue.Ahead(a.Order, shapesOf(a.Demand), a.Class)
+	fresh := s.fresh(p)
 
 	if s.State == absent && !s.Known {
 		d.Verdict, d.Reason = Refuse, Unknown(a.Paths)
@@ -141,10 +190,19 @@ func Decide(s Snapshot, a Ask, p Policy) Decision {
 			return d
 		}
 	}
-	if d.Reason = obstacle(s, a, p, fit, fresh); d.Reason != nil {
+	d.Reason = obstacle(s, p, fresh)
+	switch {
+	case d.Reason != nil:
+	case start != nil && fit.Verdict == capacity.Fits:
+		d.By = start.By
+	default:
+		d.planned(s, a, p, fit)
+	}
+	if d.Reason != nil {
 		d.Verdict = Wait
 		if a.OnFull == message.Reject && !a.Waiting {
 			d.Verdict = Refuse
+			d.Plan = nil // it does not wait, so it reserves nothing
 			d.Reason.Fix = fmt.Sprintf("Send it again later under a new id, or without %s, so that it waits.", a.Paths.At("onFull"))
 		}
 	}
@@ -353,16 +411,9 @@ func isNumber(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-func requests(n int) string {
-	if n == 1 {
-		return "1 waiting request for the same machines comes"
-	}
-	return fmt.Sprintf("%d waiting requests for the same machines come", n)
-}
-
-// obstacle returns the reason why the request cannot start now, the most
-// lasting one first.
-func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *reason.Problem {
+// obstacle returns the reason why no request starts on the resource now, the most
+// lasting one first; nil if there is none.
+func obstacle(s Snapshot, p Policy, fresh bool) *reason.Problem {
 	wait := func(code reason.Code, format string, args ...any) *reason.Problem {
 		return &reason.Problem{Code: code, Detail: fmt.Sprintf(format, args...)}
 	}
@@ -376,26 +427,10 @@ func obstacle(s Snapshot, a Ask, p Policy, fit capacity.Result, fresh bool) *rea
 	case !fresh:
 		return wait(reason.ObservationTooOld, "Vertex AI was last asked about the persistent resource %s ago; the limit is %s.",
 			s.Now.Sub(s.ObservedAt).Round(time.Second), p.MaxAge)
-	case s.Ahead > 0:
-		return wait(reason.Behind, "%s first.", requests(s.Ahead))
 	case s.Now.Before(s.NotBefore):
 		return wait(reason.BackingOff, "Vertex AI declined a job here; nothing is submitted before %s.", s.NotBefore.UTC().Format(time.RFC3339))
 	case s.Holds >= p.MaxHolds || s.NoRoom:
 		return wait(reason.HoldLimit, "%d jobs hold machines of this persistent resource, the most that Berth can record.", s.Holds)
-	case fit.Verdict == capacity.Fits:
-		return nil
 	}
-	over := capacity.Overdrawn(s.Pools, s.Use)
-	for _, f := range fit.Findings {
-		if n := over[f.Shape]; n > 0 && f.Verdict == capacity.Full {
-			return wait(reason.Overdrawn, "%d more replicas of %s are in use than its pools have.", n, f.Shape)
-		}
-	}
-	for _, f := range fit.Findings {
-		if f.Verdict == capacity.Full {
-			return wait(reason.Full, "%d replicas of %s are asked for; of %d, %d are in use, and %d of those have to end first.",
-				f.Asked, f.Shape, f.Limit, f.Taken, f.Short)
-		}
-	}
-	return wait(reason.SpecMismatch, "The present pools do not have these machines.")
+	return nil
 }

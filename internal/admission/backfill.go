@@ -51,7 +51,7 @@ func (pl *planner) backfill() {
 // the same shapes, so these wait until it is known.
 func (pl *planner) candidates() []Head {
 	for i := range pl.classes {
-		if c := &pl.classes[i]; c.head() == nil && c.more && !slices.Contains(pl.plan.Want, c.id) {
+		if c := &pl.classes[i]; c.head() == nil && c.more && pl.mayFit(c) && !slices.Contains(pl.plan.Want, c.id) {
 			pl.want(c)
 		}
 	}
@@ -74,6 +74,16 @@ func (pl *planner) candidates() []Head {
 	}
 	slices.SortFunc(list, func(a, b Head) int { return strings.Compare(a.Order, b.Order) })
 	return list
+}
+
+// mayFit reports whether an unknown request of a class may fit now. Without it, each
+// pass over full pools would read requests that cannot start.
+func (pl *planner) mayFit(c *planClass) bool {
+	least := c.id.Smallest()
+	if len(c.shapes) > 1 {
+		least = 1
+	}
+	return !slices.ContainsFunc(c.shapes, func(s capacity.Shape) bool { return pl.room.Free(s) < least })
 }
 
 // shut shuts the gate of every reservation that shares a shape with a request
@@ -101,7 +111,7 @@ func (pl *planner) gate(k int) gate {
 	g := gate{Reservation: r, shapes: shapesOf(r.Demand), room: pl.time().At(r.At)}
 	for i := range k {
 		o := &pl.plan.Reserved[i]
-		if share(shapesOf(o.Demand), g.shapes) && (pl.latest[i].IsZero() || pl.latest[i].Add(o.Limit).After(r.At)) {
+		if share(shapesOf(o.Demand), g.shapes) && (pl.latest[i].IsZero() || pl.latest[i].Add(pl.p.StartTimeout+o.Limit).After(r.At)) {
 			g.room.Take(o.Demand)
 		}
 	}

@@ -55,7 +55,7 @@ func operations() (all []operation) {
 			{"never", capacity.Need{Shape: odd, Replicas: 1}, Refuse},
 		} {
 			for _, holds := range []int{0, 1000} {
-				ask := Ask{Needs: capacity.Ask{c.need}, OnFull: message.Queue}
+				ask := Ask{Head: Head{Demand: capacity.Ask{c.need}}, OnFull: message.Queue}
 				all = append(all, operation{fmt.Sprintf("Decide/%s/pools=%d/holds=%d", c.name, n, holds), func() {
 					s := s
 					s.Use = capacity.Use{}

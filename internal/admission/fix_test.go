@@ -51,9 +51,9 @@ func TestRefusalsSayHowToFit(t *testing.T) {
 		}
 		a := Ask{OnFull: []message.OnFull{message.Queue, message.Reject}[random.IntN(2)]}
 		for i := range 1 + random.IntN(3) {
-			a.Needs = append(a.Needs, capacity.Need{WorkerPool: i, Shape: zoo[random.IntN(len(zoo))], Replicas: 1 + capacity.Replicas(random.IntN(4))})
+			a.Demand = append(a.Demand, capacity.Need{WorkerPool: i, Shape: zoo[random.IntN(len(zoo))], Replicas: 1 + capacity.Replicas(random.IntN(4))})
 		}
-		for _, n := range a.Needs[:random.IntN(2)] {
+		for _, n := range a.Demand[:random.IntN(2)] {
 			s.Use[n.Shape] = 1
 		}
 		d := Decide(s, a, policy)
@@ -68,8 +68,8 @@ func TestRefusalsSayHowToFit(t *testing.T) {
 			continue
 		}
 		after := a
-		after.Needs = slices.Clone(a.Needs)
-		edits := applyEdits(t, after.Needs, d.Fit)
+		after.Demand = slices.Clone(a.Demand)
+		edits := applyEdits(t, after.Demand, d.Fit)
 		if edits == 0 {
 			hopeless++
 			if !strings.Contains(d.Reason.Fix, "No small edit") {
@@ -78,11 +78,11 @@ func TestRefusalsSayHowToFit(t *testing.T) {
 			continue
 		}
 		edited++
-		if got := capacity.Check(s.Pools, nil, after.Needs); got.Verdict != capacity.Fits {
+		if got := capacity.Check(s.Pools, nil, after.Demand); got.Verdict != capacity.Fits {
 			t.Fatalf("%+v of %+v: after %s it is %s", a, s, d.Reason.Fix, got.Verdict)
 		}
-		for i, n := range after.Needs {
-			if was := a.Needs[i].Shape; accelerated(was) && !accelerated(n.Shape) && anyAccelerator {
+		for i, n := range after.Demand {
+			if was := a.Demand[i].Shape; accelerated(was) && !accelerated(n.Shape) && anyAccelerator {
 				t.Fatalf("%+v of %+v: %s leaves no accelerator", a, s, d.Reason.Fix)
 			} else if !accelerated(was) && accelerated(n.Shape) && anyCPU {
 				t.Fatalf("%+v of %+v: %s takes an accelerator for a job without", a, s, d.Reason.Fix)
@@ -164,13 +164,13 @@ func TestSmallestEdit(t *testing.T) {
 			"To fit: set jobSpec.workerPoolSpecs[0].machineSpec.machineType to n1-standard-4."},
 	} {
 		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Pools: c.pools}
-		d := Decide(s, Ask{Needs: capacity.Ask{{Shape: c.asked, Replicas: 1}}}, policy)
+		d := Decide(s, Ask{Head: Head{Demand: capacity.Ask{{Shape: c.asked, Replicas: 1}}}}, policy)
 		if d.Verdict != Refuse || d.Reason.Fix != c.fix {
 			t.Errorf("%s: %s %+v", c.name, d.Verdict, d.Reason)
 		}
 	}
 	two := Decide(Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Pools: []capacity.Pool{{ID: "a", Shape: cpu.Shape, Count: 1}}},
-		Ask{Needs: capacity.Ask{{Shape: cpu.Shape, Replicas: 1}, {WorkerPool: 1, Shape: zoo[8], Replicas: 1}}}, policy)
+		Ask{Head: Head{Demand: capacity.Ask{{Shape: cpu.Shape, Replicas: 1}, {WorkerPool: 1, Shape: zoo[8], Replicas: 1}}}}, policy)
 	if two.Verdict != Refuse || !strings.Contains(two.Reason.Fix, "No small edit makes the job fit. The persistent resource has 1 x n1-standard-4/pd-ssd:100.") {
 		t.Errorf("two worker pools and one machine: %+v", two.Reason)
 	}
@@ -189,10 +189,10 @@ func TestPathsOfReasons(t *testing.T) {
 		change     func(*Snapshot, *Ask)
 		path, says string
 	}{
-		{list, func(s *Snapshot, a *Ask) { a.Needs[0].Replicas = 9 }, "[0]", "To fit: set [0].replica_count to 4."},
-		{list, func(s *Snapshot, a *Ask) { a.Needs[0].Shape = capacity.Spec{MachineType: "x"}.Normal() }, "[0]", "To fit: set [0].machine_spec.machine_type to n1-standard-4."},
-		{spec, func(s *Snapshot, a *Ask) { a.Needs[0].Replicas = 9 }, "job.worker_pool_specs", "To fit: set job.worker_pool_specs.replica_count to 4."},
-		{job, func(s *Snapshot, a *Ask) { a.Needs[0].Replicas = 9 }, "job.jobSpec.workerPoolSpecs[0]", "To fit: set job.jobSpec.workerPoolSpecs[0].replicaCount to 4."},
+		{list, func(s *Snapshot, a *Ask) { a.Demand[0].Replicas = 9 }, "[0]", "To fit: set [0].replica_count to 4."},
+		{list, func(s *Snapshot, a *Ask) { a.Demand[0].Shape = capacity.Spec{MachineType: "x"}.Normal() }, "[0]", "To fit: set [0].machine_spec.machine_type to n1-standard-4."},
+		{spec, func(s *Snapshot, a *Ask) { a.Demand[0].Replicas = 9 }, "job.worker_pool_specs", "To fit: set job.worker_pool_specs.replica_count to 4."},
+		{job, func(s *Snapshot, a *Ask) { a.Demand[0].Replicas = 9 }, "job.jobSpec.workerPoolSpecs[0]", "To fit: set job.jobSpec.workerPoolSpecs[0].replicaCount to 4."},
 		{list, func(s *Snapshot, a *Ask) { a.Network = "" }, "network", `Send a CustomJobSpec: {"workerPoolSpecs": [...], "network": "projects/1/global/networks/n"}.`},
 		{spec, func(s *Snapshot, a *Ask) { a.Network = "" }, "job.network", `Set job.network to "projects/1/global/networks/n".`},
 		{spec, func(s *Snapshot, a *Ask) { a.EncryptionKey = "" }, "job.encryption_spec.kms_key_name", `Send a CustomJob: {"jobSpec": {...}, "encryptionSpec": {"kmsKeyName": "k"}}.`},
@@ -202,7 +202,7 @@ func TestPathsOfReasons(t *testing.T) {
 		{list, func(s *Snapshot, a *Ask) { s.State, s.Known = "ABSENT", false }, "attributes.berth-persistent-resource", "Check the name"},
 		{job, func(s *Snapshot, a *Ask) { s.State, s.Known = "ABSENT", false }, "persistentResource", "Check the name"},
 	} {
-		s, a := s, Ask{Needs: capacity.Ask{{Shape: zoo[0], Replicas: 1}}, Network: s.Network, EncryptionKey: s.EncryptionKey, ServiceAccount: "a@p", Paths: c.paths}
+		s, a := s, Ask{Head: Head{Demand: capacity.Ask{{Shape: zoo[0], Replicas: 1}}}, Network: s.Network, EncryptionKey: s.EncryptionKey, ServiceAccount: "a@p", Paths: c.paths}
 		c.change(&s, &a)
 		d := Decide(s, a, policy)
 		if d.Verdict != Refuse || d.Reason.Path != c.path || !strings.Contains(d.Reason.Fix, c.says) {
@@ -230,7 +230,7 @@ func TestPathsOfReasons(t *testing.T) {
 func TestEveryContradictionIsReported(t *testing.T) {
 	s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Network: "projects/1/global/networks/n", Use: capacity.Use{},
 		Pools: []capacity.Pool{{ID: "p", Shape: capacity.Spec{MachineType: "n1-standard-4", DiskType: "pd-standard"}.Normal(), Count: 1}}}
-	a := Ask{EncryptionKey: "k", ServiceAccount: "a", OnFull: message.Queue, Needs: capacity.Ask{{Shape: capacity.Spec{MachineType: "n1-standard-8"}.Normal(), Replicas: 2}},
+	a := Ask{EncryptionKey: "k", ServiceAccount: "a", OnFull: message.Queue, Head: Head{Demand: capacity.Ask{{Shape: capacity.Spec{MachineType: "n1-standard-8"}.Normal(), Replicas: 2}}},
 		UnsetDisks: []int{0}, Paths: message.Paths{Job: "job.", Spec: "job.job_spec.", Pools: []string{"job.job_spec.worker_pool_specs[0]."}, Snake: true}}
 	const network, key, account = `Set job.job_spec.network to "projects/1/global/networks/n".`, "Leave out job.encryption_spec.kms_key_name; the persistent resource has none.",
 		"Leave out job.job_spec.service_account, or make the persistent resource with enableCustomServiceAccount, or let the deployment allow it (BERTH_SERVICE_ACCOUNTS=allow)."
@@ -244,7 +244,7 @@ func TestEveryContradictionIsReported(t *testing.T) {
 		{network + " " + key + " " + account + " " + fit, reason.NetworkMismatch, func() { a.Network = s.Network }},
 		{key + " " + account + " " + fit, reason.KeyMismatch, func() { a.EncryptionKey = "" }},
 		{account + " " + fit, reason.AccountMismatch, func() { a.ServiceAccount = "" }},
-		{fit, reason.SpecMismatch, func() { a.Needs[0].Shape, a.Needs[0].Replicas = s.Pools[0].Shape, 1 }},
+		{fit, reason.SpecMismatch, func() { a.Demand[0].Shape, a.Demand[0].Replicas = s.Pools[0].Shape, 1 }},
 	} {
 		d := Decide(s, a, policy)
 		if d.Verdict != Refuse || d.Reason.Code != c.code || d.Reason.Fix != c.fix {
@@ -264,21 +264,10 @@ func TestUnsetDiskIsReportedWhereItMatters(t *testing.T) {
 		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Use: capacity.Use{},
 			Pools: []capacity.Pool{{ID: "p", Shape: capacity.Spec{MachineType: "n1-standard-4", DiskType: disk}.Normal(), Count: 1}}}
 		shape := capacity.Spec{MachineType: "n1-standart-4"}.Normal()
-		d := Decide(s, Ask{OnFull: message.Queue, Needs: capacity.Ask{{Shape: shape, Replicas: 1}}, UnsetDisks: []int{0},
+		d := Decide(s, Ask{OnFull: message.Queue, Head: Head{Demand: capacity.Ask{{Shape: shape, Replicas: 1}}}, UnsetDisks: []int{0},
 			Paths: message.Paths{Pools: []string{"[0]."}, Snake: true}}, policy)
 		if got := "No pool has the machine and disk spec n1-standart-4/pd-ssd:100." + want; d.Reason.Detail != got {
 			t.Errorf("%s: the reason is %q, want %q", disk, d.Reason.Detail, got)
-		}
-	}
-}
-
-// TestBehindIsToldInWords: one request that comes first is one.
-func TestBehindIsToldInWords(t *testing.T) {
-	for ahead, want := range map[int]string{1: "1 waiting request for the same machines comes first.", 2: "2 waiting requests for the same machines come first."} {
-		shape := capacity.Spec{MachineType: "n1-standard-4"}.Normal()
-		s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true, Use: capacity.Use{}, Ahead: ahead, Pools: []capacity.Pool{{ID: "p", Shape: shape, Count: 1}}}
-		if d := Decide(s, Ask{OnFull: message.Queue, Needs: capacity.Ask{{Shape: shape, Replicas: 1}}}, policy); d.Verdict != Wait || d.Reason.Detail != want {
-			t.Errorf("%d ahead: %s because of %v, want %q", ahead, d.Verdict, d.Reason, want)
 		}
 	}
 }

@@ -35,8 +35,8 @@ func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, reason.Code, bool) {
 		{"an account is needed and missing", seen && s.CustomAccount && a.ServiceAccount == "", reason.AccountMismatch},
 		{"an account is not possible and given", seen && !s.CustomAccount && a.ServiceAccount != "" && !p.AllowAccounts, reason.AccountMismatch},
 	}
-	for _, shape := range modelShapes(a.Needs) {
-		limits, items := modelOf(s.Pools, a.Needs, shape)
+	for _, shape := range modelShapes(a.Demand) {
+		limits, items := modelOf(s.Pools, a.Demand, shape)
 		if len(limits) == 0 {
 			never = append(never, rule{"no such machine", seen, reason.SpecMismatch})
 		} else if !modelPlaces(limits, 0, items) {
@@ -61,20 +61,19 @@ func modelDecide(s Snapshot, a Ask, p Policy) (Verdict, reason.Code, bool) {
 		{"never observed", s.State == "", reason.ObservationTooOld},
 		{"it does not run", s.State != "RUNNING", reason.ResourceNotReady},
 		{"not observed lately", !seen, reason.ObservationTooOld},
-		{"others are first", s.Ahead > 0, reason.Behind},
 		{"a pause after a decline", s.NotBefore.After(s.Now), reason.BackingOff},
 		{"as many holds as are kept", s.Holds >= p.MaxHolds, reason.HoldLimit},
 	}
-	for _, shape := range modelShapes(a.Needs) {
-		limits, _ := modelOf(s.Pools, a.Needs, shape)
+	for _, shape := range modelShapes(a.Demand) {
+		limits, _ := modelOf(s.Pools, a.Demand, shape)
 		var all capacity.Replicas
 		for _, l := range limits {
 			all += l
 		}
 		notNow = append(notNow, rule{"more in use than there is", s.Use[shape] > all, reason.Overdrawn})
 	}
-	for _, shape := range modelShapes(a.Needs) {
-		limits, items := modelOf(s.Pools, a.Needs, shape)
+	for _, shape := range modelShapes(a.Demand) {
+		limits, items := modelOf(s.Pools, a.Demand, shape)
 		notNow = append(notNow, rule{"no room", !modelPlaces(limits, s.Use[shape], items), reason.Full})
 	}
 	for _, r := range notNow {
@@ -220,10 +219,10 @@ func situation(bytes []byte) (Snapshot, Ask) {
 		Network:       pick(&d, "", "", "", "projects/1/global/networks/n", "projects/p/global/networks/n", "n"),
 		EncryptionKey: pick(&d, "", "", "", "k"),
 		Holds:         d.roll(5), NotBefore: atNoon.Add(pick(&d, -time.Hour, -1, 0, 1, time.Minute)),
-		Ahead: max(0, d.roll(5)-2), Use: capacity.Use{},
+		Use: capacity.Use{},
 	}
 	if d.roll(3) > 0 {
-		s.Holds, s.NotBefore, s.Ahead = 0, time.Time{}, 0
+		s.Holds, s.NotBefore = 0, time.Time{}
 	}
 	a := Ask{
 		Network: pick(&d, s.Network, s.Network, s.Network, "", "projects/2/global/networks/n", "projects/q/global/networks/n", "projects/p/global/networks/m"), EncryptionKey: pick(&d, s.EncryptionKey, s.EncryptionKey, s.EncryptionKey, "", "k"),
@@ -251,7 +250,7 @@ func situation(bytes []byte) (Snapshot, Ask) {
 		}
 	}
 	for i := range 1 + pick(&d, 0, 0, 0, 1, 1, 2, 3) {
-		a.Needs = append(a.Needs, capacity.Need{WorkerPool: i, Shape: pick(&d, asked...), Replicas: 1 + capacity.Replicas(d.roll(3))})
+		a.Demand = append(a.Demand, capacity.Need{WorkerPool: i, Shape: pick(&d, asked...), Replicas: 1 + capacity.Replicas(d.roll(3))})
 	}
 	s.Ray = d.roll(8) == 7
 	if d.roll(3) == 2 {
@@ -300,12 +299,12 @@ func check(t *testing.T, bytes []byte) Verdict {
 		complain("admitted with a reason")
 	}
 	over := capacity.Overdrawn(s.Pools, s.Use)
-	for _, shape := range a.Needs.Shapes() {
+	for _, shape := range a.Demand.Shapes() {
 		if over[shape] > 0 {
 			complain("admitted where %s is overdrawn", shape)
 		}
 	}
-	if s.State != "RUNNING" || stale || s.Ahead > 0 || s.Now.Before(s.NotBefore) || s.Holds >= p.MaxHolds {
+	if s.State != "RUNNING" || stale || s.Now.Before(s.NotBefore) || s.Holds >= p.MaxHolds {
 		complain("admitted")
 	}
 	for name, more := range roomier(s) {
@@ -353,10 +352,10 @@ func roomier(s Snapshot) map[string]Snapshot {
 func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 	t.Helper()
 	edited, any := a, false
-	edited.Needs = slices.Clone(a.Needs)
-	specs := make([]capacity.Spec, len(a.Needs))
-	for i := range a.Needs {
-		specs[i] = a.Needs[i].Shape.Spec()
+	edited.Demand = slices.Clone(a.Demand)
+	specs := make([]capacity.Spec, len(a.Demand))
+	for i := range a.Demand {
+		specs[i] = a.Demand[i].Shape.Spec()
 	}
 	for _, f := range d.Fit {
 		for _, e := range f.Edits {
@@ -374,7 +373,7 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 			number, _ := strconv.ParseInt(e.To, 10, 64)
 			switch s := &specs[i]; field {
 			case "replicaCount":
-				edited.Needs[i].Replicas = capacity.Replicas(number)
+				edited.Demand[i].Replicas = capacity.Replicas(number)
 			case "machineSpec.machineType":
 				s.MachineType = e.To
 			case "machineSpec.acceleratorType":
@@ -390,9 +389,9 @@ func edits(t *testing.T, s Snapshot, a Ask, d Decision) {
 		return
 	}
 	for i, s := range specs {
-		edited.Needs[i].Shape = s.Normal()
+		edited.Demand[i].Shape = s.Normal()
 	}
-	if fit := capacity.Check(s.Pools, nil, edited.Needs); fit.Verdict != capacity.Fits {
+	if fit := capacity.Check(s.Pools, nil, edited.Demand); fit.Verdict != capacity.Fits {
 		t.Fatalf("after %v it is %s on empty pools", d.Reason.Fix, fit.Verdict)
 	}
 	if after := Decide(s, edited, policy); after.Reason != nil && (after.Reason.Code == reason.SpecMismatch || after.Reason.Code == reason.TooManyReplicas) {
@@ -421,7 +420,7 @@ func TestDecideAgreesWithModel(t *testing.T) {
 		}
 	}
 	for _, c := range []reason.Code{reason.UnknownResource, reason.NetworkMismatch, reason.KeyMismatch, reason.AccountMismatch,
-		reason.SpecMismatch, reason.TooManyReplicas, reason.ResourceGone, reason.ResourceNotReady, reason.ObservationTooOld, reason.Behind,
+		reason.SpecMismatch, reason.TooManyReplicas, reason.ResourceGone, reason.ResourceNotReady, reason.ObservationTooOld,
 		reason.BackingOff, reason.HoldLimit, reason.Overdrawn, reason.Full} {
 		if codes[c] < 20 {
 			t.Errorf("%s came up %d times: %v", c, codes[c], codes)
@@ -446,7 +445,9 @@ func FuzzDecide(f *testing.F) {
 func TestReasonsMakeSense(t *testing.T) {
 	s := Snapshot{Now: atNoon, State: "RUNNING", ObservedAt: atNoon, Known: true,
 		Pools: []capacity.Pool{{ID: "a", Shape: small, Count: 4}, {ID: "b", Shape: small, Count: 4}}}
-	ask := func(n capacity.Replicas) Ask { return Ask{Needs: capacity.Ask{{Shape: small, Replicas: n}}} }
+	ask := func(n capacity.Replicas) Ask {
+		return Ask{Head: Head{Demand: capacity.Ask{{Shape: small, Replicas: n}}}}
+	}
 	split := Decide(s, ask(6), policy).Reason
 	if split == nil || split.Code != reason.TooManyReplicas || !strings.Contains(split.Detail, "only together") {
 		t.Errorf("six of four and four: %+v", split)

@@ -28,17 +28,17 @@ type Reservation struct {
 	Head
 	// Shapes are those reserved for it, sorted. The reservation is complete when
 	// they are all shapes that it asks for.
-	Shapes []capacity.Shape
+	Shapes []capacity.Shape `json:"shapes,omitempty"`
 	// At is its latest start. It never becomes later while the resource keeps
 	// its machines, the jobs on it keep their limits, no request of higher
 	// priority waits, and a plan follows every end of a job. It is zero while
 	// the request does not fit even the empty machines, or comes after one that
 	// does not.
-	At time.Time
+	At time.Time `json:"at,omitzero"`
 	// Budget is how many replicas may still pass it beyond At while it is Shut.
-	Budget capacity.Replicas
+	Budget capacity.Replicas `json:"budget,omitempty"`
 	// Shut says that a request for one of its shapes has waited too long.
-	Shut bool
+	Shut bool `json:"shut,omitempty"`
 }
 
 func (r *Reservation) complete() bool { return len(r.Shapes) == len(shapesOf(r.Demand)) }
@@ -51,13 +51,25 @@ type Start struct {
 	By time.Time
 }
 
+// End is when the job of a start ends at the latest, if it starts now.
+func (st *Start) End(now time.Time, p PlanPolicy) time.Time {
+	by := now.Add(p.StartTimeout)
+	if !st.By.IsZero() && st.By.Before(by) {
+		by = st.By
+	}
+	return by.Add(st.Limit)
+}
+
 // A PlanPolicy holds the settings of a deployment for the order.
 type PlanPolicy struct {
-	Horizon    time.Duration // a job past its end is assumed to end this long from now
-	Margin     time.Duration // between the end of a job that passes a reservation, and the reservation
-	StartIn    time.Duration // the time that a job which passes a reservation has to be running
-	Patience   time.Duration // from a request's key until the gates of its shapes shut
-	NoBackfill bool          // no request passes a reservation
+	Horizon time.Duration // a job past its end is assumed to end this long from now
+	Margin  time.Duration // between the end of a job that passes a reservation, and the reservation
+	StartIn time.Duration // the least time that a job which passes a reservation has to be running
+	// StartTimeout is how long after its start a job has to be running at the
+	// latest, if it passes no reservation.
+	StartTimeout time.Duration
+	Patience     time.Duration // from a request's key until the gates of its shapes shut
+	NoBackfill   bool          // no request passes a reservation
 }
 
 // A PlanSnapshot holds the values of one resource document.

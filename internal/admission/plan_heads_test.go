@@ -112,7 +112,7 @@ func TestStartedReservationWasTheOnlyKnownHead(t *testing.T) {
 // it knows them.
 func TestBackfillWantsHeadsBehindAReservation(t *testing.T) {
 	w := story(t, PlanPolicy{NoBackfill: true, Patience: 24 * time.Hour}, 4)
-	w.arrive(ask("a", 60, 2), ask("b", 60, 4), ask("c", 50, 3), ask("d", 40, 2), ask("e", 30, 2))
+	w.arrive(ask("a", 60, 1), ask("b", 60, 4), ask("c", 50, 3), ask("d", 40, 2), ask("e", 30, 2))
 	w.want("a-60", "b m0 by 60")
 	w.p.NoBackfill = false
 	one := map[ClassID]int{}
@@ -124,6 +124,21 @@ func TestBackfillWantsHeadsBehindAReservation(t *testing.T) {
 		t.Errorf("starts %v and wants %v, want no start and %s", plan.Starts, plan.Want, class)
 	}
 	one[class]++
+	if plan := MakePlan(fewHeads(w.s, one), w.p); len(plan.Starts) != 1 || plan.Starts[0].ID != "c" || len(plan.Want) != 0 {
+		t.Errorf("starts %v and wants %v, want c and nothing", plan.Starts, plan.Want)
+	}
+}
+
+// With fewer free replicas than any request of the class asks for, the plan does not
+// want to know them.
+func TestBackfillWantsNoHeadsThatCannotFit(t *testing.T) {
+	w := story(t, PlanPolicy{NoBackfill: true, Patience: 24 * time.Hour}, 4)
+	w.arrive(ask("a", 60, 2), ask("b", 60, 4), ask("c", 50, 3), ask("d", 40, 2))
+	w.p.NoBackfill = false
+	one := map[ClassID]int{}
+	for id := range w.s.Queue {
+		one[id] = 1 // of b: c comes next in the same class, for more than two
+	}
 	if plan := MakePlan(fewHeads(w.s, one), w.p); len(plan.Starts) != 1 || plan.Starts[0].ID != "d" || len(plan.Want) != 0 {
 		t.Errorf("starts %v and wants %v, want d and nothing", plan.Starts, plan.Want)
 	}

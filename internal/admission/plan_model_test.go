@@ -55,7 +55,7 @@ func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reserva
 			list = append(list, capacity.End{At: s.Now.Add(p.Horizon), Ask: capacity.Ask{{Shape: shape, Replicas: n}}})
 		}
 		for _, st := range starts {
-			list = append(list, capacity.End{At: s.Now.Add(st.Limit), Ask: st.Demand})
+			list = append(list, capacity.End{At: modelEnd(s, p, st), Ask: st.Demand})
 		}
 		return list
 	}
@@ -86,7 +86,7 @@ func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reserva
 				from = at
 			}
 			moments = append(moments, at)
-			list = append(list, capacity.End{At: at.Add(r.Limit), Ask: r.Demand})
+			list = append(list, capacity.End{At: at.Add(r.Limit + p.StartTimeout), Ask: r.Demand})
 		}
 		for _, e := range list {
 			moments = append(moments, e.At)
@@ -180,7 +180,7 @@ func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reserva
 		r.Shut = shut
 		then[r.ID] = useAt(r.At, ends())
 		for k, o := range reserved[:i] {
-			if at := latest(k); share(o.Demand.Shapes(), r.Demand.Shapes()) && (at.IsZero() || at.Add(o.Limit).After(r.At)) {
+			if at := latest(k); share(o.Demand.Shapes(), r.Demand.Shapes()) && (at.IsZero() || at.Add(o.Limit+p.StartTimeout).After(r.At)) {
 				then[r.ID].Add(o.Demand)
 			}
 		}
@@ -258,13 +258,23 @@ func drawWorld(t *rapid.T) *planWorld {
 	w := &planWorld{s: PlanSnapshot{Now: planNow, Use: capacity.Use{}, Queue: Queue{}}, promised: map[message.Key]time.Time{}}
 	w.top = 1000 - rapid.IntRange(0, 1).Draw(t, "priorities")
 	w.p = PlanPolicy{Horizon: time.Hour, Margin: time.Duration(rapid.IntRange(0, 2).Draw(t, "margin")) * time.Minute,
-		StartIn: time.Duration(rapid.IntRange(0, 2).Draw(t, "startIn")) * time.Minute, Patience: 4 * time.Hour,
+		StartIn: time.Duration(rapid.IntRange(0, 2).Draw(t, "startIn")) * time.Minute, StartTimeout: time.Duration(rapid.IntRange(0, 3).Draw(t, "startTimeout")) * time.Minute, Patience: 4 * time.Hour,
 		NoBackfill: rapid.IntRange(0, 7).Draw(t, "noBackfill") == 0}
 	for i := range rapid.IntRange(1, 3).Draw(t, "pools") {
 		shape := capacity.Spec{MachineType: fmt.Sprintf("m%d", rapid.IntRange(0, 2).Draw(t, "shape"))}.Normal()
 		w.s.Pools = append(w.s.Pools, capacity.Pool{ID: fmt.Sprint(i), Shape: shape, Count: capacity.Replicas(rapid.IntRange(1, 6).Draw(t, "count"))})
 	}
 	return w
+}
+
+// modelEnd is the latest end of a start: it has its own time to be running, or the
+// ordinary one if that is shorter.
+func modelEnd(s PlanSnapshot, p PlanPolicy, st Start) time.Time {
+	running := s.Now.Add(p.StartTimeout)
+	if !st.By.IsZero() && running.After(st.By) {
+		running = st.By
+	}
+	return running.Add(st.Limit)
 }
 
 // arrive adds a waiting request that fits the empty pools.
@@ -304,7 +314,7 @@ func (w *planWorld) queue() {
 func (w *planWorld) apply(plan Plan) {
 	for _, st := range plan.Starts {
 		w.s.Use.Add(st.Demand)
-		w.s.Held = append(w.s.Held, Held{ID: st.ID, Demand: st.Demand, End: w.s.Now.Add(st.Limit)})
+		w.s.Held = append(w.s.Held, Held{ID: st.ID, Demand: st.Demand, End: modelEnd(w.s, w.p, st)})
 		w.waiting = slices.DeleteFunc(w.waiting, func(h Head) bool { return h.ID == st.ID })
 	}
 	w.s.Reserved = plan.Reserved

@@ -193,7 +193,7 @@ func (pl *planner) earliest(k int) time.Time {
 		if pl.latest[i].After(from) {
 			from = pl.latest[i]
 		}
-		others = append(others, capacity.End{At: pl.latest[i].Add(o.Limit), Ask: o.Demand})
+		others = append(others, capacity.End{At: pl.latest[i].Add(pl.p.StartTimeout + o.Limit), Ask: o.Demand})
 	}
 	t := pl.time()
 	if others != nil {
@@ -235,7 +235,7 @@ func (pl *planner) ends() []capacity.End {
 	}
 	for i := range pl.plan.Starts {
 		st := &pl.plan.Starts[i]
-		ends = append(ends, capacity.End{At: pl.s.Now.Add(st.Limit), Ask: st.Demand})
+		ends = append(ends, capacity.End{At: st.End(pl.s.Now, pl.p), Ask: st.Demand})
 	}
 	return ends
 }

@@ -2,6 +2,8 @@ package admission
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,16 +63,67 @@ func ClassOf(tenant string, demand capacity.Ask, limit time.Duration) ClassID {
 	return ClassID(fmt.Sprintf("%s|%s|%d|%dh", tenant, shapes.String(), size, int(LimitStep(limit)/time.Hour)))
 }
 
+// Smallest is how many replicas a request of the class asks for at least.
+func (id ClassID) Smallest() capacity.Replicas {
+	if parts := strings.Split(string(id), "|"); len(parts) > 2 {
+		if size, err := strconv.Atoi(parts[2]); err == nil {
+			return capacity.Replicas(size/2 + 1)
+		}
+	}
+	return 1
+}
+
+// Coarser classes have this in the place of the part that no longer separates
+// them.
+const anyOf = "*"
+
 // A Queue is what a resource document stores of its waiting requests. Its size
 // is bounded, whatever their number.
 type Queue map[ClassID]Class
 
+// MaxClasses bounds the classes of one queue, and tenantClasses those of one
+// tenant.
+const (
+	MaxClasses    = 256
+	tenantClasses = 64
+)
+
+// ClassFor returns the class that a request joins: its own, if the queue has it
+// or has room for it. A tenant with too many classes gets coarser ones, without
+// the time limit, then without the size; nothing is refused for it and the classes
+// of other tenants stay as they are. Only the order in which the pass finds
+// candidates depends on classes, so a coarser one costs backfill, never a promise.
+func (q Queue) ClassFor(tenant string, demand capacity.Ask, limit time.Duration) ClassID {
+	id := ClassOf(tenant, demand, limit)
+	if _, known := q[id]; known || len(q) < tenantClasses {
+		return id
+	}
+	own := 0
+	for other := range q {
+		if t, _, _ := strings.Cut(string(other), "|"); t == tenant {
+			own++
+		}
+	}
+	parts := strings.Split(string(id), "|")
+	// Each coarser level may have some classes beyond those of the finer ones.
+	for level, part := range []int{-1, 3, 2, 0} {
+		if part >= 0 {
+			parts[part] = anyOf
+		}
+		id = ClassID(strings.Join(parts, "|"))
+		if _, known := q[id]; known || own < tenantClasses*(4+level)/4 && len(q) < MaxClasses*(4+level)/4 {
+			return id
+		}
+	}
+	return id // of all tenants, by shapes only
+}
+
 // A Class is the waiting requests of one class.
 type Class struct {
-	Count int
+	Count int `json:"count"`
 	// Heads are the first of them in their static order: always an exact prefix
-	// of the class, at most [MaxHeads].
-	Heads []Head
+	// of the class, perhaps an empty one.
+	Heads []Head `json:"heads,omitempty"`
 }
 
 // MaxHeads bounds the heads of a class. With eight, a pass starts as many
@@ -79,11 +132,120 @@ const MaxHeads = 8
 
 // A Head is the part of a waiting request that a plan needs.
 type Head struct {
-	ID     message.Key
-	Order  string        // static: priority, key, id
-	Key    time.Time     // see [Key]
-	Demand capacity.Ask  // of normal shapes
-	Limit  time.Duration // the job's own time limit
+	ID     message.Key   `json:"id"`
+	Order  string        `json:"order"`  // static: priority, key, id
+	Key    time.Time     `json:"key"`    // see [Key]
+	Demand capacity.Ask  `json:"demand"` // of normal shapes
+	Limit  time.Duration `json:"limit"`  // the job's own time limit
+	// Bytes is the size of the request's specification. It only bounds how many
+	// requests one update reads.
+	Bytes int `json:"bytes,omitempty"`
+}
+
+// Same reports whether two heads are one request with the same demand and place.
+func (h Head) Same(o Head) bool {
+	return h.ID == o.ID && h.Order == o.Order && h.Key.Equal(o.Key) && slices.Equal(h.Demand, o.Demand) && h.Limit == o.Limit
+}
+
+func (h Head) compare(order string) int { return strings.Compare(h.Order, order) }
+
+// With returns the class with one more request. The class stays as it is if the
+// request is one of its known heads. keep is how many heads are kept.
+func (c Class) With(h Head, keep int) Class {
+	i, known := slices.BinarySearchFunc(c.Heads, h.Order, Head.compare)
+	if known {
+		return c
+	}
+	// Beyond the known heads there may be others between them and it.
+	if i < len(c.Heads) || len(c.Heads) == c.Count {
+		c.Heads = slices.Insert(slices.Clone(c.Heads), i, h)
+		c.Heads = c.Heads[:min(len(c.Heads), keep)]
+	}
+	c.Count++
+	return c
+}
+
+// Without returns the class without a request. It is false if the class cannot
+// have the request: to count it down would lose another one.
+func (c Class) Without(order string) (Class, bool) {
+	i, known := slices.BinarySearchFunc(c.Heads, order, Head.compare)
+	switch {
+	case known:
+		c.Heads = slices.Delete(slices.Clone(c.Heads), i, i+1)
+	case i < len(c.Heads) || len(c.Heads) == c.Count:
+		return c, false
+	}
+	c.Count--
+	return c, true
+}
+
+// Ahead is how many waiting requests may come before one in order and ask for one
+// of its shapes. Requests that are not among the known heads of their class count
+// if they may come before. own is the class that the request is in, "" if it is in
+// none.
+func (q Queue) Ahead(order string, shapes []capacity.Shape, own ClassID) (n int) {
+	for id, c := range q {
+		if !share(c.shapes(id), shapes) {
+			continue
+		}
+		i, known := slices.BinarySearchFunc(c.Heads, order, Head.compare)
+		if n += i; known || i < len(c.Heads) {
+			continue
+		}
+		if n += c.Count - len(c.Heads); id == own {
+			n-- // it is one of the rest itself
+		}
+	}
+	return n
+}
+
+// Unsure returns a class of which more heads have to be known to tell how many
+// requests come before one in order.
+func (q Queue) Unsure(order string, shapes []capacity.Shape) (id ClassID, unsure bool) {
+	for _, id := range slices.Sorted(maps.Keys(q)) {
+		c := q[id]
+		i, known := slices.BinarySearchFunc(c.Heads, order, Head.compare)
+		if !known && i == len(c.Heads) && c.Count > i && share(c.shapes(id), shapes) {
+			return id, true
+		}
+	}
+	return "", false
+}
+
+// ByShape is how many requests wait for each shape. One for several counts for
+// each.
+func (q Queue) ByShape() map[capacity.Shape]int {
+	n := map[capacity.Shape]int{}
+	for id, c := range q {
+		for _, s := range c.shapes(id) {
+			n[s] += c.Count
+		}
+	}
+	return n
+}
+
+// shapes are what every request of the class asks for: by its first head, or by its
+// id while no head is known.
+func (c Class) shapes(id ClassID) (list []capacity.Shape) {
+	if len(c.Heads) > 0 {
+		return shapesOf(c.Heads[0].Demand)
+	}
+	if parts := strings.Split(string(id), "|"); len(parts) > 1 {
+		for text := range strings.SplitSeq(parts[1], "+") {
+			if s, err := capacity.ParseShape(text); err == nil {
+				list = append(list, s)
+			}
+		}
+	}
+	return list
+}
+
+// Waiting is how many requests wait.
+func (q Queue) Waiting() (n int) {
+	for _, c := range q {
+		n += c.Count
+	}
+	return n
 }
 
 // PriorityOf returns the leading digits of an order key: lower comes first.

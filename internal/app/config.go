@@ -99,6 +99,16 @@ type Config struct {
 	// RayClusters says whether to refuse or allow a job on a persistent resource
 	// that is a Ray cluster.
 	RayClusters string `env:"BERTH_RAY_CLUSTERS, default=refuse"`
+	// Backfill says whether a request may start before one that comes first in
+	// order and waits for the same machines, if that does not delay it: allow or
+	// refuse.
+	Backfill string `env:"BERTH_BACKFILL, default=allow"`
+	// Gang is from how many replicas on a request is a gang. Gangs are hard to
+	// place, so they come up to 24 hours earlier in order. 2 to 1000000.
+	Gang int `env:"BERTH_GANG, default=2"`
+	// Patience is the wait after which backfill past a request is limited to as
+	// many replicas as it asks for. 1m to 30 days.
+	Patience time.Duration `env:"BERTH_PATIENCE, default=24h"`
 	// SubmitTimeout is how long one submission attempt may take. 10s to 5m.
 	SubmitTimeout time.Duration `env:"BERTH_SUBMIT_TIMEOUT, default=1m"`
 	// RetryAfter is the pause between an attempt whose answer was lost and the
@@ -184,11 +194,13 @@ func (c Config) Validate() error {
 	between("BERTH_START_TIMEOUT", c.StartTimeout, time.Second, 7*24*time.Hour)
 	between("BERTH_REFUSE_AFTER", c.RefuseAfter, 0, 30*24*time.Hour)
 	between("BERTH_DECLINE_TIMEOUT", c.DeclineTimeout, time.Minute, 30*24*time.Hour)
+	bad(c.Gang >= 2 && c.Gang <= 1_000_000, "BERTH_GANG is %d; want 2 to 1000000", c.Gang)
+	between("BERTH_PATIENCE", c.Patience, time.Minute, 30*24*time.Hour)
 	between("BERTH_SUBMIT_TIMEOUT", c.SubmitTimeout, 2*time.Second, 5*time.Minute)
 	between("BERTH_RETRY_AFTER", c.RetryAfter, 0, 10*time.Minute)
 	between("BERTH_PUBLISH_GRACE", c.PublishGrace, 0, 10*time.Minute)
 	bad(slices.Contains(diskTypes, c.DiskType), "BERTH_DISK_TYPE %q: want %s", c.DiskType, strings.Join(diskTypes, ", "))
-	for name, value := range map[string]string{"BERTH_SERVICE_ACCOUNTS": c.ServiceAccounts, "BERTH_RAY_CLUSTERS": c.RayClusters} {
+	for name, value := range map[string]string{"BERTH_SERVICE_ACCOUNTS": c.ServiceAccounts, "BERTH_RAY_CLUSTERS": c.RayClusters, "BERTH_BACKFILL": c.Backfill} {
 		bad(value == "refuse" || value == allow, "%s %q: want refuse or allow", name, value)
 	}
 	bad(c.UnclearTimeout > c.SubmitTimeout+c.RetryAfter, "BERTH_UNCLEAR_TIMEOUT %s must be longer than BERTH_SUBMIT_TIMEOUT and BERTH_RETRY_AFTER together", c.UnclearTimeout)
@@ -214,6 +226,9 @@ func (c Config) controller() controller.Config {
 	cc.Margin = min(cc.Margin, c.SubmitTimeout/4)
 	cc.Policy.MaxAge, cc.Policy.RefuseAfter = 2*c.Tick, c.RefuseAfter
 	cc.Policy.AllowAccounts, cc.Policy.AllowRay = c.ServiceAccounts == allow, c.RayClusters == allow
+	cc.Policy.Plan.StartIn, cc.Policy.Plan.StartTimeout = c.StartTimeout, c.StartTimeout
+	cc.Policy.Plan.NoBackfill, cc.Policy.Plan.Patience = c.Backfill != allow, c.Patience
+	cc.Gang = c.Gang
 	cc.DiskType, cc.DeclineTimeout = c.DiskType, c.DeclineTimeout
 	return cc
 }

@@ -479,6 +479,48 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
+	"BERTH_BACKFILL": func(t *testing.T) {
+		for setting, want := range map[string]lifecycle.State{"": lifecycle.Submitted, "allow": lifecycle.Submitted, "refuse": lifecycle.Waiting} {
+			s := deployed(t, "BERTH_BACKFILL="+setting)
+			s.Ask(sim.Job{ID: "runs", CPU: 3})
+			s.Ask(sim.Job{ID: "first", CPU: 2})
+			s.Ask(sim.Job{ID: "beside", CPU: 1})
+			if got := s.State("beside"); got != want {
+				t.Errorf("BERTH_BACKFILL=%s: one that delays no other is %s, want %s", setting, got, want)
+			}
+		}
+	},
+	"BERTH_GANG": func(t *testing.T) {
+		for setting, want := range map[string]bool{"": true, "2": true, "3": false} {
+			s := deployed(t, "BERTH_GANG="+setting)
+			s.Ask(allCPU)
+			s.Ask(sim.Job{ID: "one", CPU: 1})
+			s.Ask(sim.Job{ID: "two", CPU: 2})
+			if got := s.Record("two").Order < s.Record("one").Order; got != want {
+				t.Errorf("BERTH_GANG=%s: two replicas come before one: %t, want %t", setting, got, want)
+			}
+		}
+	},
+	"BERTH_PATIENCE": func(t *testing.T) {
+		for setting, want := range map[string]lifecycle.State{"": lifecycle.Submitted, "1m": lifecycle.Waiting} {
+			s := deployed(t, "BERTH_PATIENCE="+setting)
+			s.Ask(sim.Job{ID: "runs", CPU: 3})
+			s.Ask(sim.Job{ID: "first", CPU: 2, Spec: map[string]any{"scheduling": map[string]any{"timeout": "60s"}}})
+			s.wait(10 * time.Minute)
+			for i := range 3 { // each of them passes the first, which lets two replicas pass once it has waited too long
+				id := fmt.Sprint("beside", i)
+				s.Ask(sim.Job{ID: id, CPU: 1})
+				if i == 2 {
+					if got := s.State(id); got != want {
+						t.Errorf("BERTH_PATIENCE=%s: the third that passes is %s, want %s", setting, got, want)
+					}
+					break
+				}
+				s.Vertex.SetJob(s.JobOf(id), vertex.JobSucceeded)
+				s.wait(2 * time.Minute)
+			}
+		}
+	},
 	"BERTH_DECLINE_TIMEOUT": func(t *testing.T) {
 		for setting, want := range map[string]time.Duration{"": 24 * time.Hour, "1h": time.Hour} {
 			s := deployed(t, "BERTH_DECLINE_TIMEOUT="+setting)
@@ -553,6 +595,9 @@ func TestSettingsOutOfRange(t *testing.T) {
 		"BERTH_MAX_WAIT":         {{"1s", "720h"}, {"999ms", "721h"}},
 		"BERTH_START_TIMEOUT":    {{"1s", "168h"}, {"999ms", "169h"}},
 		"BERTH_REFUSE_AFTER":     {{"0s", "720h"}, {"-1s", "721h"}},
+		"BERTH_BACKFILL":         {{"allow", "refuse"}, {"yes", "ALLOW"}},
+		"BERTH_GANG":             {{"2", "1000000"}, {"1", "0", "1000001"}},
+		"BERTH_PATIENCE":         {{"1m", "720h"}, {"59s", "721h"}},
 		"BERTH_SUBMIT_TIMEOUT":   {{"2s", "5m"}, {"1s", "301s"}},
 		"BERTH_RETRY_AFTER":      {{"0s", "10m"}, {"-1s", "601s"}},
 		"BERTH_UNCLEAR_TIMEOUT":  {{"91s"}, {"90s", "1m"}},

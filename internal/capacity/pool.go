@@ -62,6 +62,16 @@ func (a Ask) Shapes() []Shape {
 	return shapes
 }
 
+// Of is the sum over the worker pools of one shape.
+func (a Ask) Of(shape Shape) (sum Replicas) {
+	for _, n := range a {
+		if n.Shape == shape {
+			sum = sum.Plus(n.Replicas)
+		}
+	}
+	return sum
+}
+
 // Replicas is the sum over all worker pools.
 func (a Ask) Replicas() (sum Replicas) {
 	for _, n := range a {

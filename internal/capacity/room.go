@@ -42,6 +42,16 @@ func (r *Room) index(shape Shape) int {
 	return -1
 }
 
+// Free is how many replicas of a shape are free on all pools together; 0 for a shape
+// that no pool has.
+func (r *Room) Free(shape Shape) Replicas {
+	i := r.index(shape)
+	if i < 0 {
+		return 0
+	}
+	return max(0, r.shapes[i].limit-r.shapes[i].used)
+}
+
 // Fits reports whether an ask fits: what [Check] says, without the explanation.
 func (r *Room) Fits(ask Ask) bool {
 	if len(ask) == 1 { // nearly always

@@ -92,8 +92,11 @@ func (j *verdict) rest() {
 		for key := range res.Holds {
 			j.say(Leaked, key, "everything is at rest", "it holds replicas of %s", res.Name)
 		}
-		for line, l := range res.Queues {
-			j.say(Leaked, "", "nothing waits", "%d wait in the queue for %s of %s", l.Count, line, res.Name)
+		for id, class := range res.Queue {
+			j.say(Leaked, "", "nothing waits", "%d wait in class %s of %s", class.Count, id, res.Name)
+		}
+		for _, o := range res.Reserved {
+			j.say(Leaked, o.ID, "nothing waits", "it has a reservation on %s", res.Name)
 		}
 		if len(res.Foreign) > 0 || len(res.Unexplained) > 0 {
 			j.say(Leaked, "", "no foreign job is live", "%s has foreign use %v and %v", res.Name, res.Foreign, res.Unexplained)

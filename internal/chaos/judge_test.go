@@ -165,7 +165,7 @@ func TestEachCheckCanFail(t *testing.T) {
 		"hold of an ended request": {func(s *scene) {
 			s.picture.Resources[0].Holds = map[message.Key]ledger.Hold{s.done.Key: {Ask: s.done.Ask, Run: "r1"}}
 		}, invariant.HoldMatches},
-		"line left":         {func(s *scene) { s.picture.Resources[0].Queues = map[string]ledger.Queue{"m": {Count: 1}} }, Leaked},
+		"line left":         {func(s *scene) { s.picture.Resources[0].Queue = admission.Queue{"m": {Count: 1}} }, Leaked},
 		"foreign job left":  {func(s *scene) { s.picture.Resources[0].Foreign = []ledger.Foreign{{Job: "x"}} }, Leaked},
 		"not at rest":       {func(s *scene) { s.done.State = lifecycle.Running }, Unfinished},
 		"unpublished event": {func(s *scene) { s.done.Outbox[3].Published = false }, invariant.NothingLeft},

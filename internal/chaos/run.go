@@ -197,7 +197,7 @@ func (r *run) standing() (s standing) {
 		}
 	}
 	for _, res := range s.picture.Resources {
-		s.quiet = s.quiet && len(res.Holds)+len(res.Queues)+len(res.Foreign) == 0
+		s.quiet = s.quiet && len(res.Holds)+len(res.Queue)+len(res.Foreign) == 0
 	}
 	return s
 }

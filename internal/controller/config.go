@@ -17,6 +17,7 @@ type Config struct {
 	Deployment      string   // value of the deployment label on our jobs
 
 	Policy   admission.Policy
+	Gang     int    // a request for so many replicas or more is a gang
 	DiskType string // of worker pools that name none; "" for capacity.DefaultDiskType
 
 	Tick           time.Duration // period of the reconcile tick
@@ -45,8 +46,10 @@ type Config struct {
 // DefaultConfig returns the defaults for a one-minute tick.
 func DefaultConfig() Config {
 	return Config{
-		Deployment:     "default",
-		Policy:         admission.Policy{MaxAge: 2 * time.Minute, MaxHolds: ledger.MaxHolds, RefuseAfter: 24 * time.Hour},
+		Deployment: "default",
+		Policy: admission.Policy{MaxAge: 2 * time.Minute, MaxHolds: ledger.MaxHolds, RefuseAfter: 24 * time.Hour,
+			Plan: admission.PlanPolicy{Horizon: time.Hour, Margin: 5 * time.Minute, StartIn: time.Hour, StartTimeout: time.Hour, Patience: 24 * time.Hour}},
+		Gang:           2,
 		Tick:           time.Minute,
 		Poll:           3 * time.Second,
 		SubmitTimeout:  time.Minute,

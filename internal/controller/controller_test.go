@@ -1,10 +1,13 @@
 package controller_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/sim"
 	"example.com/berth/internal/vertex"
 )
@@ -29,15 +32,84 @@ func TestWaitsUntilAnotherEnds(t *testing.T) {
 	w.Ask(sim.Job{ID: "a", CPU: 3})
 	w.Ask(sim.Job{ID: "b", CPU: 2})
 	w.Expect("b", lifecycle.Waiting, "queued")
-	w.Ask(sim.Job{ID: "c", CPU: 1}) // would fit, but b is first
-	w.Expect("c", lifecycle.Waiting, "queued")
-	w.Ask(sim.Job{ID: "d", GPU: 1}) // another queue
+	w.Ask(sim.Job{ID: "c", CPU: 1}) // fits now, and beside b when a has ended
+	w.Expect("c", lifecycle.Submitted, "reserved", "submitted")
+	w.Ask(sim.Job{ID: "d", GPU: 1}) // other machines
 	w.Expect("d", lifecycle.Submitted, "reserved", "submitted")
 	w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
 	w.After(time.Minute)
 	w.Expect("a", lifecycle.Succeeded, "reserved", "submitted", "succeeded")
 	w.Expect("b", lifecycle.Submitted, "queued", "reserved", "submitted")
-	w.Expect("c", lifecycle.Submitted, "queued", "reserved", "submitted")
+}
+
+// A request that fits now waits if it would delay the first one, and starts when its
+// time limit lets it end before.
+func TestPassesOnlyWithoutDelay(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "a", CPU: 3, Spec: timeout("10h")})
+	w.Ask(sim.Job{ID: "b", CPU: 4})
+	first := w.Record("b").StartsBy
+	if want := w.Now.Add(11 * time.Hour); first.Before(want.Add(-time.Minute)) || first.After(want) {
+		t.Errorf("b starts by %s, want when a has had an hour to start and ten to run: %s", first, want)
+	}
+	w.Ask(sim.Job{ID: "long", CPU: 1, Spec: timeout("10h")})
+	w.Expect("long", lifecycle.Waiting, "queued")
+	if why := w.Record("long").Why; why.Code != reason.Behind || !strings.Contains(why.Fix, "of at most 9h5") {
+		t.Errorf("long waits because of %v", why)
+	}
+	w.Ask(sim.Job{ID: "short", CPU: 1, Spec: timeout("9h")})
+	w.Expect("short", lifecycle.Submitted, "reserved", "submitted")
+	w.Vertex.SetJob(w.JobOf("short"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	w.Expect("long", lifecycle.Waiting, "queued")
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	w.Expect("b", lifecycle.Submitted, "queued", "reserved", "submitted")
+	w.Expect("long", lifecycle.Waiting, "queued")
+	if got := w.Document().Reserved; len(got) != 1 || got[0].ID != w.Record("long").Key {
+		t.Errorf("reserved are %+v, want long", got)
+	}
+}
+
+// Within a priority, short requests come before long ones by at most two days, and
+// gangs half of that; the order is fixed at submission.
+func TestShortAndWideComeFirst(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "runs", CPU: 4})
+	for _, j := range []sim.Job{
+		{ID: "long", CPU: 1, Spec: timeout("24h")},   // two days later
+		{ID: "gang", CPU: 2, Spec: timeout("24h")},   // one day
+		{ID: "short", CPU: 1, Spec: timeout("1h")},   // four hours
+		{ID: "urgent", CPU: 4, Priority: 1},          // before all
+		{ID: "longer", CPU: 1, Spec: timeout("60h")}, // two days as well
+	} {
+		w.Ask(j)
+		w.Now = w.Now.Add(time.Second)
+	}
+	want := []string{"urgent", "short", "gang", "long", "longer"}
+	for i, id := range want[1:] {
+		if a, b := w.Record(want[i]).Order, w.Record(id).Order; a >= b {
+			t.Errorf("%s (%s) does not come before %s (%s)", want[i], a, id, b)
+		}
+	}
+	order := w.Record("gang").Order
+	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	w.Expect("urgent", lifecycle.Submitted, "queued", "reserved", "submitted")
+	w.Vertex.SetJob(w.JobOf("urgent"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	for _, id := range want[1:4] {
+		w.Expect(id, lifecycle.Submitted, "queued", "reserved", "submitted")
+	}
+	w.Expect("longer", lifecycle.Waiting, "queued")
+	if w.Record("gang").Order != order {
+		t.Error("the order of a request has changed")
+	}
+}
+
+func timeout(d string) map[string]any {
+	hours, _ := time.ParseDuration(d)
+	return map[string]any{"scheduling": map[string]any{"timeout": fmt.Sprintf("%ds", int(hours.Seconds()))}}
 }
 
 func TestDuplicateWritesNothing(t *testing.T) {

@@ -150,7 +150,11 @@ func (c *Controller) ownPause(r ledger.Declined) time.Duration {
 
 // othersWait reports whether requests are queued for a shape that a request asks for.
 func othersWait(res *ledger.Resource, rec *ledger.Record) bool {
-	return res != nil && slices.ContainsFunc(rec.Ask.Shapes(), func(s capacity.Shape) bool { return res.Queues[s.String()].Count > 0 })
+	if res == nil {
+		return false
+	}
+	waiting := res.Queue.ByShape()
+	return slices.ContainsFunc(rec.Ask.Shapes(), func(s capacity.Shape) bool { return waiting[s] > 0 })
 }
 
 // refusedAlone is why a request is parked that Vertex AI refuses while it accepts

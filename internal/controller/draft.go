@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
@@ -107,4 +108,10 @@ func known(old, draft *ledger.Record) verdict {
 		return repeated
 	}
 	return duplicate
+}
+
+// order gives a request its place in the order, for ever.
+func (c *Controller) order(rec *ledger.Record, now time.Time) {
+	gang := int64(rec.Ask.Replicas()) >= int64(c.cfg.Gang)
+	rec.Order = ledger.OrderKey(rec.Priority, admission.Key(now, rec.Timeout, gang), rec.Key)
 }

@@ -132,7 +132,7 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 func (c *Controller) received(tx ledger.Tx, draft *ledger.Record) *ledger.Record {
 	rec := draft.Clone()
 	rec.Times.Received = tx.Now()
-	rec.Order = ledger.OrderKey(rec.Priority, tx.Now(), rec.Key)
+	c.order(rec, tx.Now())
 	return rec
 }
 

@@ -115,7 +115,7 @@ func outcome(rec *ledger.Record, t message.Type, res *ledger.Resource) message.O
 	}
 	if t == message.Queued {
 		ahead := rec.Ahead
-		o.Ahead = &ahead
+		o.Ahead, o.StartsBy = &ahead, rec.StartsBy
 	}
 	return o
 }

@@ -70,13 +70,12 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 			if rec == nil || rec.State != lifecycle.Waiting || len(rec.Unpublished()) > maxUnpublished {
 				continue
 			}
-			rec.Ahead = res.Ahead(rec)
-			d := admission.Decide(res.Snapshot(tx.Now(), rec.Ahead), rec.Request(), c.cfg.Policy)
+			d := admission.Decide(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
 			if d.Verdict != admission.Wait || !ofCondition(code(rec.Why)) && !ofCondition(code(d.Reason)) {
 				continue // what can start or end now is decided in its order
 			}
 			before := rec.Sequence
-			if rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp; res.State == ledger.Absent {
+			if rec.Fit, rec.ScaleUp, rec.Ahead = d.Fit, d.ScaleUp, d.Ahead; res.State == ledger.Absent {
 				rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
 			}
 			c.waitsOn(ctx, tx, res, rec, d.Reason)

@@ -82,7 +82,7 @@ func TestWaitingGetEventsThatTheirResourceIsGone(t *testing.T) {
 
 	w.Vertex.SetResource(sim.Resource, vertex.Resource{State: vertex.Running, CreateTime: w.Now, Pools: pools})
 	w.After(time.Minute)
-	expectCodes(t, w, "w49", reason.Behind, reason.ResourceGone, reason.Behind)
+	expectCodes(t, w, "w49", reason.Full, reason.ResourceGone, reason.Full)
 	w.CheckHolds()
 }
 

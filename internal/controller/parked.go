@@ -71,21 +71,16 @@ func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, queu
 		return step, fmt.Errorf("read the parked requests of %s: %w", res.Name, err)
 	}
 	step.none = queue == ledger.Parked && step.from == "" && len(heads) == 0
-	limit := capacity.Replicas(0)
-	for s, n := range capacity.Limits(res.Pools) {
-		if ledger.ParkedIn(s.String()) == queue {
-			limit = n
-		}
-	}
+	empty := capacity.NewRoom(res.Pools, nil)
 	bytes, now := 0, c.env.Monotonic()
 	for _, h := range heads {
 		switch {
-		case queue != ledger.Parked && h.Need > limit || c.unreadable.known(h.Key, now):
-		case len(step.keys) == commitRecords || len(step.keys) > 0 && bytes+2*h.Size > commitBytes:
+		case queue != ledger.Parked && !empty.Fits(h.Demand) || c.unreadable.known(h.ID, now):
+		case len(step.keys) == commitRecords || len(step.keys) > 0 && bytes+2*h.Bytes > commitBytes:
 			return step, nil
 		default:
-			bytes += 2 * h.Size
-			step.keys, step.orders = append(step.keys, h.Key), append(step.orders, h.Order)
+			bytes += 2 * h.Bytes
+			step.keys, step.orders = append(step.keys, h.ID), append(step.orders, h.Order)
 		}
 		step.to = h.Order
 	}

@@ -74,7 +74,7 @@ func (c *Controller) passRegions(ctx context.Context, clock func() time.Time, ne
 // unwatched says that passes leave a resource alone: it was deleted, and no request
 // holds replicas there or is queued for them. Parked requests are in no queue.
 func unwatched(res *ledger.Resource) bool {
-	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queues) == 0
+	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queue) == 0
 }
 
 // passRegion does the work on the resources of one region. Passes begin with another

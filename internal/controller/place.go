@@ -16,12 +16,18 @@ import (
 // place decides a record that is new or waiting and moves it accordingly. It
 // reports whether the resource document has to be put.
 func (c *Controller) place(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+	return c.placeBy(ctx, tx, res, rec, admission.Decide)
+}
+
+// placeBy is place with a decision that knows more than the snapshot.
+func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, decide func(admission.Snapshot, admission.Ask, admission.Policy) admission.Decision) bool {
 	version := res.Version
 	if len(rec.Unpublished()) > maxUnpublished || rec.UnpublishedWeight() > maxUnpublishedBytes {
 		return false // its events are not published; they must not outgrow its document
 	}
-	rec.Ahead = res.Ahead(rec)
-	d := admission.Decide(res.Snapshot(tx.Now(), rec.Ahead), rec.Request(), c.cfg.Policy)
+	request := rec.Request()
+	d := decide(res.Snapshot(tx.Now()), request, c.cfg.Policy)
+	rec.Ahead, rec.StartsBy = d.Ahead, d.StartsBy
 	if rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp; res.State == ledger.Absent {
 		rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
 	}
@@ -30,6 +36,7 @@ func (c *Controller) place(ctx context.Context, tx ledger.Tx, res *ledger.Resour
 		// second hold under the key would take the place of the first.
 		d.Verdict, d.Reason = admission.Wait, &reason.Problem{Code: reason.Full,
 			Detail: "Replicas are still held for an earlier run of this request; it starts when they are given back."}
+		d.Plan = nil // it is made for the start
 	}
 	parked := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
 	switch d.Verdict {
@@ -72,6 +79,10 @@ func (c *Controller) place(ctx context.Context, tx ledger.Tx, res *ledger.Resour
 			rec.ContradictedSince = tx.Now()
 		}
 		rec.TimerAt = c.nextTimer(rec, tx.Now())
+	}
+	// The plan holds for what is stored only if no other request of it is left to a pass.
+	if d.Plan != nil && d.Verdict != admission.Refuse && d.Plan.Only(request) {
+		res.Reserved = d.Plan.Reserved
 	}
 	return res.Version != version
 }

@@ -108,13 +108,12 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	if res == nil {
 		res = &ledger.Resource{Name: draft.Resource}
 	}
-	draft.Order = ledger.OrderKey(draft.Priority, now, draft.Key)
-	ahead := res.Ahead(draft)
-	decision := admission.Decide(res.Snapshot(now, ahead), draft.Request(), c.cfg.Policy)
+	c.order(draft, now)
+	decision := admission.Decide(res.Snapshot(now), draft.Request(), c.cfg.Policy)
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
 	}
-	o.Verdict, o.Reason, o.Fit, o.ScaleUp, o.Ahead = string(decision.Verdict), decision.Reason, decision.Fit, decision.ScaleUp, &ahead
+	o.Verdict, o.Reason, o.Fit, o.ScaleUp, o.Ahead, o.StartsBy = string(decision.Verdict), decision.Reason, decision.Fit, decision.ScaleUp, &decision.Ahead, decision.StartsBy
 	if !res.ObservedAt.IsZero() {
 		seenAt := res.ObservedAt
 		o.ObservedAt = &seenAt

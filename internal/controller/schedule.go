@@ -1,12 +1,14 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
@@ -14,44 +16,49 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// schedule decides the waiting requests of a resource again, until the head of
-// every queue has to wait. seen is the resource as it was a moment ago, nil to
-// read it. It returns how many wait then.
+// schedule makes plans for the waiting requests of a resource and starts what they
+// start, until a plan changes nothing. seen is the resource as it was a moment ago,
+// nil to read it. It returns how many wait then.
 //
 // It reads about as many requests as it can start: the heads in the resource
-// document say how many replicas each needs, and what cannot fit is left alone.
+// document say what each needs.
 func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Resource, p *progress) (waiting int, err error) {
 	ctx = onResource(ctx, name)
-	for range 1024 { // each round starts something, ends something, or is the last
+	var now time.Time // by the ledger's clock
+	if seen != nil {
+		now = seen.ObservedAt
+	}
+	var found []message.Key // requests that the last plan would have started
+	for range 1024 {        // each round starts something, ends something, reserves something, or is the last
 		if seen == nil {
-			if seen, err = c.readResource(ctx, name); err != nil || seen == nil {
+			if seen, now, err = c.readResource(ctx, name); err != nil || seen == nil {
 				return waiting, err
 			}
 		}
 		waiting = waitingOn(seen)
-		next, err := c.candidates(ctx, seen)
-		if err != nil || len(next.keys) == 0 {
+		next, err := c.candidates(ctx, seen, now, found)
+		if err != nil || !next.any() {
 			return waiting, err
 		}
 		began := c.env.Monotonic()
-		after, moved, err := c.decideWaiting(ctx, seen, next, p)
+		round, err := c.decideWaiting(ctx, seen, next, p)
 		if err != nil {
 			return waiting, err
 		}
-		for _, rec := range moved {
+		for _, rec := range round.moved {
 			if rec.State.Holds() {
 				p.Started++
 				p.wait(rec)
 			}
 		}
-		c.finishAll(ctx, moved, began)
-		if after != nil {
-			waiting = waitingOn(after)
-			if after.Version == seen.Version {
+		c.finishAll(ctx, round.moved, began)
+		if round.res != nil {
+			waiting = waitingOn(round.res)
+			if round.res.Version == seen.Version && len(round.unread) == 0 {
 				return waiting, nil
 			}
 		}
-		seen = after
+		seen, now, found = round.res, round.now, round.unread
 	}
 	return waiting, nil
 }
@@ -69,157 +76,242 @@ func (c *Controller) scheduleNow(ctx context.Context, resource string) error {
 	return errors.Join(err, slotErr)
 }
 
-func (c *Controller) readResource(ctx context.Context, name string) (res *ledger.Resource, err error) {
-	err = ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) { res = tx.Resource(name) })
+func (c *Controller) readResource(ctx context.Context, name string) (res *ledger.Resource, now time.Time, err error) {
+	err = ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) { res, now = tx.Resource(name), tx.Now() })
 	if err != nil {
-		return nil, fmt.Errorf("read the queues of %s: %w", name, err)
+		return nil, now, fmt.Errorf("read the queue of %s: %w", name, err)
 	}
-	return res, nil
+	return res, now, nil
 }
 
-// A candidateSet is waiting requests that may start.
+// A candidateSet is waiting requests that one update decides.
 type candidateSet struct {
-	keys   []message.Key            // first in their queues first
-	queues map[string][]ledger.Head // queues that were read from the ledger, as they begin
+	keys []message.Key
+	// heads are classes that were read from the ledger, as they begin.
+	heads map[admission.ClassID][]admission.Head
+	// reserves says that the plan makes or changes a reservation.
+	reserves bool
 }
 
-// candidates returns the waiting requests that fit into the free replicas, and those
-// that can never fit. If the heads in the resource document may not be enough, it
-// reads the queue from the ledger.
-func (c *Controller) candidates(ctx context.Context, res *ledger.Resource) (candidateSet, error) {
-	next := candidateSet{queues: map[string][]ledger.Head{}}
-	if res.State != vertex.Running || len(res.Holds) >= c.cfg.Policy.MaxHolds {
+func (s *candidateSet) any() bool { return len(s.keys) > 0 || s.reserves }
+
+// candidates returns the waiting requests that a plan starts, and those that can
+// never fit the present pools. Where the plan needs to know more heads of a class
+// than the resource document has, it reads them from the ledger. found are more
+// requests that the next plan may start.
+func (c *Controller) candidates(ctx context.Context, res *ledger.Resource, now time.Time, found []message.Key) (candidateSet, error) {
+	next := candidateSet{heads: map[admission.ClassID][]admission.Head{}}
+	if snapshot := res.Snapshot(now); len(res.Queue) == 0 || !snapshot.Starts(c.cfg.Policy) {
 		return next, nil
 	}
-	limits, use := capacity.Limits(res.Pools), res.Use()
-	type place struct {
-		rank int
-		ledger.Head
-	}
-	var places []place
-	blocked := map[message.Key]bool{}
-	for shape, queue := range res.Queues {
-		limit, free := capacity.Replicas(0), capacity.Replicas(0)
-		for s, n := range limits {
-			if s.String() == shape {
-				limit, free = n, max(0, n-use[s])
-			}
-		}
-		most := commitRecords // of one replica each
-		if limit > 0 {
-			most = int(min(free, commitRecords))
-		}
-		heads := res.Readable(queue.Heads)
-		n := fitting(heads, limit, free)
-		if n == len(heads) && n < min(most, queue.Count-(len(queue.Heads)-len(heads))) {
-			all, err := c.ledger.Queue(ctx, res.Name, shape, "", most+len(res.Skipped))
-			if err != nil {
-				return next, fmt.Errorf("read queue %s of %s: %w", shape, res.Name, err)
-			}
-			next.queues[shape], heads = all, res.Readable(all)
-			n = fitting(heads, limit, free)
-		}
-		for i, h := range heads[:n] {
-			places = append(places, place{i, h})
-		}
-		for _, h := range heads[n:] {
-			blocked[h.Key] = true
-		}
-	}
-	slices.SortFunc(places, func(a, b place) int { return cmp.Or(a.rank-b.rank, ledger.CompareOrder(a.Order, b.Order)) })
+	known := *res
+	known.Queue = maps.Clone(res.Queue)
+	res = &known
 	bytes := 0
-	for _, p := range places {
-		switch {
-		case blocked[p.Key] || slices.Contains(next.keys, p.Key):
-			continue // it has to wait in another queue, or is known by another
-		case len(next.keys) == commitRecords || len(next.keys) > 0 && bytes+2*p.Size > commitBytes:
+	add := func(h admission.Head) bool {
+		if len(next.keys) == commitRecords || len(next.keys) > 0 && bytes+2*h.Bytes > commitBytes {
+			return false
+		}
+		if !slices.Contains(next.keys, h.ID) {
+			bytes += 2 * h.Bytes
+			next.keys = append(next.keys, h.ID)
+		}
+		return true
+	}
+	for _, h := range misfits(res) {
+		if !add(h) {
 			return next, nil // the others in another round
 		}
-		bytes += 2 * p.Size
-		next.keys = append(next.keys, p.Key)
 	}
-	return next, nil
-}
-
-// fitting is how many heads of a queue fit into the free replicas together, those
-// that can never fit not counted in: they are to be parked.
-func fitting(heads []ledger.Head, limit, free capacity.Replicas) int {
-	for i, h := range heads {
-		if h.Need > limit {
-			continue
-		}
-		if free -= h.Need; free < 0 {
-			return i
+	for _, key := range found {
+		if h, ok := headOf(res, key); ok && !add(h) {
+			return next, nil
 		}
 	}
-	return len(heads)
+	for {
+		plan := admission.MakePlan(res.Planning(now), c.cfg.Policy.Plan)
+		for _, start := range plan.Starts {
+			if !add(start.Head) {
+				return next, nil
+			}
+		}
+		asked := false
+		for _, class := range plan.Want {
+			if _, read := next.heads[class]; read {
+				continue
+			}
+			asked = true
+			heads, after := slices.Clone(res.Queue[class].Heads), ""
+			if n := len(heads); n > 0 {
+				after = heads[n-1].Order
+			}
+			more, err := c.ledger.Queue(ctx, res.Name, string(class), after, mayStart(res, class))
+			if err != nil {
+				return next, fmt.Errorf("read class %s of %s: %w", class, res.Name, err)
+			}
+			next.heads[class] = append(heads, more...)
+			res.Refill(class, next.heads[class], res.Version)
+		}
+		if !asked {
+			next.reserves = !slices.EqualFunc(plan.Reserved, res.Reserved, sameReservation)
+			return next, nil
+		}
+	}
 }
 
-// decideWaiting decides waiting requests of a resource in one update, in the
-// order given. It returns the resource as it is after that, nil if others have
-// changed it, and those that moved.
-func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, next candidateSet, p *progress) (res *ledger.Resource, moved []*ledger.Record, err error) {
+// mayStart is how many requests of a class beyond its known heads can start or be
+// reserved at most, by the free replicas: no others are read.
+func mayStart(res *ledger.Resource, class admission.ClassID) int {
+	free := capacity.Replicas(0)
+	use := res.Use()
+	for s, n := range capacity.Limits(res.Pools) {
+		free = free.Plus(max(0, n-use[s]))
+	}
+	known := len(res.Readable(res.Queue[class].Heads))
+	most := int(min(commitRecords, free/class.Smallest()))
+	return max(1, most+1-known)
+}
+
+// misfits returns the known heads that can never fit the pools as they are: they are
+// parked, so that no other request waits for them.
+func misfits(res *ledger.Resource) (heads []admission.Head) {
+	empty := capacity.NewRoom(res.Pools, nil)
+	for _, class := range res.Queue {
+		for _, h := range res.Readable(class.Heads) {
+			if !empty.Fits(h.Demand) {
+				heads = append(heads, h)
+			}
+		}
+	}
+	slices.SortFunc(heads, func(a, b admission.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
+	return heads
+}
+
+func headOf(res *ledger.Resource, key message.Key) (admission.Head, bool) {
+	for _, class := range res.Queue {
+		if i := slices.IndexFunc(class.Heads, func(h admission.Head) bool { return h.ID == key }); i >= 0 {
+			return class.Heads[i], true
+		}
+	}
+	return admission.Head{}, false
+}
+
+func sameReservation(a, b admission.Reservation) bool {
+	return a.ID == b.ID && a.At.Equal(b.At) && a.Budget == b.Budget && a.Shut == b.Shut && slices.Equal(a.Shapes, b.Shapes)
+}
+
+// A round is what one update of the queue has done.
+type round struct {
+	res    *ledger.Resource // as it is now; nil if others have changed it
+	now    time.Time
+	moved  []*ledger.Record
+	unread []message.Key // requests that the plan starts and the update has not read
+}
+
+// decideWaiting decides waiting requests of a resource in one update: first those
+// that can never fit, then those that a plan starts.
+func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, next candidateSet, p *progress) (done round, err error) {
 	names := ledger.ReadSet{Resources: []string{seen.Name}, Records: next.keys}
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
-		moved = nil
-		res = tx.Resource(seen.Name)
-		if res == nil || res.Version != seen.Version {
-			res = nil
+		done = round{res: tx.Resource(seen.Name), now: tx.Now()}
+		if done.res == nil || done.res.Version != seen.Version {
+			done.res = nil
 			return nil // the heads may be others now
 		}
-		// The version was read before the queues were, so no move can have come
+		w := waitingUpdate{Controller: c, tx: tx, res: done.res, left: next.keys}
+		// The version was read before the classes were, so no move can have come
 		// between.
-		for shape, heads := range next.queues {
-			if res.Refill(shape, heads, seen.Version); len(heads) == 0 {
-				c.log.ErrorContext(ctx, "a queue is counted longer than it is: this is a bug, please report it",
-					"event", "empty_queue", "shape", shape)
-				delete(res.Queues, shape)
-				res.Version++
+		for class, heads := range next.heads {
+			if w.res.Refill(class, heads, seen.Version); len(heads) == 0 {
+				c.log.ErrorContext(ctx, "a class is counted longer than it is: this is a bug, please report it",
+					"event", "empty_queue", "class", string(class))
+				delete(w.res.Queue, class)
+				w.res.Version++
 			}
 		}
-		bytes := 0
-		for _, key := range next.keys {
-			if bytes >= commitBytes {
-				break // the others in another round
-			}
-			if !c.readable(ctx, tx, key, p) {
-				res.Skip(key)
-				continue
-			}
-			rec := tx.Record(key)
-			if rec == nil || len(rec.Queues()) == 0 {
-				res.Strike(key)
-				c.log.ErrorContext(ctx, "a request was in the queue that does not wait: this is a bug, please report it",
-					"event", "queue_broken", "request_key", string(key))
-				continue
-			}
-			before := *rec
-			c.place(ctx, tx, res, rec)
-			if rec.Sequence != before.Sequence {
-				moved = append(moved, rec)
-			}
-			if rec.State != lifecycle.Waiting || rec.Sequence != before.Sequence || rec.Parked != before.Parked || !rec.ContradictedSince.Equal(before.ContradictedSince) {
-				tx.PutRecord(rec)
-				bytes += rec.Weight()
-			}
-		}
-		if res.Version != seen.Version || len(next.queues) > 0 {
-			res.Trim()
-			tx.PutResource(res)
+		w.decide(ctx, p)
+		done.moved, done.unread = w.moved, w.unread
+		if w.res.Version != seen.Version || len(next.heads) > 0 || w.reserved {
+			tx.PutResource(w.res)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("decide %d waiting requests of %s: %w", len(next.keys), seen.Name, err)
+		return round{}, fmt.Errorf("decide %d waiting requests of %s: %w", len(next.keys), seen.Name, err)
 	}
-	return res, moved, nil
+	return done, nil
 }
 
-// waitingOn counts the waiting requests of a resource, one that is in several queues
-// once for each, without those that cannot be read.
-func waitingOn(res *ledger.Resource) (n int) {
-	for _, queue := range res.Queues {
-		n += queue.Count
+// A waitingUpdate is one run of the update that decides waiting requests.
+type waitingUpdate struct {
+	*Controller
+	tx       ledger.Tx
+	res      *ledger.Resource
+	left     []message.Key // of those read, which are not decided yet
+	bytes    int
+	moved    []*ledger.Record
+	unread   []message.Key
+	reserved bool
+}
+
+func (w *waitingUpdate) decide(ctx context.Context, p *progress) {
+	for _, h := range misfits(w.res) {
+		if slices.Contains(w.left, h.ID) {
+			w.one(ctx, h.ID, admission.Decide, p)
+		}
 	}
-	return max(0, n-len(res.Skipped))
+	if snapshot := w.res.Snapshot(w.tx.Now()); !snapshot.Starts(w.cfg.Policy) {
+		return
+	}
+	plan := admission.MakePlan(w.res.Planning(w.tx.Now()), w.cfg.Policy.Plan)
+	all := true
+	for i, start := range plan.Starts {
+		if w.bytes >= commitBytes || !slices.Contains(w.left, start.ID) {
+			// The others in another round, because each start counts on those before it.
+			all = false
+			for _, s := range plan.Starts[i:] {
+				w.unread = append(w.unread, s.ID)
+			}
+			break
+		}
+		all = w.one(ctx, start.ID, func(s admission.Snapshot, a admission.Ask, p admission.Policy) admission.Decision {
+			return admission.DecideStart(s, a, p, start)
+		}, p) && all
+	}
+	// A plan of which some starts are not made says nothing of what comes after them.
+	if all && !slices.EqualFunc(w.res.Reserved, plan.Reserved, sameReservation) {
+		w.res.Reserved, w.reserved = plan.Reserved, true
+	}
+}
+
+// one decides a waiting request. It reports whether the request starts.
+func (w *waitingUpdate) one(ctx context.Context, key message.Key, decide func(admission.Snapshot, admission.Ask, admission.Policy) admission.Decision, p *progress) bool {
+	w.left = slices.DeleteFunc(slices.Clone(w.left), func(k message.Key) bool { return k == key })
+	if !w.readable(ctx, w.tx, key, p) {
+		w.res.Skip(key)
+		return false
+	}
+	rec := w.tx.Record(key)
+	if rec == nil || rec.Class == "" {
+		w.res.Strike(key)
+		w.log.ErrorContext(ctx, "a request was in the queue that does not wait: this is a bug, please report it",
+			"event", "queue_broken", "request_key", string(key))
+		return false
+	}
+	before := *rec
+	w.placeBy(ctx, w.tx, w.res, rec, decide)
+	if rec.Sequence != before.Sequence {
+		w.moved = append(w.moved, rec)
+	}
+	if rec.State != lifecycle.Waiting || rec.Sequence != before.Sequence || rec.Parked != before.Parked || !rec.ContradictedSince.Equal(before.ContradictedSince) {
+		w.tx.PutRecord(rec)
+		w.bytes += rec.Weight()
+	}
+	return rec.State.Holds()
+}
+
+// waitingOn counts the waiting requests of a resource, without those that cannot be
+// read.
+func waitingOn(res *ledger.Resource) (n int) {
+	return max(0, res.Queue.Waiting()-len(res.Skipped))
 }

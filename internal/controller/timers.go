@@ -156,7 +156,8 @@ func waitedTooLong(rec *ledger.Record) *reason.Problem {
 func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.Policy) *reason.Problem {
 	ask := rec.Request()
 	ask.Waiting, ask.OnFull = true, message.Queue
-	s := res.Snapshot(now, 0)
+	s := res.Snapshot(now)
+	s.Held, s.Queue, s.Reserved = nil, nil, nil
 	// Its own replicas are held already: what has to be true is that they are there,
 	// not that as many again are free.
 	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}

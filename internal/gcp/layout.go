@@ -78,7 +78,9 @@ func pack(doc ledger.Document, token string) (map[string]*firestorepb.Value, err
 	case *ledger.Resource:
 		fields["name"] = stringValue(doc.Name)
 	case *ledger.Record:
-		queryFields(doc, fields)
+		if err := queryFields(doc, fields); err != nil {
+			return nil, err
+		}
 	}
 	return fields, nil
 }
@@ -95,7 +97,7 @@ func otherFields(stored *firestorepb.Document) map[string]*firestorepb.Value {
 }
 
 // queryFields adds the fields that queries use.
-func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
+func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) error {
 	if r.State != lifecycle.None {
 		fields["resource"] = stringValue(r.Resource)
 		fields["state"] = stringValue(string(r.State))
@@ -108,13 +110,15 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 		fields["job"] = stringValue(ledger.JobNumber(r.Reservation.Job))
 	}
 	if queues := r.Indexed(); len(queues) > 0 {
-		list, needs := &firestorepb.ArrayValue{}, &firestorepb.ArrayValue{}
+		list := &firestorepb.ArrayValue{}
 		for _, queue := range queues {
 			list.Values = append(list.Values, stringValue(queue))
-			needs.Values = append(needs.Values, integerValue(int64(r.HeadIn(queue).Need)))
 		}
-		fields["needs"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: needs}}
-		fields["size"] = integerValue(int64(len(r.Spec)))
+		head, err := json.Marshal(r.Head())
+		if err != nil {
+			return err
+		}
+		fields["head"] = stringValue(string(head))
 		fields["queues"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: list}}
 	}
 	if !r.TimerAt.IsZero() {
@@ -126,6 +130,7 @@ func queryFields(r *ledger.Record, fields map[string]*firestorepb.Value) {
 	if !r.ExpireAt.IsZero() {
 		fields[ExpireField] = timeValue(r.ExpireAt)
 	}
+	return nil
 }
 
 // unpack returns a stored document, or why it cannot be read. The reason quotes

@@ -127,7 +127,10 @@ func TestQueryFields(t *testing.T) {
 		Ask:    capacity.Ask{{Shape: shape, Replicas: 1}, {WorkerPool: 1, Shape: shape, Replicas: 2}},
 		Outbox: []ledger.OutboxEvent{{ID: "1", Time: at, Published: true}, {ID: "2", Time: at.Add(time.Second)}, {ID: "3", Time: at.Add(time.Minute)}},
 	}
+	r.Class, r.Timeout = "c", time.Hour
 	r.State, r.Times.Received, r.Reservation.Job = lifecycle.Waiting, time.Unix(1, 0), "projects/p/locations/l/customJobs/77"
+	const head = `{"id":"k","order":"o","key":"0001-01-01T00:00:00Z",` +
+		`"demand":[{"workerPool":0,"shape":"n1-standard-4/pd-ssd:100","replicas":1},{"workerPool":1,"shape":"n1-standard-4/pd-ssd:100","replicas":2}],"limit":3600000000000,"bytes":4}`
 	const recent = "9223372036853775807-k"
 	for _, test := range []struct {
 		name   string
@@ -135,12 +138,12 @@ func TestQueryFields(t *testing.T) {
 		want   map[string]string
 	}{
 		{"waiting", func() {}, map[string]string{
-			"resource": "pool", "state": "WAITING", "order": "o", "queues": shape.String(), "needs": "3", "size": "4",
+			"resource": "pool", "state": "WAITING", "order": "o", "queues": "c", "head": head,
 			"timerAt": at.String(), "outbox": at.Add(time.Second).String(), "expireAt": at.Add(2).String(),
 			"recent": recent, "status": "WAITING", "job": "77",
 		}},
-		{"parked", func() { r.Parked = true }, map[string]string{
-			"resource": "pool", "state": "WAITING", "order": "o", "queues": "parked", "needs": "0", "size": "4",
+		{"parked", func() { r.Parked, r.Class = true, "" }, map[string]string{
+			"resource": "pool", "state": "WAITING", "order": "o", "queues": "parked", "head": head,
 			"timerAt": at.String(), "outbox": at.Add(time.Second).String(), "expireAt": at.Add(2).String(),
 			"recent": recent, "status": "WAITING", "job": "77",
 		}},

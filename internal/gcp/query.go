@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"time"
@@ -9,7 +10,7 @@ import (
 	"cloud.google.com/go/firestore/apiv1/firestorepb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -18,27 +19,26 @@ import (
 const queryDeadline = 10 * time.Second
 
 // Queue implements [ledger.Ledger].
-func (l *Ledger) Queue(ctx context.Context, resource, shape, after string, limit int) ([]ledger.Head, error) {
-	var heads []ledger.Head
-	err := l.query(ctx, queueQuery(resource, shape, after), limit, func(d *firestorepb.Document) error {
+func (l *Ledger) Queue(ctx context.Context, resource, queue, after string, limit int) ([]admission.Head, error) {
+	var heads []admission.Head
+	err := l.query(ctx, queueQuery(resource, queue, after), limit, func(d *firestorepb.Document) error {
 		f := d.GetFields()
-		h := ledger.Head{Order: f["order"].GetStringValue(), Key: keyOf(d), Size: int(f["size"].GetIntegerValue())}
-		queues, needs := f["queues"].GetArrayValue().GetValues(), f["needs"].GetArrayValue().GetValues()
-		for i, queue := range queues {
-			if queue.GetStringValue() == shape && i < len(needs) {
-				h.Need = capacity.Replicas(needs[i].GetIntegerValue())
-			}
+		h := admission.Head{}
+		if err := json.Unmarshal([]byte(f["head"].GetStringValue()), &h); err != nil {
+			// The plan leaves it out once its record is found unreadable too.
+			h = admission.Head{}
 		}
+		h.ID, h.Order = keyOf(d), f["order"].GetStringValue()
 		heads = append(heads, h)
 		return nil
 	})
 	return heads, err
 }
 
-func queueQuery(resource, shape, after string) query {
-	q := query{from: Requests, order: "order", fields: []string{"order", "queues", "needs", "size"}, filters: []*firestorepb.StructuredQuery_Filter{
+func queueQuery(resource, queue, after string) query {
+	q := query{from: Requests, order: "order", fields: []string{"order", "head"}, filters: []*firestorepb.StructuredQuery_Filter{
 		where("resource", firestorepb.StructuredQuery_FieldFilter_EQUAL, stringValue(resource)),
-		where("queues", firestorepb.StructuredQuery_FieldFilter_ARRAY_CONTAINS, stringValue(shape)),
+		where("queues", firestorepb.StructuredQuery_FieldFilter_ARRAY_CONTAINS, stringValue(queue)),
 	}}
 	return q.past("order", after)
 }

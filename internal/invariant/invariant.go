@@ -61,7 +61,7 @@ const (
 	EventPath    Rule = "event-path"    // a request's events are a path in the table, numbered without a gap, ending once
 	EventKept    Rule = "event-kept"    // every outbox event is published or unpublished
 	QueueMatches Rule = "queue-matches" // the queues are exactly the waiting requests
-	QueueOrder   Rule = "queue-order"   // no request starts before one that waits earlier in a queue of a shape that both need
+	QueueOrder   Rule = "queue-order"   // no request that starts delays a reservation of the same or a higher priority
 	NoStarvation Rule = "no-starvation" // at rest no request waits that fits
 	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished or in flight, and no job is an orphan
 	TimerIsSet   Rule = "timer-is-set"  // every request that has not ended and does not run has a timer
@@ -154,7 +154,7 @@ func (c *checker) resource(res *ledger.Resource) {
 			c.add(HoldMatches, r, res, fmt.Sprintf("its hold says pending: %v", h.Pending), "it is %s", r.State)
 		}
 	}
-	want := map[string][]ledger.Head{}
+	want := map[admission.ClassID][]admission.Head{}
 	for _, r := range c.Records {
 		if held(r) {
 			if _, ok := res.Holds[r.Key]; !ok {
@@ -162,26 +162,33 @@ func (c *checker) resource(res *ledger.Resource) {
 			}
 		}
 		if r.Resource == res.Name {
-			for _, queue := range r.Queues() {
-				want[queue] = append(want[queue], r.HeadIn(queue))
+			if waits := r.State == lifecycle.Waiting && !r.Parked; waits != (r.Class != "") {
+				c.add(QueueMatches, r, res, fmt.Sprintf("it is %s, parked: %v", r.State, r.Parked), "its class is %q", r.Class)
+			} else if waits {
+				want[r.Class] = append(want[r.Class], r.Head())
 			}
 		}
 	}
 	if !c.Complete {
 		return
 	}
-	for _, queue := range slices.Sorted(maps.Keys(res.Queues)) {
-		got, exact := res.Queues[queue], want[queue]
-		slices.SortFunc(exact, func(a, b ledger.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
+	for _, class := range slices.Sorted(maps.Keys(res.Queue)) {
+		got, exact := res.Queue[class], want[class]
+		slices.SortFunc(exact, func(a, b admission.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
 		if got.Count != len(exact) {
-			c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(exact), queue), "its queue counts %d", got.Count)
-		} else if !slices.EqualFunc(got.Heads, exact[:min(len(got.Heads), len(exact))], ledger.Head.Same) {
-			c.add(QueueMatches, nil, res, fmt.Sprintf("the queue for %s begins %v", queue, exact), "its heads are %v", got.Heads)
+			c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait in class %s", len(exact), class), "it counts %d", got.Count)
+		} else if !slices.EqualFunc(got.Heads, exact[:min(len(got.Heads), len(exact))], admission.Head.Same) {
+			c.add(QueueMatches, nil, res, fmt.Sprintf("class %s begins %v", class, exact), "its heads are %v", got.Heads)
 		}
-		delete(want, queue)
+		delete(want, class)
 	}
-	for _, queue := range slices.Sorted(maps.Keys(want)) {
-		c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait for %s", len(want[queue]), queue), "there is no such queue")
+	for _, class := range slices.Sorted(maps.Keys(want)) {
+		c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait in class %s", len(want[class]), class), "there is no such class")
+	}
+	for _, o := range res.Reserved {
+		if r := c.records[o.ID]; r == nil || r.Class == "" || r.Resource != res.Name || !o.Head.Same(r.Head()) {
+			c.add(QueueMatches, &ledger.Record{Key: o.ID}, res, "it has a reservation", "no such request waits")
+		}
 	}
 }
 
@@ -267,35 +274,67 @@ func Step(before, after Picture) []Violation {
 	return c.sorted()
 }
 
-// Order judges one commit by the moments before and after it: no request, whether new,
-// queued or parked, starts while one waits that comes earlier in order and needs a
-// shape that it needs too.
+// Order judges one commit by the moments before and after it: no request that starts
+// takes replicas at the latest start of a reservation that would have them without
+// it. Only a request of higher priority may, and an earlier reservation that starts
+// later than promised.
 func Order(before, after Picture) []Violation {
 	c := checker{}
 	was := map[message.Key]*ledger.Record{}
 	for _, r := range before.Records {
 		was[r.Key] = r
 	}
-	waited := func(r *ledger.Record) bool {
-		old := was[r.Key]
-		return old != nil && len(old.Queues()) > 0 && len(r.Queues()) > 0 && old.Sequence == r.Sequence
+	docs := map[string]*ledger.Resource{}
+	for _, res := range before.Resources {
+		docs[res.Name] = res
 	}
+	started := map[string][]*ledger.Record{}
 	for _, r := range after.Records {
-		if old := was[r.Key]; !r.State.Holds() || old != nil && old.State.Holds() {
+		if old := was[r.Key]; r.State.Holds() && (old == nil || !old.State.Holds()) {
+			started[r.Resource] = append(started[r.Resource], r)
+		}
+	}
+	for _, res := range after.Resources {
+		old := docs[res.Name]
+		if old == nil || len(started[res.Name]) == 0 {
 			continue
 		}
-		for _, w := range after.Records {
-			if w.Resource == r.Resource && w.Order < r.Order && waited(w) && shareShape(r.Ask, w.Ask) {
-				c.add(QueueOrder, r, nil, "it started as "+string(r.State), "request %s waits before it", w.Key)
+		for i, o := range old.Reserved {
+			if !o.At.After(after.Now) || !reservedIn(res.Reserved, o.ID) {
+				continue
+			}
+			for _, shape := range o.Demand.Shapes() {
+				limit := capacity.Limits(res.Pools)[shape]
+				if usedAt(old, shape, o.At)+o.Demand.Of(shape) > limit || usedAt(res, shape, o.At)+o.Demand.Of(shape) <= limit {
+					continue
+				}
+				for _, r := range started[res.Name] {
+					if reservedIn(old.Reserved[:i], r.Key) {
+						continue
+					}
+					if r.Ask.Of(shape) > 0 && r.Order[:4] >= o.Order[:4] && res.Holds[r.Key].LatestEnd.After(o.At) {
+						c.add(QueueOrder, r, nil, fmt.Sprintf("it started as %s and may run until %s", r.State, res.Holds[r.Key].LatestEnd), "request %s has its %s reserved from %s on", o.ID, shape, o.At)
+					}
+				}
 			}
 		}
 	}
 	return c.sorted()
 }
 
-func shareShape(a, b capacity.Ask) bool {
-	others := b.Shapes()
-	return slices.ContainsFunc(a.Shapes(), func(s capacity.Shape) bool { return slices.Contains(others, s) })
+func reservedIn(list []admission.Reservation, key message.Key) bool {
+	return slices.ContainsFunc(list, func(o admission.Reservation) bool { return o.ID == key })
+}
+
+// usedAt is what is still in use of a shape at a moment, if every job takes as long as
+// it may. What has no known end does not count.
+func usedAt(res *ledger.Resource, shape capacity.Shape, at time.Time) (n capacity.Replicas) {
+	for _, h := range res.Holds {
+		if h.LatestEnd.After(at) {
+			n += h.Ask.Of(shape)
+		}
+	}
+	return n
 }
 
 // Settled judges a moment of rest. policy is the deployment's.
@@ -339,7 +378,7 @@ func Settled(p Picture, policy admission.Policy) []Violation {
 			continue
 		}
 		res := p.Resources[i]
-		d := admission.Decide(res.Snapshot(p.Now, res.Ahead(r)), r.Request(), policy)
+		d := admission.Decide(res.Snapshot(p.Now), r.Request(), policy)
 		if d.Verdict == admission.Admit {
 			c.add(NoStarvation, r, nil, "it waits", "it fits: %v", d.Fit)
 		}

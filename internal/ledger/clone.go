@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
@@ -68,11 +69,21 @@ func (c copier) resource(r *Resource) *Resource {
 	n.NotBefore, n.AcceptedAt = c.time(r.NotBefore), c.time(r.AcceptedAt)
 	n.Skipped = dict(c, r.Skipped, nil)
 	n.Recheck = dict(c, r.Recheck, nil)
-	n.Queues = dict(c, r.Queues, func(l Queue) Queue {
-		l.Heads = list(c, l.Heads, nil)
-		return l
+	n.Queue = dict(c, r.Queue, func(class admission.Class) admission.Class {
+		class.Heads = list(c, class.Heads, c.head)
+		return class
+	})
+	n.Reserved = list(c, r.Reserved, func(o admission.Reservation) admission.Reservation {
+		o.Head, o.At = c.head(o.Head), c.time(o.At)
+		o.Shapes = list(c, o.Shapes, nil)
+		return o
 	})
 	return &n
+}
+
+func (c copier) head(h admission.Head) admission.Head {
+	h.Key, h.Demand = c.time(h.Key), list(c, h.Demand, nil)
+	return h
 }
 
 func (c copier) record(r *Record) *Record {
@@ -97,7 +108,7 @@ func (c copier) record(r *Record) *Record {
 	n.Declined.Last = c.time(r.Declined.Last)
 	n.JobError = pointer(r.JobError, nil)
 	n.Times = c.times(r.Times)
-	n.TimerAt = c.time(r.TimerAt)
+	n.TimerAt, n.StartsBy = c.time(r.TimerAt), c.time(r.StartsBy)
 	n.Outbox = list(c, r.Outbox, func(l OutboxEvent) OutboxEvent {
 		l.Time = c.time(l.Time)
 		l.Outcome = c.outcome(l.Outcome)
@@ -139,7 +150,7 @@ func (c copier) outcome(o message.Outcome) message.Outcome {
 	o.Problems = list(c, o.Problems, nil)
 	o.Warnings = list(c, o.Warnings, nil)
 	o.Fit = list(c, o.Fit, c.finding)
-	o.Ahead = pointer(o.Ahead, nil)
+	o.Ahead, o.StartsBy = pointer(o.Ahead, nil), c.time(o.StartsBy)
 	o.ObservedAt = pointer(o.ObservedAt, c.time)
 	o.JobError = pointer(o.JobError, nil)
 	o.CancelUntil = c.time(o.CancelUntil)

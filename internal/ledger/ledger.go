@@ -4,7 +4,7 @@
 // # Documents
 //
 //   - A [Resource] is one persistent resource: its pools as last observed, every
-//     hold on them, foreign use, and the heads of its queues. It is the unit of
+//     hold on them, foreign use, and its waiting requests by class. It is the unit of
 //     consistency: every move that takes or gives replicas writes it.
 //   - A [Record] is one request, or the answer to a message that made none. It
 //     carries the reservation and all outbox events.
@@ -55,6 +55,7 @@ import (
 	"errors"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 )
@@ -126,10 +127,10 @@ type Ledger interface {
 	// At most one Hints is used.
 	Update(ctx context.Context, reads ReadSet, closure func(Tx) error, hints ...Hints) error
 
-	// Queue returns waiting requests of one queue in order, those after the given
-	// order key ("" for the head). Parked requests have queues of their own
+	// Queue returns waiting requests of one class in order, those after the given
+	// order key ("" for the first). Parked requests have queues of their own
 	// ([Parked], [ParkedIn]).
-	Queue(ctx context.Context, resource, shape, after string, limit int) ([]Head, error)
+	Queue(ctx context.Context, resource, queue, after string, limit int) ([]admission.Head, error)
 	// Due returns records in one of the states whose TimerAt is at or before now,
 	// earliest first and those of one moment by key: those after the given place,
 	// the zero Timed for the first.

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/lifecycle"
 )
 
@@ -262,13 +263,13 @@ func (m *Mem) callBetween() {
 }
 
 // Queue implements [Ledger].
-func (m *Mem) Queue(ctx context.Context, resource, shape, after string, limit int) ([]Head, error) {
+func (m *Mem) Queue(ctx context.Context, resource, queue, after string, limit int) ([]admission.Head, error) {
 	records, _, err := m.query(ctx, "queue", limit, func(r *Record) bool {
-		return r.Resource == resource && slices.Contains(r.Indexed(), shape) && r.Order > after
+		return r.Resource == resource && slices.Contains(r.Indexed(), queue) && r.Order > after
 	}, byOrder, false)
-	var heads []Head
+	var heads []admission.Head
 	for _, r := range records {
-		heads = append(heads, r.HeadIn(shape))
+		heads = append(heads, r.Head())
 	}
 	return heads, err
 }

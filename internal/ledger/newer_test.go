@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/ledger/ledgertest"
@@ -35,7 +36,7 @@ func fullDocuments() []ledger.Document {
 		rec,
 		&ledger.Resource{Name: "r", State: "RUNNING", Pools: []capacity.Pool{{ID: "p", Shape: shape, Count: 4}}, ObservedAt: at,
 			Holds:   map[message.Key]ledger.Hold{"h1": {Ask: ask, Run: "run1"}, "h2": {Ask: ask, Run: "run2"}},
-			Foreign: []ledger.Foreign{{Job: "j1", Ask: ask}}, Queues: map[string]ledger.Queue{shape.String(): {Count: 1, Heads: []ledger.Head{{Order: "o", Key: "k", Need: 4}}}}},
+			Foreign: []ledger.Foreign{{Job: "j1", Ask: ask}}, Queue: admission.Queue{"c": {Count: 1, Heads: []admission.Head{{Order: "o", ID: "k", Demand: ask}}}}, Reserved: []admission.Reservation{{Head: admission.Head{Order: "o", ID: "k", Demand: ask}}}},
 		&ledger.Lease{Name: "reconcile", Until: at},
 		&ledger.Budget{Name: "b", Budget: pace.Budget{Grants: []pace.Grant{{To: "r", Until: at}}}},
 	}
@@ -51,7 +52,7 @@ func later(v any, path string) int {
 			n += later(inner, path+"/"+name)
 		}
 		switch path[strings.LastIndex(path, "/")+1:] {
-		case "holds", "queues", "labels", "names", "recheck", "skipped", "foreignRest", "overdrawn", "suspected", "unexplained": // maps
+		case "holds", "queue", "labels", "names", "recheck", "skipped", "foreignRest", "overdrawn", "suspected", "unexplained": // maps
 		default:
 			v["later"] = map[string]any{"of": path, "html": "<&>"}
 			n++

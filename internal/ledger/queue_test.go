@@ -2,12 +2,14 @@ package ledger
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -17,10 +19,10 @@ import (
 // parked, sorted at every read.
 type queueModel []*Record
 
-func (m queueModel) queue(shape string) []*Record {
+func (m queueModel) class(id admission.ClassID) []*Record {
 	var in []*Record
 	for _, r := range m {
-		if r.State == lifecycle.Waiting && !r.Parked && slices.Contains(r.Ask.Shapes(), must(capacity.ParseShape(shape))) {
+		if r.State == lifecycle.Waiting && !r.Parked && r.Class == id {
 			in = append(in, r)
 		}
 	}
@@ -28,16 +30,19 @@ func (m queueModel) queue(shape string) []*Record {
 	return in
 }
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
+func (m queueModel) classes() []admission.ClassID {
+	seen := map[admission.ClassID]bool{}
+	for _, r := range m {
+		if r.Class != "" {
+			seen[r.Class] = true
+		}
 	}
-	return v
+	return slices.Sorted(maps.Keys(seen))
 }
 
-// before is how many in a queue come before a record.
-func before(queue []*Record, rec *Record) (n int) {
-	for _, r := range queue {
+// before is how many of a class come before a record.
+func before(class []*Record, rec *Record) (n int) {
+	for _, r := range class {
 		if r.Order < rec.Order {
 			n++
 		}
@@ -46,19 +51,19 @@ func before(queue []*Record, rec *Record) (n int) {
 }
 
 // After any moves of requests, in the queue, parked or neither: the counts are right, the
-// heads begin the queue, and Ahead is exact as far as the heads are known and never too
-// low. A request with none ahead overtakes none.
+// heads begin their class, a request has a class exactly while it is in the queue, and
+// Ahead is exact as far as the heads are known and never too low.
 func TestQueuesAgainstAModel(t *testing.T) {
-	shapes := []string{capacity.Spec{MachineType: "a"}.Normal().String(), capacity.Spec{MachineType: "b"}.Normal().String()}
+	shapes := []capacity.Shape{capacity.Spec{MachineType: "a"}.Normal(), capacity.Spec{MachineType: "b"}.Normal()}
 	rapid.Check(t, func(t *rapid.T) {
 		var m queueModel
 		r := &Resource{}
 		n := rapid.IntRange(1, 45).Draw(t, "requests") // more than heads are kept
 		for i := range n {
-			rec := &Record{Key: message.Key(fmt.Sprintf("k%02d", i))}
+			rec := &Record{Key: message.Key(fmt.Sprintf("k%02d", i)), Tenant: "t", Timeout: time.Duration(rapid.IntRange(1, 2).Draw(t, "hours")) * 3 * time.Hour}
 			for j, which := 0, rapid.IntRange(1, 3).Draw(t, "shapes"); j < 2; j++ {
 				if which>>j&1 == 1 {
-					rec.Ask = append(rec.Ask, capacity.Need{Shape: must(capacity.ParseShape(shapes[j])), Replicas: 1})
+					rec.Ask = append(rec.Ask, capacity.Need{Shape: shapes[j], Replicas: 1})
 				}
 			}
 			rec.Order = OrderKey(rapid.IntRange(-1, 1).Draw(t, "priority"), time.Unix(int64(i), 0), rec.Key)
@@ -66,6 +71,7 @@ func TestQueuesAgainstAModel(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 120).Draw(t, "steps") {
 			rec := m[rapid.IntRange(0, n-1).Draw(t, "request")]
+			classes := m.classes()
 			switch op := rapid.IntRange(0, 9).Draw(t, "op"); {
 			case rec.State == lifecycle.None && op < 8: // it comes
 				rec.State, rec.Parked = lifecycle.Waiting, op == 0
@@ -79,58 +85,77 @@ func TestQueuesAgainstAModel(t *testing.T) {
 			case rec.State == lifecycle.Waiting && op < 4: // the pools can never take it
 				r.Leave(rec)
 				rec.Parked = true
-			case op < 7: // a queue is read
-				shape := shapes[op%2]
-				queue := m.queue(shape)
-				var heads []Head
-				for _, w := range queue[:min(len(queue), rapid.IntRange(1, 40).Draw(t, "read"))] {
-					heads = append(heads, w.HeadIn(shape))
+			case len(classes) == 0:
+			case op < 7: // a class is read
+				id := rapid.SampledFrom(classes).Draw(t, "class")
+				class := m.class(id)
+				var heads []admission.Head
+				for _, w := range class[:min(len(class), rapid.IntRange(1, 40).Draw(t, "read"))] {
+					heads = append(heads, w.Head())
 				}
-				r.Refill(shape, heads, r.Version)
+				r.Refill(id, heads, r.Version)
 				r.Trim()
-			case op == 7: // a queue's known heads are gone
-				if l, ok := r.Queues[shapes[0]]; ok {
-					l.Heads = nil
-					r.Queues[shapes[0]] = l
-				}
+			case op == 7: // a class's known heads are gone
+				id := rapid.SampledFrom(classes).Draw(t, "class")
+				class := r.Queue[id]
+				class.Heads = nil
+				r.Queue[id] = class
 			}
-			m.hold(t, r, shapes)
+			m.hold(t, r)
 		}
 	})
 }
 
-func (m queueModel) hold(t *rapid.T, r *Resource, shapes []string) {
-	for _, shape := range shapes {
-		got, want := r.Queues[shape], m.queue(shape)
-		if got.Count != len(want) {
-			t.Fatalf("queue %s counts %d, want %d", shape, got.Count, len(want))
+func (m queueModel) hold(t *rapid.T, r *Resource) {
+	classes := m.classes()
+	if len(classes) != len(r.Queue) {
+		t.Fatalf("%d classes are stored, want %v", len(r.Queue), classes)
+	}
+	waiting := 0
+	for _, id := range classes {
+		got, want := r.Queue[id], m.class(id)
+		if waiting += len(want); got.Count != len(want) {
+			t.Fatalf("class %s counts %d, want %d", id, got.Count, len(want))
 		}
 		for i, h := range got.Heads {
-			if h.Key != want[i].Key {
-				t.Fatalf("head %d of queue %s is %s, want %s", i, shape, h.Key, want[i].Key)
+			if !h.Same(want[i].Head()) {
+				t.Fatalf("head %d of class %s is %v, want %v", i, id, h, want[i].Head())
 			}
 		}
 	}
+	if got := r.Queue.Waiting(); got != waiting {
+		t.Fatalf("%d wait, want %d", got, waiting)
+	}
 	for _, rec := range m {
-		least, want := 0, 0
-		for _, shape := range rec.Ask.Shapes() {
-			queue, known := m.queue(shape.String()), len(r.Queues[shape.String()].Heads)
-			n := before(queue, rec)
-			least = max(least, n)
-			if n >= known && known < len(queue) { // the known heads do not say
-				if n = len(queue); slices.Contains(queue, rec) {
+		if waits := rec.State == lifecycle.Waiting && !rec.Parked; waits != (rec.Class != "") {
+			t.Fatalf("%s is %s, parked %v, in class %q", rec.Key, rec.State, rec.Parked, rec.Class)
+		}
+		exact, want := 0, 0
+		for _, id := range classes {
+			class, known := m.class(id), len(r.Queue[id].Heads)
+			if !shares(class[0].Ask, rec.Ask) {
+				continue
+			}
+			n := before(class, rec)
+			exact += n
+			if n >= known && known < len(class) { // the known heads do not say
+				if n = len(class); slices.Contains(class, rec) {
 					n--
 				}
 			}
-			want = max(want, n)
+			want += n
 		}
-		if got := r.Ahead(rec); got != want || got < least {
-			t.Fatalf("%s (%s, parked %v) has %d ahead, want %d; in truth %d", rec.Key, rec.State, rec.Parked, got, want, least)
+		if got := r.Queue.Ahead(rec.Order, rec.Ask.Shapes(), rec.Class); got != want || got < exact {
+			t.Fatalf("%s (%s, parked %v) has %d ahead, want %d; in truth %d", rec.Key, rec.State, rec.Parked, got, want, exact)
 		}
 	}
 }
 
-// A document that lost its queues must not be counted down for requests that it
+func shares(a, b capacity.Ask) bool {
+	return slices.ContainsFunc(a, func(n capacity.Need) bool { return slices.Contains(b.Shapes(), n.Shape) })
+}
+
+// A document that lost its queue must not be counted down for requests that it
 // does not count, nor up for those that it counts.
 func TestQueuesThatWereLost(t *testing.T) {
 	shape := capacity.Spec{MachineType: "a"}.Normal()
@@ -144,11 +169,13 @@ func TestQueuesThatWereLost(t *testing.T) {
 	r.Join(late)
 	r.Join(early)
 	r.Join(early)
+	lost.Class = late.Class
 	r.Leave(lost)
-	if l := r.Queues[shape.String()]; l.Count != 2 || len(l.Heads) != 2 || l.Heads[0].Key != "early" {
-		t.Errorf("the queue is %+v, want early and late", l)
+	if c := r.Queue[late.Class]; c.Count != 2 || len(c.Heads) != 2 || c.Heads[0].ID != "early" {
+		t.Errorf("the class is %+v, want early and late", c)
 	}
-	if n := r.Ahead(record("next", 4)); n != 2 {
+	next := record("next", 4)
+	if n := r.Queue.Ahead(next.Order, next.Ask.Shapes(), ""); n != 2 {
 		t.Errorf("%d ahead of the next, want 2", n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -79,6 +80,12 @@ type Record struct {
 	// ContradictedSince is since when a RUNNING resource says that a waiting
 	// request can never fit.
 	ContradictedSince time.Time `json:"contradictedSince,omitzero"`
+	// Class is the class of the queue that a waiting request is in; "" for any other
+	// request, and for one that is parked.
+	Class admission.ClassID `json:"class,omitempty"`
+	// StartsBy is the latest start that a waiting request was promised by the last
+	// decision; zero without one.
+	StartsBy time.Time `json:"startsBy,omitzero"`
 	// Parked says that a waiting request is in no queue: the pools as last observed
 	// can never take it, or Vertex AI has refused it while others wait or are accepted
 	// (RetryAt). So no request waits behind it, and shapes that no pool has make no
@@ -217,19 +224,6 @@ func (r *Record) MarkPublished(ids []string, now time.Time, keep time.Duration) 
 	}
 }
 
-// Queues names the queues that a waiting record is in: one per shape it asks
-// for. It is empty for every other record, and for one that is parked.
-func (r *Record) Queues() []string {
-	if r.State != lifecycle.Waiting || r.Parked {
-		return nil
-	}
-	var queues []string
-	for _, s := range r.Ask.Shapes() {
-		queues = append(queues, s.String())
-	}
-	return queues
-}
-
 // Parked is the queue of all parked requests. It is in the index only
 // ([Ledger.Queue]): its order decides nothing.
 const Parked = "parked"
@@ -237,11 +231,14 @@ const Parked = "parked"
 // ParkedIn is the queue of the parked requests that ask for a shape.
 func ParkedIn(shape string) string { return Parked + " " + shape }
 
-// Indexed names the queues in which [Ledger.Queue] finds the record: those that it
-// waits in, or of a parked one those of parked requests.
+// Indexed names the queues in which [Ledger.Queue] finds the record: its class, or
+// of a parked one those of parked requests.
 func (r *Record) Indexed() []string {
-	if r.State != lifecycle.Waiting || !r.Parked {
-		return r.Queues()
+	switch {
+	case r.State != lifecycle.Waiting:
+		return nil
+	case !r.Parked:
+		return []string{string(r.Class)}
 	}
 	queues := []string{Parked}
 	for _, s := range r.Ask.Shapes() {
@@ -250,10 +247,26 @@ func (r *Record) Indexed() []string {
 	return queues
 }
 
-// OrderKey returns a record's static order: higher priority first, then older,
-// then by key. Priorities are -1000 to 1000.
-func OrderKey(priority int, since time.Time, key message.Key) string {
-	return fmt.Sprintf("%04d-%s-%s", 1000-priority, since.UTC().Format("20060102T150405.000000000"), key)
+const orderLayout = "20060102T150405.000000000"
+
+// OrderKey returns a record's static order: higher priority first, then the
+// earlier key (see [admission.Key]), then by key of the record. Priorities are
+// -1000 to 1000.
+func OrderKey(priority int, at time.Time, key message.Key) string {
+	return fmt.Sprintf("%04d-%s-%s", 1000-priority, at.UTC().Format(orderLayout), key)
+}
+
+// orderTime is the time in an order key; zero if there is none.
+func orderTime(order string) time.Time {
+	const from = len("1000-")
+	if len(order) < from+len(orderLayout) {
+		return time.Time{}
+	}
+	at, err := time.Parse(orderLayout, order[from:from+len(orderLayout)])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 // A Lease is a right to do some work alone, until a moment.

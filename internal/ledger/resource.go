@@ -3,9 +3,9 @@ package ledger
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -65,8 +65,11 @@ type Resource struct {
 	// here, by its clock.
 	AcceptedAt time.Time `json:"acceptedAt,omitzero"`
 
-	// Queues are the waiting requests per shape.
-	Queues map[string]Queue `json:"queues,omitempty"`
+	// Queue is the waiting requests by class.
+	Queue admission.Queue `json:"queue,omitempty"`
+	// Reserved are the waiting requests that have a latest start, in the order of
+	// the plan that made them.
+	Reserved []admission.Reservation `json:"reserved,omitempty"`
 
 	// Skipped are waiting requests that are counted in their queues and whose record
 	// could not be read. No request waits for them.
@@ -124,44 +127,6 @@ type Foreign struct {
 	Ask capacity.Ask `json:"ask"`
 }
 
-// A Queue is the waiting requests that ask for one shape.
-type Queue struct {
-	Count int `json:"count"`
-	// Heads are the first of them, in order: always an exact beginning of the
-	// queue, perhaps an empty one.
-	Heads []Head `json:"heads,omitempty"`
-}
-
-// A Head is a waiting request's place in a queue, and what decides whether it may
-// start: so only records that may start are read.
-type Head struct {
-	Order string            `json:"order"`
-	Key   message.Key       `json:"key"`
-	Need  capacity.Replicas `json:"need"` // of the queue's shape
-	Size  int               `json:"size"` // of its specification, in bytes
-}
-
-// Same reports whether two heads are the same place. Size only bounds how many are
-// read at a time.
-func (h Head) Same(other Head) bool {
-	return h.Order == other.Order && h.Key == other.Key && h.Need == other.Need
-}
-
-// HeadIn is the record's place in one of its queues.
-func (r *Record) HeadIn(queue string) Head {
-	h := Head{Order: r.Order, Key: r.Key, Size: len(r.Spec)}
-	shape := strings.TrimPrefix(queue, Parked+" ")
-	for _, n := range r.Ask {
-		if n.Shape.String() == shape {
-			h.Need = h.Need.Plus(n.Replicas)
-		}
-	}
-	return h
-}
-
-// MaxHeads bounds the heads kept per queue.
-const MaxHeads = 16
-
 // Use is everything that is taken: holds, foreign use and unexplained use. Call
 // Recompute after a change of one of these by other means than Hold and Release.
 func (r *Resource) Use() capacity.Use {
@@ -195,69 +160,61 @@ func (r *Resource) Recompute() {
 	r.Overdrawn = capacity.Overdrawn(r.Pools, r.use)
 }
 
-// Join puts a record into its queues. The record has to be Waiting; one that is
-// parked is in no queue, so only Version changes.
+// Join puts a record into the queue. The record has to be Waiting; one that is
+// parked is in no class, so only Version changes.
 func (r *Resource) Join(rec *Record) {
 	if r.use == nil {
 		r.use = r.sum() // others will be decided on this very document
 	}
-	if r.Queues == nil {
-		r.Queues = map[string]Queue{}
-	}
-	for _, shape := range rec.Queues() {
-		queue := r.Queues[shape]
-		i, known := slices.BinarySearchFunc(queue.Heads, rec.Order, Head.after)
-		if known {
-			continue // counted already
+	rec.Class = ""
+	if !rec.Parked {
+		if r.Queue == nil {
+			r.Queue = admission.Queue{}
 		}
-		// Beyond the known heads there may be others between them and it.
-		if i < len(queue.Heads) || len(queue.Heads) == queue.Count {
-			queue.Heads = slices.Insert(slices.Clone(queue.Heads), i, rec.HeadIn(shape))
-			queue.Heads = queue.Heads[:min(len(queue.Heads), MaxHeads)]
-		}
-		queue.Count++
-		r.Queues[shape] = queue
+		rec.Class = r.Queue.ClassFor(rec.Tenant, rec.Ask, rec.Timeout)
+		r.Queue[rec.Class] = r.Queue[rec.Class].With(rec.Head(), admission.MaxHeads)
 	}
 	r.Version++
 }
 
-// Leave takes a record out of its queues. Call it while the record is still
-// Waiting. It changes no queue in which the record cannot be: counting that down
-// would lose a request that is in it.
+// Leave takes a record out of the queue, and out of the reservations. Call it while
+// the record is still Waiting.
 func (r *Resource) Leave(rec *Record) {
 	delete(r.Skipped, rec.Key)
-	for _, shape := range rec.Queues() {
-		queue, ok := r.Queues[shape]
-		if !ok {
-			continue
+	r.unreserve(rec.Key)
+	if class, ok := r.Queue[rec.Class]; ok {
+		if class, ok = class.Without(rec.Order); ok {
+			r.setClass(rec.Class, class)
 		}
-		i, known := slices.BinarySearchFunc(queue.Heads, rec.Order, Head.after)
-		switch {
-		case known:
-			queue.Heads = slices.Delete(slices.Clone(queue.Heads), i, i+1)
-		case !queue.beyond(i):
-			continue
-		}
-		if queue.Count--; queue.Count <= 0 {
-			delete(r.Queues, shape)
-			continue
-		}
-		r.Queues[shape] = queue
 	}
+	rec.Class = ""
 	r.Version++
 }
 
-// Strike takes a key out of the known heads of every queue, whatever its record
-// says: the fix for a queue that disagrees with the records.
+func (r *Resource) setClass(id admission.ClassID, class admission.Class) {
+	if class.Count <= 0 {
+		delete(r.Queue, id)
+		return
+	}
+	r.Queue[id] = class
+}
+
+func (r *Resource) unreserve(key message.Key) {
+	if slices.ContainsFunc(r.Reserved, func(o admission.Reservation) bool { return o.ID == key }) {
+		r.Reserved = slices.DeleteFunc(slices.Clone(r.Reserved), func(o admission.Reservation) bool { return o.ID == key })
+	}
+}
+
+// Strike takes a key out of the known heads of every class and out of the
+// reservations, whatever its record says: the fix for a queue that disagrees with
+// the records.
 func (r *Resource) Strike(key message.Key) {
-	for shape, queue := range r.Queues {
-		kept := slices.DeleteFunc(slices.Clone(queue.Heads), func(h Head) bool { return h.Key == key })
-		queue.Count -= len(queue.Heads) - len(kept)
-		if queue.Heads = kept; queue.Count <= 0 {
-			delete(r.Queues, shape)
-			continue
-		}
-		r.Queues[shape] = queue
+	r.unreserve(key)
+	for id, class := range r.Queue {
+		kept := slices.DeleteFunc(slices.Clone(class.Heads), func(h admission.Head) bool { return h.ID == key })
+		class.Count -= len(class.Heads) - len(kept)
+		class.Heads = kept
+		r.setClass(id, class)
 	}
 	r.Version++
 }
@@ -268,6 +225,7 @@ func (r *Resource) Skip(key message.Key) {
 		r.Skipped = map[message.Key]bool{}
 	}
 	r.Skipped[key] = true
+	r.unreserve(key)
 	r.Version++
 }
 
@@ -278,59 +236,38 @@ func (r *Resource) Unskip(key message.Key) {
 }
 
 // Readable returns the heads without those that are skipped.
-func (r *Resource) Readable(heads []Head) []Head {
+func (r *Resource) Readable(heads []admission.Head) []admission.Head {
 	if len(r.Skipped) == 0 {
 		return heads
 	}
-	return slices.DeleteFunc(slices.Clone(heads), func(h Head) bool { return r.Skipped[h.Key] })
+	return slices.DeleteFunc(slices.Clone(heads), func(h admission.Head) bool { return r.Skipped[h.ID] })
 }
 
-// Refill replaces the heads of a queue by the result of a query that was
-// complete at version. They may be more than are kept: call Trim before the put.
-func (r *Resource) Refill(shape string, heads []Head, version int64) bool {
-	queue, ok := r.Queues[shape]
+// Refill replaces the heads of a class by the result of a query that was
+// complete at version. They may be more than are kept: a put cuts them down.
+func (r *Resource) Refill(id admission.ClassID, heads []admission.Head, version int64) bool {
+	class, ok := r.Queue[id]
 	if !ok || r.Version != version {
 		return false
 	}
-	queue.Heads = slices.Clone(heads)
-	r.Queues[shape] = queue
+	class.Heads = slices.Clone(heads)
+	r.Queue[id] = class
 	return true
 }
 
-// Trim cuts the heads down to those that are kept.
+// Trim cuts the heads down to those that are kept: fewer in a document that is
+// nearly full.
 func (r *Resource) Trim() {
-	for shape, queue := range r.Queues {
-		queue.Heads = queue.Heads[:min(len(queue.Heads), MaxHeads)]
-		r.Queues[shape] = queue
+	keep := admission.MaxHeads
+	if n := len(r.Queue); n > 0 && (n > fewClasses || len(r.Holds) >= MaxHolds/8) {
+		keep = max(1, min(keep, (MaxDocument-roomNeeded-r.weight(0))/(headWeight*n)))
 	}
-}
-
-func (h Head) after(order string) int { return strings.Compare(h.Order, order) }
-
-// beyond says whether a request that would be the i-th of the known heads can be
-// one of those that are not known.
-func (q Queue) beyond(i int) bool { return i == len(q.Heads) && len(q.Heads) < q.Count }
-
-// Ahead is how many waiting requests may come before a record, in the queue of one of
-// the shapes that it asks for: the most of all. The record need not be in the queues,
-// because a request that is new, or parked, starts only where it would start in them.
-// Requests beyond the known heads count, because they may be ahead.
-func (r *Resource) Ahead(rec *Record) int {
-	in := rec.Queues()
-	most := 0
-	for _, s := range rec.Ask.Shapes() {
-		queue := r.Queues[s.String()]
-		i, known := slices.BinarySearchFunc(queue.Heads, rec.Order, Head.after)
-		skipped := i - len(r.Readable(queue.Heads[:i]))
-		if !known && queue.beyond(i) {
-			i = queue.Count
-			if slices.Contains(in, s.String()) {
-				i-- // it is one of the rest itself
-			}
+	for id, class := range r.Queue {
+		if len(class.Heads) > keep {
+			class.Heads = class.Heads[:keep]
+			r.Queue[id] = class
 		}
-		most = max(most, i-skipped)
 	}
-	return most
 }
 
 // Hold takes the replicas of a record whose reservation now holds them.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -36,41 +37,101 @@ func TestRefill(t *testing.T) {
 	for i := range 40 {
 		res.Join(waiting(i, 0, small))
 	}
-	shape := small.String()
-	var heads []Head
+	class := waiting(0, 0, small).joined(res).Class
+	var heads []admission.Head
 	for i := range 30 {
-		heads = append(heads, waiting(i, 0, small).HeadIn(shape))
+		heads = append(heads, waiting(i, 0, small).Head())
 	}
-	if res.Refill(shape, heads, res.Version-1) || len(res.Queues[shape].Heads) != MaxHeads {
+	if res.Refill(class, heads, res.Version-1) || len(res.Queue[class].Heads) != admission.MaxHeads {
 		t.Error("heads of an older version are taken")
 	}
-	if res.Refill("another", heads, res.Version) || len(res.Queues) != 1 {
-		t.Error("a queue that is not there is filled")
+	if res.Refill("another", heads, res.Version) || len(res.Queue) != 1 {
+		t.Error("a class that is not there is filled")
 	}
 	version := res.Version
-	if !res.Refill(shape, heads, version) || len(res.Queues[shape].Heads) != 30 || res.Queues[shape].Count != 40 || res.Version != version {
-		t.Errorf("refilled: %d heads of %d, version %d of %d", len(res.Queues[shape].Heads), res.Queues[shape].Count, res.Version, version)
+	if !res.Refill(class, heads, version) || len(res.Queue[class].Heads) != 30 || res.Queue[class].Count != 40 || res.Version != version {
+		t.Errorf("refilled: %d heads of %d, version %d of %d", len(res.Queue[class].Heads), res.Queue[class].Count, res.Version, version)
 	}
-	heads[0] = Head{}
-	if res.Queues[shape].Heads[0] == (Head{}) {
+	heads[0] = admission.Head{}
+	if res.Queue[class].Heads[0].ID == "" {
 		t.Error("the heads are shared with the caller")
 	}
-	if res.Trim(); len(res.Queues[shape].Heads) != MaxHeads || res.Queues[shape].Count != 40 {
-		t.Errorf("trimmed: %d heads of %d", len(res.Queues[shape].Heads), res.Queues[shape].Count)
+	if res.Trim(); len(res.Queue[class].Heads) != admission.MaxHeads || res.Queue[class].Count != 40 {
+		t.Errorf("trimmed: %d heads of %d", len(res.Queue[class].Heads), res.Queue[class].Count)
 	}
 	// A key is struck from where it heads, and nowhere else.
 	version = res.Version
-	if res.Strike("k003"); res.Queues[shape].Count != 39 || len(res.Queues[shape].Heads) != MaxHeads-1 || res.Version != version+1 {
-		t.Errorf("struck: %d heads of %d", len(res.Queues[shape].Heads), res.Queues[shape].Count)
+	if res.Strike("k003"); res.Queue[class].Count != 39 || len(res.Queue[class].Heads) != admission.MaxHeads-1 || res.Version != version+1 {
+		t.Errorf("struck: %d heads of %d", len(res.Queue[class].Heads), res.Queue[class].Count)
 	}
-	if res.Strike("absent"); res.Queues[shape].Count != 39 {
-		t.Errorf("an absent key was struck, and %d of 39 are left", res.Queues[shape].Count)
+	if res.Strike("absent"); res.Queue[class].Count != 39 {
+		t.Errorf("an absent key was struck, and %d of 39 are left", res.Queue[class].Count)
 	}
 	alone := &Resource{}
 	alone.Join(waiting(1, 0, small))
-	if alone.Strike("k001"); len(alone.Queues) != 0 {
-		t.Errorf("the queue of one that was struck is %+v", alone.Queues)
+	if alone.Strike("k001"); len(alone.Queue) != 0 {
+		t.Errorf("the queue of one that was struck is %+v", alone.Queue)
 	}
+}
+
+// A request that leaves the queue, in whatever way, leaves its reservation.
+func TestReservationsGoWithTheirRequests(t *testing.T) {
+	for name, leave := range map[string]func(*Resource, *Record){
+		"leave":  func(r *Resource, rec *Record) { r.Leave(rec) },
+		"strike": func(r *Resource, rec *Record) { r.Strike(rec.Key) },
+		"skip":   func(r *Resource, rec *Record) { r.Skip(rec.Key) },
+	} {
+		res, rec, other := &Resource{}, waiting(1, 0, small), waiting(2, 0, big)
+		res.Join(rec)
+		res.Join(other)
+		res.Reserved = []admission.Reservation{{Head: other.Head()}, {Head: rec.Head()}}
+		before := res.Reserved
+		leave(res, rec)
+		if len(res.Reserved) != 1 || res.Reserved[0].ID != other.Key || before[1].ID != rec.Key {
+			t.Errorf("%s: %+v are left", name, res.Reserved)
+		}
+	}
+}
+
+// The document of a resource stays within a document of the ledger, with as many
+// holds as it takes and as many classes and reservations as there can be.
+func TestQueuesStayWithinTheDocument(t *testing.T) {
+	res := &Resource{Name: "r"}
+	for i := 0; res.HasRoom() && i < MaxHolds; i++ {
+		rec := waiting(i, 0, small, big)
+		rec.State, rec.Tenant, rec.Run = lifecycle.Submitted, "team", "0123456789abcdef"
+		res.Hold(rec, noon)
+	}
+	held := len(res.Holds)
+	for i := range 4000 {
+		rec := waiting(i, 0, small, big)
+		rec.Ask[0].Replicas = capacity.Replicas(1 << (i % 13))
+		rec.Tenant, rec.Timeout = fmt.Sprintf("team-%d", i%7), time.Duration(1+i%2000)*time.Hour
+		res.Join(rec)
+		if i%200 == 0 {
+			res.Reserved = append(res.Reserved, admission.Reservation{Head: rec.Head(), Shapes: rec.Ask.Shapes(), At: noon})
+		}
+	}
+	res.Trim()
+	if size := Size(res); size > MaxDocument {
+		t.Errorf("%d bytes with %d holds and %d classes", size, held, len(res.Queue))
+	}
+	if held < 1000 || len(res.Queue) < 200 || res.Queue.Waiting() != 4000 {
+		t.Errorf("%d holds, %d classes, %d wait", held, len(res.Queue), res.Queue.Waiting())
+	}
+	for id, c := range res.Queue {
+		if len(c.Heads) == 0 {
+			t.Errorf("class %s has no head", id)
+		}
+	}
+}
+
+// joined is the record after it has joined.
+func (r *Record) joined(res *Resource) *Record {
+	copied := *res
+	copied.Queue = nil
+	copied.Join(r)
+	return r
 }
 
 // A hold is what a reservation has, takes its replicas once, and gives all back.
@@ -205,23 +266,25 @@ func TestOutbox(t *testing.T) {
 	}
 }
 
-// Only a record that waits, and is not parked, is in queues: one for each shape.
+// Only a record that waits is in the index of queues: in that of its class, or
+// parked in one for each shape.
 func TestQueuesOfARecord(t *testing.T) {
 	r := waiting(1, 0, small, big, small)
-	if got := r.Queues(); len(got) != 2 || !slices.Contains(got, small.String()) || !slices.Contains(got, big.String()) {
+	(&Resource{}).Join(r)
+	if got := r.Indexed(); len(got) != 1 || got[0] != string(r.Class) || r.Class == "" {
 		t.Errorf("it is in the queues %q", got)
 	}
-	if h := r.HeadIn(small.String()); h.Need != 4 || h.Key != r.Key || h.Order != r.Order {
-		t.Errorf("its place is %+v; it wants 4 in two pools", h)
+	if h := r.Head(); h.Demand.Replicas() != 6 || h.ID != r.Key || h.Order != r.Order || !h.Key.Equal(noon.Add(time.Second)) {
+		t.Errorf("its place is %+v; it wants 6", h)
 	}
 	r.Parked = true
-	if got := r.Queues(); got != nil {
+	if got := r.Indexed(); len(got) != 3 || got[0] != Parked || !slices.Contains(got, ParkedIn(small.String())) || !slices.Contains(got, ParkedIn(big.String())) {
 		t.Errorf("parked, it is in the queues %q", got)
 	}
 	r.Parked = false
 	for _, s := range lifecycle.States {
-		if r.State = s; (r.Queues() != nil) != (s == lifecycle.Waiting) {
-			t.Errorf("%s, it is in the queues %q", s, r.Queues())
+		if r.State = s; (r.Indexed() != nil) != (s == lifecycle.Waiting) {
+			t.Errorf("%s, it is in the queues %q", s, r.Indexed())
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/reason"
 )
@@ -39,7 +40,8 @@ const (
 	poolWeight    = 250
 	holdWeight    = 320 // with the job's name, which is added later
 	foreignWeight = 130
-	headWeight    = 130
+	headWeight    = 420 // of a gang over two shapes
+	reservWeight  = 600
 	leaseWeight   = 100
 	grantWeight   = 100
 )
@@ -137,27 +139,33 @@ func weightOfAsk(a capacity.Ask) (n int) {
 
 // Weight is about how many bytes the document takes in the ledger, rather more
 // than less, with all its foreign jobs and the names of the jobs of its holds.
-func (r *Resource) Weight() int {
+func (r *Resource) Weight() int { return r.weight(admission.MaxHeads) }
+
+// weight is the weight with at most so many heads a class.
+func (r *Resource) weight(heads int) int {
 	n := 4<<10 + len(r.Pools)*poolWeight + min(len(r.Holds), 1)*MaxForeign*(foreignWeight+needWeight)
 	for _, h := range r.Holds {
 		n += holdWeight + len(h.Tenant) + len(h.Run) + weightOfAsk(h.Ask)
 	}
-	for shape, l := range r.Queues {
-		n += len(shape) + 40 + len(l.Heads)*headWeight
+	for id, class := range r.Queue {
+		n += len(id) + 40 + min(heads, len(class.Heads))*headWeight
 	}
-	return n + len(r.Skipped)*48
+	return n + len(r.Skipped)*48 + len(r.Reserved)*reservWeight
 }
 
 // roomNeeded is what a resource document keeps free for what is not admitted:
-// foreign jobs, queues, and unexplained use.
-const roomNeeded = 64 << 10
+// foreign jobs, one head of every class, and unexplained use.
+const roomNeeded = 160 << 10
+
+// fewClasses is how many classes, with all their heads, always have room.
+const fewClasses = 32
 
 // HasRoom reports whether the document has room for the hold of another request.
 func (r *Resource) HasRoom() bool {
-	if len(r.Holds) < MaxHolds/8 && len(r.Queues) < MaxHolds/8 {
+	if len(r.Holds) < MaxHolds/8 && len(r.Queue) < MaxHolds/8 {
 		return true // far from full, so nothing has to be counted
 	}
-	return r.Weight() <= MaxDocument-roomNeeded
+	return r.weight(1) <= MaxDocument-roomNeeded
 }
 
 // MaxForeign is how many foreign jobs a resource document lists. Of the others it

@@ -99,7 +99,7 @@ func TestResourceStaysWithinADocument(t *testing.T) {
 		}
 		r.Holds[key] = h
 	}
-	if n := len(r.Holds); n < 1000 || n == ledger.MaxHolds {
+	if n := len(r.Holds); n < 900 || n == ledger.MaxHolds {
 		t.Errorf("room for %d holds of four worker pools each", n)
 	}
 	use := r.Use()

@@ -21,7 +21,7 @@ func TestSnapshotAndRequestAreComplete(t *testing.T) {
 		res.Holds[message.Key(fmt.Sprint(i))] = Hold{Ask: rec.Ask}
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	snapshot, request := res.Snapshot(now, 3), rec.Request()
+	snapshot, request := res.Snapshot(now), rec.Request()
 	for _, v := range []reflect.Value{reflect.ValueOf(snapshot), reflect.ValueOf(request)} {
 		for i := range v.NumField() {
 			if v.Field(i).IsZero() {
@@ -29,12 +29,12 @@ func TestSnapshotAndRequestAreComplete(t *testing.T) {
 			}
 		}
 	}
-	if snapshot.Holds != len(res.Holds) || snapshot.Ahead != 3 || !snapshot.Now.Equal(now) || !snapshot.NotBefore.Equal(res.NotBefore) ||
+	if snapshot.Holds != len(res.Holds) || len(snapshot.Held()) != len(res.Holds)+len(res.Foreign) || !snapshot.Now.Equal(now) || !snapshot.NotBefore.Equal(res.NotBefore) ||
 		!snapshot.ObservedAt.Equal(res.ObservedAt) || !reflect.DeepEqual(snapshot.Use, res.Use()) {
 		t.Errorf("snapshot %+v", snapshot)
 	}
 
-	if s := (&Resource{}).Snapshot(now, 0); s.Known || s.NoRoom {
+	if s := (&Resource{}).Snapshot(now); s.Known || s.NoRoom {
 		t.Errorf("a resource that was never seen: known %v, no room %v", s.Known, s.NoRoom)
 	}
 	if rec.State = lifecycle.Reserved; rec.Request().Waiting {

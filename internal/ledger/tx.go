@@ -42,7 +42,13 @@ func (t Tx) Unreadable(ref Ref) *UnreadableError {
 }
 
 func (t Tx) Resource(name string) *Resource { return get[*Resource](t, ResourceRef(name)) }
-func (t Tx) PutResource(r *Resource)        { t.put(r) }
+
+// PutResource has a resource written, with as many heads of its queue as it has room
+// for.
+func (t Tx) PutResource(r *Resource) {
+	r.Trim()
+	t.put(r)
+}
 
 func (t Tx) Record(key message.Key) *Record { return get[*Record](t, RecordRef(key)) }
 func (t Tx) PutRecord(r *Record)            { t.put(r) }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
@@ -62,8 +63,11 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 		"pools": func(r *ledger.Resource) {
 			r.Pools = []capacity.Pool{{ID: "pool-0", Shape: capacity.Spec{MachineType: "n1-standard-4"}.Normal(), Count: 4}}
 		},
-		"queue": func(r *ledger.Resource) { r.Queues = map[string]ledger.Queue{text: {Count: 1}} },
-		"heads": func(r *ledger.Resource) { r.Queues = map[string]ledger.Queue{"s": {Count: 20, Heads: heads(20)}} },
+		"class": func(r *ledger.Resource) { r.Queue = admission.Queue{admission.ClassID(text): {Count: 1}} },
+		"heads": func(r *ledger.Resource) { r.Queue = admission.Queue{"s": {Count: 20, Heads: heads(8)}} },
+		"reserved": func(r *ledger.Resource) {
+			r.Reserved = []admission.Reservation{{Head: heads(1)[0], Shapes: heads(1)[0].Demand.Shapes(), At: time.Unix(1, 0), Budget: 4, Shut: true}}
+		},
 		"skipped": func(r *ledger.Resource) {
 			r.Skipped = map[message.Key]bool{message.KeyOf("t", message.KindRequest, "a"): true, message.KeyOf("t", message.KindRequest, "b"): true}
 		},
@@ -74,9 +78,12 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 	}
 }
 
-func heads(n int) (list []ledger.Head) {
+func heads(n int) (list []admission.Head) {
+	key := message.KeyOf("t", message.KindRequest, "a")
+	a2 := capacity.Spec{MachineType: "a2-highgpu-1g", Accelerator: "NVIDIA_TESLA_A100", AcceleratorCount: 1}.Normal()
 	for range n {
-		list = append(list, ledger.Head{Order: "0100-2026-11-20T10:00:00.000000Z-abc", Key: message.KeyOf("t", message.KindRequest, "a"), Need: 4, Size: 5000})
+		list = append(list, admission.Head{ID: key, Order: ledger.OrderKey(0, time.Unix(1e9, 1e3), key), Key: time.Unix(1e9, 1e3), Limit: 7 * 24 * time.Hour, Bytes: 5000,
+			Demand: capacity.Ask{{Shape: a2, Replicas: 4}, {WorkerPool: 1, Shape: a2, Replicas: 4}}})
 	}
 	return list
 }

@@ -54,9 +54,12 @@ type Outcome struct {
 	// Fit shows per shape what was asked, what is taken and what is short.
 	Fit     []capacity.Finding `json:"fit,omitempty"`
 	ScaleUp bool               `json:"scaleUp,omitempty"` // the autoscaler has to add machines first
-	// Ahead is the number of requests in the queue before this one that want the
-	// same pools; set in queued events.
+	// Ahead is the number of waiting requests for the same machines that may come
+	// before this one in order; set in queued events.
 	Ahead *int `json:"ahead,omitempty"`
+	// StartsBy is when the request starts at the latest, by the time limits of the
+	// jobs that run, if it has a reservation; in queued events.
+	StartsBy time.Time `json:"startsBy,omitzero"`
 	// ObservedAt is when Berth last observed the persistent resource.
 	ObservedAt *time.Time `json:"observedAt,omitempty"`
 	// JobError is Vertex AI's error of the job, or of the refused call.

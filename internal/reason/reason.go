@@ -34,7 +34,7 @@ const (
 	AccountMismatch   Code = "ACCOUNT_MISMATCH"    // service account missing, or given where it cannot be
 	RayCluster        Code = "RAY_CLUSTER"         // the persistent resource is a Ray cluster
 	Full              Code = "FULL"                // not now: too few replicas are free
-	Behind            Code = "BEHIND"              // not now: requests for the same pool are ahead of it
+	Behind            Code = "BEHIND"              // not now: it fits, and would delay a request that comes first
 	Overdrawn         Code = "OVERDRAWN"           // not now: more replicas are in use than the pools have
 	ResourceNotReady  Code = "RESOURCE_NOT_READY"  // not now: the persistent resource is not RUNNING
 	ResourceGone      Code = "RESOURCE_GONE"       // not now: it was deleted and may be created again; or the end of a job that was on it

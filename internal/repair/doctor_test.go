@@ -149,7 +149,7 @@ func (m *moving) Resources(ctx context.Context, after string, limit int) ([]*led
 // TestMoving: a request that only moved is not reported.
 func TestMoving(t *testing.T) {
 	w := newWorld(t, false)
-	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) { res.Queues = nil }) // this is a real damage
+	w.hand("runs", func(res *ledger.Resource, _ *ledger.Record) { res.Queue = nil }) // this is a real damage
 	first := repair.Source{Ledger: &moving{Ledger: w.ledger}, Vertex: w.vertex, Clock: w.clock}
 	_, found, err := repair.Examine(t.Context(), first, w.settings())
 	if err != nil {

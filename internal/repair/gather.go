@@ -205,7 +205,7 @@ func (p *Picture) ask(ctx context.Context, src Source) {
 // tended reports whether reconcile observes a resource: a deleted one that is
 // not in use is left alone.
 func tended(res *ledger.Resource) bool {
-	return res.State != ledger.Absent || len(res.Holds) > 0 || len(res.Queues) > 0
+	return res.State != ledger.Absent || len(res.Holds) > 0 || len(res.Queue) > 0
 }
 
 // Examine gathers and judges, a second time if there is a finding, and reports

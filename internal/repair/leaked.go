@@ -80,7 +80,7 @@ func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.
 			}
 			tx.PutResource(res)
 			return []Change{{Document: "resources/" + name, What: "document", From: "none",
-				To: fmt.Sprintf("%s and %s", plural(len(res.Holds), "hold"), plural(len(res.Queues), "queue")), Note: "nothing is admitted before the next observation"}}
+				To: fmt.Sprintf("%s and %s", plural(len(res.Holds), "hold"), plural(res.Queue.Waiting(), "waiting request")), Note: "nothing is admitted before the next observation"}}
 		})
 		if err != nil {
 			return all, fmt.Errorf("rebuild the document of %s: %w", name, err)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 )
@@ -70,61 +71,71 @@ func (k Kit) Queues(ctx context.Context) ([]Change, error) {
 }
 
 // queues are the complete queues of a resource by its records.
-func queues(resource string, recs []*ledger.Record) map[string][]ledger.Head {
-	want := map[string][]ledger.Head{}
+func queues(resource string, recs []*ledger.Record) map[admission.ClassID][]admission.Head {
+	want := map[admission.ClassID][]admission.Head{}
 	for _, r := range recs {
-		if r.Resource != resource || r.State != lifecycle.Waiting {
-			continue
-		}
-		for _, shape := range r.Queues() {
-			want[shape] = append(want[shape], r.HeadIn(shape))
+		if r.Resource == resource && r.State == lifecycle.Waiting && r.Class != "" {
+			want[r.Class] = append(want[r.Class], r.Head())
 		}
 	}
 	for _, heads := range want {
-		slices.SortFunc(heads, func(a, b ledger.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
+		slices.SortFunc(heads, func(a, b admission.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
 	}
 	return want
 }
 
-// repairQueues replaces the wrong queues. One with fewer heads than it could
-// have is right: the controller reads the others when it needs them.
-func repairQueues(tx ledger.Tx, res *ledger.Resource, want map[string][]ledger.Head) []Change {
-	shapes := map[string]bool{}
-	for s := range res.Queues {
-		shapes[s] = true
-	}
-	for s := range want {
-		shapes[s] = true
-	}
+// repairQueues replaces the wrong classes, and drops reservations of requests that
+// do not wait. A class with fewer heads than it could have is right: the controller
+// reads the others when it needs them.
+func repairQueues(tx ledger.Tx, res *ledger.Resource, want map[admission.ClassID][]admission.Head) []Change {
+	classes := slices.Collect(maps.Keys(res.Queue))
+	classes = slices.AppendSeq(classes, maps.Keys(want))
+	slices.Sort(classes)
 	var changes []Change
-	for _, shape := range slices.Sorted(maps.Keys(shapes)) {
-		got, exact := res.Queues[shape], want[shape]
-		right := got.Count == len(exact) && len(got.Heads) <= len(exact) && slices.EqualFunc(got.Heads, exact[:len(got.Heads)], ledger.Head.Same)
+	for _, id := range slices.Compact(classes) {
+		got, exact := res.Queue[id], want[id]
+		right := got.Count == len(exact) && len(got.Heads) <= len(exact) && slices.EqualFunc(got.Heads, exact[:len(got.Heads)], admission.Head.Same)
 		if right {
 			continue
 		}
-		to := ledger.Queue{Count: len(exact), Heads: exact[:min(len(exact), ledger.MaxHeads)]}
-		changes = append(changes, Change{Document: "resources/" + res.Name, What: "line " + shape, From: queueText(got), To: queueText(to)})
-		if res.Queues == nil {
-			res.Queues = map[string]ledger.Queue{}
+		to := admission.Class{Count: len(exact), Heads: exact[:min(len(exact), admission.MaxHeads)]}
+		changes = append(changes, Change{Document: "resources/" + res.Name, What: "class " + string(id), From: queueText(got), To: queueText(to)})
+		if res.Queue == nil {
+			res.Queue = admission.Queue{}
 		}
-		if res.Queues[shape] = to; len(exact) == 0 {
-			delete(res.Queues, shape)
+		if res.Queue[id] = to; len(exact) == 0 {
+			delete(res.Queue, id)
 		}
 	}
-	if len(changes) > 0 {
-		res.Version++ // a decision on the old queues must start again
+	waits := func(o admission.Reservation) bool {
+		for _, heads := range want {
+			if slices.ContainsFunc(heads, o.Head.Same) {
+				return true
+			}
+		}
+		return false
+	}
+	var kept []admission.Reservation
+	for _, o := range res.Reserved {
+		if waits(o) {
+			kept = append(kept, o)
+			continue
+		}
+		changes = append(changes, Change{Document: "resources/" + res.Name, Request: o.ID, What: "reservation", From: string(o.ID), To: "none"})
+	}
+	if res.Reserved = kept; len(changes) > 0 {
+		res.Version++ // a decision on the old queue must start again
 		tx.PutResource(res)
 	}
 	return changes
 }
 
-func queueText(l ledger.Queue) string {
-	if l.Count == 0 && len(l.Heads) == 0 {
+func queueText(c admission.Class) string {
+	if c.Count == 0 && len(c.Heads) == 0 {
 		return "none"
 	}
-	s := fmt.Sprintf("%d waiting", l.Count)
-	for i, h := range l.Heads {
+	s := fmt.Sprintf("%d waiting", c.Count)
+	for i, h := range c.Heads {
 		if i == 0 {
 			s += ", first "
 		} else {
@@ -133,7 +144,7 @@ func queueText(l ledger.Queue) string {
 		if i == 4 {
 			return s + "..."
 		}
-		s += string(h.Key)
+		s += string(h.ID)
 	}
 	return s
 }

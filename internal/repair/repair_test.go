@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
@@ -66,25 +67,32 @@ var breaks = []struct {
 		})
 	}, "hold-matches", "runs", "its hold is for", "it asks for", leakedHolds, "1 x n1", "3 x n1"},
 	{"a queue that counts one too many", func(w *world) {
-		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) {
-			l := res.Queues[cpu.String()]
-			l.Count++
-			res.Queues[cpu.String()] = l
+		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
+			class := res.Queue[r.Class]
+			class.Count++
+			res.Queue[r.Class] = class
 		})
-	}, "queue-matches", "", "2 requests wait for n1-standard-4/pd-ssd:100", "its queue counts 3", queues, "3 waiting", "2 waiting"},
+	}, "queue-matches", "", "2 requests wait in class default|n1-standard-4/pd-ssd:100|", "it counts 3", queues, "3 waiting", "2 waiting"},
 	{"a queue in the wrong order", func(w *world) {
-		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) {
-			slices.Reverse(res.Queues[cpu.String()].Heads)
+		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
+			slices.Reverse(res.Queue[r.Class].Heads)
 		})
 	}, "queue-matches", "", "begins", "its heads are", queues, "2 waiting", "2 waiting"},
-	{"no line", func(w *world) {
-		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) { res.Queues = nil })
-	}, "queue-matches", "", "2 requests wait for", "there is no such queue", queues, "none", "2 waiting"},
+	{"no queue", func(w *world) {
+		w.hand("next", func(res *ledger.Resource, _ *ledger.Record) { res.Queue = nil })
+	}, "queue-matches", "", "2 requests wait in class", "there is no such class", queues, "none", "2 waiting"},
 	{"a queue without requests", func(w *world) {
 		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
-			res.Queues["ghost/pd-ssd:100"] = ledger.Queue{Count: 1, Heads: []ledger.Head{r.HeadIn("ghost/pd-ssd:100")}}
+			res.Queue["ghost"] = admission.Class{Count: 1, Heads: []admission.Head{r.Head()}}
 		})
-	}, "queue-matches", "", "0 requests wait for ghost/pd-ssd:100", "its queue counts 1", queues, "1 waiting", "none"},
+	}, "queue-matches", "", "0 requests wait in class ghost", "it counts 1", queues, "1 waiting", "none"},
+	{"a reservation without its request", func(w *world) {
+		w.hand("next", func(res *ledger.Resource, r *ledger.Record) {
+			ghost := r.Head()
+			ghost.ID = "ghost"
+			res.Reserved = append(res.Reserved, admission.Reservation{Head: ghost})
+		})
+	}, "queue-matches", "", "it has a reservation", "no such request waits", queues, "ghost", "none"},
 	{"a request without a timer", func(w *world) {
 		w.hand("next", func(_ *ledger.Resource, r *ledger.Record) { r.TimerAt = time.Time{} })
 	}, "timer-is-set", "next", "it is WAITING", "it has no timer", func(ctx context.Context, k repair.Kit, w *world) ([]repair.Change, error) {
@@ -323,7 +331,7 @@ func TestAdoptRefuses(t *testing.T) {
 func TestOutbox(t *testing.T) {
 	w := newWorld(t, false)
 	w.publisher.down = true
-	w.request("unpublished", 1) // waits behind the others, and its event is not published
+	w.request("unpublished", 2) // waits behind the others, and its event is not published
 	w.now = w.now.Add(10 * time.Minute)
 	found := w.doctor()
 	i := slices.IndexFunc(found, func(f repair.Finding) bool { return f.Check == repair.CheckOutbox })

@@ -75,7 +75,7 @@ func TestQuoteAnswersInFull(t *testing.T) {
 			o = e
 		}
 	}
-	if o.Verdict != "WAIT" || o.Reason == nil || o.Reason.Code != reason.Behind || o.Ahead == nil || *o.Ahead != 2 || len(o.Fit) != 1 || o.Fit[0].Verdict == "" || o.ObservedAt == nil {
+	if o.Verdict != "WAIT" || o.Reason == nil || o.Reason.Code != reason.Full || o.Ahead == nil || *o.Ahead != 1 || len(o.Fit) != 1 || o.Fit[0].Verdict == "" || o.ObservedAt == nil {
 		t.Errorf("quoted %+v", o)
 	}
 }

@@ -17,8 +17,8 @@ import (
 
 // large is a request of nearly the largest size, which takes about 700 KiB in the
 // ledger: a quote that is escaped once in the message is escaped twice there.
-func large(id string, cpu int) []byte {
-	body := Job{ID: id, CPU: cpu, Spec: map[string]any{"baseOutputDirectory": map[string]any{"outputUriPrefix": "gs://b/FILL"}}}.Body()
+func large(id string, cpu, priority int) []byte {
+	body := Job{ID: id, CPU: cpu, Priority: priority, Spec: map[string]any{"baseOutputDirectory": map[string]any{"outputUriPrefix": "gs://b/FILL"}}}.Body()
 	return []byte(strings.Replace(string(body), "FILL", strings.Repeat(`\"`, (message.MaxData-len(body))/2-10), 1))
 }
 
@@ -38,19 +38,19 @@ func TestLargestJobsThroughEverything(t *testing.T) {
 	var first, second []string
 	for i := range n {
 		first = append(first, fmt.Sprintf("a%02d", i))
-		w.Send(large(first[i], 1))
+		w.Send(large(first[i], 1, 0))
 	}
 	if size := ledger.Size(w.Record("a00")); size < 500<<10 {
 		t.Fatalf("a record has %d bytes, which proves nothing", size)
 	}
 	for i := range n {
 		second = append(second, fmt.Sprintf("b%02d", i))
-		w.Send(large(second[i], 1))
+		w.Send(large(second[i], 1, 0))
 	}
 	w.SetPools("STOPPING", cpus(n))
 	w.After(time.Second)
 	for i := range n {
-		w.Send(large(fmt.Sprintf("c%02d", i), n+1)) // parked
+		w.Send(large(fmt.Sprintf("c%02d", i), n+1, -1)) // parked
 	}
 	w.SetPools(vertex.Running, cpus(2*n))
 	for range 3 {
@@ -87,7 +87,7 @@ func TestLargestJobsGetEventsOfTheirResource(t *testing.T) {
 	w := New(silent{t})
 	w.Ask(Job{ID: "runs", CPU: 4})
 	for i := range n {
-		w.Send(large(fmt.Sprintf("w%02d", i), 1))
+		w.Send(large(fmt.Sprintf("w%02d", i), 1, 0))
 	}
 	w.Vertex.SetResource(Resource, vertex.Resource{})
 	w.After(time.Minute)

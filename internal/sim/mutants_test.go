@@ -98,7 +98,7 @@ func TestSeededBugsApply(t *testing.T) {
 func packagesWith(t *testing.T, root, pattern string) (packages []string) {
 	t.Helper()
 	named := regexp.MustCompile(pattern)
-	for _, folder := range []string{"internal/sim", "internal/lifecycle", "internal/ledger", "internal/ledger/ledgertest", "internal/pace", "internal/batch", "internal/repair"} {
+	for _, folder := range []string{"internal/sim", "internal/lifecycle", "internal/ledger", "internal/ledger/ledgertest", "internal/admission", "internal/controller", "internal/pace", "internal/batch", "internal/repair"} {
 		files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -214,8 +215,8 @@ func queried[T any](l struckLedger, ctx context.Context, query func() (T, error)
 	return query()
 }
 
-func (l struckLedger) Queue(ctx context.Context, resource, shape, after string, limit int) ([]ledger.Head, error) {
-	return queried(l, ctx, func() ([]ledger.Head, error) { return l.mem.Queue(ctx, resource, shape, after, limit) })
+func (l struckLedger) Queue(ctx context.Context, resource, queue, after string, limit int) ([]admission.Head, error) {
+	return queried(l, ctx, func() ([]admission.Head, error) { return l.mem.Queue(ctx, resource, queue, after, limit) })
 }
 
 func (l struckLedger) Due(ctx context.Context, states []lifecycle.State, now time.Time, after ledger.Timed, limit int) ([]ledger.Timed, error) {

@@ -116,7 +116,7 @@ func TestParkedLeavesNoLine(t *testing.T) {
 	ticks(w, 3)
 	w.Expect("cancelled", lifecycle.Cancelled, "queued", "cancelled")
 	w.Expect("expired", lifecycle.Expired, "queued", "expired")
-	if n := w.Document().Queues[CPU.String()].Count; n != 1 {
+	if n := w.Document().Queue.Waiting(); n != 1 {
 		t.Errorf("%d wait in the queue, want 1", n)
 	}
 	w.SetPools(vertex.Running, cpus(5))

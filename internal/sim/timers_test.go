@@ -140,8 +140,8 @@ func TestParkedRequestsFollowThePools(t *testing.T) {
 			t.Fatalf("%s is %s, parked %v, although the pool could take it", r.ID, r.State, r.Parked)
 		}
 	}
-	if d := w.Document(); len(d.Recheck) != 0 || d.Queues[CPU.String()].Count != parked-1 {
-		t.Errorf("left to decide again: %v; the line has %d", d.Recheck, d.Queues[CPU.String()].Count)
+	if d := w.Document(); len(d.Recheck) != 0 || d.Queue.Waiting() != parked-1 {
+		t.Errorf("left to decide again: %v; the line has %d", d.Recheck, d.Queue.Waiting())
 	}
 }
 

@@ -162,7 +162,7 @@ func TestUnreadableWaiterIsPassed(t *testing.T) {
 	if w.Now != began {
 		t.Errorf("the pass went on for %v", w.Now.Sub(began))
 	}
-	if n := w.Document().Queues[CPU.String()].Count; n != 3 {
+	if n := w.Document().Queue.Waiting(); n != 3 {
 		t.Errorf("the line counts %d, want the 3 that cannot be read", n)
 	}
 	for i := range 3 {

@@ -3,7 +3,7 @@ package statuspage
 import (
 	"context"
 	"fmt"
-	"slices"
+	"maps"
 	"time"
 
 	"example.com/berth/internal/admission"
@@ -13,56 +13,57 @@ import (
 
 // live decides a waiting record as the controller would decide it now.
 func (d *handler) live(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int) Live {
-	decision := admission.Decide(res.Snapshot(now, ahead), rec.Request(), d.info.Policy)
+	decision := admission.Decide(res.Snapshot(now), rec.Request(), d.info.Policy)
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // the pools no longer exist
 	}
 	return Live{
 		Verdict: decision.Verdict, Reason: decision.Reason, Fit: decision.Fit, ScaleUp: decision.ScaleUp,
-		Ahead: &ahead, ObservedAt: res.ObservedAt, ContradictedSince: rec.ContradictedSince,
+		Ahead: &ahead, StartsBy: decision.StartsBy, ObservedAt: res.ObservedAt, ContradictedSince: rec.ContradictedSince,
 	}
 }
 
-// queuePage and queuePages bound the requests that are read of one queue.
+// queuePage and queuePages bound the requests that are read to count those before
+// one.
 const (
 	queuePage  = 200
 	queuePages = 5
 )
 
-// ahead counts the requests before a waiting one in its queues. The heads in
-// the resource document answer for the first few. For the others it reads the
-// queue up to a bound; beyond the bound it counts every other request as ahead.
+// ahead counts the requests that ask for one of the shapes of a waiting one and come
+// before it in order. The heads in the resource document answer for the first few of
+// each class. For the others it reads classes up to a bound; beyond the bound it
+// counts every other request as ahead.
 func (d *handler) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.Record) (int, error) {
-	most := 0
-	for _, s := range rec.Ask.Shapes() {
-		line := res.Queues[s.String()]
-		n, after, found := 0, "", false
-		for range queuePages {
-			heads, err := d.ledger.Queue(ctx, res.Name, s.String(), after, queuePage)
+	queue := maps.Clone(res.Queue)
+	shapes := rec.Ask.Shapes()
+	for pages := 0; pages < queuePages; {
+		id, unsure := queue.Unsure(rec.Order, shapes)
+		if !unsure {
+			break
+		}
+		class := queue[id]
+		class.Heads = nil
+		for ; pages < queuePages; pages++ {
+			after := ""
+			if n := len(class.Heads); n > 0 {
+				after = class.Heads[n-1].Order
+			}
+			heads, err := d.ledger.Queue(ctx, res.Name, string(id), after, queuePage)
 			if err != nil {
-				return 0, fmt.Errorf("read the queue %s of %s: %w", s, res.Name, err)
+				return 0, fmt.Errorf("read class %s of %s: %w", id, res.Name, err)
 			}
-			for _, h := range heads {
-				if h.Order >= rec.Order {
-					found = true
-					break
-				}
-				n, after = n+1, h.Order
+			if class.Heads = append(class.Heads, heads...); len(heads) < queuePage {
+				class.Count = len(class.Heads)
+				break
 			}
-			if found = found || len(heads) < queuePage; found {
+			if class.Count = max(class.Count, len(class.Heads)); heads[queuePage-1].Order >= rec.Order {
 				break
 			}
 		}
-		if !found {
-			rest := line.Count
-			if slices.Contains(rec.Queues(), s.String()) {
-				rest-- // the request itself is in the queue, unless it is parked
-			}
-			n = max(n, rest)
-		}
-		most = max(most, n)
+		queue[id] = class
 	}
-	return most, nil
+	return queue.Ahead(rec.Order, shapes, rec.Class), nil
 }
 
 // reasons fills in a request's reasons: live ones while it waits, otherwise the

@@ -35,7 +35,7 @@ type cursor struct {
 	Order    string          `json:"o,omitempty"` // after this one
 	Done     bool            `json:"d,omitempty"` // the resource (and state) is finished
 	Position int             `json:"p,omitempty"` // of the last one shown
-	Queues   map[string]int  `json:"l,omitempty"` // requests shown per shape
+	Shapes   map[string]int  `json:"l,omitempty"` // requests shown per set of shapes, divided by "+"
 }
 
 // valid reports whether this package can have made the cursor. Its parts go

@@ -50,7 +50,7 @@ func (d *handler) health(r *http.Request) (any, error) {
 	h := Health{OK: true, AsOf: now, Reconcile: lease, Unreadable: unreadable}
 	var oldest *ledger.Resource
 	for _, res := range page {
-		if res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queues) == 0 {
+		if res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queue) == 0 {
 			continue // deleted and not in use: reconcile does not observe it
 		}
 		h.Resources++
@@ -181,16 +181,15 @@ func shapes(res *ledger.Resource) []Shape {
 	for _, p := range res.Pools {
 		all[p.Shape] = true
 	}
-	for text := range res.Queues {
-		if s, err := capacity.ParseShape(text); err == nil {
-			all[s] = true
-		}
+	waiting := res.Queue.ByShape()
+	for s := range waiting {
+		all[s] = true
 	}
 	list := []Shape{}
 	for _, s := range slices.SortedFunc(maps.Keys(all), capacity.Shape.Compare) {
 		list = append(list, Shape{
 			Shape: s, Limit: limits[s], Held: held[s], Foreign: foreign[s], Unexplained: res.Unexplained[s],
-			Taken: use[s], Free: max(0, limits[s]-use[s]), Overdrawn: over[s], Waiting: res.Queues[s.String()].Count,
+			Taken: use[s], Free: max(0, limits[s]-use[s]), Overdrawn: over[s], Waiting: waiting[s],
 		})
 	}
 	return list

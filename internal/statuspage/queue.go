@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/berth/internal/ledger"
@@ -97,15 +98,21 @@ func (q *Queue) add(d *handler, c *cursor, res *ledger.Resource, rec *ledger.Rec
 		c.Position++
 		position = c.Position
 	}
-	if c.Queues == nil {
-		c.Queues = map[string]int{}
+	if c.Shapes == nil {
+		c.Shapes = map[string]int{}
+	}
+	var shapes []string
+	for _, s := range rec.Ask.Shapes() {
+		shapes = append(shapes, s.String())
 	}
 	ahead := 0
-	for _, shape := range rec.Ask.Shapes() {
-		ahead = max(ahead, c.Queues[shape.String()])
+	for set, n := range c.Shapes {
+		if slices.ContainsFunc(strings.Split(set, "+"), func(s string) bool { return slices.Contains(shapes, s) }) {
+			ahead += n
+		}
 	}
-	for _, line := range rec.Queues() { // none for a parked request: none is behind it
-		c.Queues[line]++
+	if !rec.Parked { // no request is behind a parked one
+		c.Shapes[strings.Join(shapes, "+")]++
 	}
 	if !d.shows(rec.Tenant) {
 		return // its position is before those that are shown

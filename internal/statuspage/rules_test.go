@@ -284,7 +284,7 @@ func TestRequestAsItIs(t *testing.T) {
 	if missing := fmt.Sprint(empty(q)); missing != "[CancelledUntil Terminal]" {
 		t.Errorf("the request does not show %s", missing)
 	}
-	if missing := fmt.Sprint(empty(q.Live)); missing != "[Verdict Ahead ObservedAt ContradictedSince]" {
+	if missing := fmt.Sprint(empty(q.Live)); missing != "[Verdict Ahead StartsBy ObservedAt ContradictedSince]" {
 		t.Errorf("the request does not show %s", missing)
 	}
 	if q.Key != rec.Key || q.MessageID != "m-1" || q.OnFull != "reject" || time.Duration(q.MaxWait) != time.Hour || time.Duration(q.Timeout) != 2*time.Hour ||

@@ -181,13 +181,16 @@ type Waiter struct {
 
 // Live is a decision made now on a waiting request.
 type Live struct {
-	Verdict           admission.Verdict  `json:"verdict,omitempty"`
-	Reason            *reason.Problem    `json:"reason,omitempty"` // nil for ADMIT
-	Fit               []capacity.Finding `json:"fit,omitempty"`
-	ScaleUp           bool               `json:"scaleUp,omitempty"`
-	Ahead             *int               `json:"ahead,omitempty"` // in the longest of its queues
-	ObservedAt        time.Time          `json:"observedAt,omitzero"`
-	ContradictedSince time.Time          `json:"contradictedSince,omitzero"` // since when no pool could ever fit it
+	Verdict admission.Verdict  `json:"verdict,omitempty"`
+	Reason  *reason.Problem    `json:"reason,omitempty"` // nil for ADMIT
+	Fit     []capacity.Finding `json:"fit,omitempty"`
+	ScaleUp bool               `json:"scaleUp,omitempty"`
+	Ahead   *int               `json:"ahead,omitempty"` // waiting requests for the same machines that come before it in order
+	// StartsBy is the latest start of a waiting request that has a reservation, by
+	// the time limits of the jobs that run.
+	StartsBy          time.Time `json:"startsBy,omitzero"`
+	ObservedAt        time.Time `json:"observedAt,omitzero"`
+	ContradictedSince time.Time `json:"contradictedSince,omitzero"` // since when no pool could ever fit it
 }
 
 // Requests is the answer of /requests and of /recent.

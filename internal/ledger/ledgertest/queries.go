@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
@@ -26,47 +28,53 @@ func waiting(resource string, n int, shapes ...capacity.Shape) *ledger.Record {
 	for i, s := range shapes {
 		r.Ask = append(r.Ask, capacity.Need{WorkerPool: i, Shape: s, Replicas: capacity.Replicas(1 + i + n)})
 	}
+	r.Class, r.Timeout = classOf(shapes[0]), time.Duration(n+1)*time.Hour
 	return r
 }
 
-func headsOf(queue capacity.Shape, records ...*ledger.Record) []ledger.Head {
-	var heads []ledger.Head
+// classOf is the class of the records here: by their first shape.
+func classOf(shape capacity.Shape) admission.ClassID {
+	return admission.ClassID("t|" + shape.String() + "|1|1h")
+}
+
+func headsOf(records ...*ledger.Record) []admission.Head {
+	var heads []admission.Head
 	for _, r := range records {
-		heads = append(heads, r.HeadIn(queue.String()))
+		heads = append(heads, r.Head())
 	}
 	return heads
 }
 
 func testQueue(t *testing.T, l ledger.Ledger) {
-	a, b, c := waiting(pool, 3, cpu), waiting(pool, 1, gpu, cpu), waiting(pool, 2, cpu)
+	a, b, c, d := waiting(pool, 3, cpu), waiting(pool, 1, gpu, cpu), waiting(pool, 2, cpu), waiting(pool, 7, cpu)
 	elsewhere, onlyGPU, running := waiting(other, 0, cpu), waiting(pool, 4, gpu), waiting(pool, 5, cpu)
 	running.State = lifecycle.Running
-	write(t, l, a, b, c, elsewhere, onlyGPU, running)
+	write(t, l, a, b, c, d, elsewhere, onlyGPU, running)
 	parked := waiting(pool, 6, gpu, cpu)
-	parked.Parked = true
+	parked.Parked, parked.Class = true, ""
 	write(t, l, parked)
-	for queue, need := range map[string]capacity.Replicas{ledger.Parked: 0, ledger.ParkedIn(gpu.String()): 7, ledger.ParkedIn(cpu.String()): 8} {
+	for _, queue := range []string{ledger.Parked, ledger.ParkedIn(gpu.String()), ledger.ParkedIn(cpu.String())} {
 		got, err := l.Queue(t.Context(), pool, queue, "", 10)
-		if err != nil || len(got) != 1 || got[0].Key != parked.Key || got[0].Need != need {
-			t.Errorf("%s: %+v, %v; want the parked request, which needs %d", queue, got, err, need)
+		if err != nil || len(got) != 1 || !got[0].Same(parked.Head()) {
+			t.Errorf("%s: %+v, %v; want the parked request", queue, got, err)
 		}
 	}
 	for _, test := range []struct {
 		resource, after string
 		shape           capacity.Shape
 		limit           int
-		want            []ledger.Head
+		want            []admission.Head
 	}{
-		{pool, "", cpu, 10, headsOf(cpu, b, c, a)},
-		{pool, "", cpu, 2, headsOf(cpu, b, c)},
-		{pool, c.Order, cpu, 10, headsOf(cpu, a)},
-		{pool, a.Order, cpu, 10, nil},
-		{pool, "", gpu, 10, headsOf(gpu, b, onlyGPU)},
-		{other, "", cpu, 10, headsOf(cpu, elsewhere)},
+		{pool, "", cpu, 10, headsOf(c, a, d)},
+		{pool, "", cpu, 2, headsOf(c, a)},
+		{pool, c.Order, cpu, 10, headsOf(a, d)},
+		{pool, d.Order, cpu, 10, nil},
+		{pool, "", gpu, 10, headsOf(b, onlyGPU)},
+		{other, "", cpu, 10, headsOf(elsewhere)},
 		{pool, "", capacity.Spec{MachineType: "m"}.Normal(), 10, nil},
 		{pool, "", cpu, 0, nil},
 	} {
-		got, err := l.Queue(t.Context(), test.resource, test.shape.String(), test.after, test.limit)
+		got, err := l.Queue(t.Context(), test.resource, string(classOf(test.shape)), test.after, test.limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +230,7 @@ func testQueryFollowsChange(t *testing.T, l ledger.Ledger) {
 	r.TimerAt, r.Outbox = at(1), outboxOf("", 1).Outbox
 	write(t, l, r)
 	count := func() (n [4]int) {
-		queue, err1 := l.Queue(t.Context(), pool, cpu.String(), "", 10)
+		queue, err1 := l.Queue(t.Context(), pool, string(classOf(cpu)), "", 10)
 		due, err2 := l.Due(t.Context(), lifecycle.States, at(9), ledger.Timed{}, 10)
 		unpublished, err3 := l.Unpublished(t.Context(), ledger.Timed{}, 10)
 		state, err4 := l.InState(t.Context(), pool, lifecycle.Waiting, "", 10)

@@ -134,7 +134,7 @@ func testUnreadableInQueries(t *testing.T, l ledger.Ledger) {
 		}
 	}
 	// What the indexes hold is found whatever the documents are like.
-	queue, err := l.Queue(t.Context(), pool, cpu.String(), "", 10)
+	queue, err := l.Queue(t.Context(), pool, string(classOf(cpu)), "", 10)
 	if err != nil || len(queue) != 6 {
 		t.Errorf("Queue = %v, %v", queue, err)
 	}
