@@ -28,7 +28,7 @@ const (
 	exitRefused     = 3   // the job was refused, or can never fit
 	exitWaits       = 4   // explain: it would have to wait
 	exitEndedBadly  = 5   // submit --follow: failed, cancelled or expired
-	exitProblems    = 6   // doctor found a problem; repair did not make a change
+	exitProblems    = 6   // doctor found a problem; repair did not make a change; evaluate found a difference
 	exitInterrupted = 130 // Ctrl-C
 )
 
@@ -38,7 +38,7 @@ Without --project and --status-url the target is the local stack that runs on th
 
 Exit codes: 0 success, 1 error, 2 usage, 3 refused or never fits, 4 would have to wait (explain), ` +
 	`5 ended badly (submit --follow: failed, cancelled, expired), ` +
-	`6 problems (doctor: at least one FAIL, while 1 means that something could not be checked; repair: something asked for was not done), 130 interrupted.`
+	`6 problems (doctor: at least one FAIL, while 1 means that something could not be checked; repair: something asked for was not done; evaluate --check-references: a score differs), 130 interrupted.`
 
 type cli struct {
 	globals
