@@ -83,6 +83,13 @@ type slots struct {
 	queues map[string]*batch.Queue[*slotRequest]
 }
 
+// A slotRequest is a reservation of this instance that asks for a submission slot.
+type slotRequest struct {
+	rec   *ledger.Record // as it is after; Submitting if it got one
+	began time.Time      // when the update that leased it began
+	err   error
+}
+
 func newSlots() *slots {
 	return &slots{none: map[string]time.Time{}, paused: map[string]bool{}, queues: map[string]*batch.Queue[*slotRequest]{}}
 }

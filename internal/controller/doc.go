@@ -36,7 +36,7 @@
 //
 // # Files
 //
-// In this order; each calls only those after it, which a test holds.
+// In this order; each uses only those after it, which a test holds.
 //
 //   - controller.go: the controller and what it is made of
 //   - handle.go: a message comes in; the update that decides a new request
@@ -67,8 +67,10 @@
 //   - budget.go: the documents of package pace
 //   - publish.go: outbox events are published and marked
 //   - commits.go: bounds of updates, and queries that go on where they ended
-//   - tasks.go, report.go: the parts of a pass; its counts and working state
-//   - sample.go, unreadable.go, alarm.go, logs.go: what an operator has to know
+//   - unreadable.go: documents that this release cannot read
+//   - tasks.go: the parts of a pass, and its working state
+//   - report.go: the log record of a pass
+//   - sample.go, alarm.go, logs.go: what an operator has to know
 //   - config.go, env.go: settings, and the part of the world that tests replace
 //
 // The tests of all this are in internal/sim, which runs real controllers in virtual

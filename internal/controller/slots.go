@@ -65,13 +65,6 @@ func (c *Controller) requestSlot(ctx context.Context, rec *ledger.Record) error 
 	return err
 }
 
-// A slotRequest is a reservation of this instance that asks for a submission slot.
-type slotRequest struct {
-	rec   *ledger.Record // as it is after; Submitting if it got one
-	began time.Time      // when the update that leased it began
-	err   error
-}
-
 // granted is what became of reservations that wait for submission slots.
 type granted struct {
 	moved []*ledger.Record // submitting now; or back in the queue, because their pool is lost

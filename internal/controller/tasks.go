@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
 )
 
 // tasks runs the parts of a pass side by side, so that one that hangs delays no
@@ -179,4 +182,67 @@ func (t *tasks) join() error {
 		errs = append(errs, t.errs[name])
 	}
 	return errors.Join(errs...)
+}
+
+// progress is the working state of one part of a pass, and what it counts.
+type progress struct {
+	Report
+	unreadable map[ledger.Ref]bool
+	pending    map[string]bool // resources on which admitted requests wait for submission slots
+	calls      map[string]int  // of Vertex AI in the present pass, by region
+	more       bool            // the present pass left something to the next
+	tasks      *tasks          // where it starts further parts
+}
+
+// wait records that an admitted request may wait for submission slots.
+func (p *progress) wait(rec *ledger.Record) {
+	if rec.State == lifecycle.Reserved {
+		p.pend(rec.Resource)
+	}
+}
+
+func (p *progress) pend(resource string) {
+	if p.pending == nil {
+		p.pending = map[string]bool{}
+	}
+	p.pending[resource] = true
+}
+
+func (p *progress) unread(d ledger.Ref) {
+	if p.unreadable == nil {
+		p.unreadable = map[ledger.Ref]bool{}
+	}
+	p.unreadable[d] = true
+	p.Unreadable = len(p.unreadable)
+}
+
+// called counts calls of Vertex AI about something under a region.
+func (p *progress) called(parent string, n int) {
+	if p.calls == nil {
+		p.calls = map[string]int{}
+	}
+	p.calls[parent] += n
+}
+
+// add adds what a part did.
+func (p *progress) add(o progress) {
+	p.Resources += o.Resources
+	p.Learned += o.Learned
+	p.Timers += o.Timers
+	p.Started += o.Started
+	p.Orphans += o.Orphans
+	p.Unheld += o.Unheld
+	p.Published += o.Published
+	p.Waiting += o.Waiting
+	p.Pending += o.Pending
+	p.more = p.more || o.more
+	for d := range o.unreadable {
+		p.unread(d)
+	}
+	for name := range o.pending {
+		p.pend(name)
+	}
+	for parent, n := range o.calls {
+		p.called(parent, n)
+	}
 }
