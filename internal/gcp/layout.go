@@ -86,7 +86,7 @@ func pack(doc ledger.Document, token string) (map[string]*firestorepb.Value, err
 }
 
 // knownFields are all fields that pack writes.
-var knownFields = []string{"doc", "token", "layout", "since", "name", "resource", "state", "order", "recent", "status", "job", "queues", "needs", "size", "timerAt", "outbox", ExpireField}
+var knownFields = []string{"doc", "token", "layout", "since", "name", "resource", "state", "order", "recent", "status", "job", "queues", "head", "timerAt", "outbox", ExpireField}
 
 // otherFields are the fields of a stored document that only a newer release knows.
 // Without them a query of that release no longer finds the document.
