@@ -21,7 +21,7 @@ type simulateCmd struct {
 // Help is shown below the flags.
 func (simulateCmd) Help() string {
 	return `Runs the workload in virtual time under the plan that a deployment goes by, once with keys by declared limits and once by run times learned on the way, ` +
-		`beside references: EASY backfill and shortest-first, which know every run time in advance, EASY by limits, strict FIFO and first fit. The references have no delays. ` +
+		`beside references: EASY backfill and shortest-first, which know every run time in advance, EASY by limits, strict FIFO and first fit. Of the delays, the references have only that of the start. ` +
 		`A job takes one replica per GPU. Without a column limit_s its limit is the step (1h 4h 12h 1d 3d 7d 30d 90d) that its run time falls into. Nothing is asked of a deployment, except with --resource.
 
 ` +

@@ -132,8 +132,9 @@ func (f *workloadFlags) delays(o *replay.Options) error {
 			d.Tick, d.Poll, d.Submissions, d.Start, real.StartTimeout)
 	}
 	if d.Submissions > 0 || d.Start > 0 {
-		d.StartTimeout = real.StartTimeout
-		o.Plan.StartIn, o.Plan.Margin = real.StartTimeout, 5*time.Minute
+		own := o.Plan
+		o.Plan = real.Policy.Plan
+		o.Plan.Patience, o.Plan.NoBackfill = own.Patience, own.NoBackfill
 	}
 	return nil
 }

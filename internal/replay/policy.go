@@ -31,7 +31,7 @@ type Options struct {
 	Pools  []Pool
 	Plan   admission.PlanPolicy
 	Gang   int64  // replicas from which on a job is a gang
-	Delays Delays // of Berth; the references have none
+	Delays Delays // of Berth; the references have only that of the start
 	// Each, if not 0, is how many replicas a machine has, for the references.
 	Each int64
 	// Progress is that of [Settings].
@@ -54,8 +54,9 @@ func Simulate(p Policy, jobs []Job, o Options) Result {
 		var own []Job
 		var at []int
 		for i := range jobs {
-			if jobs[i].Pool == pool.Name {
-				own, at = append(own, jobs[i]), append(at, i)
+			if j := jobs[i]; j.Pool == pool.Name {
+				j.Run, j.Limit = j.Run+o.Delays.Start, j.Limit+o.Delays.Start // it has its replicas meanwhile
+				own, at = append(own, j), append(at, i)
 			}
 		}
 		starts, err := reference(p, own, machinesOf(pool, o.Each))
@@ -67,7 +68,7 @@ func Simulate(p Policy, jobs []Job, o Options) Result {
 			return r
 		}
 		for k, start := range starts {
-			r.Start[at[k]] = start
+			r.Start[at[k]] = start + o.Delays.Start
 		}
 	}
 	return r

@@ -93,14 +93,15 @@ func (p *pool) put(c admission.ClassID, list []admission.Head) {
 	p.queue[c] = admission.Class{Count: len(list), Heads: list[:min(len(list), admission.MaxHeads)]}
 }
 
-// hold takes the replicas of a start. Its end is tightened once it runs.
-func (p *pool) hold(st *admission.Start, begin, end time.Duration) {
+// hold takes the replicas of a start, which has to be running by a moment at the
+// latest. Its end is tightened once it runs.
+func (p *pool) hold(st *admission.Start, begin, latest time.Duration) {
 	j := jobOf(st.ID)
 	p.free -= int64(st.Demand.Replicas())
-	if end > begin+st.Limit {
+	if latest > begin {
 		p.starting[j] = begin
 	}
-	p.add(j, admission.Held{ID: st.ID, Demand: st.Demand, End: epoch.Add(end)})
+	p.add(j, admission.Held{ID: st.ID, Demand: st.Demand, End: epoch.Add(latest + st.Limit)})
 }
 
 func byEnd(a, b admission.Held) int {

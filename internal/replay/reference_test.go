@@ -125,3 +125,16 @@ func TestTooLong(t *testing.T) {
 		t.Errorf("compared: error %v", err)
 	}
 }
+
+// References have the delay of the start: a job has its replicas before it runs.
+func TestReferencesStartLate(t *testing.T) {
+	list := jobs([3]int64{0, 1, 60}, [3]int64{0, 1, 60})
+	for _, p := range Policies {
+		s := policy
+		s.StartIn, s.StartTimeout = time.Hour, time.Hour
+		r := Simulate(p, list, Options{Pools: []Pool{{"", 1}}, Plan: s, Gang: 2, Delays: Delays{Start: 5 * time.Minute}})
+		if got := waits(list, r.Start); !slices.Equal(got, []int64{5, 70}) {
+			t.Errorf("%s: waits %v, want 5 and 70", p, got)
+		}
+	}
+}

@@ -82,7 +82,7 @@ func TestNoBackfill(t *testing.T) {
 }
 
 // real is a policy for jobs that take a while until they run.
-var real = admission.PlanPolicy{Horizon: time.Hour, Patience: 24 * time.Hour, StartIn: time.Hour, Margin: 5 * time.Minute}
+var real = admission.PlanPolicy{Horizon: time.Hour, Patience: 24 * time.Hour, StartIn: time.Hour, StartTimeout: time.Hour, Margin: 5 * time.Minute}
 
 // For every workload and policy, every job starts, none before its submission,
 // and no more replicas are in use than exist.
@@ -100,7 +100,7 @@ func TestEveryRunIsSound(t *testing.T) {
 			"EASY": started(Easy(list, Flat(replicas), Exact, false)), "shortest": started(Shortest(list, Flat(replicas))), "plan": plan(list, replicas, policy),
 			"limits": started(Easy(list, Flat(replicas), Declared, true)), "FIFO": started(Fifo(list, Flat(replicas))), "first fit": started(FirstFit(list, Flat(replicas))),
 			"learned": Run(list, []Pool{{Replicas: replicas}}, Settings{Policy: policy, Gang: 2, Expected: est.Expected, Ended: est.Learn}).Start,
-			"delayed": Run(list, []Pool{{Replicas: replicas}}, Settings{Policy: real, Gang: 2, Expected: Declared, Delays: Delays{time.Minute, 3 * time.Second, 1, 2 * time.Minute, time.Hour}}).Start,
+			"delayed": Run(list, []Pool{{Replicas: replicas}}, Settings{Policy: real, Gang: 2, Expected: Declared, Delays: Delays{time.Minute, 3 * time.Second, 1, 2 * time.Minute}}).Start,
 		} {
 			for i := range list {
 				if start[i] < list[i].Submit {

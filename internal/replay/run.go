@@ -29,9 +29,6 @@ type Delays struct {
 	Poll        time.Duration // the same while a job waits; zero for Tick
 	Submissions int           // at most so many jobs a minute are submitted to Vertex AI; 0 for no bound
 	Start       time.Duration // from the submission of a job until it runs
-	// StartTimeout is how long after its start a job has to be running, or it goes back
-	// into the queue; zero for no bound.
-	StartTimeout time.Duration
 }
 
 // A Result is what happened to the jobs of a run.
@@ -156,8 +153,9 @@ func (r *run) join(j int, now time.Duration) {
 	p, w := r.of[j], r.queue[j]
 	if w.ID == "" { // it is submitted; one that comes back keeps its key
 		w = waitingOf(j, &r.jobs[j], p.shape, r.s)
-		r.queue[j] = w
 	}
+	w.class = p.queue.ClassFor(r.jobs[j].Tenant, w.Demand, w.Limit)
+	r.queue[j] = w
 	p.join(w)
 	// A job that does not fit, behind a reservation, changes no other start.
 	p.changed = p.changed || r.jobs[j].Replicas <= p.free || len(p.reserved) == 0 || p.outranks(w)
@@ -218,32 +216,16 @@ func (r *run) begin(p *pool, st *admission.Start, now time.Duration) {
 	r.wait--
 	submit := r.slot(now)
 	begin := submit + r.s.Delays.Start
-	latest := deadline(st, now, r.s.Delays)
-	if latest >= 0 && begin > latest {
+	latest := st.End(epoch.Add(now), r.s.Policy).Sub(epoch) - st.Limit // to be running
+	if begin > latest && (r.s.Policy.StartTimeout > 0 || !st.By.IsZero()) {
 		r.late[j], r.runs.at[j] = true, latest
-		p.hold(st, latest, latest+st.Limit)
+		p.hold(st, latest, latest)
 	} else {
 		r.submitted(submit)
 		r.Start[j], r.runs.at[j] = begin, begin+r.jobs[j].Run
-		if latest = max(latest, begin); begin == now {
-			latest = now
-		}
-		p.hold(st, begin, latest+st.Limit)
+		p.hold(st, begin, max(latest, begin))
 	}
 	heap.Push(&r.runs, j)
-}
-
-// deadline is when the job of a start has to be running at the latest; -1 for
-// never.
-func deadline(st *admission.Start, now time.Duration, d Delays) time.Duration {
-	latest := time.Duration(-1)
-	if d.StartTimeout > 0 {
-		latest = now + d.StartTimeout
-	}
-	if !st.By.IsZero() && (latest < 0 || st.By.Sub(epoch) < latest) {
-		latest = st.By.Sub(epoch)
-	}
-	return latest
 }
 
 // slot is when the next job can be submitted.

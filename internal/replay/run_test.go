@@ -103,16 +103,23 @@ func TestRunIsTheModel(t *testing.T) {
 	})
 }
 
-// Every promise is kept where jobs have one priority and run as long as declared.
+// Every promise is kept where jobs have one priority and run as long as declared, also if
+// Vertex AI starts them late or never in time.
 func TestPromisesAreKept(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := drawJobs(t, "a")
 		for i := range list {
 			list[i].Priority = 0
 		}
-		r := Run(list, []Pool{{"a", 8}}, Settings{Policy: policy, Gang: 4, Expected: Declared})
+		s := Settings{Policy: policy, Gang: 4, Expected: Declared}
+		if rapid.Bool().Draw(t, "delays") {
+			s.Policy = real
+			s.Policy.StartIn = rapid.SampledFrom([]time.Duration{time.Minute, time.Hour}).Draw(t, "start in")
+			s.Delays = Delays{Submissions: rapid.IntRange(0, 2).Draw(t, "submissions"), Start: time.Duration(rapid.IntRange(0, 59).Draw(t, "start")) * time.Minute}
+		}
+		r := Run(list, []Pool{{"a", 8}}, s)
 		if r.Kept != r.Promises {
-			t.Fatalf("%d of %d promises are kept", r.Kept, r.Promises)
+			t.Fatalf("%d of %d promises are kept; %d went back into the queue", r.Kept, r.Promises, r.Requeued)
 		}
 	})
 }
@@ -146,12 +153,16 @@ func TestDelays(t *testing.T) {
 		"a tick ends a wait":                            {second([3]int64{0, 2, 61}, [3]int64{10, 2, 1}), Delays{Tick: time.Minute}, []time.Duration{0, 120}},
 		"a poll ends a wait sooner":                     {second([3]int64{0, 2, 61}, [3]int64{10, 2, 1}), Delays{Tick: time.Minute, Poll: 5 * time.Second}, []time.Duration{0, 65}},
 		"a poll begins with the wait":                   {second([3]int64{0, 2, 61}, [3]int64{91, 2, 1}), Delays{Tick: time.Minute, Poll: 5 * time.Second}, []time.Duration{0, 95}},
-		"two are submitted in a minute":                 {second([3]int64{0, 1, 5}, [3]int64{1, 1, 5}, [3]int64{10, 1, 5}, [3]int64{11, 1, 5}), Delays{Submissions: 2, StartTimeout: time.Hour}, []time.Duration{0, 1, 60, 61}},
-		"a start takes a while":                         {second([3]int64{0, 2, 10}, [3]int64{1, 2, 10}), Delays{Start: 30 * time.Second, StartTimeout: time.Hour}, []time.Duration{30, 70}},
-		"a job that is not running in time comes again": {second([3]int64{0, 1, 5}, [3]int64{1, 1, 5}), Delays{Submissions: 1, StartTimeout: 20 * time.Second}, []time.Duration{0, 60}},
+		"two are submitted in a minute":                 {second([3]int64{0, 1, 5}, [3]int64{1, 1, 5}, [3]int64{10, 1, 5}, [3]int64{11, 1, 5}), Delays{Submissions: 2}, []time.Duration{0, 1, 60, 61}},
+		"a start takes a while":                         {second([3]int64{0, 2, 10}, [3]int64{1, 2, 10}), Delays{Start: 30 * time.Second}, []time.Duration{30, 70}},
+		"a job that is not running in time comes again": {second([3]int64{0, 1, 5}, [3]int64{1, 1, 5}), Delays{Submissions: 1}, []time.Duration{0, 60}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := Run(c.jobs, []Pool{{"", 2}}, Settings{Policy: real, Gang: 9, Expected: Declared, Delays: c.delays})
+			p, late := real, name == "a job that is not running in time comes again"
+			if p.StartTimeout = time.Hour; late {
+				p.StartTimeout = 20 * time.Second
+			}
+			r := Run(c.jobs, []Pool{{"", 2}}, Settings{Policy: p, Gang: 9, Expected: Declared, Delays: c.delays})
 			var got []time.Duration
 			for _, s := range r.Start {
 				got = append(got, s/time.Second)
@@ -159,7 +170,7 @@ func TestDelays(t *testing.T) {
 			if !slices.Equal(got, c.starts) {
 				t.Errorf("jobs start at %v, want %v", got, c.starts)
 			}
-			if want := map[bool]int{true: 2}[c.delays.StartTimeout == 20*time.Second]; r.Requeued != want {
+			if want := map[bool]int{true: 2}[late]; r.Requeued != want {
 				t.Errorf("jobs went back into the queue %d times, want %d", r.Requeued, want)
 			}
 		})
@@ -171,12 +182,12 @@ func TestDelays(t *testing.T) {
 func TestLateStartKeepsThePromise(t *testing.T) {
 	list := jobs([3]int64{0, 3, 240}, [3]int64{1, 4, 60}, [3]int64{180, 1, 60})
 	p := real
-	p.StartIn = time.Minute
-	r := Run(list, []Pool{{"", 4}}, Settings{Policy: p, Gang: 2, Expected: Declared, Delays: Delays{Start: 59 * time.Minute, StartTimeout: time.Hour}})
+	p.StartIn, p.StartTimeout = time.Minute, time.Hour
+	r := Run(list, []Pool{{"", 4}}, Settings{Policy: p, Gang: 2, Expected: Declared, Delays: Delays{Start: 59 * time.Minute}})
 	// The first runs from 0:59 to 4:59. The third would have to be running at 3:54, and
 	// would be at 3:59.
-	if r.Requeued != 1 || r.Kept < 1 {
-		t.Errorf("%d went back into the queue, %d of %d promises are kept; want 1, and at least 1", r.Requeued, r.Kept, r.Promises)
+	if r.Requeued != 1 || r.Promises != 2 || r.Kept != 2 {
+		t.Errorf("%d went back into the queue, %d of %d promises are kept; want 1, and 2 of 2", r.Requeued, r.Kept, r.Promises)
 	}
 	if want := []time.Duration{59 * time.Minute, 358 * time.Minute, 477 * time.Minute}; !slices.Equal(r.Start, want) {
 		t.Errorf("starts %v, want %v", r.Start, want)
