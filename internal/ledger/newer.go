@@ -39,6 +39,9 @@ import (
 // It writes back those that it does not know, as they were, although the document may
 // have changed. So a query by a new field must check what it finds.
 //
+// An event in the outbox is published by the release that finds it, with the fields that
+// this release knows, whatever its type.
+//
 // testdata/stored has documents of every layout that this release reads. A test reads
 // them.
 const (

@@ -151,7 +151,9 @@ func TestAnswersClaim(t *testing.T) {
 func TestPubSubRefuses(t *testing.T) {
 	good := sampleOutcomes()[0]
 	for name, spoil := range map[string]func(*Outcome){
-		"type":             func(o *Outcome) { o.Type = typePrefix + "request.lost.v1" },
+		"type":             func(o *Outcome) { o.Type = "" },
+		"another's type":   func(o *Outcome) { o.Type = "org.request.lost.v1" },
+		"type of no form":  func(o *Outcome) { o.Type = typePrefix + "request.lost" },
 		"id":               func(o *Outcome) { o.EventID = "" },
 		"tenant":           func(o *Outcome) { o.Tenant = "" },
 		"time":             func(o *Outcome) { o.Time = time.Time{} },
@@ -166,6 +168,20 @@ func TestPubSubRefuses(t *testing.T) {
 		if _, _, err := o.PubSub(testSource); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// An event that a newer release has stored is published after a roll-back as well,
+// because a record's later events, the last one among them, wait for it.
+func TestPubSubTakesTypesOfANewerRelease(t *testing.T) {
+	o := sampleOutcomes()[0]
+	o.Type = typePrefix + "request.moved.v2"
+	data, attributes, err := o.PubSub(testSource)
+	if err != nil || attributes["ce-type"] != "berth.request.moved.v2" {
+		t.Fatalf("%v, %v", attributes, err)
+	}
+	if back, err := DecodeOutcome(attributes, data); err != nil || back.Type != o.Type || back.EventID != o.EventID {
+		t.Errorf("read back %+v, %v", back, err)
 	}
 }
 
