@@ -109,7 +109,7 @@ type Config struct {
 	// Patience is the wait after which backfill past a request is limited to as
 	// many replicas as it asks for. 1m to 30 days.
 	Patience time.Duration `env:"BERTH_PATIENCE, default=24h"`
-	// SubmitTimeout is how long one submission attempt may take. 10s to 5m.
+	// SubmitTimeout is how long one submission attempt may take. 2s to 5m.
 	SubmitTimeout time.Duration `env:"BERTH_SUBMIT_TIMEOUT, default=1m"`
 	// RetryAfter is the pause between an attempt whose answer was lost and the
 	// next create: long enough for a job to appear in a list.
