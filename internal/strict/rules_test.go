@@ -95,7 +95,7 @@ func TestWorkIsCounted(t *testing.T) {
 		`{"a":[1,2]}`:    {11 + 4, 0},
 		"a: [1, 2]":      {9 + 5, 9},
 		"{a: [1, 2]}":    {11 + 11 + 5, 11}, // as JSON first
-		"- &a x\n- *a":   {11 + 4, 11}, // an alias is a value, and so is what it stands for
+		"- &a x\n- *a":   {11 + 4, 11},      // an alias is a value, and so is what it stands for
 		"\ufeff" + `[1]`: {3 + 2, 0},
 	} {
 		r := &Report{}
