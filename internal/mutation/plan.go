@@ -43,4 +43,5 @@ var Targets = []Target{
 	{"internal/statuspage", []Step{own("internal/statuspage"), entryPoints}},
 	{"internal/repair", []Step{own("internal/repair")}},
 	{"internal/app", []Step{entryPoints, hostile}},
+	{"internal/replay", []Step{own("internal/replay")}},
 }

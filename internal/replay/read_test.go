@@ -66,7 +66,8 @@ func TestReadErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       "first line",
 		"job_id,submit_s,gpus\n": "line 1: there is no column duration_s; want job_id, submit_s, gpus, duration_s and, optionally, tenant",
-		"job_id,submit_s,gpus,duration_s,gpus\na,0,1,1,1\n": "line 1: there are two columns gpus",
+		"job_id,submit_s,gpus,duration_s,gpus\na,0,1,1,1\n":   "line 1: there are two columns gpus",
+		"job_id,submit_s,gpus,duration_s,job_id\na,0,1,1,1\n": "line 1: there are two columns job_id",
 		header:                                    "no jobs",
 		header + "a,x,1,1,t\n":                    "line 2: submit_s is not a whole number from 0",
 		header + "a,-1,1,1,t\n":                   "line 2: submit_s is not a whole number from 0",

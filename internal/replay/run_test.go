@@ -150,6 +150,7 @@ func TestDelays(t *testing.T) {
 		starts []time.Duration // seconds
 	}{
 		"ends are seen at the next tick":                {second([3]int64{0, 2, 61}, [3]int64{130, 2, 1}), Delays{Tick: time.Minute}, []time.Duration{0, 130}},
+		"an end at a tick is seen at it":                {second([3]int64{0, 2, 60}, [3]int64{10, 2, 1}), Delays{Tick: time.Minute}, []time.Duration{0, 60}},
 		"a tick ends a wait":                            {second([3]int64{0, 2, 61}, [3]int64{10, 2, 1}), Delays{Tick: time.Minute}, []time.Duration{0, 120}},
 		"a poll ends a wait sooner":                     {second([3]int64{0, 2, 61}, [3]int64{10, 2, 1}), Delays{Tick: time.Minute, Poll: 5 * time.Second}, []time.Duration{0, 65}},
 		"a poll begins with the wait":                   {second([3]int64{0, 2, 61}, [3]int64{91, 2, 1}), Delays{Tick: time.Minute, Poll: 5 * time.Second}, []time.Duration{0, 95}},

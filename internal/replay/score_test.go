@@ -130,4 +130,11 @@ func TestSeries(t *testing.T) {
 	if s.Interval != 10*time.Minute || !slices.Equal(s.Used, []float64{.5, .5, .5, 1}) || !slices.Equal(s.Queued, []float64{.5, 1, 1, 0}) || s.Waits[0] != 25./120 || s.Waits[1] != -1 {
 		t.Errorf("series %+v", s)
 	}
+	// Intervals are whole seconds at least, and cover the span.
+	if s := SeriesOf(list, []Pool{{"", 4}}, start, 40*time.Minute+1, 4); s.Interval != 10*time.Minute+1 {
+		t.Errorf("an interval of %s", s.Interval)
+	}
+	if s := SeriesOf(nil, nil, nil, 0, 4); s.Interval != time.Second {
+		t.Errorf("an interval of %s of no time", s.Interval)
+	}
 }

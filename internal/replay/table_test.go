@@ -64,6 +64,8 @@ func TestWindowsErrors(t *testing.T) {
 		dir["configs.json"].Data = []byte(strings.Replace(text, from, to, 1))
 		if _, err := Windows(dir); err == nil {
 			t.Errorf("%s instead of %s: no error", to, from)
+		} else if strings.HasPrefix(to, `"machines": 2`) && !strings.Contains(err.Error(), "a/full/shared: line 10: the job never fits its pool all") {
+			t.Errorf("%s instead of %s: %v", to, from, err)
 		}
 	}
 	if _, err := Windows(fstest.MapFS{}); err == nil {
@@ -105,6 +107,25 @@ func TestTableRow(t *testing.T) {
 	}
 }
 
+// The longest wait over EASY's is the largest of the runs, which may be less than none.
+func TestCellOver(t *testing.T) {
+	score := func(longest ...time.Duration) *Compared {
+		c := &Compared{}
+		for _, d := range longest {
+			c.Runs = append(c.Runs, Score{Group: Group{Max: seconds(d)}})
+		}
+		return c
+	}
+	if c := cell(score(5, 9, 3), score(10, 12, 9)); c.Over != -3 {
+		t.Errorf("%d over, want -3", c.Over)
+	}
+	one, easy := &Compared{}, &Compared{}
+	one.Max, easy.Max = 5, 9
+	if c := cell(one, easy); c.Over != -4 {
+		t.Errorf("%d over in one run, want -4", c.Over)
+	}
+}
+
 // Bands of two windows, one without gangs, computed by hand.
 func TestBands(t *testing.T) {
 	cell := func(mean, gang, longest float64, over time.Duration) Cell {
@@ -139,7 +160,7 @@ func TestBands(t *testing.T) {
 		t.Errorf("bands\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	fresh := Bands(rows, true)
-	if fresh[0].Judged[1].Bound != .75 || !fresh[0].Judged[1].Pass || fresh[1].Judged[0].Bound != 1.1 {
+	if fresh[0].Judged[1].Bound != .75 || !fresh[0].Judged[1].Pass || fresh[1].Judged[0].Bound != 1.1 || fresh[1].Judged[2] != nil || fresh[0].Judged[0].Bound != .8 {
 		t.Errorf("bands of fresh traces: %+v", fresh[0].Judged[1])
 	}
 	lost := []string{
@@ -183,6 +204,10 @@ func TestCheckPublished(t *testing.T) {
 	publish()
 	if n, list, err := CheckPublished(dir, windows, func(int) bool { return true }); n != 7 || len(list) != 1 || list[0].Window != w.Name || list[0].Policy != "sjf" || !strings.HasPrefix(list[0].Detail, "p95 wait: ") || err != nil {
 		t.Errorf("%d scores, %v, %v", n, list, err)
+	}
+	calls := 0
+	if _, list, err := CheckPublished(dir, windows, func(int) bool { calls++; return false }); calls != 7 || len(list) != 0 || err != nil {
+		t.Errorf("stopped: %d calls, %v, %v", calls, list, err)
 	}
 	delete(dir, "reference.json")
 	if _, _, err := CheckPublished(dir, windows, func(int) bool { return true }); err == nil {
