@@ -138,3 +138,26 @@ func TestReferencesStartLate(t *testing.T) {
 		}
 	}
 }
+
+// Each pool is on its own, under every policy.
+func TestPoolsAreApart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := drawJobs(t, "a", "b")
+		pools := []Pool{{"a", 8}, {"b", 9}}
+		for _, p := range []Policy{Plan, EasyExact, EasyLimits, StrictFifo, FirstFits, ShortestExact, EasyShortest} {
+			r := Simulate(p, list, Options{Pools: pools, Plan: policy, Gang: 4})
+			for _, pool := range pools {
+				var own []Job
+				var want []time.Duration
+				for i, j := range list {
+					if j.Pool == pool.Name {
+						own, want = append(own, j), append(want, r.Start[i])
+					}
+				}
+				if got := Simulate(p, own, Options{Pools: []Pool{pool}, Plan: policy, Gang: 4}).Start; !slices.Equal(got, want) {
+					t.Fatalf("%s, pool %s: starts %v alone, %v beside the other", p, pool.Name, got, want)
+				}
+			}
+		}
+	})
+}

@@ -178,6 +178,15 @@ func TestDelays(t *testing.T) {
 	}
 }
 
+// Without a start timeout a job may take as long as it takes to run.
+func TestNoStartTimeout(t *testing.T) {
+	list := jobs([3]int64{0, 2, 60}, [3]int64{1, 2, 60})
+	r := Run(list, []Pool{{"", 2}}, Settings{Policy: policy, Gang: 2, Expected: Declared, Delays: Delays{Start: 10 * time.Hour}})
+	if got := waits(list, r.Start); !slices.Equal(got, []int64{600, 1259}) || r.Requeued != 0 {
+		t.Errorf("waits %v, %d went back into the queue; want 600, 1259 and none", got, r.Requeued)
+	}
+}
+
 // A job that is let past a reservation and cannot run in time gives its replicas back
 // in time, so the reservation keeps its start.
 func TestLateStartKeepsThePromise(t *testing.T) {

@@ -88,6 +88,9 @@ func TestCompare(t *testing.T) {
 	for i := range int64(40) {
 		list = append(list, jobs([3]int64{i, 1 + i%4, 30 + 7*i%90})...)
 	}
+	if !slices.Equal(Policies, []Policy{Plan, PlanLearned, EasyExact, EasyLimits, StrictFifo, FirstFits, ShortestExact}) {
+		t.Errorf("policies %v", Policies)
+	}
 	o := Options{Pools: []Pool{{"", 4}}, Plan: policy, Gang: 4}
 	c, err := Compare(list, Policies, Noise{Seeds: 4, Jitter: 10 * time.Minute, Loose: 2}, o)
 	if err != nil || len(c.Policies) != len(Policies) || len(c.Results) != len(Policies) || len(c.Jobs) != len(list) {
