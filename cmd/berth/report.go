@@ -127,7 +127,7 @@ func chartPath(values []float64, top float64) string {
 			command = 'M'
 		}
 		broken = false
-		fmt.Fprintf(&b, "%c%.1f %.1f", command, (float64(i)+.5)*chartWidth/float64(len(values)), chartHeight*(1-v/top)) //nolint:errcheck // to memory
+		fmt.Fprintf(&b, "%c%.1f %.1f", command, (float64(i)+.5)*chartWidth/float64(len(values)), chartHeight*(1-v/top))
 	}
 	return b.String()
 }

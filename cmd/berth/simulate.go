@@ -13,7 +13,7 @@ import (
 type simulateCmd struct {
 	workloadFlags
 
-	PerMachine int64    `group:"Output" help:"Replicas of a machine: the references then have to fit the parts of a job (column nodes) into machines. Berth's own policies do not."`
+	PerMachine int64    `group:"Output" placeholder:"COUNT" help:"Replicas of a machine: the references then have to fit the parts of a job (column nodes) into machines. Berth's own policies do not."`
 	Price      *float64 `group:"Output" help:"Price of a replica-hour, for the price of idle replicas."`
 	HTML       string   `group:"Output" name:"html" placeholder:"FILE" help:"Write a report with charts over time to this file."`
 }
@@ -21,7 +21,7 @@ type simulateCmd struct {
 // Help is shown below the flags.
 func (simulateCmd) Help() string {
 	return `Runs the workload in virtual time under the plan that a deployment goes by, once with keys by declared limits and once by run times learned on the way, ` +
-		`beside references: EASY backfill and shortest-first, which know every run time in advance, EASY by limits, strict FIFO and first fit. Of the delays, the references have only that of the start. ` +
+		`beside references: EASY backfill and shortest-first, which know every run time in advance, EASY by limits, strict FIFO and first fit. Of the delays, the references have only that of the start, and they know no priority. ` +
 		`A job takes one replica per GPU. Without a column limit_s its limit is the step (1h 4h 12h 1d 3d 7d 30d 90d) that its run time falls into. Nothing is asked of a deployment, except with --resource.
 
 ` +

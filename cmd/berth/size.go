@@ -14,7 +14,7 @@ type sizeCmd struct {
 	Wait  time.Duration `name:"p95-wait" required:"" help:"Of 100 jobs, at most 5 may wait longer than this."`
 	For   string        `placeholder:"POOL" help:"The pool whose size is asked for, if there are several; the others keep theirs."`
 	Step  int64         `default:"1" help:"Only sizes that are a multiple of this: a machine's replicas, say."`
-	Most  int64         `help:"Largest size to try; by default the sum of what all jobs ask for."`
+	Most  int64         `placeholder:"COUNT" help:"Largest size to try; by default the sum of what all jobs ask for."`
 	Limit bool          `name:"by-limits" help:"Order by declared limits alone, as a deployment without learned run times."`
 	Price *float64      `help:"Price of a replica-hour, for the price of idle replicas."`
 }
@@ -23,7 +23,7 @@ type sizeCmd struct {
 func (sizeCmd) Help() string {
 	return `Runs the workload in virtual time under the plan that a deployment goes by, with more and fewer replicas, until it finds a size that suffices and is one step larger than one that does not. ` +
 		`Says what one step more or fewer would have done. More replicas mostly shorten waits, but no backfill promises that, so a smaller size may suffice too. ` +
-		`--replicas or --pool give where the search begins to count: only the pools that are not asked for keep their size.`
+		`Pools are given as for simulate; without any there is one for all jobs. What is given for the pool in question does not matter.`
 }
 
 // A sized is what size prints with --json.

@@ -18,9 +18,9 @@ import (
 type workloadFlags struct {
 	Workload string `arg:"" help:"CSV file, plain or .gz, sorted by submit_s, with the columns job_id, submit_s, gpus, duration_s and, optionally, tenant, pool, limit_s, nodes, priority."`
 
-	Replicas int64    `group:"Pools" help:"Replicas of one pool for all jobs, whatever pool they name."`
+	Replicas int64    `group:"Pools" placeholder:"COUNT" help:"Replicas of one pool for all jobs, whatever pool they name."`
 	Pool     []string `group:"Pools" sep:"none" placeholder:"NAME=COUNT" help:"Replicas of a pool; NAME=+COUNT or NAME=-COUNT changes what is given before it, or what the persistent resource has. Repeatable."`
-	Resource string   `group:"Pools" help:"Take the pools of this persistent resource from the deployment."`
+	Resource string   `group:"Pools" placeholder:"NAME" help:"Take the pools of this persistent resource from the deployment."`
 	LeaveOut bool     `group:"Pools" help:"Leave out the jobs that never fit, as Berth refuses them, and count them."`
 
 	Gang         int64         `group:"Policy" default:"2" help:"Smallest number of replicas that counts as a gang."`
@@ -29,14 +29,14 @@ type workloadFlags struct {
 	LimitDefault time.Duration `group:"Policy" help:"Time limit of the jobs that declare none: those with an empty limit_s, or all of a workload without that column. Jobs that run longer are stopped there."`
 
 	Jitter      time.Duration `group:"Chance" help:"Submit each job later by a random time of up to this."`
-	LooseLimits int           `group:"Chance" help:"Raise each limit by 0 to this many steps (1h 4h 12h 1d 3d 7d 30d 90d) at random."`
+	LooseLimits int           `group:"Chance" placeholder:"STEPS" help:"Raise each limit by 0 to this many steps (1h 4h 12h 1d 3d 7d 30d 90d) at random."`
 	Seeds       int           `group:"Chance" default:"1" help:"Runs with different chance; figures are their means."`
 
 	Delays      string         `group:"Delays" enum:"none,real" default:"none" help:"Delays of Berth: none, or real for those of a deployment (tick 1m, poll 3s, 60 submissions a minute, start delay 2m)."`
-	Tick        *time.Duration `group:"Delays" help:"Time between two passes while no job waits."`
-	Poll        *time.Duration `group:"Delays" help:"The same while jobs wait; 0 for the tick."`
-	Submissions *int           `group:"Delays" help:"Submissions to Vertex AI a minute; 0 for no bound."`
-	StartDelay  *time.Duration `group:"Delays" help:"Time from the submission of a job until it runs."`
+	Tick        *time.Duration `group:"Delays" placeholder:"DURATION" help:"Time between two passes while no job waits."`
+	Poll        *time.Duration `group:"Delays" placeholder:"DURATION" help:"The same while jobs wait; 0 for the tick."`
+	Submissions *int           `group:"Delays" placeholder:"COUNT" help:"Submissions to Vertex AI a minute; 0 for no bound."`
+	StartDelay  *time.Duration `group:"Delays" placeholder:"DURATION" help:"Time from the submission of a job until it runs."`
 }
 
 // realStart is a usual time from submission to RUNNING on a persistent resource whose

@@ -143,7 +143,7 @@ func (r *run) upTo(moment, step time.Duration) time.Duration {
 	if step <= 0 {
 		return moment
 	}
-	return (moment + step - 1) / step * step
+	return moment + (step-moment%step)%step
 }
 
 func (r *run) join(j int, now time.Duration) {
