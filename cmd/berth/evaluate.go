@@ -92,14 +92,14 @@ func (r *evaluated) print(g *globals) {
 			if w.Gangs > 0 {
 				gang = fraction(cell.GangMax)
 			}
-			row = append(row, fmt.Sprintf("%s / %s / %s", fraction(cell.Mean), gang, fraction(cell.Max)))
+			row = append(row, fmt.Sprintf("%s/%s/%s", fraction(cell.Mean), gang, fraction(cell.Max)))
 			promises += cell.Promises
 			kept += cell.Kept
 		}
 		t.row(append(row, fraction(w.Shortest), map[bool]string{true: "yes", false: "no"}[w.HalfWay])...)
 	}
 	t.end()
-	say(g.out, "Cells are mean wait / longest gang wait / longest wait; - where there are no gangs. Loose limits are for learned run times too. %d of %d promises are kept.", kept, promises)
+	say(g.out, "Cells are mean wait/longest gang wait/longest wait, - where there are no gangs. Loose limits are for learned run times too. %d of %d promises are kept.", kept, promises)
 	say(g.out, "")
 	heads[0] = "BAND"
 	t = newTable(g.out, append(heads[:1:1], heads[2:]...)...)
