@@ -143,6 +143,7 @@ func startStack(env *testscript.Env) (*stack, error) {
 	}})
 	s.vertex.AddForeign("projects/"+project+"/locations/us-central1", "pool", capacity.Ask{{Shape: l4, Replicas: 1}})
 	cfg := controller.DefaultConfig()
+	cfg.Policy.Plan.StartIn = cfg.StartTimeout // no job passes another in the hour that it has to start
 	cfg.Project, cfg.Regions, cfg.DefaultResource = project, []string{"us-central1"}, "pool"
 	s.c = controller.New(cfg, s.ledger, s.vertex, nowhere{}, slog.New(slog.DiscardHandler), controller.RealEnv())
 	status := statuspage.New(s.c, s.ledger, statuspage.Info{Project: project, Regions: cfg.Regions, Deployment: cfg.Deployment, Policy: cfg.Policy, Keep: cfg.Keep})

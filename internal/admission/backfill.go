@@ -123,7 +123,7 @@ func (pl *planner) gate(k int) gate {
 // start times of the others count on it. by is when the job must be running at
 // the latest.
 func (pl *planner) pass(gates []gate, h Head) (by time.Time, ok bool) {
-	shapes := shapesOf(h.Demand)
+	shapes, startIn := shapesOf(h.Demand), pl.p.startIn(h)
 	var beside []*gate
 	for i := range gates {
 		g := &gates[i]
@@ -133,7 +133,7 @@ func (pl *planner) pass(gates []gate, h Head) (by time.Time, ok bool) {
 		if !share(shapes, g.shapes) {
 			continue
 		}
-		if last := g.At.Add(-h.Limit - pl.p.Margin); !last.Before(pl.s.Now.Add(pl.p.StartIn)) {
+		if last := g.At.Add(-h.Limit - pl.p.Margin); !last.Before(pl.s.Now.Add(startIn)) {
 			if by.IsZero() || last.Before(by) {
 				by = last
 			}

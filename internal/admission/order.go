@@ -102,7 +102,7 @@ func behind(s Snapshot, a Ask, p PlanPolicy, plan Plan) *reason.Problem {
 	}
 	why.Detail = fmt.Sprintf("It fits now, but with its time limit of %s it would delay a waiting request that has these machines reserved from %s on.",
 		a.Limit, first.UTC().Format(time.RFC3339))
-	if most := first.Sub(s.Now) - p.Margin - p.StartIn; !p.NoBackfill && most >= time.Minute {
+	if most := first.Sub(s.Now) - p.Margin - p.startIn(a.Head); !p.NoBackfill && most >= time.Minute {
 		why.Fix = fmt.Sprintf("With a %s of at most %s it could start now.", a.Paths.At("jobSpec.scheduling.timeout"), most.Truncate(time.Minute))
 	}
 	return why

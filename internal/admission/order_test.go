@@ -105,6 +105,14 @@ func TestReasonsOfTheOrder(t *testing.T) {
 			t.Errorf("with %d minutes it is decided %s, to run by %s", minutes, d.Verdict, d.By)
 		}
 	}
+	// One that Vertex AI did not start in time once needs its whole start timeout.
+	for minutes, verdict := range map[int]Verdict{175: Admit, 176: Wait} {
+		late.Head = ask("c", minutes, 1)
+		late.Slow = true
+		if d := Decide(w.snapshot(), late, w.policy()); d.Verdict != verdict || verdict == Wait && !strings.Contains(d.Reason.Fix, "at most 2h55m0s") {
+			t.Errorf("slow, with %d minutes it is decided %s %v", minutes, d.Verdict, d.Reason)
+		}
+	}
 	// Without backfill no shorter limit helps.
 	w.p.NoBackfill = true
 	late.Head = ask("c", 30, 1)

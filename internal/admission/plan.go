@@ -72,6 +72,15 @@ type PlanPolicy struct {
 	NoBackfill   bool          // no request passes a reservation
 }
 
+// startIn is the least time that the job of a request which passes a reservation has
+// to be running.
+func (p *PlanPolicy) startIn(h Head) time.Duration {
+	if h.Slow {
+		return max(p.StartIn, p.StartTimeout)
+	}
+	return p.StartIn
+}
+
 // A PlanSnapshot holds the values of one resource document.
 type PlanSnapshot struct {
 	Now      time.Time

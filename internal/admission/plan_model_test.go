@@ -207,7 +207,7 @@ func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reserva
 			if !share(r.Demand.Shapes(), h.Demand.Shapes()) {
 				continue
 			}
-			if last := r.At.Add(-h.Limit).Add(-p.Margin); !last.Before(s.Now.Add(p.StartIn)) {
+			if last := r.At.Add(-h.Limit).Add(-p.Margin); !last.Before(s.Now.Add(map[bool]time.Duration{false: p.StartIn, true: max(p.StartIn, p.StartTimeout)}[h.Slow])) {
 				if by.IsZero() || last.Before(by) {
 					by = last
 				}
@@ -291,7 +291,7 @@ func (w *planWorld) arrive(t *rapid.T, priority int) bool {
 	key := Key(w.s.Now, time.Duration(rapid.IntRange(0, 90).Draw(t, "expected"))*time.Minute, ask.Replicas() > 1)
 	w.ids++
 	id := message.Key(fmt.Sprintf("%04d", w.ids))
-	h := Head{ID: id, Key: key, Order: fmt.Sprintf("%04d-%s-%s", 1000-priority, key.Format("20060102T150405.000000000"), id), Demand: ask, Limit: limit}
+	h := Head{ID: id, Key: key, Order: fmt.Sprintf("%04d-%s-%s", 1000-priority, key.Format("20060102T150405.000000000"), id), Demand: ask, Limit: limit, Slow: rapid.IntRange(0, 3).Draw(t, "slow") == 3}
 	w.waiting = append(w.waiting, h)
 	w.queue()
 	return true

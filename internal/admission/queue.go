@@ -137,6 +137,9 @@ type Head struct {
 	Key    time.Time     `json:"key"`    // see [Key]
 	Demand capacity.Ask  `json:"demand"` // of normal shapes
 	Limit  time.Duration `json:"limit"`  // the job's own time limit
+	// Slow says that Vertex AI did not start the request in time once. It then passes a
+	// reservation only with the whole start timeout.
+	Slow bool `json:"slow,omitempty"`
 	// Bytes is the size of the request's specification. It only bounds how many
 	// requests one update reads.
 	Bytes int `json:"bytes,omitempty"`
@@ -144,7 +147,7 @@ type Head struct {
 
 // Same reports whether two heads are one request with the same demand and place.
 func (h Head) Same(o Head) bool {
-	return h.ID == o.ID && h.Order == o.Order && h.Key.Equal(o.Key) && slices.Equal(h.Demand, o.Demand) && h.Limit == o.Limit
+	return h.ID == o.ID && h.Order == o.Order && h.Key.Equal(o.Key) && slices.Equal(h.Demand, o.Demand) && h.Limit == o.Limit && h.Slow == o.Slow
 }
 
 func (h Head) compare(order string) int { return strings.Compare(h.Order, order) }

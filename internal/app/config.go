@@ -226,7 +226,7 @@ func (c Config) controller() controller.Config {
 	cc.Margin = min(cc.Margin, c.SubmitTimeout/4)
 	cc.Policy.MaxAge, cc.Policy.RefuseAfter = 2*c.Tick, c.RefuseAfter
 	cc.Policy.AllowAccounts, cc.Policy.AllowRay = c.ServiceAccounts == allow, c.RayClusters == allow
-	cc.Policy.Plan.StartIn, cc.Policy.Plan.StartTimeout = c.StartTimeout, c.StartTimeout
+	cc.Policy.Plan.StartIn, cc.Policy.Plan.StartTimeout = min(cc.Policy.Plan.StartIn, c.StartTimeout), c.StartTimeout
 	cc.Policy.Plan.NoBackfill, cc.Policy.Plan.Patience = c.Backfill != allow, c.Patience
 	cc.Gang = c.Gang
 	cc.DiskType, cc.DeclineTimeout = c.DiskType, c.DeclineTimeout

@@ -509,7 +509,7 @@ var effects = map[string]func(*testing.T){
 			s.wait(10 * time.Minute)
 			for i := range 3 { // each of them passes the first, which lets two replicas pass once it has waited too long
 				id := fmt.Sprint("beside", i)
-				s.Ask(sim.Job{ID: id, CPU: 1})
+				s.Ask(sim.Job{ID: id, CPU: 1, Spec: map[string]any{"scheduling": map[string]any{"timeout": "700000s"}}}) // longer than the one that runs
 				if i == 2 {
 					if got := s.State(id); got != want {
 						t.Errorf("BERTH_PATIENCE=%s: the third that passes is %s, want %s", setting, got, want)

@@ -145,6 +145,30 @@ func TestTable(t *testing.T) {
 		w.After(2 * time.Minute)
 	}
 	const day = 24 * time.Hour
+	// passes: the first has the machines reserved from three hours on, when a job has had
+	// an hour to start and two to run. The request passes it, so by its time limit its
+	// job has to be running within minutes.
+	limited := func(id string, cpus int, limit time.Duration) sim.Job {
+		return sim.Job{ID: id, CPU: cpus, Spec: map[string]any{"scheduling": map[string]any{"timeout": fmt.Sprintf("%ds", int(limit.Seconds()))}}}
+	}
+	passes := func(minutes int) func(*sim.World) {
+		return func(w *sim.World) {
+			w.Ask(limited("runs", 3, 2*time.Hour))
+			w.Ask(allCPU)
+			w.Ask(limited("a", 1, 3*time.Hour-5*time.Minute-time.Duration(minutes)*time.Minute))
+		}
+	}
+	requeuing := do(passes(25), pass(26*time.Minute))
+	// It passes, and none of its creates is answered.
+	requeuingUnclear := func(w *sim.World) {
+		w.Ask(limited("runs", 3, 2*time.Hour))
+		w.Ask(allCPU)
+		fail(w, "create", 100, vertex.FailBefore)
+		w.Ask(limited("a", 1, 2*time.Hour+43*time.Minute))
+		for range 13 {
+			w.After(time.Minute)
+		}
+	}
 
 	stories := map[string]struct {
 		play   func(*sim.World)
@@ -220,6 +244,27 @@ func TestTable(t *testing.T) {
 		}, lifecycle.Waiting, []string{"reserved", "queued"}},
 		"SUBMITTING/GIVEN_UP/LAST": {do(unclearThen, pass(20*time.Minute), pass(20*time.Minute)), lifecycle.Failed, []string{"reserved", "failed"}},
 		"SUBMITTING/CANCEL_ASKED":  {do(lookingToCancel), lifecycle.Cancelling, []string{"reserved", "cancelling"}},
+
+		"SUBMITTING/REQUEUED":           {do(requeuingUnclear), lifecycle.Cancelling, []string{"reserved", "requeuing"}},
+		"SUBMITTED/REQUEUED":            {do(requeuing), lifecycle.Cancelling, []string{"reserved", "submitted", "requeuing"}},
+		"CANCELLING/CANCEL_ASKED/AGAIN": {do(requeuing, cancel), lifecycle.Cancelling, []string{"reserved", "submitted", "requeuing", "cancelling"}},
+		"CANCELLING/ENDED/AGAIN":        {do(requeuing, ends(vertex.JobCancelled)), lifecycle.Waiting, []string{"reserved", "submitted", "requeuing", "queued"}},
+		"CANCELLING/GONE/AGAIN":         {do(requeuing, gone), lifecycle.Waiting, []string{"reserved", "submitted", "requeuing", "queued"}},
+		"CANCELLING/GIVEN_UP/AGAIN":     {do(requeuingUnclear, pass(20*time.Minute), pass(20*time.Minute)), lifecycle.Waiting, []string{"reserved", "requeuing", "queued"}},
+		"CANCELLING/DECLINED/AGAIN": {func(w *sim.World) {
+			w.Config.Policy.Plan.StartIn = 30 * time.Second
+			w.Controller = w.Instance(w.Config)
+			w.Ask(limited("runs", 3, 2*time.Hour))
+			w.Ask(allCPU)
+			w.Vertex.Admit = refuseJobs(func() error { // the create is under way for too long, and then refused
+				w.Now = w.Now.Add(41 * time.Second)
+				if _, err := w.Controller.Reconcile(t.Context(), "another", 0); err != nil { // one pass
+					w.Errorf("reconcile: %v", err)
+				}
+				return &vertex.Error{Op: "create", Kind: vertex.Permanent, Code: 3}
+			})
+			w.Ask(limited("a", 1, 2*time.Hour+54*time.Minute+20*time.Second))
+		}, lifecycle.Waiting, []string{"reserved", "requeuing", "queued"}},
 
 		"SUBMITTED/CANCEL_ASKED": {do(cancelling), lifecycle.Cancelling, []string{"reserved", "submitted", "cancelling"}},
 		"SUBMITTED/OVERDUE":      {do(submitted, pass(61*time.Minute)), lifecycle.Cancelling, []string{"reserved", "submitted", "cancelling"}},

@@ -32,6 +32,9 @@ func (c *Controller) apply(ctx context.Context, tx ledger.Tx, res *ledger.Resour
 	switch {
 	case job.State == "":
 		why := &reason.Problem{Code: reason.JobGone, Detail: "The job was deleted at Vertex AI; how it ended is not known."}
+		if rec.Again {
+			why = rec.Why // it waits again, as it was to
+		}
 		do(lifecycle.LoseJob(job.Name), why)
 	case job.State.Ended():
 		if rec.JobState = string(job.State); job.Error != nil {

@@ -48,7 +48,7 @@ func DefaultConfig() Config {
 	return Config{
 		Deployment: "default",
 		Policy: admission.Policy{MaxAge: 2 * time.Minute, MaxHolds: ledger.MaxHolds, RefuseAfter: 24 * time.Hour,
-			Plan: admission.PlanPolicy{Horizon: time.Hour, Margin: 5 * time.Minute, StartIn: time.Hour, StartTimeout: time.Hour, Patience: 24 * time.Hour}},
+			Plan: admission.PlanPolicy{Horizon: time.Hour, Margin: 5 * time.Minute, StartIn: 10 * time.Minute, StartTimeout: time.Hour, Patience: 24 * time.Hour}},
 		Gang:           2,
 		Tick:           time.Minute,
 		Poll:           3 * time.Second,

@@ -52,9 +52,9 @@ func TestPassesOnlyWithoutDelay(t *testing.T) {
 	if want := w.Now.Add(11 * time.Hour); first.Before(want.Add(-time.Minute)) || first.After(want) {
 		t.Errorf("b starts by %s, want when a has had an hour to start and ten to run: %s", first, want)
 	}
-	w.Ask(sim.Job{ID: "long", CPU: 1, Spec: timeout("10h")})
+	w.Ask(sim.Job{ID: "long", CPU: 1, Spec: timeout("11h")})
 	w.Expect("long", lifecycle.Waiting, "queued")
-	if why := w.Record("long").Why; why.Code != reason.Behind || !strings.Contains(why.Fix, "of at most 9h5") {
+	if why := w.Record("long").Why; why.Code != reason.Behind || !strings.Contains(why.Fix, "of at most 10h44m") {
 		t.Errorf("long waits because of %v", why)
 	}
 	w.Ask(sim.Job{ID: "short", CPU: 1, Spec: timeout("9h")})
@@ -69,6 +69,69 @@ func TestPassesOnlyWithoutDelay(t *testing.T) {
 	if got := w.Document().Reserved; len(got) != 1 || got[0].ID != w.Record("long").Key {
 		t.Errorf("reserved are %+v, want long", got)
 	}
+}
+
+// A request that passed another has to be running in time. If it is not, its job is
+// cancelled and it waits again at its place, so the other starts when it was promised.
+// A second time it gets the whole start timeout.
+func TestThatPassesGivesWayInTime(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "a", CPU: 3, Spec: timeout("2h")})
+	w.Ask(sim.Job{ID: "b", CPU: 4})
+	promised := w.Record("b").StartsBy
+	w.Ask(sim.Job{ID: "passes", CPU: 1, Spec: timeout("2h30m")})
+	w.Expect("passes", lifecycle.Submitted, "reserved", "submitted")
+	order, by := w.Record("passes").Order, w.Record("passes").StartBy
+	if want := promised.Add(-2*time.Hour - 35*time.Minute); !by.Equal(want) {
+		t.Errorf("it has to run by %s, want %s", by, want)
+	}
+	if end := w.Document().Holds[w.Record("passes").Key].LatestEnd; end.After(promised) {
+		t.Errorf("it may hold its replica until %s, and b starts by %s", end, promised)
+	}
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
+	first := w.JobOf("passes")
+	for w.Now.Before(by) {
+		w.After(time.Minute)
+	}
+	w.After(time.Minute)
+	w.Expect("passes", lifecycle.Cancelling, "reserved", "submitted", "requeuing")
+	w.Vertex.SetJob(first, vertex.JobCancelled)
+	w.After(time.Minute)
+	w.Expect("passes", lifecycle.Waiting, "reserved", "submitted", "requeuing", "queued")
+	rec := w.Record("passes")
+	if rec.Order != order || rec.Why.Code != reason.StartOverdue || rec.Run != "" || rec.JobState != "" || !rec.StartBy.IsZero() || rec.Requeues != 1 {
+		t.Errorf("it waits as %+v", rec)
+	}
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	w.Expect("b", lifecycle.Submitted, "queued", "reserved", "submitted")
+	if w.Now.After(promised) {
+		t.Errorf("b starts at %s, and was promised %s", w.Now, promised)
+	}
+	w.Vertex.SetJob(w.JobOf("b"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	w.Expect("passes", lifecycle.Submitted, "reserved", "submitted", "requeuing", "queued", "reserved", "submitted")
+	if w.JobOf("passes") == first {
+		t.Error("it has its old job")
+	}
+}
+
+// A cancel that comes while a request goes back into the queue wins.
+func TestCancelWhileItGoesBack(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "a", CPU: 3, Spec: timeout("2h")})
+	w.Ask(sim.Job{ID: "b", CPU: 4})
+	w.Ask(sim.Job{ID: "passes", CPU: 1, Spec: timeout("2h30m")})
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
+	for by := w.Record("passes").StartBy; w.Now.Before(by.Add(time.Minute)); {
+		w.After(time.Minute)
+	}
+	w.Expect("passes", lifecycle.Cancelling, "reserved", "submitted", "requeuing")
+	w.Cancel("passes")
+	w.Expect("passes", lifecycle.Cancelling, "reserved", "submitted", "requeuing", "cancelling")
+	w.Vertex.SetJob(w.JobOf("passes"), vertex.JobCancelled)
+	w.After(time.Minute)
+	w.Expect("passes", lifecycle.Cancelled, "reserved", "submitted", "requeuing", "cancelling", "cancelled")
 }
 
 // Within a priority, short requests come before long ones by at most two days, and

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
@@ -181,7 +182,8 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 				if !c.readable(ctx, tx, key, p) {
 					continue
 				}
-				if rec := tx.Record(key); rec != nil && c.apply(ctx, tx, res, rec, jobs[key]) {
+				rec := tx.Record(key)
+				if rec != nil && c.apply(ctx, tx, res, rec, jobs[key]) {
 					tx.PutRecord(rec)
 					moved = append(moved, rec)
 					bytes += rec.Weight()
@@ -190,7 +192,11 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 					res.AcceptedAt = jobs[key].CreateTime // stored when the resource is
 				}
 				if jobs[key].State.Ran() {
-					res.SawRun(key, jobs[key].Run)
+					latestEnd := time.Time{}
+					if rec != nil {
+						latestEnd = tx.Now().Add(rec.Timeout)
+					}
+					res.SawRun(key, jobs[key].Run, latestEnd)
 				}
 			}
 			if res.Version != before {

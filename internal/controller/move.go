@@ -47,7 +47,7 @@ func (c *Controller) move(ctx context.Context, tx ledger.Tx, res *ledger.Resourc
 	rec.Reservation, rec.Why = next, why
 	switch row.Capacity {
 	case lifecycle.Take:
-		res.Hold(rec, now.Add(c.cfg.StartTimeout+rec.Timeout))
+		res.Hold(rec, c.latestEnd(rec, now))
 	case lifecycle.Give:
 		res.Release(rec.Key)
 	}
@@ -55,9 +55,16 @@ func (c *Controller) move(ctx context.Context, tx ledger.Tx, res *ledger.Resourc
 		rec.LeasedAt, rec.Excused = now, 0
 	}
 	if pending := next.State == lifecycle.Reserved; pending || before.State == lifecycle.Reserved {
-		res.SetPending(rec.Key, pending, now.Add(c.cfg.StartTimeout+rec.Timeout))
+		res.SetPending(rec.Key, pending, c.latestEnd(rec, now))
+	}
+	if m.Event() == lifecycle.Requeued {
+		rec.Requeues++
 	}
 	if joined && !left {
+		rec.StartBy = time.Time{}
+		if before.Again { // nothing of its job is the request's
+			rec.JobState, rec.JobError, rec.Times.JobStarted, rec.Times.JobEnded = "", nil, time.Time{}, time.Time{}
+		}
 		res.Join(rec)
 	}
 	if next.State != before.State {
@@ -70,10 +77,16 @@ func (c *Controller) move(ctx context.Context, tx ledger.Tx, res *ledger.Resourc
 	return effect
 }
 
+// latestEnd is when the job of a record ends at the latest, if it takes as long to be
+// running as it may from a moment on.
+func (c *Controller) latestEnd(rec *ledger.Record, from time.Time) time.Time {
+	return byStart(rec, from.Add(c.cfg.StartTimeout)).Add(rec.Timeout)
+}
+
 // eventTypes maps the outbox events of the state table to event types.
 var eventTypes = map[string]message.Type{
 	"queued": message.Queued, "reserved": message.Reserved, "submitted": message.Submitted,
-	"started": message.Started, "cancelling": message.Cancelling, "rejected": message.Rejected,
+	"started": message.Started, "cancelling": message.Cancelling, "requeuing": message.Requeuing, "rejected": message.Rejected,
 	"succeeded": message.Succeeded, "failed": message.Failed, "cancelled": message.Cancelled,
 	"expired": message.Expired,
 }

@@ -44,6 +44,7 @@ func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 		// Admission and the right to submit in one commit: the usual case costs
 		// no second one. Otherwise it waits for a submission slot, and stays easy to cancel.
 		admitted := lifecycle.Admit(c.env.NewRun())
+		rec.StartBy, rec.StartsBy = d.By, time.Time{}
 		if res.Allowance.Take(tx.Now()) {
 			c.move(ctx, tx, res, rec, admitted, nil)
 			c.move(ctx, tx, res, rec, c.lease(tx, rec), nil)

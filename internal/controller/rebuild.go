@@ -26,7 +26,7 @@ func (c *Controller) rebuild(ctx context.Context, name string) (rebuilt bool, er
 		if tx.Resource(name) != nil {
 			return nil // another instance was faster
 		}
-		if res := ledger.Rebuild(name, records, tx.Now(), c.latestEnd); res != nil {
+		if res := ledger.Rebuild(name, records, tx.Now(), func(rec *ledger.Record) time.Time { return c.latestEnd(rec, rec.Times.Reserved) }); res != nil {
 			rebuilt, holds = true, len(res.Holds)
 			tx.PutResource(res)
 		}
@@ -71,9 +71,4 @@ func (c *Controller) active(ctx context.Context, name string) ([]*ledger.Record,
 		}
 	}
 	return all, nil
-}
-
-// latestEnd is when the job of a record that holds ends at the latest.
-func (c *Controller) latestEnd(rec *ledger.Record) time.Time {
-	return rec.Times.Reserved.Add(c.cfg.StartTimeout + rec.Timeout)
 }

@@ -27,7 +27,7 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 	also, state := withResource, rec.State
 	var seen vertex.Job
 	var unseenErr error
-	if end := rec.Times.Submitted.Add(c.cfg.StartTimeout); state == lifecycle.Submitted && !rec.TimerAt.Before(end) {
+	if end := whenSubmitted(c.cfg, rec, time.Time{}); state == lifecycle.Submitted && !rec.TimerAt.Before(end) {
 		// A job that could not be observed for an hour may have run all the while.
 		seen, unseenErr = c.vertex.Get(ctx, rec.Reservation.Job)
 	}

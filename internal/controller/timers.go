@@ -79,10 +79,34 @@ func whatWaiting(_ Config, rec *ledger.Record, now time.Time, _ *ledger.Resource
 // whenReserved is for a lost pool and the end of the wait. The submission slot comes
 // by way of the budget.
 func whenReserved(cfg Config, rec *ledger.Record, now time.Time) time.Time {
-	if end := endOfWait(rec); end.Before(now.Add(cfg.StartTimeout)) {
-		return end
+	at := now.Add(cfg.StartTimeout)
+	if end := endOfWait(rec); end.Before(at) {
+		at = end
 	}
-	return now.Add(cfg.StartTimeout)
+	return byStart(rec, at)
+}
+
+// byStart is a moment, or when the job must be running if that is earlier.
+func byStart(rec *ledger.Record, at time.Time) time.Time {
+	if !rec.StartBy.IsZero() && rec.StartBy.Before(at) {
+		return rec.StartBy
+	}
+	return at
+}
+
+// missedStart reports whether a job is not running although it must be by now.
+func missedStart(rec *ledger.Record, now time.Time) bool {
+	return !rec.StartBy.IsZero() && !now.Before(rec.StartBy)
+}
+
+// maxRequeues bounds how often a request goes back because its job was not running
+// when it began to delay another.
+const maxRequeues = 10
+
+func delays(rec *ledger.Record) *reason.Problem {
+	return &reason.Problem{Code: reason.StartOverdue,
+		Detail: fmt.Sprintf("The job was not running by %s. From then on it would delay a request that comes before it and that it had passed, so it waits again.",
+			rec.StartBy.UTC().Format(time.RFC3339))}
 }
 
 // whatReserved gives the replicas back if the pool is lost, and at the end of the
@@ -94,6 +118,8 @@ func whatReserved(cfg Config, rec *ledger.Record, now time.Time, res *ledger.Res
 		return due{moves: []dueMove{{lifecycle.Withdraw(), cmp.Or(why, rec.Why)}, {lifecycle.TimeOut(), waitedTooLong(rec)}}}
 	case why != nil:
 		return due{moves: []dueMove{{lifecycle.Withdraw(), why}}}
+	case missedStart(rec, now):
+		return due{moves: []dueMove{{lifecycle.Withdraw(), delays(rec)}}}
 	}
 	return due{}
 }
@@ -101,7 +127,7 @@ func whatReserved(cfg Config, rec *ledger.Record, now time.Time, res *ledger.Res
 // whenSubmitting leaves a job of the last attempt time to appear in a list: the next
 // attempt may create one.
 func whenSubmitting(cfg Config, rec *ledger.Record, _ time.Time) time.Time {
-	return rec.ActUntil.Add(cfg.RetryAfter)
+	return byStart(rec, rec.ActUntil.Add(cfg.RetryAfter))
 }
 
 // maxSubmitting is how long one run is tried while no create is answered.
@@ -111,12 +137,15 @@ const maxSubmitting = 24 * time.Hour
 // wait until it is settled that there is no job. An outage does not use up the
 // attempts.
 func whatSubmitting(cfg Config, rec *ledger.Record, now time.Time, _ *ledger.Resource) due {
+	if missedStart(rec, now) {
+		return due{moves: []dueMove{{lifecycle.Requeue(), delays(rec)}}}
+	}
 	observeOnly := rec.Attempt-rec.Excused >= cfg.MaxAttempts || !now.Before(rec.LeasedAt.Add(maxSubmitting))
 	return due{moves: []dueMove{{lifecycle.Reclaim(rec.Run, now, cfg.SubmitTimeout, observeOnly), rec.Why}}, retry: !observeOnly && !rec.ObserveOnly}
 }
 
 func whenSubmitted(cfg Config, rec *ledger.Record, _ time.Time) time.Time {
-	return rec.Times.Submitted.Add(cfg.StartTimeout)
+	return byStart(rec, rec.Times.Submitted.Add(cfg.StartTimeout))
 }
 
 func whatSubmitted(cfg Config, rec *ledger.Record, now time.Time, res *ledger.Resource) due {
@@ -126,6 +155,8 @@ func whatSubmitted(cfg Config, rec *ledger.Record, now time.Time, res *ledger.Re
 	case res != nil && res.Holding(rec) && res.Holds[rec.Key].Ran:
 		// It was observed RUNNING, so the record is older than its hold: restored.
 		return due{moves: []dueMove{{lifecycle.Start(rec.Reservation.Job), nil}}}
+	case now.Before(rec.Times.Submitted.Add(cfg.StartTimeout)) && rec.Requeues < maxRequeues:
+		return due{moves: []dueMove{{lifecycle.Requeue(), delays(rec)}}}
 	}
 	return due{moves: []dueMove{{lifecycle.MissStart(), &reason.Problem{Code: reason.StartOverdue,
 		Detail: fmt.Sprintf("Vertex AI has had the job for %s and has not started it.", cfg.StartTimeout)}}}}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 )
@@ -76,5 +77,53 @@ func TestTimers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A job that passed a reservation gives way when it is not running in time, however
+// far its submission is; one that had its whole start timeout ends as any other.
+func TestStartBy(t *testing.T) {
+	cfg, noon := DefaultConfig(), time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	shape := capacity.Spec{MachineType: "m"}.Normal()
+	res := &ledger.Resource{State: "RUNNING", CreateTime: noon, ObservedAt: noon, Pools: []capacity.Pool{{ID: "p", Shape: shape, Count: 1}}}
+	at := func(s lifecycle.State, startBy time.Duration) *ledger.Record {
+		rec := &ledger.Record{Key: "k", MaxWait: 30 * time.Hour, StartBy: noon.Add(startBy), Ask: capacity.Ask{{Shape: shape, Replicas: 1}}}
+		rec.State, rec.Run, rec.Attempt, rec.ActUntil, rec.LeasedAt = s, "r", 1, noon.Add(time.Minute), noon
+		rec.Times.Received, rec.Times.Submitted = noon, noon.Add(time.Minute-cfg.StartTimeout)
+		return rec
+	}
+	for _, test := range []struct {
+		state lifecycle.State
+		by    time.Duration
+		after time.Duration // from noon to its timer
+		moves lifecycle.Event
+	}{
+		{lifecycle.Reserved, 0, 0, lifecycle.Withdrawn},
+		{lifecycle.Reserved, time.Second, time.Second, ""},
+		{lifecycle.Reserved, 30 * time.Hour, cfg.StartTimeout, ""},
+		{lifecycle.Submitting, 0, 0, lifecycle.Requeued},
+		{lifecycle.Submitting, time.Second, time.Second, lifecycle.Reclaimed},
+		{lifecycle.Submitting, time.Hour, time.Minute + cfg.RetryAfter, lifecycle.Reclaimed},
+		{lifecycle.Submitted, 0, 0, lifecycle.Requeued},
+		{lifecycle.Submitted, time.Second, time.Second, ""},
+		{lifecycle.Submitted, time.Hour, time.Minute, ""},
+	} {
+		rec := at(test.state, test.by)
+		timer := timers[rec.State]
+		if got := timer.when(cfg, rec, noon).Sub(noon); got != test.after {
+			t.Errorf("%s, to run in %s: it is due in %s, want %s", test.state, test.by, got, test.after)
+		}
+		got := lifecycle.Event("")
+		if d := timer.what(cfg, rec, noon, res); len(d.moves) > 0 {
+			got = d.moves[0].move.Event()
+		}
+		if got != test.moves {
+			t.Errorf("%s, to run in %s: it makes %q, want %q", test.state, test.by, got, test.moves)
+		}
+	}
+	often := at(lifecycle.Submitted, 0)
+	often.Requeues = maxRequeues
+	if d := timers[lifecycle.Submitted].what(cfg, often, noon, res); len(d.moves) != 1 || d.moves[0].move.Event() != lifecycle.Overdue {
+		t.Errorf("after %d times it makes %+v", maxRequeues, d.moves)
 	}
 }

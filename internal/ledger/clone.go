@@ -108,7 +108,7 @@ func (c copier) record(r *Record) *Record {
 	n.Declined.Last = c.time(r.Declined.Last)
 	n.JobError = pointer(r.JobError, nil)
 	n.Times = c.times(r.Times)
-	n.TimerAt, n.StartsBy = c.time(r.TimerAt), c.time(r.StartsBy)
+	n.TimerAt, n.StartsBy, n.StartBy = c.time(r.TimerAt), c.time(r.StartsBy), c.time(r.StartBy)
 	n.Outbox = list(c, r.Outbox, func(l OutboxEvent) OutboxEvent {
 		l.Time = c.time(l.Time)
 		l.Outcome = c.outcome(l.Outcome)

@@ -77,6 +77,12 @@ type Record struct {
 	Fit     []capacity.Finding `json:"fit,omitempty"`
 	ScaleUp bool               `json:"scaleUp,omitempty"`
 	Ahead   int                `json:"ahead,omitempty"`
+	// StartBy is when the job of the present run must be running, because it would
+	// otherwise delay a reservation that it passed; zero if it passed none.
+	StartBy time.Time `json:"startBy,omitzero"`
+	// Requeues is how often the request went back into the queue because its job was
+	// not running in time.
+	Requeues int `json:"requeues,omitempty"`
 	// ContradictedSince is since when a RUNNING resource says that a waiting
 	// request can never fit.
 	ContradictedSince time.Time `json:"contradictedSince,omitzero"`

@@ -294,10 +294,15 @@ func (r *Resource) SetPending(key message.Key, pending bool, latestEnd time.Time
 	}
 }
 
-// SawRun records that the job of a run was observed running.
-func (r *Resource) SawRun(key message.Key, run string) {
+// SawRun records that the job of a run was observed running, and when it ends at the
+// latest by that; zero if its time limit is not known. No reservation counts with a
+// later end from then on.
+func (r *Resource) SawRun(key message.Key, run string, latestEnd time.Time) {
 	if h, ok := r.Holds[key]; ok && h.Run == run && !h.Ran {
 		h.Ran = true
+		if !latestEnd.IsZero() && latestEnd.Before(h.LatestEnd) {
+			h.LatestEnd = latestEnd
+		}
 		r.Holds[key] = h
 		r.Version++
 	}

@@ -187,12 +187,19 @@ func TestHolds(t *testing.T) {
 		counts int64
 	}{{"absent", "run-1", false, 0}, {rec.Key, "run-2", false, 0}, {rec.Key, "run-1", true, 1}, {rec.Key, "run-1", true, 0}} {
 		version := res.Version
-		res.SawRun(c.key, c.run)
+		res.SawRun(c.key, c.run, end)
 		if res.Holds[rec.Key].Ran != c.ran || res.Version != version+c.counts || len(res.Holds) != 2 {
 			t.Errorf("%s of %s was seen running: %+v, version %d of %d", c.run, c.key, res.Holds[rec.Key], res.Version, version)
 		}
 	}
 
+	if h := res.Holds[rec.Key]; !h.LatestEnd.Equal(end) {
+		t.Errorf("it may run until %s, want until %s, which is earlier than what was known", h.LatestEnd, end)
+	}
+	res.Holds[other.Key] = Hold{Ask: other.Ask, Run: "r", LatestEnd: end}
+	if res.SawRun(other.Key, "r", end.Add(time.Hour)); !res.Holds[other.Key].LatestEnd.Equal(end) {
+		t.Error("an end becomes later because the job was seen running")
+	}
 	version := res.Version
 	res.Release(other.Key)
 	use(3)

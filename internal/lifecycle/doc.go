@@ -19,6 +19,9 @@
 //     Vertex AI is not the request's fault.
 //   - Declined counts only from the latest attempt. Accepted counts from any
 //     attempt while no job is recorded.
+//   - A request that goes back into the queue after its submission is CANCELLING
+//     until nothing of its run is left, and then waits again. A cancel that comes
+//     meanwhile ends it. An end of the job by itself counts as that.
 //   - A cancel while submitting searches for the job first. The replicas stay held
 //     until Vertex AI shows that nothing runs.
 //
@@ -54,10 +57,12 @@
 //	  GIVEN_UP             => WAITING    give       "queued"
 //	  GIVEN_UP LAST        => FAILED     give       "failed"
 //	  CANCEL_ASKED         -> CANCELLING            "cancelling"
+//	  REQUEUED             -> CANCELLING            "requeuing"
 //
 //	SUBMITTED
 //	  CANCEL_ASKED         -> CANCELLING            "cancelling"
 //	  OVERDUE              -> CANCELLING            "cancelling"
+//	  REQUEUED             -> CANCELLING            "requeuing"
 //	  STARTED              -> RUNNING               "started"
 //	  ENDED                => SUCCEEDED  give       "succeeded"
 //	  ENDED                => FAILED     give       "failed"
@@ -74,14 +79,19 @@
 //	  GONE                 => FAILED     give       "failed"
 //
 //	CANCELLING
+//	  CANCEL_ASKED AGAIN   -> CANCELLING            "cancelling"
 //	  ACCEPTED             -> CANCELLING
 //	  RECLAIMED            -> CANCELLING
 //	  DECLINED             => CANCELLED  give       "cancelled"
+//	  DECLINED AGAIN       => WAITING    give       "queued"
 //	  DECLINED UNCLEAR     -> CANCELLING
 //	  GIVEN_UP             => CANCELLED  give       "cancelled"
+//	  GIVEN_UP AGAIN       => WAITING    give       "queued"
 //	  ENDED                => SUCCEEDED  give       "succeeded"
 //	  ENDED                => FAILED     give       "failed"
 //	  ENDED                => CANCELLED  give       "cancelled"
+//	  ENDED AGAIN          => WAITING    give       "queued"
 //	  ENDED                => EXPIRED    give       "expired"
 //	  GONE                 => CANCELLED  give       "cancelled"
+//	  GONE AGAIN           => WAITING    give       "queued"
 package lifecycle

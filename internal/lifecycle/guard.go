@@ -37,7 +37,7 @@ var guards = map[Event]guard{
 	ReasonChanged: {done: append([]State{None}, holding...)},
 	Refused:       {},
 	TimedOut:      {done: holding},
-	CancelAsked:   {done: []State{Cancelling}},
+	CancelAsked:   {void: func(r Reservation, _ Move) bool { return r.State == Cancelling && !r.Again }, variant: againCase},
 	Leased:        {about: theRun, done: leased},
 	Withdrawn:     {done: append([]State{Waiting}, leased...)},
 	Reclaimed:     {about: theRun, void: reclaimVoid},
@@ -45,9 +45,10 @@ var guards = map[Event]guard{
 	Declined:      {about: theRun, void: declineVoid, variant: declineCase},
 	GivenUp:       {about: theRun, void: giveUpVoid, variant: giveUpCase},
 	Overdue:       {done: []State{Running, Cancelling}},
+	Requeued:      {done: []State{Running, Cancelling}},
 	Started:       {about: theJob, done: []State{Running, Cancelling}},
-	Ended:         {about: theJob, variant: func(_ Reservation, m Move) string { return string(m.end) }},
-	Gone:          {about: theJob},
+	Ended:         {about: theJob, variant: endCase},
+	Gone:          {about: theJob, variant: againCase},
 }
 
 // passes reports whether a move may change a reservation, and as which case.
@@ -85,7 +86,24 @@ func declineCase(r Reservation, m Move) string {
 	if r.State == Submitting {
 		return string(m.decline)
 	}
+	return againCase(r, m)
+}
+
+// againCase tells a run after which the request waits again from one that ends it.
+func againCase(r Reservation, _ Move) string {
+	if r.Again {
+		return CaseAgain
+	}
 	return ""
+}
+
+// endCase is the state that the job's end means. A job that was cancelled so that its
+// request waits again may still have ended by itself.
+func endCase(r Reservation, m Move) string {
+	if r.Again && m.end == Cancelled {
+		return CaseAgain
+	}
+	return string(m.end)
 }
 
 // giveUpVoid: a job that an unclear attempt created may not be in the lists yet.
@@ -98,5 +116,5 @@ func giveUpCase(r Reservation, m Move) string {
 	if r.State == Submitting && (m.last || r.Refused) {
 		return CaseLast
 	}
-	return ""
+	return againCase(r, m)
 }

@@ -75,6 +75,10 @@ func GiveUp(run string, attempt int, searched time.Time, unclearTimeout time.Dur
 // MissStart cancels a job that Vertex AI has not started in time.
 func MissStart() Move { return Move{event: Overdue} }
 
+// Requeue cancels the job of a run so that the request waits again. Its place in the
+// order stays.
+func Requeue() Move { return Move{event: Requeued} }
+
 // Start records that a job, by its full name, was observed running.
 func Start(job string) Move { return Move{event: Started, job: job} }
 

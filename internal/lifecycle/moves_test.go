@@ -19,7 +19,7 @@ var everyMove = []struct {
 	{"rate", Decline("r1", 1, Rate, t0)}, {"denied", Decline("r1", 1, Denied, t0)},
 	{"transient", Decline("r1", 1, Transient, t0)}, {"permanent", Decline("r1", 1, Permanent, t0)},
 	{"giveup", GiveUp("r1", 1, t0.Add(time.Hour), time.Hour, false)}, {"last", GiveUp("r1", 1, t0.Add(time.Hour), time.Hour, true)},
-	{"overdue", MissStart()}, {"start", Start("j1")}, {"lost", LoseJob("j1")},
+	{"overdue", MissStart()}, {"requeue", Requeue()}, {"start", Start("j1")}, {"lost", LoseJob("j1")},
 	{"succeeded", End("j1", Succeeded)}, {"failed", End("j1", Failed)}, {"cancelled", End("j1", Cancelled)}, {"expired", End("j1", Expired)},
 }
 
@@ -43,19 +43,19 @@ func inState(s State) Reservation {
 // row that is lost, shows here.
 func TestEveryMoveInEveryState(t *testing.T) {
 	const want = `
-		state      admit    defer   reason  refuse   timeout cancel     lease      withdraw reclaim    accept     rate      denied    transient permanent giveup    last      overdue    start   lost   succeeded failed cancelled expired
-		(new)      RESERVED WAITING -       REJECTED !       CANCELLED  !          !        !          !          -         -         -         -         -         -         !          !       !      !         !      !         !
-		WAITING    RESERVED -       WAITING REJECTED EXPIRED CANCELLED  -          -        -          -          -         -         -         -         -         -         !          -       -      -         -      -         -
-		RESERVED   -        !       -       !        -       CANCELLED  SUBMITTING WAITING  !          -          -         -         -         -         -         -         !          -       -      -         -      -         -
-		SUBMITTING -        !       -       !        -       CANCELLING -          -        SUBMITTING SUBMITTED  RESERVED  RESERVED  WAITING   FAILED    WAITING   FAILED    !          -       -      -         -      -         -
-		SUBMITTED  -        !       -       !        -       CANCELLING -          -        -          -          -         -         -         -         -         -         CANCELLING RUNNING FAILED SUCCEEDED FAILED CANCELLED EXPIRED
-		RUNNING    -        !       -       !        -       CANCELLING -          -        -          -          -         -         -         -         -         -         -          -       FAILED SUCCEEDED FAILED CANCELLED EXPIRED
-		CANCELLING -        !       -       !        -       -          -          -        CANCELLING CANCELLING CANCELLED CANCELLED CANCELLED CANCELLED CANCELLED CANCELLED -          -       -      -         -      -         -
-		REJECTED   -        -       -       -        -       -          -          -        -          -          -         -         -         -         -         -         -          -       -      -         -      -         -
-		SUCCEEDED  -        -       -       -        -       -          -          -        -          -          -         -         -         -         -         -         -          -       -      -         -      -         -
-		FAILED     -        -       -       -        -       -          -          -        -          -          -         -         -         -         -         -         -          -       -      -         -      -         -
-		CANCELLED  -        -       -       -        -       -          -          -        -          -          -         -         -         -         -         -         -          -       -      -         -      -         -
-		EXPIRED    -        -       -       -        -       -          -          -        -          -          -         -         -         -         -         -         -          -       -      -         -      -         -`
+		state      admit    defer   reason  refuse   timeout cancel     lease      withdraw reclaim    accept     rate      denied    transient permanent giveup    last      overdue    requeue    start   lost   succeeded failed cancelled expired
+		(new)      RESERVED WAITING -       REJECTED !       CANCELLED  !          !        !          !          -         -         -         -         -         -         !          !          !       !      !         !      !         !
+		WAITING    RESERVED -       WAITING REJECTED EXPIRED CANCELLED  -          -        -          -          -         -         -         -         -         -         !          !          -       -      -         -      -         -
+		RESERVED   -        !       -       !        -       CANCELLED  SUBMITTING WAITING  !          -          -         -         -         -         -         -         !          !          -       -      -         -      -         -
+		SUBMITTING -        !       -       !        -       CANCELLING -          -        SUBMITTING SUBMITTED  RESERVED  RESERVED  WAITING   FAILED    WAITING   FAILED    !          CANCELLING -       -      -         -      -         -
+		SUBMITTED  -        !       -       !        -       CANCELLING -          -        -          -          -         -         -         -         -         -         CANCELLING CANCELLING RUNNING FAILED SUCCEEDED FAILED CANCELLED EXPIRED
+		RUNNING    -        !       -       !        -       CANCELLING -          -        -          -          -         -         -         -         -         -         -          -          -       FAILED SUCCEEDED FAILED CANCELLED EXPIRED
+		CANCELLING -        !       -       !        -       -          -          -        CANCELLING CANCELLING CANCELLED CANCELLED CANCELLED CANCELLED CANCELLED CANCELLED -          -          -       -      -         -      -         -
+		REJECTED   -        -       -       -        -       -          -          -        -          -          -         -         -         -         -         -         -          -          -       -      -         -      -         -
+		SUCCEEDED  -        -       -       -        -       -          -          -        -          -          -         -         -         -         -         -         -          -          -       -      -         -      -         -
+		FAILED     -        -       -       -        -       -          -          -        -          -          -         -         -         -         -         -         -          -          -       -      -         -      -         -
+		CANCELLED  -        -       -       -        -       -          -          -        -          -          -         -         -         -         -         -         -          -          -       -      -         -      -         -
+		EXPIRED    -        -       -       -        -       -          -          -        -          -          -         -         -         -         -         -         -          -          -       -      -         -      -         -`
 	rows := strings.Split(strings.TrimSpace(want), "\n")
 	names := strings.Fields(rows[0])[1:]
 	states := append([]State{None}, States...)
@@ -123,6 +123,18 @@ func TestWhatAMoveWrites(t *testing.T) {
 			with(unclear, func(r *Reservation) { r.Open, r.ActUntil, r.ObserveOnly, r.Refused = false, at(2), true, true })},
 		{"what was remembered stays", with(unclear, func(r *Reservation) { r.ObserveOnly, r.Refused = true, true }), Decline("r1", 2, Transient, at(2)),
 			with(unclear, func(r *Reservation) { r.Open, r.ActUntil, r.ObserveOnly, r.Refused = false, at(2), true, true })},
+		{"back into the queue, by way of the end of its job", Reservation{State: Submitted, Run: "r1", Attempt: 1, Job: "j1"}, Requeue(),
+			Reservation{State: Cancelling, Run: "r1", Attempt: 1, Job: "j1", Again: true}},
+		{"back into the queue, while it is not known whether there is a job", unclear, Requeue(), with(unclear, func(r *Reservation) { r.State, r.Again = Cancelling, true })},
+		{"a cancel takes that back", Reservation{State: Cancelling, Run: "r1", Job: "j1", Again: true}, Cancel(), Reservation{State: Cancelling, Run: "r1", Job: "j1"}},
+		{"its job is cancelled: it waits", Reservation{State: Cancelling, Run: "r1", Attempt: 1, Job: "j1", Again: true}, End("j1", Cancelled), Reservation{State: Waiting}},
+		{"its job is gone: it waits", Reservation{State: Cancelling, Run: "r1", Attempt: 1, Job: "j1", Again: true}, LoseJob("j1"), Reservation{State: Waiting}},
+		{"its job was never created: it waits", with(open, func(r *Reservation) { r.State, r.Again = Cancelling, true }), Decline("r1", 1, Permanent, at(0)), Reservation{State: Waiting}},
+		{"no job is found: it waits", with(unclear, func(r *Reservation) { r.State, r.Again = Cancelling, true }), GiveUp("r1", 2, at(70), time.Hour, true), Reservation{State: Waiting}},
+		{"its job succeeded before the cancel", Reservation{State: Cancelling, Run: "r1", Attempt: 1, Job: "j1", Again: true}, End("j1", Succeeded),
+			Reservation{State: Succeeded, Run: "r1", Attempt: 1, Job: "j1", Again: true}},
+		{"its job failed before the cancel", Reservation{State: Cancelling, Run: "r1", Attempt: 1, Job: "j1", Again: true}, End("j1", Failed),
+			Reservation{State: Failed, Run: "r1", Attempt: 1, Job: "j1", Again: true}},
 		{"a cancel keeps the run", unclear, Cancel(), with(unclear, func(r *Reservation) { r.State = Cancelling })},
 		{"a withdrawal forgets it", Reservation{State: Reserved, Run: "r1", Attempt: 3}, Withdraw(), Reservation{State: Waiting}},
 		{"an end keeps it", Reservation{State: Running, Run: "r1", Attempt: 1, Job: "j1"}, End("j1", Expired), Reservation{State: Expired, Run: "r1", Attempt: 1, Job: "j1"}},

@@ -27,6 +27,9 @@ type Reservation struct {
 	// Refused says that Vertex AI refused the job for what it is, after an unclear
 	// attempt. If that attempt created nothing either, the request fails.
 	Refused bool `json:"refused,omitempty"`
+	// Again says that a request in CANCELLING waits again once nothing of its run is
+	// left, with its place in the order. A cancel takes that back.
+	Again bool `json:"again,omitempty"`
 	// Job is the full name of the job at Vertex AI, once recorded. It is
 	// written once per run.
 	Job string `json:"job,omitempty"`
@@ -89,6 +92,10 @@ func Next(r Reservation, m Move) (Reservation, Row, Effect) {
 		r.Attempt, r.ActUntil = r.Attempt+1, m.until
 		r.ObserveOnly = r.ObserveOnly || m.observeOnly || r.State == Cancelling
 		r.Open = !r.ObserveOnly
+	case Requeued:
+		r.Again = true
+	case CancelAsked:
+		r.Again = false
 	case Accepted:
 		r.Job, r.Open = m.job, false
 	case Declined:

@@ -70,6 +70,7 @@ const (
 	Declined      Event = "DECLINED"       // Vertex AI certainly did not create the job
 	GivenUp       Event = "GIVEN_UP"       // no job was found under the label for the unclear timeout: the run has none
 	Overdue       Event = "OVERDUE"        // submitted, but not observed running in time
+	Requeued      Event = "REQUEUED"       // its job is cancelled, and it waits again
 	Started       Event = "STARTED"        // observed running
 	Ended         Event = "ENDED"          // the job is in a terminal state
 	Gone          Event = "GONE"           // Get answers NOT_FOUND; absence from a list proves nothing

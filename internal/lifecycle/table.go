@@ -45,6 +45,8 @@ const (
 	CaseUnclear = "UNCLEAR"
 	// CaseLast: the request is not submitted again after this run.
 	CaseLast = "LAST"
+	// CaseAgain: the request waits again after this run.
+	CaseAgain = "AGAIN"
 )
 
 // Table lists every legal move. A test draws the diagram in the package comment
@@ -75,9 +77,11 @@ var Table = []Row{
 	{Submitting, GivenUp, "", Waiting, Give, "queued"},
 	{Submitting, GivenUp, CaseLast, Failed, Give, "failed"},
 	{Submitting, CancelAsked, "", Cancelling, Keep, "cancelling"},
+	{Submitting, Requeued, "", Cancelling, Keep, "requeuing"},
 
 	{Submitted, CancelAsked, "", Cancelling, Keep, "cancelling"},
 	{Submitted, Overdue, "", Cancelling, Keep, "cancelling"},
+	{Submitted, Requeued, "", Cancelling, Keep, "requeuing"},
 	{Submitted, Started, "", Running, Keep, "started"},
 	{Submitted, Ended, string(Succeeded), Succeeded, Give, "succeeded"},
 	{Submitted, Ended, string(Failed), Failed, Give, "failed"},
@@ -92,16 +96,21 @@ var Table = []Row{
 	{Running, Ended, string(Expired), Expired, Give, "expired"},
 	{Running, Gone, "", Failed, Give, "failed"},
 
+	{Cancelling, CancelAsked, CaseAgain, Cancelling, Keep, "cancelling"},
 	{Cancelling, Accepted, "", Cancelling, Keep, ""},
 	{Cancelling, Reclaimed, "", Cancelling, Keep, ""},
 	{Cancelling, Declined, "", Cancelled, Give, "cancelled"},
+	{Cancelling, Declined, CaseAgain, Waiting, Give, "queued"},
 	{Cancelling, Declined, CaseUnclear, Cancelling, Keep, ""},
 	{Cancelling, GivenUp, "", Cancelled, Give, "cancelled"},
+	{Cancelling, GivenUp, CaseAgain, Waiting, Give, "queued"},
 	{Cancelling, Ended, string(Succeeded), Succeeded, Give, "succeeded"},
 	{Cancelling, Ended, string(Failed), Failed, Give, "failed"},
 	{Cancelling, Ended, string(Cancelled), Cancelled, Give, "cancelled"},
+	{Cancelling, Ended, CaseAgain, Waiting, Give, "queued"},
 	{Cancelling, Ended, string(Expired), Expired, Give, "expired"},
 	{Cancelling, Gone, "", Cancelled, Give, "cancelled"},
+	{Cancelling, Gone, CaseAgain, Waiting, Give, "queued"},
 }
 
 // Find returns the row for a state, event and case.

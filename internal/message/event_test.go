@@ -34,7 +34,7 @@ func sampleOutcomes() []Outcome {
 	full := capacity.Check([]capacity.Pool{pool}, capacity.Use{shape: 2}, ask)
 	never := capacity.Check([]capacity.Pool{pool}, nil, capacity.Ask{{WorkerPool: 0, Shape: wrong, Replicas: 9}})
 	const job = "projects/1/locations/us-central1/customJobs/5"
-	words := map[Type]string{Queued: "WAITING", Started: "RUNNING"} // the other states are named as the types
+	words := map[Type]string{Queued: "WAITING", Started: "RUNNING", Requeuing: "CANCELLING"} // the other states are named as the types
 	var all []Outcome
 	for i, typ := range Types() {
 		o := Outcome{
@@ -48,7 +48,7 @@ func sampleOutcomes() []Outcome {
 		switch typ {
 		case Queued:
 			o.Reason = &reason.Problem{Code: reason.Full, Detail: "Too few machines are free."}
-			o.Fit, o.Ahead, o.ObservedAt = full.Findings, &ahead, &observed
+			o.Fit, o.Ahead, o.StartsBy, o.ObservedAt = full.Findings, &ahead, at.Add(time.Hour), &observed
 			o.Times.Queued = at
 		case Reserved:
 			o.ScaleUp = true
@@ -59,6 +59,8 @@ func sampleOutcomes() []Outcome {
 			o.JobState = map[Type]string{Submitted: "JOB_STATE_PENDING", Started: "JOB_STATE_RUNNING", Succeeded: "JOB_STATE_SUCCEEDED"}[typ]
 		case Cancelling, Cancelled:
 			o.Job, o.Reason = job, &reason.Problem{Code: reason.CancelRequested, Detail: "A cancel was asked for."}
+		case Requeuing:
+			o.Job, o.Reason = job, &reason.Problem{Code: reason.StartOverdue, Detail: "The job was not running in time."}
 		case Rejected:
 			o.Reason = &reason.Problem{Code: reason.SpecMismatch, Detail: "No pool has this machine and disk spec."}
 			o.Fit, o.ObservedAt = never.Findings, &observed

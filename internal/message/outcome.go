@@ -106,6 +106,7 @@ const (
 	Submitted  Type = typePrefix + "request.submitted.v1"
 	Started    Type = typePrefix + "request.started.v1"
 	Cancelling Type = typePrefix + "request.cancelling.v1"
+	Requeuing  Type = typePrefix + "request.requeuing.v1"
 	Rejected   Type = typePrefix + "request.rejected.v1"
 	Succeeded  Type = typePrefix + "request.succeeded.v1"
 	Failed     Type = typePrefix + "request.failed.v1"

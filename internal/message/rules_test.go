@@ -172,7 +172,7 @@ func TestTypesOfEvents(t *testing.T) {
 	if got, want := strings.Join(last, " "), "cancelled duplicate expired failed noted quoted refused rejected succeeded"; got != want {
 		t.Errorf("the last events are %s, want %s", got, want)
 	}
-	if got, want := strings.Join(others, " "), "cancelling queued reserved started submitted"; got != want {
+	if got, want := strings.Join(others, " "), "cancelling queued requeuing reserved started submitted"; got != want {
 		t.Errorf("the others are %s, want %s", got, want)
 	}
 	for _, typ := range []Type{"", "berth", "berth.request.v1", "berth.request.a.b.v1", "other.request.queued.v1"} {

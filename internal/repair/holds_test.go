@@ -30,6 +30,7 @@ func newDamaged(t *testing.T, state lifecycle.State) *damaged {
 	w.vertex = vertex.NewMem(w.clock)
 	w.vertex.SetResource(pool, vertex.Resource{State: vertex.Running, CreateTime: w.clock().Add(-time.Hour), Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 4}}})
 	w.cfg.Project, w.cfg.Regions, w.cfg.DefaultResource = "test-project", []string{"us-central1"}, "pool"
+	w.cfg.Policy.Plan.StartIn = w.cfg.StartTimeout // no job passes another in the hour that it has to start
 	w.open(ledger.NewMem(w.clock))
 	if state == lifecycle.Submitting {
 		w.vertex.Fault = func(op, _ string) vertex.Fault {

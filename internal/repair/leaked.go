@@ -91,8 +91,15 @@ func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.
 }
 
 // latestEnd is the latest end of the job of a holding record.
-func (k Kit) latestEnd(rec *ledger.Record) time.Time {
-	return rec.Times.Reserved.Add(k.Settings.StartTimeout + rec.Timeout)
+func (k Kit) latestEnd(rec *ledger.Record) time.Time { return k.endFrom(rec, rec.Times.Reserved) }
+
+// endFrom is the same for a record that got its replicas at a moment.
+func (k Kit) endFrom(rec *ledger.Record, reserved time.Time) time.Time {
+	by := reserved.Add(k.Settings.StartTimeout)
+	if !rec.StartBy.IsZero() && rec.StartBy.Before(by) {
+		by = rec.StartBy
+	}
+	return by.Add(rec.Timeout)
 }
 
 // suspects are the requests whose hold appeared wrong, those to be released
@@ -192,7 +199,7 @@ func (k Kit) take(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, c *Cha
 	}
 	res.ForeignJobs -= len(res.Foreign) - len(others.Foreign)
 	res.Foreign = others.Foreign
-	res.Hold(rec, since.Add(k.Settings.StartTimeout+rec.Timeout))
+	res.Hold(rec, k.endFrom(rec, since))
 	res.Recompute()
 }
 

@@ -77,6 +77,7 @@ func newWorld(t *testing.T, real bool) *world {
 	}
 	w.vertex.SetResource(pool, vertex.Resource{State: vertex.Running, CreateTime: w.clock().Add(-time.Hour), Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 4}}})
 	w.cfg.Project, w.cfg.Regions, w.cfg.DefaultResource = "test-project", []string{"us-central1"}, "pool"
+	w.cfg.Policy.Plan.StartIn = w.cfg.StartTimeout // no job passes another in the hour that it has to start
 	env := controller.RealEnv()
 	env.Monotonic = w.clock
 	env.Within = nil // a pass is not bound by this machine's clock

@@ -10,6 +10,7 @@ import (
 
 	"example.com/berth/internal/invariant"
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
 )
 
 // # How schedules are explored
@@ -121,6 +122,8 @@ type Counts struct {
 	Steps     int            `json:"steps"`     // calls scheduled
 	CutOff    int            `json:"cutOff"`    // runs that reached a known situation
 	Faults    map[Action]int `json:"faults"`    // deviations by kind
+	// Rows counts the rows of the state table that random runs took.
+	Rows map[lifecycle.Row]int `json:"-"`
 }
 
 // Add adds the counts of another exploration.
@@ -131,6 +134,12 @@ func (c *Counts) Add(d Counts) {
 	}
 	for k, n := range d.Faults {
 		c.Faults[k] += n
+	}
+	if c.Rows == nil {
+		c.Rows = map[lifecycle.Row]int{}
+	}
+	for row, n := range d.Rows {
+		c.Rows[row] += n
 	}
 }
 

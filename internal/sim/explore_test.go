@@ -3,6 +3,8 @@ package sim
 import (
 	"strings"
 	"testing"
+
+	"example.com/berth/internal/lifecycle"
 )
 
 // quick are the bounds of an ordinary test run: every delay alone and every
@@ -56,6 +58,13 @@ func TestStorm(t *testing.T) {
 		}
 	}
 	t.Logf("%d runs, %d steps, faults %v", all.Schedules, all.Steps, all.Faults)
+	// Requests that passed others go back, from each state and by each end of their run.
+	for _, row := range lifecycle.Table {
+		again := row.Case == lifecycle.CaseAgain && row.Event != lifecycle.Declined && row.Event != lifecycle.CancelAsked
+		if (again || row.Event == lifecycle.Requeued) && all.Rows[row] == 0 {
+			t.Errorf("no run took %q %s %s", row.From, row.Event, row.Case)
+		}
+	}
 	for _, a := range []Action{Delay, Crash, DoNothing, DoAndFail, DoAndRecheck, RateLimit} {
 		if all.Faults[a] == 0 {
 			t.Errorf("no run had a %q", a)

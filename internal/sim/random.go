@@ -52,6 +52,9 @@ func RandomScenario(seed uint64, messages int) Scenario {
 			if rnd.IntN(10) == 0 {
 				j.MaxWait = fmt.Sprintf("%ds", 60+rnd.IntN(600))
 			}
+			if limit := []int{0, 0, 180, 600, 1800}[rnd.IntN(5)]; limit > 0 {
+				j.Spec = map[string]any{"scheduling": map[string]any{"timeout": fmt.Sprintf("%ds", limit)}}
+			}
 			ids = append(ids, j.ID)
 			list = append(list, Request(j))
 			for range rnd.IntN(3) {
@@ -86,8 +89,12 @@ func RandomScenario(seed uint64, messages int) Scenario {
 	lag, full, ignores := rnd.IntN(4), rnd.IntN(4), rnd.IntN(2) == 0
 	counts, usedLag := rnd.IntN(2) == 0, time.Duration(rnd.IntN(3))*time.Minute
 	perMinute := []int{60, 6, 2, 1}[rnd.IntN(4)]
+	startTimeout := []time.Duration{time.Hour, 5 * time.Minute}[rnd.IntN(2)]
 	return Scenario{Name: fmt.Sprintf("seed %d", seed), Actors: list, Setup: func(w *World) {
 		w.Config.Submissions = perMinute
+		w.Config.StartTimeout = startTimeout
+		p := &w.Config.Policy.Plan
+		p.StartTimeout, p.StartIn, p.Margin, p.Patience = startTimeout, time.Minute, time.Minute, 20*time.Minute
 		w.Vertex.Lag = lag
 		w.Vertex.Admit = w.fullAnswer(full)
 		if full == 3 {
@@ -167,7 +174,7 @@ func Random(s Scenario, seed uint64, rates Rates) (Counts, *Finding) {
 		return actions[rnd.IntN(len(actions))]
 	}
 	r.play()
-	counts.Steps = len(r.ops)
+	counts.Steps, counts.Rows = len(r.ops), r.w.Rows
 	for _, d := range r.schedule {
 		counts.Faults[d.Action]++
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"example.com/berth/internal/capacity"
@@ -97,7 +98,23 @@ func actors(parts ...any) (list []Actor) {
 func Scenarios() []Scenario {
 	single, gang, wide := Job{ID: "a", CPU: 1}, Job{ID: "g", CPU: 2, GPU: 1}, Job{ID: "w", CPU: 4}
 	lag := func(n int) func(*World) { return func(w *World) { w.Vertex.Lag = n } }
+	limited := func(id string, cpus, seconds int) Job {
+		return Job{ID: id, CPU: cpus, Spec: map[string]any{"scheduling": map[string]any{"timeout": fmt.Sprintf("%ds", seconds)}}}
+	}
+	// The first job has five minutes to start and ten to run, so the wide request has
+	// its machines reserved from minute 15 on. The last passes it, and has to be running
+	// in minute 3.
+	passing := actors(Request(limited("a", 3, 600)), Jobs(vertex.JobPending, vertex.JobRunning), Request(wide), Request(limited("p", 1, 660)))
+	quickStart := func(w *World) {
+		w.Config.StartTimeout = 5 * time.Minute
+		p := &w.Config.Policy.Plan
+		p.StartTimeout, p.StartIn, p.Margin = 5*time.Minute, time.Minute, time.Minute
+	}
 	return []Scenario{
+		{Name: "a job that passed another never starts", Setup: quickStart, Actors: actors(passing, TickAfter(4*time.Minute),
+			Jobs(vertex.JobCancelling, vertex.JobCancelled), TickAfter(time.Minute), Jobs(vertex.JobRunning, vertex.JobSucceeded), TickAfter(time.Minute))},
+		{Name: "a job that passed another starts at the last moment", Setup: quickStart, Actors: actors(passing, Pass(3*time.Minute-2*time.Second),
+			Jobs(vertex.JobPending, vertex.JobRunning), TickAfter(time.Second), TickAfter(time.Minute))},
 		{Name: "one message twice", Actors: actors(Request(single), Twice(single), TickAfter(2*time.Minute), TickAfter(2*time.Minute))},
 		{Name: "unclear create, list lags", Setup: lag(3), Actors: actors(Request(single), TickAfter(2*time.Minute), TickAfter(2*time.Minute), TickAfter(time.Minute))},
 		{Name: "cancel during create", Actors: actors(Request(single), CancelOf("a"), TickAfter(2*time.Minute), TickAfter(2*time.Minute))},

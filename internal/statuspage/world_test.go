@@ -62,6 +62,7 @@ func newWorld(t *testing.T) *world {
 		{ID: "cpu", Shape: cpu, Count: 4}, {ID: "gpu", Shape: gpu, Count: 2, Max: 4},
 	}})
 	cfg := controller.DefaultConfig()
+	cfg.Policy.Plan.StartIn = cfg.StartTimeout // no job passes another in the hour that it has to start
 	cfg.Project, cfg.Regions, cfg.DefaultResource = "test-project", []string{"us-central1", "europe-west4"}, "pool"
 	w.c = controller.New(cfg, w.ledger, w.vertex, nowhere{}, slog.New(slog.DiscardHandler), controller.Env{
 		Monotonic: clock,
