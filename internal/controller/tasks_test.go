@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"example.com/berth/internal/ledger"
 )
 
 // A part that waits for its slot when the pass is over does not begin any more, and
@@ -94,6 +96,58 @@ func TestCountsOfAPartThatOutlastsItsPass(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a part did is added field by field, and documents and resources once each.
+func TestProgressIsAdded(t *testing.T) {
+	one, two := ledger.RecordRef("a"), ledger.RecordRef("b")
+	p := progress{Report: Report{Resources: 1, Learned: 2, Timers: 3, Started: 4, Orphans: 5, Unheld: 6, Published: 7, Waiting: 8, Pending: 9}}
+	p.unread(one)
+	p.pend("r")
+	p.called("x", 2)
+	o := progress{Report: Report{Resources: 10, Learned: 20, Timers: 30, Started: 40, Orphans: 50, Unheld: 60, Published: 70, Waiting: 80, Pending: 90}, more: true}
+	o.unread(one)
+	o.unread(two)
+	o.pend("s")
+	o.called("x", 3)
+	o.called("y", 1)
+	p.add(o)
+	want := Report{Resources: 11, Learned: 22, Timers: 33, Started: 44, Orphans: 55, Unheld: 66, Published: 77, Waiting: 88, Pending: 99, Unreadable: 2}
+	if p.Report != want || !p.more || !p.pending["r"] || !p.pending["s"] || p.calls["x"] != 5 || p.calls["y"] != 1 {
+		t.Errorf("%+v, pending %v, calls %v; want %+v", p.Report, p.pending, p.calls, want)
+	}
+	if p.add(progress{}); p.Report != want || !p.more {
+		t.Errorf("after nothing: %+v, more %v", p.Report, p.more)
+	}
+}
+
+// A part that is under way is not started again, which the pass counts as work left;
+// one that has run leaves none.
+func TestPartUnderWayIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		parts, runs := newTasks(false), 0
+		parts.begin()
+		part := func(*progress) error {
+			runs++
+			time.Sleep(time.Second)
+			return nil
+		}
+		parts.start(t.Context(), "a", "", nil, part)
+		if r, under := parts.progress(); r.more || !under {
+			t.Errorf("a part was started: more %v, under way %v", r.more, under)
+		}
+		parts.start(t.Context(), "a", "", nil, part)
+		if r, _ := parts.progress(); !r.more {
+			t.Error("a part is not started again, and nothing is left")
+		}
+		parts.all.Wait()
+		parts.begin()
+		parts.start(t.Context(), "a", "", nil, part)
+		parts.all.Wait()
+		if r, under := parts.progress(); r.more || under || runs != 2 || r.Passes != 2 {
+			t.Errorf("after two runs: more %v, under way %v, %d runs in %d passes", r.more, under, runs, r.Passes)
+		}
+	})
 }
 
 // An error is returned although the part succeeds later, and is no outage then.

@@ -21,7 +21,10 @@ func TestStatesWithTimers(t *testing.T) {
 }
 
 func TestTimers(t *testing.T) {
-	cfg, noon := DefaultConfig(), time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	cfg := DefaultConfig()
+	// No value is the default, so that a setting that is not read shows.
+	cfg.StartTimeout, cfg.Tick, cfg.RetryAfter, cfg.SubmitTimeout = 90*time.Minute, 2*time.Minute, 45*time.Second, 70*time.Second
+	cfg.MaxAttempts, cfg.Policy.RefuseAfter = 6, 13*time.Hour
 	at := func(s lifecycle.State, change func(*ledger.Record)) *ledger.Record {
 		rec := &ledger.Record{Key: "k", MaxWait: 2 * time.Hour}
 		rec.State, rec.Run, rec.Attempt, rec.ActUntil = s, "r", 1, noon
@@ -47,13 +50,20 @@ func TestTimers(t *testing.T) {
 		}), time.Minute, nil, true, false},
 		{"is tried again", at(lifecycle.Waiting, func(r *ledger.Record) { r.Parked, r.RetryAt = true, noon.Add(time.Second) }), time.Second, nil, true, false},
 		{"holds and has waited long enough", at(lifecycle.Reserved, func(r *ledger.Record) { r.MaxWait = time.Hour }), 0, []lifecycle.Event{lifecycle.Withdrawn, lifecycle.TimedOut}, false, false},
-		{"holds replicas of a resource that is gone", at(lifecycle.Reserved, func(r *ledger.Record) { r.MaxWait = 3 * time.Hour }), time.Hour, []lifecycle.Event{lifecycle.Withdrawn}, false, false},
+		{"holds replicas of a resource that is gone", at(lifecycle.Reserved, func(r *ledger.Record) { r.MaxWait = 3 * time.Hour }), 90 * time.Minute, []lifecycle.Event{lifecycle.Withdrawn}, false, false},
+		{"holds and its wait ends before it is looked at again", at(lifecycle.Reserved, func(r *ledger.Record) { r.MaxWait = 2*time.Hour + 29*time.Minute }), 89 * time.Minute, []lifecycle.Event{lifecycle.Withdrawn}, false, false},
+		{"is parked and is tried again after its wait", at(lifecycle.Waiting, func(r *ledger.Record) { r.Parked, r.RetryAt = true, noon.Add(2*time.Hour) }), time.Hour, nil, true, false},
+		{"is parked and was tried again", at(lifecycle.Waiting, func(r *ledger.Record) { r.Parked, r.RetryAt = true, noon }), time.Hour, nil, true, false},
+		{"is contradicted for longer than its wait", at(lifecycle.Waiting, func(r *ledger.Record) { r.Parked, r.ContradictedSince = true, noon }), time.Hour, nil, true, false},
+		{"is tried again before it is refused", at(lifecycle.Waiting, func(r *ledger.Record) {
+			r.Parked, r.ContradictedSince, r.RetryAt = true, noon.Add(time.Minute-cfg.Policy.RefuseAfter), noon.Add(time.Second)
+		}), time.Second, nil, true, false},
 		{"submits", at(lifecycle.Submitting, same), cfg.RetryAfter, []lifecycle.Event{lifecycle.Reclaimed}, false, true},
 		{"has no attempt left", at(lifecycle.Submitting, func(r *ledger.Record) { r.Attempt = cfg.MaxAttempts }), cfg.RetryAfter, []lifecycle.Event{lifecycle.Reclaimed}, false, false},
 		{"was excused", at(lifecycle.Submitting, func(r *ledger.Record) { r.Attempt, r.Excused = cfg.MaxAttempts, 1 }), cfg.RetryAfter, []lifecycle.Event{lifecycle.Reclaimed}, false, true},
 		{"submits since yesterday", at(lifecycle.Submitting, func(r *ledger.Record) { r.LeasedAt = noon.Add(-maxSubmitting) }), cfg.RetryAfter, []lifecycle.Event{lifecycle.Reclaimed}, false, false},
 		{"only observes", at(lifecycle.Submitting, func(r *ledger.Record) { r.ObserveOnly = true }), cfg.RetryAfter, []lifecycle.Event{lifecycle.Reclaimed}, false, false},
-		{"does not start", at(lifecycle.Submitted, same), 0, []lifecycle.Event{lifecycle.Overdue}, false, false},
+		{"does not start", at(lifecycle.Submitted, func(r *ledger.Record) { r.Times.Submitted = noon.Add(-cfg.StartTimeout) }), 0, []lifecycle.Event{lifecycle.Overdue}, false, false},
 		{"may start yet", at(lifecycle.Submitted, func(r *ledger.Record) { r.Times.Submitted = noon.Add(time.Second - cfg.StartTimeout) }), time.Second, nil, false, false},
 		{"is being cancelled", at(lifecycle.Cancelling, func(r *ledger.Record) { r.Job = "j" }), cfg.Tick, nil, false, false},
 		{"is being cancelled and searched for", at(lifecycle.Cancelling, same), 0, []lifecycle.Event{lifecycle.Reclaimed}, false, false},
