@@ -99,6 +99,12 @@ type Config struct {
 	// RayClusters says whether to refuse or allow a job on a persistent resource
 	// that is a Ray cluster.
 	RayClusters string `env:"BERTH_RAY_CLUSTERS, default=refuse"`
+	// DefaultTimeout is the time limit of a job that sets no scheduling.timeout; Berth
+	// writes it into the job that it submits. 0 leaves it to Vertex AI: 7 days. A short
+	// one is the best help for short waits, because reservations count on limits.
+	DefaultTimeout time.Duration `env:"BERTH_DEFAULT_TIMEOUT, default=0s"`
+	// MaxTimeout is the longest scheduling.timeout that is taken; 0 for any.
+	MaxTimeout time.Duration `env:"BERTH_MAX_TIMEOUT, default=0s"`
 	// Backfill says whether a request may start before one that comes first in
 	// order and waits for the same machines, if that does not delay it: allow or
 	// refuse.
@@ -195,6 +201,12 @@ func (c Config) Validate() error {
 	between("BERTH_REFUSE_AFTER", c.RefuseAfter, 0, 30*24*time.Hour)
 	between("BERTH_DECLINE_TIMEOUT", c.DeclineTimeout, time.Minute, 30*24*time.Hour)
 	bad(c.Gang >= 2 && c.Gang <= 1_000_000, "BERTH_GANG is %d; want 2 to 1000000", c.Gang)
+	between("BERTH_DEFAULT_TIMEOUT", c.DefaultTimeout, 0, 90*24*time.Hour)
+	between("BERTH_MAX_TIMEOUT", c.MaxTimeout, 0, 90*24*time.Hour)
+	for name, d := range map[string]time.Duration{"BERTH_DEFAULT_TIMEOUT": c.DefaultTimeout, "BERTH_MAX_TIMEOUT": c.MaxTimeout} {
+		bad(d%time.Second == 0, "%s is %s; want whole seconds", name, d)
+	}
+	bad(c.MaxTimeout == 0 || c.DefaultTimeout <= c.MaxTimeout, "BERTH_DEFAULT_TIMEOUT %s is longer than BERTH_MAX_TIMEOUT %s", c.DefaultTimeout, c.MaxTimeout)
 	between("BERTH_PATIENCE", c.Patience, time.Minute, 30*24*time.Hour)
 	between("BERTH_SUBMIT_TIMEOUT", c.SubmitTimeout, 2*time.Second, 5*time.Minute)
 	between("BERTH_RETRY_AFTER", c.RetryAfter, 0, 10*time.Minute)
@@ -228,7 +240,7 @@ func (c Config) controller() controller.Config {
 	cc.Policy.AllowAccounts, cc.Policy.AllowRay = c.ServiceAccounts == allow, c.RayClusters == allow
 	cc.Policy.Plan.StartIn, cc.Policy.Plan.StartTimeout = min(cc.Policy.Plan.StartIn, c.StartTimeout), c.StartTimeout
 	cc.Policy.Plan.NoBackfill, cc.Policy.Plan.Patience = c.Backfill != allow, c.Patience
-	cc.Gang = c.Gang
+	cc.Gang, cc.DefaultTimeout, cc.MaxTimeout = c.Gang, c.DefaultTimeout, c.MaxTimeout
 	cc.DiskType, cc.DeclineTimeout = c.DiskType, c.DeclineTimeout
 	return cc
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -490,6 +491,42 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
+	"BERTH_DEFAULT_TIMEOUT": func(t *testing.T) {
+		for setting, want := range map[string]time.Duration{"": 7 * 24 * time.Hour, "0s": 7 * 24 * time.Hour, "3h": 3 * time.Hour} {
+			s := deployed(t, "BERTH_DEFAULT_TIMEOUT="+setting)
+			s.Ask(oneCPU)
+			rec := s.Record("a")
+			written := strings.Contains(rec.Spec, `"timeout":"10800s"`)
+			told := slices.ContainsFunc(rec.Warnings, func(p reason.Problem) bool {
+				return p.Path == "job.jobSpec.scheduling.timeout" && strings.Contains(p.Detail, "3h0m0s")
+			})
+			if rec.Timeout != want || written != (setting == "3h") || told != (setting == "3h") {
+				t.Errorf("BERTH_DEFAULT_TIMEOUT=%s: it may run for %s, in the job: %t, told: %t", setting, rec.Timeout, written, told)
+			}
+			s.Ask(sim.Job{ID: "own", CPU: 1, Spec: map[string]any{"scheduling": map[string]any{"timeout": "60s"}}})
+			if rec := s.Record("own"); rec.Timeout != time.Minute || rec.UnsetTimeout || len(rec.Warnings) != 0 {
+				t.Errorf("BERTH_DEFAULT_TIMEOUT=%s: a job with its own may run for %s, %v", setting, rec.Timeout, rec.Warnings)
+			}
+		}
+	},
+	"BERTH_MAX_TIMEOUT": func(t *testing.T) {
+		for setting, want := range map[string]reason.Code{"": "", "3h": "", "2h59m59s": reason.TimeoutTooLong} {
+			s := deployed(t, "BERTH_MAX_TIMEOUT="+setting)
+			s.Ask(sim.Job{ID: "own", CPU: 1, Spec: map[string]any{"scheduling": map[string]any{"timeout": "10800s"}}})
+			rec := s.Record("own")
+			got := reason.Code("")
+			if rec.State == lifecycle.Rejected {
+				got = rec.Why.Code
+			}
+			if got != want || got != "" && rec.Why.Fix != `Set job.jobSpec.scheduling.timeout to at most "10799s".` {
+				t.Errorf("BERTH_MAX_TIMEOUT=%s: three hours are answered %q %v, want %q", setting, got, rec.Why, want)
+			}
+			s.Ask(oneCPU)
+			if rec := s.Record("a"); setting != "" && (rec.State != lifecycle.Submitted || rec.Timeout > 3*time.Hour || rec.Timeout == 0) {
+				t.Errorf("BERTH_MAX_TIMEOUT=%s: a job without a limit is %s and may run for %s", setting, rec.State, rec.Timeout)
+			}
+		}
+	},
 	"BERTH_GANG": func(t *testing.T) {
 		for setting, want := range map[string]bool{"": true, "2": true, "3": false} {
 			s := deployed(t, "BERTH_GANG="+setting)
@@ -600,6 +637,8 @@ func TestSettingsOutOfRange(t *testing.T) {
 		"BERTH_SERVICE_ACCOUNTS": {{"allow", "refuse"}, {"yes", "ALLOW"}},
 		"BERTH_RAY_CLUSTERS":     {{"allow", "refuse"}, {"yes", "ALLOW"}},
 		"BERTH_BACKFILL":         {{"allow", "refuse"}, {"yes", "ALLOW"}},
+		"BERTH_DEFAULT_TIMEOUT":  {{"0s", "2160h", "1s"}, {"-1s", "2161h", "1500ms"}},
+		"BERTH_MAX_TIMEOUT":      {{"0s", "2160h", "1s"}, {"-1s", "2161h", "1500ms"}},
 		"BERTH_GANG":             {{"2", "1000000"}, {"1", "0", "1000001"}},
 		"BERTH_PATIENCE":         {{"1m", "720h"}, {"59s", "721h"}},
 		"BERTH_SUBMIT_TIMEOUT":   {{"2s", "5m"}, {"1s", "301s"}},

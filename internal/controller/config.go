@@ -16,9 +16,12 @@ type Config struct {
 	DefaultResource string   // for requests that name none: id or full name; "" refuses them
 	Deployment      string   // value of the deployment label on our jobs
 
-	Policy   admission.Policy
-	Gang     int    // a request for so many replicas or more is a gang
-	DiskType string // of worker pools that name none; "" for capacity.DefaultDiskType
+	Policy admission.Policy
+	Gang   int // a request for so many replicas or more is a gang
+	// DefaultTimeout is the time limit of a job that sets none, and MaxTimeout the longest
+	// of any; 0 for Vertex AI's own.
+	DefaultTimeout, MaxTimeout time.Duration
+	DiskType                   string // of worker pools that name none; "" for capacity.DefaultDiskType
 
 	Tick           time.Duration // period of the reconcile tick
 	Poll           time.Duration // between two passes within one tick, while requests wait

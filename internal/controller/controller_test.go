@@ -190,3 +190,23 @@ func TestDuplicateWritesNothing(t *testing.T) {
 		t.Errorf("%d jobs, want 1", n)
 	}
 }
+
+// A job that sets no time limit and one that sets what the deployment gives it anyway are
+// the same request, another limit is another; and a new default changes no old request.
+func TestDefaultTimeoutIsContent(t *testing.T) {
+	w := sim.New(t)
+	w.Config.DefaultTimeout = 3 * time.Hour
+	w.Controller = w.Instance(w.Config)
+	w.Ask(sim.Job{ID: "a", CPU: 1})
+	w.Again("another", sim.Job{ID: "a", CPU: 1, Spec: timeout("168h")}.Body()) // what Vertex AI would give it
+	if last := w.Out.All()[len(w.Out.All())-1]; last.Reason == nil || last.Reason.Code != reason.IDReused {
+		t.Errorf("seven days in the place of three hours are answered %+v", last)
+	}
+	w.Config.DefaultTimeout = 4 * time.Hour
+	w.Controller = w.Instance(w.Config)
+	before := len(w.Out.All())
+	w.Again("once more", sim.Job{ID: "a", CPU: 1}.Body())
+	if n := len(w.Out.All()); n != before || w.Record("a").Timeout != 3*time.Hour {
+		t.Errorf("under another default the same message makes %d events, and may run for %s", n-before, w.Record("a").Timeout)
+	}
+}

@@ -1,10 +1,15 @@
 package controller
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
@@ -24,7 +29,7 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 		Network: r.Job.GetJobSpec().GetNetwork(), EncryptionKey: r.Job.GetEncryptionSpec().GetKmsKeyName(),
 		ServiceAccount: r.Job.GetJobSpec().GetServiceAccount(),
 		Priority:       r.Priority, OnFull: r.OnFull, MaxWait: r.MaxWait,
-		Timeout: defaultTimeout, Warnings: r.Warnings, Paths: r.Paths,
+		Warnings: r.Warnings, Paths: r.Paths,
 	}
 	if rec.ID == "" {
 		rec.Kind, rec.ID = message.KindMessage, d.ID
@@ -34,20 +39,45 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 	if rec.MaxWait == 0 {
 		rec.MaxWait = c.cfg.MaxWait
 	}
-	if t := r.Job.GetJobSpec().GetScheduling().GetTimeout(); t.AsDuration() > 0 {
-		rec.Timeout = t.AsDuration()
-	}
 	if rec.DisplayName == "" {
 		rec.DisplayName = rec.ID
 	}
 	rec.Resource, rec.Why = c.resolve(r.PersistentResource, r.Paths)
 	rec.NamedInFull = strings.Contains(r.PersistentResource, "/")
+	c.limit(rec, r.Job)
 	spec, err := r.JobJSON()
 	if err != nil { // cannot happen: Decode made it
 		panic(fmt.Sprintf("controller: decoded job does not encode: %v", err))
 	}
 	rec.Spec = string(spec)
 	return rec
+}
+
+// limit gives a job without a time limit the deployment's, in the job that is
+// submitted as well, and turns away one whose own is too long: reservations count on
+// the limits of the jobs that run.
+func (c *Controller) limit(rec *ledger.Record, job *aiplatformpb.CustomJob) {
+	path := rec.Paths.At("jobSpec.scheduling.timeout")
+	most := cmp.Or(c.cfg.MaxTimeout, math.MaxInt64)
+	if rec.Timeout = job.GetJobSpec().GetScheduling().GetTimeout().AsDuration(); rec.Timeout > 0 {
+		if rec.Timeout > most && rec.Resource != "" {
+			rec.Resource, rec.Why = "", &reason.Problem{Code: reason.TimeoutTooLong, Path: path,
+				Detail: fmt.Sprintf("The job may run for %s; this deployment takes jobs of at most %s.", rec.Timeout, most),
+				Fix:    fmt.Sprintf("Set %s to at most \"%ds\".", path, int64(most/time.Second))}
+		}
+		return
+	}
+	rec.Timeout, rec.UnsetTimeout = min(cmp.Or(c.cfg.DefaultTimeout, vertexTimeout), most), true
+	if rec.Timeout == vertexTimeout || job.GetJobSpec() == nil {
+		return
+	}
+	if job.JobSpec.Scheduling == nil {
+		job.JobSpec.Scheduling = &aiplatformpb.Scheduling{}
+	}
+	job.JobSpec.Scheduling.Timeout = durationpb.New(rec.Timeout)
+	rec.Warnings = append(slices.Clone(rec.Warnings), reason.Problem{Code: reason.Warning, Path: path,
+		Detail: fmt.Sprintf("The job sets no time limit, so it gets this deployment's: it is ended after %s.", rec.Timeout),
+		Fix:    "Set " + path + ". A short one lets the job start earlier."})
 }
 
 // resolve makes the full name of the persistent resource that a request means.
@@ -72,9 +102,9 @@ func (c *Controller) resolve(named string, paths message.Paths) (string, *reason
 	return named, nil
 }
 
-// defaultTimeout is Vertex AI's for a job that sets none (field comment of
+// vertexTimeout is Vertex AI's limit for a job that sets none (field comment of
 // Scheduling.timeout).
-const defaultTimeout = 7 * 24 * time.Hour
+const vertexTimeout = 7 * 24 * time.Hour
 
 // verdict of an entry, for what comes after its commit.
 type verdict int
@@ -102,6 +132,10 @@ func known(old, draft *ledger.Record) verdict {
 	// A fingerprint takes a disk type that is not set for Vertex AI's documented
 	// default. Where the deployment takes another, the two are different content.
 	if !slices.Equal(old.UnsetDisks, draft.UnsetDisks) && !slices.Equal(old.Ask, draft.Ask) && old.Fingerprint != "" {
+		return reused
+	}
+	// The same holds for a time limit that is not set.
+	if old.UnsetTimeout != draft.UnsetTimeout && old.Timeout != draft.Timeout && old.Fingerprint != "" {
 		return reused
 	}
 	if old.State.Terminal() && old.Fingerprint != "" && old.MessageID != draft.MessageID {

@@ -38,7 +38,8 @@ type Record struct {
 	Priority       int               `json:"priority,omitempty"`
 	OnFull         message.OnFull    `json:"onFull,omitempty"`
 	MaxWait        time.Duration     `json:"maxWait,omitempty"`
-	Timeout        time.Duration     `json:"timeout,omitempty"` // the job's own time limit; Vertex AI's default where it sets none
+	Timeout        time.Duration     `json:"timeout,omitempty"`      // the job's time limit
+	UnsetTimeout   bool              `json:"unsetTimeout,omitempty"` // it has Timeout from the deployment or Vertex AI, not from the job
 	Warnings       []reason.Problem  `json:"warnings,omitempty"`
 	// Paths says how the message writes the fields of the job, for reasons that
 	// are given later.

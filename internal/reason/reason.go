@@ -29,6 +29,7 @@ const (
 	IDReused          Code = "ID_REUSED"           // the id of another, different request
 	SpecMismatch      Code = "SPEC_MISMATCH"       // no pool has this machine and disk spec
 	TooManyReplicas   Code = "TOO_MANY_REPLICAS"   // more than the pools have when empty
+	TimeoutTooLong    Code = "TIMEOUT_TOO_LONG"    // the job's time limit is above the deployment's
 	NetworkMismatch   Code = "NETWORK_MISMATCH"    // network differs from the persistent resource's
 	KeyMismatch       Code = "KEY_MISMATCH"        // encryption key differs
 	AccountMismatch   Code = "ACCOUNT_MISMATCH"    // service account missing, or given where it cannot be
