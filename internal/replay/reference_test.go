@@ -161,3 +161,11 @@ func TestPoolsAreApart(t *testing.T) {
 		}
 	})
 }
+
+// A progress that says no more ends a reference too.
+func TestReferenceStops(t *testing.T) {
+	o := Options{Pools: []Pool{{"", 1}}, Gang: 2, Progress: func(int) bool { return false }}
+	if r := Simulate(EasyExact, jobs([3]int64{0, 1, 1}), o); !errors.Is(r.Err, ErrStopped) {
+		t.Errorf("error %v", r.Err)
+	}
+}

@@ -3,6 +3,7 @@ package replay
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -148,12 +149,12 @@ func (g *group) score(name string) Group {
 		return s
 	}
 	slices.Sort(g.waits)
-	var sum time.Duration
+	sum := 0. // many long waits are more than a Duration holds
 	for _, w := range g.waits {
-		sum += w
+		sum += float64(w)
 	}
 	rank := func(percent int) Seconds { return Seconds(g.waits[(len(g.waits)*percent+99)/100-1]) }
-	s.Mean, s.P50, s.P95, s.Max = Seconds(sum/time.Duration(s.Jobs)), rank(50), rank(95), rank(100)
+	s.Mean, s.P50, s.P95, s.Max = Seconds(math.Round(sum/float64(s.Jobs))), rank(50), rank(95), rank(100)
 	s.Slowdown = g.slowdown / float64(s.Jobs)
 	return s
 }
@@ -194,14 +195,20 @@ func Average(scores []Score) Score {
 // averages returns the mean of each figure of some groups of each score.
 func averages(scores []Score, of func(*Score) []Group) []Group {
 	list := slices.Clone(of(&scores[0]))
-	n := Seconds(len(scores))
+	n := float64(len(scores))
+	mean := func(figure func(*Group) float64, i int) (sum float64) {
+		for k := range scores {
+			sum += figure(&of(&scores[k])[i]) / n
+		}
+		return sum
+	}
 	for i := range list {
 		g := &list[i]
-		for k := range scores[1:] {
-			o := of(&scores[1+k])[i]
-			g.Mean, g.P50, g.P95, g.Max, g.Slowdown = g.Mean+o.Mean, g.P50+o.P50, g.P95+o.P95, g.Max+o.Max, g.Slowdown+o.Slowdown
-		}
-		g.Mean, g.P50, g.P95, g.Max, g.Slowdown = g.Mean/n, g.P50/n, g.P95/n, g.Max/n, g.Slowdown/float64(n)
+		g.Mean = Seconds(mean(func(g *Group) float64 { return float64(g.Mean) }, i))
+		g.P50 = Seconds(mean(func(g *Group) float64 { return float64(g.P50) }, i))
+		g.P95 = Seconds(mean(func(g *Group) float64 { return float64(g.P95) }, i))
+		g.Max = Seconds(mean(func(g *Group) float64 { return float64(g.Max) }, i))
+		g.Slowdown = mean(func(g *Group) float64 { return g.Slowdown }, i)
 	}
 	return list
 }

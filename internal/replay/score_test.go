@@ -3,6 +3,7 @@ package replay
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -47,6 +48,27 @@ func TestScore(t *testing.T) {
 	}
 	if none := ScoreOf(Plan, nil, nil, Result{}, 2); none.Jobs != 0 || none.Utilisation != 0 {
 		t.Errorf("no jobs: %+v", none)
+	}
+}
+
+// Waits of a thousand years in all do not wrap around, nor do the means of such runs.
+func TestLongWaits(t *testing.T) {
+	const long = 10 * year * time.Second
+	var list []Job
+	var start []time.Duration
+	for range 100 {
+		list, start = append(list, jobs([3]int64{0, 1, 1})...), append(start, long)
+	}
+	s := ScoreOf(Plan, list, []Pool{{"", 1}}, Result{Start: start}, 1)
+	if s.Mean != seconds(long) || s.Gangs.Mean != seconds(long) {
+		t.Errorf("the mean of waits of %s is %s", seconds(long), s.Mean)
+	}
+	many := make([]Score, 100)
+	for i := range many {
+		many[i] = s
+	}
+	if a := Average(many); math.Abs(float64(a.Mean-s.Mean)) > float64(time.Second) || a.Max < seconds(long)-seconds(time.Second) || len(a.Sizes) != 1 || a.Sizes[0].Mean < seconds(long)-seconds(time.Second) {
+		t.Errorf("the mean of 100 runs is %s, the longest wait %s", a.Mean, a.Max)
 	}
 }
 
