@@ -42,6 +42,7 @@ type world struct {
 	floor   floor
 	placed  [][]share
 	start   []time.Duration
+	begun   []bool
 	running ends
 	next    int // the first job that is not submitted yet
 	tooLong bool
@@ -49,7 +50,7 @@ type world struct {
 
 func newWorld(jobs []Job, m Machines) *world {
 	w := &world{jobs: jobs, floor: newFloor(m), parts: make([]parts, len(jobs)), placed: make([][]share, len(jobs)),
-		start: make([]time.Duration, len(jobs)), running: ends{at: make([]time.Duration, len(jobs))}}
+		start: make([]time.Duration, len(jobs)), begun: make([]bool, len(jobs)), running: ends{at: make([]time.Duration, len(jobs))}}
 	for i := range jobs {
 		w.parts[i] = m.parts(&jobs[i])
 	}
@@ -85,7 +86,7 @@ func (w *world) step() (now time.Duration, ended, submitted []int, more bool) {
 }
 
 func (w *world) begin(j int, now time.Duration, on []share) {
-	w.start[j], w.placed[j] = now, on
+	w.start[j], w.placed[j], w.begun[j] = now, on, true
 	w.floor.take(on)
 	w.running.at[j] = now + w.jobs[j].Run
 	heap.Push(&w.running, j)
@@ -151,9 +152,17 @@ func greedy(jobs []Job, m Machines, order func(a, b int) int) ([]time.Duration, 
 			i, _ := slices.BinarySearchFunc(queue, j, order)
 			queue = slices.Insert(queue, i, j)
 		}
-		if !w.floor.full() {
-			queue = slices.DeleteFunc(queue, func(j int) bool { return w.try(j, now) })
+		kept := queue[:0]
+		for i, j := range queue {
+			if w.floor.full() {
+				kept = append(kept, queue[i:]...)
+				break
+			}
+			if !w.try(j, now) {
+				kept = append(kept, j)
+			}
 		}
+		queue = kept
 	}
 }
 
@@ -201,18 +210,22 @@ func (e *easy) run(shortFirst bool) {
 		if e.reserved != queue[0] {
 			e.reserve(queue[0], now)
 		}
-		candidates := slices.Clone(queue[max(first, 1):])
+		candidates := queue[max(first, 1):]
 		if shortFirst {
+			candidates = slices.Clone(candidates)
 			slices.SortFunc(candidates, shorter(e.jobs))
 		}
-		started := map[int]bool{}
+		some := false
 		for _, j := range candidates {
+			if e.floor.full() {
+				break
+			}
 			if e.pass(j, now) {
-				started[j] = true
+				some = true
 			}
 		}
-		if len(started) > 0 {
-			queue = slices.DeleteFunc(queue, func(j int) bool { return started[j] })
+		if some {
+			queue = slices.DeleteFunc(queue, func(j int) bool { return e.begun[j] })
 		}
 	}
 }
