@@ -35,6 +35,7 @@ var Targets = []Target{
 	{"internal/capacity", []Step{own("internal/capacity", "internal/admission", "internal/message"), transcripts, own("internal/ledger", "internal/statuspage"), stories, scenarios, schedules}},
 	{"internal/admission", []Step{own("internal/admission"), transcripts, own("internal/statuspage"), stories, scenarios, entryPoints, schedules}},
 	{"internal/lifecycle", []Step{own("internal/lifecycle"), transcripts, stories, scenarios, entryPoints, schedules}},
+	{"internal/pace", []Step{own("internal/pace"), own("internal/controller"), transcripts, stories}},
 	{"internal/ledger", []Step{own("internal/ledger/..."), transcripts, own("internal/statuspage", "internal/controller"), stories, scenarios, own("internal/gcp"), own("internal/repair"), schedules}},
 	{"internal/controller", []Step{own("internal/controller"), transcripts, stories, scenarios, entryPoints, own("internal/statuspage", "internal/repair"), schedules}},
 	{"internal/gcp", []Step{own("internal/gcp")}},
