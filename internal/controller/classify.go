@@ -69,7 +69,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 				case present && h.Job == job.Name:
 					s.ours[job.Request] = job
 				case job.Request == "" || job.Run == "":
-					res.AddForeign(job.Name, job.Ask)
+					res.AddForeign(job.Name, job.Ask, job.LatestEnd())
 				case slices.Contains(named, job.Request):
 					s.classify(tx, res, job, v.at)
 				case len(named) < 2*perUpdate:
@@ -77,7 +77,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 				case present && h.Job == "":
 					s.ours[job.Request] = job // so it seems; a later pass reads its record
 				default:
-					res.AddForeign(job.Name, job.Ask)
+					res.AddForeign(job.Name, job.Ask, job.LatestEnd())
 				}
 			}
 			needed = append(needed, someOf(unread, 2*perUpdate-len(named)-len(needed), v.at)...)
@@ -148,7 +148,7 @@ func someOf(keys map[message.Key]bool, n int, at time.Time) []message.Key {
 // that has not ended names, or will name, is never one, whatever has become of its
 // hold: then it is unheld, and counts as foreign use too.
 func (s *classified) classify(tx ledger.Tx, res *ledger.Resource, job vertex.Job, at time.Time) {
-	foreign := func(j vertex.Job) { res.AddForeign(j.Name, j.Ask) }
+	foreign := func(j vertex.Job) { res.AddForeign(j.Name, j.Ask, j.LatestEnd()) }
 	h, held := res.Holds[job.Request]
 	present := held && h.Run == job.Run
 	if tx.Unreadable(ledger.RecordRef(job.Request)) != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/sim"
@@ -68,6 +69,18 @@ func TestPassesOnlyWithoutDelay(t *testing.T) {
 	w.Expect("long", lifecycle.Waiting, "queued")
 	if got := w.Document().Reserved; len(got) != 1 || got[0].ID != w.Record("long").Key {
 		t.Errorf("reserved are %+v, want long", got)
+	}
+}
+
+// A reservation counts with the time limits of foreign jobs, from their start.
+func TestForeignJobsHaveTheirEnds(t *testing.T) {
+	w := sim.New(t)
+	began := w.Now
+	w.Vertex.AddForeign(sim.Parent, "pool", capacity.Ask{{Shape: sim.CPU, Replicas: 3}})
+	w.After(time.Minute)
+	w.Ask(sim.Job{ID: "b", CPU: 4})
+	if got, want := w.Record("b").StartsBy, began.Add(vertex.DefaultTimeout); !got.Equal(want) {
+		t.Errorf("b starts by %s, want when the foreign job has had its seven days: %s", got, want)
 	}
 }
 

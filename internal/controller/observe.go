@@ -125,7 +125,7 @@ func (v observation) foreignJobs(res *ledger.Resource) {
 	res.ClearForeign()
 	for _, job := range v.live {
 		if h, held := res.Holds[job.Request]; !held || h.Run != job.Run {
-			res.AddForeign(job.Name, job.Ask)
+			res.AddForeign(job.Name, job.Ask, job.LatestEnd())
 		}
 	}
 	res.Recompute()

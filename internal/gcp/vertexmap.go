@@ -29,6 +29,7 @@ func jobOf(j *aiplatformpb.CustomJob, diskType string) vertex.Job {
 		CreateTime:         timeOf(j.GetCreateTime()),
 		StartTime:          timeOf(j.GetStartTime()),
 		EndTime:            timeOf(j.GetEndTime()),
+		Timeout:            j.GetJobSpec().GetScheduling().GetTimeout().AsDuration(),
 	}
 	if j.GetState() != aiplatformpb.JobState_JOB_STATE_UNSPECIFIED {
 		job.State = vertex.JobState(strings.TrimPrefix(j.GetState().String(), "JOB_STATE_"))

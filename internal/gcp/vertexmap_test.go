@@ -11,6 +11,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"example.com/berth/internal/capacity"
@@ -71,7 +72,7 @@ func fullJob() *aiplatformpb.CustomJob {
 		Labels:     map[string]string{vertex.LabelRun: "run-1", vertex.LabelRequest: string(requestKey), vertex.LabelDeployment: "dep", "other": "x"},
 		CreateTime: at(1), StartTime: at(2), EndTime: at(3), UpdateTime: at(4),
 		Error: &status.Status{Code: 9, Message: "it broke"},
-		JobSpec: &aiplatformpb.CustomJobSpec{PersistentResourceId: "pool", WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{
+		JobSpec: &aiplatformpb.CustomJobSpec{PersistentResourceId: "pool", Scheduling: &aiplatformpb.Scheduling{Timeout: durationpb.New(90 * time.Minute)}, WorkerPoolSpecs: []*aiplatformpb.WorkerPoolSpec{
 			{MachineSpec: gpuSpec(), DiskSpec: &aiplatformpb.DiskSpec{BootDiskSizeGb: 200}, ReplicaCount: 3},
 		}},
 	}
@@ -81,7 +82,7 @@ func TestJobOf(t *testing.T) {
 	want := vertex.Job{
 		Name: parent + "/customJobs/7", State: vertex.JobFailed, Run: "run-1", Request: requestKey, Deployment: "dep", PersistentResource: "pool",
 		Ask: capacity.Ask{{Shape: gpuShape, Replicas: 3}}, Error: &message.JobError{Code: 9, Message: "it broke"},
-		CreateTime: time.Unix(1, 0).UTC(), StartTime: time.Unix(2, 0).UTC(), EndTime: time.Unix(3, 0).UTC(),
+		CreateTime: time.Unix(1, 0).UTC(), StartTime: time.Unix(2, 0).UTC(), EndTime: time.Unix(3, 0).UTC(), Timeout: 90 * time.Minute,
 	}
 	if diff := cmp.Diff(want, jobOf(fullJob(), "")); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

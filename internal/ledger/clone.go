@@ -57,7 +57,7 @@ func (c copier) resource(r *Resource) *Resource {
 		return h
 	})
 	n.Foreign = list(c, r.Foreign, func(f Foreign) Foreign {
-		f.Ask = list(c, f.Ask, nil)
+		f.Ask, f.LatestEnd = list(c, f.Ask, nil), c.time(f.LatestEnd)
 		return f
 	})
 	n.ForeignRest = dict(c, r.ForeignRest, nil)

@@ -125,6 +125,8 @@ type Hold struct {
 type Foreign struct {
 	Job string       `json:"job"` // full name
 	Ask capacity.Ask `json:"ask"`
+	// LatestEnd is its start plus its own time limit; zero if that is not known.
+	LatestEnd time.Time `json:"latestEnd,omitzero"`
 }
 
 // Use is everything that is taken: holds, foreign use and unexplained use. Call

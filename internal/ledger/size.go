@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
@@ -39,7 +40,7 @@ const (
 	eventWeight   = 1 << 10
 	poolWeight    = 250
 	holdWeight    = 320 // with the job's name, which is added later
-	foreignWeight = 130
+	foreignWeight = 170
 	headWeight    = 420 // of a gang over two shapes
 	reservWeight  = 600
 	leaseWeight   = 100
@@ -177,10 +178,10 @@ func (r *Resource) ClearForeign() { r.Foreign, r.ForeignJobs, r.ForeignRest = ni
 
 // AddForeign adds a live job that no reservation names. Call Recompute after the
 // last.
-func (r *Resource) AddForeign(job string, ask capacity.Ask) {
+func (r *Resource) AddForeign(job string, ask capacity.Ask, latestEnd time.Time) {
 	r.ForeignJobs++
 	if len(r.Foreign) < MaxForeign {
-		r.Foreign = append(r.Foreign, Foreign{Job: job, Ask: ask})
+		r.Foreign = append(r.Foreign, Foreign{Job: job, Ask: ask, LatestEnd: latestEnd})
 		return
 	}
 	if r.ForeignRest == nil {

@@ -76,7 +76,7 @@ func TestWeights(t *testing.T) {
 			r.Holds[key] = h
 		}
 		for i := range ledger.MaxForeign {
-			r.AddForeign(fmt.Sprint("projects/123456789012/locations/northamerica-northeast1/customJobs/12345678901234", i), r.Holds[message.KeyOf("some-team", message.KindRequest, "request-1")].Ask)
+			r.AddForeign(fmt.Sprint("projects/123456789012/locations/northamerica-northeast1/customJobs/12345678901234", i), r.Holds[message.KeyOf("some-team", message.KindRequest, "request-1")].Ask, time.Unix(1, 0))
 		}
 		if w, n := r.Weight(), ledger.Size(r); w < n || w > 2*n {
 			t.Errorf("resource with holds of %d worker pools: weight %d, %d bytes are stored", pools, w, n)
@@ -106,7 +106,7 @@ func TestResourceStaysWithinADocument(t *testing.T) {
 	ask := capacity.Ask{{Shape: big.Pools[0].Shape, Replicas: 2}}
 	const foreign = 6000
 	for i := range foreign {
-		r.AddForeign(fmt.Sprint("projects/123456789012/locations/northamerica-northeast1/customJobs/12345678901234", i), ask)
+		r.AddForeign(fmt.Sprint("projects/123456789012/locations/northamerica-northeast1/customJobs/12345678901234", i), ask, time.Unix(1, 0))
 	}
 	r.Recompute()
 	if n := ledger.Size(r); n > ledger.MaxDocument {

@@ -30,7 +30,7 @@ func (r *Resource) held() []admission.Held {
 		list = append(list, admission.Held{ID: key, Demand: h.Ask, End: h.LatestEnd})
 	}
 	for _, f := range r.Foreign {
-		list = append(list, admission.Held{Demand: f.Ask})
+		list = append(list, admission.Held{Demand: f.Ask, End: f.LatestEnd})
 	}
 	return list
 }

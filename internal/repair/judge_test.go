@@ -94,8 +94,8 @@ func TestJudgeAtTheEdge(t *testing.T) {
 		{"known as deleted", CheckObservations, observed(resource(ledger.Absent, 0), &vertex.Error{Kind: vertex.NotFound}), "ok", ""},
 		{"cannot be observed", CheckObservations, observed(resource(vertex.Running, 0), errors.New("no network")), "FAIL", "no network"},
 
-		{"use within the pools", CheckUse, used(func(r *ledger.Resource) { r.AddForeign("j", capacity.Ask{{Shape: shape, Replicas: 2}}) }), "ok", ""},
-		{"use beyond the pools", CheckUse, used(func(r *ledger.Resource) { r.AddForeign("j", capacity.Ask{{Shape: shape, Replicas: 5}}) }), "WARN", "3 more replicas"},
+		{"use within the pools", CheckUse, used(func(r *ledger.Resource) { r.AddForeign("j", capacity.Ask{{Shape: shape, Replicas: 2}}, time.Time{}) }), "ok", ""},
+		{"use beyond the pools", CheckUse, used(func(r *ledger.Resource) { r.AddForeign("j", capacity.Ask{{Shape: shape, Replicas: 5}}, time.Time{}) }), "WARN", "3 more replicas"},
 		{"use that is not explained", CheckUse, used(func(r *ledger.Resource) { r.Unexplained = capacity.Use{shape: 1} }), "WARN", "1 replicas"},
 		{"use of a resource that is gone", CheckUse, used(func(r *ledger.Resource) { r.State, r.Unexplained = ledger.Absent, capacity.Use{shape: 9} }), "ok", ""},
 

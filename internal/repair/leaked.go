@@ -155,7 +155,7 @@ func (k Kit) repairHolds(tx ledger.Tx, resource string, keys []message.Key) []Ch
 			if h.Job != "" && !slices.ContainsFunc(res.Foreign, func(f ledger.Foreign) bool { return f.Job == h.Job }) {
 				// It was observed live, and the next observation says whether it
 				// still is.
-				res.Foreign = append(res.Foreign, ledger.Foreign{Job: h.Job, Ask: h.Ask})
+				res.Foreign = append(res.Foreign, ledger.Foreign{Job: h.Job, Ask: h.Ask, LatestEnd: h.LatestEnd})
 				res.Recompute()
 				c.Note += "; its job counts as foreign use until the next observation"
 			}

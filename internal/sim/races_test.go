@@ -156,6 +156,8 @@ func TestRaceDeferredWhileLastHolderEnds(t *testing.T) {
 // The waiter at the head is cancelled: those behind it must not wait for it.
 func TestRaceCancelledWaiterAtTheHead(t *testing.T) {
 	w := New(t)
+	w.Config.Policy.Plan.StartIn = w.Config.StartTimeout // no job passes another in the hour that it has to start
+	w.Controller = w.Instance(w.Config)
 	w.Ask(Job{ID: "w", CPU: 3})
 	w.Ask(Job{ID: "head", CPU: 4})
 	w.Ask(one)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
@@ -142,7 +143,7 @@ func TestShapesOfAResource(t *testing.T) {
 		Holds: map[message.Key]ledger.Hold{
 			"a": {Ask: capacity.Ask{{Shape: cpu, Replicas: 3}}}, "b": {Ask: capacity.Ask{{Shape: cpu, Replicas: 2}, {WorkerPool: 1, Shape: gpu, Replicas: 1}}}},
 		Unexplained: capacity.Use{third: 2}}
-	res.AddForeign("j", capacity.Ask{{Shape: cpu, Replicas: 1}})
+	res.AddForeign("j", capacity.Ask{{Shape: cpu, Replicas: 1}}, time.Time{})
 	want := []Shape{
 		{Shape: gpu, Held: 1, Taken: 1},
 		{Shape: third, Unexplained: 2, Taken: 2},

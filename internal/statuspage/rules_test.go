@@ -161,7 +161,7 @@ func TestResourceAsItIs(t *testing.T) {
 		Unexplained: capacity.Use{cpu: 1}, NotBefore: w.now.Add(time.Minute), Declines: 4,
 	}
 	for i := range 120 {
-		res.AddForeign(fmt.Sprintf("%s/customJobs/%03d", parent, i), capacity.Ask{{Shape: gpu, Replicas: 1}})
+		res.AddForeign(fmt.Sprintf("%s/customJobs/%03d", parent, i), capacity.Ask{{Shape: gpu, Replicas: 1}}, w.now)
 	}
 	w.put(res)
 	got := get[Pools](w, "/pools").Resources[0]

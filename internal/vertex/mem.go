@@ -133,6 +133,7 @@ func (m *Mem) Create(ctx context.Context, parent string, job *aiplatformpb.Custo
 		Name: m.name(parent), State: JobPending, CreateTime: m.now(),
 		Run: run, Request: request, Deployment: job.GetLabels()[LabelDeployment],
 		PersistentResource: job.GetJobSpec().GetPersistentResourceId(), Ask: message.AskOf(job, m.DiskType),
+		Timeout: job.GetJobSpec().GetScheduling().GetTimeout().AsDuration(),
 	}}
 	if doomed {
 		j.State, j.EndTime = JobFailed, m.now()

@@ -15,6 +15,7 @@
 package vertex
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,7 +78,25 @@ type Job struct {
 	CreateTime         time.Time
 	StartTime          time.Time // set long before RUNNING
 	EndTime            time.Time
+	Timeout            time.Duration     // its scheduling.timeout; 0 for Vertex AI's default
 	Error              *message.JobError // of ended jobs
+}
+
+// DefaultTimeout is how long Vertex AI lets a job run that sets no scheduling.timeout
+// (field comment of Scheduling.timeout).
+const DefaultTimeout = 7 * 24 * time.Hour
+
+// LatestEnd is when the job ends at the latest, by its start (its creation before that)
+// and its time limit; zero if neither is known.
+func (j Job) LatestEnd() time.Time {
+	start := j.StartTime
+	if start.IsZero() {
+		start = j.CreateTime
+	}
+	if start.IsZero() {
+		return start
+	}
+	return start.Add(cmp.Or(j.Timeout, DefaultTimeout))
 }
 
 // A JobState is the name of a google.cloud.aiplatform.v1.JobState without its
