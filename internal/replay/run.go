@@ -65,7 +65,7 @@ type run struct {
 	wait  int       // jobs that wait
 	since time.Duration
 	slots []time.Duration // of the last submissions, the oldest first
-	late  []bool          // per job: it is not going to run in time
+	late  []bool          // per job: it passed another and is not going to run in time
 	first []time.Duration // per job: the first latest start, -1 for none
 	ended int             // jobs since the last call of Progress
 	Result
@@ -74,6 +74,12 @@ type run struct {
 // Run returns what happens to the jobs under [admission.MakePlan]. They have to be
 // the jobs of [Place], sorted by their submission.
 func Run(jobs []Job, pools []Pool, s Settings) Result {
+	r := newRun(jobs, pools, s)
+	r.loop()
+	return r.Result
+}
+
+func newRun(jobs []Job, pools []Pool, s Settings) *run {
 	r := &run{jobs: jobs, s: s, of: make([]*pool, len(jobs)), queue: make([]waiting, len(jobs)), runs: ends{at: make([]time.Duration, len(jobs))},
 		late: make([]bool, len(jobs)), first: make([]time.Duration, len(jobs)), Result: Result{Start: make([]time.Duration, len(jobs))}}
 	byName := map[string]*pool{}
@@ -84,16 +90,22 @@ func Run(jobs []Job, pools []Pool, s Settings) Result {
 	for i := range jobs {
 		r.of[i], r.first[i] = byName[jobs[i].Pool], -1
 	}
-	for next := 0; next < len(jobs) || r.runs.Len() > 0; {
+	return r
+}
+
+// loop goes from one moment at which something happens to the next, until every job has
+// ended.
+func (r *run) loop() {
+	for next := 0; next < len(r.jobs) || r.runs.Len() > 0; {
 		now := r.moment(next)
 		if now > maxTime {
 			r.Err = ErrTooLong
-			return r.Result
+			return
 		}
 		for r.runs.Len() > 0 && r.seen(r.runs.at[r.runs.jobs[0]]) <= now {
 			r.end(heap.Pop(&r.runs).(int), now)
 		}
-		for ; next < len(jobs) && jobs[next].Submit <= now; next++ {
+		for ; next < len(r.jobs) && r.jobs[next].Submit <= now; next++ {
 			r.join(next, now)
 		}
 		for _, p := range r.pools {
@@ -101,18 +113,17 @@ func Run(jobs []Job, pools []Pool, s Settings) Result {
 				r.pass(p, now)
 			}
 		}
-		if r.ended >= progressEvery && s.Progress != nil {
-			if !s.Progress(r.ended) {
+		if r.ended >= progressEvery && r.s.Progress != nil {
+			if !r.s.Progress(r.ended) {
 				r.Err = ErrStopped
-				return r.Result
+				return
 			}
 			r.ended = 0
 		}
 	}
-	if s.Progress != nil {
-		s.Progress(r.ended)
+	if r.s.Progress != nil {
+		r.s.Progress(r.ended)
 	}
-	return r.Result
 }
 
 // moment is when something happens next: a job is submitted, or an end is seen.
@@ -166,7 +177,7 @@ func (r *run) end(j int, now time.Duration) {
 	p := r.of[j]
 	p.release(j)
 	if r.late[j] {
-		r.late[j] = false
+		r.late[j], r.queue[j].Slow = false, true
 		r.Requeued++
 		r.join(j, now)
 	} else {
@@ -206,7 +217,7 @@ func (r *run) pass(p *pool, now time.Duration) {
 }
 
 // begin gives a job its replicas. It runs after the delays, or goes back into the
-// queue when it would be too late.
+// queue at the moment by which it has to be running so as not to delay one that it passed.
 func (r *run) begin(p *pool, st *admission.Start, now time.Duration) {
 	j := jobOf(st.ID)
 	if r.first[j] >= now {
@@ -217,9 +228,9 @@ func (r *run) begin(p *pool, st *admission.Start, now time.Duration) {
 	submit := r.slot(now)
 	begin := submit + r.s.Delays.Start
 	latest := st.End(epoch.Add(now), r.s.Policy).Sub(epoch) - st.Limit // to be running
-	if begin > latest && (r.s.Policy.StartTimeout > 0 || !st.By.IsZero()) {
-		r.late[j], r.runs.at[j] = true, latest
-		p.hold(st, latest, latest)
+	if by := st.By.Sub(epoch); !st.By.IsZero() && begin > by {
+		r.late[j], r.runs.at[j] = true, by
+		p.hold(st, by, by)
 	} else {
 		r.submitted(submit)
 		r.Start[j], r.runs.at[j] = begin, begin+r.jobs[j].Run
