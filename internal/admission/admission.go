@@ -16,6 +16,25 @@
 // [Decide] joins its request to the queue and makes the same plan. So an arrival
 // and the next pass never disagree.
 //
+// # Bound on waiting
+//
+// Let N replicas of one shape stay, all priorities be equal, all limits (with the time
+// to start) be at most L, and let no job run that Berth did not admit. T is a request's
+// key plus [PlanPolicy.Patience], and A the replicas at T of the requests before it in
+// order, of the standing reservation, and its own. Then it starts by T + L (1 + 4 A/N).
+//
+// From T on the gates of its shape are shut, so no more replicas pass a reservation than
+// it has itself. At u + L every job that ran at u has ended. So a reservation that stands
+// at u starts by u + L, and with it all that follow in order and fit: a group. The first
+// request after a group did not fit beside it and what had passed, so two groups that
+// follow each other have more than N/2 replicas. Hence at most 4 A/N groups start before
+// the request, L apart.
+//
+// A shrunk pool, foreign jobs, jobs that run beyond their limits, and requests of a
+// higher priority are the exceptions. TestBoundOnWaiting holds random streams to it.
+//
+// # Classes
+//
 // The queue of a resource is stored as classes of similar requests ([Queue]), of
 // which only the first few are known. So a plan costs the same, however many
 // requests wait.
