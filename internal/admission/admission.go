@@ -31,7 +31,8 @@
 // the request, L apart.
 //
 // A shrunk pool, foreign jobs, jobs that run beyond their limits, and requests of a
-// higher priority are the exceptions. TestBoundOnWaiting holds random streams to it.
+// higher priority are the exceptions. TestWaitIsBounded of package replay holds random
+// streams to it, and fails under first fit.
 //
 // # Classes
 //
