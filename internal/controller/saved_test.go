@@ -292,3 +292,17 @@ func TestRebuildNeedsWhatMayHold(t *testing.T) {
 		}
 	}
 }
+
+// TestUnheldJobsAreLogged once per observation, by the first of their requests.
+func TestUnheldJobsAreLogged(t *testing.T) {
+	b := newBench(t)
+	if b.c.reportUnheld(t.Context(), nil); b.log.Len() > 0 {
+		t.Errorf("nothing is wrong, and the log says %s", &b.log)
+	}
+	b.c.reportUnheld(t.Context(), map[message.Key]vertex.Job{"k2": {Name: "j2"}, "k1": {Name: "j1"}})
+	for _, part := range []string{`"event":"hold_missing"`, `"jobs":2`, `"request_key":"k1"`, `"job":"j1"`, `"level":"ERROR"`} {
+		if !strings.Contains(b.log.String(), part) {
+			t.Errorf("the log lacks %s: %s", part, &b.log)
+		}
+	}
+}
