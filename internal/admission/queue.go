@@ -251,7 +251,7 @@ func (q Queue) Waiting() (n int) {
 	return n
 }
 
-// PriorityOf returns the leading digits of an order key: lower comes first.
+// priorityOf returns the leading digits of an order key: lower comes first.
 func priorityOf(order string) int {
 	n, _ := strconv.Atoi(order[:max(0, strings.IndexByte(order, '-'))])
 	return n

@@ -166,7 +166,7 @@ func (c *Controller) parkedOn(ctx context.Context, res *ledger.Resource, now tim
 		return nil
 	})
 	if err != nil {
-		c.log.WarnContext(ctx, "cannot note that no request is parked", "event", "parked_failed", "resource", res.Name, "error", err)
+		c.log.WarnContext(ctx, "cannot record that no request is parked", "event", "parked_failed", "resource", res.Name, "error", err)
 	}
 	return false
 }

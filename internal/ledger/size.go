@@ -35,16 +35,16 @@ func Size(doc any) int {
 
 // Weights of small parts, in bytes.
 const (
-	needWeight    = 110 // field names, numbers, the disk
-	problemWeight = 60
-	eventWeight   = 1 << 10
-	poolWeight    = 250
-	holdWeight    = 320 // with the job's name, which is added later
-	foreignWeight = 170
-	headWeight    = 420 // of a gang over two shapes
-	reservWeight  = 600
-	leaseWeight   = 100
-	grantWeight   = 100
+	needWeight        = 110 // field names, numbers, the disk
+	problemWeight     = 60
+	eventWeight       = 1 << 10
+	poolWeight        = 250
+	holdWeight        = 320 // with the job's name, which is added later
+	foreignWeight     = 170
+	headWeight        = 420 // of a gang over two shapes
+	reservationWeight = 600
+	leaseWeight       = 100
+	grantWeight       = 100
 )
 
 // Weight is about how many bytes the record takes in the ledger, rather more
@@ -151,7 +151,7 @@ func (r *Resource) weight(heads int) int {
 	for id, class := range r.Queue {
 		n += len(id) + 40 + min(heads, len(class.Heads))*headWeight
 	}
-	return n + len(r.Skipped)*48 + len(r.Reserved)*reservWeight
+	return n + len(r.Skipped)*48 + len(r.Reserved)*reservationWeight
 }
 
 // roomNeeded is what a resource document keeps free for what is not admitted:

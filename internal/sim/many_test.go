@@ -225,7 +225,7 @@ func TestManyCancels(t *testing.T) {
 	f.After(time.Minute)
 	f.all("j", lifecycle.Cancelled, 2*n)
 	if res := f.Ledger.Dump().Resources[0]; len(res.Holds)+len(res.Queue) != 0 {
-		t.Errorf("%d holds and %d lines are left", len(res.Holds), len(res.Queue))
+		t.Errorf("%d holds and %d classes are left", len(res.Holds), len(res.Queue))
 	}
 	f.sound()
 }

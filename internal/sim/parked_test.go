@@ -12,7 +12,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// A parked request waits in no line, because the pools as they were last seen can
+// A parked request is in no queue, because the pools as they were last seen can
 // never take it.
 
 func gpus(n capacity.Replicas) capacity.Pool {
@@ -104,7 +104,7 @@ func TestParkedKeepsItsPlace(t *testing.T) {
 	w.Expect("later", lifecycle.Waiting, "queued")
 }
 
-// A parked request that is cancelled or has waited too long leaves no line, since
+// A parked request that is cancelled or has waited too long leaves no queue, since
 // it is in none: those who are in the queue stay counted.
 func TestParkedLeavesNoLine(t *testing.T) {
 	w := New(t)

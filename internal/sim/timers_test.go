@@ -141,7 +141,7 @@ func TestParkedRequestsFollowThePools(t *testing.T) {
 		}
 	}
 	if d := w.Document(); len(d.Recheck) != 0 || d.Queue.Waiting() != parked-1 {
-		t.Errorf("left to decide again: %v; the line has %d", d.Recheck, d.Queue.Waiting())
+		t.Errorf("left to decide again: %v; %d wait", d.Recheck, d.Queue.Waiting())
 	}
 }
 
