@@ -116,6 +116,9 @@ func reasons(w io.Writer, o message.Outcome) {
 			say(w, "  %s", fix)
 		}
 	}
+	if !o.StartsBy.IsZero() {
+		say(w, "  By the time limits of the jobs that run, it would start by %s at the latest.", clock(o.StartsBy))
+	}
 	fit(w, o.Fit, o.Verdict == string(admission.Wait))
 }
 

@@ -59,5 +59,8 @@ func why(w statuspage.Waiter) string {
 	case !w.ContradictedSince.IsZero():
 		return problem(w.Reason) + " It is refused if that lasts."
 	}
+	if !w.StartsBy.IsZero() {
+		return problem(w.Reason) + " It starts by " + clock(w.StartsBy) + " at the latest."
+	}
 	return problem(w.Reason)
 }

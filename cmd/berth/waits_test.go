@@ -64,6 +64,8 @@ func TestQueueShowsParkedRequests(t *testing.T) {
 		{Position: 1, ID: "first", Resource: pool, Ask: capacity.Ask{{Shape: shape, Replicas: 1}}, Waited: statuspage.Duration(time.Minute), Live: statuspage.Live{Verdict: admission.Admit, Ahead: &ahead}},
 		{Parked: true, ID: "odd", Resource: pool, Ask: capacity.Ask{{Shape: shape, Replicas: 9}}, Waited: statuspage.Duration(time.Hour),
 			Live: statuspage.Live{Verdict: admission.Wait, Reason: odd, ContradictedSince: time.Unix(1, 0)}},
+		{Position: 2, ID: "next", Resource: pool, Ask: capacity.Ask{{Shape: shape, Replicas: 4}}, Waited: statuspage.Duration(time.Second),
+			Live: statuspage.Live{Verdict: admission.Wait, Reason: &reason.Problem{Code: reason.Full, Detail: "No."}, StartsBy: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}},
 	}}, "queue")
 	want := pool + `
   #       REQUEST  PRIORITY  ASKED                         WAITED  REASON
@@ -71,6 +73,8 @@ func TestQueueShowsParkedRequests(t *testing.T) {
                                                                    next pass
   parked  odd      0         9 x n1-standard-4/pd-ssd:100  1h0m0s  SPEC_MISMATCH: No pool has it. It
                                                                    is refused if that lasts.
+  2       next     0         4 x n1-standard-4/pd-ssd:100  1s      FULL: No. It starts by 2026-03-01
+                                                                   12:00:00 UTC at the latest.
 `
 	if code != 0 || errOut != "" || out != want {
 		t.Errorf("it ends with %d, %q and\n%s\nwant\n%s", code, errOut, out, want)
