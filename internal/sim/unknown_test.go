@@ -306,6 +306,25 @@ func TestRefusedWhileOthersAreAccepted(t *testing.T) {
 	w.CheckHolds()
 }
 
+// A refused request that comes first in order and needs all machines does not take them
+// again before one that waits behind it has been tried.
+func TestRefusedWhileOthersWait(t *testing.T) {
+	w := New(t)
+	w.Ask(Job{ID: "runs", CPU: 4})
+	refusing(w, "a", always)
+	w.Ask(Job{ID: "a", CPU: 4})
+	w.Ask(Job{ID: "next", CPU: 4})
+	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobSucceeded)
+	for range 5 {
+		w.After(time.Minute)
+	}
+	w.Expect("next", lifecycle.Submitted, "queued", "reserved", "submitted")
+	if got := w.State("a"); got != lifecycle.Waiting {
+		t.Errorf("the refused request is %s", got)
+	}
+	w.CheckHolds()
+}
+
 // What is parked since Vertex AI refuses it is tried again when the pools change, and
 // when its pause is over; it can be cancelled, and is in its place in the queue meanwhile if
 // its machines are taken.
