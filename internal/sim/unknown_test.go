@@ -307,22 +307,25 @@ func TestRefusedWhileOthersAreAccepted(t *testing.T) {
 }
 
 // A refused request that comes first in order and needs all machines does not take them
-// again before one that waits behind it has been tried.
+// again before one that waits behind it has been tried. Of the same priority the other
+// has the reservation by then; one of a lower priority would lose it again and again.
 func TestRefusedWhileOthersWait(t *testing.T) {
-	w := New(t)
-	w.Ask(Job{ID: "runs", CPU: 4})
-	refusing(w, "a", always)
-	w.Ask(Job{ID: "a", CPU: 4})
-	w.Ask(Job{ID: "next", CPU: 4})
-	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobSucceeded)
-	for range 5 {
-		w.After(time.Minute)
+	for _, priority := range []int{0, 1} {
+		w := New(t)
+		w.Ask(Job{ID: "runs", CPU: 4})
+		refusing(w, "a", always)
+		w.Ask(Job{ID: "a", CPU: 4, Priority: priority})
+		w.Ask(Job{ID: "next", CPU: 4})
+		w.Vertex.SetJob(w.JobOf("runs"), vertex.JobSucceeded)
+		for range 5 {
+			w.After(time.Minute)
+		}
+		w.Expect("next", lifecycle.Submitted, "queued", "reserved", "submitted")
+		if got := w.State("a"); got != lifecycle.Waiting {
+			t.Errorf("the refused request of priority %d is %s", priority, got)
+		}
+		w.CheckHolds()
 	}
-	w.Expect("next", lifecycle.Submitted, "queued", "reserved", "submitted")
-	if got := w.State("a"); got != lifecycle.Waiting {
-		t.Errorf("the refused request is %s", got)
-	}
-	w.CheckHolds()
 }
 
 // What is parked since Vertex AI refuses it is tried again when the pools change, and
