@@ -37,7 +37,8 @@ type Difference struct {
 }
 
 // CheckPublished compares the references with the scores of reference.json, which
-// other code computed: jobs, mean, p95 and longest wait.
+// other code computed: jobs, mean, p95 and longest wait. It simulates several windows at
+// a time, each in a goroutine that calls progress.
 func CheckPublished(dir fs.FS, windows []Window, progress func(int) bool) (compared int, differences []Difference, err error) {
 	text, err := fs.ReadFile(dir, "reference.json")
 	if err != nil {
