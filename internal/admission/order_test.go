@@ -3,6 +3,7 @@ package admission
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -182,5 +183,31 @@ func TestClassesOfATenantAreBounded(t *testing.T) {
 	}
 	if len(q) > 2*MaxClasses {
 		t.Errorf("there are %d classes", len(q))
+	}
+}
+
+// A key comes four times the expected run time after the submission, half of that for
+// a gang, and at most 48 hours. A job may declare a limit of centuries.
+func TestKey(t *testing.T) {
+	at := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		expected time.Duration
+		gang     bool
+		want     time.Duration
+	}{
+		{0, false, 0},
+		{-time.Hour, false, 0},
+		{time.Hour, false, 4 * time.Hour},
+		{time.Hour, true, 2 * time.Hour},
+		{12 * time.Hour, false, 48 * time.Hour},
+		{12*time.Hour + 1, false, 48 * time.Hour},
+		{7 * 24 * time.Hour, true, 24 * time.Hour},
+		{100 * 365 * 24 * time.Hour, false, 48 * time.Hour},
+		{math.MaxInt64, true, 24 * time.Hour},
+		{math.MinInt64, false, 0},
+	} {
+		if got := Key(at, test.expected, test.gang).Sub(at); got != test.want {
+			t.Errorf("%s, gang %v: the key comes %s after the submission, want %s", test.expected, test.gang, got, test.want)
+		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 // ones by at most [maxKeyDelay], and gangs, which wait longest, are moved
 // forward by half of that.
 func Key(submitted time.Time, expected time.Duration, gang bool) time.Time {
-	delay := min(4*max(0, expected), maxKeyDelay)
+	delay := 4 * min(max(0, expected), maxKeyDelay/4) // a limit of centuries must not wrap around
 	if gang {
 		delay /= 2
 	}

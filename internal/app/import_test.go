@@ -44,6 +44,8 @@ var rooms = []room{
 		"the table of states is to be read, drawn and tested without knowing what a request looks like"},
 	{"internal/admission", list("internal/capacity", "internal/message", "internal/reason"), nil,
 		"a reason for waiting has the same code here and in the event; the caller makes the moves, so not lifecycle"},
+	{"internal/estimate", list("internal/admission"), nil,
+		"a deployment and a replay learn run times by one model, which knows the steps of limits and nothing else of an order"},
 	{"internal/batch", nil, nil,
 		"what arrives together, whatever it is"},
 	{"internal/logctx", nil, nil,
@@ -92,7 +94,7 @@ var rooms = []room{
 		list(wireTypes, "cloud.google.com/go/pubsub/v2/...", "google.golang.org/...", "connectrpc.com/vanguard/...", "go.yaml.in/yaml/...",
 			"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"),
 		"the surroundings of the function, which it runs as it would be deployed"},
-	{"internal/replay", list("internal/admission", "internal/capacity", "internal/message"), nil,
+	{"internal/replay", list("internal/admission", "internal/capacity", "internal/estimate", "internal/message"), nil,
 		"workloads in virtual time go through the same plan, so it has no rules of its own"},
 	{"cmd/berth", list("internal/replay", "internal/admission", "internal/app", "internal/capacity", "internal/controller", "internal/gcp", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/localstack/statefile", "internal/message", "internal/reason", "internal/repair", "internal/statuspage", "internal/vertex", "internal/visible"),
 		list("cloud.google.com/go/pubsub/v2/...", "google.golang.org/api/option", "google.golang.org/api/idtoken", "google.golang.org/grpc/...", "github.com/alecthomas/kong", "go.yaml.in/yaml/...", "golang.org/x/..."),
@@ -124,7 +126,7 @@ const wireTypes = "cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 // pure names the rooms whose results follow from their arguments alone: they are
 // run twice by updates, by the simulator under virtual time, and by /explain
 // without a request. Any of these would make two runs differ, or a run wait.
-var pure = list("internal/spelling", "internal/visible", "internal/reason", "internal/strict", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission", "internal/pace")
+var pure = list("internal/spelling", "internal/visible", "internal/reason", "internal/strict", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission", "internal/estimate", "internal/pace")
 
 var impure = map[string]string{
 	"context":      "there is nothing to wait for or to cancel",

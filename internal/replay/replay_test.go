@@ -2,7 +2,6 @@ package replay
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"testing"
 	"time"
@@ -121,67 +120,26 @@ func TestEveryRunIsSound(t *testing.T) {
 	})
 }
 
-// Estimates of a job with a limit of 24 hours by hand: the prior of exp(ln 24h - 1 + 1.5/2),
-// and after one job of a second, of which each of four levels takes a quarter.
-func TestEstimatesByHand(t *testing.T) {
+// Each tenant of a run has a history of its own, as in a deployment: no tenant learns
+// from another, or misleads it.
+func TestEstimatesOfTenants(t *testing.T) {
 	e := NewEstimates()
-	job := Job{Tenant: "a", Replicas: 3, Limit: 24 * time.Hour, Run: time.Second}
-	if got := e.Expected(&job).Round(time.Second); got != 67288*time.Second {
-		t.Errorf("%s is expected, want 67288s", got)
-	}
-	e.Learn(&job)
-	mean, spread := (math.Log(86400)-1)*81/256, 1.5*81/256 // ln 1s is 0, and one job has no variance
-	if got, want := e.Expected(&job).Seconds(), math.Exp(mean+spread/2); math.Abs(got-want) > .001 {
-		t.Errorf("%v s are expected after one job, want %v", got, want)
-	}
-	// A job of another tenant and size shares one level, and one of another limit none.
-	other := Job{Tenant: "b", Replicas: 9, Limit: 24 * time.Hour}
-	mean, spread = (math.Log(86400)-1)*3/4, 1.5*3/4
-	if got, want := e.Expected(&other).Seconds(), math.Exp(mean+spread/2); math.Abs(got-want) > .001 {
-		t.Errorf("%v s are expected of another tenant's job, want %v", got, want)
-	}
-	other.Limit = time.Hour
-	if got, want := e.Expected(&other).Seconds(), math.Exp(math.Log(3600)-1+.75); math.Abs(got-want) > .001 {
-		t.Errorf("%v s are expected of a job of an hour, want %v", got, want)
-	}
-	// A second one, of 100 s, counts more than the first: .97 and 1.
-	job.Run = 100 * time.Second
-	e.Learn(&job)
-	x := math.Log(100)
-	own := x / 1.97
-	mean, spread = math.Log(86400)-1, 1.5
-	for range 4 {
-		mean = (x + 3*mean) / 4.97
-		spread = (1.97*(x*x/1.97-own*own) + 3*spread) / 4.97
-	}
-	if got, want := e.Expected(&job).Seconds(), math.Exp(mean+spread/2); math.Abs(got-want) > .001 {
-		t.Errorf("%v s are expected after two jobs, want %v", got, want)
-	}
-}
-
-func TestEstimates(t *testing.T) {
-	e := NewEstimates()
-	job := Job{Tenant: "a", Replicas: 1, Limit: 24 * time.Hour, Run: 10 * time.Minute}
-	if got := e.Expected(&job); got < 12*time.Hour || got > 24*time.Hour {
-		t.Errorf("%s is expected of a job of which nothing is known, want a good part of its limit", got)
-	}
+	short := Job{Tenant: "a", Replicas: 3, Limit: 24 * time.Hour, Run: 10 * time.Minute}
+	long := Job{Tenant: "b", Replicas: 3, Limit: 24 * time.Hour, Run: 20 * time.Hour}
 	for range 50 {
-		e.Learn(&job)
+		e.Learn(&short)
 	}
-	if got := e.Expected(&job); got < 9*time.Minute || got > 15*time.Minute {
-		t.Errorf("%s is expected after 50 jobs of 10 minutes", got)
+	if got := e.Expected(&long); got != 24*time.Hour {
+		t.Errorf("%s is expected of a tenant of which no job has ended, want its limit", got)
 	}
-	long := job
-	long.Tenant, long.Run = "b", 20*time.Hour
 	for range 50 {
 		e.Learn(&long)
 	}
-	if a, b := e.Expected(&job), e.Expected(&long); a > time.Hour || b < 15*time.Hour {
+	if a, b := e.Expected(&short), e.Expected(&long); a < 9*time.Minute || a > 20*time.Minute || b < 15*time.Hour || b > 24*time.Hour {
 		t.Errorf("%s and %s are expected of tenants whose jobs run 10 minutes and 20 hours", a, b)
 	}
-	liar := job
-	liar.Limit = time.Hour
-	if got := e.Expected(&liar); got > time.Hour {
-		t.Errorf("%s is expected of a job with a limit of an hour", got)
+	short.Limit = time.Hour
+	if got := e.Expected(&short); got != time.Hour {
+		t.Errorf("%s is expected of a job with a limit that none has had", got)
 	}
 }
