@@ -16,7 +16,6 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/localstack/emulatortest"
-	"example.com/berth/internal/message"
 	"example.com/berth/internal/repair"
 	"example.com/berth/internal/statuspage"
 )
@@ -62,11 +61,11 @@ func (s *stack) breakBy(ts *testscript.TestScript, what, id string) {
 			res.Foreign = append(res.Foreign, ledger.Foreign{Job: "foreign job", Ask: capacity.Ask{{Shape: r.Ask[0].Shape, Replicas: 4}}})
 		},
 	}
-	ts.Check(s.ledger.Update(context.Background(), ledger.ReadSet{Resources: []string{poolName}, Records: []message.Key{r.Key}}, func(tx ledger.Tx) error {
+	ts.Check(s.ledger.Update(context.Background(), ledger.Resources(poolName).And(ledger.Records(r.Key)), func(tx ledger.Tx) error {
 		res, r := tx.Resource(poolName), tx.Record(r.Key)
 		changes[what](res, r)
-		tx.PutResource(res)
-		tx.PutRecord(r)
+		tx.Put(res)
+		tx.Put(r)
 		return nil
 	}))
 }

@@ -202,13 +202,14 @@ func (w *den) post(body []byte, header http.Header) *httptest.ResponseRecorder {
 
 // requests are the stored requests and resources: all but the answers.
 func (w *den) requests() ledger.Dump {
-	d := w.Ledger.Dump()
-	d.Records = slices.DeleteFunc(d.Records, func(r *ledger.Record) bool { return r.Kind == message.KindAnswer })
-	return d
+	return slices.DeleteFunc(w.Ledger.Dump(), func(doc ledger.Document) bool {
+		r, is := doc.(*ledger.Record)
+		return is && r.Kind == message.KindAnswer
+	})
 }
 
 // answers is how many documents there are that answer messages.
-func (w *den) answers() int { return len(w.Ledger.Records()) - len(w.requests().Records) }
+func (w *den) answers() int { return len(w.Ledger.Records()) - len(w.requests().Records()) }
 
 // silent checks that no text of the sender is in a log, except names of
 // persistent resources, which are checked addresses.
@@ -409,11 +410,11 @@ func (h hostile) run(t *testing.T) (got string) {
 func (h hostile) checkOwned(w *den, before ledger.Dump, created []*aiplatformpb.CustomJob) {
 	w.Helper()
 	old := map[message.Key]*ledger.Record{}
-	for _, r := range before.Records {
+	for _, r := range before.Records() {
 		old[r.Key] = r
 	}
 	var fresh []*ledger.Record
-	for _, r := range w.requests().Records {
+	for _, r := range w.requests().Records() {
 		if old[r.Key] == nil {
 			fresh = append(fresh, r)
 		} else if diff := cmp.Diff(old[r.Key], r); diff != "" {

@@ -11,7 +11,6 @@ import (
 
 	"example.com/berth/internal/gcp"
 	"example.com/berth/internal/ledger"
-	"example.com/berth/internal/message"
 )
 
 // records reads every record of the ledger, past the proxies: none if it is
@@ -28,15 +27,15 @@ func (w *world) records(ctx context.Context) (all []*ledger.Record, err error) {
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	const page = 300
-	for after, more := message.Key(""), true; more; {
-		found, err := l.Scan(ctx, after, page)
+	for after, more := "", true; more; {
+		found, err := l.Scan(ctx, ledger.KindRecord, after, page)
 		if err != nil {
 			return nil, fmt.Errorf("read the records of %s: %w", w.project, err)
 		}
-		for _, r := range found {
-			after = r.Key
+		if more = len(found) == page; more {
+			after = found[page-1].Ref().Name
 		}
-		all, more = append(all, found...), len(found) == page
+		all = append(all, ledger.Of[*ledger.Record](found)...)
 	}
 	return all, nil
 }

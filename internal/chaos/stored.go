@@ -16,16 +16,14 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"example.com/berth/internal/gcp"
 	"example.com/berth/internal/ledger"
 )
 
 // database is the Firestore database that the functions use.
 const database = "berth"
 
-// A stored document as Firestore has it: what a *ledger.Resource, *ledger.Record,
-// *ledger.Lease or *ledger.Budget was written as, read by other code than the one that wrote
-// it.
+// A stored document as Firestore has it: what a [ledger.Document] was written as, read
+// by other code than the one that wrote it.
 type stored struct {
 	path   string // collection/id
 	doc    any
@@ -40,18 +38,11 @@ func readStored(d *firestorepb.Document, update *timestamppb.Timestamp) (stored,
 		return stored{}, fmt.Errorf("%q is not the name of a document", d.GetName())
 	}
 	s := stored{path: short, update: update.AsTime()}
-	switch collection {
-	case gcp.Resources:
-		s.doc = &ledger.Resource{}
-	case gcp.Requests:
-		s.doc = &ledger.Record{}
-	case gcp.Leases:
-		s.doc = &ledger.Lease{}
-	case gcp.Budgets:
-		s.doc = &ledger.Budget{}
-	default:
+	doc := ledger.New(ledger.Ref{Kind: ledger.Kind(collection)})
+	if doc == nil {
 		return s, fmt.Errorf("%s is in no collection of the ledger", short)
 	}
+	s.doc = doc
 	text, there := d.GetFields()["doc"]
 	if !there {
 		return s, nil // a write that only verifies
@@ -87,11 +78,11 @@ func (s *store) close() error { return s.client.Close() }
 // as of one moment.
 func (s *store) all(ctx context.Context) (map[string]stored, error) {
 	docs := map[string]stored{}
-	for _, collection := range []string{gcp.Resources, gcp.Requests, gcp.Leases, gcp.Budgets} {
+	for _, collection := range ledger.Kinds() {
 		stream, err := s.client.RunQuery(ctx, &firestorepb.RunQueryRequest{
 			Parent: s.parent,
 			QueryType: &firestorepb.RunQueryRequest_StructuredQuery{StructuredQuery: &firestorepb.StructuredQuery{
-				From: []*firestorepb.StructuredQuery_CollectionSelector{{CollectionId: collection}},
+				From: []*firestorepb.StructuredQuery_CollectionSelector{{CollectionId: string(collection)}},
 			}},
 		})
 		for err == nil {

@@ -28,7 +28,7 @@ func (c *Controller) Refuse(ctx context.Context, tenant string, d message.Delive
 func (c *Controller) answer(ctx context.Context, tenant string, d message.Delivery, o message.Outcome) error {
 	key := message.KeyOf(tenant, message.KindAnswer, d.ID)
 	var rec *ledger.Record
-	reads := ledger.ReadSet{Records: []message.Key{key}}
+	reads := ledger.Records(key)
 	hints := ledger.Hints{Tenant: tenant, Bytes: answerWeight}
 	err := c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 		if rec = nil; tx.Record(key) != nil {
@@ -55,7 +55,7 @@ func answerTo(tx ledger.Tx, key message.Key, tenant string, d message.Delivery, 
 	rec.Times.Published, rec.Times.Received = d.PublishTime, tx.Now()
 	o.Tenant, o.MessageID, o.Times = tenant, d.ID, rec.Times
 	rec.Append(o, tx.Now())
-	tx.PutRecord(rec)
+	tx.Put(rec)
 	return rec
 }
 

@@ -28,8 +28,8 @@ func (c *Controller) allow(now time.Time, b *ledger.Budget, res *ledger.Resource
 // allowance. It returns the resources whose allowances have still to be revoked.
 func (c *Controller) putPaused(tx ledger.Tx, b *ledger.Budget, res *ledger.Resource) (granted []string) {
 	c.allow(tx.Now(), b, res)
-	tx.PutBudget(b)
-	tx.PutResource(res)
+	tx.Put(b)
+	tx.Put(res)
 	return b.Grantees(tx.Now())
 }
 
@@ -40,10 +40,10 @@ func (c *Controller) resumed(ctx context.Context, parent string) {
 		return
 	}
 	ended := false
-	err := c.ledger.Update(ctx, ledger.ReadSet{Budgets: []string{parent}}, func(tx ledger.Tx) error {
+	err := c.ledger.Update(ctx, ledger.Budgets(parent), func(tx ledger.Tx) error {
 		b := tx.Budget(parent)
 		if ended = b != nil && b.Accepted(tx.Now()); ended {
-			tx.PutBudget(b)
+			tx.Put(b)
 		}
 		return nil
 	})
@@ -61,11 +61,11 @@ func (c *Controller) resumed(ctx context.Context, parent string) {
 // most what they had left is submitted during the pause.
 func (c *Controller) revoke(ctx context.Context, resources []string) {
 	for _, name := range resources {
-		err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{name}, Budgets: []string{vertex.NameOf(name).Parent()}}, func(tx ledger.Tx) error {
+		err := c.grouped.Update(ctx, ledger.Resources(name).And(ledger.Budgets(vertex.NameOf(name).Parent())), func(tx ledger.Tx) error {
 			res, b := tx.Resource(name), budgetFor(tx, name)
 			if res != nil && b.Paused(tx.Now()) && c.allow(tx.Now(), b, res) {
-				tx.PutBudget(b)
-				tx.PutResource(res)
+				tx.Put(b)
+				tx.Put(res)
 			}
 			return nil
 		})

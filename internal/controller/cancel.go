@@ -41,10 +41,10 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 	}
 	var did cancelling
 	for resource := ""; ; resource = did.needs { // the resource is known once the record has been read
-		reads := ledger.ReadSet{Records: append([]message.Key{answer}, keys...)}
+		reads := ledger.Records(append([]message.Key{answer}, keys...)...)
 		hints := ledger.Hints{Tenant: tenant, Bytes: answerWeight}
 		if resource != "" {
-			reads.Resources = []string{resource}
+			reads = reads.And(ledger.Resources(resource))
 		}
 		err := c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 			did = cancelling{}
@@ -124,9 +124,9 @@ func (c *Controller) cancelRecord(ctx context.Context, tx ledger.Tx, rec *ledger
 		return
 	}
 	rec.Cancels = append(rec.Cancels, messageID)
-	tx.PutRecord(rec)
+	tx.Put(rec)
 	if res != nil {
-		tx.PutResource(res)
+		tx.Put(res)
 	}
 	did.moved = rec
 }
@@ -148,7 +148,7 @@ func (c *Controller) putTombstones(tx ledger.Tx, tenant string, d message.Delive
 		t := &ledger.Record{Key: message.KeyOf(tenant, kind, id), Kind: kind, Tenant: tenant, ID: id, MessageID: d.ID,
 			DisplayName: id, Cancels: []string{d.ID}, Why: why, ExpireAt: until}
 		t.Times.Published, t.Times.Received = d.PublishTime, tx.Now()
-		tx.PutRecord(t)
+		tx.Put(t)
 	}
 	return until
 }

@@ -37,7 +37,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 	for {
 		var needed []message.Key        // records to be read as well
 		var unread map[message.Key]bool // of live jobs with our labels; true for those that hold here
-		names := ledger.ReadSet{Resources: []string{name}, Records: named, Budgets: []string{vertex.NameOf(name).Parent()}}
+		names := ledger.Resources(name).And(ledger.Records(named...), ledger.Budgets(vertex.NameOf(name).Parent()))
 		err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 			unread = map[message.Key]bool{}
 			s, needed = classified{ours: map[message.Key]vertex.Job{}, unnamed: map[message.Key]bool{}, unheld: map[message.Key]vertex.Job{}}, nil
@@ -101,10 +101,10 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			if bad := tx.Unreadable(ledger.BudgetRef(vertex.NameOf(name).Parent())); bad != nil {
 				c.reportUnreadable(ctx, nil, bad)
 			} else if b := budgetFor(tx, name); c.allow(tx.Now(), b, res) {
-				tx.PutBudget(b)
+				tx.Put(b)
 			}
 			s.res = res
-			tx.PutResource(res)
+			tx.Put(res)
 			return nil
 		})
 		if err != nil {

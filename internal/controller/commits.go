@@ -38,7 +38,7 @@ func inCommits(recs []*ledger.Record) func(yield func([]*ledger.Record) bool) {
 
 // read returns a record, nil when there is none.
 func (c *Controller) read(ctx context.Context, key message.Key) (rec *ledger.Record, err error) {
-	err = ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { rec = tx.Record(key) })
+	err = ledger.Read(ctx, c.ledger, ledger.Records(key), func(tx ledger.Tx) { rec = tx.Record(key) })
 	return rec, err
 }
 

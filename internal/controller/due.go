@@ -63,7 +63,7 @@ func (c *Controller) runAllTimers(ctx context.Context, keys []message.Key, p *pr
 	var errs []error
 	for part := range slices.Chunk(keys, perUpdate) {
 		var group []string
-		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: part}, func(tx ledger.Tx) {
+		err := ledger.Read(ctx, c.ledger, ledger.Records(part...), func(tx ledger.Tx) {
 			group = make([]string, len(part))
 			for i, key := range part {
 				if !c.readable(ctx, tx, key, p) {

@@ -66,13 +66,13 @@ func TestGrantSlots(t *testing.T) {
 			b := newBench(t)
 			b.c.cfg.Submissions, b.c.pace.PerMinute = test.perMin, test.perMin
 			keys := b.reserved(4, test.change)
-			err := b.mem.Update(t.Context(), ledger.ReadSet{Budgets: []string{regionOfTests}}, func(tx ledger.Tx) error {
+			err := b.mem.Update(t.Context(), ledger.Budgets(regionOfTests), func(tx ledger.Tx) error {
 				budget := budgetFor(tx, resourceOfTests)
 				budget.Backoff = test.pause
 				if test.used > 0 {
 					budget.Grants = []pace.Grant{{Tokens: test.used, Until: noon}}
 				}
-				tx.PutBudget(budget)
+				tx.Put(budget)
 				return nil
 			})
 			if err != nil {

@@ -98,7 +98,7 @@ func (c *Controller) conclude(ctx context.Context, d message.Delivery, draft *le
 // that come in at the same time share the commit. With blind it decides on an old
 // observation too: the request then waits.
 func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind bool) (v verdict, rec *ledger.Record, err error) {
-	reads := ledger.ReadSet{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
+	reads := ledger.Resources(draft.Resource).And(ledger.Records(draft.Key))
 	hints := ledger.Hints{Tenant: draft.Tenant, Bytes: draft.Weight()}
 	err = c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 		v, rec = entered, nil
@@ -110,7 +110,7 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 		if old != nil {
 			rec = c.received(tx, draft)
 			c.cancelOnArrival(ctx, tx, old, rec)
-			tx.PutRecord(rec)
+			tx.Put(rec)
 			return nil
 		}
 		res := tx.Resource(draft.Resource)
@@ -120,9 +120,9 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 		}
 		rec = c.received(tx, draft)
 		if c.place(ctx, tx, res, rec) {
-			tx.PutResource(res)
+			tx.Put(res)
 		}
-		tx.PutRecord(rec)
+		tx.Put(rec)
 		return nil
 	}, hints)
 	return v, rec, err
@@ -149,7 +149,7 @@ func (c *Controller) cancelOnArrival(ctx context.Context, tx ledger.Tx, tombston
 func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
 	var v verdict
 	var rec *ledger.Record
-	reads := ledger.ReadSet{Records: []message.Key{draft.Key}}
+	reads := ledger.Records(draft.Key)
 	hints := ledger.Hints{Tenant: draft.Tenant, Bytes: draft.Weight()}
 	err := c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 		v, rec = entered, nil
@@ -164,7 +164,7 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 		} else {
 			c.move(ctx, tx, nil, rec, lifecycle.Refuse(), draft.Why)
 		}
-		tx.PutRecord(rec)
+		tx.Put(rec)
 		return nil
 	}, hints)
 	return c.conclude(ctx, d, draft, v, rec, err, c.env.Monotonic())

@@ -76,7 +76,7 @@ func TestClassify(t *testing.T) {
 			job := vertex.Job{Name: "j", Request: key, Run: test.run, Ask: ask, CreateTime: noon}
 			var res *ledger.Resource
 			var s classified
-			err := ledger.Read(t.Context(), mem, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { // it may run twice
+			err := ledger.Read(t.Context(), mem, ledger.Records(key), func(tx ledger.Tx) { // it may run twice
 				res = &ledger.Resource{Name: resourceOfTests, Holds: map[message.Key]ledger.Hold{}}
 				if test.hold != "" {
 					res.Holds[key] = ledger.Hold{Ask: ask, Run: test.hold}
@@ -125,17 +125,17 @@ func put(t *testing.T, mem *ledger.Mem, rec *ledger.Record, res *ledger.Resource
 	t.Helper()
 	var reads ledger.ReadSet
 	if rec != nil {
-		reads.Records = []message.Key{rec.Key}
+		reads = append(reads, rec.Ref())
 	}
 	if res != nil {
-		reads.Resources = []string{res.Name}
+		reads = append(reads, res.Ref())
 	}
 	err := mem.Update(t.Context(), reads, func(tx ledger.Tx) error {
 		if rec != nil {
-			tx.PutRecord(rec)
+			tx.Put(rec)
 		}
 		if res != nil {
-			tx.PutResource(res)
+			tx.Put(res)
 		}
 		return nil
 	})
@@ -263,7 +263,7 @@ func TestApply(t *testing.T) {
 			}
 			var after *ledger.Record
 			changed := false
-			err := ledger.Read(t.Context(), mem, ledger.ReadSet{Records: []message.Key{test.rec.Key}, Resources: []string{res.Name}}, func(tx ledger.Tx) {
+			err := ledger.Read(t.Context(), mem, ledger.Records(test.rec.Key).And(ledger.Resources(res.Name)), func(tx ledger.Tx) {
 				after = tx.Record(test.rec.Key)
 				changed = c.apply(t.Context(), tx, tx.Resource(res.Name), after, test.job)
 			})

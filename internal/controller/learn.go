@@ -51,7 +51,7 @@ func (c *Controller) getMissing(ctx context.Context, s classified, keys []messag
 	for part := range slices.Chunk(keys, perUpdate) {
 		var recs []*ledger.Record
 		var known []message.Key // those of part that can be read
-		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: part}, func(tx ledger.Tx) {
+		err := ledger.Read(ctx, c.ledger, ledger.Records(part...), func(tx ledger.Tx) {
 			recs, known = nil, nil
 			for _, key := range part {
 				if c.readable(ctx, tx, key, p) { // else it may hold what it holds
@@ -125,7 +125,7 @@ func (c *Controller) confirmGone(ctx context.Context, rec *ledger.Record) (verte
 func (c *Controller) freeLeakedHold(ctx context.Context, resource string, key message.Key) error {
 	ctx = logctx.With(onResource(ctx, resource), slog.String("request_key", string(key)))
 	freed, kept := false, false
-	err := c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{resource}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
+	err := c.ledger.Update(ctx, ledger.Resources(resource).And(ledger.Records(key)), func(tx ledger.Tx) error {
 		freed, kept = false, false
 		res, rec := tx.Resource(resource), tx.Record(key)
 		if res == nil {
@@ -139,7 +139,7 @@ func (c *Controller) freeLeakedHold(ctx context.Context, resource string, key me
 			return nil
 		}
 		res.Release(key)
-		tx.PutResource(res)
+		tx.Put(res)
 		freed = true
 		return nil
 	})
@@ -165,7 +165,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 		part := keys[:min(perUpdate, len(keys))]
 		done := 0
 		var moved []*ledger.Record
-		names := ledger.ReadSet{Resources: []string{s.res.Name}, Records: part}
+		names := ledger.Resources(s.res.Name).And(ledger.Records(part...))
 		err := c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 			moved, done = nil, 0
 			res := tx.Resource(s.res.Name)
@@ -184,7 +184,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 				}
 				rec := tx.Record(key)
 				if rec != nil && c.apply(ctx, tx, res, rec, jobs[key]) {
-					tx.PutRecord(rec)
+					tx.Put(rec)
 					moved = append(moved, rec)
 					bytes += rec.Weight()
 				}
@@ -200,7 +200,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 				}
 			}
 			if res.Version != before {
-				tx.PutResource(res)
+				tx.Put(res)
 			}
 			return nil
 		})
@@ -231,13 +231,13 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 func (c *Controller) cancelOrphans(ctx context.Context, orphans []vertex.Job, p *progress) error {
 	var errs []error
 	for part := range slices.Chunk(orphans, perUpdate) {
-		var names ledger.ReadSet
+		var keys []message.Key
 		for _, job := range part {
-			names.Records = append(names.Records, job.Request)
+			keys = append(keys, job.Request)
 		}
 		recs := map[message.Key]*ledger.Record{}
-		err := ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
-			for _, key := range names.Records {
+		err := ledger.Read(ctx, c.ledger, ledger.Records(keys...), func(tx ledger.Tx) {
+			for _, key := range keys {
 				recs[key] = tx.Record(key)
 			}
 		})

@@ -90,7 +90,7 @@ func (c *Controller) findLost(ctx context.Context, parent string, l listing, kno
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(requests)) {
 		ours, keys := false, someOf(requests[name], perUpdate, l.at)
-		err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: keys}, func(tx ledger.Tx) {
+		err := ledger.Read(ctx, c.ledger, ledger.Records(keys...), func(tx ledger.Tx) {
 			ours = slices.ContainsFunc(keys, func(key message.Key) bool {
 				if !c.readable(ctx, tx, key, nil) {
 					return false

@@ -219,7 +219,7 @@ func TestRebuiltFromItsRequests(t *testing.T) {
 	var res *ledger.Resource
 	read := func() {
 		t.Helper()
-		err := ledger.Read(context.Background(), mem, ledger.ReadSet{Resources: []string{resourceOfTests}}, func(tx ledger.Tx) { res = tx.Resource(resourceOfTests) })
+		err := ledger.Read(context.Background(), mem, ledger.Resources(resourceOfTests), func(tx ledger.Tx) { res = tx.Resource(resourceOfTests) })
 		if err != nil {
 			t.Fatal(err)
 		}

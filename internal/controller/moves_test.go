@@ -16,7 +16,7 @@ import (
 
 func (b *bench) record(key message.Key) (rec *ledger.Record) {
 	b.Helper()
-	if err := ledger.Read(b.Context(), b.mem, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { rec = tx.Record(key) }); err != nil {
+	if err := ledger.Read(b.Context(), b.mem, ledger.Records(key), func(tx ledger.Tx) { rec = tx.Record(key) }); err != nil {
 		b.Fatal(err)
 	}
 	return rec
@@ -24,7 +24,7 @@ func (b *bench) record(key message.Key) (rec *ledger.Record) {
 
 func (b *bench) budget() (budget *ledger.Budget) {
 	b.Helper()
-	if err := ledger.Read(b.Context(), b.mem, ledger.ReadSet{Budgets: []string{regionOfTests}}, func(tx ledger.Tx) { budget = tx.Budget(regionOfTests) }); err != nil {
+	if err := ledger.Read(b.Context(), b.mem, ledger.Budgets(regionOfTests), func(tx ledger.Tx) { budget = tx.Budget(regionOfTests) }); err != nil {
 		b.Fatal(err)
 	}
 	return budget
@@ -122,10 +122,10 @@ func TestDeniedWhileOthersAreAccepted(t *testing.T) {
 	for outdone, want := range map[int]lifecycle.State{1: lifecycle.Reserved, 2: lifecycle.Failed} {
 		b := newBench(t)
 		rec := b.one(lifecycle.Submitting, "", func(r *ledger.Record, _ *ledger.Resource) { r.DeniedAt, r.Outdone = noon.Add(-time.Minute), outdone })
-		err := b.mem.Update(t.Context(), ledger.ReadSet{Budgets: []string{regionOfTests}}, func(tx ledger.Tx) error {
+		err := b.mem.Update(t.Context(), ledger.Budgets(regionOfTests), func(tx ledger.Tx) error {
 			budget := budgetFor(tx, resourceOfTests)
 			budget.ResumedAt = noon.Add(-time.Second)
-			tx.PutBudget(budget)
+			tx.Put(budget)
 			return nil
 		})
 		if err != nil {
@@ -242,15 +242,15 @@ func TestTokenOfARetry(t *testing.T) {
 		rec := b.one(lifecycle.Submitting, "", func(_ *ledger.Record, res *ledger.Resource) {
 			res.Allowance = pace.Allowance{Left: test.left, Until: noon.Add(time.Minute)}
 		})
-		reads := ledger.ReadSet{Records: []message.Key{rec.Key}, Resources: []string{resourceOfTests}, Budgets: []string{regionOfTests}}
+		reads := ledger.Records(rec.Key).And(ledger.Resources(resourceOfTests), ledger.Budgets(regionOfTests))
 		ok := false
 		err := b.mem.Update(t.Context(), reads, func(tx ledger.Tx) error {
 			budget := budgetFor(tx, resourceOfTests)
 			budget.Backoff = test.pause
-			tx.PutBudget(budget)
+			tx.Put(budget)
 			own := tx.Record(rec.Key)
 			ok = b.c.takeForRetry(tx, tx.Resource(resourceOfTests), own)
-			tx.PutRecord(own)
+			tx.Put(own)
 			return nil
 		})
 		if err != nil {

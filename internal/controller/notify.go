@@ -43,10 +43,7 @@ func (c *Controller) notify(ctx context.Context, res *ledger.Resource, p *progre
 // notifyPart notifies some waiting requests, and returns the resource as it is
 // then.
 func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, waiting []*ledger.Record) (res *ledger.Resource, notified []*ledger.Record, err error) {
-	names := ledger.ReadSet{Resources: []string{seen.Name}}
-	for _, rec := range waiting {
-		names.Records = append(names.Records, rec.Key)
-	}
+	names := ledger.Resources(seen.Name).And(ledger.ReadSetOf(waiting...))
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		notified = nil
 		bytes := 0
@@ -58,7 +55,8 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 		if len(waiting) == perUpdate {
 			next = waiting[len(waiting)-1].Order
 		}
-		for i, key := range names.Records {
+		for i, known := range waiting {
+			key := known.Key
 			if bytes >= commitBytes {
 				next = waiting[i-1].Order // the others in another commit
 				break
@@ -79,7 +77,7 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 				rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
 			}
 			c.waitsOn(ctx, tx, res, rec, d.Reason)
-			tx.PutRecord(rec)
+			tx.Put(rec)
 			bytes += rec.Weight()
 			if rec.Sequence != before {
 				notified = append(notified, rec)
@@ -88,7 +86,7 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 		if res.Notice = nil; next != "" {
 			res.Notice = &ledger.Notice{After: next}
 		}
-		tx.PutResource(res)
+		tx.Put(res)
 		return nil
 	})
 	if err != nil {

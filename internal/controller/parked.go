@@ -93,7 +93,7 @@ func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, queu
 // decideParked decides parked requests in one update, and stores how far
 // that has got.
 func (c *Controller) decideParked(ctx context.Context, resource, queue string, step parkedStep, p *progress) (res *ledger.Resource, moved []*ledger.Record, err error) {
-	names := ledger.ReadSet{Resources: []string{resource}, Records: step.keys}
+	names := ledger.Resources(resource).And(ledger.Records(step.keys...))
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		moved = nil
 		res = tx.Resource(resource)
@@ -123,7 +123,7 @@ func (c *Controller) decideParked(ctx context.Context, resource, queue string, s
 			}
 			if rec.State != lifecycle.Waiting || !rec.Parked || code(rec.Why) != why ||
 				!rec.ContradictedSince.Equal(before.ContradictedSince) || !rec.TimerAt.Equal(before.TimerAt) {
-				tx.PutRecord(rec)
+				tx.Put(rec)
 				bytes += rec.Weight()
 			}
 		}
@@ -133,7 +133,7 @@ func (c *Controller) decideParked(ctx context.Context, resource, queue string, s
 		if step.none && res.Version == step.version {
 			res.HasParked = false
 		}
-		tx.PutResource(res)
+		tx.Put(res)
 		return nil
 	})
 	if err != nil {
@@ -157,11 +157,11 @@ func (c *Controller) parkedOn(ctx context.Context, res *ledger.Resource, now tim
 	if err != nil || len(heads) > 0 {
 		return true // if it cannot be known, an observation does no harm
 	}
-	err = c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{res.Name}}, func(tx ledger.Tx) error {
+	err = c.ledger.Update(ctx, ledger.Resources(res.Name), func(tx ledger.Tx) error {
 		// Each update that parks a request counts up the version.
 		if now := tx.Resource(res.Name); now != nil && now.HasParked && now.Version == res.Version {
 			now.HasParked = false
-			tx.PutResource(now)
+			tx.Put(now)
 		}
 		return nil
 	})

@@ -36,8 +36,8 @@ func TestPartOutlastsItsPass(t *testing.T) {
 		name := parent + "/persistentResources/pool"
 		mem, ai := ledger.NewMem(time.Now), vertex.NewMem(time.Now)
 		ai.SetResource(name, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0)})
-		err := mem.Update(t.Context(), ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) error {
-			tx.PutResource(&ledger.Resource{Name: name, State: vertex.Running, CreateTime: time.Unix(1, 0)})
+		err := mem.Update(t.Context(), ledger.Resources(name), func(tx ledger.Tx) error {
+			tx.Put(&ledger.Resource{Name: name, State: vertex.Running, CreateTime: time.Unix(1, 0)})
 			return nil
 		})
 		if err != nil {

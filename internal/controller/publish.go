@@ -97,18 +97,17 @@ func (o *outbox) publish(ctx context.Context, tenant string, events []message.Ou
 
 // markPublished records in one update which outbox events the outcome topic has.
 func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, ids map[message.Key][]string) error {
-	var reads ledger.ReadSet
 	hints := ledger.Hints{Recent: true, Tenant: recs[0].Tenant, With: recs[0].Resource}
 	for _, rec := range recs {
-		reads.Records = append(reads.Records, rec.Key)
 		hints.Bytes += rec.Weight()
 	}
-	return c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
-		for _, key := range reads.Records {
+	return c.grouped.Update(ctx, ledger.ReadSetOf(recs...), func(tx ledger.Tx) error {
+		for _, known := range recs {
+			key := known.Key
 			rec := tx.Record(key)
 			if rec != nil && slices.ContainsFunc(rec.Unpublished(), func(l ledger.OutboxEvent) bool { return slices.Contains(ids[key], l.ID) }) {
 				rec.MarkPublished(ids[key], tx.Now(), c.cfg.Keep)
-				tx.PutRecord(rec)
+				tx.Put(rec)
 			}
 		}
 		return nil
@@ -146,7 +145,7 @@ func (c *Controller) publishLate(ctx context.Context, now time.Time, p *progress
 // and returns of how many.
 func (c *Controller) publishLateOf(ctx context.Context, now time.Time, p *progress, keys ...message.Key) (int, error) {
 	var late []*ledger.Record
-	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: keys}, func(tx ledger.Tx) {
+	err := ledger.Read(ctx, c.ledger, ledger.Records(keys...), func(tx ledger.Tx) {
 		late = nil
 		for _, key := range keys {
 			// What is not late was sent meanwhile, or is about to be by the instance

@@ -48,7 +48,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	var v verdict
 	var buried *reason.Problem // why the request would be cancelled as it comes
 	read := func() error {
-		names := ledger.ReadSet{Resources: []string{draft.Resource}, Records: []message.Key{draft.Key}}
+		names := ledger.Resources(draft.Resource).And(ledger.Records(draft.Key))
 		return ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
 			res, now, v = tx.Resource(draft.Resource), tx.Now(), entered
 			buried = nil

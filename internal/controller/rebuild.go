@@ -21,14 +21,14 @@ func (c *Controller) rebuild(ctx context.Context, name string) (rebuilt bool, er
 		return false, err
 	}
 	holds := 0
-	err = c.ledger.Update(ctx, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) error {
+	err = c.ledger.Update(ctx, ledger.Resources(name), func(tx ledger.Tx) error {
 		rebuilt, holds = false, 0
 		if tx.Resource(name) != nil {
 			return nil // another instance was faster
 		}
 		if res := ledger.Rebuild(name, records, tx.Now(), func(rec *ledger.Record) time.Time { return c.latestEnd(rec, rec.Times.Reserved) }); res != nil {
 			rebuilt, holds = true, len(res.Holds)
-			tx.PutResource(res)
+			tx.Put(res)
 		}
 		return nil
 	})

@@ -85,7 +85,7 @@ func (c *Controller) rest(calls map[string]int, next map[string]time.Time) time.
 // takeLease takes the lease, or says that another has it. One that cannot be read
 // is no reason to stop: passes are right without it, and only do work twice.
 func (c *Controller) takeLease(ctx context.Context, holder string, d time.Duration, p *progress) (now time.Time, ours bool, err error) {
-	err = c.ledger.Update(ctx, ledger.ReadSet{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
+	err = c.ledger.Update(ctx, ledger.Leases(ReconcileLease), func(tx ledger.Tx) error {
 		now = tx.Now()
 		if bad := tx.Unreadable(ledger.LeaseRef(ReconcileLease)); bad != nil {
 			ours = true
@@ -94,7 +94,7 @@ func (c *Controller) takeLease(ctx context.Context, holder string, d time.Durati
 		}
 		l := tx.Lease(ReconcileLease)
 		if ours = l == nil || l.Holder == holder || !now.Before(l.Until); ours {
-			tx.PutLease(&ledger.Lease{Name: ReconcileLease, Holder: holder, Until: now.Add(d)})
+			tx.Put(&ledger.Lease{Name: ReconcileLease, Holder: holder, Until: now.Add(d)})
 		}
 		return nil
 	})
@@ -105,14 +105,14 @@ func (c *Controller) takeLease(ctx context.Context, holder string, d time.Durati
 }
 
 func (c *Controller) dropLease(ctx context.Context, holder string) error {
-	err := c.ledger.Update(ctx, ledger.ReadSet{Leases: []string{ReconcileLease}}, func(tx ledger.Tx) error {
+	err := c.ledger.Update(ctx, ledger.Leases(ReconcileLease), func(tx ledger.Tx) error {
 		readable := tx.Unreadable(ledger.LeaseRef(ReconcileLease)) == nil
 		if !readable {
 			return nil // and so it was not taken
 		}
 		if l := tx.Lease(ReconcileLease); l != nil && l.Holder == holder {
 			l.Until = tx.Now()
-			tx.PutLease(l)
+			tx.Put(l)
 		}
 		return nil
 	}, ledger.Hints{Recent: true})

@@ -35,7 +35,7 @@ func (c *Controller) refreshOnce(ctx context.Context, name string) (refreshed, e
 	l := refreshed{began: c.env.Monotonic()}
 	var now time.Time
 	var known, fresh bool
-	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) {
+	err := ledger.Read(ctx, c.ledger, ledger.Resources(name), func(tx ledger.Tx) {
 		now, known, fresh = tx.Now(), false, false
 		if res := tx.Resource(name); res != nil {
 			known, fresh = true, now.Sub(res.ObservedAt) <= c.cfg.Policy.MaxAge

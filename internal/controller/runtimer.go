@@ -135,9 +135,9 @@ func (c *Controller) takeForRetry(tx ledger.Tx, res *ledger.Resource, rec *ledge
 		rec.Excused++
 	}
 	if retry.OfAllowance {
-		tx.PutResource(res)
+		tx.Put(res)
 	} else {
-		tx.PutBudget(b)
+		tx.Put(b)
 	}
 	return true
 }

@@ -24,7 +24,7 @@ func (c *Controller) sample(ctx context.Context, res *ledger.Resource, slot int)
 	from := slot / c.cfg.SampleEvery * sampleSize % len(keys)
 	keys = keys[from:min(from+sampleSize, len(keys))]
 	var p invariant.Picture
-	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: []string{res.Name}, Records: keys}, func(tx ledger.Tx) {
+	err := ledger.Read(ctx, c.ledger, ledger.Resources(res.Name).And(ledger.Records(keys...)), func(tx ledger.Tx) {
 		p = invariant.Picture{Now: tx.Now()}
 		if r := tx.Resource(res.Name); r != nil {
 			p.Resources = []*ledger.Resource{r}

@@ -37,12 +37,12 @@ func TestSampleFindsABrokenPromise(t *testing.T) {
 		t.Fatalf("a sound ledger is called broken: %v", s.bugs)
 	}
 	key := w.Record("a").Key
-	err := w.Ledger.Update(context.Background(), ledger.ReadSet{Resources: []string{sim.Resource}}, func(tx ledger.Tx) error {
+	err := w.Ledger.Update(context.Background(), ledger.Resources(sim.Resource), func(tx ledger.Tx) error {
 		res := tx.Resource(sim.Resource)
 		h := res.Holds[key]
 		h.Ask[0].Replicas = 3
 		res.Holds[key] = h
-		tx.PutResource(res)
+		tx.Put(res)
 		return nil
 	})
 	if err != nil {

@@ -69,7 +69,7 @@ func (b *bench) records(s lifecycle.State, n int) (res *ledger.Resource, keys []
 
 func (b *bench) resource() (res *ledger.Resource) {
 	b.Helper()
-	if err := ledger.Read(b.Context(), b.mem, ledger.ReadSet{Resources: []string{resourceOfTests}}, func(tx ledger.Tx) { res = tx.Resource(resourceOfTests) }); err != nil {
+	if err := ledger.Read(b.Context(), b.mem, ledger.Resources(resourceOfTests), func(tx ledger.Tx) { res = tx.Resource(resourceOfTests) }); err != nil {
 		b.Fatal(err)
 	}
 	return res
@@ -77,7 +77,7 @@ func (b *bench) resource() (res *ledger.Resource) {
 
 func (b *bench) state(key message.Key) (s lifecycle.State) {
 	b.Helper()
-	if err := ledger.Read(b.Context(), b.mem, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { s = tx.Record(key).State }); err != nil {
+	if err := ledger.Read(b.Context(), b.mem, ledger.Records(key), func(tx ledger.Tx) { s = tx.Record(key).State }); err != nil {
 		b.Fatal(err)
 	}
 	return s

@@ -77,7 +77,7 @@ func (c *Controller) scheduleNow(ctx context.Context, resource string) error {
 }
 
 func (c *Controller) readResource(ctx context.Context, name string) (res *ledger.Resource, now time.Time, err error) {
-	err = ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) { res, now = tx.Resource(name), tx.Now() })
+	err = ledger.Read(ctx, c.ledger, ledger.Resources(name), func(tx ledger.Tx) { res, now = tx.Resource(name), tx.Now() })
 	if err != nil {
 		return nil, now, fmt.Errorf("read the queue of %s: %w", name, err)
 	}
@@ -211,7 +211,7 @@ type round struct {
 // decideWaiting decides waiting requests of a resource in one update: first those
 // that can never fit, then those that a plan starts.
 func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, next candidateSet, p *progress) (done round, err error) {
-	names := ledger.ReadSet{Resources: []string{seen.Name}, Records: next.keys}
+	names := ledger.Resources(seen.Name).And(ledger.Records(next.keys...))
 	err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 		done = round{res: tx.Resource(seen.Name), now: tx.Now()}
 		if done.res == nil || done.res.Version != seen.Version {
@@ -232,7 +232,7 @@ func (c *Controller) decideWaiting(ctx context.Context, seen *ledger.Resource, n
 		w.decide(ctx, p)
 		done.moved, done.unread = w.moved, w.unread
 		if w.res.Version != seen.Version || len(next.heads) > 0 || w.reserved {
-			tx.PutResource(w.res)
+			tx.Put(w.res)
 		}
 		return nil
 	})
@@ -304,7 +304,7 @@ func (w *waitingUpdate) one(ctx context.Context, key message.Key, decide func(ad
 		w.moved = append(w.moved, rec)
 	}
 	if rec.State != lifecycle.Waiting || rec.Sequence != before.Sequence || rec.Parked != before.Parked || !rec.ContradictedSince.Equal(before.ContradictedSince) {
-		w.tx.PutRecord(rec)
+		w.tx.Put(rec)
 		w.bytes += rec.Weight()
 	}
 	return rec.State.Holds()

@@ -79,7 +79,7 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 	var freeIn time.Duration
 	var pending []*ledger.Resource
 	var paused bool
-	err = ledger.Read(ctx, c.ledger, ledger.ReadSet{Resources: resources, Budgets: []string{parent}}, func(tx ledger.Tx) {
+	err = ledger.Read(ctx, c.ledger, ledger.Resources(resources...).And(ledger.Budgets(parent)), func(tx ledger.Tx) {
 		g, pending = granted{}, nil
 		b := budgetFor(tx, resources[0])
 		free, freeIn, paused = b.Free(tx.Now(), c.pace), b.FreeAt(tx.Now()).Sub(tx.Now()), b.Refusals > 0
@@ -160,10 +160,9 @@ func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit i
 // as far as the budget goes. next is the order key of the first request after them, ""
 // for none. With more, the resource gets an allowance if tokens are left.
 func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*ledger.Record, next string, all, more bool) (moved []*ledger.Record, err error) {
-	reads := ledger.ReadSet{Resources: []string{resource}, Budgets: []string{vertex.NameOf(resource).Parent()}}
+	reads := ledger.Resources(resource).And(ledger.Budgets(vertex.NameOf(resource).Parent()), ledger.ReadSetOf(recs...))
 	var hints ledger.Hints
 	for _, rec := range recs {
-		reads.Records = append(reads.Records, rec.Key)
 		hints.Bytes += rec.Weight()
 	}
 	err = c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
@@ -173,7 +172,8 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 			return nil
 		}
 		before, round := res.Version, b.Round(now, c.pace, all, next)
-		for _, key := range reads.Records {
+		for _, known := range recs {
+			key := known.Key
 			if !c.readable(ctx, tx, key, nil) {
 				continue
 			}
@@ -192,14 +192,14 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 			default:
 				c.move(ctx, tx, res, rec, c.lease(tx, rec), nil)
 			}
-			tx.PutRecord(rec)
+			tx.Put(rec)
 			moved = append(moved, rec)
 		}
 		round.End()
 		if more && c.allow(now, b, res) || res.Version != before {
-			tx.PutResource(res)
+			tx.Put(res)
 		}
-		tx.PutBudget(b)
+		tx.Put(b)
 		return nil
 	}, hints)
 	return moved, err
@@ -207,10 +207,10 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 
 // saveFirstWaiting records which request waits first while there are no tokens at all.
 func (c *Controller) saveFirstWaiting(ctx context.Context, parent, first string) error {
-	err := c.ledger.Update(ctx, ledger.ReadSet{Budgets: []string{parent}}, func(tx ledger.Tx) error {
+	err := c.ledger.Update(ctx, ledger.Budgets(parent), func(tx ledger.Tx) error {
 		b := tx.Budget(parent)
 		if b != nil && b.SetFirst(tx.Now(), c.pace, first) {
-			tx.PutBudget(b)
+			tx.Put(b)
 		}
 		return nil
 	})

@@ -89,7 +89,7 @@ func (c *Controller) jobOf(rec *ledger.Record) (*aiplatformpb.CustomJob, error) 
 // either settled it.
 func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Record, error) {
 	var searchedAt time.Time // before the search, so that "nothing for so long" is not overstated
-	err := ledger.Read(ctx, c.ledger, ledger.ReadSet{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) { searchedAt = tx.Now() })
+	err := ledger.Read(ctx, c.ledger, ledger.Records(rec.Key), func(tx ledger.Tx) { searchedAt = tx.Now() })
 	if err != nil {
 		return nil, fmt.Errorf("read the time of the search for a job of %s: %w", rec.Key, err)
 	}
@@ -187,7 +187,7 @@ func (c *Controller) unanswered(ctx context.Context, rec *ledger.Record) {
 	parent := vertex.NameOf(rec.Resource).Parent()
 	var granted []string
 	var news bool
-	err := c.grouped.Update(ctx, ledger.ReadSet{Resources: []string{rec.Resource}, Budgets: []string{parent}}, func(tx ledger.Tx) error {
+	err := c.grouped.Update(ctx, ledger.Resources(rec.Resource).And(ledger.Budgets(parent)), func(tx ledger.Tx) error {
 		granted, news = nil, false
 		res, b := tx.Resource(rec.Resource), budgetFor(tx, rec.Resource)
 		if res == nil {

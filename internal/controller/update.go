@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"example.com/berth/internal/ledger"
-	"example.com/berth/internal/message"
 	"example.com/berth/internal/vertex"
 )
 
@@ -27,13 +26,14 @@ const (
 // so change must then not give a right until a moment.
 func (c *Controller) update(ctx context.Context, known *ledger.Record, also scope, change func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool) (after *ledger.Record, err error) {
 	key := known.Key
-	reads := ledger.ReadSet{Records: []message.Key{key}}
+	reads := ledger.Records(key)
 	hints := ledger.Hints{Recent: also == recordOnly, Tenant: known.Tenant, Bytes: known.Weight(), With: known.Resource}
-	if also != recordOnly && known.Resource != "" {
-		reads.Resources = []string{known.Resource}
+	withResource := also != recordOnly && known.Resource != ""
+	if withResource {
+		reads = reads.And(ledger.Resources(known.Resource))
 	}
 	if also == withBudget {
-		reads.Budgets = []string{vertex.NameOf(known.Resource).Parent()}
+		reads = reads.And(ledger.Budgets(vertex.NameOf(known.Resource).Parent()))
 	}
 	for again := true; ; again = false {
 		lost := false
@@ -41,7 +41,7 @@ func (c *Controller) update(ctx context.Context, known *ledger.Record, also scop
 			lost = false
 			var res *ledger.Resource
 			var version int64
-			if len(reads.Resources) > 0 {
+			if withResource {
 				if res = tx.Resource(known.Resource); res != nil {
 					version = res.Version
 				}
@@ -49,15 +49,15 @@ func (c *Controller) update(ctx context.Context, known *ledger.Record, also scop
 			if after = tx.Record(key); after == nil {
 				return nil
 			}
-			if lost = res == nil && len(reads.Resources) > 0 && !after.State.Terminal(); lost {
+			if lost = res == nil && withResource && !after.State.Terminal(); lost {
 				return nil // what it gives back or joins is not there
 			}
 			if change(tx, res, after) {
-				tx.PutRecord(after)
+				tx.Put(after)
 				// Most moves that keep the replicas leave the resource alone: many updates
 				// write that document.
 				if res != nil && res.Version != version {
-					tx.PutResource(res)
+					tx.Put(res)
 				}
 			}
 			return nil

@@ -18,7 +18,7 @@ func BenchmarkUpdate(b *testing.B) {
 				r = &ledger.Record{Key: key}
 			}
 			r.Sequence++
-			tx.PutRecord(r)
+			tx.Put(r)
 			return nil
 		}
 	}
@@ -53,7 +53,7 @@ func BenchmarkUpdate(b *testing.B) {
 				}
 				for pb.Next() {
 					for err := ledger.ErrBusy; err != nil; {
-						if err = l.Update(b.Context(), ledger.ReadSet{Records: []message.Key{key}}, add(key)); err != nil && err != ledger.ErrBusy {
+						if err = l.Update(b.Context(), ledger.Records(key), add(key)); err != nil && err != ledger.ErrBusy {
 							b.Error(err)
 							return
 						}

@@ -5,8 +5,8 @@
 //
 // # Documents
 //
-// There are four collections. A document's id is the resource's, lease's or
-// budget's name with "/" written as "~", or the record's key.
+// There is a collection for each kind of document ([ledger.Kinds]). A document's id is
+// its name with "/" written as "~".
 //
 //	resources   name          string      what [Ledger.Resources] orders by
 //	requests    resource      string      fields that queries use, each there only
@@ -21,8 +21,6 @@
 //	            status        string      its state or kind of answer, for lists
 //	            job           string      number of its job
 //	            expireAt      timestamp   when Firestore may delete it
-//	leases
-//	budgets
 //	all         doc           string      the document itself, as JSON; never indexed
 //	            token         string      drawn at random by the commit that wrote it
 //	            layout        integer     of the release that wrote it; see [ledger.Layout]

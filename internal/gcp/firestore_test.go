@@ -133,12 +133,12 @@ func increment(runs *int) func(ledger.Tx) error {
 			r = &ledger.Record{Key: "k"}
 		}
 		r.Sequence++
-		tx.PutRecord(r)
+		tx.Put(r)
 		return nil
 	}
 }
 
-var justK = ledger.ReadSet{Records: []message.Key{"k"}}
+var justK = ledger.Records("k")
 
 func sequence(t *testing.T, l *Ledger) (n int64) {
 	t.Helper()
@@ -269,15 +269,15 @@ func TestLostAndPartlyWrittenOver(t *testing.T) {
 	t.Parallel()
 	p := &proxy{commit: first(true, codes.Unavailable)}
 	l := openEmulator(t, p)
-	var names ledger.ReadSet
+	var keys []message.Key
 	for i := range 8 {
-		names.Records = append(names.Records, message.Key(fmt.Sprint("k", i)))
+		keys = append(keys, message.Key(fmt.Sprint("k", i)))
 	}
-	write := func(sequence int64, keys []message.Key, runs *int) error {
-		return l.Update(t.Context(), names, func(tx ledger.Tx) error {
+	write := func(sequence int64, some []message.Key, runs *int) error {
+		return l.Update(t.Context(), ledger.Records(keys...), func(tx ledger.Tx) error {
 			*runs++
-			for _, key := range keys {
-				tx.PutRecord(&ledger.Record{Key: key, Sequence: sequence})
+			for _, key := range some {
+				tx.Put(&ledger.Record{Key: key, Sequence: sequence})
 			}
 			return nil
 		})
@@ -285,12 +285,12 @@ func TestLostAndPartlyWrittenOver(t *testing.T) {
 	other, runs := 0, 0
 	p.after = func(n int) {
 		if n == 1 {
-			if err := write(2, names.Records[1:], &other); err != nil {
+			if err := write(2, keys[1:], &other); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	if err := write(1, names.Records, &runs); err != nil {
+	if err := write(1, keys, &runs); err != nil {
 		t.Fatal(err)
 	}
 	if runs != 1 {
@@ -362,7 +362,7 @@ func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	l := openEmulator(t, &proxy{})
 	err := l.Update(t.Context(), justK, func(tx ledger.Tx) error {
-		tx.PutRecord(&ledger.Record{Key: "k", Spec: strings.Repeat("x", 1<<20)})
+		tx.Put(&ledger.Record{Key: "k", Spec: strings.Repeat("x", 1<<20)})
 		return nil
 	})
 	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "requests/k") {

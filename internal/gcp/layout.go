@@ -18,12 +18,11 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// Collections. [ExpireField] of Requests is to have a TTL policy.
+// Collections that have fields for queries. [ExpireField] of Requests is to have a TTL
+// policy.
 const (
 	Resources = string(ledger.KindResource)
 	Requests  = string(ledger.KindRecord)
-	Leases    = string(ledger.KindLease)
-	Budgets   = string(ledger.KindBudget)
 
 	ExpireField = "expireAt"
 )
@@ -36,7 +35,7 @@ type Index struct {
 }
 
 // Indexes are all indexes that the queries need. The default of every collection
-// is to index nothing (a single-field exemption for "*").
+// ([ledger.Kinds]) is to index nothing (a single-field exemption for "*").
 var Indexes = []Index{
 	{Requests, []string{"resource", "queues[]", "order"}}, // Queue
 	{Requests, []string{"resource", "state", "order"}},    // InState
@@ -148,7 +147,7 @@ func unpack(kind ledger.Kind, stored *firestorepb.Document) (ledger.Document, *l
 	if !ledger.Readable(layout, since) {
 		return nil, unreadable("it has layout %d, this release knows %d", layout, ledger.Layout)
 	}
-	doc := ledger.New(kind)
+	doc := ledger.New(ledger.Ref{Kind: kind}) // the name comes from the text
 	err := ledger.Unmarshal([]byte(stored.GetFields()["doc"].GetStringValue()), layout, since, doc)
 	var syntax *json.SyntaxError
 	var wrong *json.UnmarshalTypeError
@@ -164,10 +163,8 @@ func unpack(kind ledger.Kind, stored *firestorepb.Document) (ledger.Document, *l
 	if doc.Ref() != ref {
 		return nil, unreadable("it is the document of another %s", strings.TrimSuffix(string(kind), "s"))
 	}
-	if rec, is := doc.(*ledger.Record); is {
-		if err := rec.Understood(); err != nil {
-			return nil, unreadable("%s", err)
-		}
+	if err := ledger.Understood(doc); err != nil {
+		return nil, unreadable("%s", err)
 	}
 	if newer := ledger.NewerOf(doc); newer != nil {
 		newer.Stored = otherFields(stored)

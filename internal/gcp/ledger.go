@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"example.com/berth/internal/ledger"
-	"example.com/berth/internal/message"
 )
 
 // Bounds of one update. One that loses every try has waited for about ten times
@@ -94,7 +93,7 @@ func (l *Ledger) Update(ctx context.Context, reads ledger.ReadSet, closure func(
 	var began time.Time // of the last try
 	var wait time.Duration
 	if hint.More != nil {
-		wait = l.contention.before(reads.Resources, time.Now())
+		wait = l.contention.before(reads.Names(ledger.KindResource), time.Now())
 	}
 	for try := 0; try < updateTries; try++ {
 		if lost > 0 {
@@ -142,7 +141,7 @@ func (l *Ledger) Update(ctx context.Context, reads ledger.ReadSet, closure func(
 		answer, err := l.commit(ctx, docs, writes)
 		switch answer {
 		case committed:
-			l.contention.after(reads.Resources, lost, time.Since(began), time.Now())
+			l.contention.after(reads.Names(ledger.KindResource), lost, time.Since(began), time.Now())
 			return nil
 		case refused:
 			return unclearError(about, unclear, failed(ctx, "commit of "+about, err))
@@ -159,14 +158,14 @@ func (l *Ledger) Update(ctx context.Context, reads ledger.ReadSet, closure func(
 		}
 		lost++
 	}
-	l.contention.after(reads.Resources, lost, time.Since(began), time.Now())
+	l.contention.after(reads.Names(ledger.KindResource), lost, time.Since(began), time.Now())
 	return unclearError(about, unclear, ledger.ErrBusy)
 }
 
 // snapshot gets the named documents: with recent, those that this process remembers as
 // it wrote them last, but for the fresh ones; it reads the others. Whether all are of
 // one moment is checked by the commit.
-func (l *Ledger) snapshot(ctx context.Context, named []ledger.Ref, fresh []message.Key, recent bool) (snap snapshot, remembered bool, err error) {
+func (l *Ledger) snapshot(ctx context.Context, named []ledger.Ref, fresh ledger.ReadSet, recent bool) (snap snapshot, remembered bool, err error) {
 	if !recent {
 		snap, err = l.read(ctx, named)
 		return snap, false, err

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"example.com/berth/internal/ledger"
-	"example.com/berth/internal/message"
 )
 
 // Bounds of what is remembered. A submission may take a minute; after that another
@@ -50,7 +49,7 @@ func (r *recent) keep(ref ledger.Ref, doc ledger.Document, update, commit *times
 	if r.written == nil {
 		r.written = map[ledger.Ref]memory{}
 	}
-	m := memory{version{doc: doc, update: update}, doc.Weight(), commit.AsTime(), now}
+	m := memory{version{doc: doc, update: update}, ledger.Weight(doc), commit.AsTime(), now}
 	r.written[ref] = m
 	r.order = append(r.order, ref)
 	r.bytes += m.weight
@@ -63,10 +62,10 @@ func (r *recent) keep(ref ledger.Ref, doc ledger.Document, update, commit *times
 // and the references of the others. It forgets the documents that it returns, because
 // the closure may change them. The snapshot's time is that of their latest commit plus
 // the time since its answer, which is at most the ledger's time now.
-func (r *recent) take(refs []ledger.Ref, fresh []message.Key, now time.Time) (snap snapshot, others []ledger.Ref) {
+func (r *recent) take(refs []ledger.Ref, fresh ledger.ReadSet, now time.Time) (snap snapshot, others []ledger.Ref) {
 	read := make(map[ledger.Ref]bool, len(fresh))
-	for _, key := range fresh {
-		read[ledger.RecordRef(key)] = true
+	for _, ref := range fresh {
+		read[ref] = true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

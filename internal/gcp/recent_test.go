@@ -44,7 +44,7 @@ func TestRecent(t *testing.T) {
 				r = &ledger.Record{Key: "k"}
 			}
 			r.Sequence++
-			tx.PutRecord(r)
+			tx.Put(r)
 			return nil
 		}, hints)
 		if err != nil {
@@ -88,20 +88,21 @@ func TestRecentInPart(t *testing.T) {
 	t.Parallel()
 	l, other := openEmulator(t, &proxy{}), openEmulator(t, &proxy{})
 	other.database = l.database
-	all := ledger.ReadSet{Records: []message.Key{"a", "b", "c"}}
+	all := ledger.Records("a", "b", "c")
 	add := func(l *Ledger, reads ledger.ReadSet) {
 		t.Helper()
 		err := l.Update(t.Context(), reads, func(tx ledger.Tx) error {
-			for _, key := range reads.Records {
+			for _, key := range reads.Names(ledger.KindRecord) {
+				key := message.Key(key)
 				r := tx.Record(key)
 				if r == nil {
 					r = &ledger.Record{Key: key}
 				}
 				r.Sequence++
-				tx.PutRecord(r)
+				tx.Put(r)
 			}
 			return nil
-		}, ledger.Hints{Recent: true, Fresh: []message.Key{"b"}})
+		}, ledger.Hints{Recent: true, Fresh: ledger.Records("b")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +111,7 @@ func TestRecentInPart(t *testing.T) {
 	if got := spent(l, func() { add(l, all) }); got != "1 reads, 1 commits" {
 		t.Errorf("with one to be read it took %s", got)
 	}
-	add(other, ledger.ReadSet{Records: []message.Key{"a"}})
+	add(other, ledger.Records("a"))
 	if got := spent(l, func() { add(l, all) }); got != "2 reads, 2 commits" {
 		t.Errorf("after another process's write it took %s", got)
 	}
@@ -140,7 +141,7 @@ func TestRecentForgets(t *testing.T) {
 	if r.bytes > recentBytes || r.bytes < recentBytes/2 || len(r.order) != len(r.written) {
 		t.Errorf("%d bytes in %d records, %d in order; want up to %d", r.bytes, len(r.written), len(r.order), recentBytes)
 	}
-	take := func(now time.Time, fresh []message.Key, ns ...int) (known int, at time.Time) {
+	take := func(now time.Time, fresh ledger.ReadSet, ns ...int) (known int, at time.Time) {
 		var ids []ledger.Ref
 		for _, n := range ns {
 			ids = append(ids, i(n))
@@ -154,7 +155,7 @@ func TestRecentForgets(t *testing.T) {
 	if known, _ := take(start, nil, 0); known > 0 {
 		t.Error("the oldest is remembered")
 	}
-	if known, _ := take(start, []message.Key{"99"}, 99); known > 0 {
+	if known, _ := take(start, ledger.Records("99"), 99); known > 0 {
 		t.Error("a record that has to be read is remembered")
 	}
 	known, at := take(start.Add(3*time.Second), nil, 99, 0)

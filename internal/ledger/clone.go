@@ -8,7 +8,6 @@ import (
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
-	"example.com/berth/internal/pace"
 )
 
 // Clone returns a copy that shares no memory with the original.
@@ -17,29 +16,28 @@ func (r *Resource) Clone() *Resource { return copier{}.resource(r) }
 // Clone returns a copy that shares no memory with the original.
 func (r *Record) Clone() *Record { return copier{}.record(r) }
 
-// Clone returns a copy that shares no memory with the original.
-func (l *Lease) Clone() *Lease { return copier{}.lease(l) }
-
-// Clone returns a copy that shares no memory with the original.
-func (b *Budget) Clone() *Budget { return copier{}.budget(b) }
-
-func clone(doc Document) Document { return doc.copied(copier{}) }
+func clone(doc Document) Document { return copier{}.document(doc) }
 
 // Normal returns a copy as it reads back from any ledger: times in UTC and cut
 // to microseconds, an empty list or map nil, and the parts of an outbox event's
 // outcome that the outbox event itself carries (event id, type, time) zero. Ledgers
 // put documents through it, so that none of them keeps what another would lose.
-func Normal[D Document](doc D) D { return doc.copied(copier{normal: true}).(D) }
+func Normal[D Document](doc D) D { return copier{normal: true}.document(doc).(D) }
 
 func (r *Resource) copied(c copier) Document { return c.resource(r) }
 func (r *Record) copied(c copier) Document   { return c.record(r) }
-func (l *Lease) copied(c copier) Document    { return c.lease(l) }
-func (b *Budget) copied(c copier) Document   { return c.budget(b) }
 
 // A copier copies documents deeply, and brings them into their normal form on
-// the way if asked to. It is written by hand because it runs for every document
-// read; tests hold it complete by reflection.
+// the way if asked to. For documents that are read often it is written by hand; tests
+// hold it equal to the copy by reflection ([deepCopy]), which serves all others.
 type copier struct{ normal bool }
+
+func (c copier) document(doc Document) Document {
+	if d, has := doc.(interface{ copied(copier) Document }); has {
+		return d.copied(c)
+	}
+	return deepCopy(doc, c.normal)
+}
 
 func (c copier) resource(r *Resource) *Resource {
 	if r == nil {
@@ -115,29 +113,6 @@ func (c copier) record(r *Record) *Record {
 		return l
 	})
 	n.ExpireAt = c.time(r.ExpireAt)
-	return &n
-}
-
-func (c copier) lease(l *Lease) *Lease {
-	if l == nil {
-		return nil
-	}
-	n := *l
-	n.Until = c.time(l.Until)
-	return &n
-}
-
-func (c copier) budget(b *Budget) *Budget {
-	if b == nil {
-		return nil
-	}
-	n := *b
-	n.Grants = list(c, b.Grants, func(g pace.Grant) pace.Grant {
-		g.Until = c.time(g.Until)
-		return g
-	})
-	n.ResumedAt = c.time(b.ResumedAt)
-	n.NotBefore, n.DeniedAt, n.FirstWaitingAt = c.time(b.NotBefore), c.time(b.DeniedAt), c.time(b.FirstWaitingAt)
 	return &n
 }
 

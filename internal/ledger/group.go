@@ -85,10 +85,10 @@ func (g *Group) Update(ctx context.Context, reads ReadSet, closure func(Tx) erro
 	}
 	m := &member{reads: reads, hints: HintsOf(hints), closure: closure}
 	resource := m.hints.With
-	switch len(reads.Resources) {
+	switch named := reads.Names(KindResource); len(named) {
 	case 0:
 	case 1:
-		resource = reads.Resources[0]
+		resource = named[0]
 	default:
 		return g.Ledger.Update(ctx, reads, closure, hints...)
 	}
@@ -131,7 +131,7 @@ func (g *Group) tidy(resource string) {
 
 // do waits until a member has been committed, alone or with others.
 func (l *groupQueue) do(ctx context.Context, m *member, weight int) error {
-	if l.conflicted.Load() > 0 && len(m.reads.Resources) == 0 {
+	if l.conflicted.Load() > 0 && len(m.reads.Names(KindResource)) == 0 {
 		return l.recordOnly.Do(ctx, m.hints.Tenant, weight, m, func(ctx context.Context, members []*member, more func() []*member) {
 			l.group.commit(ctx, members, more)
 		})
@@ -186,7 +186,7 @@ func (g *Group) commit(ctx context.Context, members []*member, more func() []*me
 				}
 			}
 			if res != nil {
-				tx.PutResource(res)
+				tx.Put(res)
 			}
 			return nil
 		}, hints)
@@ -256,13 +256,11 @@ func union(members []*member) (reads ReadSet, hints Hints) {
 		if m.hints.Recent {
 			hints.Recent = true
 		} else {
-			hints.Fresh = append(hints.Fresh, m.reads.Records...)
+			hints.Fresh = append(hints.Fresh, m.reads...)
 		}
 		hints.Bytes += m.hints.Bytes
 	}
-	reads = reads.And(sets...)
-	reads.Resources = slices.Compact(reads.Resources) // all name the same one, if any
-	return reads, hints
+	return reads.And(sets...), hints
 }
 
 // memberDocs are what one member sees of its group's run: the documents that it

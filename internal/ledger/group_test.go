@@ -36,7 +36,7 @@ func (g *gate) Update(ctx context.Context, reads ledger.ReadSet, closure func(le
 	g.mu.Lock()
 	g.updates, g.hints = append(g.updates, reads), append(g.hints, ledger.HintsOf(hints))
 	g.mu.Unlock()
-	if slices.Contains(reads.Records, "poison") {
+	if slices.Contains(reads, ledger.RecordRef("poison")) {
 		return fmt.Errorf("commit: %w", ledger.ErrRefused)
 	}
 	return g.Mem.Update(ctx, reads, closure, hints...)
@@ -45,7 +45,7 @@ func (g *gate) Update(ctx context.Context, reads ledger.ReadSet, closure func(le
 // sizes is how many records each update named.
 func (g *gate) sizes() (sizes []int) {
 	for _, n := range g.updates {
-		sizes = append(sizes, len(n.Records))
+		sizes = append(sizes, len(n.Names(ledger.KindRecord)))
 	}
 	return sizes
 }
@@ -56,7 +56,7 @@ var small = ledger.Hints{Bytes: 1000}
 // enter is an update like that of a new request: it counts in the resource and
 // writes a record.
 func enter(key message.Key) (ledger.ReadSet, func(ledger.Tx) error) {
-	return ledger.ReadSet{Resources: []string{pool}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
+	return ledger.Resources(pool).And(ledger.Records(key)), func(tx ledger.Tx) error {
 		if tx.Record(key) != nil {
 			return nil
 		}
@@ -65,8 +65,8 @@ func enter(key message.Key) (ledger.ReadSet, func(ledger.Tx) error) {
 			res = &ledger.Resource{Name: pool}
 		}
 		res.Version++
-		tx.PutResource(res)
-		tx.PutRecord(&ledger.Record{Key: key, Sequence: res.Version})
+		tx.Put(res)
+		tx.Put(&ledger.Record{Key: key, Sequence: res.Version})
 		return nil
 	}
 }
@@ -106,7 +106,7 @@ func contend(t *testing.T, l *gate, updates map[message.Key]func(ledger.Tx) erro
 
 func version(t *testing.T, l *gate) int64 {
 	t.Helper()
-	return l.Dump().Resources[0].Version
+	return l.Dump().Resources()[0].Version
 }
 
 func TestGroupCommitsTogether(t *testing.T) {
@@ -142,7 +142,7 @@ func TestGroupPoison(t *testing.T) {
 		"fails": {"x", func(tx ledger.Tx) error {
 			res := tx.Resource(pool)
 			res.Version += 100
-			tx.PutResource(res)
+			tx.Put(res)
 			return broken
 		}, "broken"},
 		"panics": {"x", func(tx ledger.Tx) error {
@@ -158,7 +158,7 @@ func TestGroupPoison(t *testing.T) {
 			return nil
 		}, "does not name"},
 		"puts what it does not name": {"x", func(tx ledger.Tx) error {
-			tx.PutRecord(&ledger.Record{Key: "b"})
+			tx.Put(&ledger.Record{Key: "b"})
 			return nil
 		}, "does not name"},
 	} {
@@ -222,17 +222,17 @@ func TestGroupQueues(t *testing.T) {
 			synctest.Wait()
 		}
 		for _, key := range []message.Key{"a", "b", "c"} {
-			do(ledger.ReadSet{Records: []message.Key{key}}, ledger.Hints{})
-			do(ledger.ReadSet{Records: []message.Key{key + "2"}, Resources: []string{pool}}, ledger.Hints{})
-			do(ledger.ReadSet{Records: []message.Key{key + "1"}}, ledger.Hints{Recent: true, With: pool})
-			do(ledger.ReadSet{Records: []message.Key{key}, Resources: []string{pool + "2"}}, ledger.Hints{})
-			do(ledger.ReadSet{Records: []message.Key{key}, Resources: []string{pool, pool + "2"}}, ledger.Hints{}) // goes by itself
+			do(ledger.Records(key), ledger.Hints{})
+			do(ledger.Records(key+"2").And(ledger.Resources(pool)), ledger.Hints{})
+			do(ledger.Records(key+"1"), ledger.Hints{Recent: true, With: pool})
+			do(ledger.Records(key).And(ledger.Resources(pool+"2")), ledger.Hints{})
+			do(ledger.Records(key).And(ledger.Resources(pool, pool+"2")), ledger.Hints{}) // goes by itself
 		}
 		close(l.open)
 		wg.Wait()
 		got := map[string]int{}
 		for i, reads := range l.updates {
-			got[fmt.Sprint(reads.Resources, l.hints[i].Recent, l.hints[i].Fresh, reads.Records)]++
+			got[fmt.Sprint(slices.Compact(reads.Names(ledger.KindResource)), l.hints[i].Recent, l.hints[i].Fresh.Names(ledger.KindRecord), reads.Names(ledger.KindRecord))]++
 		}
 		// The first of each queue goes alone, the others together.
 		want := map[string]int{
@@ -268,9 +268,9 @@ func TestGroupWhileConflicted(t *testing.T) {
 			reads, closure := enter(key)
 			hints := small
 			if beside {
-				reads.Resources, hints.With = nil, pool
+				reads, hints.With = ledger.Records(key), pool
 				closure = func(tx ledger.Tx) error {
-					tx.PutRecord(&ledger.Record{Key: key})
+					tx.Put(&ledger.Record{Key: key})
 					return nil
 				}
 			}
@@ -351,7 +351,7 @@ func TestGroupUnderFaults(t *testing.T) {
 		}
 		seen[r.Sequence] = true
 	}
-	if got := m.Dump().Resources[0].Version; got != callers*each || len(seen) != callers*each {
+	if got := m.Dump().Resources()[0].Version; got != callers*each || len(seen) != callers*each {
 		t.Errorf("version %d and %d records, want %d of each", got, len(seen), callers*each)
 	}
 }
@@ -361,9 +361,9 @@ func TestGroupUnderFaults(t *testing.T) {
 func TestGroupUnreadable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newGate()
-		names := ledger.ReadSet{Records: []message.Key{"bad"}}
+		names := ledger.Records("bad")
 		err := l.Mem.Update(t.Context(), names, func(tx ledger.Tx) error {
-			tx.PutRecord(&ledger.Record{Key: "bad", Sequence: 7})
+			tx.Put(&ledger.Record{Key: "bad", Sequence: 7})
 			return nil
 		})
 		if err != nil {

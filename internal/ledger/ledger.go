@@ -14,6 +14,11 @@
 //   - A [Lease] keeps two instances from doing the same work. No promise rests
 //     on it.
 //
+// The table of [Kinds] has a line for each. Whatever a ledger, its tests and an
+// operator's tools do with documents of any kind follows from it, so another kind is one
+// more line there, and its type in a file of its own. An update reads and writes it
+// with [Get] and [Tx.Put]. Only a query for it is more work.
+//
 // # Contract
 //
 // [Ledger.Update] is the only way to write. It reads the named documents as of
@@ -64,37 +69,17 @@ import (
 // documents. Nothing was written. Try later.
 var ErrBusy = errors.New("ledger: too many others wrote the same documents")
 
-// A ReadSet says which documents an update reads. An update may put only what it
-// names.
-type ReadSet struct {
-	Resources []string // full names, projects/P/locations/L/persistentResources/ID
-	Records   []message.Key
-	Leases    []string
-	Budgets   []string // projects/P/locations/L
-}
-
-// And returns the documents of all, in memory of its own.
-func (s ReadSet) And(more ...ReadSet) (all ReadSet) {
-	for _, r := range append([]ReadSet{s}, more...) {
-		all.Resources = append(all.Resources, r.Resources...)
-		all.Records = append(all.Records, r.Records...)
-		all.Leases = append(all.Leases, r.Leases...)
-		all.Budgets = append(all.Budgets, r.Budgets...)
-	}
-	return all
-}
-
 // Hints say how an update may be made at less cost. They change nothing of its
 // result.
 type Hints struct {
 	// Recent lets a ledger try first with records and leases as this process has
-	// just written them, but for the records in Fresh, which saves the read. The
+	// just written them, but for those in Fresh, which saves the read. The
 	// commit checks them like any others; if they have changed, or the closure puts
 	// nothing, it runs again on a fresh read. Now may then be a little behind the
 	// ledger's time, so an update that gives a right until a moment must not ask
 	// for it.
 	Recent bool
-	Fresh  []message.Key
+	Fresh  ReadSet
 
 	// More, if set, is asked for more documents whenever an update has waited: after
 	// a commit that was lost to others, or because others write the same resource.

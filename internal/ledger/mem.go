@@ -181,7 +181,7 @@ func tooLarge(puts map[Ref]Document) error {
 	const small = 128 << 10
 	all := 0
 	for ref, doc := range puts {
-		n := doc.Weight()
+		n := Weight(doc)
 		if n > small {
 			if n = Size(doc); n > MaxDocument {
 				return fmt.Errorf("%w: document %s has %d bytes", ErrRefused, ref, n)
@@ -322,25 +322,8 @@ func (m *Mem) InState(ctx context.Context, resource string, state lifecycle.Stat
 
 // Resources implements [Ledger].
 func (m *Mem) Resources(ctx context.Context, after string, limit int) ([]*Resource, error) {
-	if err := m.startQuery(ctx, "resources"); err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var all []*Resource
-	var skipped []*UnreadableError
-	for _, ref := range m.sorted() {
-		s := m.slots[ref]
-		r, ok := s.doc.(*Resource)
-		switch {
-		case !ok || r.Name <= after || len(all) >= limit:
-		case s.bad != nil:
-			skipped = append(skipped, s.bad)
-		default:
-			all = append(all, r.Clone())
-		}
-	}
-	return all, SkippedOf(skipped)
+	docs, err := m.scan(ctx, "resources", KindResource, after, limit)
+	return Of[*Resource](docs), err
 }
 
 // query returns the first records, by order and then by key, not copied. With
@@ -416,30 +399,18 @@ func (m *Mem) startQuery(ctx context.Context, name string) error {
 
 func byOrder(a, b *Record) int { return cmp.Compare(a.Order, b.Order) }
 
-// A Dump is everything in a [Mem], each list in order of names or keys.
-type Dump struct {
-	Resources []*Resource
-	Records   []*Record
-	Leases    []*Lease
-	Budgets   []*Budget
-}
+// A Dump is everything in a [Mem], in order of kinds and names.
+type Dump []Document
+
+func (d Dump) Resources() []*Resource { return Of[*Resource](d) }
+func (d Dump) Records() []*Record     { return Of[*Record](d) }
 
 // Dump returns copies of all documents as of one moment.
-func (m *Mem) Dump() Dump {
+func (m *Mem) Dump() (d Dump) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var d Dump
 	for _, ref := range m.sorted() {
-		switch doc := m.slots[ref].doc.(type) {
-		case *Resource:
-			d.Resources = append(d.Resources, doc.Clone())
-		case *Record:
-			d.Records = append(d.Records, doc.Clone())
-		case *Lease:
-			d.Leases = append(d.Leases, doc.Clone())
-		case *Budget:
-			d.Budgets = append(d.Budgets, doc.Clone())
-		}
+		d = append(d, clone(m.slots[ref].doc))
 	}
 	return d
 }
@@ -469,7 +440,7 @@ func compareRefs(a, b Ref) int {
 }
 
 // Records returns copies of all records, in order of their keys.
-func (m *Mem) Records() []*Record { return m.Dump().Records }
+func (m *Mem) Records() []*Record { return m.Dump().Records() }
 
 // Stats returns the counters.
 func (m *Mem) Stats() Stats {

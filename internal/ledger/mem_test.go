@@ -3,21 +3,16 @@ package ledger
 import (
 	"context"
 	"errors"
-	"reflect"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
 )
 
 const pool = "projects/p/locations/l/persistentResources/pool"
 
 func names() ReadSet {
-	return ReadSet{Resources: []string{pool}, Records: []message.Key{"k"}}
+	return Resources(pool).And(Records("k"))
 }
 
 // bump adds one to the resource's version and puts a record that says so.
@@ -29,8 +24,8 @@ func bump(runs *int) func(Tx) error {
 			r = &Resource{Name: pool}
 		}
 		r.Version++
-		tx.PutResource(r)
-		tx.PutRecord(&Record{Key: "k", Sequence: r.Version})
+		tx.Put(r)
+		tx.Put(&Record{Key: "k", Sequence: r.Version})
 		return nil
 	}
 }
@@ -38,13 +33,14 @@ func bump(runs *int) func(Tx) error {
 func version(t *testing.T, m *Mem) int64 {
 	t.Helper()
 	d := m.Dump()
-	if len(d.Resources) == 0 {
+	if len(d) == 0 {
 		return 0
 	}
-	if len(d.Records) != 1 || d.Records[0].Sequence != d.Resources[0].Version {
+	resources, records := d.Resources(), d.Records()
+	if len(d) != 2 || len(records) != 1 || records[0].Sequence != resources[0].Version {
 		t.Fatalf("documents of one commit disagree: %+v", d)
 	}
-	return d.Resources[0].Version
+	return resources[0].Version
 }
 
 func TestMemRunsEveryClosureTwice(t *testing.T) {
@@ -204,179 +200,6 @@ func TestMemQueryFaultAndCancel(t *testing.T) {
 			if !errors.Is(err, test.want) {
 				t.Errorf("query %d: %v, want %v", i, err, test.want)
 			}
-		}
-	}
-}
-
-// A clone is equal and shares nothing; filled by reflection, so that a field
-// added later is held to it too.
-func TestClone(t *testing.T) {
-	testClone(t, (*Resource).Clone, Normal[*Resource])
-	testClone(t, (*Record).Clone, Normal[*Record])
-	testClone(t, (*Lease).Clone, Normal[*Lease])
-	testClone(t, (*Budget).Clone, Normal[*Budget])
-}
-
-func testClone[T any](t *testing.T, clone, normal func(*T) *T) {
-	t.Helper()
-	if clone(nil) != nil || normal(nil) != nil {
-		t.Errorf("%T: copy of nil is not nil", *new(T))
-	}
-	for name, f := range map[string]func(*T) *T{"Clone": clone, "Normal": normal} {
-		original := new(T)
-		fill(reflect.ValueOf(original).Elem(), name == "Normal")
-		c := f(original)
-		if diff := cmp.Diff(original, c, cmpopts.IgnoreUnexported(Resource{})); diff != "" {
-			t.Errorf("%s of %T drops or changes something:\n%s", name, *original, diff)
-		}
-		shared(t, name+" of "+reflect.TypeFor[T]().Name(), reflect.ValueOf(original).Elem(), reflect.ValueOf(c).Elem())
-	}
-	odd := new(T)
-	fill(reflect.ValueOf(odd).Elem(), false)
-	checkNormal(t, reflect.TypeFor[T]().Name(), reflect.ValueOf(normal(odd)).Elem())
-	empty := new(T)
-	fillEmpty(reflect.ValueOf(empty).Elem())
-	if diff := cmp.Diff(new(T), normal(empty), cmpopts.IgnoreUnexported(Resource{})); diff != "" {
-		t.Errorf("Normal of %T keeps something empty:\n%s", *empty, diff)
-	}
-}
-
-var timeType = reflect.TypeFor[time.Time]()
-
-// fill sets everything to something: every list and map has two entries. Unless
-// normal, times have nanoseconds and a zone, and fields kept out of JSON are set.
-func fill(v reflect.Value, normal bool) {
-	switch v.Kind() {
-	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[Versioned]() {
-			return // its text never changes, so copies share it
-		}
-		if v.Type() == timeType {
-			at := time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.FixedZone("east", 3600))
-			if normal {
-				at = at.UTC().Truncate(time.Microsecond)
-			}
-			v.Set(reflect.ValueOf(at))
-			return
-		}
-		for i := range v.NumField() {
-			if !v.Type().Field(i).IsExported() {
-				continue // remembered, not stored
-			}
-			if !normal || v.Type().Field(i).Tag.Get("json") != "-" {
-				fill(v.Field(i), normal)
-			}
-		}
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 2, 3))
-		fill(v.Index(0), normal)
-		fill(v.Index(1), normal)
-	case reflect.Map:
-		v.Set(reflect.MakeMap(v.Type()))
-		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
-		v.SetMapIndex(key, value)
-		fill(key, normal)
-		fill(value, normal)
-		v.SetMapIndex(key, value)
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		fill(v.Elem(), normal)
-	case reflect.String:
-		v.SetString("text")
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.Int, reflect.Int32, reflect.Int64:
-		v.SetInt(7)
-	default:
-		panic("fill: a kind not thought of: " + v.Type().String())
-	}
-}
-
-func fillEmpty(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Struct:
-		if v.Type() != timeType {
-			for i := range v.NumField() {
-				if !v.Type().Field(i).IsExported() {
-					continue // remembered, not stored
-				}
-				fillEmpty(v.Field(i))
-			}
-		}
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 0, 1))
-	case reflect.Map:
-		v.Set(reflect.MakeMap(v.Type()))
-	}
-}
-
-func shared(t *testing.T, path string, a, b reflect.Value) {
-	t.Helper()
-	switch a.Kind() {
-	case reflect.Struct:
-		for i := range a.NumField() {
-			if !a.Type().Field(i).IsExported() {
-				continue // remembered, not stored
-			}
-			if a.Type() != timeType {
-				shared(t, path+"."+a.Type().Field(i).Name, a.Field(i), b.Field(i))
-			}
-		}
-	case reflect.Slice, reflect.Pointer, reflect.Map:
-		if a.IsNil() && b.IsNil() {
-			return
-		}
-		if a.UnsafePointer() == b.UnsafePointer() {
-			t.Errorf("%s is shared", path)
-			return
-		}
-		switch a.Kind() {
-		case reflect.Pointer:
-			shared(t, path, a.Elem(), b.Elem())
-		case reflect.Slice:
-			for i := range a.Len() {
-				shared(t, path+"[]", a.Index(i), b.Index(i))
-			}
-		case reflect.Map:
-			for _, k := range a.MapKeys() {
-				shared(t, path+"[]", a.MapIndex(k), b.MapIndex(k))
-			}
-		}
-	}
-}
-
-func checkNormal(t *testing.T, path string, v reflect.Value) {
-	t.Helper()
-	switch v.Kind() {
-	case reflect.Struct:
-		if at, ok := v.Interface().(time.Time); ok {
-			if at.Location() != time.UTC || at.Nanosecond()%1000 != 0 {
-				t.Errorf("%s = %v is not in UTC microseconds", path, at)
-			}
-			return
-		}
-		for i := range v.NumField() {
-			if !v.Type().Field(i).IsExported() {
-				continue // remembered, not stored
-			}
-			f := v.Type().Field(i)
-			if f.Tag.Get("json") == "-" && !v.Field(i).IsZero() {
-				t.Errorf("%s.%s is not stored, but kept", path, f.Name)
-			} else if f.Tag.Get("json") != "-" {
-				checkNormal(t, path+"."+f.Name, v.Field(i))
-			}
-		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			checkNormal(t, path+"[]", v.Index(i))
-		}
-	case reflect.Map:
-		for _, k := range v.MapKeys() {
-			checkNormal(t, path+"[]", v.MapIndex(k))
-		}
-	case reflect.Pointer:
-		if !v.IsNil() {
-			checkNormal(t, path, v.Elem())
 		}
 	}
 }

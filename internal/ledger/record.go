@@ -13,6 +13,15 @@ import (
 	"example.com/berth/internal/reason"
 )
 
+// KindRecord is the kind of [Record].
+const KindRecord Kind = "requests"
+
+// RecordRef names the document of a record.
+func RecordRef(key message.Key) Ref { return Ref{KindRecord, string(key)} }
+
+// Ref names the document.
+func (r *Record) Ref() Ref { return RecordRef(r.Key) }
+
 // A Record is the document of one request; or of the answer to one message
 // that owns no reservation (its Kind is [message.KindAnswer], its reservation
 // the zero value); or a tombstone (see [Record.Tombstone]).
@@ -274,14 +283,6 @@ func orderTime(order string) time.Time {
 		return time.Time{}
 	}
 	return at
-}
-
-// A Lease is a right to do some work alone, until a moment.
-type Lease struct {
-	Versioned
-	Name   string    `json:"name"`
-	Holder string    `json:"holder"`
-	Until  time.Time `json:"until"`
 }
 
 // CompareOrder compares two order keys.

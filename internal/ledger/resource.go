@@ -12,6 +12,15 @@ import (
 	"example.com/berth/internal/pace"
 )
 
+// KindResource is the kind of [Resource].
+const KindResource Kind = "resources"
+
+// ResourceRef names the document of a resource by its full name.
+func ResourceRef(name string) Ref { return Ref{KindResource, name} }
+
+// Ref names the document.
+func (r *Resource) Ref() Ref { return ResourceRef(r.Name) }
+
 // A Resource is the document of one persistent resource.
 type Resource struct {
 	Versioned

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -312,25 +311,28 @@ func TestOrderKeys(t *testing.T) {
 
 // A name twice is one document.
 func TestReadSetRefs(t *testing.T) {
-	refs, err := ReadSet{Resources: []string{"a/b", "a/b"}, Records: []message.Key{"k"}, Leases: []string{"k"}, Budgets: []string{"k"}}.Refs()
+	refs, err := Resources("a/b", "a/b").And(Records("k"), Leases("k"), Budgets("k")).Refs()
 	if want := []Ref{ResourceRef("a/b"), RecordRef("k"), LeaseRef("k"), BudgetRef("k")}; err != nil || !slices.Equal(refs, want) {
 		t.Errorf("refs = %v, %v; want %v", refs, err, want)
 	}
-	if _, err := (ReadSet{Resources: []string{"a~b"}}).Refs(); err == nil {
+	if _, err := Resources("a~b").Refs(); err == nil {
 		t.Error("a name that would be taken for another is accepted")
+	}
+	if _, err := (ReadSet{{Kind: "others", Name: "k"}}).Refs(); err == nil {
+		t.Error("a kind that is not in the table is accepted")
 	}
 }
 
 // A set that grows shares no memory with the one that it grew from: two updates may
 // have begun with that.
 func TestReadSetAnd(t *testing.T) {
-	first := ReadSet{Records: append(make([]message.Key, 0, 8), "a"), Leases: []string{"l"}}
-	one := first.And(ReadSet{Records: []message.Key{"b"}, Budgets: []string{"g"}}, ReadSet{Resources: []string{"r"}})
-	other := first.And(ReadSet{Records: []message.Key{"c"}})
-	if want := (ReadSet{Resources: []string{"r"}, Records: []message.Key{"a", "b"}, Leases: []string{"l"}, Budgets: []string{"g"}}); !reflect.DeepEqual(one, want) {
+	first := append(make(ReadSet, 0, 8), RecordRef("a"), LeaseRef("l"))
+	one := first.And(Records("b").And(Budgets("g")), Resources("r"))
+	other := first.And(Records("c"))
+	if want := Records("a").And(Leases("l"), Records("b"), Budgets("g"), Resources("r")); !slices.Equal(one, want) {
 		t.Errorf("one = %v, want %v", one, want)
 	}
-	if want := (ReadSet{Records: []message.Key{"a", "c"}, Leases: []string{"l"}}); !reflect.DeepEqual(other, want) {
+	if want := Records("a").And(Leases("l"), Records("c")); !slices.Equal(other, want) {
 		t.Errorf("other = %v, want %v", other, want)
 	}
 }

@@ -43,8 +43,6 @@ const (
 	foreignWeight     = 170
 	headWeight        = 420 // of a gang over two shapes
 	reservationWeight = 600
-	leaseWeight       = 100
-	grantWeight       = 100
 )
 
 // Weight is about how many bytes the record takes in the ledger, rather more
@@ -53,19 +51,6 @@ func (r *Record) Weight() int {
 	n := 2*len(r.Spec) + 4<<10 + weightOfFit(r.Fit) + weightOfProblems(r.Warnings...) + weightOfLabels(r.Labels) + weightOfAsk(r.Ask)
 	for _, l := range r.Outbox {
 		n += l.weight()
-	}
-	return n
-}
-
-// Weight is about how many bytes the lease takes in the ledger.
-func (l *Lease) Weight() int { return leaseWeight + len(l.Name) + len(l.Holder) }
-
-// Weight is about how many bytes the budget takes in the ledger, rather more than
-// less.
-func (b *Budget) Weight() int {
-	n := 1 << 10
-	for _, g := range b.Grants {
-		n += grantWeight + len(g.To)
 	}
 	return n
 }

@@ -18,13 +18,13 @@ import (
 // commit beyond 10 MiB. Nothing is written then.
 func TestMemRefusesWhatIsTooLarge(t *testing.T) {
 	put := func(m *ledger.Mem, n, bytes int) error {
-		var names ledger.ReadSet
+		var keys []message.Key
 		for i := range n {
-			names.Records = append(names.Records, message.Key(fmt.Sprint("k", i)))
+			keys = append(keys, message.Key(fmt.Sprint("k", i)))
 		}
-		return m.Update(t.Context(), names, func(tx ledger.Tx) error {
-			for _, key := range names.Records {
-				tx.PutRecord(&ledger.Record{Key: key, Spec: strings.Repeat("x", bytes)})
+		return m.Update(t.Context(), ledger.Records(keys...), func(tx ledger.Tx) error {
+			for _, key := range keys {
+				tx.Put(&ledger.Record{Key: key, Spec: strings.Repeat("x", bytes)})
 			}
 			return nil
 		})

@@ -14,8 +14,8 @@ import (
 // documents, fails here.
 func TestSnapshotAndRequestAreComplete(t *testing.T) {
 	res, rec := &Resource{}, &Record{}
-	fill(reflect.ValueOf(res).Elem(), true)
-	fill(reflect.ValueOf(rec).Elem(), true)
+	filler{normal: true}.fill(reflect.ValueOf(res).Elem())
+	filler{normal: true}.fill(reflect.ValueOf(rec).Elem())
 	rec.State = lifecycle.Waiting
 	for i := range MaxHolds {
 		res.Holds[message.Key(fmt.Sprint(i))] = Hold{Ask: rec.Ask}

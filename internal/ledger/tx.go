@@ -25,9 +25,9 @@ type Documents interface {
 // A Tx is one run of an update's closure. The documents it returns are the
 // closure's own to change; a change counts once it is put.
 //
-// The functions for one kind of document return nil when there is none. They panic
-// for a document that the update does not name. For one that cannot be read they
-// end the run, and [RunClosure] returns why.
+// The functions for one kind of document, and [Get] for any, return nil when there is
+// none. They and Put panic for a document that the update does not name. For one that
+// cannot be read they end the run, and [RunClosure] returns why.
 type Tx struct{ Docs Documents }
 
 // Now is when the documents were read, by the ledger's one clock. Instances'
@@ -41,25 +41,13 @@ func (t Tx) Unreadable(ref Ref) *UnreadableError {
 	return bad
 }
 
-func (t Tx) Resource(name string) *Resource { return get[*Resource](t, ResourceRef(name)) }
+func (t Tx) Resource(name string) *Resource { return Get[*Resource](t, ResourceRef(name)) }
+func (t Tx) Record(key message.Key) *Record { return Get[*Record](t, RecordRef(key)) }
+func (t Tx) Lease(name string) *Lease       { return Get[*Lease](t, LeaseRef(name)) }
+func (t Tx) Budget(name string) *Budget     { return Get[*Budget](t, BudgetRef(name)) }
 
-// PutResource has a resource written, with as many heads of its queue as it has room
-// for.
-func (t Tx) PutResource(r *Resource) {
-	r.Trim()
-	t.put(r)
-}
-
-func (t Tx) Record(key message.Key) *Record { return get[*Record](t, RecordRef(key)) }
-func (t Tx) PutRecord(r *Record)            { t.put(r) }
-
-func (t Tx) Lease(name string) *Lease { return get[*Lease](t, LeaseRef(name)) }
-func (t Tx) PutLease(l *Lease)        { t.put(l) }
-
-func (t Tx) Budget(name string) *Budget { return get[*Budget](t, BudgetRef(name)) }
-func (t Tx) PutBudget(b *Budget)        { t.put(b) }
-
-func get[D Document](t Tx, ref Ref) (doc D) {
+// Get returns a document of any kind, as the functions of a Tx for one kind do.
+func Get[D Document](t Tx, ref Ref) (doc D) {
 	found, bad := t.Docs.Get(ref)
 	if bad != nil {
 		panic(bad)
@@ -70,7 +58,12 @@ func get[D Document](t Tx, ref Ref) (doc D) {
 	return doc
 }
 
-func (t Tx) put(doc Document) {
+// Put has a document written as it is now: a resource with as many heads of its queue
+// as it has room for.
+func (t Tx) Put(doc Document) {
+	if r, is := doc.(*Resource); is {
+		r.Trim()
+	}
 	// A document that the closure has made anew takes the place of one that a newer
 	// release has written into: without this its fields are lost.
 	if v := doc.versioned(); v.Newer == nil {

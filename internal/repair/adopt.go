@@ -19,7 +19,7 @@ import (
 // is always an orphan job. job is a full name, or the last segment of one.
 func (k Kit) Adopt(ctx context.Context, key message.Key, job string) ([]Change, error) {
 	var rec *ledger.Record
-	err := ledger.Read(ctx, k.Ledger, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { rec = tx.Record(key) })
+	err := ledger.Read(ctx, k.Ledger, ledger.Records(key), func(tx ledger.Tx) { rec = tx.Record(key) })
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read record %s: %w", key, err)
@@ -77,7 +77,7 @@ func (k Kit) adopt(tx ledger.Tx, rec *ledger.Record, job vertex.Job) Change {
 		c.Note = "with the outcome event " + row.Outcome
 	}
 	c.To = reservationText(next)
-	tx.PutRecord(rec)
+	tx.Put(rec)
 	return c
 }
 

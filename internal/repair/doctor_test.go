@@ -8,7 +8,6 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
-	"example.com/berth/internal/message"
 	"example.com/berth/internal/repair"
 	"example.com/berth/internal/vertex"
 )
@@ -132,18 +131,19 @@ type moving struct {
 	scans int
 }
 
-func (m *moving) Scan(ctx context.Context, after message.Key, limit int) ([]*ledger.Record, error) {
-	m.scans++
-	recs, err := m.Ledger.Scan(ctx, after, limit)
-	return recs[min(m.scans-1, 1):], err // the first record is missing from the second scan on
-}
-
-func (m *moving) Resources(ctx context.Context, after string, limit int) ([]*ledger.Resource, error) {
-	all, err := m.Ledger.Resources(ctx, after, limit)
-	if m.scans == 0 && len(all) > 0 {
-		all[0].Holds["moving"] = ledger.Hold{Run: "rx"}
+func (m *moving) Scan(ctx context.Context, kind ledger.Kind, after string, limit int) ([]ledger.Document, error) {
+	docs, err := m.Ledger.Scan(ctx, kind, after, limit)
+	if kind == ledger.KindRecord {
+		m.scans++
+		return docs[min(m.scans-1, 1):], err // the first record is missing from the second scan on
 	}
-	return all, err
+	for _, res := range ledger.Of[*ledger.Resource](docs) {
+		if m.scans == 0 {
+			res.Holds["moving"] = ledger.Hold{Run: "rx"}
+			break
+		}
+	}
+	return docs, err
 }
 
 // TestMoving: a request that only moved is not reported.

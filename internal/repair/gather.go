@@ -56,11 +56,9 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 	p := Picture{Unlisted: map[string]error{}, Observed: map[string]error{}, Missing: map[message.Key]vertex.Job{}}
 	p.Complete = true
 	before := src.Clock()
-	err := ledger.Read(ctx, src.Ledger, ledger.ReadSet{Leases: []string{lease}}, func(tx ledger.Tx) {
-		p.Now, p.Lease, p.Unreadable = tx.Now(), nil, nil
-		if bad := tx.Unreadable(ledger.LeaseRef(lease)); bad != nil {
-			p.Unreadable = append(p.Unreadable, bad)
-		} else {
+	err := ledger.Read(ctx, src.Ledger, ledger.Leases(lease), func(tx ledger.Tx) {
+		p.Now, p.Lease = tx.Now(), nil
+		if tx.Unreadable(ledger.LeaseRef(lease)) == nil {
 			p.Lease = tx.Lease(lease)
 		}
 	})
@@ -68,62 +66,36 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 		return p, fmt.Errorf("read lease %s: %w", lease, err)
 	}
 	p.Skew = before.Add(src.Clock().Sub(before) / 2).Sub(p.Now)
-	var bad []*ledger.UnreadableError
-	if p.Resources, bad, err = resources(ctx, src.Ledger); err != nil {
-		return p, err
+	for _, kind := range ledger.Kinds() {
+		docs, bad, err := scan[ledger.Document](ctx, src.Ledger, kind)
+		if err != nil {
+			return p, err
+		}
+		p.Unreadable = append(p.Unreadable, bad...)
+		p.Resources = append(p.Resources, ledger.Of[*ledger.Resource](docs)...)
+		p.Records = append(p.Records, ledger.Of[*ledger.Record](docs)...)
 	}
-	p.Unreadable = append(p.Unreadable, bad...)
-	if p.Records, bad, err = records(ctx, src.Ledger); err != nil {
-		return p, err
-	}
-	p.Unreadable = append(p.Unreadable, bad...)
-	if bad, err = budgets(ctx, src, p.Resources); err != nil {
-		return p, err
-	}
-	p.Unreadable = append(p.Unreadable, bad...)
 	p.ask(ctx, src)
 	p.Complete = len(p.Unreadable) == 0
 	return p, nil
 }
 
-// budgets returns the unreadable budgets of all locations.
-func budgets(ctx context.Context, src Source, all []*ledger.Resource) (bad []*ledger.UnreadableError, err error) {
-	names := ledger.ReadSet{Budgets: slices.Clone(src.Parents)}
-	for _, res := range all {
-		names.Budgets = append(names.Budgets, vertex.NameOf(res.Name).Parent())
-	}
-	if len(names.Budgets) == 0 {
-		return nil, nil
-	}
-	slices.Sort(names.Budgets)
-	names.Budgets = slices.Compact(names.Budgets)
-	err = ledger.Read(ctx, src.Ledger, names, func(tx ledger.Tx) {
-		bad = nil
-		for _, name := range names.Budgets {
-			if u := tx.Unreadable(ledger.BudgetRef(name)); u != nil {
-				bad = append(bad, u)
-			}
-		}
-	})
-	if err != nil {
-		err = fmt.Errorf("read budgets: %w", err)
-	}
-	return bad, err
-}
-
-// resources reads all resource documents, and returns the unreadable ones
-// separately.
-func resources(ctx context.Context, l Ledger) (all []*ledger.Resource, bad []*ledger.UnreadableError, err error) {
+// scan reads all documents of a kind, without the users' large data, and returns the
+// unreadable ones separately.
+func scan[D ledger.Document](ctx context.Context, l Ledger, kind ledger.Kind) (all []D, bad []*ledger.UnreadableError, err error) {
 	for after, more := "", true; more; {
-		found, err := l.Resources(ctx, after, page)
+		found, err := l.Scan(ctx, kind, after, page)
 		skipped, err := ledger.Skipped(err)
 		bad = append(bad, skipped...)
 		if err != nil {
-			return nil, nil, fmt.Errorf("list resources after %q: %w", after, err)
+			return nil, nil, fmt.Errorf("list %s after %q: %w", kind, after, err)
 		}
-		all = append(all, found...)
+		for _, r := range ledger.Of[*ledger.Record](found) {
+			r.Spec, r.Labels, r.Warnings, r.Fit = "", nil, nil, nil
+		}
+		all = append(all, ledger.Of[D](found)...)
 		if more = len(found) == page; more {
-			after = found[page-1].Name
+			after = found[page-1].Ref().Name
 		}
 	}
 	return all, once(bad), nil
@@ -137,27 +109,6 @@ func once(bad []*ledger.UnreadableError) (all []*ledger.UnreadableError) {
 		}
 	}
 	return all
-}
-
-// records reads all records without the users' large data, and returns the
-// unreadable ones separately.
-func records(ctx context.Context, l Ledger) (all []*ledger.Record, bad []*ledger.UnreadableError, err error) {
-	for after, more := message.Key(""), true; more; {
-		found, err := l.Scan(ctx, after, page)
-		skipped, err := ledger.Skipped(err)
-		bad = append(bad, skipped...)
-		if err != nil {
-			return nil, nil, fmt.Errorf("list records after %q: %w", after, err)
-		}
-		for _, r := range found {
-			r.Spec, r.Labels, r.Warnings, r.Fit = "", nil, nil, nil
-			all = append(all, r)
-		}
-		if more = len(found) == page; more {
-			after = found[page-1].Key
-		}
-	}
-	return all, once(bad), nil
 }
 
 // ask reads jobs and resources from Vertex AI.

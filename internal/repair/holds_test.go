@@ -77,15 +77,11 @@ func (w *damaged) cancel(id string) {
 // collection does.
 func (w *damaged) without() {
 	w.t.Helper()
-	old := w.ledger.(*ledger.Mem).Dump()
+	old := w.ledger.(*ledger.Mem).Records()
 	m := ledger.NewMem(w.clock)
-	names := ledger.ReadSet{Budgets: []string{parent}}
-	for _, r := range old.Records {
-		names.Records = append(names.Records, r.Key)
-	}
-	err := m.Update(w.t.Context(), names, func(tx ledger.Tx) error {
-		for _, r := range old.Records {
-			tx.PutRecord(r)
+	err := m.Update(w.t.Context(), ledger.Budgets(parent).And(ledger.ReadSetOf(old...)), func(tx ledger.Tx) error {
+		for _, r := range old {
+			tx.Put(r)
 		}
 		return nil
 	})
@@ -97,7 +93,7 @@ func (w *damaged) without() {
 
 // use returns the machines that count as used, and those that live jobs use.
 func (w *damaged) use() (counted, live capacity.Replicas) {
-	for _, res := range w.ledger.(*ledger.Mem).Dump().Resources {
+	for _, res := range w.ledger.(*ledger.Mem).Dump().Resources() {
 		counted += res.Use()[cpu]
 	}
 	for _, j := range w.vertex.Jobs() {
@@ -272,7 +268,7 @@ func TestMissingRecord(t *testing.T) {
 	kept := w.read(w.key("a"))
 	old := w.ledger.(*ledger.Mem).Dump()
 	m := ledger.NewMem(w.clock)
-	if err := m.Update(t.Context(), ledger.ReadSet{Resources: []string{pool}}, func(tx ledger.Tx) error { tx.PutResource(old.Resources[0]); return nil }); err != nil {
+	if err := m.Update(t.Context(), ledger.Resources(pool), func(tx ledger.Tx) error { tx.Put(old.Resources()[0]); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	w.open(m)
@@ -284,7 +280,7 @@ func TestMissingRecord(t *testing.T) {
 	if counted, live := w.use(); w.jobState() != vertex.JobRunning || counted != 4 || live != 4 {
 		t.Fatalf("the job is %s; %d machines count as used, live jobs have %d", w.jobState(), counted, live)
 	}
-	if err := m.Update(t.Context(), ledger.ReadSet{Records: []message.Key{kept.Key}}, func(tx ledger.Tx) error { tx.PutRecord(kept); return nil }); err != nil {
+	if err := m.Update(t.Context(), ledger.Records(kept.Key), func(tx ledger.Tx) error { tx.Put(kept); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(time.Minute)
@@ -381,7 +377,7 @@ func TestLostDocument(t *testing.T) {
 			w.request("w2", 2)
 			w.without()
 			first(w)
-			docs := w.ledger.(*ledger.Mem).Dump().Resources
+			docs := w.ledger.(*ledger.Mem).Dump().Resources()
 			if docs[len(docs)-1].Name != pool {
 				t.Fatalf("the document is still missing")
 			}

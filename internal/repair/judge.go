@@ -91,6 +91,8 @@ func (j *judge) unreadable() {
 			f.Means = "Nothing is submitted in that region."
 		case ledger.KindLease:
 			f.Means = "Passes of reconcile run without a lease: they do all work, some of it twice."
+		default:
+			f.Means = "What needs this document waits until it can be read."
 		}
 		j.add(f)
 	}

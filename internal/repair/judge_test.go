@@ -142,11 +142,11 @@ func TestGatherReadsEveryPage(t *testing.T) {
 	}
 	for i := range n {
 		res := &ledger.Resource{Name: fmt.Sprintf("%s%04d", poolOfTests, i), State: vertex.Running, ObservedAt: noon}
-		write(ledger.ReadSet{Resources: []string{res.Name}}, func(tx ledger.Tx) { tx.PutResource(res) })
+		write(ledger.Resources(res.Name), func(tx ledger.Tx) { tx.Put(res) })
 		rec := &ledger.Record{Key: message.KeyOf("default", message.KindRequest, fmt.Sprint(i)), ID: fmt.Sprint(i), Kind: message.KindRequest, Tenant: "default",
 			Resource: res.Name, Ask: capacity.Ask{{Shape: shape, Replicas: 1}}, Spec: "large", Labels: map[string]string{"a": "b"}}
 		rec.State = lifecycle.Waiting
-		write(ledger.ReadSet{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) { tx.PutRecord(rec) })
+		write(ledger.Records(rec.Key), func(tx ledger.Tx) { tx.Put(rec) })
 	}
 	p, err := Gather(t.Context(), Source{Ledger: mem, Vertex: vertex.NewMem(func() time.Time { return noon }), Clock: func() time.Time { return noon.Add(time.Second) }}, "lease")
 	if err != nil || len(p.Records) != n || len(p.Resources) != n || !p.Complete || p.Skew != time.Second || !p.Now.Equal(noon) {

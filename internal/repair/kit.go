@@ -75,7 +75,7 @@ func (dry) Put(ledger.Document) *ledger.UnreadableError { return nil }
 // onOne updates one record, which must exist.
 func (k Kit) onOne(ctx context.Context, key message.Key, plan func(ledger.Tx, *ledger.Record) Change) ([]Change, error) {
 	gone := false
-	changes, err := k.update(ctx, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) []Change {
+	changes, err := k.update(ctx, ledger.Records(key), func(tx ledger.Tx) []Change {
 		rec := tx.Record(key)
 		if gone = rec == nil; gone {
 			return nil
@@ -102,7 +102,7 @@ func Find(ctx context.Context, l ledger.Ledger, tenant, called string) (message.
 		keys = append(keys, key)
 	}
 	var found *ledger.Record
-	err := ledger.Read(ctx, l, ledger.ReadSet{Records: keys}, func(tx ledger.Tx) {
+	err := ledger.Read(ctx, l, ledger.Records(keys...), func(tx ledger.Tx) {
 		var known []*ledger.Record
 		unreadable := message.Key("")
 		for _, key := range keys {

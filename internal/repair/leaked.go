@@ -21,11 +21,11 @@ const perUpdate = 100
 // foreign use, is not restored, because it would make the resource overdrawn.
 // It rebuilds a lost document from the requests.
 func (k Kit) LeakedHolds(ctx context.Context) ([]Change, error) {
-	res, bad, err := resources(ctx, k.Ledger)
+	res, bad, err := scan[*ledger.Resource](ctx, k.Ledger, ledger.KindResource)
 	if err != nil {
 		return nil, err
 	}
-	recs, unread, err := records(ctx, k.Ledger)
+	recs, unread, err := scan[*ledger.Record](ctx, k.Ledger, ledger.KindRecord)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (k Kit) LeakedHolds(ctx context.Context) ([]Change, error) {
 	}
 	for _, r := range res {
 		for keys := range slices.Chunk(suspects(r, recs), perUpdate) {
-			changes, err := k.update(ctx, ledger.ReadSet{Resources: []string{r.Name}, Records: keys}, func(tx ledger.Tx) []Change {
+			changes, err := k.update(ctx, ledger.Resources(r.Name).And(ledger.Records(keys...)), func(tx ledger.Tx) []Change {
 				return k.repairHolds(tx, r.Name, keys)
 			})
 			if err != nil {
@@ -73,12 +73,12 @@ func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.
 	}
 	var all []Change
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
-		changes, err := k.update(ctx, ledger.ReadSet{Resources: []string{name}}, func(tx ledger.Tx) []Change {
+		changes, err := k.update(ctx, ledger.Resources(name), func(tx ledger.Tx) []Change {
 			res := ledger.Rebuild(name, missing[name], tx.Now(), k.latestEnd)
 			if tx.Resource(name) != nil || res == nil {
 				return nil
 			}
-			tx.PutResource(res)
+			tx.Put(res)
 			return []Change{{Document: "resources/" + name, What: "document", From: "none",
 				To: fmt.Sprintf("%s and %s", plural(len(res.Holds), "hold"), plural(res.Queue.Waiting(), "waiting request")), Note: "nothing is admitted before the next observation"}}
 		})
@@ -168,7 +168,7 @@ func (k Kit) repairHolds(tx ledger.Tx, resource string, keys []message.Key) []Ch
 		changes = append(changes, c)
 	}
 	if res.Version != version {
-		tx.PutResource(res)
+		tx.Put(res)
 	}
 	return changes
 }

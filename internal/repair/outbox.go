@@ -50,7 +50,7 @@ func (k Kit) Republish(ctx context.Context, key message.Key, sequences []int64) 
 			c.Left = "no change: they are unpublished already, or are not kept"
 			return c
 		}
-		tx.PutRecord(rec)
+		tx.Put(rec)
 		return c
 	})
 	if err != nil {
@@ -101,7 +101,7 @@ func (k Kit) Send(ctx context.Context, out Publisher) ([]Change, error) {
 func (k Kit) send(ctx context.Context, out Publisher, key message.Key) (*Change, error) {
 	var rec *ledger.Record
 	var now time.Time
-	err := ledger.Read(ctx, k.Ledger, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { rec, now = tx.Record(key), tx.Now() })
+	err := ledger.Read(ctx, k.Ledger, ledger.Records(key), func(tx ledger.Tx) { rec, now = tx.Record(key), tx.Now() })
 	if err != nil {
 		return nil, fmt.Errorf("read record %s: %w", key, err)
 	}
@@ -127,7 +127,7 @@ func (k Kit) send(ctx context.Context, out Publisher, key message.Key) (*Change,
 	changes, err := k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change {
 		if slices.ContainsFunc(rec.Unpublished(), func(l ledger.OutboxEvent) bool { return slices.Contains(ids, l.ID) }) {
 			mark(rec, tx.Now())
-			tx.PutRecord(rec)
+			tx.Put(rec)
 		}
 		c.To = outboxText(rec)
 		return c

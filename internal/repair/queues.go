@@ -19,7 +19,7 @@ const rounds = 8
 // Every move that changes a queue changes the Version, so the count is
 // complete. It writes only the resource document.
 func (k Kit) Queues(ctx context.Context) ([]Change, error) {
-	left, bad, err := resources(ctx, k.Ledger)
+	left, bad, err := scan[*ledger.Resource](ctx, k.Ledger, ledger.KindResource)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (k Kit) Queues(ctx context.Context) ([]Change, error) {
 		all = append(all, leftUnread(u, "queues"))
 	}
 	for round := range rounds {
-		recs, unread, err := records(ctx, k.Ledger)
+		recs, unread, err := scan[*ledger.Record](ctx, k.Ledger, ledger.KindRecord)
 		if err != nil {
 			return all, err
 		}
@@ -45,7 +45,7 @@ func (k Kit) Queues(ctx context.Context) ([]Change, error) {
 			}
 			want := queues(seen.Name, recs)
 			var now *ledger.Resource
-			changes, err := k.update(ctx, ledger.ReadSet{Resources: []string{seen.Name}}, func(tx ledger.Tx) []Change {
+			changes, err := k.update(ctx, ledger.Resources(seen.Name), func(tx ledger.Tx) []Change {
 				if now = tx.Resource(seen.Name); now == nil || now.Version != seen.Version {
 					return nil
 				}
@@ -125,7 +125,7 @@ func repairQueues(tx ledger.Tx, res *ledger.Resource, want map[admission.ClassID
 	}
 	if res.Reserved = kept; len(changes) > 0 {
 		res.Version++ // a decision on the old queue must start again
-		tx.PutResource(res)
+		tx.Put(res)
 	}
 	return changes
 }

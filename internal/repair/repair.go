@@ -40,7 +40,7 @@ type Ledger interface {
 	ledger.Ledger
 	// Scan returns records in order of their keys, those after the given key (""
 	// for the first).
-	Scan(ctx context.Context, after message.Key, limit int) ([]*ledger.Record, error)
+	Scan(ctx context.Context, kind ledger.Kind, after string, limit int) ([]ledger.Document, error)
 }
 
 // Settings are those of the deployment that checks and fixes depend on.

@@ -36,7 +36,7 @@ func (k Kit) RunTimer(ctx context.Context, key message.Key) ([]Change, error) {
 			c.Note = fmt.Sprintf("it has been submitted for more than %s without running, and will be cancelled as overdue", k.Settings.StartTimeout)
 		}
 		rec.TimerAt = at
-		tx.PutRecord(rec)
+		tx.Put(rec)
 		return c
 	})
 	if err != nil {

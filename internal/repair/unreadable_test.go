@@ -7,6 +7,7 @@ import (
 
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/ledger/ledgertest"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/repair"
 )
@@ -16,11 +17,16 @@ import (
 func TestUnreadableDocuments(t *testing.T) {
 	w := newWorld(t, false)
 	mem := w.ledger.(*ledger.Mem)
+	toy := &ledgertest.Toy{Name: "toy"}
+	if err := mem.Update(t.Context(), ledger.ReadSetOf(toy), func(tx ledger.Tx) error { tx.Put(toy); return nil }); err != nil {
+		t.Fatal(err)
+	}
 	docs := map[ledger.Ref]string{
 		ledger.RecordRef(w.key("runs")):                           "it keeps its replicas",
 		ledger.RecordRef(w.key("next")):                           "it keeps its replicas",
 		{Kind: ledger.KindLease, Name: controller.ReconcileLease}: "without a lease",
 		{Kind: ledger.KindBudget, Name: parent}:                   "Nothing is submitted",
+		toy.Ref():                                                 "waits until it can be read", // of a kind of which the doctor knows nothing
 	}
 	for d := range docs {
 		mem.Spoil(d, "it has layout 9")

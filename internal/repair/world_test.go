@@ -131,7 +131,7 @@ func (w *world) key(id string) message.Key {
 
 func (w *world) read(key message.Key) (r *ledger.Record) {
 	w.t.Helper()
-	err := ledger.Read(w.t.Context(), w.ledger, ledger.ReadSet{Records: []message.Key{key}}, func(tx ledger.Tx) { r = tx.Record(key) })
+	err := ledger.Read(w.t.Context(), w.ledger, ledger.Records(key), func(tx ledger.Tx) { r = tx.Record(key) })
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -150,11 +150,11 @@ func (w *world) want(id string, s lifecycle.State) {
 func (w *world) hand(id string, change func(res *ledger.Resource, r *ledger.Record)) {
 	w.t.Helper()
 	key := w.key(id)
-	err := w.ledger.Update(w.t.Context(), ledger.ReadSet{Resources: []string{pool}, Records: []message.Key{key}}, func(tx ledger.Tx) error {
+	err := w.ledger.Update(w.t.Context(), ledger.Resources(pool).And(ledger.Records(key)), func(tx ledger.Tx) error {
 		res, r := tx.Resource(pool), tx.Record(key)
 		change(res, r)
-		tx.PutResource(res)
-		tx.PutRecord(r)
+		tx.Put(res)
+		tx.Put(r)
 		return nil
 	})
 	if err != nil {
@@ -197,7 +197,7 @@ func (w *world) contents() (all []any) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	recs, err := w.ledger.Scan(w.t.Context(), "", 100)
+	recs, err := w.ledger.Scan(w.t.Context(), ledger.KindRecord, "", 100)
 	if _, err = ledger.Skipped(err); err != nil {
 		w.t.Fatal(err)
 	}

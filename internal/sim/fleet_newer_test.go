@@ -35,7 +35,7 @@ func (d newerDocs) Put(doc ledger.Document) *ledger.UnreadableError {
 	if text, err = json.Marshal(members); err != nil {
 		panic(err)
 	}
-	newer := ledger.New(doc.Ref().Kind)
+	newer := ledger.New(ledger.Ref{Kind: doc.Ref().Kind})
 	if err := ledger.Unmarshal(text, ledger.Layout+1, ledger.Layout, newer); err != nil {
 		panic(err)
 	}

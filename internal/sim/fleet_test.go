@@ -378,7 +378,7 @@ func TestFleetOfOldObservations(t *testing.T) {
 	f.Vertex.Fault = nil
 	f.After(time.Minute)
 	f.all("old-", lifecycle.Submitted, len(f.homes))
-	for _, res := range f.Ledger.Dump().Resources {
+	for _, res := range f.Ledger.Dump().Resources() {
 		if age := f.Now.Sub(res.ObservedAt); age > time.Minute {
 			t.Errorf("%s was last seen %s ago", res.Name, age)
 		}
@@ -391,8 +391,8 @@ func TestOneInstanceReconciles(t *testing.T) {
 	f := newFleet(t, 1, 2, false)
 	f.Ask(Job{ID: "a", CPU: 1, Resource: f.homes[0]})
 	ctx := t.Context()
-	err := f.Ledger.Update(ctx, ledger.ReadSet{Leases: []string{"reconcile"}}, func(tx ledger.Tx) error {
-		tx.PutLease(&ledger.Lease{Name: "reconcile", Holder: "another instance", Until: f.Now.Add(30 * time.Second)})
+	err := f.Ledger.Update(ctx, ledger.Leases("reconcile"), func(tx ledger.Tx) error {
+		tx.Put(&ledger.Lease{Name: "reconcile", Holder: "another instance", Until: f.Now.Add(30 * time.Second)})
 		return nil
 	})
 	if err != nil {

@@ -247,7 +247,7 @@ func TestCopiedToAnotherResource(t *testing.T) {
 		if j, _ := w.Vertex.Get(context.Background(), copied.Name); j.State != vertex.JobPending {
 			t.Errorf("a foreign job is %s", j.State)
 		}
-		for _, res := range w.Ledger.Dump().Resources {
+		for _, res := range w.Ledger.Dump().Resources() {
 			if want := map[string]int{Resource: 0, other: 1}[res.Name]; res.ForeignJobs != want {
 				t.Errorf("%s counts %d foreign jobs, want %d", res.Name, res.ForeignJobs, want)
 			}

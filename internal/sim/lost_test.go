@@ -8,7 +8,6 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
 	"example.com/berth/internal/vertex"
 )
 
@@ -16,11 +15,11 @@ import (
 // of the other collections does.
 func (w *World) loseResources() {
 	w.Helper()
-	old := w.Ledger.Dump()
+	old := w.Ledger.Records()
 	w.Ledger = ledger.NewMem(func() time.Time { return w.Now })
-	for _, r := range old.Records {
-		err := w.Ledger.Update(context.Background(), ledger.ReadSet{Records: []message.Key{r.Key}}, func(tx ledger.Tx) error {
-			tx.PutRecord(r)
+	for _, r := range old {
+		err := w.Ledger.Update(context.Background(), ledger.Records(r.Key), func(tx ledger.Tx) error {
+			tx.Put(r)
 			return nil
 		})
 		if err != nil {
@@ -86,7 +85,7 @@ func TestLostDocumentOfAnUnreadableSubmission(t *testing.T) {
 	if _, err := w.Try(Job{ID: "next", CPU: 2}.Body()); err == nil {
 		t.Errorf("next was taken and is %s", w.State("next"))
 	}
-	if n := len(w.Ledger.Dump().Resources); n != 0 {
+	if n := len(w.Ledger.Dump().Resources()); n != 0 {
 		t.Errorf("%d documents were made", n)
 	}
 	w.Ledger.Heal(bad)
@@ -122,7 +121,7 @@ func TestLostDocumentIsFoundByPasses(t *testing.T) {
 			full(w)
 			w.loseResources()
 			before := w.Vertex.Calls()["live"]
-			for minute := 0; len(w.Ledger.Dump().Resources) == 0; minute++ {
+			for minute := 0; len(w.Ledger.Dump().Resources()) == 0; minute++ {
 				if minute > 6 {
 					t.Fatal("no pass has found it")
 				}
@@ -148,7 +147,7 @@ func TestLostDocumentIsFoundByPasses(t *testing.T) {
 		if n := w.Vertex.Calls()["live"]; n != 12 {
 			t.Errorf("in an hour without any resource jobs were listed %d times, want 12", n)
 		}
-		if n := len(w.Ledger.Dump().Resources); n != 0 {
+		if n := len(w.Ledger.Dump().Resources()); n != 0 {
 			t.Errorf("%d documents were made", n)
 		}
 	})

@@ -61,7 +61,7 @@ func TestManyJobsOfOneResource(t *testing.T) {
 	if got := len(f.Out.All()); got != 4*n {
 		t.Errorf("%d events were published, want 4 for each of %d", got, n)
 	}
-	for _, res := range f.Ledger.Dump().Resources {
+	for _, res := range f.Ledger.Dump().Resources() {
 		if len(res.Holds) != 0 || len(res.Use()) != 0 && res.Use()[CPU] != 0 {
 			t.Errorf("%d holds and %v in use are left", len(res.Holds), res.Use())
 		}
@@ -216,7 +216,7 @@ func TestManyCancels(t *testing.T) {
 			t.Errorf("%s is %s, want %s", id, f.State(id), want)
 		}
 	}
-	if got := len(f.Ledger.Dump().Resources[0].Holds); got != n {
+	if got := len(f.Ledger.Dump().Resources()[0].Holds); got != n {
 		t.Errorf("%d of %d hold machines until their jobs have ended", got, n)
 	}
 	for _, j := range f.Vertex.Jobs() {
@@ -224,7 +224,7 @@ func TestManyCancels(t *testing.T) {
 	}
 	f.After(time.Minute)
 	f.all("j", lifecycle.Cancelled, 2*n)
-	if res := f.Ledger.Dump().Resources[0]; len(res.Holds)+len(res.Queue) != 0 {
+	if res := f.Ledger.Dump().Resources()[0]; len(res.Holds)+len(res.Queue) != 0 {
 		t.Errorf("%d holds and %d classes are left", len(res.Holds), len(res.Queue))
 	}
 	f.sound()

@@ -478,10 +478,10 @@ func TestRaceOrphanIsRecordedMeanwhile(t *testing.T) {
 		w.Ledger.Wrote = nil // the observation is written; the next commit is that of the older job
 		w.Ledger.Between = func() {
 			w.Ledger.Between = nil
-			err := w.Ledger.Update(context.Background(), ledger.ReadSet{Records: []message.Key{rec.Key}}, func(tx ledger.Tx) error {
+			err := w.Ledger.Update(context.Background(), ledger.Records(rec.Key), func(tx ledger.Tx) error {
 				r := tx.Record(rec.Key)
 				r.Reservation, _, _ = lifecycle.Next(r.Reservation, lifecycle.Accept(r.Run, younger.Name))
-				tx.PutRecord(r)
+				tx.Put(r)
 				return nil
 			})
 			if err != nil {

@@ -365,10 +365,10 @@ func (s *story) pools(state string, cpu, gpu capacity.Replicas) {
 // edit changes the resource document as a manual database edit does.
 func (s *story) edit(change func(*ledger.Resource)) {
 	s.Helper()
-	err := s.Ledger.Update(context.Background(), ledger.ReadSet{Resources: []string{Resource}}, func(tx ledger.Tx) error {
+	err := s.Ledger.Update(context.Background(), ledger.Resources(Resource), func(tx ledger.Tx) error {
 		res := tx.Resource(Resource)
 		change(res)
-		tx.PutResource(res)
+		tx.Put(res)
 		return nil
 	})
 	if err != nil {

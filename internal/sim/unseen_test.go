@@ -63,8 +63,8 @@ func TestMadeUpNamesStayWithinTheirShare(t *testing.T) {
 				t.Fatalf("r%d: %s, %v", i, e.Type, e.Reason)
 			}
 		}
-		if d := w.Ledger.Dump(); len(d.Resources) != 1 {
-			t.Errorf("%d resource documents", len(d.Resources))
+		if n := len(w.Ledger.Dump().Resources()); n != 1 {
+			t.Errorf("%d resource documents", n)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func fine(texts ...string) error {
 }
 
 func (f fussy) Update(ctx context.Context, reads ledger.ReadSet, fn func(ledger.Tx) error, hints ...ledger.Hints) error {
-	if err := fine(reads.Resources...); err != nil {
+	if err := fine(reads.Names(ledger.KindResource)...); err != nil {
 		return err
 	}
 	return f.Ledger.Update(ctx, reads, fn, hints...)

@@ -16,7 +16,7 @@ import (
 // now reads the ledger's clock and the reconcile lease. The lease is also nil
 // if it cannot be read.
 func (d *handler) now(ctx context.Context) (now time.Time, lease *ledger.Lease, err error) {
-	err = ledger.Read(ctx, d.ledger, ledger.ReadSet{Leases: []string{controller.ReconcileLease}}, func(tx ledger.Tx) {
+	err = ledger.Read(ctx, d.ledger, ledger.Leases(controller.ReconcileLease), func(tx ledger.Tx) {
 		now, lease = tx.Now(), nil
 		if tx.Unreadable(ledger.LeaseRef(controller.ReconcileLease)) == nil {
 			lease = tx.Lease(controller.ReconcileLease)
@@ -119,7 +119,7 @@ func (d *handler) pools(r *http.Request) (any, error) {
 // readResources returns the named resources that exist, and separately the
 // documents that cannot be read.
 func (d *handler) readResources(ctx context.Context, names []string) (found []*ledger.Resource, unreadable []*ledger.UnreadableError, now time.Time, err error) {
-	err = ledger.Read(ctx, d.ledger, ledger.ReadSet{Resources: names}, func(tx ledger.Tx) {
+	err = ledger.Read(ctx, d.ledger, ledger.Resources(names...), func(tx ledger.Tx) {
 		found, unreadable, now = nil, nil, tx.Now()
 		for _, name := range names {
 			if bad := tx.Unreadable(ledger.ResourceRef(name)); bad != nil {

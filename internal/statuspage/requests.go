@@ -183,13 +183,17 @@ func (d *handler) find(ctx context.Context, tenant, id string, kinds []message.K
 
 // read returns the preferred record of those that exist, with its resource.
 func (d *handler) read(ctx context.Context, keys []message.Key) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
-	names := ledger.ReadSet{Records: keys}
+	resource := ""
 	read := func() error {
+		names := ledger.Records(keys...)
+		if resource != "" {
+			names = names.And(ledger.Resources(resource))
+		}
 		return ledger.Read(ctx, d.ledger, names, func(tx ledger.Tx) {
 			res, now = nil, tx.Now()
 			var known []*ledger.Record
 			unreadable := message.Key("")
-			for _, key := range names.Records {
+			for _, key := range keys {
 				if tx.Unreadable(ledger.RecordRef(key)) != nil {
 					unreadable = key
 				} else {
@@ -199,13 +203,13 @@ func (d *handler) read(ctx context.Context, keys []message.Key) (rec *ledger.Rec
 			if rec = ledger.Preferred(known...); rec == nil && unreadable != "" {
 				tx.Record(unreadable) // this ends the read with the document's error
 			}
-			if names.Resources != nil && tx.Unreadable(ledger.ResourceRef(names.Resources[0])) == nil {
-				res = tx.Resource(names.Resources[0])
+			if resource != "" && tx.Unreadable(ledger.ResourceRef(resource)) == nil {
+				res = tx.Resource(resource)
 			}
 		})
 	}
 	if err = read(); err == nil && rec != nil && rec.Resource != "" {
-		names = ledger.ReadSet{Resources: []string{rec.Resource}, Records: []message.Key{rec.Key}}
+		keys, resource = []message.Key{rec.Key}, rec.Resource
 		err = read()
 	}
 	if err != nil {

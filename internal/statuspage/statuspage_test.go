@@ -128,19 +128,16 @@ func TestPoolsPages(t *testing.T) {
 // put writes documents directly.
 func (w *world) put(res *ledger.Resource, recs ...*ledger.Record) {
 	w.t.Helper()
-	names := ledger.ReadSet{Resources: []string{res.Name}}
-	for _, r := range recs {
-		names.Records = append(names.Records, r.Key)
-	}
+	names := ledger.Resources(res.Name).And(ledger.ReadSetOf(recs...))
 	err := w.ledger.Update(context.Background(), names, func(tx ledger.Tx) error {
 		res := res.Clone()
 		for _, r := range recs {
 			if r.State == lifecycle.Waiting {
 				res.Join(r)
 			}
-			tx.PutRecord(r)
+			tx.Put(r)
 		}
-		tx.PutResource(res)
+		tx.Put(res)
 		return nil
 	})
 	if err != nil {
@@ -414,7 +411,7 @@ func TestParkedRequestHasOthersAhead(t *testing.T) {
 		r := &ledger.Record{Key: message.KeyOf("default", message.KindRequest, fmt.Sprint("parked", i)), Kind: message.KindRequest, Tenant: "default",
 			ID: fmt.Sprint("parked", i), Resource: prName, Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}, Parked: true}
 		r.State, r.Order = lifecycle.Waiting, ledger.OrderKey(0, w.now.Add(at), r.Key)
-		err := w.ledger.Update(t.Context(), ledger.ReadSet{Records: []message.Key{r.Key}}, func(tx ledger.Tx) error { tx.PutRecord(r); return nil })
+		err := w.ledger.Update(t.Context(), ledger.Records(r.Key), func(tx ledger.Tx) error { tx.Put(r); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

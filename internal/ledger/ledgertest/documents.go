@@ -14,56 +14,36 @@ import (
 	"example.com/berth/internal/pace"
 )
 
-func testAbsent(t *testing.T, l ledger.Ledger) {
-	found := read(t, l, &ledger.Resource{Name: pool}, &ledger.Record{Key: "k"}, &ledger.Lease{Name: "a/b"}, &ledger.Budget{Name: "a/b"})
-	same(t, []ledger.Document{nil, nil, nil, nil}, found)
-}
-
 // The functions for one kind of document read what those of the same kind put, and
 // nil where there is nothing.
 func testTyped(t *testing.T, l ledger.Ledger) {
-	names := ledger.ReadSet{Resources: []string{pool}, Records: []message.Key{"k"}, Leases: []string{"n"}, Budgets: []string{"n"}}
+	toy := &Toy{Name: "n", Parts: map[string]Part{"a": {Size: 5}}}
+	names := ledger.Resources(pool).And(ledger.Records("k"), ledger.Leases("n"), ledger.Budgets("n"), named(toy))
 	for _, want := range []bool{false, true} {
 		update(t, l, names, func(tx ledger.Tx) error {
-			r, k, lease, b := tx.Resource(pool), tx.Record("k"), tx.Lease("n"), tx.Budget("n")
-			if (r != nil) != want || (k != nil) != want || (lease != nil) != want || (b != nil) != want {
-				t.Errorf("read %v, %v, %v and %v; written: %v", r, k, lease, b, want)
+			r, k, lease, b, y := tx.Resource(pool), tx.Record("k"), tx.Lease("n"), tx.Budget("n"), ledger.Get[*Toy](tx, toy.Ref())
+			if (r != nil) != want || (k != nil) != want || (lease != nil) != want || (b != nil) != want || (y != nil) != want {
+				t.Errorf("read %v, %v, %v, %v and %v; written: %v", r, k, lease, b, y, want)
 			}
 			if want {
 				same(t, []ledger.Document{&ledger.Resource{Name: pool, Version: 1}, &ledger.Record{Key: "k", Sequence: 2}, &ledger.Lease{Name: "n", Holder: "3"},
-					&ledger.Budget{Name: "n", Budget: pace.Budget{FirstWaiting: "4"}}}, []ledger.Document{r, k, lease, b})
+					&ledger.Budget{Name: "n", Budget: pace.Budget{FirstWaiting: "4"}}, toy}, []ledger.Document{r, k, lease, b, y})
 				return nil
 			}
-			tx.PutResource(&ledger.Resource{Name: pool, Version: 1})
-			tx.PutRecord(&ledger.Record{Key: "k", Sequence: 2})
-			tx.PutLease(&ledger.Lease{Name: "n", Holder: "3"})
-			tx.PutBudget(&ledger.Budget{Name: "n", Budget: pace.Budget{FirstWaiting: "4"}})
+			tx.Put(&ledger.Resource{Name: pool, Version: 1})
+			tx.Put(&ledger.Record{Key: "k", Sequence: 2})
+			tx.Put(&ledger.Lease{Name: "n", Holder: "3"})
+			tx.Put(&ledger.Budget{Name: "n", Budget: pace.Budget{FirstWaiting: "4"}})
+			tx.Put(toy)
 			return nil
 		})
 	}
 }
 
-// A field that is added to a document and forgotten by a ledger fails here.
-func testEveryField(t *testing.T, l ledger.Ledger) {
-	docs := Filled()
-	write(t, l, docs...)
-	same(t, docs, read(t, l, docs...))
-
-	// A document replaces the one before as a whole.
-	bare := []ledger.Document{
-		&ledger.Resource{Name: docs[0].(*ledger.Resource).Name},
-		&ledger.Record{Key: docs[1].(*ledger.Record).Key},
-		&ledger.Lease{Name: docs[2].(*ledger.Lease).Name},
-		&ledger.Budget{Name: docs[3].(*ledger.Budget).Name},
-	}
-	write(t, l, bare...)
-	same(t, bare, read(t, l, bare...))
-}
-
 // Filled returns a document of each kind with a value in every field.
 func Filled() []ledger.Document {
-	docs := []ledger.Document{&ledger.Resource{}, &ledger.Record{}, &ledger.Lease{}, &ledger.Budget{}}
 	var f filler
+	docs := bare("")
 	for _, d := range docs {
 		f.fill(reflect.ValueOf(d).Elem())
 	}
@@ -179,7 +159,7 @@ func testIsolation(t *testing.T, l ledger.Ledger) {
 	want := r.Clone()
 	update(t, l, named(r), func(tx ledger.Tx) error {
 		r.Labels["a"] = "1"
-		tx.PutRecord(r)
+		tx.Put(r)
 		r.Labels["a"] = "changed after it was put"
 		return nil
 	})

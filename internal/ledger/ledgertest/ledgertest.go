@@ -21,7 +21,7 @@ import (
 
 // Run tests a ledger. open returns an empty one that no other test has; it is
 // called once per test, from several goroutines. The tests named in except are
-// skipped; the caller says why. Every ledger under test is a [Spoiler].
+// skipped; the caller says why. Every ledger under test is a [Spoiler] and a [Scanner].
 func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) {
 	for name, test := range map[string]func(*testing.T, ledger.Ledger){
 		"Absent":             testAbsent,
@@ -34,9 +34,11 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) 
 		"PutTwice":           testPutTwice,
 		"ReadsOwnPuts":       testReadsOwnPuts,
 		"ClosureError":       testClosureError,
+		"KindsApart":         testKindsApart,
+		"KindsAreVerified":   testKindsAreVerified,
 		"Unnamed":            testUnnamed,
-		"NothingNamed":       testNothingNamed,
 		"ImpossibleNames":    testImpossibleNames,
+		"PossibleNames":      testPossibleNames,
 		"Cancelled":          testCancelled,
 		"Now":                testNow,
 		"ReadOnly":           testReadOnly,
@@ -57,6 +59,7 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) 
 		"OfJob":              testOfJob,
 		"Resources":          testResources,
 		"QueryFollowsChange": testQueryFollowsChange,
+		"Scan":               testScan,
 		"Unreadable":         testUnreadable,
 		"UnreadableInQuery":  testUnreadableInQueries,
 	} {
@@ -76,21 +79,11 @@ const (
 )
 
 // named lists documents by their own names.
-func named(docs ...ledger.Document) ledger.ReadSet {
-	var n ledger.ReadSet
+func named(docs ...ledger.Document) (names ledger.ReadSet) {
 	for _, d := range docs {
-		switch d := d.(type) {
-		case *ledger.Resource:
-			n.Resources = append(n.Resources, d.Name)
-		case *ledger.Record:
-			n.Records = append(n.Records, d.Key)
-		case *ledger.Lease:
-			n.Leases = append(n.Leases, d.Name)
-		case *ledger.Budget:
-			n.Budgets = append(n.Budgets, d.Name)
-		}
+		names = append(names, d.Ref())
 	}
-	return n
+	return names
 }
 
 // write puts documents in one update.
@@ -98,7 +91,7 @@ func write(t *testing.T, l ledger.Ledger, docs ...ledger.Document) {
 	t.Helper()
 	err := l.Update(t.Context(), named(docs...), func(tx ledger.Tx) error {
 		for _, d := range docs {
-			put(tx, d)
+			tx.Put(d)
 		}
 		return nil
 	})
@@ -107,21 +100,7 @@ func write(t *testing.T, l ledger.Ledger, docs ...ledger.Document) {
 	}
 }
 
-// put and get end the closure's run as the functions of [ledger.Tx] for one kind of
-// document do.
-func put(tx ledger.Tx, doc ledger.Document) {
-	if bad := tx.Docs.Put(doc); bad != nil {
-		panic(bad)
-	}
-}
-
-func get(tx ledger.Tx, ref ledger.Ref) ledger.Document {
-	doc, bad := tx.Docs.Get(ref)
-	if bad != nil {
-		panic(bad)
-	}
-	return doc
-}
+func get(tx ledger.Tx, ref ledger.Ref) ledger.Document { return ledger.Get[ledger.Document](tx, ref) }
 
 // read returns what is stored under the names of documents, nil for what is absent.
 func read(t *testing.T, l ledger.Ledger, like ...ledger.Document) []ledger.Document {
@@ -156,7 +135,7 @@ func same(t *testing.T, want, got any) {
 // set makes a closure that stores a record with the given sequence number.
 func set(key message.Key, sequence int64) func(ledger.Tx) error {
 	return func(tx ledger.Tx) error {
-		tx.PutRecord(&ledger.Record{Key: key, Sequence: sequence})
+		tx.Put(&ledger.Record{Key: key, Sequence: sequence})
 		return nil
 	}
 }
@@ -193,7 +172,7 @@ func persist(t *testing.T, l ledger.Ledger, reads ledger.ReadSet, closure func(l
 	}
 }
 
-func records(keys ...message.Key) ledger.ReadSet { return ledger.ReadSet{Records: keys} }
+func records(keys ...message.Key) ledger.ReadSet { return ledger.Records(keys...) }
 
 // at is a moment, seconds after a fixed one.
 func at(seconds int) time.Time {

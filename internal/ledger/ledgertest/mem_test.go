@@ -44,6 +44,10 @@ func TestGroup(t *testing.T) {
 
 func (l *twoProcesses) Spoil(d ledger.Ref, how string) { l.Ledger.(*ledger.Mem).Spoil(d, how) }
 
+func (l *twoProcesses) Scan(ctx context.Context, kind ledger.Kind, after string, limit int) ([]ledger.Document, error) {
+	return l.Ledger.(*ledger.Mem).Scan(ctx, kind, after, limit)
+}
+
 type twoProcesses struct {
 	*ledger.Group
 	inside  atomic.Int64 // closures of the first that are running

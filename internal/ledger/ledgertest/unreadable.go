@@ -24,8 +24,10 @@ func testUnreadable(t *testing.T, l ledger.Ledger) {
 	for _, how := range Spoils {
 		running := &ledger.Record{Key: message.Key("k" + how), Resource: pool}
 		running.State = lifecycle.Running
-		for _, doc := range []ledger.Document{&ledger.Resource{Name: pool + how}, running, &ledger.Lease{Name: "l/" + how}, &ledger.Budget{Name: "b/" + how}} {
-			if how == "state" && doc != running {
+		for _, doc := range bare("n" + how) {
+			if doc.Ref().Kind == ledger.KindRecord {
+				doc = running
+			} else if how == "state" {
 				continue
 			}
 			write(t, l, doc)
@@ -42,15 +44,15 @@ func unreadable(t *testing.T, l ledger.Ledger, d ledger.Ref, doc ledger.Document
 	beside := record(t, l, "beside")
 	uses := map[string]func(ledger.Tx){
 		"read": func(tx ledger.Tx) { get(tx, d) },
-		"put":  func(tx ledger.Tx) { put(tx, doc) },
+		"put":  func(tx ledger.Tx) { tx.Put(doc) },
 	}
 	if rec, is := doc.(*ledger.Record); is {
 		uses["read of a record"] = func(tx ledger.Tx) { tx.Record(rec.Key) }
-		uses["put of a record"] = func(tx ledger.Tx) { tx.PutRecord(rec) }
+		uses["put of a record"] = func(tx ledger.Tx) { tx.Put(rec) }
 	}
 	for name, use := range uses {
 		err := l.Update(t.Context(), names, func(tx ledger.Tx) error {
-			tx.PutRecord(&ledger.Record{Key: "beside", Sequence: 99})
+			tx.Put(&ledger.Record{Key: "beside", Sequence: 99})
 			use(tx)
 			return nil
 		})
@@ -74,7 +76,7 @@ func unreadable(t *testing.T, l ledger.Ledger, d ledger.Ref, doc ledger.Document
 		if r := tx.Record("beside"); r != nil {
 			n = r.Sequence + 1
 		}
-		tx.PutRecord(&ledger.Record{Key: "beside", Sequence: n})
+		tx.Put(&ledger.Record{Key: "beside", Sequence: n})
 		return nil
 	})
 	if got := record(t, l, "beside"); beside != nil && got.Sequence != beside.Sequence+1 {
