@@ -169,6 +169,8 @@ type Decision struct {
 	// StartsBy is the latest start of a request that has a reservation; zero
 	// without one, or while it is not known.
 	StartsBy time.Time
+	// Late says that StartsBy is later than promised. The reason says why.
+	Late bool
 	// By is when an admitted request's job must be running at the latest; zero
 	// for the ordinary timeout. See [Start].
 	By time.Time

@@ -37,11 +37,15 @@ func (d *Decision) planned(s Snapshot, a Ask, p Policy, fit capacity.Result) {
 		d.By = plan.Starts[i].By
 		return
 	}
-	if i := slices.IndexFunc(plan.Reserved, func(r Reservation) bool { return r.ID == a.ID }); i >= 0 {
-		d.StartsBy = plan.Reserved[i].At
+	i := slices.IndexFunc(plan.Reserved, func(r Reservation) bool { return r.ID == a.ID })
+	if i >= 0 {
+		d.StartsBy, d.Late = plan.StartsBy(plan.Reserved[i])
 	}
 	if d.Reason = short(s, fit); fits {
 		d.Reason = behind(s, a, p.Plan, plan)
+	}
+	if d.Late {
+		d.Reason.Detail += " " + plan.Reserved[i].late()
 	}
 }
 
@@ -88,21 +92,22 @@ func short(s Snapshot, fit capacity.Result) *reason.Problem {
 func behind(s Snapshot, a Ask, p PlanPolicy, plan Plan) *reason.Problem {
 	why := &reason.Problem{Code: reason.Behind, Detail: "It fits now; waiting requests that need the same machines come first."}
 	shapes := shapesOf(a.Demand)
-	var first time.Time
-	for _, r := range plan.Reserved {
+	var first *Reservation
+	for i := range plan.Reserved {
+		r := &plan.Reserved[i]
 		if r.ID == a.ID || r.At.IsZero() || !share(shapes, shapesOf(r.Demand)) {
 			continue
 		}
-		if first.IsZero() || r.At.Before(first) {
-			first = r.At
+		if first == nil || r.At.Before(first.At) {
+			first = r
 		}
 	}
-	if first.IsZero() {
+	if first == nil {
 		return why
 	}
-	why.Detail = fmt.Sprintf("It fits now, but with its time limit of %s it would delay a waiting request that has these machines reserved from %s on.",
-		a.Limit, first.UTC().Format(time.RFC3339))
-	if most := first.Sub(s.Now) - p.Margin - p.startIn(a.Head); !p.NoBackfill && most >= time.Minute {
+	why.Detail = fmt.Sprintf("It fits now, but with its time limit of %s it would delay a waiting request that has %d of these machines reserved from %s on.",
+		a.Limit, first.Demand.Replicas(), first.At.UTC().Format(time.RFC3339))
+	if most := first.At.Sub(s.Now) - p.Margin - p.startIn(a.Head); !p.NoBackfill && most >= time.Minute {
 		why.Fix = fmt.Sprintf("With a %s of at most %s it could start now.", a.Paths.At("jobSpec.scheduling.timeout"), most.Truncate(time.Minute))
 	}
 	return why

@@ -94,7 +94,7 @@ func TestReasonsOfTheOrder(t *testing.T) {
 	if d.Verdict != Wait || d.Reason.Code != reason.Behind || d.Ahead != 1 || !d.StartsBy.IsZero() {
 		t.Errorf("it is decided %+v", d)
 	}
-	if want := "would delay a waiting request that has these machines reserved from 2026-"; !strings.Contains(d.Reason.Detail, want) {
+	if want := "would delay a waiting request that has 4 of these machines reserved from 2026-"; !strings.Contains(d.Reason.Detail, want) {
 		t.Errorf("the reason is %q, want %q in it", d.Reason.Detail, want)
 	}
 	if want := "With a jobSpec.scheduling.timeout of at most 3h45m0s it could start now."; d.Reason.Fix != want {

@@ -39,6 +39,14 @@ type Reservation struct {
 	Budget capacity.Replicas `json:"budget,omitempty"`
 	// Shut says that a request for one of its shapes has waited too long.
 	Shut bool `json:"shut,omitempty"`
+	// Since is when the reservation was made. Told is the latest start that the last
+	// event to the request's publisher names; zero if none names one.
+	Since time.Time `json:"since,omitzero"`
+	Told  time.Time `json:"told,omitzero"`
+	// Machines is how many machines its shapes had when At was set.
+	Machines capacity.Replicas `json:"machines,omitempty"`
+	// Delays are why it starts after At, since that is known.
+	Delays []Delay `json:"delays,omitempty"`
 }
 
 func (r *Reservation) complete() bool { return len(r.Shapes) == len(shapesOf(r.Demand)) }
@@ -99,6 +107,9 @@ type Plan struct {
 	// give them in this order: the start times count on it, and a later arrival
 	// that got a shape first would delay them.
 	Reserved []Reservation
+	// Late is when the reservations that start after their At start at the latest; zero
+	// if that is not known. Their Delays say why.
+	Late map[message.Key]time.Time
 	// Want are classes of which the plan must know more heads to continue.
 	Want []ClassID
 }

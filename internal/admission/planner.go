@@ -169,8 +169,16 @@ func (pl *planner) foresee(from int) {
 func (pl *planner) promise() {
 	for i, at := range pl.latest {
 		r := &pl.plan.Reserved[i]
-		if !at.IsZero() && (r.At.IsZero() || at.Before(r.At) && !pl.outranked(r.Order, shapesOf(r.Demand), (*planClass).before)) {
-			r.At = at
+		switch {
+		case !at.IsZero() && (r.At.IsZero() || at.Before(r.At) && !pl.outranked(r.Order, shapesOf(r.Demand), (*planClass).before)):
+			r.At, r.Machines, r.Delays = at, pl.machines(r), nil
+		case !r.At.IsZero() && (at.IsZero() || at.After(r.At)):
+			if pl.plan.Late == nil {
+				pl.plan.Late = map[message.Key]time.Time{}
+			}
+			pl.plan.Late[r.ID], r.Delays = at, pl.delays(i)
+		default:
+			r.Delays = nil
 		}
 	}
 }
@@ -272,7 +280,7 @@ func (pl *planner) serveHeads() {
 				pl.foresee(i) // it has a lower priority, so it waits for this start too
 			}
 		} else {
-			pl.reserve(Reservation{Head: h, Shapes: slices.Clone(free), Budget: h.Demand.Replicas()})
+			pl.reserve(Reservation{Head: h, Shapes: slices.Clone(free), Budget: h.Demand.Replicas(), Since: pl.s.Now})
 		}
 		pl.stopBehind(c)
 	}

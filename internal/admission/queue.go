@@ -73,6 +73,26 @@ func (id ClassID) Smallest() capacity.Replicas {
 	return 1
 }
 
+// largest is how many replicas a request of the class asks for at most.
+func (id ClassID) largest() capacity.Replicas {
+	if parts := strings.Split(string(id), "|"); len(parts) > 2 {
+		if size, err := strconv.Atoi(parts[2]); err == nil {
+			return capacity.Replicas(size)
+		}
+	}
+	return capacity.MaxReplicas
+}
+
+// limit is the longest time limit of a request of the class.
+func (id ClassID) limit() time.Duration {
+	if parts := strings.Split(string(id), "|"); len(parts) > 3 {
+		if hours, err := strconv.Atoi(strings.TrimSuffix(parts[3], "h")); err == nil {
+			return time.Duration(hours) * time.Hour
+		}
+	}
+	return time.Duration(limitSteps[len(limitSteps)-1]) * time.Hour
+}
+
 // Coarser classes have this in the place of the part that no longer separates
 // them.
 const anyOf = "*"
@@ -182,24 +202,54 @@ func (c Class) Without(order string) (Class, bool) {
 	return c, true
 }
 
-// Ahead is how many waiting requests may come before one in order and ask for one
-// of its shapes. Requests that are not among the known heads of their class count
-// if they may come before. own is the class that the request is in, "" if it is in
-// none.
-func (q Queue) Ahead(order string, shapes []capacity.Shape, own ClassID) (n int) {
+// Before says what comes before a waiting request: other waiting requests that ask for
+// one of its shapes.
+type Before struct {
+	Requests int `json:"requests"`
+	// HigherPriority are those of them that come first by their priority.
+	HigherPriority int `json:"higherPriority,omitempty"`
+	// Replicas are what they ask for, all shapes together. Where a class has more
+	// requests than are known, each counts as the smallest of its class.
+	Replicas capacity.Replicas `json:"replicas"`
+}
+
+// Before counts what comes before a request in order. own is the class that the
+// request is in, "" if it is in none.
+func (q Queue) Before(order string, shapes []capacity.Shape, own ClassID) (b Before) {
+	priority := priorityOf(order)
 	for id, c := range q {
 		if !share(c.shapes(id), shapes) {
 			continue
 		}
-		i, known := slices.BinarySearchFunc(c.Heads, order, Head.compare)
-		if n += i; known || i < len(c.Heads) {
+		n := 0
+		for _, h := range c.Heads {
+			if h.Order >= order {
+				break
+			}
+			n++
+			b.Requests, b.Replicas = b.Requests+1, b.Replicas.Plus(h.Demand.Replicas())
+			if priorityOf(h.Order) < priority {
+				b.HigherPriority++
+			}
+		}
+		if n < len(c.Heads) || slices.ContainsFunc(c.Heads, func(h Head) bool { return h.Order == order }) {
 			continue
 		}
-		if n += c.Count - len(c.Heads); id == own {
-			n-- // it is one of the rest itself
+		rest := c.Count - n
+		if id == own {
+			rest-- // it is one of the rest itself
 		}
+		b.Requests, b.Replicas = b.Requests+rest, b.Replicas.Plus(id.Smallest()*capacity.Replicas(rest))
 	}
-	return n
+	return b
+}
+
+// Ahead is how many waiting requests may come before one in order and ask for one
+// of its shapes. Requests that are not among the known heads of their class count
+// if they may come before. own is the class that the request is in, "" if it is in
+// none.
+func (q Queue) Ahead(order string, shapes []capacity.Shape, own ClassID) int {
+	return q.Before(order, shapes, own).Requests
 }
 
 // Unsure returns a class of which more heads have to be known to tell how many

@@ -1,0 +1,110 @@
+package admission
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/berth/internal/capacity"
+)
+
+// A Delay is a cause for which a reservation may start later than promised. There are
+// no others.
+type Delay string
+
+const (
+	// Overstay: a job runs beyond its time limit. Its end is not known any more.
+	Overstay Delay = "OVERSTAY"
+	// OtherUse: jobs that Berth did not start use machines, or some use no job explains.
+	OtherUse Delay = "OTHER_USE"
+	// HigherPriority: requests of a higher priority came later and go first.
+	HigherPriority Delay = "HIGHER_PRIORITY"
+	// FewerMachines: the pools have fewer machines than when the start was promised.
+	FewerMachines Delay = "FEWER_MACHINES"
+	// LateStart: a job that runs was started later than planned, for it waited for a
+	// submission slot.
+	LateStart Delay = "LATE_START"
+)
+
+var delayTexts = map[Delay]string{
+	Overstay:       "jobs run beyond their time limits",
+	OtherUse:       "machines are used by jobs that Berth did not start",
+	HigherPriority: "requests of a higher priority go first",
+	FewerMachines:  "the pools have fewer machines than then",
+	LateStart:      "an earlier job started later than planned",
+}
+
+// overstays reports whether a job beyond its limit is the only cause: most often it has
+// just ended, and its end is not observed yet.
+func overstays(delays []Delay) bool { return len(delays) == 1 && delays[0] == Overstay }
+
+// StartsBy is when a reservation of the plan starts at the latest, by this snapshot;
+// zero if that is not known. late says that this is after its At.
+func (p *Plan) StartsBy(r Reservation) (at time.Time, late bool) {
+	if at, late = p.Late[r.ID]; late {
+		return at, true
+	}
+	return r.At, false
+}
+
+// late says why a reservation starts later than promised.
+func (r *Reservation) late() string {
+	var causes []string
+	for _, d := range r.Delays {
+		causes = append(causes, delayTexts[d])
+	}
+	return fmt.Sprintf("It was to start by %s, and starts later: %s.", r.At.UTC().Format(time.RFC3339), strings.Join(causes, ", "))
+}
+
+// delays returns why a reservation starts after its At, by what the snapshot shows and
+// earlier ones showed.
+func (pl *planner) delays(k int) (list []Delay) {
+	r := &pl.plan.Reserved[k]
+	shapes := shapesOf(r.Demand)
+	known := capacity.Use{}
+	var overstays, others bool
+	for i := range pl.s.Held {
+		h := &pl.s.Held[i]
+		known.Add(h.Demand)
+		if share(shapesOf(h.Demand), shapes) {
+			overstays = overstays || !h.End.After(pl.s.Now)
+			others = others || h.ID == "" && h.End.After(r.At)
+		}
+	}
+	for _, s := range shapes {
+		others = others || pl.s.Use[s] > known[s]
+	}
+	higher := slices.ContainsFunc(pl.plan.Reserved[:k], func(o Reservation) bool {
+		return priorityOf(o.Order) < priorityOf(r.Order) && share(shapesOf(o.Demand), shapes)
+	}) || slices.ContainsFunc(pl.plan.Starts, func(st Start) bool {
+		return priorityOf(st.Order) < priorityOf(r.Order) && share(shapesOf(st.Demand), shapes)
+	})
+	for _, c := range []struct {
+		is    bool
+		delay Delay
+	}{{overstays, Overstay}, {others, OtherUse}, {higher, HigherPriority}, {pl.machines(r) < r.Machines, FewerMachines}} {
+		if c.is {
+			list = append(list, c.delay)
+		}
+	}
+	// A cause may have passed, and its effect lasts: a request of a higher priority runs.
+	for _, d := range r.Delays {
+		if !slices.Contains(list, d) && d != LateStart {
+			list = append(list, d)
+		}
+	}
+	if list == nil {
+		list = []Delay{LateStart}
+	}
+	return list
+}
+
+// machines is how many machines the shapes of a reservation have.
+func (pl *planner) machines(r *Reservation) (n capacity.Replicas) {
+	limits := capacity.Limits(pl.s.Pools)
+	for _, s := range shapesOf(r.Demand) {
+		n = n.Plus(limits[s])
+	}
+	return n
+}
