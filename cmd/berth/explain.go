@@ -119,6 +119,12 @@ func reasons(w io.Writer, o message.Outcome) {
 	if !o.StartsBy.IsZero() {
 		say(w, "  By the time limits of the jobs that run, it would start by %s at the latest.", clock(o.StartsBy))
 	}
+	if o.Ahead != nil && *o.Ahead > 0 {
+		say(w, "  %s may come before it in order.", plural(*o.Ahead, "waiting request"))
+	}
+	if !o.Bound.IsZero() {
+		say(w, "  If nothing comes that is before it in order, it would start by %s in any case.", clock(o.Bound))
+	}
 	fit(w, o.Fit, o.Verdict == string(admission.Wait))
 }
 

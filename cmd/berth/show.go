@@ -87,11 +87,12 @@ func head(w io.Writer, r statuspage.Request) {
 		row("Priority", r.Priority)
 	}
 	if r.State == lifecycle.Waiting {
-		if r.Ahead != nil {
-			row("Ahead", *r.Ahead)
-		}
+		row("Ahead", ahead(r.Live))
 		if !r.StartsBy.IsZero() {
-			row("Starts by", clock(r.StartsBy))
+			row("Starts by", clock(r.StartsBy)+", by the time limits of the jobs that run")
+		}
+		if !r.Bound.IsZero() {
+			row("Bound", clock(r.Bound)+", if nothing comes that is before it in order")
 		}
 		row("Waits until", clock(r.TimerAt))
 		row("Pools observed", clock(r.ObservedAt))
@@ -103,6 +104,22 @@ func head(w io.Writer, r statuspage.Request) {
 	}
 	times(row, r)
 	t.end()
+}
+
+// ahead says what comes before a waiting request.
+func ahead(l statuspage.Live) string {
+	switch b := l.Before; {
+	case b == nil && l.Ahead == nil:
+		return ""
+	case b == nil:
+		return fmt.Sprint(*l.Ahead)
+	case b.Requests == 0:
+		return "0"
+	case b.HigherPriority > 0:
+		return fmt.Sprintf("%d for %d replicas, %d of them of a higher priority", b.Requests, b.Replicas, b.HigherPriority)
+	default:
+		return fmt.Sprintf("%d for %d replicas", b.Requests, b.Replicas)
+	}
 }
 
 // state adds details that the word of the state leaves out.

@@ -145,6 +145,8 @@ type Policy struct {
 	AllowAccounts bool
 	// AllowRay lets jobs start on a persistent resource that is a Ray cluster.
 	AllowRay bool
+	// MaxLimit is the longest time limit that the deployment takes; 0 if there is none.
+	MaxLimit time.Duration
 	Plan     PlanPolicy
 }
 

@@ -82,18 +82,23 @@ func (s Snapshot) without(a Ask) Snapshot {
 	return s
 }
 
+// boundMost is the longest bound that is told: a longer one helps nobody, and a time
+// that far away may not be written as JSON.
+const boundMost = 10 * 365 * 24 * time.Hour
+
 // Bound is by when a request of one shape starts at the latest by the bound that the
 // package comment proves, if it comes to nothing more: no request comes that is before
-// it in order, and none with a longer time limit than most and than all that run and
-// wait. It is zero for a request of several shapes, and while a request of a higher
-// priority waits.
-func Bound(s Snapshot, a Ask, p PlanPolicy, most time.Duration) time.Time {
+// it in order, and none with a longer time limit than [Policy.MaxLimit] and than all that
+// run and wait. It is zero for a request of several shapes, and while a request of a higher
+// priority waits, and if it is more than ten years away.
+func Bound(s Snapshot, a Ask, policy Policy) time.Time {
 	shapes := shapesOf(a.Demand)
 	machines := capacity.Limits(s.Pools)[shapes[0]]
 	if len(shapes) != 1 || machines == 0 {
 		return time.Time{}
 	}
-	longest, ahead := max(a.Limit, most), a.Demand.Replicas()
+	p := policy.Plan
+	longest, ahead := max(a.Limit, policy.MaxLimit), a.Demand.Replicas()
 	if s.Held != nil {
 		for _, h := range s.Held() {
 			longest = max(longest, h.End.Sub(s.Now)-p.StartTimeout)
@@ -128,6 +133,10 @@ func Bound(s Snapshot, a Ask, p PlanPolicy, most time.Duration) time.Time {
 	if from.Before(s.Now) {
 		from = s.Now
 	}
-	groups := time.Duration((4*ahead + machines - 1) / machines)
-	return from.Add((longest + p.StartTimeout) * (1 + groups))
+	groups := int64((4*ahead + machines - 1) / machines)
+	wait := float64(longest+p.StartTimeout) * float64(1+groups)
+	if wait > float64(boundMost) {
+		return time.Time{}
+	}
+	return from.Add(time.Duration(wait))
 }

@@ -148,7 +148,7 @@ func TestBoundHolds(t *testing.T) {
 		w := drawQueue(t)
 		bounds := map[message.Key]time.Time{}
 		for _, h := range w.waiting {
-			if at := Bound(w.snapshot(), w.asked(h), w.p, 0); !at.IsZero() {
+			if at := Bound(w.snapshot(), w.asked(h), w.policy()); !at.IsZero() {
 				bounds[h.ID] = at
 			} else if len(h.Demand.Shapes()) == 1 && priorityOf(h.Order) == w.top {
 				t.Fatalf("%s has no bound", h.ID)

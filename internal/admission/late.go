@@ -48,6 +48,29 @@ func (p *Plan) StartsBy(r Reservation) (at time.Time, late bool) {
 	return r.At, false
 }
 
+// Bounds of what a publisher is told of a reservation.
+const (
+	tellAfter     = time.Minute      // a queue that moves on within it tells only its starts
+	tellStep      = 15 * time.Minute // smaller changes are not told, and none below a quarter of the time left
+	overstayGrace = 5 * time.Minute
+)
+
+// News reports whether the publisher of a reserved request is to be told anew when it
+// starts at the latest: it is another time than was told last, by enough to matter.
+func (p *Plan) News(r Reservation, now time.Time) bool {
+	at, late := p.StartsBy(r)
+	switch {
+	case at.Equal(r.Told) || now.Before(r.Since.Add(tellAfter)):
+		return false
+	case at.IsZero() || r.Told.IsZero():
+		return true
+	case late && at.After(r.Told) && (overstays(r.Delays) || r.Told.After(r.At)):
+		// The end of such use is not known, so the time moves with the clock.
+		return !now.Before(r.Told.Add(overstayGrace))
+	}
+	return at.Sub(r.Told).Abs() > max(tellStep, r.Told.Sub(now)/4)
+}
+
 // late says why a reservation starts later than promised.
 func (r *Reservation) late() string {
 	var causes []string

@@ -240,7 +240,7 @@ func (c Config) controller() controller.Config {
 	cc.Policy.AllowAccounts, cc.Policy.AllowRay = c.ServiceAccounts == allow, c.RayClusters == allow
 	cc.Policy.Plan.StartIn, cc.Policy.Plan.StartTimeout = min(cc.Policy.Plan.StartIn, c.StartTimeout), c.StartTimeout
 	cc.Policy.Plan.NoBackfill, cc.Policy.Plan.Patience = c.Backfill != allow, c.Patience
-	cc.Gang, cc.DefaultTimeout, cc.MaxTimeout = c.Gang, c.DefaultTimeout, c.MaxTimeout
+	cc.Gang, cc.DefaultTimeout, cc.Policy.MaxLimit = c.Gang, c.DefaultTimeout, c.MaxTimeout
 	cc.DiskType, cc.DeclineTimeout = c.DiskType, c.DeclineTimeout
 	return cc
 }

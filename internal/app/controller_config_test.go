@@ -25,7 +25,7 @@ func TestSettingsReachTheController(t *testing.T) {
 	want.Policy.MaxAge, want.Policy.RefuseAfter, want.Policy.AllowAccounts = 4*time.Minute, 25*time.Hour, true
 	want.Policy.Plan.NoBackfill, want.Policy.Plan.Patience = true, 27*time.Hour
 	want.Policy.Plan.StartTimeout, want.Gang = 65*time.Minute, 7
-	want.DefaultTimeout, want.MaxTimeout = 28*time.Hour, 29*time.Hour
+	want.DefaultTimeout, want.Policy.MaxLimit = 28*time.Hour, 29*time.Hour
 	want.SubmitTimeout, want.RetryAfter, want.UnclearTimeout, want.PublishGrace = 61*time.Second, 31*time.Second, 16*time.Minute, 17*time.Second
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

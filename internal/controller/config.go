@@ -18,10 +18,9 @@ type Config struct {
 
 	Policy admission.Policy
 	Gang   int // a request for so many replicas or more is a gang
-	// DefaultTimeout is the time limit of a job that sets none, and MaxTimeout the longest
-	// of any; 0 for Vertex AI's own.
-	DefaultTimeout, MaxTimeout time.Duration
-	DiskType                   string // of worker pools that name none; "" for capacity.DefaultDiskType
+	// DefaultTimeout is the time limit of a job that sets none; 0 for Vertex AI's own.
+	DefaultTimeout time.Duration
+	DiskType       string // of worker pools that name none; "" for capacity.DefaultDiskType
 
 	Tick           time.Duration // period of the reconcile tick
 	Poll           time.Duration // between two passes within one tick, while requests wait

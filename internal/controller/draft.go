@@ -58,7 +58,7 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 // the limits of the jobs that run.
 func (c *Controller) limit(rec *ledger.Record, job *aiplatformpb.CustomJob) {
 	path := rec.Paths.At("jobSpec.scheduling.timeout")
-	most := cmp.Or(c.cfg.MaxTimeout, math.MaxInt64)
+	most := cmp.Or(c.cfg.Policy.MaxLimit, math.MaxInt64)
 	if rec.Timeout = job.GetJobSpec().GetScheduling().GetTimeout().AsDuration(); rec.Timeout > 0 {
 		if rec.Timeout > most && rec.Resource != "" {
 			rec.Resource, rec.Why = "", &reason.Problem{Code: reason.TimeoutTooLong, Path: path,

@@ -25,7 +25,7 @@ func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 	if len(rec.Unpublished()) > maxUnpublished || rec.UnpublishedWeight() > maxUnpublishedBytes {
 		return false // its events are not published; they must not outgrow its document
 	}
-	request := rec.Request()
+	request, sequence := rec.Request(), rec.Sequence
 	d := decide(res.Snapshot(tx.Now()), request, c.cfg.Policy)
 	rec.Ahead, rec.StartsBy = d.Ahead, d.StartsBy
 	if rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp; res.State == ledger.Absent {
@@ -37,6 +37,9 @@ func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 		d.Verdict, d.Reason = admission.Wait, &reason.Problem{Code: reason.Full,
 			Detail: "Replicas are still held for an earlier run of this request; it starts when they are given back."}
 		d.Plan = nil // it is made for the start
+	}
+	if d.Plan != nil { // else it would make plans for an arrival that needs none
+		d.Advise(res.Snapshot(tx.Now()), request, c.cfg.Policy)
 	}
 	parked := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
 	switch d.Verdict {
@@ -58,6 +61,7 @@ func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 		switch {
 		case rec.State != lifecycle.Waiting:
 			rec.Parked = parked
+			c.warnOfLimit(rec)
 			c.move(ctx, tx, res, rec, lifecycle.Defer(), d.Reason)
 		case parked && !rec.Parked:
 			res.Leave(rec)
@@ -83,9 +87,23 @@ func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 	}
 	// The plan holds for what is stored only if no other request of it is left to a pass.
 	if d.Plan != nil && d.Verdict != admission.Refuse && d.Plan.Only(request) {
-		res.Reserved = d.Plan.Reserved
+		res.Reserve(d.Plan.Reserved)
+	}
+	if rec.State == lifecycle.Waiting && rec.Sequence != sequence {
+		res.Told(rec.Key, rec.StartsBy)
 	}
 	return res.Version != version
+}
+
+// warnOfLimit warns of a job that has to wait and sets no time limit.
+func (c *Controller) warnOfLimit(rec *ledger.Record) {
+	path := rec.Paths.At("jobSpec.scheduling.timeout")
+	if !rec.UnsetTimeout || slices.ContainsFunc(rec.Warnings, func(p reason.Problem) bool { return p.Path == path }) {
+		return
+	}
+	rec.Warnings = append(slices.Clone(rec.Warnings), reason.Problem{Code: reason.Warning, Path: path,
+		Detail: "The job sets no time limit, so it counts as one that may run for Vertex AI's 7 days.",
+		Fix:    "Set " + path + ". A short one lets the job start earlier."})
 }
 
 // maxUnpublished is how many unpublished outbox events a waiting request may have and still be

@@ -110,6 +110,10 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	}
 	c.order(draft, now)
 	decision := admission.Decide(res.Snapshot(now), draft.Request(), c.cfg.Policy)
+	decision.Advise(res.Snapshot(now), draft.Request(), c.cfg.Policy)
+	if decision.Verdict == admission.Wait {
+		o.Bound = admission.Bound(res.Snapshot(now), draft.Request(), c.cfg.Policy)
+	}
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
 	}

@@ -38,7 +38,7 @@ func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Res
 		waiting = waitingOn(seen)
 		next, err := c.candidates(ctx, seen, now, found)
 		if err != nil || !next.any() {
-			return waiting, err
+			return waiting, errors.Join(err, c.tell(ctx, seen, now, next.plan))
 		}
 		began := c.env.Monotonic()
 		round, err := c.decideWaiting(ctx, seen, next, p)
@@ -91,6 +91,8 @@ type candidateSet struct {
 	heads map[admission.ClassID][]admission.Head
 	// reserves says that the plan makes or changes a reservation.
 	reserves bool
+	// plan is the plan of all, if it was made.
+	plan *admission.Plan
 }
 
 func (s *candidateSet) any() bool { return len(s.keys) > 0 || s.reserves }
@@ -153,7 +155,7 @@ func (c *Controller) candidates(ctx context.Context, res *ledger.Resource, now t
 			res.Refill(class, next.heads[class], res.Version)
 		}
 		if !asked {
-			next.reserves = !slices.EqualFunc(plan.Reserved, res.Reserved, sameReservation)
+			next.plan, next.reserves = &plan, !slices.EqualFunc(plan.Reserved, res.Reserved, sameReservation)
 			return next, nil
 		}
 	}
@@ -197,7 +199,8 @@ func headOf(res *ledger.Resource, key message.Key) (admission.Head, bool) {
 }
 
 func sameReservation(a, b admission.Reservation) bool {
-	return a.ID == b.ID && a.At.Equal(b.At) && a.Budget == b.Budget && a.Shut == b.Shut && slices.Equal(a.Shapes, b.Shapes)
+	return a.ID == b.ID && a.At.Equal(b.At) && a.Budget == b.Budget && a.Shut == b.Shut && slices.Equal(a.Shapes, b.Shapes) &&
+		a.Machines == b.Machines && slices.Equal(a.Delays, b.Delays)
 }
 
 // A round is what one update of the queue has done.
@@ -280,7 +283,8 @@ func (w *waitingUpdate) decide(ctx context.Context, p *progress) {
 	}
 	// A plan of which some starts are not made says nothing of what comes after them.
 	if all && !slices.EqualFunc(w.res.Reserved, plan.Reserved, sameReservation) {
-		w.res.Reserved, w.reserved = plan.Reserved, true
+		w.res.Reserve(plan.Reserved)
+		w.reserved = true
 	}
 }
 

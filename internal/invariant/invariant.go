@@ -277,7 +277,7 @@ func Step(before, after Picture) []Violation {
 // Order judges one commit by the moments before and after it: no request that starts
 // takes replicas at the latest start of a reservation that would have them without
 // it. Only a request of higher priority may, and an earlier reservation that starts
-// later than promised.
+// later than promised. While such a request waits, the reservation has another start.
 func Order(before, after Picture) []Violation {
 	c := checker{}
 	was := map[message.Key]*ledger.Record{}
@@ -300,7 +300,14 @@ func Order(before, after Picture) []Violation {
 			continue
 		}
 		for i, o := range old.Reserved {
-			if !o.At.After(after.Now) || !reservedIn(res.Reserved, o.ID) {
+			k := slices.IndexFunc(res.Reserved, func(n admission.Reservation) bool { return n.ID == o.ID })
+			if k < 0 {
+				continue
+			}
+			if n := res.Reserved[k]; n.At.After(o.At) && outranked(res, o) {
+				o = n // a request of a higher priority goes first, so its start is another
+			}
+			if !o.At.After(after.Now) {
 				continue
 			}
 			for _, shape := range o.Demand.Shapes() {
@@ -320,6 +327,20 @@ func Order(before, after Picture) []Violation {
 		}
 	}
 	return c.sorted()
+}
+
+// outranked reports whether a request of a higher priority waits for one of the shapes
+// of a reservation.
+func outranked(res *ledger.Resource, o admission.Reservation) bool {
+	higher := func(h admission.Head) bool {
+		return h.Order[:4] < o.Order[:4] && slices.ContainsFunc(h.Demand, func(n capacity.Need) bool { return o.Demand.Of(n.Shape) > 0 })
+	}
+	for _, class := range res.Queue {
+		if slices.ContainsFunc(class.Heads, higher) {
+			return true
+		}
+	}
+	return false
 }
 
 func reservedIn(list []admission.Reservation, key message.Key) bool {

@@ -67,13 +67,14 @@ func (c copier) resource(r *Resource) *Resource {
 	n.NotBefore, n.AcceptedAt = c.time(r.NotBefore), c.time(r.AcceptedAt)
 	n.Skipped = dict(c, r.Skipped, nil)
 	n.Recheck = dict(c, r.Recheck, nil)
+	n.Retell = dict(c, r.Retell, nil)
 	n.Queue = dict(c, r.Queue, func(class admission.Class) admission.Class {
 		class.Heads = list(c, class.Heads, c.head)
 		return class
 	})
 	n.Reserved = list(c, r.Reserved, func(o admission.Reservation) admission.Reservation {
-		o.Head, o.At = c.head(o.Head), c.time(o.At)
-		o.Shapes = list(c, o.Shapes, nil)
+		o.Head, o.At, o.Since, o.Told = c.head(o.Head), c.time(o.At), c.time(o.Since), c.time(o.Told)
+		o.Shapes, o.Delays = list(c, o.Shapes, nil), list(c, o.Delays, nil)
 		return o
 	})
 	return &n
@@ -126,6 +127,7 @@ func (c copier) outcome(o message.Outcome) message.Outcome {
 	o.Warnings = list(c, o.Warnings, nil)
 	o.Fit = list(c, o.Fit, c.finding)
 	o.Ahead, o.StartsBy = pointer(o.Ahead, nil), c.time(o.StartsBy)
+	o.Bound = c.time(o.Bound)
 	o.ObservedAt = pointer(o.ObservedAt, c.time)
 	o.JobError = pointer(o.JobError, nil)
 	o.CancelUntil = c.time(o.CancelUntil)

@@ -80,6 +80,10 @@ type Resource struct {
 	// the plan that made them.
 	Reserved []admission.Reservation `json:"reserved,omitempty"`
 
+	// Retell are waiting requests whose publishers were told a latest start, and that
+	// have no reservation any more.
+	Retell map[message.Key]bool `json:"retell,omitempty"`
+
 	// Skipped are waiting requests that are counted in their queues and whose record
 	// could not be read. No request waits for them.
 	Skipped map[message.Key]bool `json:"skipped,omitempty"`
@@ -192,6 +196,7 @@ func (r *Resource) Join(rec *Record) {
 // the record is still Waiting.
 func (r *Resource) Leave(rec *Record) {
 	delete(r.Skipped, rec.Key)
+	delete(r.Retell, rec.Key)
 	r.unreserve(rec.Key)
 	if class, ok := r.Queue[rec.Class]; ok {
 		if class, ok = class.Without(rec.Order); ok {
@@ -210,6 +215,31 @@ func (r *Resource) setClass(id admission.ClassID, class admission.Class) {
 	r.Queue[id] = class
 }
 
+// Reserve replaces the reservations by those of a plan, after the requests that the plan
+// starts have left. One that was told a latest start and loses its reservation has to be
+// told.
+func (r *Resource) Reserve(list []admission.Reservation) {
+	for _, o := range r.Reserved {
+		if !o.Told.IsZero() && !slices.ContainsFunc(list, func(n admission.Reservation) bool { return n.ID == o.ID }) {
+			if r.Retell == nil {
+				r.Retell = map[message.Key]bool{}
+			}
+			r.Retell[o.ID] = true
+		}
+	}
+	r.Reserved = list
+}
+
+// Told records the latest start that the publisher of a waiting request was told, zero
+// for none.
+func (r *Resource) Told(key message.Key, at time.Time) {
+	delete(r.Retell, key)
+	if i := slices.IndexFunc(r.Reserved, func(o admission.Reservation) bool { return o.ID == key }); i >= 0 {
+		r.Reserved = slices.Clone(r.Reserved)
+		r.Reserved[i].Told = at
+	}
+}
+
 func (r *Resource) unreserve(key message.Key) {
 	if slices.ContainsFunc(r.Reserved, func(o admission.Reservation) bool { return o.ID == key }) {
 		r.Reserved = slices.DeleteFunc(slices.Clone(r.Reserved), func(o admission.Reservation) bool { return o.ID == key })
@@ -221,6 +251,7 @@ func (r *Resource) unreserve(key message.Key) {
 // the records.
 func (r *Resource) Strike(key message.Key) {
 	r.unreserve(key)
+	delete(r.Retell, key)
 	for id, class := range r.Queue {
 		kept := slices.DeleteFunc(slices.Clone(class.Heads), func(h admission.Head) bool { return h.ID == key })
 		class.Count -= len(class.Heads) - len(kept)

@@ -136,7 +136,7 @@ func (r *Resource) weight(heads int) int {
 	for id, class := range r.Queue {
 		n += len(id) + 40 + min(heads, len(class.Heads))*headWeight
 	}
-	return n + len(r.Skipped)*48 + len(r.Reserved)*reservationWeight
+	return n + (len(r.Skipped)+len(r.Retell))*48 + len(r.Reserved)*reservationWeight
 }
 
 // roomNeeded is what a resource document keeps free for what is not admitted:

@@ -60,6 +60,9 @@ type Outcome struct {
 	// StartsBy is when the request starts at the latest, by the time limits of the
 	// jobs that run, if it has a reservation; in queued events.
 	StartsBy time.Time `json:"startsBy,omitzero"`
+	// Bound is by when a request that is explained would start at the latest even
+	// without a reservation, if no request comes that is before it in order.
+	Bound time.Time `json:"bound,omitzero"`
 	// ObservedAt is when Berth last observed the persistent resource.
 	ObservedAt *time.Time `json:"observedAt,omitempty"`
 	// JobError is Vertex AI's error of the job, or of the refused call.

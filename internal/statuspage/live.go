@@ -13,7 +13,10 @@ import (
 
 // live decides a waiting record as the controller would decide it now.
 func (d *handler) live(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int) Live {
-	decision := admission.Decide(res.Snapshot(now), rec.Request(), d.info.Policy)
+	return d.explained(now, res, rec, ahead, admission.Decide(res.Snapshot(now), rec.Request(), d.info.Policy))
+}
+
+func (d *handler) explained(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int, decision admission.Decision) Live {
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // the pools no longer exist
 	}
@@ -30,11 +33,11 @@ const (
 	queuePages = 5
 )
 
-// ahead counts the requests that ask for one of the shapes of a waiting one and come
+// before counts the requests that ask for one of the shapes of a waiting one and come
 // before it in order. The heads in the resource document answer for the first few of
 // each class. For the others it reads classes up to a bound; beyond the bound it
 // counts every other request as ahead.
-func (d *handler) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.Record) (int, error) {
+func (d *handler) before(ctx context.Context, res *ledger.Resource, rec *ledger.Record) (admission.Before, error) {
 	queue := maps.Clone(res.Queue)
 	shapes := rec.Ask.Shapes()
 	for pages := 0; pages < queuePages; {
@@ -51,7 +54,7 @@ func (d *handler) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.R
 			}
 			heads, err := d.ledger.Queue(ctx, res.Name, string(id), after, queuePage)
 			if err != nil {
-				return 0, fmt.Errorf("read class %s of %s: %w", id, res.Name, err)
+				return admission.Before{}, fmt.Errorf("read class %s of %s: %w", id, res.Name, err)
 			}
 			if class.Heads = append(class.Heads, heads...); len(heads) < queuePage {
 				class.Count = len(class.Heads)
@@ -63,7 +66,7 @@ func (d *handler) ahead(ctx context.Context, res *ledger.Resource, rec *ledger.R
 		}
 		queue[id] = class
 	}
-	return queue.Ahead(rec.Order, shapes, rec.Class), nil
+	return queue.Before(rec.Order, shapes, rec.Class), nil
 }
 
 // reasons fills in a request's reasons: live ones while it waits, otherwise the
@@ -76,9 +79,16 @@ func (d *handler) reasons(ctx context.Context, rec *ledger.Record, res *ledger.R
 		}
 		return l, nil
 	}
-	n, err := d.ahead(ctx, res, rec)
+	before, err := d.before(ctx, res, rec)
 	if err != nil {
 		return Live{}, err
 	}
-	return d.live(now, res, rec, n), nil
+	s, a := res.Snapshot(now), rec.Request()
+	decision := admission.Decide(s, a, d.info.Policy)
+	decision.Advise(s, a, d.info.Policy)
+	l := d.explained(now, res, rec, before.Requests, decision)
+	if l.Before = &before; decision.Verdict == admission.Wait && !rec.Parked {
+		l.Bound = admission.Bound(s, a, d.info.Policy)
+	}
+	return l, nil
 }

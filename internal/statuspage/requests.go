@@ -128,11 +128,15 @@ func (d *handler) homes(r *http.Request, from cursor) (names []string, bad []*le
 }
 
 func summary(rec *ledger.Record) Summary {
-	return Summary{
+	s := Summary{
 		ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, State: lifecycle.State(rec.Status()), Resource: rec.Resource,
 		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask, Reason: rec.Why,
 		Job: rec.Reservation.Job, JobState: rec.JobState, Times: rec.Times,
 	}
+	if rec.State == lifecycle.Waiting {
+		s.StartsBy = rec.StartsBy
+	}
+	return s
 }
 
 func (d *handler) request(r *http.Request) (any, error) {

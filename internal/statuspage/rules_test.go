@@ -274,8 +274,8 @@ func TestRequestAsItIs(t *testing.T) {
 	}}
 	w.put(res, rec)
 	s := get[Requests](w, "/requests").Requests[0]
-	if missing := empty(s); missing != nil {
-		t.Errorf("the list does not show %q", missing)
+	if missing := fmt.Sprint(empty(s)); missing != "[StartsBy]" { // it does not wait
+		t.Errorf("the list does not show %s", missing)
 	}
 	if s.ID != "full" || s.State != rec.State || s.Priority != 3 || s.Job != rec.Reservation.Job || s.JobState != "PENDING" || s.Reason.Code != reason.Full || s.Times != rec.Times || s.DisplayName != "shown" {
 		t.Errorf("the list shows %+v", s)
@@ -284,7 +284,7 @@ func TestRequestAsItIs(t *testing.T) {
 	if missing := fmt.Sprint(empty(q)); missing != "[CancelledUntil Terminal]" {
 		t.Errorf("the request does not show %s", missing)
 	}
-	if missing := fmt.Sprint(empty(q.Live)); missing != "[Verdict Ahead StartsBy ObservedAt ContradictedSince]" {
+	if missing := fmt.Sprint(empty(q.Live)); missing != "[Verdict Ahead StartsBy Before Bound ObservedAt ContradictedSince]" {
 		t.Errorf("the request does not show %s", missing)
 	}
 	if q.Key != rec.Key || q.MessageID != "m-1" || q.OnFull != "reject" || time.Duration(q.MaxWait) != time.Hour || time.Duration(q.Timeout) != 2*time.Hour ||

@@ -188,9 +188,14 @@ type Live struct {
 	Ahead   *int               `json:"ahead,omitempty"` // waiting requests for the same machines that come before it in order
 	// StartsBy is the latest start of a waiting request that has a reservation, by
 	// the time limits of the jobs that run.
-	StartsBy          time.Time `json:"startsBy,omitzero"`
-	ObservedAt        time.Time `json:"observedAt,omitzero"`
-	ContradictedSince time.Time `json:"contradictedSince,omitzero"` // since when no pool could ever fit it
+	StartsBy time.Time `json:"startsBy,omitzero"`
+	// Before is what comes before it in order. Only /requests/ID has it, and Bound: by
+	// when it starts at the latest even without a reservation, if no request comes that
+	// is before it in order.
+	Before            *admission.Before `json:"before,omitempty"`
+	Bound             time.Time         `json:"bound,omitzero"`
+	ObservedAt        time.Time         `json:"observedAt,omitzero"`
+	ContradictedSince time.Time         `json:"contradictedSince,omitzero"` // since when no pool could ever fit it
 }
 
 // Requests is the answer of /requests and of /recent.
@@ -214,6 +219,7 @@ type Summary struct {
 	Priority    int             `json:"priority,omitempty"`
 	Ask         capacity.Ask    `json:"ask,omitempty"`
 	Reason      *reason.Problem `json:"reason,omitempty"`
+	StartsBy    time.Time       `json:"startsBy,omitzero"` // of a waiting request, as its publisher was told last
 	Job         string          `json:"job,omitempty"`
 	JobState    string          `json:"jobState,omitempty"`
 	Times       message.Times   `json:"times"`

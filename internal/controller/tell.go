@@ -1,0 +1,96 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+)
+
+// tell appends an event to the requests whose latest start is no longer the one that
+// their publishers were told, by a plan of the resource as it was a moment ago.
+func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.Time, plan *admission.Plan) error {
+	if plan == nil {
+		return nil
+	}
+	var keys []message.Key
+	for _, r := range plan.Reserved {
+		if plan.News(r, now) {
+			keys = append(keys, r.ID)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(seen.Retell)) {
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	if keys = keys[:min(len(keys), perUpdate)]; len(keys) == 0 {
+		return nil
+	}
+	var told []*ledger.Record
+	err := c.ledger.Update(ctx, ledger.Resources(seen.Name).And(ledger.Records(keys...)), func(tx ledger.Tx) error {
+		told = nil
+		res := tx.Resource(seen.Name)
+		if res == nil || res.Version != seen.Version {
+			return nil // the plan is of another queue
+		}
+		for _, key := range keys {
+			if c.readable(ctx, tx, key, nil) && c.tellOne(ctx, tx, res, key) {
+				told = append(told, tx.Record(key))
+			}
+		}
+		tx.Put(res)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("tell the latest start of %d requests of %s: %w", len(keys), seen.Name, err)
+	}
+	if len(told) > 0 {
+		c.publishOrLeave(ctx, told...)
+	}
+	return nil
+}
+
+// tellOne tells one request its latest start as it is now. It reports whether the
+// record has a new event.
+func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Resource, key message.Key) bool {
+	rec := tx.Record(key)
+	if rec == nil || rec.State != lifecycle.Waiting || rec.Class == "" {
+		delete(res.Retell, key)
+		return false
+	}
+	if len(rec.Unpublished()) > maxUnpublished || rec.UnpublishedWeight() > maxUnpublishedBytes {
+		return false // its events are not published; a later pass tells it
+	}
+	d := admission.Decide(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
+	if d.Verdict != admission.Wait {
+		return false // it starts, or ends, in its order
+	}
+	d.Advise(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
+	outranked := res.Retell[key] && d.StartsBy.IsZero()
+	if outranked {
+		d.Reason.Detail += " It has no machines reserved any more: requests of a higher priority go first."
+	}
+	rec.Fit, rec.ScaleUp, rec.Ahead, rec.StartsBy = d.Fit, d.ScaleUp, d.Ahead, d.StartsBy
+	before := rec.Sequence
+	if rec.Retold < maxRetold {
+		rec.Retold++
+		c.move(ctx, tx, res, rec, lifecycle.ChangeReason(), d.Reason)
+	} else {
+		rec.Why = d.Reason
+	}
+	if d.Late || outranked {
+		c.log.WarnContext(withRecord(ctx, rec), "a request starts later than promised; its reason says why",
+			slog.String("event", "start_delayed"), slog.Time("starts_by", d.StartsBy))
+	}
+	res.Told(key, d.StartsBy)
+	tx.Put(rec)
+	return rec.Sequence != before
+}

@@ -1,0 +1,195 @@
+package controller_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/sim"
+	"example.com/berth/internal/vertex"
+)
+
+// told lists the latest starts that the queued events of a request name.
+func told(w *sim.World, id string) (list []time.Time) {
+	for _, o := range w.Out.Of(id) {
+		if o.Type == message.Queued {
+			list = append(list, o.StartsBy)
+		}
+	}
+	return list
+}
+
+// expectTold compares them, in hours from a moment; -1 for none.
+func expectTold(t *testing.T, w *sim.World, id string, from time.Time, want ...float64) {
+	t.Helper()
+	var got []float64
+	for _, at := range told(w, id) {
+		hours := -1.
+		if !at.IsZero() {
+			hours = at.Sub(from).Round(time.Minute).Hours()
+		}
+		got = append(got, hours)
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%s was told %v, want %v", id, got, want)
+	}
+	for i := range want {
+		if d := got[i] - want[i]; d > .05 || d < -.05 {
+			t.Errorf("%s was told %v, want %v", id, got, want)
+		}
+	}
+	if last := told(w, id)[len(want)-1]; w.State(id) == lifecycle.Waiting && !w.Record(id).StartsBy.Equal(last) {
+		t.Errorf("%s was told %s, and its record has %s", id, last, w.Record(id).StartsBy)
+	}
+}
+
+func minutes(w *sim.World, n int) {
+	for range n {
+		w.After(time.Minute)
+	}
+}
+
+// A request that gets a reservation while it waits is told its latest start, once, if
+// it does not start within a minute.
+func TestToldWithTheReservation(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "a", CPU: 4, Spec: timeout("2h")})
+	w.Ask(sim.Job{ID: "b", CPU: 4, Spec: timeout("3h")})
+	w.Ask(sim.Job{ID: "c", CPU: 4, Spec: timeout("4h")})
+	began := w.Now
+	minutes(w, 5)
+	expectTold(t, w, "b", began, 3) // it had it when it came
+	expectTold(t, w, "c", began, -1)
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	w.Expect("b", lifecycle.Submitted, "queued", "reserved", "submitted")
+	from := w.Now
+	expectTold(t, w, "c", from, -1)
+	minutes(w, 30)
+	expectTold(t, w, "c", from, -1, 4)
+	w.CheckHolds()
+}
+
+// A reservation that comes earlier by enough is told again, a smaller change is not.
+func TestToldWhenItComesEarlier(t *testing.T) {
+	w := sim.New(t)
+	for id, limit := range map[string]string{"a": "20h", "b": "19h50m", "c": "9h", "d": "8h"} {
+		w.Ask(sim.Job{ID: id, CPU: 1, Spec: timeout(limit)})
+	}
+	w.Ask(sim.Job{ID: "wide", CPU: 4})
+	began := w.Now
+	minutes(w, 3)
+	for _, id := range []string{"a", "b"} {
+		w.Vertex.SetJob(w.JobOf(id), vertex.JobSucceeded)
+		minutes(w, 3)
+	}
+	expectTold(t, w, "wide", began, 21, 10)
+	w.CheckHolds()
+}
+
+// The named exceptions are told, each with its cause, and logged.
+func TestToldWhenItComesLater(t *testing.T) {
+	for name, c := range map[string]struct {
+		harm  func(*sim.World)
+		after int // minutes
+		want  []float64
+		text  string
+	}{
+		"a pool shrinks": {func(w *sim.World) { w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: sim.CPU, Count: 3}) },
+			10, []float64{3, 11}, "and starts later: the pools have fewer machines than then."},
+		"others start a job": {func(w *sim.World) {
+			w.Vertex.SetJob(w.JobOf("short"), vertex.JobSucceeded)
+			w.Vertex.AddForeign(sim.Parent, "pool", capacity.Ask{{Shape: sim.CPU, Replicas: 2}})
+		}, 10, []float64{3, 11}, "machines are used by jobs that Berth did not start."},
+		"a job overstays": {func(w *sim.World) {
+			for _, id := range []string{"short", "long"} {
+				w.Vertex.SetJob(w.JobOf(id), vertex.JobRunning)
+			}
+		}, 150, []float64{3, 2.03, 3.12}, "jobs run beyond their time limits."},
+		"a higher priority": {func(w *sim.World) { w.Ask(sim.Job{ID: "urgent", CPU: 4, Priority: 1}) },
+			10, []float64{3, -1}, "requests of a higher priority go first."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := sim.New(t)
+			w.Ask(sim.Job{ID: "short", CPU: 2, Spec: timeout("2h")})
+			w.Ask(sim.Job{ID: "long", CPU: 2, Spec: timeout("10h")})
+			w.Ask(sim.Job{ID: "waits", CPU: 2})
+			began := w.Now
+			w.After(time.Minute)
+			c.harm(w)
+			minutes(w, c.after)
+			expectTold(t, w, "waits", began, c.want...)
+			if why := w.Record("waits").Why; why == nil || !strings.HasSuffix(why.Detail, c.text) {
+				t.Errorf("it waits because of %+v", why)
+			}
+		})
+	}
+}
+
+// The event is told once, whatever goes wrong with any commit of the pass that has it.
+func TestToldOnce(t *testing.T) {
+	for _, fault := range []ledger.Fault{ledger.FailCommit, ledger.LoseAnswer, ledger.LoseAnswerAndCheck, ledger.Stale} {
+		for k := 1; ; k++ {
+			w := sim.New(t)
+			w.Ask(sim.Job{ID: "a", CPU: 4, Spec: timeout("2h")})
+			w.Ask(sim.Job{ID: "b", CPU: 4, Spec: timeout("3h")})
+			w.Ask(sim.Job{ID: "c", CPU: 4})
+			w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
+			w.After(time.Minute)
+			w.Now = w.Now.Add(time.Minute)
+			commits := 0
+			w.Ledger.Fault = func(op string) ledger.Fault {
+				if op == ledger.OpCommit {
+					if commits++; commits == k {
+						return fault
+					}
+				}
+				return ledger.None
+			}
+			_ = w.Tick()
+			w.Ledger.Fault = nil
+			minutes(w, 3)
+			if got := told(w, "c"); len(got) != 2 || got[1].IsZero() {
+				t.Errorf("fault %d of commit %d: it was told %v", fault, k, got)
+			}
+			for i, o := range w.Out.Of("c") {
+				if o.Sequence != int64(i+1) {
+					t.Errorf("fault %d of commit %d: event %d has number %d", fault, k, i+1, o.Sequence)
+				}
+			}
+			w.CheckHolds()
+			if commits < k { // it has no commit of this number
+				if k < 4 {
+					t.Errorf("the pass has %d commits", commits)
+				}
+				break
+			}
+		}
+	}
+}
+
+// What is told is bounded: a reservation whose start changes for ever ends in the record.
+func TestToldIsBounded(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "a", CPU: 2, Spec: timeout("200h")})
+	w.Ask(sim.Job{ID: "b", CPU: 3})
+	foreign := capacity.Ask{{Shape: sim.CPU, Replicas: 2}}
+	for range 40 {
+		w.Vertex.SetJob(w.Vertex.AddForeign(sim.Parent, "pool", foreign), vertex.JobRunning)
+		minutes(w, 2)
+		for _, f := range w.Document().Foreign {
+			w.Vertex.SetJob(f.Job, vertex.JobSucceeded)
+		}
+		w.Ask(sim.Job{ID: "urgent" + w.Now.String()[11:16], CPU: 4, Priority: 5})
+		minutes(w, 2)
+		w.Cancel("urgent" + w.Now.Add(-2 * time.Minute).String()[11:16])
+		minutes(w, 2)
+	}
+	if got := len(told(w, "b")); got != 21 {
+		t.Errorf("it was told %d times, want 21", got)
+	}
+}
