@@ -74,9 +74,10 @@ func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 		return false // it starts, or ends, in its order
 	}
 	d.Advise(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
-	outranked := res.Retell[key] && d.StartsBy.IsZero()
+	// Nothing else moves a latest start that is not late.
+	outranked := !rec.StartsBy.IsZero() && !d.Late && (d.StartsBy.IsZero() || d.StartsBy.After(rec.StartsBy))
 	if outranked {
-		d.Reason.Detail += " It has no machines reserved any more: requests of a higher priority go first."
+		d.Reason.Detail += fmt.Sprintf(" It was to start by %s, and requests of a higher priority go first.", rec.StartsBy.UTC().Format(time.RFC3339))
 	}
 	rec.Fit, rec.ScaleUp, rec.Ahead, rec.StartsBy = d.Fit, d.ScaleUp, d.Ahead, d.StartsBy
 	before := rec.Sequence

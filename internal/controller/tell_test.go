@@ -110,7 +110,7 @@ func TestToldWhenItComesLater(t *testing.T) {
 				w.Vertex.SetJob(w.JobOf(id), vertex.JobRunning)
 			}
 		}, 150, []float64{3, 2.03, 3.12}, "jobs run beyond their time limits."},
-		"a higher priority": {func(w *sim.World) { w.Ask(sim.Job{ID: "urgent", CPU: 4, Priority: 1}) },
+		"a higher priority waits": {func(w *sim.World) { w.Ask(sim.Job{ID: "urgent", CPU: 4, Priority: 1}) },
 			10, []float64{3, -1}, "requests of a higher priority go first."},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,6 +127,23 @@ func TestToldWhenItComesLater(t *testing.T) {
 				t.Errorf("it waits because of %+v", why)
 			}
 		})
+	}
+}
+
+// A request of a higher priority that starts at once moves a reservation, which is told
+// with its cause.
+func TestToldWhenAHigherPriorityStarts(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "a", CPU: 3, Spec: timeout("2h")})
+	w.Ask(sim.Job{ID: "waits", CPU: 4})
+	began := w.Now
+	minutes(w, 2)
+	w.Ask(sim.Job{ID: "urgent", CPU: 1, Spec: timeout("20h"), Priority: 1})
+	w.Expect("urgent", lifecycle.Submitted, "reserved", "submitted")
+	minutes(w, 5)
+	expectTold(t, w, "waits", began, 3, 21.03)
+	if why := w.Record("waits").Why; !strings.Contains(why.Detail, " and requests of a higher priority go first.") {
+		t.Errorf("it waits because of %+v", why)
 	}
 }
 

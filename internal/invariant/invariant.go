@@ -62,13 +62,14 @@ const (
 	EventKept    Rule = "event-kept"    // every outbox event is published or unpublished
 	QueueMatches Rule = "queue-matches" // the queues are exactly the waiting requests
 	QueueOrder   Rule = "queue-order"   // no request that starts delays a reservation of the same or a higher priority
+	PromiseKept  Rule = "promise-kept"  // a latest start never becomes later, and one that is not kept has its causes
 	NoStarvation Rule = "no-starvation" // at rest no request waits that fits
 	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished or in flight, and no job is an orphan
 	TimerIsSet   Rule = "timer-is-set"  // every request that has not ended and does not run has a timer
 )
 
 // Rules lists every rule, for the tests that prove that each can fail.
-var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, EventKept, QueueMatches, QueueOrder, NoStarvation, NothingLeft, TimerIsSet}
+var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, EventKept, QueueMatches, QueueOrder, PromiseKept, NoStarvation, NothingLeft, TimerIsSet}
 
 // A Picture is the state of the world at one moment.
 type Picture struct {
@@ -296,7 +297,11 @@ func Order(before, after Picture) []Violation {
 	}
 	for _, res := range after.Resources {
 		old := docs[res.Name]
-		if old == nil || len(started[res.Name]) == 0 {
+		if old == nil {
+			continue
+		}
+		c.promises(old, res, started[res.Name])
+		if len(started[res.Name]) == 0 {
 			continue
 		}
 		for i, o := range old.Reserved {
@@ -329,18 +334,35 @@ func Order(before, after Picture) []Violation {
 	return c.sorted()
 }
 
+// promises checks that no reservation of a resource has become later. Only a request of
+// a higher priority may make one later, waiting or just started.
+func (c *checker) promises(old, res *ledger.Resource, started []*ledger.Record) {
+	for _, n := range res.Reserved {
+		i := slices.IndexFunc(old.Reserved, func(o admission.Reservation) bool { return o.ID == n.ID })
+		if i < 0 || old.Reserved[i].At.IsZero() || outranked(res, n) ||
+			slices.ContainsFunc(started, func(r *ledger.Record) bool { return higher(r.Head(), n) }) {
+			continue
+		}
+		if o := old.Reserved[i]; n.At.IsZero() || n.At.After(o.At) {
+			c.add(PromiseKept, &ledger.Record{Key: n.ID}, res, fmt.Sprintf("it starts by %s", o.At), "then it starts by %s", n.At)
+		}
+	}
+}
+
 // outranked reports whether a request of a higher priority waits for one of the shapes
 // of a reservation.
 func outranked(res *ledger.Resource, o admission.Reservation) bool {
-	higher := func(h admission.Head) bool {
-		return h.Order[:4] < o.Order[:4] && slices.ContainsFunc(h.Demand, func(n capacity.Need) bool { return o.Demand.Of(n.Shape) > 0 })
-	}
 	for _, class := range res.Queue {
-		if slices.ContainsFunc(class.Heads, higher) {
+		if slices.ContainsFunc(class.Heads, func(h admission.Head) bool { return higher(h, o) }) {
 			return true
 		}
 	}
 	return false
+}
+
+// higher reports whether a request of a higher priority asks for a shape of a reservation.
+func higher(h admission.Head, o admission.Reservation) bool {
+	return h.Order[:4] < o.Order[:4] && slices.ContainsFunc(h.Demand, func(n capacity.Need) bool { return o.Demand.Of(n.Shape) > 0 })
 }
 
 func reservedIn(list []admission.Reservation, key message.Key) bool {
@@ -387,6 +409,14 @@ func Settled(p Picture, policy admission.Policy) []Violation {
 		}
 		if name, holds := holdsRun[j.Run]; !holds || name != j.Name {
 			c.add(NothingLeft, r, nil, "its job is "+name, "job %s of its run %s is %s as well", j.Name, j.Run, j.State)
+		}
+	}
+	for _, res := range p.Resources {
+		s := res.Snapshot(p.Now)
+		for _, o := range res.Reserved {
+			if !o.At.IsZero() && !o.At.After(p.Now) && len(o.Delays) == 0 && s.Starts(policy) {
+				c.add(PromiseKept, &ledger.Record{Key: o.ID}, res, fmt.Sprintf("it starts by %s", o.At), "it waits at %s, and no cause is told", p.Now)
+			}
 		}
 	}
 	for _, r := range p.Records {
