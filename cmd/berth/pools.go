@@ -116,6 +116,9 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 	if r.Ray {
 		facts = append(facts, "a Ray cluster")
 	}
+	if r.Overstaying > 0 {
+		facts = append(facts, fmt.Sprintf("%d beyond the time limit", r.Overstaying))
+	}
 	if n := max(r.ForeignJobs, len(r.Foreign)); n > 0 {
 		facts = append(facts, plural(n, "foreign job"))
 	}

@@ -97,6 +97,9 @@ func head(w io.Writer, r statuspage.Request) {
 		row("Waits until", clock(r.TimerAt))
 		row("Pools observed", clock(r.ObservedAt))
 	}
+	if r.Hold != nil {
+		row("Ends by", endsBy(*r.Hold))
+	}
 	row("Job", r.Job)
 	row("Job state", r.JobState)
 	if r.State == lifecycle.Submitting {
@@ -104,6 +107,18 @@ func head(w io.Writer, r statuspage.Request) {
 	}
 	times(row, r)
 	t.end()
+}
+
+// endsBy says by when a job that holds replicas has ended, by its time limit.
+func endsBy(h statuspage.Hold) string {
+	switch at := clock(h.LatestEnd); {
+	case h.LatestEnd.IsZero():
+		return ""
+	case h.Overstays:
+		return at + ", and it still runs"
+	default:
+		return at
+	}
 }
 
 // ahead says what comes before a waiting request.

@@ -24,6 +24,8 @@ type classified struct {
 	// is for another run: no move leaves this, but a manual edit or a restore can.
 	// They count as foreign use until the hold is there again.
 	unheld map[message.Key]vertex.Job
+	// overstay are the requests whose jobs were found to run beyond their limits.
+	overstay []message.Key
 	// older says that the ledger has a newer observation, so nothing was written and the
 	// jobs were not classified.
 	older bool
@@ -85,7 +87,10 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 				return nil // the update runs again with these records read
 			}
 			v.onto(res)
-			for _, job := range s.ours {
+			for key, job := range s.ours {
+				if res.Overstay(key, tx.Now()) {
+					s.overstay = append(s.overstay, key)
+				}
 				if job.CreateTime.After(res.AcceptedAt) {
 					res.AcceptedAt = job.CreateTime
 				}
@@ -112,6 +117,10 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 		}
 		if needed == nil {
 			c.reportUnheld(onResource(ctx, name), s.unheld)
+			for _, key := range s.overstay {
+				c.log.WarnContext(onResource(ctx, name), "a job runs beyond its time limit; when it ends is not known, and requests may start later than promised",
+					"event", "job_overstays", "request_key", string(key))
+			}
 			return s, nil
 		}
 		slices.Sort(needed)

@@ -34,16 +34,23 @@ func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.T
 	if keys = keys[:min(len(keys), perUpdate)]; len(keys) == 0 {
 		return nil
 	}
-	var told []*ledger.Record
+	var told, delayed []*ledger.Record
 	err := c.ledger.Update(ctx, ledger.Resources(seen.Name).And(ledger.Records(keys...)), func(tx ledger.Tx) error {
-		told = nil
+		told, delayed = nil, nil
 		res := tx.Resource(seen.Name)
 		if res == nil || res.Version != seen.Version {
 			return nil // the plan is of another queue
 		}
 		for _, key := range keys {
-			if c.readable(ctx, tx, key, nil) && c.tellOne(ctx, tx, res, key) {
+			if !c.readable(ctx, tx, key, nil) {
+				continue
+			}
+			isTold, isLater := c.tellOne(ctx, tx, res, key)
+			if isTold {
 				told = append(told, tx.Record(key))
+			}
+			if isLater {
+				delayed = append(delayed, tx.Record(key))
 			}
 		}
 		tx.Put(res)
@@ -52,6 +59,10 @@ func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.T
 	if err != nil {
 		return fmt.Errorf("tell the latest start of %d requests of %s: %w", len(keys), seen.Name, err)
 	}
+	for _, rec := range delayed {
+		c.log.WarnContext(withRecord(ctx, rec), "a request starts later than its publisher was told; its reason says why",
+			slog.String("event", "start_delayed"), slog.Time("starts_by", rec.StartsBy))
+	}
 	if len(told) > 0 {
 		c.publishOrLeave(ctx, told...)
 	}
@@ -59,19 +70,19 @@ func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.T
 }
 
 // tellOne tells one request its latest start as it is now. It reports whether the
-// record has a new event.
-func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Resource, key message.Key) bool {
+// record has a new event, and whether the start is later than was told.
+func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Resource, key message.Key) (told, later bool) {
 	rec := tx.Record(key)
 	if rec == nil || rec.State != lifecycle.Waiting || rec.Class == "" {
 		delete(res.Retell, key)
-		return false
+		return false, false
 	}
 	if len(rec.Unpublished()) > maxUnpublished || rec.UnpublishedWeight() > maxUnpublishedBytes {
-		return false // its events are not published; a later pass tells it
+		return false, false // its events are not published; a later pass tells it
 	}
 	d := admission.Decide(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
 	if d.Verdict != admission.Wait {
-		return false // it starts, or ends, in its order
+		return false, false // it starts, or ends, in its order
 	}
 	d.Advise(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
 	// Nothing else moves a latest start that is not late.
@@ -87,11 +98,7 @@ func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 	} else {
 		rec.Why = d.Reason
 	}
-	if d.Late || outranked {
-		c.log.WarnContext(withRecord(ctx, rec), "a request starts later than promised; its reason says why",
-			slog.String("event", "start_delayed"), slog.Time("starts_by", d.StartsBy))
-	}
 	res.Told(key, d.StartsBy)
 	tx.Put(rec)
-	return rec.Sequence != before
+	return rec.Sequence != before, d.Late || outranked
 }

@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,47 @@ func TestToldWhenAHigherPriorityStarts(t *testing.T) {
 	if why := w.Record("waits").Why; !strings.Contains(why.Detail, " and requests of a higher priority go first.") {
 		t.Errorf("it waits because of %+v", why)
 	}
+}
+
+// loggedTimes counts the log lines that name an event.
+type loggedTimes struct {
+	*testing.T
+	of map[string]int
+}
+
+func (l loggedTimes) Logf(format string, args ...any) {
+	for _, word := range strings.Fields(fmt.Sprintf(format, args...)) {
+		if event, is := strings.CutPrefix(word, "event="); is {
+			l.of[event]++
+		}
+	}
+}
+
+// A job that runs beyond its time limit is logged and marked once, a few minutes after
+// the limit, and what it does to others is logged too.
+func TestOverstayIsTold(t *testing.T) {
+	log := loggedTimes{t, map[string]int{}}
+	w := sim.New(log)
+	w.Ask(sim.Job{ID: "a", CPU: 4, Spec: timeout("2h")})
+	w.Ask(sim.Job{ID: "b", CPU: 1})
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
+	key := w.Record("a").Key
+	w.After(time.Minute)
+	end := w.Document().Holds[key].LatestEnd
+	for w.Now.Before(end.Add(4 * time.Minute)) {
+		w.After(time.Minute)
+	}
+	if w.Document().Holds[key].Overstays || log.of["job_overstays"] != 0 {
+		t.Errorf("%s after its end it is said to overstay", w.Now.Sub(end))
+	}
+	minutes(w, 10)
+	if h := w.Document().Holds[key]; !h.Overstays || h.Ask.Replicas() != 4 || log.of["job_overstays"] != 1 || log.of["start_delayed"] != 1 {
+		t.Errorf("%s after its end its hold is %+v, and logged was %v", w.Now.Sub(end), h, log.of)
+	}
+	w.Expect("a", lifecycle.Running, "reserved", "submitted", "started")
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
+	w.After(time.Minute)
+	w.Expect("b", lifecycle.Submitted, "queued", "queued", "queued", "reserved", "submitted")
 }
 
 // The event is told once, whatever goes wrong with any commit of the pass that has it.

@@ -132,6 +132,8 @@ type Hold struct {
 	// Pending says that the reservation waits for a submission slot.
 	Pending   bool      `json:"pending,omitempty"`
 	LatestEnd time.Time `json:"latestEnd,omitzero"` // start at the latest plus the job's own time limit; zero when it has none
+	// Overstays says that the job was observed live well after its LatestEnd.
+	Overstays bool `json:"overstays,omitempty"`
 }
 
 // A Foreign is a live job that no reservation of ours names.
@@ -348,6 +350,22 @@ func (r *Resource) SawRun(key message.Key, run string, latestEnd time.Time) {
 		r.Holds[key] = h
 		r.Version++
 	}
+}
+
+// overstayGrace is how long after its latest end a job is not yet said to overstay:
+// Vertex AI takes some time to end a job, and Berth to observe it.
+const overstayGrace = 5 * time.Minute
+
+// Overstay marks the hold of a job that is live at a moment well after its latest end. It
+// reports whether the hold was not marked yet.
+func (r *Resource) Overstay(key message.Key, now time.Time) bool {
+	h, ok := r.Holds[key]
+	if !ok || h.Overstays || h.LatestEnd.IsZero() || !now.After(h.LatestEnd.Add(overstayGrace)) {
+		return false
+	}
+	h.Overstays = true
+	r.Holds[key] = h
+	return true
 }
 
 // Pending is how many reservations wait for a submission slot.

@@ -236,6 +236,12 @@ func (j *judge) use() {
 		if res.State == ledger.Absent {
 			continue // an absent resource has no machines in use
 		}
+		if n := overstaying(res); n > 0 {
+			j.add(Finding{Level: Warn, Resource: res.Name,
+				Text:  fmt.Sprintf("%s: %s still live well after the latest end", res.Name, plural(n, "job")),
+				Means: "When it ends is not known, so requests may start later than they were told.",
+				Do:    "Look at the jobs with berth list --state RUNNING, and cancel those that hang."})
+		}
 		over := capacity.Overdrawn(res.Pools, res.Use())
 		for _, s := range slices.SortedFunc(maps.Keys(over), capacity.Shape.Compare) {
 			j.add(Finding{Level: Warn, Resource: res.Name, This: s.String(),
@@ -250,6 +256,15 @@ func (j *judge) use() {
 				Do:    "Search for work that is not a custom job, such as a Ray cluster or a pipeline on the same persistent resource."})
 		}
 	}
+}
+
+func overstaying(res *ledger.Resource) (n int) {
+	for _, h := range res.Holds {
+		if h.Overstays {
+			n++
+		}
+	}
+	return n
 }
 
 // clock compares this machine's clock with the ledger's, by which Berth goes.

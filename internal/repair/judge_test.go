@@ -94,6 +94,9 @@ func TestJudgeAtTheEdge(t *testing.T) {
 		{"known as deleted", CheckObservations, observed(resource(ledger.Absent, 0), &vertex.Error{Kind: vertex.NotFound}), "ok", ""},
 		{"cannot be observed", CheckObservations, observed(resource(vertex.Running, 0), errors.New("no network")), "FAIL", "no network"},
 
+		{"a job that overstays", CheckUse, used(func(r *ledger.Resource) {
+			r.Holds = map[message.Key]ledger.Hold{"a": {Overstays: true}, "b": {}}
+		}), "WARN", ": 1 job still live well after the latest end"},
 		{"use within the pools", CheckUse, used(func(r *ledger.Resource) { r.AddForeign("j", capacity.Ask{{Shape: shape, Replicas: 2}}, time.Time{}) }), "ok", ""},
 		{"use beyond the pools", CheckUse, used(func(r *ledger.Resource) { r.AddForeign("j", capacity.Ask{{Shape: shape, Replicas: 5}}, time.Time{}) }), "WARN", "3 more replicas"},
 		{"use that is not explained", CheckUse, used(func(r *ledger.Resource) { r.Unexplained = capacity.Use{shape: 1} }), "WARN", "1 replicas"},

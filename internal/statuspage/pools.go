@@ -145,6 +145,11 @@ func (d *handler) show(res *ledger.Resource, now time.Time) Resource {
 		Pools: []Pool{}, Shapes: shapes(res), Holds: len(res.Holds), Foreign: res.Foreign[:min(ledger.MaxForeign, len(res.Foreign))], ForeignJobs: max(res.ForeignJobs, len(res.Foreign)),
 		Declines: res.Declines,
 	}
+	for _, h := range res.Holds {
+		if h.Overstays {
+			s.Overstaying++
+		}
+	}
 	if now.Before(res.NotBefore) {
 		s.NotBefore = res.NotBefore
 	}

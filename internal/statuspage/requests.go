@@ -240,7 +240,7 @@ func (d *handler) entry(ctx context.Context, rec *ledger.Record, res *ledger.Res
 	}
 	if res != nil {
 		if h, held := res.Holds[rec.Key]; held {
-			q.Hold = &Hold{h.Ask, h.LatestEnd}
+			q.Hold = &Hold{h.Ask, h.LatestEnd, h.Overstays}
 		}
 	}
 	var err error

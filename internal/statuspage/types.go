@@ -122,7 +122,8 @@ type Resource struct {
 	Ray         bool      `json:"ray,omitempty"` // it is a Ray cluster
 	Pools       []Pool    `json:"pools"`
 	Shapes      []Shape   `json:"shapes"`
-	Holds       int       `json:"holds"` // requests that hold replicas
+	Holds       int       `json:"holds"`                 // requests that hold replicas
+	Overstaying int       `json:"overstaying,omitempty"` // those of them whose jobs run beyond their time limits
 	// Foreign are the first 100 live jobs that no reservation names;
 	// ForeignJobs counts all of them.
 	Foreign     []ledger.Foreign `json:"foreign,omitempty"`
@@ -266,6 +267,7 @@ type Request struct {
 type Hold struct {
 	Ask       capacity.Ask `json:"ask"`
 	LatestEnd time.Time    `json:"latestEnd,omitzero"`
+	Overstays bool         `json:"overstays,omitempty"` // its job runs well beyond its latest end
 }
 
 // An Event is one outcome event of a request.
