@@ -86,6 +86,7 @@ func head(w io.Writer, r statuspage.Request) {
 	if r.Priority != 0 {
 		row("Priority", r.Priority)
 	}
+	row("Expected", expected(r.Expected))
 	if r.State == lifecycle.Waiting {
 		row("Ahead", ahead(r.Live))
 		if !r.StartsBy.IsZero() {
@@ -135,6 +136,15 @@ func ahead(l statuspage.Live) string {
 	default:
 		return fmt.Sprintf("%d for %d replicas", b.Requests, b.Replicas)
 	}
+}
+
+// expected is how long a job is expected to run, and by how many others; "" if that is
+// not known.
+func expected(e *statuspage.Expected) string {
+	if e == nil {
+		return ""
+	}
+	return fmt.Sprintf("to run %s, by %s like it", span(time.Duration(e.Run)), plural(int(e.Jobs), "job"))
 }
 
 // state adds details that the word of the state leaves out.

@@ -109,6 +109,11 @@ type Config struct {
 	// order and waits for the same machines, if that does not delay it: allow or
 	// refuse.
 	Backfill string `env:"BERTH_BACKFILL, default=allow"`
+	// Estimates says whether Berth learns from the jobs that have ended how long others
+	// run, and orders requests by that, or by their time limits alone: learn or off. Each
+	// tenant's jobs teach about its own. An estimate moves a request by at most 48 hours in
+	// order. Reservations and latest starts always count on limits.
+	Estimates string `env:"BERTH_ESTIMATES, default=learn"`
 	// Gang is from how many replicas on a request is a gang. Gangs are hard to
 	// place, so they come up to 24 hours earlier in order. 2 to 1000000.
 	Gang int `env:"BERTH_GANG, default=2"`
@@ -152,7 +157,10 @@ var (
 )
 
 // allow is the other value of settings that are refuse by default.
-const allow = "allow"
+const (
+	allow = "allow"
+	learn = "learn"
+)
 
 // LoadConfig reads the configuration from a lookup (the environment, or a
 // test's map) and validates it.
@@ -200,6 +208,7 @@ func (c Config) Validate() error {
 	between("BERTH_START_TIMEOUT", c.StartTimeout, time.Second, 7*24*time.Hour)
 	between("BERTH_REFUSE_AFTER", c.RefuseAfter, 0, 30*24*time.Hour)
 	between("BERTH_DECLINE_TIMEOUT", c.DeclineTimeout, time.Minute, 30*24*time.Hour)
+	bad(c.Estimates == learn || c.Estimates == "off", "BERTH_ESTIMATES %q: want learn or off", c.Estimates)
 	bad(c.Gang >= 2 && c.Gang <= 1_000_000, "BERTH_GANG is %d; want 2 to 1000000", c.Gang)
 	between("BERTH_DEFAULT_TIMEOUT", c.DefaultTimeout, 0, 90*24*time.Hour)
 	between("BERTH_MAX_TIMEOUT", c.MaxTimeout, 0, 90*24*time.Hour)
@@ -240,6 +249,7 @@ func (c Config) controller() controller.Config {
 	cc.Policy.AllowAccounts, cc.Policy.AllowRay = c.ServiceAccounts == allow, c.RayClusters == allow
 	cc.Policy.Plan.StartIn, cc.Policy.Plan.StartTimeout = min(cc.Policy.Plan.StartIn, c.StartTimeout), c.StartTimeout
 	cc.Policy.Plan.NoBackfill, cc.Policy.Plan.Patience = c.Backfill != allow, c.Patience
+	cc.Estimates = c.Estimates == learn
 	cc.Gang, cc.DefaultTimeout, cc.Policy.MaxLimit = c.Gang, c.DefaultTimeout, c.MaxTimeout
 	cc.DiskType, cc.DeclineTimeout = c.DiskType, c.DeclineTimeout
 	return cc

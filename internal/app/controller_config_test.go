@@ -15,7 +15,7 @@ func TestSettingsReachTheController(t *testing.T) {
 	got := settings(t, "BERTH_PROJECT=other-project", "BERTH_REGIONS=europe-west4,us-east1", "BERTH_DEFAULT_RESOURCE=mine", "BERTH_DEPLOYMENT=dep",
 		"BERTH_TICK=2m", "BERTH_POLL=4s", "BERTH_SUBMISSIONS=61", "BERTH_POLLS=301", "BERTH_RATE_BACKOFF=21s", "BERTH_BACKOFF=16s",
 		"BERTH_MAX_WAIT=169h", "BERTH_START_TIMEOUT=65m", "BERTH_REFUSE_AFTER=25h", "BERTH_DECLINE_TIMEOUT=26h", "BERTH_DISK_TYPE=pd-standard",
-		"BERTH_SERVICE_ACCOUNTS=allow", "BERTH_BACKFILL=refuse", "BERTH_GANG=7", "BERTH_PATIENCE=27h", "BERTH_DEFAULT_TIMEOUT=28h", "BERTH_MAX_TIMEOUT=29h",
+		"BERTH_SERVICE_ACCOUNTS=allow", "BERTH_BACKFILL=refuse", "BERTH_ESTIMATES=off", "BERTH_GANG=7", "BERTH_PATIENCE=27h", "BERTH_DEFAULT_TIMEOUT=28h", "BERTH_MAX_TIMEOUT=29h",
 		"BERTH_SUBMIT_TIMEOUT=61s", "BERTH_RETRY_AFTER=31s", "BERTH_UNCLEAR_TIMEOUT=16m", "BERTH_PUBLISH_GRACE=17s").controller()
 	want := controller.DefaultConfig()
 	want.Project, want.Regions, want.DefaultResource, want.Deployment = "other-project", []string{"europe-west4", "us-east1"}, "mine", "dep"
@@ -24,7 +24,7 @@ func TestSettingsReachTheController(t *testing.T) {
 	want.MaxWait, want.StartTimeout, want.DeclineTimeout, want.DiskType = 169*time.Hour, 65*time.Minute, 26*time.Hour, "pd-standard"
 	want.Policy.MaxAge, want.Policy.RefuseAfter, want.Policy.AllowAccounts = 4*time.Minute, 25*time.Hour, true
 	want.Policy.Plan.NoBackfill, want.Policy.Plan.Patience = true, 27*time.Hour
-	want.Policy.Plan.StartTimeout, want.Gang = 65*time.Minute, 7
+	want.Policy.Plan.StartTimeout, want.Gang, want.Estimates = 65*time.Minute, 7, false
 	want.DefaultTimeout, want.Policy.MaxLimit = 28*time.Hour, 29*time.Hour
 	want.SubmitTimeout, want.RetryAfter, want.UnclearTimeout, want.PublishGrace = 61*time.Second, 31*time.Second, 16*time.Minute, 17*time.Second
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -527,6 +527,26 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
+	"BERTH_ESTIMATES": func(t *testing.T) {
+		for setting, want := range map[string]bool{"": true, "learn": true, "off": false} {
+			s := deployed(t, "BERTH_ESTIMATES="+setting)
+			week := map[string]any{"scheduling": map[string]any{"timeout": "604800s"}}
+			for i := range 3 { // jobs that may run for a week run for a minute
+				id := fmt.Sprint("short", i)
+				s.Ask(sim.Job{ID: id, CPU: 1, Spec: week})
+				s.Vertex.SetJob(s.JobOf(id), vertex.JobRunning)
+				s.wait(time.Minute)
+				s.Vertex.SetJob(s.JobOf(id), vertex.JobSucceeded)
+			}
+			s.wait(10 * time.Minute)
+			s.Ask(allCPU)
+			s.Ask(sim.Job{ID: "unlike", Name: "another", CPU: 1, Spec: map[string]any{"scheduling": map[string]any{"timeout": "43200s"}}})
+			s.Ask(sim.Job{ID: "short", CPU: 1, Spec: week})
+			if got := s.Record("short").Order < s.Record("unlike").Order; got != want {
+				t.Errorf("BERTH_ESTIMATES=%s: one like those that ran for a minute comes before an earlier one like none: %t, want %t", setting, got, want)
+			}
+		}
+	},
 	"BERTH_GANG": func(t *testing.T) {
 		for setting, want := range map[string]bool{"": true, "2": true, "3": false} {
 			s := deployed(t, "BERTH_GANG="+setting)
@@ -639,6 +659,7 @@ func TestSettingsOutOfRange(t *testing.T) {
 		"BERTH_BACKFILL":         {{"allow", "refuse"}, {"yes", "ALLOW"}},
 		"BERTH_DEFAULT_TIMEOUT":  {{"0s", "2160h", "1s"}, {"-1s", "2161h", "1500ms"}},
 		"BERTH_MAX_TIMEOUT":      {{"0s", "2160h", "1s"}, {"-1s", "2161h", "1500ms"}},
+		"BERTH_ESTIMATES":        {{"learn", "off"}, {"on", "OFF", "false"}},
 		"BERTH_GANG":             {{"2", "1000000"}, {"1", "0", "1000001"}},
 		"BERTH_PATIENCE":         {{"1m", "720h"}, {"59s", "721h"}},
 		"BERTH_SUBMIT_TIMEOUT":   {{"2s", "5m"}, {"1s", "301s"}},

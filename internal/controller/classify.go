@@ -36,13 +36,16 @@ type classified struct {
 // overdrawn.
 func (c *Controller) saveObservation(ctx context.Context, name string, v observation) (s classified, err error) {
 	var named []message.Key // records read, to know orphan jobs from foreign jobs
+	var learning []string   // tenants whose histories are read, because jobs of theirs have ended
 	for {
 		var needed []message.Key        // records to be read as well
+		var due []string                // and histories of tenants
 		var unread map[message.Key]bool // of live jobs with our labels; true for those that hold here
-		names := ledger.Resources(name).And(ledger.Records(named...), ledger.Budgets(vertex.NameOf(name).Parent()))
+		names := ledger.Resources(name).And(ledger.Records(named...), ledger.Histories(learning...), ledger.Budgets(vertex.NameOf(name).Parent()))
 		err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 			unread = map[message.Key]bool{}
 			s, needed = classified{ours: map[message.Key]vertex.Job{}, unnamed: map[message.Key]bool{}, unheld: map[message.Key]vertex.Job{}}, nil
+			due = nil
 			res := tx.Resource(name)
 			if res == nil {
 				res = &ledger.Resource{Name: name}
@@ -83,9 +86,13 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 				}
 			}
 			needed = append(needed, someOf(unread, 2*perUpdate-len(named)-len(needed), v.at)...)
-			if needed != nil {
-				return nil // the update runs again with these records read
+			if c.cfg.Estimates && learning == nil {
+				due = res.DueEnded(tx.Now(), learnTenants)
 			}
+			if needed != nil || due != nil {
+				return nil // the update runs again with these documents read
+			}
+			c.learnRunTimes(ctx, tx, res, learning)
 			v.onto(res)
 			for key, job := range s.ours {
 				if res.Overstay(key, tx.Now()) {
@@ -115,7 +122,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 		if err != nil {
 			return s, fmt.Errorf("record the observation of %s: %w", name, err)
 		}
-		if needed == nil {
+		if needed == nil && due == nil {
 			c.reportUnheld(onResource(ctx, name), s.unheld)
 			for _, key := range s.overstay {
 				c.log.WarnContext(onResource(ctx, name), "a job runs beyond its time limit; when it ends is not known, and requests may start later than promised",
@@ -123,6 +130,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			}
 			return s, nil
 		}
+		learning = append(learning, due...)
 		slices.Sort(needed)
 		named = append(named, slices.Compact(needed)...)
 	}

@@ -18,6 +18,9 @@ type Config struct {
 
 	Policy admission.Policy
 	Gang   int // a request for so many replicas or more is a gang
+	// Estimates orders requests by the run times that the jobs of their tenant have had,
+	// and not by their time limits.
+	Estimates bool
 	// DefaultTimeout is the time limit of a job that sets none; 0 for Vertex AI's own.
 	DefaultTimeout time.Duration
 	DiskType       string // of worker pools that name none; "" for capacity.DefaultDiskType
@@ -52,6 +55,7 @@ func DefaultConfig() Config {
 		Policy: admission.Policy{MaxAge: 2 * time.Minute, MaxHolds: ledger.MaxHolds, RefuseAfter: 24 * time.Hour,
 			Plan: admission.PlanPolicy{Horizon: time.Hour, Margin: 5 * time.Minute, StartIn: 10 * time.Minute, StartTimeout: time.Hour, Patience: 24 * time.Hour}},
 		Gang:           2,
+		Estimates:      true,
 		Tick:           time.Minute,
 		Poll:           3 * time.Second,
 		SubmitTimeout:  time.Minute,

@@ -37,6 +37,7 @@ type Controller struct {
 	hints     *rate.Limiter
 	alarms    alarms
 	missing   *missingNames
+	histories *histories
 	// hinting is how many hints are being followed.
 	hinting atomic.Int64
 
@@ -49,5 +50,5 @@ type Controller struct {
 // New returns a controller. The logger must not be nil.
 func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
 	return &Controller{cfg: cfg, pace: cfg.pace(), ledger: l, grouped: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: logctx.NewLogger(log), slots: newSlots(),
-		hints: rate.NewLimiter(rate.Limit(float64(cfg.Polls)/3/60), max(1, cfg.Polls/10)), missing: newMissingNames(cfg.Polls), env: env}
+		hints: rate.NewLimiter(rate.Limit(float64(cfg.Polls)/3/60), max(1, cfg.Polls/10)), missing: newMissingNames(cfg.Polls), histories: newHistories(), env: env}
 }

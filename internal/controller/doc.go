@@ -66,6 +66,7 @@
 //   - move.go: one move of the state table, the only writer of a reservation
 //   - timers.go: when each state is due, and what is done then
 //   - budget.go: the documents of package pace
+//   - estimates.go: run times of ended jobs are learned, and expected of new ones
 //   - publish.go: outbox events are published and marked
 //   - commits.go: bounds of updates, and queries that go on where they ended
 //   - unreadable.go: documents that this release cannot read

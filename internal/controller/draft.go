@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"example.com/berth/internal/admission"
+	"example.com/berth/internal/estimate"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
@@ -39,18 +40,28 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 	if rec.MaxWait == 0 {
 		rec.MaxWait = c.cfg.MaxWait
 	}
+	rec.Family = estimate.FamilyOf(tenant, rec.DisplayName, imageOf(r.Job))
 	if rec.DisplayName == "" {
 		rec.DisplayName = rec.ID
 	}
 	rec.Resource, rec.Why = c.resolve(r.PersistentResource, r.Paths)
 	rec.NamedInFull = strings.Contains(r.PersistentResource, "/")
 	c.limit(rec, r.Job)
+	c.estimate(rec)
 	spec, err := r.JobJSON()
 	if err != nil { // cannot happen: Decode made it
 		panic(fmt.Sprintf("controller: decoded job does not encode: %v", err))
 	}
 	rec.Spec = string(spec)
 	return rec
+}
+
+// imageOf is the image that the first worker pool of a job runs, "" for none.
+func imageOf(job *aiplatformpb.CustomJob) string {
+	for _, pool := range job.GetJobSpec().GetWorkerPoolSpecs() {
+		return cmp.Or(pool.GetContainerSpec().GetImageUri(), pool.GetPythonPackageSpec().GetExecutorImageUri())
+	}
+	return ""
 }
 
 // limit gives a job without a time limit the deployment's, in the job that is
@@ -115,6 +126,7 @@ const (
 	repeated           // the same request again, by another message, after it has ended
 	reused             // its id belongs to another request
 	unobserved         // nothing is known of the resource, or no recent observation
+	unlearned          // its tenant's history has to be read
 )
 
 // known says what a request is whose id is taken.
@@ -147,5 +159,12 @@ func known(old, draft *ledger.Record) verdict {
 // order gives a request its place in the order, for ever.
 func (c *Controller) order(rec *ledger.Record, now time.Time) {
 	gang := int64(rec.Ask.Replicas()) >= int64(c.cfg.Gang)
-	rec.Order = ledger.OrderKey(rec.Priority, admission.Key(now, rec.Timeout, gang), rec.Key)
+	expected := rec.Timeout
+	if rec.Estimate.Jobs > 0 {
+		expected = rec.Estimate.Run
+	}
+	// Documents keep moments to the microsecond. One that the order has more exactly than
+	// the queue would be another place.
+	at := admission.Key(now, expected, gang).Truncate(time.Microsecond)
+	rec.Order = ledger.OrderKey(rec.Priority, at, rec.Key)
 }

@@ -53,7 +53,13 @@ func (c *Controller) handle(ctx context.Context, tenant string, d message.Delive
 
 // enter decides a new request and, if it was admitted, submits it.
 func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledger.Record, started time.Time) error {
-	v, rec, err := c.decide(ctx, draft, false)
+	v, rec, err := c.decide(ctx, draft, entry{})
+	if err == nil && v == unlearned {
+		c.readHistory(ctx, draft.Tenant)
+		c.estimate(draft)
+		started = c.env.Monotonic()
+		v, rec, err = c.decide(ctx, draft, entry{learned: true})
+	}
 	if err == nil && v == unobserved {
 		// Ask Vertex AI outside the update, then decide on what was written. If it
 		// cannot be asked, the request waits for an observation.
@@ -66,7 +72,7 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 			c.log.WarnContext(ctx, "cannot observe the persistent resource; the request waits until it can be", "event", "observe_failed", "error", observeErr)
 		}
 		started = c.env.Monotonic()
-		if v, rec, err = c.decide(ctx, draft, true); err == nil && v == unobserved {
+		if v, rec, err = c.decide(ctx, draft, entry{learned: true, blind: true}); err == nil && v == unobserved {
 			// The name may be made up: a document for every such name would stay forever.
 			return fmt.Errorf("message %s names a resource that was never observed: %w", d.ID, cmp.Or(observeErr, errors.New("its document is gone")))
 		}
@@ -94,10 +100,15 @@ func (c *Controller) conclude(ctx context.Context, d message.Delivery, draft *le
 	return nil
 }
 
+// An entry says what has been done for a new request before it is decided.
+type entry struct {
+	learned bool // its tenant's history has been read, or that has failed
+	blind   bool // its resource has been observed, or that has failed: an old observation will do, and the request then waits
+}
+
 // decide is the one atomic update of a new request. Requests for the same resource
-// that come in at the same time share the commit. With blind it decides on an old
-// observation too: the request then waits.
-func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind bool) (v verdict, rec *ledger.Record, err error) {
+// that come in at the same time share the commit.
+func (c *Controller) decide(ctx context.Context, draft *ledger.Record, e entry) (v verdict, rec *ledger.Record, err error) {
 	reads := ledger.Resources(draft.Resource).And(ledger.Records(draft.Key))
 	hints := ledger.Hints{Tenant: draft.Tenant, Bytes: draft.Weight()}
 	err = c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
@@ -114,7 +125,11 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, blind boo
 			return nil
 		}
 		res := tx.Resource(draft.Resource)
-		if res == nil || !blind && tx.Now().Sub(res.ObservedAt) > c.cfg.Policy.MaxAge {
+		if res != nil && !e.learned && c.unlearned(draft.Tenant, res) {
+			v = unlearned
+			return nil
+		}
+		if res == nil || !e.blind && tx.Now().Sub(res.ObservedAt) > c.cfg.Policy.MaxAge {
 			v = unobserved
 			return nil
 		}

@@ -70,6 +70,9 @@ func (c *Controller) move(ctx context.Context, tx ledger.Tx, res *ledger.Resourc
 	if next.State != before.State {
 		stamp(rec, now)
 	}
+	if m.Event() == lifecycle.Ended && next.State.Terminal() {
+		c.addEnded(res, rec, before.State, now)
+	}
 	rec.TimerAt = c.nextTimer(rec, now)
 	if row.Outcome != "" {
 		rec.Append(outcome(rec, eventTypes[row.Outcome], res), now)

@@ -108,6 +108,10 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	if res == nil {
 		res = &ledger.Resource{Name: draft.Resource}
 	}
+	if c.unlearned(tenant, res) {
+		c.readHistory(ctx, tenant)
+		c.estimate(draft)
+	}
 	c.order(draft, now)
 	decision := admission.Decide(res.Snapshot(now), draft.Request(), c.cfg.Policy)
 	decision.Advise(res.Snapshot(now), draft.Request(), c.cfg.Policy)

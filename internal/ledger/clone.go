@@ -72,6 +72,11 @@ func (c copier) resource(r *Resource) *Resource {
 		class.Heads = list(c, class.Heads, c.head)
 		return class
 	})
+	n.Ended = list(c, r.Ended, func(e Ended) Ended {
+		e.At = c.time(e.At)
+		return e
+	})
+	n.LearnedAt = c.time(r.LearnedAt)
 	n.Reserved = list(c, r.Reserved, func(o admission.Reservation) admission.Reservation {
 		o.Head, o.At, o.Since, o.Told = c.head(o.Head), c.time(o.At), c.time(o.Since), c.time(o.Told)
 		o.Shapes, o.Delays = list(c, o.Shapes, nil), list(c, o.Delays, nil)

@@ -194,6 +194,8 @@ func (f filler) fill(v reflect.Value) {
 		v.SetBool(f.number()%2 == 1)
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		v.SetInt(int64(f.number()))
+	case reflect.Float64:
+		v.SetFloat(float64(f.number()) / 3)
 	default:
 		panic("fill: a kind not thought of: " + v.Type().String())
 	}

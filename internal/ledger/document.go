@@ -17,6 +17,7 @@ var kinds = []entry{
 	{KindRecord, func(name string) Document { return &Record{Key: message.Key(name)} }},
 	{KindLease, func(name string) Document { return &Lease{Name: name} }},
 	{KindBudget, func(name string) Document { return &Budget{Name: name} }},
+	{KindHistory, func(name string) Document { return &History{Tenant: name} }},
 }
 
 // An entry is a kind and the constructor of a document that has nothing but its name.

@@ -8,6 +8,7 @@ import (
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/estimate"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
@@ -49,6 +50,7 @@ type Record struct {
 	MaxWait        time.Duration     `json:"maxWait,omitempty"`
 	Timeout        time.Duration     `json:"timeout,omitempty"`      // the job's time limit
 	UnsetTimeout   bool              `json:"unsetTimeout,omitempty"` // it has Timeout from the deployment or Vertex AI, not from the job
+	Family         string            `json:"family,omitempty"`       // see [estimate.FamilyOf]
 	Warnings       []reason.Problem  `json:"warnings,omitempty"`
 	// Paths says how the message writes the fields of the job, for reasons that
 	// are given later.
@@ -58,6 +60,9 @@ type Record struct {
 	// first. It is set by the first decision and never changes, so a request
 	// that goes back into the queue keeps its age.
 	Order string `json:"order,omitempty"`
+	// Estimate is the expected run time that Order is made of; zero if that is Timeout. It
+	// never changes either.
+	Estimate estimate.Estimate `json:"estimate,omitzero"`
 
 	lifecycle.Reservation `json:"reservation"`
 	// LeasedAt is when the first attempt of the run began.

@@ -95,6 +95,14 @@ type Resource struct {
 	// Without it every pass would query for them.
 	HasParked bool `json:"hasParked,omitempty"`
 
+	// Ended are jobs that have ended and that no [History] has learned from yet, oldest
+	// first: at most [MaxEnded]. The move that ends a job adds it here, and the update
+	// that adds it to a history takes it out, so no job is learned twice.
+	Ended []Ended `json:"ended,omitempty"`
+	// LearnedAt is when jobs of this resource were last added to a history; zero for
+	// never. Without it no request reads a history.
+	LearnedAt time.Time `json:"learnedAt,omitzero"`
+
 	// use caches Use, nil when it is not known: summing a thousand holds for each of a
 	// hundred decisions was most of a commit's time. It is never stored.
 	use capacity.Use

@@ -43,6 +43,7 @@ const (
 	foreignWeight     = 170
 	headWeight        = 420 // of a gang over two shapes
 	reservationWeight = 600
+	endedWeight       = 170
 )
 
 // Weight is about how many bytes the record takes in the ledger, rather more
@@ -135,6 +136,9 @@ func (r *Resource) weight(heads int) int {
 	}
 	for id, class := range r.Queue {
 		n += len(id) + 40 + min(heads, len(class.Heads))*headWeight
+	}
+	for _, e := range r.Ended {
+		n += endedWeight + len(e.Tenant)
 	}
 	return n + (len(r.Skipped)+len(r.Retell))*48 + len(r.Reserved)*reservationWeight
 }

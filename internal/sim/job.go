@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 
@@ -10,7 +11,8 @@ import (
 // A Job is a request in a few words. The zero value of a field leaves it out.
 type Job struct {
 	ID       string
-	CPU, GPU int // replicas; the first of them is worker pool 0
+	Name     string // display name; "job" if it is empty
+	CPU, GPU int    // replicas; the first of them is worker pool 0
 	Priority int
 	OnFull   string
 	MaxWait  string
@@ -44,7 +46,7 @@ func (j Job) Body() []byte {
 	}
 	spec := map[string]any{"workerPoolSpecs": pools}
 	maps.Copy(spec, j.Spec)
-	job := map[string]any{"displayName": "job", "jobSpec": spec}
+	job := map[string]any{"displayName": cmp.Or(j.Name, "job"), "jobSpec": spec}
 	if j.KMSKey != "" {
 		job["encryptionSpec"] = map[string]any{"kmsKeyName": j.KMSKey}
 	}

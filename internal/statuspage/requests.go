@@ -232,6 +232,9 @@ func (d *handler) entry(ctx context.Context, rec *ledger.Record, res *ledger.Res
 		Run: rec.Run, Attempt: rec.Attempt, Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
 		Times: rec.Times, TimerAt: rec.TimerAt, Warnings: rec.Warnings, Events: []Event{},
 	}
+	if rec.Estimate.Jobs > 0 {
+		q.Expected = &Expected{Duration(rec.Estimate.Run), rec.Estimate.Jobs}
+	}
 	if rec.Tombstone() {
 		q.CancelledUntil = rec.ExpireAt
 	}

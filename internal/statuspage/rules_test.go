@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/estimate"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -240,7 +241,7 @@ func (w *world) record(state lifecycle.State) *ledger.Record {
 		Resource: prName, DisplayName: "shown", Labels: map[string]string{"k": "v"}, Priority: 3, OnFull: "reject", MaxWait: time.Hour, Timeout: 2 * time.Hour,
 		Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}, Why: &reason.Problem{Code: reason.Full, Detail: "d"}, Fingerprint: "f",
 		JobState: "PENDING", JobError: &message.JobError{Code: 3, Message: "m"}, TimerAt: at(9), Warnings: []reason.Problem{{Code: reason.Full}},
-		Fit: []capacity.Finding{{Shape: cpu}}, ScaleUp: true,
+		Fit: []capacity.Finding{{Shape: cpu}}, ScaleUp: true, Estimate: estimate.Estimate{Run: 90 * time.Minute, Jobs: 34},
 	}
 	times := reflect.ValueOf(&r.Times).Elem()
 	for i := range times.NumField() {
@@ -289,7 +290,7 @@ func TestRequestAsItIs(t *testing.T) {
 	}
 	if q.Key != rec.Key || q.MessageID != "m-1" || q.OnFull != "reject" || time.Duration(q.MaxWait) != time.Hour || time.Duration(q.Timeout) != 2*time.Hour ||
 		q.Labels["k"] != "v" || q.Run != "run-1" || q.Attempt != 2 || !q.ActUntil.Equal(rec.ActUntil) || !q.TimerAt.Equal(rec.TimerAt) ||
-		q.JobError.Code != 3 || q.Times != rec.Times || !q.Hold.LatestEnd.Equal(w.now.Add(time.Hour)) || q.Hold.Ask.Replicas() != 2 || !q.AsOf.Equal(w.now) {
+		q.JobError.Code != 3 || time.Duration(q.Expected.Run) != 90*time.Minute || q.Expected.Jobs != 34 || q.Times != rec.Times || !q.Hold.LatestEnd.Equal(w.now.Add(time.Hour)) || q.Hold.Ask.Replicas() != 2 || !q.AsOf.Equal(w.now) {
 		t.Errorf("the request shows %+v", q)
 	}
 	// The end of an attempt's right to act is shown while an attempt acts, and

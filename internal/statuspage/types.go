@@ -249,6 +249,9 @@ type Request struct {
 	MaxWait        Duration          `json:"maxWait,omitempty"`
 	Timeout        Duration          `json:"timeout,omitempty"`
 	Ask            capacity.Ask      `json:"ask,omitempty"`
+	// Expected is by the jobs that had ended when the request came; nil if none was like
+	// it, so that it is ordered by its time limit.
+	Expected *Expected `json:"expected,omitempty"`
 	Live
 	Hold     *Hold             `json:"hold,omitempty"`
 	Run      string            `json:"run,omitempty"`
@@ -261,6 +264,13 @@ type Request struct {
 	TimerAt  time.Time         `json:"timerAt,omitzero"` // when its timer runs
 	Warnings []reason.Problem  `json:"warnings,omitempty"`
 	Events   []Event           `json:"events"` // oldest first; the latest ones of a long history
+}
+
+// Expected is how long a job is expected to run. It decides the request's place in the
+// order, and nothing else.
+type Expected struct {
+	Run  Duration `json:"run"`
+	Jobs int64    `json:"jobs"` // how many jobs like it have taught that
 }
 
 // A Hold is what a request holds.

@@ -106,6 +106,8 @@ func (f *filler) fill(v reflect.Value) {
 		v.SetInt(1<<60 + int64(f.n))
 	case reflect.Int32:
 		v.SetInt(1<<30 + int64(f.n))
+	case reflect.Float64:
+		v.SetFloat(float64(f.n) / 3)
 	default:
 		panic("fill: a kind not thought of: " + v.Type().String())
 	}
