@@ -48,6 +48,9 @@ func (c *explainCmd) Run(g *globals) error {
 		say(g.out, "  %s", problem(q.Reason))
 	}
 	reasons(g.out, q.Outcome)
+	if e := expected(q.Expected); e != "" {
+		say(g.out, "  It is expected %s.", e)
+	}
 	if len(q.Warnings) > 0 {
 		say(g.out, "")
 		say(g.out, "Warnings:")

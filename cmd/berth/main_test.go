@@ -28,6 +28,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/controller"
+	"example.com/berth/internal/estimate"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/localstack/statefile"
 	"example.com/berth/internal/message"
@@ -83,6 +84,7 @@ func TestScripts(t *testing.T) {
 			"exits":      exits,
 			"await":      func(ts *testscript.TestScript, _ bool, args []string) { of(ts).await(ts, args[0], args[1]) },
 			"job":        func(ts *testscript.TestScript, _ bool, args []string) { of(ts).job(ts, args[0], args[1]) },
+			"taught":     func(ts *testscript.TestScript, _ bool, args []string) { of(ts).taught(ts, args[0], args[1]) },
 			"nofile":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(os.Remove(of(ts).file)) },
 			"deadfile":   func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).deadfile(ts) },
 			"deployment": func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).deployment(ts) },
@@ -277,6 +279,27 @@ func (s *stack) job(ts *testscript.TestScript, id, state string) {
 		ts.Fatalf("reconcile: %v", err)
 	}
 	s.wake()
+}
+
+// taught stores what so many jobs of the first request's family teach that ran for a
+// time.
+func (s *stack) taught(ts *testscript.TestScript, jobs, ran string) {
+	n, err := strconv.Atoi(jobs)
+	ts.Check(err)
+	d, err := time.ParseDuration(ran)
+	ts.Check(err)
+	rec := s.find("first")
+	h := &ledger.History{Tenant: rec.Tenant}
+	for range n {
+		h.Learn(estimate.End{Job: estimate.Job{Limit: rec.Timeout, Replicas: 1, Family: rec.Family}, Ran: d})
+	}
+	ts.Check(s.ledger.Update(context.Background(), ledger.Resources(rec.Resource).And(ledger.ReadSetOf(h)), func(tx ledger.Tx) error {
+		res := tx.Resource(rec.Resource)
+		res.LearnedAt = tx.Now()
+		tx.Put(res)
+		tx.Put(h)
+		return nil
+	}))
 }
 
 func (s *stack) deadfile(ts *testscript.TestScript) {

@@ -68,7 +68,7 @@ var rooms = []room{
 	{"internal/gcp", list("internal/admission", "internal/capacity", "internal/controller", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"),
 		list(wireTypes, "cloud.google.com/go/...", "google.golang.org/...", "github.com/googleapis/gax-go/..."),
 		"the only deployed room with cloud clients: no other room handles their errors, retries and connections"},
-	{"internal/statuspage", list("internal/admission", "internal/capacity", "internal/controller", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/reason", "internal/vertex", "internal/visible"), nil,
+	{"internal/statuspage", list("internal/admission", "internal/capacity", "internal/controller", "internal/estimate", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/reason", "internal/vertex", "internal/visible"), nil,
 		"it reads and explains, and does not write"},
 	{"internal/app", list("internal/controller", "internal/gcp", "internal/invariant", "internal/ledger", "internal/logctx", "internal/message", "internal/reason", "internal/statuspage", "internal/vertex", "internal/visible"),
 		list("github.com/sethvargo/go-envconfig"),

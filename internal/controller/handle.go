@@ -41,7 +41,7 @@ func (c *Controller) handle(ctx context.Context, tenant string, d message.Delive
 		if err != nil {
 			return err
 		}
-		return c.answer(ctx, tenant, d, q)
+		return c.answer(ctx, tenant, d, q.Outcome)
 	}
 	rec := c.draft(tenant, d, m)
 	ctx = withRecord(ctx, rec)

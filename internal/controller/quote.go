@@ -7,36 +7,44 @@ import (
 	"time"
 
 	"example.com/berth/internal/admission"
+	"example.com/berth/internal/estimate"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 )
 
+// A Quoted is what would happen to a message, and how long its job is expected to run
+// if it were taken; zero if no job like it has ended.
+type Quoted struct {
+	message.Outcome
+	Estimate estimate.Estimate
+}
+
 // Quote says what would happen to a delivery now, and writes nothing. What
 // cannot be decoded, and an id in use, are quoted as the refusal they would
 // get. The error is the ledger's; Vertex AI is asked only if the ledger does
 // not know the resource.
-func (c *Controller) Quote(ctx context.Context, tenant string, d message.Delivery) (message.Outcome, error) {
+func (c *Controller) Quote(ctx context.Context, tenant string, d message.Delivery) (Quoted, error) {
 	m, err := message.Decode(d)
 	if refusal := (*message.Refusal)(nil); errors.As(err, &refusal) {
-		return message.Outcome{Type: message.Refused, Tenant: tenant, MessageID: d.ID, ClaimedRequestID: refusal.ClaimedID,
-			Verdict: string(admission.Refuse), Reason: &refusal.Problems[0], Problems: refusal.Problems}, nil
+		return Quoted{Outcome: message.Outcome{Type: message.Refused, Tenant: tenant, MessageID: d.ID, ClaimedRequestID: refusal.ClaimedID,
+			Verdict: string(admission.Refuse), Reason: &refusal.Problems[0], Problems: refusal.Problems}}, nil
 	} else if err != nil {
-		return message.Outcome{}, fmt.Errorf("decode message %s: %w", d.ID, err)
+		return Quoted{}, fmt.Errorf("decode message %s: %w", d.ID, err)
 	}
 	if m.Cancel != nil {
 		p := reason.Problem{Code: reason.Unsupported, Detail: "Only a request for a job can be explained; this is a cancel."}
-		return message.Outcome{Type: message.Refused, Tenant: tenant, MessageID: d.ID,
-			Verdict: string(admission.Refuse), Reason: &p, Problems: []reason.Problem{p}}, nil
+		return Quoted{Outcome: message.Outcome{Type: message.Refused, Tenant: tenant, MessageID: d.ID,
+			Verdict: string(admission.Refuse), Reason: &p, Problems: []reason.Problem{p}}}, nil
 	}
 	return c.quote(ctx, tenant, d, m)
 }
 
-func (c *Controller) quote(ctx context.Context, tenant string, d message.Delivery, m message.Message) (message.Outcome, error) {
+func (c *Controller) quote(ctx context.Context, tenant string, d message.Delivery, m message.Message) (Quoted, error) {
 	draft := c.draft(tenant, d, m)
-	o := message.Outcome{Type: message.Quoted, Tenant: tenant, MessageID: d.ID, ClaimedRequestID: m.Request.RequestID,
-		PersistentResource: draft.Resource, DisplayName: draft.DisplayName, Labels: draft.Labels, Warnings: draft.Warnings}
-	refuse := func(p *reason.Problem) (message.Outcome, error) {
+	o := Quoted{Outcome: message.Outcome{Type: message.Quoted, Tenant: tenant, MessageID: d.ID, ClaimedRequestID: m.Request.RequestID,
+		PersistentResource: draft.Resource, DisplayName: draft.DisplayName, Labels: draft.Labels, Warnings: draft.Warnings}}
+	refuse := func(p *reason.Problem) (Quoted, error) {
 		o.Verdict, o.Reason = string(admission.Refuse), p
 		return o, nil
 	}
@@ -122,6 +130,9 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there
 	}
 	o.Verdict, o.Reason, o.Fit, o.ScaleUp, o.Ahead, o.StartsBy = string(decision.Verdict), decision.Reason, decision.Fit, decision.ScaleUp, &decision.Ahead, decision.StartsBy
+	if decision.Verdict != admission.Refuse {
+		o.Estimate = draft.Estimate
+	}
 	if !res.ObservedAt.IsZero() {
 		seenAt := res.ObservedAt
 		o.ObservedAt = &seenAt

@@ -10,6 +10,8 @@
 //     carries the reservation and all outbox events.
 //   - An [OutboxEvent] is an outcome event, stored by the commit that makes the
 //     change it reports. It is unpublished until a later commit marks it published.
+//   - A [History] is what the jobs of one tenant have taught of run times. It orders
+//     requests, and no promise rests on it.
 //   - A [Budget] is how many jobs may be submitted a minute in one region.
 //   - A [Lease] keeps two instances from doing the same work. No promise rests
 //     on it.

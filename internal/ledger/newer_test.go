@@ -16,6 +16,7 @@ import (
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/estimate"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/ledger/ledgertest"
 	"example.com/berth/internal/lifecycle"
@@ -41,6 +42,8 @@ func fullDocuments() []ledger.Document {
 			Foreign: []ledger.Foreign{{Job: "j1", Ask: ask}}, Queue: admission.Queue{"c": {Count: 1, Heads: []admission.Head{{Order: "o", ID: "k", Demand: ask}}}}, Reserved: []admission.Reservation{{Head: admission.Head{Order: "o", ID: "k", Demand: ask}}}},
 		&ledger.Lease{Name: "reconcile", Until: at},
 		&ledger.Budget{Name: "b", Budget: pace.Budget{Grants: []pace.Grant{{To: "r", Until: at}}}},
+		&ledger.History{Tenant: "a", History: estimate.History{Levels: map[string]estimate.Moments{"1h": {Jobs: 1, Weight: 1, Mean: 2.5}},
+			Families: map[string]estimate.Family{"f": {Moments: estimate.Moments{Jobs: 1, Weight: 1, Mean: 2.5}, Last: 1}}, Ends: 1}},
 	}
 }
 

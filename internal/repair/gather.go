@@ -76,7 +76,9 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 		p.Records = append(p.Records, ledger.Of[*ledger.Record](docs)...)
 	}
 	p.ask(ctx, src)
-	p.Complete = len(p.Unreadable) == 0
+	p.Complete = !slices.ContainsFunc(p.Unreadable, func(u *ledger.UnreadableError) bool {
+		return u.Kind == ledger.KindRecord || u.Kind == ledger.KindResource
+	})
 	return p, nil
 }
 

@@ -91,6 +91,9 @@ func (j *judge) unreadable() {
 			f.Means = "Nothing is submitted in that region."
 		case ledger.KindLease:
 			f.Means = "Passes of reconcile run without a lease: they do all work, some of it twice."
+		case ledger.KindHistory:
+			f.Means = "Requests of that tenant are ordered by their time limits, and how long its jobs run is not learned."
+			f.Do = "Deploy the release that wrote it, or delete the document: only what was learned is lost."
 		default:
 			f.Means = "What needs this document waits until it can be read."
 		}

@@ -18,7 +18,8 @@ func TestUnreadableDocuments(t *testing.T) {
 	w := newWorld(t, false)
 	mem := w.ledger.(*ledger.Mem)
 	toy := &ledgertest.Toy{Name: "toy"}
-	if err := mem.Update(t.Context(), ledger.ReadSetOf(toy), func(tx ledger.Tx) error { tx.Put(toy); return nil }); err != nil {
+	history := &ledger.History{Tenant: "default"}
+	if err := mem.Update(t.Context(), ledger.ReadSetOf[ledger.Document](toy, history), func(tx ledger.Tx) error { tx.Put(toy); tx.Put(history); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	docs := map[ledger.Ref]string{
@@ -26,6 +27,7 @@ func TestUnreadableDocuments(t *testing.T) {
 		ledger.RecordRef(w.key("next")):                           "it keeps its replicas",
 		{Kind: ledger.KindLease, Name: controller.ReconcileLease}: "without a lease",
 		{Kind: ledger.KindBudget, Name: parent}:                   "Nothing is submitted",
+		history.Ref():                                             "ordered by their time limits",
 		toy.Ref():                                                 "waits until it can be read", // of a kind of which the doctor knows nothing
 	}
 	for d := range docs {

@@ -85,7 +85,8 @@ func TestUnknownNameThatIsCreated(t *testing.T) {
 func TestQuotesOfMadeUpNames(t *testing.T) {
 	w := New(silent{t})
 	quote := func(name string) (message.Outcome, error) {
-		return w.Controller.Quote(t.Context(), Tenant, message.Delivery{ID: "q", Data: Job{CPU: 1, Resource: name}.Body()})
+		q, err := w.Controller.Quote(t.Context(), Tenant, message.Delivery{ID: "q", Data: Job{CPU: 1, Resource: name}.Body()})
+		return q.Outcome, err
 	}
 	for range 5 {
 		o, err := quote("made-up")

@@ -45,7 +45,7 @@ func (d *handler) explain(r *http.Request) (any, error) {
 	if o.DisplayName == explained {
 		o.DisplayName = ""
 	}
-	return Quote{o.Type, o}, nil
+	return Quote{o.Type, o.Outcome, expected(o.Estimate)}, nil
 }
 
 func readMessage(r *http.Request) (m Message, err error) {

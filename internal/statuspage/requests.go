@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/berth/internal/estimate"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -229,11 +230,9 @@ func (d *handler) entry(ctx context.Context, rec *ledger.Record, res *ledger.Res
 		State: rec.State, Terminal: rec.State.Terminal() || rec.Kind == message.KindAnswer,
 		Resource: rec.Resource, DisplayName: rec.DisplayName, Labels: rec.Labels,
 		Priority: rec.Priority, OnFull: rec.OnFull, MaxWait: Duration(rec.MaxWait), Timeout: Duration(rec.Timeout), Ask: rec.Ask,
-		Run: rec.Run, Attempt: rec.Attempt, Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
+		Expected: expected(rec.Estimate),
+		Run:      rec.Run, Attempt: rec.Attempt, Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
 		Times: rec.Times, TimerAt: rec.TimerAt, Warnings: rec.Warnings, Events: []Event{},
-	}
-	if rec.Estimate.Jobs > 0 {
-		q.Expected = &Expected{Duration(rec.Estimate.Run), rec.Estimate.Jobs}
 	}
 	if rec.Tombstone() {
 		q.CancelledUntil = rec.ExpireAt
@@ -254,6 +253,14 @@ func (d *handler) entry(ctx context.Context, rec *ledger.Record, res *ledger.Res
 		q.Events = append(q.Events, Event{l.ID, l.Type, l.Time, l.Outcome.Sequence, l.Published, rec.Event(l)})
 	}
 	return q, nil
+}
+
+// expected shows an estimate, nil for one that no job has taught.
+func expected(e estimate.Estimate) *Expected {
+	if e.Jobs == 0 {
+		return nil
+	}
+	return &Expected{Duration(e.Run), e.Jobs}
 }
 
 // tenant reads the parameter tenant=. The caller is not known here, so a tenant

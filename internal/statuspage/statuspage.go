@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/admission"
+	"example.com/berth/internal/controller"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/visible"
@@ -18,7 +19,7 @@ import (
 // A Quoter returns the outcome that a delivery would have now, and writes
 // nothing. The controller implements it.
 type Quoter interface {
-	Quote(ctx context.Context, tenant string, d message.Delivery) (message.Outcome, error)
+	Quote(ctx context.Context, tenant string, d message.Delivery) (controller.Quoted, error)
 }
 
 // Info describes the deployment, and holds the settings for live reasons.

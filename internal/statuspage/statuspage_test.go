@@ -13,6 +13,7 @@ import (
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/controller"
+	"example.com/berth/internal/estimate"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -388,6 +389,54 @@ func TestLedgerFails(t *testing.T) {
 	}
 	if code, _ := w.do("GET", "/", ""); code != http.StatusOK {
 		t.Errorf("GET / needs the ledger: %d", code)
+	}
+}
+
+// What is expected of a job is shown once jobs like it have ended: of a message that
+// would be taken, and of a request as it was when it came.
+func TestExpected(t *testing.T) {
+	w := newWorld(t)
+	explain := func(n int) Quote {
+		code, text := w.do("POST", "/explain", fmt.Sprintf(`{"data":%q}`, base64.StdEncoding.EncodeToString(job("new", cpu, n, 0))))
+		var q Quote
+		if err := json.Unmarshal([]byte(text), &q); err != nil || code != http.StatusOK {
+			t.Fatalf("explain: %d %s", code, text)
+		}
+		return q
+	}
+	w.send(job("before", cpu, 1, 0))
+	if q := explain(1); q.Expected != nil {
+		t.Errorf("%+v is expected, and no job has ended", q.Expected)
+	}
+	week := 7 * 24 * time.Hour // Vertex AI's own limit
+	h := &ledger.History{Tenant: "default"}
+	h.Learn(estimate.End{Job: estimate.Job{Limit: week, Replicas: 1}, Ran: time.Hour}, estimate.End{Job: estimate.Job{Limit: week, Replicas: 1}, Ran: time.Hour})
+	want := h.Expected(estimate.Job{Limit: week, Replicas: 1})
+	err := w.ledger.Update(t.Context(), ledger.Resources(prName).And(ledger.ReadSetOf(h)), func(tx ledger.Tx) error {
+		res := tx.Resource(prName)
+		res.LearnedAt = tx.Now()
+		tx.Put(res)
+		tx.Put(h)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := func(e *Expected) bool {
+		return e != nil && e.Jobs == 2 && time.Duration(e.Run) == want.Run.Round(time.Millisecond)
+	}
+	if q := explain(1); !shown(q.Expected) {
+		t.Errorf("%+v is expected, want %+v", q.Expected, want)
+	}
+	if q := explain(9); q.Expected != nil || q.Verdict != "REFUSE" {
+		t.Errorf("%s, and yet %+v is expected", q.Verdict, q.Expected)
+	}
+	w.send(job("after", cpu, 1, 0))
+	if q := get[Request](w, "/requests/after"); !shown(q.Expected) {
+		t.Errorf("%+v was expected of a request, want %+v", q.Expected, want)
+	}
+	if q := get[Request](w, "/requests/before"); q.Expected != nil {
+		t.Errorf("%+v was expected of one that came before any job had ended", q.Expected)
 	}
 }
 

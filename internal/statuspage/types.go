@@ -295,4 +295,6 @@ type Event struct {
 type Quote struct {
 	Type message.Type `json:"type"`
 	message.Outcome
+	// Expected is set for a message that would be taken, if jobs like its own have ended.
+	Expected *Expected `json:"expected,omitempty"`
 }
