@@ -152,3 +152,31 @@ func TestLostDocumentIsFoundByPasses(t *testing.T) {
 		}
 	})
 }
+
+// A cancel, or a hint, that needs a document which was lost has it rebuilt, and then acts.
+func TestCancelOfWhatHoldsWithoutADocument(t *testing.T) {
+	w := New(t)
+	w.Ask(Job{ID: "runs", CPU: 2})
+	w.Ask(Job{ID: "waits", CPU: 4})
+	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobRunning)
+	w.After(time.Minute)
+	for _, id := range []string{"runs", "waits"} {
+		w.loseResources()
+		w.Cancel(id)
+		if rec := w.Record(id); len(rec.Cancels) != 1 {
+			t.Errorf("%s is %s, and the cancel is not recorded", id, rec.State)
+		}
+	}
+	if w.State("waits") != lifecycle.Cancelled || w.State("runs") != lifecycle.Cancelling {
+		t.Errorf("they are %s and %s", w.State("waits"), w.State("runs"))
+	}
+	if use := w.Document().Use()[CPU]; use != 2 {
+		t.Errorf("%d machines count as used, want 2 until the job has ended", use)
+	}
+	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobCancelled)
+	w.After(time.Minute)
+	if w.State("runs") != lifecycle.Cancelled {
+		t.Errorf("it is %s", w.State("runs"))
+	}
+	w.CheckHolds()
+}
