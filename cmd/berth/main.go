@@ -53,6 +53,7 @@ type cli struct {
 	Cancel   cancelCmd   `cmd:"" help:"Cancel a request."`
 	Simulate simulateCmd `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`
 	Size     sizeCmd     `cmd:"" help:"Say how many replicas a workload needs for short waits, without a deployment."`
+	Export   exportCmd   `cmd:"" help:"Write the requests that have run as a workload for simulate and size."`
 	Evaluate evaluateCmd `cmd:"" help:"Say how good the order is on traces, without a deployment."`
 	Doctor   doctorCmd   `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
 	Repair   repairCmd   `cmd:"" help:"Fix what doctor found. A dry run unless --yes is given."`

@@ -133,6 +133,7 @@ func summary(rec *ledger.Record) Summary {
 		ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, State: lifecycle.State(rec.Status()), Resource: rec.Resource,
 		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask, Reason: rec.Why,
 		Job: rec.Reservation.Job, JobState: rec.JobState, Times: rec.Times,
+		Timeout: Duration(rec.Timeout),
 	}
 	if rec.State == lifecycle.Waiting {
 		s.StartsBy = rec.StartsBy

@@ -220,6 +220,7 @@ type Summary struct {
 	Priority    int             `json:"priority,omitempty"`
 	Ask         capacity.Ask    `json:"ask,omitempty"`
 	Reason      *reason.Problem `json:"reason,omitempty"`
+	Timeout     Duration        `json:"timeout,omitempty"` // the job's time limit
 	StartsBy    time.Time       `json:"startsBy,omitzero"` // of a waiting request, as its publisher was told last
 	Job         string          `json:"job,omitempty"`
 	JobState    string          `json:"jobState,omitempty"`
