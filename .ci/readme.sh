@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
-# Runs the examples of a README against a local stack, so that none of them can go
-# stale unnoticed. An example is a console block under a marker:
+# Runs the examples of README and other pages against a local stack, so that none of
+# them can go stale unnoticed. An example is a console block under a marker:
 #
 #   <!-- ci:run -->           run as it stands
 #   <!-- ci:run gcloud -->    run with gcloud pointed at the stack, by the very
@@ -12,7 +12,7 @@
 # anything between; "..." in them stands for any text.
 
 set -euo pipefail
-readme=${1:?usage: readme.sh README.md}
+(($#)) || { echo 'usage: readme.sh PAGE...' >&2; exit 2; }
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
 
@@ -88,43 +88,46 @@ flush() {
   command='' expected=()
 }
 
-state=text kind='' command='' at=0 number=0 expected=()
-while IFS= read -r line <&4 || [[ -n $line ]]; do
-  number=$((number + 1))
-  case $state in
-    text)
-      if [[ $line =~ ^'<!-- ci:run'(\ ([a-z]+))?' -->'$ ]]; then
-        kind=${BASH_REMATCH[2]:-plain} state=marked
-        [[ $kind == plain || $kind == gcloud ]] || fail "$readme:$number: ci:run knows no \"$kind\""
-      fi
-      ;;
-    marked)
-      [[ $line == '```console' ]] || fail "$readme:$number: a console block is to follow the marker"
-      state=block
-      ;;
-    block)
-      if [[ $line == '```' ]]; then
-        flush
-        state=text
-      elif [[ $command == *\\ && ${#expected[@]} == 0 ]]; then
-        command=${command%\\}$line
-      elif [[ $line == '$ '* ]]; then
-        flush
-        command=${line#'$ '} at=$number
-      else
-        [[ -n $command ]] || fail "$readme:$number: output of no command"
-        expected+=("$line")
-      fi
-      ;;
-  esac
-done 4<"$readme"
-[[ $state == text ]] || fail "$readme: the last block does not end"
-# Markers that are misspelt find nothing, and nothing fails.
-((ran > 0)) || fail "$readme has no example to run"
+for readme in "$@"; do
+  before=$ran
+  state=text kind='' command='' at=0 number=0 expected=()
+  while IFS= read -r line <&4 || [[ -n $line ]]; do
+    number=$((number + 1))
+    case $state in
+      text)
+        if [[ $line =~ ^'<!-- ci:run'(\ ([a-z]+))?' -->'$ ]]; then
+          kind=${BASH_REMATCH[2]:-plain} state=marked
+          [[ $kind == plain || $kind == gcloud ]] || fail "$readme:$number: ci:run knows no \"$kind\""
+        fi
+        ;;
+      marked)
+        [[ $line == '```console' ]] || fail "$readme:$number: a console block is to follow the marker"
+        state=block
+        ;;
+      block)
+        if [[ $line == '```' ]]; then
+          flush
+          state=text
+        elif [[ $command == *\\ && ${#expected[@]} == 0 ]]; then
+          command=${command%\\}$line
+        elif [[ $line == '$ '* ]]; then
+          flush
+          command=${line#'$ '} at=$number
+        else
+          [[ -n $command ]] || fail "$readme:$number: output of no command"
+          expected+=("$line")
+        fi
+        ;;
+    esac
+  done 4<"$readme"
+  [[ $state == text ]] || fail "$readme: the last block does not end"
+  # Markers that are misspelt find nothing, and nothing fails.
+  ((ran > before)) || fail "$readme has no example to run"
+done
 
 kill "$stack"
 code=0
 wait "$stack" || code=$?
 stack=''
 ((code == 0)) || fail "the local stack stops with $code"
-printf '%d examples of %s ran\n' "$ran" "$readme"
+printf '%d examples of %s ran\n' "$ran" "$*"

@@ -18,7 +18,8 @@ import (
 )
 
 // Config has every setting of a deployment, each an environment variable. The
-// comments are the manual.
+// comments are the manual: deploy/settings.md follows from them (go test -run Page
+// -update writes it).
 type Config struct {
 	// Project is the project id (not the number) of the persistent resources,
 	// the ledger and the topics.

@@ -9,7 +9,8 @@ import (
 )
 
 // A Code says in one word why something was refused or has to wait. Programs branch
-// on codes: new ones may be added, and none changes its meaning.
+// on codes: new ones may be added, and none changes its meaning. deploy/events.md lists
+// them with these comments.
 type Code string
 
 const (
