@@ -1,11 +1,8 @@
 package ledger
 
 import (
-	"cmp"
-	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"example.com/berth/internal/lifecycle"
@@ -63,28 +60,3 @@ func (r *Record) ListKey() string {
 // its record. The whole name would not do: Vertex AI writes the project of a job
 // sometimes as its id and sometimes as its number.
 func JobNumber(job string) string { return job[strings.LastIndexByte(job, '/')+1:] }
-
-// List implements [Ledger].
-func (m *Mem) List(ctx context.Context, f Filter, after string, limit int) ([]*Record, error) {
-	records, skipped, err := m.query(ctx, "recent", limit, func(r *Record) bool {
-		return r.ListKey() > after &&
-			(f.Resource == "" || r.Resource == f.Resource && r.State != lifecycle.None) &&
-			(len(f.Statuses) == 0 || slices.Contains(f.Statuses, r.Status()))
-	}, func(a, b *Record) int { return strings.Compare(a.ListKey(), b.ListKey()) }, true)
-	for i, r := range records {
-		records[i] = r.Clone()
-	}
-	return records, cmp.Or(err, SkippedOf(skipped))
-}
-
-// OfJob implements [Ledger].
-func (m *Mem) OfJob(ctx context.Context, number string, limit int) ([]message.Key, error) {
-	records, _, err := m.query(ctx, "job", limit, func(r *Record) bool {
-		return number != "" && JobNumber(r.Reservation.Job) == number
-	}, func(*Record, *Record) int { return 0 }, false)
-	var keys []message.Key
-	for _, r := range records {
-		keys = append(keys, r.Key)
-	}
-	return keys, err
-}
