@@ -1,37 +1,20 @@
 package admission
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
+	"example.com/berth/internal/allocation"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
 )
 
-// An operation is measured: its time by a benchmark, and its allocations by a
-// test as well.
-type operation struct {
-	name string
-	do   func()
-}
-
-func BenchmarkOperations(b *testing.B) {
-	for _, o := range operations() {
-		b.Run(o.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				o.do()
-			}
-		})
-	}
-}
+func BenchmarkOperations(b *testing.B) { allocation.Bench(b, operations()) }
 
 // operations are decisions. With holds, each first counts the use of that many,
 // as [ledger.Resource.Use] does for every decision.
-func operations() (all []operation) {
+func operations() (all []allocation.Operation) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	policy := Policy{MaxAge: time.Minute, MaxHolds: 1300, RefuseAfter: time.Hour}
 	for _, n := range []int{3, 20} {
@@ -56,7 +39,7 @@ func operations() (all []operation) {
 		} {
 			for _, holds := range []int{0, 1000} {
 				ask := Ask{Head: Head{Demand: capacity.Ask{c.need}}, OnFull: message.Queue}
-				all = append(all, operation{fmt.Sprintf("Decide/%s/pools=%d/holds=%d", c.name, n, holds), func() {
+				all = append(all, allocation.Operation{Name: fmt.Sprintf("Decide/%s/pools=%d/holds=%d", c.name, n, holds), Do: func() {
 					s := s
 					s.Use = capacity.Use{}
 					for range holds {
@@ -75,29 +58,4 @@ func operations() (all []operation) {
 	return all
 }
 
-// TestAllocations: the allocations of an operation stay within its band, with
-// and without the race detector. Find the cause of a higher number before you
-// widen a band.
-func TestAllocations(t *testing.T) {
-	data, err := os.ReadFile("../../testdata/bench/allocs.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Packages map[string]map[string]struct{ Most float64 }
-	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		t.Fatal(err)
-	}
-	bands := file.Packages["internal/admission"]
-	all := operations()
-	for _, o := range all {
-		got := testing.AllocsPerRun(50, o.do)
-		if band, ok := bands[o.name]; !ok || got > band.Most {
-			t.Errorf("%s allocates %v times, the band ends at %v", o.name, got, band.Most)
-		}
-	}
-	if len(bands) != len(all) {
-		t.Errorf("%d bands for %d operations", len(bands), len(all))
-	}
-}
+func TestAllocations(t *testing.T) { allocation.Hold(t, "internal/admission", operations()) }

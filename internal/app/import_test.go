@@ -27,6 +27,8 @@ type room struct {
 // list only. A new package has to be placed here, which is the moment to ask
 // whether it is a room of its own.
 var rooms = []room{
+	{"internal/allocation", nil, nil,
+		"the tests of several rooms measure in one way"},
 	{"internal/spelling", nil, nil,
 		"near names and near machines are found by one comparison, which knows of neither"},
 	{"internal/visible", nil, nil,
@@ -148,6 +150,7 @@ var clock = list("Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick",
 var neverDeployed = map[string]string{
 	modulePath + "/internal/localstack/...":        "the local stack starts processes",
 	modulePath + "/internal/vertex/fakevertex":     "a fake that answers in production loses every job",
+	modulePath + "/internal/allocation":            "only tests test",
 	modulePath + "/internal/ledger/ledgertest":     "only tests test",
 	modulePath + "/internal/replay":                "it makes up requests",
 	modulePath + "/internal/sim":                   "it makes up requests",

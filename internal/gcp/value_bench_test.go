@@ -1,13 +1,12 @@
 package gcp
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
 
+	"example.com/berth/internal/allocation"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/ledger/ledgertest"
 	"example.com/berth/internal/message"
@@ -47,27 +46,9 @@ func sizedDocs() (all []sized) {
 	return all
 }
 
-// An operation is what is measured: its time by a benchmark, for people to
-// compare; how often it allocates by a test as well.
-type operation struct {
-	name string
-	do   func()
-}
+func BenchmarkOperations(b *testing.B) { allocation.Bench(b, operations(b)) }
 
-func BenchmarkOperations(b *testing.B) { bench(b, operations(b)) }
-
-func bench(b *testing.B, all []operation) {
-	for _, o := range all {
-		b.Run(o.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				o.do()
-			}
-		})
-	}
-}
-
-func operations(t testing.TB) (all []operation) {
+func operations(t testing.TB) (all []allocation.Operation) {
 	t.Helper()
 	for _, d := range sizedDocs() {
 		stored, err := ledger.Marshal(d.doc)
@@ -76,8 +57,8 @@ func operations(t testing.TB) (all []operation) {
 		}
 		empty := reflect.TypeOf(d.doc).Elem()
 		all = append(all,
-			operation{"encode/" + d.name, func() { _, _ = ledger.Marshal(d.doc) }},
-			operation{"decode/" + d.name, func() {
+			allocation.Operation{Name: "encode/" + d.name, Do: func() { _, _ = ledger.Marshal(d.doc) }},
+			allocation.Operation{Name: "decode/" + d.name, Do: func() {
 				_ = ledger.Unmarshal(stored, ledger.Layout, 0, reflect.New(empty).Interface().(ledger.Document))
 			}},
 		)
@@ -85,30 +66,4 @@ func operations(t testing.TB) (all []operation) {
 	return all
 }
 
-// How often an operation allocates stays within its band, with and without the
-// race detector. Find out why one allocates more before widening its band.
-func TestAllocations(t *testing.T) {
-	data, err := os.ReadFile("../../testdata/bench/allocs.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Packages map[string]map[string]struct{ Most float64 }
-	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		t.Fatal(err)
-	}
-	bands := file.Packages["internal/gcp"]
-	all := operations(t)
-	for _, o := range all {
-		// The least of a few runs: connections of other tests may still be closing,
-		// and what they allocate is counted as well.
-		got := min(testing.AllocsPerRun(5, o.do), testing.AllocsPerRun(5, o.do), testing.AllocsPerRun(5, o.do))
-		if band, ok := bands[o.name]; !ok || got > band.Most {
-			t.Errorf("%s allocates %v times, the band ends at %v", o.name, got, band.Most)
-		}
-	}
-	if len(bands) != len(all) {
-		t.Errorf("%d bands for %d operations", len(bands), len(all))
-	}
-}
+func TestAllocations(t *testing.T) { allocation.Hold(t, "internal/gcp", operations(t)) }

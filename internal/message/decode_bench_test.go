@@ -2,32 +2,17 @@ package message
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
+
+	"example.com/berth/internal/allocation"
 )
 
-// An operation is what is measured: its time by a benchmark, for people to
-// compare; how often it allocates by a test as well.
-type operation struct {
-	name string
-	do   func()
-}
+func BenchmarkOperations(b *testing.B) { allocation.Bench(b, operations(b)) }
 
-func BenchmarkOperations(b *testing.B) {
-	for _, o := range operations(b) {
-		b.Run(o.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				o.do()
-			}
-		})
-	}
-}
-
-func operations(t testing.TB) []operation {
+func operations(t testing.TB) []allocation.Operation {
 	t.Helper()
 	read := func(name string) string {
 		text, err := os.ReadFile("../../testdata/" + name)
@@ -49,13 +34,13 @@ func operations(t testing.TB) []operation {
 		"publishTime": "2026-03-01T12:00:00.5Z", "attributes": {"berth-priority": "10"}, "data": %q}}`,
 		base64.StdEncoding.EncodeToString([]byte(envelope)))
 
-	var all []operation
+	var all []allocation.Operation
 	decode := func(name, data string, refused bool) {
 		d := Delivery{ID: "1", Data: []byte(data), Attributes: map[string]string{"berth-on-full": "reject"}}
 		if _, err := Decode(d); (err != nil) != refused {
 			t.Fatalf("%s: %v\n%s", name, err, data)
 		}
-		all = append(all, operation{"Decode/" + name, func() { _, _ = Decode(d) }})
+		all = append(all, allocation.Operation{Name: "Decode/" + name, Do: func() { _, _ = Decode(d) }})
 	}
 	decode("envelope-2KiB", envelope, false)
 	decode("bare-job", bare, false)
@@ -68,39 +53,14 @@ func operations(t testing.TB) []operation {
 	if _, err := DecodeDelivery(header, []byte(push)); err != nil {
 		t.Fatal(err)
 	}
-	all = append(all, operation{"DecodeDelivery/wrapped-2KiB", func() { _, _ = DecodeDelivery(header, []byte(push)) }})
+	all = append(all, allocation.Operation{Name: "DecodeDelivery/wrapped-2KiB", Do: func() { _, _ = DecodeDelivery(header, []byte(push)) }})
 	for _, o := range sampleOutcomes() {
 		switch o.Type {
 		case Queued, Submitted:
-			all = append(all, operation{"Outcome.PubSub/" + o.Type.Word(), func() { _, _, _ = o.PubSub(testSource) }})
+			all = append(all, allocation.Operation{Name: "Outcome.PubSub/" + o.Type.Word(), Do: func() { _, _, _ = o.PubSub(testSource) }})
 		}
 	}
 	return all
 }
 
-// How often an operation allocates stays within its band, with and without the
-// race detector. Find out why an operation allocates more before its band is
-// widened.
-func TestAllocations(t *testing.T) {
-	data, err := os.ReadFile("../../testdata/bench/allocs.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Packages map[string]map[string]struct{ Most float64 }
-	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		t.Fatal(err)
-	}
-	bands := file.Packages["internal/message"]
-	all := operations(t)
-	for _, o := range all {
-		got := testing.AllocsPerRun(50, o.do)
-		if band, ok := bands[o.name]; !ok || got > band.Most {
-			t.Errorf("%s allocates %v times, the band ends at %v", o.name, got, band.Most)
-		}
-	}
-	if len(bands) != len(all) {
-		t.Errorf("%d bands for %d operations", len(bands), len(all))
-	}
-}
+func TestAllocations(t *testing.T) { allocation.Hold(t, "internal/message", operations(t)) }
