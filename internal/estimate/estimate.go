@@ -195,5 +195,5 @@ func (m Moments) with(x float64) Moments {
 // job, count for nothing: a damaged document must not decide an order.
 func (m Moments) sound() bool {
 	most := math.Log(longest.Seconds())
-	return m.Jobs > 0 && m.Weight > 0 && m.Weight <= 1/(1-forgetting)+1 && m.Mean >= 0 && m.Mean <= most && m.Variance >= 0 && m.Variance <= most*most
+	return m.Jobs > 0 && m.Jobs < math.MaxInt64 && m.Weight > 0 && m.Weight <= 1/(1-forgetting)+1 && m.Mean >= 0 && m.Mean <= most && m.Variance >= 0 && m.Variance <= most*most
 }

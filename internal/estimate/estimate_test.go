@@ -241,3 +241,139 @@ func TestNoHistory(t *testing.T) {
 		t.Errorf("%+v is expected without a history", got)
 	}
 }
+
+// Which jobs are like each other: the names of their levels.
+func TestLevels(t *testing.T) {
+	for _, test := range []struct {
+		limit    time.Duration
+		replicas int64
+		want     [2]string
+	}{
+		{time.Hour, 1, [2]string{"1h", "1h|1"}},
+		{time.Hour + 1, 2, [2]string{"4h", "4h|2"}},
+		{day, 3, [2]string{"24h", "24h|4"}},
+		{90 * day, 4, [2]string{"2160h", "2160h|4"}},
+		{1000 * day, 5, [2]string{"2160h", "2160h|8"}},
+		{day, 2049, [2]string{"24h", "24h|4096"}},
+		{day, 4097, [2]string{"24h", "24h|4096"}},
+		{day, math.MaxInt64, [2]string{"24h", "24h|4096"}},
+		{day, 0, [2]string{"24h", "24h|1"}},
+		{day, -5, [2]string{"24h", "24h|1"}},
+	} {
+		if got := levels(Job{Limit: test.limit, Replicas: test.replicas}); got != test.want {
+			t.Errorf("%s, %d replicas: %q, want %q", test.limit, test.replicas, got, test.want)
+		}
+	}
+}
+
+// What counts as a run time, and what as no end at all.
+func TestRunTimes(t *testing.T) {
+	for _, test := range []struct {
+		ran, limit time.Duration
+		learns     bool
+		mean       float64 // of the logarithm of seconds
+	}{
+		{time.Minute, day, true, math.Log(60)},
+		{0, day, true, 0},
+		{time.Millisecond, day, true, 0},
+		{400 * day, day, true, math.Log(400 * 86400)},
+		{401 * day, day, true, math.Log(400 * 86400)},
+		{math.MaxInt64, day, true, math.Log(400 * 86400)},
+		{-1, day, false, 0},
+		{time.Minute, 0, false, 0},
+		{time.Minute, -1, false, 0},
+		{time.Minute, 1, true, math.Log(60)},
+	} {
+		h := &History{}
+		h.Learn(End{Job: Job{Limit: test.limit, Replicas: 1}, Ran: test.ran})
+		m := h.Levels[levels(Job{Limit: test.limit, Replicas: 1})[0]]
+		if learns := h.Ends == 1 && m.Jobs == 1; learns != test.learns || math.Abs(m.Mean-test.mean) > 1e-9 || m.Variance != 0 {
+			t.Errorf("%s of %s: learned %v, %+v", test.ran, test.limit, learns, m)
+		}
+		if len(h.Families) != 0 {
+			t.Errorf("a job without a family has one: %+v", h.Families)
+		}
+	}
+}
+
+// A job that was stopped at the very time that is expected teaches nothing new.
+func TestStoppedAsExpected(t *testing.T) {
+	h, j := &History{}, Job{Limit: day, Replicas: 1}
+	h.Learn(ends(30, j, time.Hour)...)
+	h.Learn(End{Job: j, Ran: h.Expected(j).Run, Least: true})
+	if h.Ends != 30 {
+		t.Errorf("%d ends are learned, want 30", h.Ends)
+	}
+	h.Learn(End{Job: j, Ran: h.Expected(j).Run + 1, Least: true})
+	if h.Ends != 31 {
+		t.Errorf("%d ends are learned, want 31", h.Ends)
+	}
+}
+
+// Moments that no jobs can have count for nothing, at each bound.
+func TestSound(t *testing.T) {
+	good := Moments{Jobs: 1, Weight: 1, Mean: 5, Variance: 1}
+	most := math.Log(400 * 86400)
+	for name, test := range map[string]struct {
+		change func(*Moments)
+		want   bool
+	}{
+		"as it is":            {func(*Moments) {}, true},
+		"no job":              {func(m *Moments) { m.Jobs = 0 }, false},
+		"countless jobs":      {func(m *Moments) { m.Jobs = math.MaxInt64 }, false},
+		"no weight":           {func(m *Moments) { m.Weight = 0 }, false},
+		"the weight of all":   {func(m *Moments) { m.Weight = 34.3 }, true},
+		"more weight":         {func(m *Moments) { m.Weight = 34.4 }, false},
+		"the shortest":        {func(m *Moments) { m.Mean = 0 }, true},
+		"shorter":             {func(m *Moments) { m.Mean = -1e-9 }, false},
+		"the longest":         {func(m *Moments) { m.Mean = most }, true},
+		"longer":              {func(m *Moments) { m.Mean = most + 1e-9 }, false},
+		"all alike":           {func(m *Moments) { m.Variance = 0 }, true},
+		"more than alike":     {func(m *Moments) { m.Variance = -1e-9 }, false},
+		"very different":      {func(m *Moments) { m.Variance = most*most - 1e-9 }, true},
+		"too different":       {func(m *Moments) { m.Variance = most*most + 1e-9 }, false},
+		"no number":           {func(m *Moments) { m.Mean = math.NaN() }, false},
+		"no number as weight": {func(m *Moments) { m.Weight = math.NaN() }, false},
+	} {
+		m := good
+		if test.change(&m); m.sound() != test.want {
+			t.Errorf("%s: sound %v, want %v", name, m.sound(), test.want)
+		}
+	}
+	// The heaviest that jobs make is sound, and so are those that end as soon as they can
+	// and as late.
+	h, j := &History{}, Job{Limit: day, Replicas: 1}
+	for range 500 {
+		h.Learn(End{Job: j}, End{Job: j, Ran: math.MaxInt64})
+	}
+	if m := h.Levels["24h"]; !m.sound() || m.Jobs != 1000 {
+		t.Errorf("%+v is not sound", m)
+	}
+}
+
+// A history with too many families, as no release writes it, is cut down at once; and a
+// family without a name is no family.
+func TestTooManyFamilies(t *testing.T) {
+	h := &History{Families: map[string]Family{"": {Moments{Jobs: 9, Weight: 9, Mean: 1}, 9}}}
+	if e := h.Expected(Job{Limit: day, Replicas: 1}); e != (Estimate{Run: day}) {
+		t.Errorf("%+v is expected of a job without a family", e)
+	}
+	for i := range 3 * maxFamilies {
+		h.Families[strconv.Itoa(i)] = Family{Moments{Jobs: 1, Weight: 1, Mean: 1}, int64(i)}
+	}
+	h.Ends = 1000
+	h.Learn(End{Job: Job{Limit: day, Replicas: 1, Family: "new"}, Ran: time.Hour})
+	if _, kept := h.Families["new"]; len(h.Families) != maxFamilies || !kept {
+		t.Errorf("%d families are left, the new one %v", len(h.Families), kept)
+	}
+	// Of those that ended last at the same time, the first by name goes.
+	same := &History{Families: map[string]Family{}}
+	for i := range maxFamilies {
+		same.Families[fmt.Sprintf("%03d", i)] = Family{Moments{Jobs: 1, Weight: 1, Mean: 1}, 5}
+	}
+	same.Ends = 5
+	same.Learn(End{Job: Job{Limit: day, Replicas: 1, Family: "new"}, Ran: time.Hour})
+	if _, first := same.Families["000"]; first || len(same.Families) != maxFamilies {
+		t.Errorf("%d families are left, the first by name %v", len(same.Families), first)
+	}
+}

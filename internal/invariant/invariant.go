@@ -65,17 +65,19 @@ const (
 	PromiseKept  Rule = "promise-kept"  // a latest start never becomes later, and one that is not kept has its causes
 	NoStarvation Rule = "no-starvation" // at rest no request waits that fits
 	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished or in flight, and no job is an orphan
+	LearnedOnce  Rule = "learned-once"  // a job that ends teaches how long it ran at most once
 	TimerIsSet   Rule = "timer-is-set"  // every request that has not ended and does not run has a timer
 )
 
 // Rules lists every rule, for the tests that prove that each can fail.
-var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, EventKept, QueueMatches, QueueOrder, PromiseKept, NoStarvation, NothingLeft, TimerIsSet}
+var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, EventKept, QueueMatches, QueueOrder, PromiseKept, NoStarvation, NothingLeft, LearnedOnce, TimerIsSet}
 
 // A Picture is the state of the world at one moment.
 type Picture struct {
 	Now       time.Time
 	Records   []*ledger.Record
 	Resources []*ledger.Resource
+	Histories []*ledger.History
 	// Jobs are the jobs at Vertex AI, live and ended; nil if they were not
 	// read.
 	Jobs []vertex.Job
@@ -272,6 +274,7 @@ func Step(before, after Picture) []Violation {
 			c.add(EventPath, r, nil, fmt.Sprintf("it had %d events", old.Sequence), "it has %d", r.Sequence)
 		}
 	}
+	c.learned(before, after, was)
 	return c.sorted()
 }
 

@@ -36,6 +36,7 @@ var Targets = []Target{
 	{"internal/admission", []Step{own("internal/admission"), transcripts, own("internal/statuspage"), stories, scenarios, entryPoints, schedules}},
 	{"internal/lifecycle", []Step{own("internal/lifecycle"), transcripts, stories, scenarios, entryPoints, schedules}},
 	{"internal/pace", []Step{own("internal/pace"), own("internal/controller"), transcripts, stories}},
+	{"internal/estimate", []Step{own("internal/estimate"), own("internal/replay"), scenarios}},
 	{"internal/ledger", []Step{own("internal/ledger/..."), transcripts, own("internal/statuspage", "internal/controller"), stories, scenarios, own("internal/gcp"), own("internal/repair"), schedules}},
 	{"internal/controller", []Step{own("internal/controller"), transcripts, stories, scenarios, entryPoints, own("internal/statuspage", "internal/repair"), schedules}},
 	{"internal/gcp", []Step{own("internal/gcp")}},

@@ -290,7 +290,16 @@ func (r *run) stop() {
 // picture takes a picture without copying, because stored documents never change.
 func (r *run) picture() invariant.Picture {
 	p := invariant.Picture{Now: r.w.Now, Jobs: r.w.Vertex.Jobs(), Complete: true}
-	p.Records, p.Resources = stored(r.w.Ledger)
+	r.w.Ledger.Each(func(_ ledger.Ref, doc ledger.Document, _ int) {
+		switch d := doc.(type) {
+		case *ledger.Record:
+			p.Records = append(p.Records, d)
+		case *ledger.Resource:
+			p.Resources = append(p.Resources, d)
+		case *ledger.History:
+			p.Histories = append(p.Histories, d)
+		}
+	})
 	for _, e := range r.w.Out.All() {
 		r.published[e.EventID] = true
 	}
