@@ -125,9 +125,11 @@ func (pl *planner) delays(k int) (list []Delay) {
 
 // machines is how many machines the shapes of a reservation have.
 func (pl *planner) machines(r *Reservation) (n capacity.Replicas) {
-	limits := capacity.Limits(pl.s.Pools)
-	for _, s := range shapesOf(r.Demand) {
-		n = n.Plus(limits[s])
+	shapes := shapesOf(r.Demand)
+	for _, p := range pl.s.Pools {
+		if slices.Contains(shapes, p.Shape) {
+			n = n.Plus(p.Limit())
+		}
 	}
 	return n
 }
