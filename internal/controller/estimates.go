@@ -57,18 +57,27 @@ func (c *Controller) unlearned(tenant string, res *ledger.Resource) bool {
 	if !c.cfg.Estimates || res.LearnedAt.IsZero() {
 		return false
 	}
+	_, recent := c.knownHistory(tenant)
+	return !recent
+}
+
+// knownHistory returns what this instance has read of a tenant's history, and whether
+// that is recent.
+func (c *Controller) knownHistory(tenant string) (known readHistory, recent bool) {
 	known, ok := c.histories.known.Get(tenant)
-	return !ok || c.env.Monotonic().Sub(known.at) >= historyFor
+	return known, ok && c.env.Monotonic().Sub(known.at) < historyFor
 }
 
 // estimate says how long a new request is expected to run, by the history that this
 // instance has.
 func (c *Controller) estimate(draft *ledger.Record) {
 	draft.Estimate = estimate.Estimate{}
-	if known, ok := c.histories.known.Get(draft.Tenant); ok && c.cfg.Estimates {
-		if e := known.Expected(jobOf(draft)); e.Jobs > 0 {
-			draft.Estimate = e
-		}
+	if !c.cfg.Estimates {
+		return
+	}
+	known, _ := c.knownHistory(draft.Tenant)
+	if e := known.Expected(jobOf(draft)); e.Jobs > 0 {
+		draft.Estimate = e
 	}
 }
 
@@ -80,7 +89,10 @@ func jobOf(rec *ledger.Record) estimate.Job {
 // read. One that fails is not tried again for a while either.
 func (c *Controller) readHistory(ctx context.Context, tenant string) {
 	_, _, _ = c.histories.reads.Do(tenant, func() (any, error) {
-		known, _ := c.histories.known.Get(tenant)
+		known, recent := c.knownHistory(tenant)
+		if recent {
+			return nil, nil // read while this request was decided
+		}
 		// The read is for all who wait for it, also if the first of them is given up.
 		within, done := c.env.within(context.WithoutCancel(ctx), historyWithin)
 		defer done()

@@ -489,3 +489,47 @@ func TestOddLimitHasOnePlace(t *testing.T) {
 		t.Errorf("%s", v)
 	}
 }
+
+// An observation writes the histories of some tenants at most, so that its commit stays
+// small; the others follow. The jobs of a tenant whose name no document can have teach
+// nothing, and stop no observation.
+func TestManyTenantsLearn(t *testing.T) {
+	w := New(t)
+	w.SetPools(vertex.Running, cpus(30))
+	tenant := ""
+	w.Deliver = func(d message.Delivery) error { return w.Controller.Handle(context.Background(), tenant, d) }
+	var ids []string
+	for i := range 21 {
+		tenant = fmt.Sprintf("t%02d", i)
+		if i == 20 {
+			tenant = "no~document"
+		}
+		ids = append(ids, fmt.Sprint("r", i))
+		w.Ask(Job{ID: ids[i], CPU: 1, Spec: day})
+		w.Vertex.SetJob(w.JobOf(ids[i]), vertex.JobRunning)
+	}
+	w.After(time.Minute)
+	for _, id := range ids {
+		w.Vertex.SetJob(w.JobOf(id), vertex.JobSucceeded)
+	}
+	w.After(time.Minute)
+	if n := len(w.Document().Ended); n != 20 {
+		t.Errorf("%d ends are noted, want those of 20 tenants", n)
+	}
+	learned := func() (n int) {
+		w.Ledger.Each(func(ref ledger.Ref, _ ledger.Document, _ int) {
+			if ref.Kind == ledger.KindHistory {
+				n++
+			}
+		})
+		return n
+	}
+	w.learned()
+	if n := learned(); n != 16 {
+		t.Errorf("one observation writes %d histories, want 16", n)
+	}
+	w.After(time.Minute)
+	if n := learned(); n != 20 || len(w.Document().Ended) != 0 {
+		t.Errorf("%d tenants have learned, and %d ends are left", n, len(w.Document().Ended))
+	}
+}
