@@ -54,7 +54,9 @@ var rooms = []room{
 		"what a log record is about is known at the entry point; what it says is for those who log"},
 	{"internal/pace", nil, nil,
 		"how fast to submit is arithmetic over moments and counts; whose jobs they are is of no account"},
-	{"internal/ledger", list("internal/admission", "internal/batch", "internal/capacity", "internal/estimate", "internal/lifecycle", "internal/logctx", "internal/message", "internal/pace", "internal/reason"), nil,
+	{"internal/usage", list("internal/capacity"), nil,
+		"what is summed up of a resource decides nothing, so it knows nothing of requests"},
+	{"internal/ledger", list("internal/admission", "internal/batch", "internal/capacity", "internal/estimate", "internal/lifecycle", "internal/logctx", "internal/message", "internal/pace", "internal/reason", "internal/usage"), nil,
 		"the port and its memory twin; what stores it is gcp's; it makes the values of its documents that admission decides with"},
 	{"internal/ledger/ledgertest", list("internal/admission", "internal/capacity", "internal/ledger", "internal/lifecycle", "internal/message", "internal/pace"), list("github.com/google/go-cmp/..."),
 		"the suite runs over any ledger, so it knows none of them"},
@@ -70,7 +72,7 @@ var rooms = []room{
 	{"internal/gcp", list("internal/admission", "internal/capacity", "internal/controller", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"),
 		list(wireTypes, "cloud.google.com/go/...", "google.golang.org/...", "github.com/googleapis/gax-go/..."),
 		"the only deployed room with cloud clients: no other room handles their errors, retries and connections"},
-	{"internal/statuspage", list("internal/admission", "internal/capacity", "internal/controller", "internal/estimate", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/reason", "internal/vertex", "internal/visible"), nil,
+	{"internal/statuspage", list("internal/admission", "internal/capacity", "internal/controller", "internal/estimate", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/reason", "internal/usage", "internal/vertex", "internal/visible"), nil,
 		"it reads and explains, and does not write"},
 	{"internal/app", list("internal/controller", "internal/gcp", "internal/invariant", "internal/ledger", "internal/logctx", "internal/message", "internal/reason", "internal/statuspage", "internal/vertex", "internal/visible"),
 		list("github.com/sethvargo/go-envconfig"),
@@ -128,7 +130,7 @@ const wireTypes = "cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 // pure names the rooms whose results follow from their arguments alone: they are
 // run twice by updates, by the simulator under virtual time, and by /explain
 // without a request. Any of these would make two runs differ, or a run wait.
-var pure = list("internal/spelling", "internal/visible", "internal/reason", "internal/strict", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission", "internal/estimate", "internal/pace")
+var pure = list("internal/spelling", "internal/visible", "internal/reason", "internal/strict", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission", "internal/estimate", "internal/pace", "internal/usage")
 
 var impure = map[string]string{
 	"context":      "there is nothing to wait for or to cancel",

@@ -37,15 +37,20 @@ type classified struct {
 func (c *Controller) saveObservation(ctx context.Context, name string, v observation) (s classified, err error) {
 	var named []message.Key // records read, to know orphan jobs from foreign jobs
 	var learning []string   // tenants whose histories are read, because jobs of theirs have ended
+	var adding bool         // whether the document of its usage is read, because sums are to go there
 	for {
 		var needed []message.Key        // records to be read as well
 		var due []string                // and histories of tenants
+		var dueUsage bool               // and the document of its usage
 		var unread map[message.Key]bool // of live jobs with our labels; true for those that hold here
 		names := ledger.Resources(name).And(ledger.Records(named...), ledger.Histories(learning...), ledger.Budgets(vertex.NameOf(name).Parent()))
+		if adding {
+			names = names.And(ledger.Usages(name))
+		}
 		err = c.ledger.Update(ctx, names, func(tx ledger.Tx) error {
 			unread = map[message.Key]bool{}
 			s, needed = classified{ours: map[message.Key]vertex.Job{}, unnamed: map[message.Key]bool{}, unheld: map[message.Key]vertex.Job{}}, nil
-			due = nil
+			due, dueUsage = nil, false
 			res := tx.Resource(name)
 			if res == nil {
 				res = &ledger.Resource{Name: name}
@@ -89,7 +94,8 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			if c.cfg.Estimates && learning == nil {
 				due = res.DueEnded(tx.Now(), learnTenants)
 			}
-			if needed != nil || due != nil {
+			dueUsage = !adding && res.Usage.Due(v.at)
+			if needed != nil || due != nil || dueUsage {
 				return nil // the update runs again with these documents read
 			}
 			c.learnRunTimes(ctx, tx, res, learning)
@@ -105,6 +111,8 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			res.Recheck = concerns(before, res, tx.Now().Sub(before.ObservedAt) > c.cfg.Policy.MaxAge)
 			markSuspected(res, v)
 			res.Recompute()
+			res.AddUsage()
+			c.moveUsage(ctx, tx, res, adding)
 			if !maps.Equal(before.Use(), res.Use()) {
 				res.Version++
 			}
@@ -122,7 +130,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 		if err != nil {
 			return s, fmt.Errorf("record the observation of %s: %w", name, err)
 		}
-		if needed == nil && due == nil {
+		if needed == nil && due == nil && !dueUsage {
 			c.reportUnheld(onResource(ctx, name), s.unheld)
 			for _, key := range s.overstay {
 				c.log.WarnContext(onResource(ctx, name), "a job runs beyond its time limit; when it ends is not known, and requests may start later than promised",
@@ -130,7 +138,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			}
 			return s, nil
 		}
-		learning = append(learning, due...)
+		learning, adding = append(learning, due...), adding || dueUsage
 		slices.Sort(needed)
 		named = append(named, slices.Compact(needed)...)
 	}

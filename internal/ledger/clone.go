@@ -8,6 +8,7 @@ import (
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/usage"
 )
 
 // Clone returns a copy that shares no memory with the original.
@@ -77,6 +78,11 @@ func (c copier) resource(r *Resource) *Resource {
 		return e
 	})
 	n.LearnedAt = c.time(r.LearnedAt)
+	n.Usage.Observed = list(c, r.Usage.Observed, nil)
+	n.Usage.Shapes = list(c, r.Usage.Shapes, func(s usage.Series) usage.Series {
+		s.Buckets = list(c, s.Buckets, nil)
+		return s
+	})
 	n.Reserved = list(c, r.Reserved, func(o admission.Reservation) admission.Reservation {
 		o.Head, o.At, o.Since, o.Told = c.head(o.Head), c.time(o.At), c.time(o.Since), c.time(o.Told)
 		o.Shapes, o.Delays = list(c, o.Shapes, nil), list(c, o.Delays, nil)

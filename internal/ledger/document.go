@@ -18,6 +18,7 @@ var kinds = []entry{
 	{KindLease, func(name string) Document { return &Lease{Name: name} }},
 	{KindBudget, func(name string) Document { return &Budget{Name: name} }},
 	{KindHistory, func(name string) Document { return &History{Tenant: name} }},
+	{KindUsage, func(name string) Document { return &Usage{Resource: name} }},
 }
 
 // An entry is a kind and the constructor of a document that has nothing but its name.

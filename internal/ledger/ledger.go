@@ -12,6 +12,8 @@
 //     change it reports. It is unpublished until a later commit marks it published.
 //   - A [History] is what the jobs of one tenant have taught of run times. It orders
 //     requests, and no promise rests on it.
+//   - A [Usage] is what became of the machines of one persistent resource. Nothing is
+//     decided by it.
 //   - A [Budget] is how many jobs may be submitted a minute in one region.
 //   - A [Lease] keeps two instances from doing the same work. No promise rests
 //     on it.

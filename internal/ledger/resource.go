@@ -10,6 +10,7 @@ import (
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
+	"example.com/berth/internal/usage"
 )
 
 // KindResource is the kind of [Resource].
@@ -102,6 +103,10 @@ type Resource struct {
 	// LearnedAt is when jobs of this resource were last added to a history; zero for
 	// never. Without it no request reads a history.
 	LearnedAt time.Time `json:"learnedAt,omitzero"`
+
+	// Usage is what observations have found of the use of the machines and no [Usage]
+	// document has yet.
+	Usage usage.Recent `json:"usage,omitzero"`
 
 	// use caches Use, nil when it is not known: summing a thousand holds for each of a
 	// hundred decisions was most of a commit's time. It is never stored.

@@ -44,6 +44,7 @@ const (
 	headWeight        = 420 // of a gang over two shapes
 	reservationWeight = 600
 	endedWeight       = 170
+	usageWeight       = 250 // of a bucket, with its share of the shape
 )
 
 // Weight is about how many bytes the record takes in the ledger, rather more
@@ -140,6 +141,7 @@ func (r *Resource) weight(heads int) int {
 	for _, e := range r.Ended {
 		n += endedWeight + len(e.Tenant)
 	}
+	n += r.Usage.Rows() * usageWeight
 	return n + (len(r.Skipped)+len(r.Retell))*48 + len(r.Reserved)*reservationWeight
 }
 

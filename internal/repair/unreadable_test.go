@@ -18,8 +18,13 @@ func TestUnreadableDocuments(t *testing.T) {
 	w := newWorld(t, false)
 	mem := w.ledger.(*ledger.Mem)
 	toy := &ledgertest.Toy{Name: "toy"}
-	history := &ledger.History{Tenant: "default"}
-	if err := mem.Update(t.Context(), ledger.ReadSetOf[ledger.Document](toy, history), func(tx ledger.Tx) error { tx.Put(toy); tx.Put(history); return nil }); err != nil {
+	history, sums := &ledger.History{Tenant: "default"}, &ledger.Usage{Resource: pool}
+	if err := mem.Update(t.Context(), ledger.ReadSetOf[ledger.Document](toy, history, sums), func(tx ledger.Tx) error {
+		tx.Put(toy)
+		tx.Put(history)
+		tx.Put(sums)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	docs := map[ledger.Ref]string{
@@ -28,6 +33,7 @@ func TestUnreadableDocuments(t *testing.T) {
 		{Kind: ledger.KindLease, Name: controller.ReconcileLease}: "without a lease",
 		{Kind: ledger.KindBudget, Name: parent}:                   "Nothing is submitted",
 		history.Ref():                                             "ordered by their time limits",
+		sums.Ref():                                                "no request depends on it",
 		toy.Ref():                                                 "waits until it can be read", // of a kind of which the doctor knows nothing
 	}
 	for d := range docs {

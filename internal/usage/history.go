@@ -1,0 +1,93 @@
+package usage
+
+import (
+	"time"
+
+	"example.com/berth/internal/capacity"
+)
+
+// How far back a history reaches.
+const (
+	Fine   = 24 * time.Hour
+	Coarse = 31 * 24 * time.Hour
+
+	coarseWidth = 6 * time.Hour
+)
+
+// maxRows bounds the buckets of a history over all shapes. Ten shapes that all are in use
+// all the time have 4,554. Beyond it the oldest go first, the coarse ones before the others.
+const maxRows = 4800
+
+// MaxBytes bounds a history as JSON.
+const MaxBytes = 512 << 10
+
+// A History is what became of the machines of a resource. The zero value knows nothing.
+type History struct {
+	Fine   Track `json:"fine,omitzero"`   // by [Width]
+	Coarse Track `json:"coarse,omitzero"` // the same and what is older, by 6 hours
+}
+
+// Add takes in what was sampled until a moment, and forgets what is too old by then.
+func (h *History) Add(t Track, now time.Time) {
+	h.Fine.merge(t, 1)
+	h.Coarse.merge(t, int64(coarseWidth/Width))
+	h.Fine.forget(number(seconds(now.Add(-Fine)), Width))
+	h.Coarse.forget(number(seconds(now.Add(-Coarse)), coarseWidth))
+	for h.Fine.rows()+h.Coarse.rows() > maxRows {
+		if h.Coarse.rows() > 0 {
+			h.Coarse.forget(h.Coarse.oldest() + 1)
+		} else {
+			h.Fine.forget(h.Fine.oldest() + 1)
+		}
+	}
+}
+
+// A Total is the sums of one shape.
+type Total struct {
+	Shape capacity.Shape
+	Sums
+}
+
+// A Summary is the sums over a stretch of time.
+type Summary struct {
+	From, To time.Time     // whole buckets, the last of them perhaps not over yet
+	Observed time.Duration // of which something is known
+	Shapes   []Total       // in order
+}
+
+// Since sums up what is known from a moment until now. It begins at the bucket in which
+// the moment is: one of 5 minutes if the last 24 hours will do, of 6 hours otherwise.
+// recent is what is in no history yet.
+func (h *History) Since(since, now time.Time, recent Track) Summary {
+	t, width := h.Fine, Width
+	if since.Before(now.Add(-Fine)) {
+		t, width = h.Coarse, coarseWidth
+	}
+	since = later(since, now.Add(-Coarse))
+	first := number(seconds(since), width)
+	s := Summary{From: time.Unix(first*int64(width/time.Second), 0).UTC(), To: now}
+	var all Track
+	all.merge(t, 1)
+	all.merge(recent, int64(width/Width))
+	all.forget(first)
+	var observed int64
+	for _, b := range all.Observed {
+		observed += b.Seconds
+	}
+	s.Observed = time.Duration(observed) * time.Second
+	for _, series := range all.Shapes {
+		total := Total{Shape: series.Shape}
+		for _, b := range series.Buckets {
+			total.Sums = total.plus(b.Sums)
+		}
+		s.Shapes = append(s.Shapes, total)
+	}
+	return s
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
