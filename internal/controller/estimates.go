@@ -147,7 +147,8 @@ func (c *Controller) learnRunTimes(ctx context.Context, tx ledger.Tx, res *ledge
 //   - A job that failed or reached its limit held its replicas for as long as it ran,
 //     and others like it will.
 //   - A job that was cancelled, or whose resource was deleted, says that it would have
-//     run longer.
+//     run longer. One that was not observed running says nothing: Vertex AI sets the
+//     start of a job long before it runs.
 func (c *Controller) addEnded(res *ledger.Resource, rec *ledger.Record, before lifecycle.State, now time.Time) {
 	t := rec.Times
 	if !c.cfg.Estimates || t.JobStarted.IsZero() || t.JobEnded.Before(t.JobStarted) {
@@ -159,6 +160,9 @@ func (c *Controller) addEnded(res *ledger.Resource, rec *ledger.Record, before l
 	least := rec.State != lifecycle.Succeeded && (before == lifecycle.Cancelling || rec.State != lifecycle.Failed)
 	if rec.Why != nil && rec.Why.Code == reason.JobTimedOut {
 		least = false
+	}
+	if least && t.Started.IsZero() {
+		return
 	}
 	res.AddEnded(ledger.Ended{Tenant: rec.Tenant, At: now, End: estimate.End{Job: jobOf(rec), Ran: t.JobEnded.Sub(t.JobStarted), Least: least}})
 }

@@ -109,6 +109,7 @@ func TestWhatEndsTeach(t *testing.T) {
 		least  bool
 		limit  string
 		cancel bool
+		unseen bool // it ends before Berth has observed it running
 	}{
 		"succeeded":          {end: ended(vertex.JobSucceeded), ran: time.Hour},
 		"partial":            {end: ended(vertex.JobPartiallySucceeded), ran: time.Hour},
@@ -120,6 +121,10 @@ func TestWhatEndsTeach(t *testing.T) {
 		"failed by a cancel": {end: ended(vertex.JobFailed), cancel: true, ran: time.Hour, least: true},
 		"cancelled too late": {end: ended(vertex.JobSucceeded), cancel: true, ran: time.Hour},
 		"deleted":            {end: func(w *World, _, job string) { w.Vertex.Delete(job) }},
+		"succeeded unseen":   {end: ended(vertex.JobSucceeded), unseen: true, ran: time.Hour},
+		"failed unseen":      {end: ended(vertex.JobFailed), unseen: true, ran: time.Hour},
+		"cancelled unseen":   {end: ended(vertex.JobCancelled), unseen: true},
+		"timed out unseen":   {end: ended(vertex.JobCancelled), unseen: true, limit: "3600s", ran: time.Hour},
 	} {
 		w := New(t)
 		spec := day
@@ -129,7 +134,11 @@ func TestWhatEndsTeach(t *testing.T) {
 		w.Ask(Job{ID: "a", Name: "train-7", CPU: 2, Spec: spec})
 		job := w.JobOf("a")
 		w.Vertex.SetJob(job, vertex.JobRunning)
-		w.After(time.Minute)
+		if c.unseen {
+			w.Now = w.Now.Add(time.Minute)
+		} else {
+			w.After(time.Minute)
+		}
 		if c.cancel {
 			w.Cancel("a")
 			w.Now = w.Now.Add(-time.Millisecond) // that the message took
