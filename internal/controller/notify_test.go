@@ -148,3 +148,35 @@ func TestReasonsAreBounded(t *testing.T) {
 		t.Error("the resource is there")
 	}
 }
+
+// A deleted resource for which only parked requests wait is observed every five minutes:
+// often enough to find it again, at a fifth of the calls. Without any it is not observed.
+func TestDeletedResourceIsObservedSeldom(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "runs", CPU: 4})
+	w.Ask(sim.Job{ID: "parked", CPU: 3})
+	w.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: sim.CPU, Count: 2})
+	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobSucceeded)
+	minutes(w, 3)
+	if rec := w.Record("parked"); !rec.Parked || rec.State != lifecycle.Waiting {
+		t.Fatalf("it is %s because of %+v", rec.State, rec.Why)
+	}
+	w.Vertex.SetResource(sim.Resource, vertex.Resource{})
+	minutes(w, 10)
+	calls := func(n int) int {
+		before := w.Vertex.Calls()["resource"]
+		minutes(w, n)
+		return w.Vertex.Calls()["resource"] - before
+	}
+	if n := calls(30); n < 5 || n > 7 {
+		t.Errorf("in half an hour it was observed %d times, want every five minutes", n)
+	}
+	w.Cancel("parked")
+	minutes(w, 10)
+	if n := calls(30); n != 0 {
+		t.Errorf("nothing waits for it, and in half an hour it was observed %d times", n)
+	}
+	if w.Document().HasParked {
+		t.Error("nothing is parked, and the document says that something is")
+	}
+}
