@@ -200,7 +200,7 @@ func headOf(res *ledger.Resource, key message.Key) (admission.Head, bool) {
 
 func sameReservation(a, b admission.Reservation) bool {
 	return a.ID == b.ID && a.At.Equal(b.At) && a.Budget == b.Budget && a.Shut == b.Shut && slices.Equal(a.Shapes, b.Shapes) &&
-		a.Machines == b.Machines && slices.Equal(a.Delays, b.Delays)
+		slices.Equal(a.Delays, b.Delays)
 }
 
 // A round is what one update of the queue has done.

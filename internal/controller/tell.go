@@ -38,8 +38,8 @@ func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.T
 	err := c.ledger.Update(ctx, ledger.Resources(seen.Name).And(ledger.Records(keys...)), func(tx ledger.Tx) error {
 		told, delayed = nil, nil
 		res := tx.Resource(seen.Name)
-		if res == nil || res.Version != seen.Version {
-			return nil // the plan is of another queue
+		if res == nil {
+			return nil
 		}
 		for _, key := range keys {
 			if !c.readable(ctx, tx, key, nil) {
@@ -73,7 +73,7 @@ func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.T
 // record has a new event, and whether the start is later than was told.
 func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Resource, key message.Key) (told, later bool) {
 	rec := tx.Record(key)
-	if rec == nil || rec.State != lifecycle.Waiting || rec.Class == "" {
+	if rec == nil || rec.State != lifecycle.Waiting {
 		delete(res.Retell, key)
 		return false, false
 	}
@@ -83,6 +83,10 @@ func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 	d := admission.Decide(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
 	if d.Verdict != admission.Wait {
 		return false, false // it starts, or ends, in its order
+	}
+	i := slices.IndexFunc(res.Reserved, func(r admission.Reservation) bool { return r.ID == key })
+	if i >= 0 && res.Reserved[i].Told.Equal(d.StartsBy) && !res.Retell[key] {
+		return false, false // another pass has told it
 	}
 	d.Advise(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
 	// Nothing else moves a latest start that is not late.

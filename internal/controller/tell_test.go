@@ -59,20 +59,62 @@ func minutes(w *sim.World, n int) {
 func TestToldWithTheReservation(t *testing.T) {
 	w := sim.New(t)
 	w.Ask(sim.Job{ID: "a", CPU: 4, Spec: timeout("2h")})
-	w.Ask(sim.Job{ID: "b", CPU: 4, Spec: timeout("3h")})
+	w.Ask(sim.Job{ID: "b", CPU: 3, Spec: timeout("3h")})
 	w.Ask(sim.Job{ID: "c", CPU: 4, Spec: timeout("4h")})
+	w.Ask(sim.Job{ID: "gpus", GPU: 4, Spec: timeout("1h")})
+	w.Ask(sim.Job{ID: "then", GPU: 3, Spec: timeout("1h")})
+	w.Ask(sim.Job{ID: "last", GPU: 2, Spec: timeout("1h")})
 	began := w.Now
 	minutes(w, 5)
 	expectTold(t, w, "b", began, 3) // it had it when it came
 	expectTold(t, w, "c", began, -1)
+	if why := w.Record("b").Why; why.Fix != "" {
+		t.Errorf("nothing is free, and b is told %q", why.Fix)
+	}
+	w.Vertex.SetJob(w.JobOf("gpus"), vertex.JobSucceeded)
 	w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
 	w.After(time.Minute)
 	w.Expect("b", lifecycle.Submitted, "queued", "reserved", "submitted")
 	from := w.Now
 	expectTold(t, w, "c", from, -1)
+	minutes(w, 2) // one pass tells both
+	expectTold(t, w, "c", from, -1, 4)
+	expectTold(t, w, "last", from, -1, 2)
+	if why := w.Record("c").Why; why.Fix != "With at most 1 in job.jobSpec.workerPoolSpecs[0].replicaCount it could start now." {
+		t.Errorf("c is told %+v", why)
+	}
 	minutes(w, 30)
 	expectTold(t, w, "c", from, -1, 4)
 	w.CheckHolds()
+}
+
+// A request that has to wait is told at once how many replicas could start, and warned
+// once if it sets no time limit.
+func TestToldWhenItIsQueued(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "a", CPU: 2, Spec: timeout("2h")})
+	w.Ask(sim.Job{ID: "b", CPU: 3})
+	w.Ask(sim.Job{ID: "c", CPU: 1, Spec: timeout("10h")})
+	first := w.Out.Of("b")[0]
+	if first.Reason.Fix != "With at most 2 in job.jobSpec.workerPoolSpecs[0].replicaCount it could start now." {
+		t.Errorf("b is told %+v", first.Reason)
+	}
+	limits := func(id string) (n int) {
+		for _, o := range w.Out.Of(id) {
+			for _, p := range o.Warnings {
+				if p.Path == "job.jobSpec.scheduling.timeout" {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	if n := limits("b"); n != 1 {
+		t.Errorf("b is warned %d times: %+v", n, w.Record("b").Warnings)
+	}
+	if limits("a")+limits("c") != 0 {
+		t.Error("a job is warned that sets a limit")
+	}
 }
 
 // A reservation that comes earlier by enough is told again, a smaller change is not.
@@ -124,6 +166,9 @@ func TestToldWhenItComesLater(t *testing.T) {
 			c.harm(w)
 			minutes(w, c.after)
 			expectTold(t, w, "waits", began, c.want...)
+			if o := w.Document().Reserved; name != "a higher priority waits" && (len(o) == 0 || len(o[0].Delays) != 1) {
+				t.Errorf("reserved is %+v", o)
+			}
 			if why := w.Record("waits").Why; why == nil || !strings.HasSuffix(why.Detail, c.text) {
 				t.Errorf("it waits because of %+v", why)
 			}
@@ -143,8 +188,22 @@ func TestToldWhenAHigherPriorityStarts(t *testing.T) {
 	w.Expect("urgent", lifecycle.Submitted, "reserved", "submitted")
 	minutes(w, 5)
 	expectTold(t, w, "waits", began, 3, 21.03)
+	if o := w.Document().Reserved; len(o) != 1 || o[0].Delays != nil {
+		t.Errorf("reserved is %+v", o)
+	}
 	if why := w.Record("waits").Why; !strings.Contains(why.Detail, " and requests of a higher priority go first.") {
 		t.Errorf("it waits because of %+v", why)
+	}
+	// One that moves it by a few minutes is no news.
+	w = sim.New(t)
+	w.Ask(sim.Job{ID: "a", CPU: 3, Spec: timeout("2h")})
+	w.Ask(sim.Job{ID: "waits", CPU: 4})
+	minutes(w, 2)
+	w.Ask(sim.Job{ID: "urgent", CPU: 1, Spec: timeout("2h8m"), Priority: 1})
+	minutes(w, 5)
+	expectTold(t, w, "waits", began, 3)
+	if o := w.Document().Reserved; len(o) != 1 || o[0].At.Sub(o[0].Told) < 9*time.Minute {
+		t.Errorf("reserved is %+v", o)
 	}
 }
 
@@ -234,7 +293,7 @@ func TestToldOnce(t *testing.T) {
 // What is told is bounded: a reservation whose start changes for ever ends in the record.
 func TestToldIsBounded(t *testing.T) {
 	w := sim.New(t)
-	w.Ask(sim.Job{ID: "a", CPU: 2, Spec: timeout("200h")})
+	w.Ask(sim.Job{ID: "a", CPU: 2, Spec: timeout("100h")})
 	w.Ask(sim.Job{ID: "b", CPU: 3})
 	foreign := capacity.Ask{{Shape: sim.CPU, Replicas: 2}}
 	for range 40 {
@@ -250,5 +309,15 @@ func TestToldIsBounded(t *testing.T) {
 	}
 	if got := len(told(w, "b")); got != 21 {
 		t.Errorf("it was told %d times, want 21", got)
+	}
+	// The record goes on saying what is so.
+	w.Vertex.SetJob(w.Vertex.AddForeign(sim.Parent, "pool", foreign), vertex.JobRunning)
+	minutes(w, 3)
+	rec := w.Record("b")
+	if len(told(w, "b")) != 21 || !strings.HasSuffix(rec.Why.Detail, "machines are used by jobs that Berth did not start.") || !rec.StartsBy.After(told(w, "b")[20]) {
+		t.Errorf("its record says %+v and %s", rec.Why, rec.StartsBy)
+	}
+	if o := w.Document().Reserved; len(o) != 1 || !o[0].Told.Equal(rec.StartsBy) {
+		t.Errorf("reserved is %+v", o)
 	}
 }

@@ -84,11 +84,50 @@ func TestReservationsGoWithTheirRequests(t *testing.T) {
 		res.Join(rec)
 		res.Join(other)
 		res.Reserved = []admission.Reservation{{Head: other.Head()}, {Head: rec.Head()}}
+		res.Retell = map[message.Key]bool{rec.Key: true, other.Key: true}
 		before := res.Reserved
 		leave(res, rec)
+		if name != "skip" && (len(res.Retell) != 1 || !res.Retell[other.Key]) {
+			t.Errorf("%s: %v are to be told", name, res.Retell)
+		}
 		if len(res.Reserved) != 1 || res.Reserved[0].ID != other.Key || before[1].ID != rec.Key {
 			t.Errorf("%s: %+v are left", name, res.Reserved)
 		}
+	}
+}
+
+// A reservation that was told and is no longer there has to be told. What is told is
+// recorded where it is.
+func TestReserve(t *testing.T) {
+	a, b, c := waiting(1, 0, small), waiting(2, 0, small), waiting(3, 0, small)
+	res := &Resource{Reserved: []admission.Reservation{{Head: a.Head()}, {Head: b.Head(), Told: noon}, {Head: c.Head(), Told: noon}}}
+	copied := res.Reserved
+	res.Reserve([]admission.Reservation{{Head: c.Head(), Told: noon}})
+	if len(res.Retell) != 1 || !res.Retell[b.Key] || len(res.Reserved) != 1 || len(copied) != 3 {
+		t.Errorf("to be told are %v", res.Retell)
+	}
+	before := res.Reserved
+	res.Told(c.Key, noon.Add(time.Hour))
+	res.Told(b.Key, time.Time{})
+	if !res.Reserved[0].Told.Equal(noon.Add(time.Hour)) || !before[0].Told.Equal(noon) || len(res.Retell) != 0 {
+		t.Errorf("told is %+v, before it was %+v", res, before)
+	}
+}
+
+// Overstaying is said once, and only some minutes after the end.
+func TestOverstay(t *testing.T) {
+	res := &Resource{Holds: map[message.Key]Hold{"a": {LatestEnd: noon}, "b": {}}}
+	for _, c := range []struct {
+		key   message.Key
+		after time.Duration
+		want  bool
+	}{{"a", 5 * time.Minute, false}, {"a", 5*time.Minute + 1, true}, {"a", time.Hour, false}, {"b", time.Hour, false}, {"c", time.Hour, false}} {
+		if got := res.Overstay(c.key, noon.Add(c.after)); got != c.want {
+			t.Errorf("%s after its end %s is new: %v, want %v", c.after, c.key, got, c.want)
+		}
+	}
+	if !res.Holds["a"].Overstays || res.Holds["b"].Overstays || len(res.Holds) != 2 {
+		t.Errorf("marked are %v", res.Holds)
 	}
 }
 
