@@ -23,6 +23,7 @@ import (
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/usage"
 )
 
 // fullDocuments have a value in each place where a document has an object.
@@ -44,6 +45,10 @@ func fullDocuments() []ledger.Document {
 		&ledger.Budget{Name: "b", Budget: pace.Budget{Grants: []pace.Grant{{To: "r", Until: at}}}},
 		&ledger.History{Tenant: "a", History: estimate.History{Levels: map[string]estimate.Moments{"1h": {Jobs: 1, Weight: 1, Mean: 2.5}},
 			Families: map[string]estimate.Family{"f": {Moments: estimate.Moments{Jobs: 1, Weight: 1, Mean: 2.5}, Last: 1}}, Ends: 1}},
+		&ledger.Usage{Resource: "r", History: usage.History{
+			Fine:   usage.Track{Observed: []usage.Bucket{{Number: 7, Sums: usage.Sums{Seconds: 300}}}, Shapes: []usage.Series{{Shape: shape, Buckets: []usage.Bucket{{Number: 7, Sums: usage.Sums{Machines: 1200, Idle: 300}}}}}},
+			Coarse: usage.Track{Observed: []usage.Bucket{{Sums: usage.Sums{Seconds: 300}}}, Shapes: []usage.Series{{Shape: shape, Buckets: []usage.Bucket{{Sums: usage.Sums{Machines: 1200, Idle: 300}}}}}},
+		}},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
+	"example.com/berth/internal/usage"
 )
 
 // Whatever is added to a document weighs at least what it takes there, and not
@@ -67,6 +68,14 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 		"heads": func(r *ledger.Resource) { r.Queue = admission.Queue{"s": {Count: 20, Heads: heads(8)}} },
 		"reserved": func(r *ledger.Resource) {
 			r.Reserved = []admission.Reservation{{Head: heads(1)[0], Shapes: heads(1)[0].Demand.Shapes(), At: time.Unix(1, 0), Budget: 4, Shut: true}}
+		},
+		"buckets of use": func(r *ledger.Resource) {
+			most := usage.Sums{Machines: 1 << 38, Room: 1 << 38, Ours: 1 << 38, Foreign: 1 << 38, Unexplained: 1 << 38, Idle: 1 << 38, IdleWaiting: 1 << 38, Waiting: 1 << 38, MaxWaiting: 1 << 24}
+			shape := heads(1)[0].Demand[0].Shape
+			for i := range int64(4) {
+				r.Usage.Observed = append(r.Usage.Observed, usage.Bucket{Number: 1<<23 + i, Sums: usage.Sums{Seconds: 300}})
+				r.Usage.Shapes = append(r.Usage.Shapes, usage.Series{Shape: shape, Buckets: []usage.Bucket{{Number: 1<<23 + i, Sums: most}}})
+			}
 		},
 		"skipped": func(r *ledger.Resource) {
 			r.Skipped = map[message.Key]bool{message.KeyOf("t", message.KindRequest, "a"): true, message.KeyOf("t", message.KindRequest, "b"): true}

@@ -121,6 +121,59 @@ func TestUsageOfAGap(t *testing.T) {
 	}
 }
 
+// With the slowest tick that a deployment may have, all that passes is known.
+func TestUsageWithTheSlowestTick(t *testing.T) {
+	w := New(t)
+	w.Config.Tick = 10 * time.Minute // the upper bound of BERTH_TICK
+	w.Config.Policy.MaxAge = 2 * w.Config.Tick
+	w.again()
+	w.Ask(Job{ID: "a", CPU: 1})
+	began := w.Document().ObservedAt
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
+	for range 12 {
+		w.After(w.Config.Tick)
+	}
+	if s, passed := w.usage(), w.Document().ObservedAt.Sub(began); s.Observed != passed.Truncate(time.Second) || passed < 2*time.Hour {
+		t.Errorf("%s of %s are known", s.Observed, passed)
+	}
+}
+
+// An idle pass makes as many commits whether it moves the sums or not, and reads their
+// document only to move them.
+func TestUsageCostsNoCommit(t *testing.T) {
+	w := New(t)
+	w.Ask(Job{ID: "a", CPU: 1})
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
+	for range 3 {
+		w.After(time.Minute)
+	}
+	commits, reads := 0, 0
+	w.Ledger.Fault = func(op string) ledger.Fault {
+		if op == ledger.OpCommit {
+			commits++
+		}
+		return ledger.None
+	}
+	w.Ledger.Saw = func(ref ledger.Ref, _ ledger.Document, _ int) {
+		if ref.Kind == ledger.KindUsage {
+			reads++
+		}
+	}
+	first := 0
+	for i := range 60 {
+		commits = 0
+		if w.After(time.Minute); i == 0 {
+			first = commits
+		}
+		if commits != first {
+			t.Errorf("pass %d makes %d commits, the first makes %d", i, commits, first)
+		}
+	}
+	if reads != 12 {
+		t.Errorf("in an hour the document is read %d times, want 12", reads)
+	}
+}
+
 // Sums that this release cannot read are told and never written over. Everything else goes
 // on, and what is sampled meanwhile does not pile up.
 func TestUnreadableUsage(t *testing.T) {

@@ -92,7 +92,7 @@ func TestAgainstSeconds(t *testing.T) {
 		replicas := func(name string) capacity.Replicas { return capacity.Replicas(rapid.IntRange(0, 5).Draw(t, name)) }
 		for range rapid.IntRange(1, 12).Draw(t, "samples") {
 			// Steps of a poll, of a tick, around the longest gap, of hours, and back.
-			now = now.Add(time.Duration(rapid.SampledFrom([]int{0, 3, 3, 60, 60, 60, 280, 299, 300, 301, 7200, 30000, -90}).Draw(t, "step"))*time.Second +
+			now = now.Add(time.Duration(rapid.SampledFrom([]int{0, 3, 3, 60, 60, 60, 280, 299, 300, 301, 600, 899, 900, 901, 7200, 30000, -90}).Draw(t, "step"))*time.Second +
 				time.Duration(rapid.IntRange(0, 999).Draw(t, "ms"))*time.Millisecond)
 			sample := Sample{At: now, Levels: map[capacity.Shape]Level{}}
 			for _, shape := range shapes {

@@ -29,8 +29,9 @@ import (
 	"example.com/berth/internal/capacity"
 )
 
-// MaxGap is the longest time between two samples of which something is known.
-const MaxGap = 5 * time.Minute
+// MaxGap is the longest time between two samples of which something is known. The slowest
+// tick of a deployment is one in 10 minutes, and a pass may be late.
+const MaxGap = 15 * time.Minute
 
 // Width is that of the buckets of [Recent], and of the last day of a [History].
 const Width = 5 * time.Minute

@@ -29,7 +29,7 @@ func TestSamples(t *testing.T) {
 		"the same again":         {[]Sample{sample(0, l), sample(time.Minute, l), sample(time.Minute, Level{Machines: 9})}, time.Minute, minute},
 		"one of before":          {[]Sample{sample(0, l), sample(time.Minute, l), sample(30*time.Second, Level{Machines: 9})}, time.Minute, minute},
 		"a gap":                  {[]Sample{sample(0, l), sample(MaxGap+time.Second, Level{Machines: 9}), sample(MaxGap+61*time.Second, l)}, time.Minute, minute},
-		"the longest":            {[]Sample{sample(0, l), sample(MaxGap, Level{Machines: 1})}, MaxGap, Sums{Machines: 300, Idle: 300}},
+		"the longest":            {[]Sample{sample(0, l), sample(MaxGap, Level{Machines: 1})}, MaxGap, Sums{Machines: 900, Idle: 900}},
 		"nothing waits":          {[]Sample{sample(0, l), sample(time.Minute, Level{Machines: 4})}, time.Minute, Sums{Machines: 240, Idle: 240}},
 		"gone":                   {[]Sample{sample(0, l), sample(time.Minute, Level{Ours: 2, Waiting: 1})}, time.Minute, Sums{Ours: 120, Waiting: 60, MaxWaiting: 1}},
 		"more used than there":   {[]Sample{sample(0, l), sample(time.Minute, Level{Machines: 1, Ours: 3})}, time.Minute, Sums{Machines: 60, Ours: 180}},
@@ -55,7 +55,7 @@ func TestSamples(t *testing.T) {
 // The sums are written at most once in five minutes, and what waits for that is small
 // whatever the time between two samples.
 func TestRecentIsSmall(t *testing.T) {
-	for _, step := range []time.Duration{3 * time.Second, time.Minute, 4 * time.Minute, MaxGap} {
+	for _, step := range []time.Duration{3 * time.Second, time.Minute, 4 * time.Minute, Width, MaxGap} {
 		var r Recent
 		written, most := 0, 0
 		for at := time.Duration(0); at < 2*time.Hour; at += step {
@@ -66,7 +66,7 @@ func TestRecentIsSmall(t *testing.T) {
 				r.Take()
 			}
 		}
-		if least := int(2*time.Hour/(Width+step)) - 1; written < least || written > int(2*time.Hour/Width) || most > 6 {
+		if least := int(2*time.Hour/max(Width+step, 2*step)) - 1; written < least || written > int(2*time.Hour/Width) || most > max(6, 4*int(step/Width)) {
 			t.Errorf("a sample each %s: written %d times, at most %d buckets", step, written, most)
 		}
 	}
