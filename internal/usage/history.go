@@ -12,10 +12,14 @@ const (
 	Coarse = 31 * 24 * time.Hour
 
 	coarseWidth = 6 * time.Hour
+
+	// slack is how much longer narrow buckets are kept. Without it a question about the
+	// last 24 hours that arrives a moment later is answered by buckets of 6 hours.
+	slack = time.Hour
 )
 
 // maxRows bounds the buckets of a history over all shapes. Ten shapes that all are in use
-// all the time have 4,554. Beyond it the oldest go first, the coarse ones before the others.
+// all the time have 4,686. Beyond it the oldest go first, the coarse ones before the others.
 const maxRows = 4800
 
 // MaxBytes bounds a history as JSON.
@@ -31,7 +35,7 @@ type History struct {
 func (h *History) Add(t Track, now time.Time) {
 	h.Fine.merge(t, 1)
 	h.Coarse.merge(t, int64(coarseWidth/Width))
-	h.Fine.forget(number(seconds(now.Add(-Fine)), Width))
+	h.Fine.forget(number(seconds(now.Add(-Fine-slack)), Width))
 	h.Coarse.forget(number(seconds(now.Add(-Coarse)), coarseWidth))
 	for h.Fine.rows()+h.Coarse.rows() > maxRows {
 		if h.Coarse.rows() > 0 {
@@ -56,11 +60,12 @@ type Summary struct {
 }
 
 // Since sums up what is known from a moment until now. It begins at the bucket in which
-// the moment is: one of 5 minutes if the last 24 hours will do, of 6 hours otherwise.
+// the moment is: one of 5 minutes if the last 24 hours will do, or an hour more; of 6
+// hours otherwise.
 // recent is what is in no history yet.
 func (h *History) Since(since, now time.Time, recent Track) Summary {
 	t, width := h.Fine, Width
-	if since.Before(now.Add(-Fine)) {
+	if since.Before(now.Add(-Fine - slack)) {
 		t, width = h.Coarse, coarseWidth
 	}
 	since = later(since, now.Add(-Coarse))

@@ -41,7 +41,7 @@ func (s *slow) add(sample Sample) {
 // since sums up second by second.
 func (s *slow) since(since, now time.Time) (sum Summary) {
 	width := 5 * time.Minute
-	if now.Sub(since) > 24*time.Hour {
+	if now.Sub(since) > 25*time.Hour {
 		width = 6 * time.Hour
 	}
 	sum.From, sum.To = since.Truncate(width), now
@@ -107,7 +107,7 @@ func TestAgainstSeconds(t *testing.T) {
 				history.Add(recent.Take(), now)
 			}
 		}
-		for _, back := range []time.Duration{time.Hour, Fine, Fine + time.Hour, 20 * 24 * time.Hour} {
+		for _, back := range []time.Duration{time.Hour, Fine, Fine + 59*time.Minute, Fine + 2*time.Hour, 20 * 24 * time.Hour} {
 			since := now.Add(-back)
 			if diff := cmp.Diff(model.since(since, now), history.Since(since, now, recent.Track), cmp.Comparer(func(a, b capacity.Shape) bool { return a == b })); diff != "" {
 				t.Fatalf("since %s ago (-seconds +history):\n%s", back, diff)

@@ -82,7 +82,7 @@ func full(shapes int, days int) *History {
 	}
 	end := time.Duration(days) * 24 * time.Hour
 	for at, step := time.Duration(0), coarseWidth; at < end; at += step {
-		if end-at <= Fine {
+		if end-at <= Fine+coarseWidth {
 			step = Width // of what is older the sums of 6 hours are the same in one bucket
 		}
 		track := Track{Observed: []Bucket{{number(seconds(day.Add(at)), Width), Sums{Seconds: int64(step / time.Second)}}}}
@@ -126,6 +126,20 @@ func TestHistoryIsBounded(t *testing.T) {
 		if want := now.Add(-Coarse); !s.From.Equal(want) {
 			t.Errorf("the month begins at %s, want %s", s.From, want)
 		}
+	}
+}
+
+// A question about the last 24 hours that is answered seconds later, or by a clock that
+// differs, is answered by 5 minutes nevertheless, and by all of them.
+func TestLastDayIsFine(t *testing.T) {
+	h, now := full(1, 32), day.Add(32*24*time.Hour)
+	for _, late := range []time.Duration{0, time.Second, 10 * time.Minute, time.Hour} {
+		if s := h.Since(now.Add(-Fine-late), now, Track{}); !s.From.Equal(now.Add(-Fine-late).Truncate(Width)) || s.Observed != now.Sub(s.From) {
+			t.Errorf("asked %s late: it begins at %s, and %s are known", late, s.From, s.Observed)
+		}
+	}
+	if s := h.Since(now.Add(-Fine-time.Hour-time.Second), now, Track{}); !s.From.Equal(now.Add(-30 * time.Hour)) {
+		t.Errorf("of more than 25 hours: it begins at %s", s.From)
 	}
 }
 
