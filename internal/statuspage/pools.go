@@ -101,19 +101,28 @@ func (d *handler) pools(r *http.Request) (any, error) {
 		if p.AsOf, _, err = d.now(r.Context()); err != nil {
 			return nil, err
 		}
-		found, err = d.ledger.Resources(r.Context(), from.Resource, limit+1)
-		if p.Unreadable, err = ledger.Skipped(err); err != nil {
-			return nil, fmt.Errorf("list resources: %w", err)
-		}
-		if len(found) > limit {
-			found = found[:limit]
-			p.Next = cursor{Resource: found[limit-1].Name, Done: true}.text()
+		if found, p.Unreadable, p.Next, err = d.pageOfResources(r.Context(), from, limit); err != nil {
+			return nil, err
 		}
 	}
 	for _, res := range found {
 		p.Resources = append(p.Resources, d.show(res, p.AsOf))
 	}
 	return p, nil
+}
+
+// pageOfResources returns the resource documents of a page, those of it that cannot be
+// read, and the cursor of the next page.
+func (d *handler) pageOfResources(ctx context.Context, from cursor, limit int) (found []*ledger.Resource, bad []*ledger.UnreadableError, next string, err error) {
+	found, err = d.ledger.Resources(ctx, from.Resource, limit+1)
+	if bad, err = ledger.Skipped(err); err != nil {
+		return nil, nil, "", fmt.Errorf("list resources: %w", err)
+	}
+	if len(found) > limit {
+		found = found[:limit]
+		next = cursor{Resource: found[limit-1].Name, Done: true}.text()
+	}
+	return found, bad, next, nil
 }
 
 // readResources returns the named resources that exist, and separately the

@@ -47,6 +47,7 @@ var routes = []Route{
 	{"GET", "/", "what this deployment is, and its routes"},
 	{"GET", "/health", "whether the ledger can be read, and how old its observations are"},
 	{"GET", "/pools", "persistent resources: pools, use per shape, foreign jobs (resource, after, limit)"},
+	{"GET", "/usage", "what became of the machines since a time: replica-hours per shape, used, idle, and idle while requests waited (resource, since, after, limit)"},
 	{"GET", "/queue", "waiting requests in order, each with its reason as of now (resource, after, limit)"},
 	{"GET", "/requests", "requests in a state, all live ones without (resource, state, after, limit)"},
 	{"GET", "/recent", "requests and refused messages, the latest first (resource, state, since, prefix, tenant, after, limit)"},
@@ -65,7 +66,7 @@ type handler struct {
 func New(q Quoter, l ledger.Ledger, info Info) http.Handler {
 	d := &handler{quoter: q, ledger: l, info: info}
 	answers := map[string]func(*http.Request) (any, error){
-		"/": d.index, "/health": d.health, "/pools": d.pools, "/queue": d.queue,
+		"/": d.index, "/health": d.health, "/pools": d.pools, "/usage": d.usage, "/queue": d.queue,
 		"/requests": d.requests, "/recent": d.recent, "/requests/{id}": d.request, "/explain": d.explain,
 	}
 	mux := http.NewServeMux()
