@@ -49,6 +49,7 @@ type cli struct {
 	Check    checkCmd    `cmd:"" help:"Check a job file here, without a deployment."`
 	Explain  explainCmd  `cmd:"" help:"Say what would happen to a job now, without publishing it."`
 	Pools    poolsCmd    `cmd:"" help:"Show the pools of the persistent resources and what is free."`
+	Usage    usageCmd    `cmd:"" help:"Say what became of the machines: replica-hours used, idle, and idle while requests waited."`
 	Queue    queueCmd    `cmd:"" help:"Show the waiting requests in order, each with its reason."`
 	Cancel   cancelCmd   `cmd:"" help:"Cancel a request."`
 	Simulate simulateCmd `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`

@@ -33,6 +33,7 @@ import (
 	"example.com/berth/internal/localstack/statefile"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/statuspage"
+	sums "example.com/berth/internal/usage"
 	"example.com/berth/internal/vertex"
 )
 
@@ -48,6 +49,9 @@ func TestMain(m *testing.M) {
 //	exits N args...   run berth and want its exit code
 //	await ID STATE    wait until the request has the state in the ledger
 //	job ID STATE      put the request's job into a state, and reconcile
+//	used              store that four CPU machines were used by two replicas for two hours
+//	                  while one request waited for them, and a GPU machine by a foreign job
+//	used WHY          leave that document unreadable
 //	nofile            remove the local stack's file
 //	deadfile          leave the file of a process that has ended
 //	deployment        name the stack by environment variables, as a deployment
@@ -85,6 +89,7 @@ func TestScripts(t *testing.T) {
 			"await":      func(ts *testscript.TestScript, _ bool, args []string) { of(ts).await(ts, args[0], args[1]) },
 			"job":        func(ts *testscript.TestScript, _ bool, args []string) { of(ts).job(ts, args[0], args[1]) },
 			"taught":     func(ts *testscript.TestScript, _ bool, args []string) { of(ts).taught(ts, args[0], args[1]) },
+			"used":       func(ts *testscript.TestScript, _ bool, args []string) { of(ts).used(ts, args...) },
 			"nofile":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(os.Remove(of(ts).file)) },
 			"deadfile":   func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).deadfile(ts) },
 			"deployment": func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).deployment(ts) },
@@ -122,6 +127,7 @@ type stack struct {
 	status string // URL
 	locked string // URL that demands the token "letmein"
 	file   string
+	pools  []capacity.Pool
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when something has been handled
@@ -140,9 +146,8 @@ func startStack(env *testscript.Env) (*stack, error) {
 	cpu := capacity.Spec{MachineType: "n1-standard-4"}.Normal()
 	l4 := capacity.Spec{MachineType: "g2-standard-12", Accelerator: "NVIDIA_L4", AcceleratorCount: 1, DiskType: "pd-standard", DiskSizeGB: 200}.Normal()
 	s := &stack{ledger: ledger.NewMem(nil), vertex: vertex.NewMem(time.Now), changed: make(chan struct{}), file: env.WorkDir + "/.stack.json"}
-	s.vertex.SetResource(poolName, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: []capacity.Pool{
-		{ID: "cpu", Shape: cpu, Count: 4}, {ID: "gpu", Shape: l4, Count: 1, Max: 2},
-	}})
+	s.pools = []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 4}, {ID: "gpu", Shape: l4, Count: 1, Max: 2}}
+	s.vertex.SetResource(poolName, vertex.Resource{State: vertex.Running, CreateTime: time.Unix(1, 0), Pools: s.pools})
 	s.vertex.AddForeign("projects/"+project+"/locations/us-central1", "pool", capacity.Ask{{Shape: l4, Replicas: 1}})
 	cfg := controller.DefaultConfig()
 	cfg.Policy.Plan.StartIn = cfg.StartTimeout // no job passes another in the hour that it has to start
@@ -298,6 +303,27 @@ func (s *stack) taught(ts *testscript.TestScript, jobs, ran string) {
 		res.LearnedAt = tx.Now()
 		tx.Put(res)
 		tx.Put(h)
+		return nil
+	}))
+}
+
+func (s *stack) used(ts *testscript.TestScript, why ...string) {
+	if len(why) > 0 {
+		s.ledger.Spoil(ledger.UsageRef(poolName), why[0])
+		return
+	}
+	doc := &ledger.Usage{Resource: poolName}
+	ts.Check(s.ledger.Update(context.Background(), ledger.Resources(poolName).And(ledger.ReadSetOf(doc)), func(tx ledger.Tx) error {
+		var recent sums.Recent
+		for ago := 120 * time.Minute; ago >= 0; ago -= time.Minute {
+			recent.Add(sums.Sample{At: tx.Now().Add(-ago), Levels: map[capacity.Shape]sums.Level{
+				s.pools[0].Shape: {Machines: 4, Limit: 4, Ours: 2, Waiting: 1},
+				s.pools[1].Shape: {Machines: 1, Limit: 2, Foreign: 1},
+			}})
+		}
+		doc.History = sums.History{}
+		doc.Add(recent.Take(), tx.Now())
+		tx.Put(doc)
 		return nil
 	}))
 }
