@@ -241,3 +241,87 @@ func TestDelaysAreTold(t *testing.T) {
 		}
 	}
 }
+
+// TestCausesOfADelay: a cause that has passed is remembered as long as the start is late, a
+// start that is kept after all has none, and a job of others that ends in time is none.
+func TestCausesOfADelay(t *testing.T) {
+	w := story(t, PlanPolicy{Patience: 24 * time.Hour}, 4)
+	w.arrive(ask("a", 60, 4), ask("b", 60, 3))
+	foreign := func(minutes int) Held {
+		return Held{Demand: ask("x", 0, 2).Demand, End: planNow.Add(time.Duration(minutes) * time.Minute)}
+	}
+	causes := func() []Delay {
+		t.Helper()
+		plan := MakePlan(w.s, w.p)
+		if len(plan.Reserved) != 1 {
+			t.Fatalf("reserved are %+v", plan.Reserved)
+		}
+		w.s.Reserved = plan.Reserved
+		return plan.Reserved[0].Delays
+	}
+	expect := func(when string, want ...Delay) {
+		t.Helper()
+		if got := causes(); !slices.Equal(got, want) {
+			t.Errorf("%s: it is late for %v, want %v", when, got, want)
+		}
+	}
+	held := slices.Clone(w.s.Held)
+	w.s.Held[0].End = planNow.Add(90 * time.Minute)
+	expect("a started late", LateStart)
+	w.s.Held, w.s.Use = append(slices.Clone(w.s.Held), foreign(120)), capacity.Use{shapeOf(0): 6}
+	expect("others came as well", OtherUse)
+	w.s.Held, w.s.Use = w.s.Held[:1], capacity.Use{shapeOf(0): 4}
+	expect("others have gone, and it is late", OtherUse)
+	w.s.Held = held
+	expect("it is kept after all")
+	w.s.Held, w.s.Use = append([]Held{{ID: "a", Demand: held[0].Demand}}, foreign(30)), capacity.Use{shapeOf(0): 6}
+	w.s.Held[0].End = planNow
+	w.s.Now = planNow.Add(10 * time.Minute)
+	expect("a overstays, and others end in time", Overstay)
+}
+
+// TestBoundCounts: what the bound is made of.
+func TestBoundCounts(t *testing.T) {
+	p := PlanPolicy{Patience: 10 * time.Hour, StartTimeout: time.Hour}
+	w := story(t, p, 4)
+	w.arrive(ask("a", 600, 4), ask("b", 120, 3), ask("c", 60, 2))
+	h := func(n int) time.Duration { return time.Duration(n) * time.Hour }
+	of := func(name string, most time.Duration) time.Duration {
+		i := slices.IndexFunc(w.waiting, func(h Head) bool { return string(h.ID) == name })
+		policy := w.policy()
+		policy.MaxLimit = most
+		at := Bound(w.snapshot(), w.asked(w.waiting[i]), policy)
+		if at.IsZero() {
+			return 0
+		}
+		return at.Sub(planNow)
+	}
+	// Patience, then 1 + 4 A/N times the longest limit with its start: a runs for ten hours.
+	for name, want := range map[string]time.Duration{"b": h(10) + h(11)*(1+3), "c": h(10) + h(11)*(1+5)} {
+		if got := of(name, 0); got != want {
+			t.Errorf("the bound of %s is %s, want %s", name, got, want)
+		}
+	}
+	if got, want := of("b", h(20)), h(10)+h(21)*4; got != want {
+		t.Errorf("with jobs of 20 hours the bound is %s, want %s", got, want)
+	}
+	if got := of("b", 10000*h(24)); got != 0 {
+		t.Errorf("a bound of centuries is told: %s", got)
+	}
+	// One that stands although it comes later in order counts.
+	w.s.Reserved[0].Order = "1000-z"
+	if got, want := of("c", 0), h(10)+h(11)*(1+8); got != want {
+		t.Errorf("beside a reservation the bound is %s, want %s", got, want)
+	}
+	w.s.Now = planNow.Add(h(20)) // it has waited longer than its patience
+	w.s.Held[0].End = planNow.Add(h(21))
+	w.s.Reserved[0].Order = "1000-b"
+	if got, want := of("c", 0), h(20)+h(3)*(1+5); got != want {
+		t.Errorf("later the bound is %s, want %s", got, want)
+	}
+	w.waiting = append(w.waiting, ask("H", 60, 1))
+	w.queue()
+	if got := of("c", 0); got != 0 {
+		t.Errorf("while a higher priority waits the bound is %s", got)
+	}
+}
