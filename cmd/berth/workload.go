@@ -27,6 +27,7 @@ type workloadFlags struct {
 	Patience     time.Duration `group:"Policy" default:"24h" help:"Wait after which a job is protected from most backfill."`
 	NoBackfill   bool          `group:"Policy" help:"No job passes one that waits for the same pool."`
 	LimitDefault time.Duration `group:"Policy" help:"Time limit of the jobs that declare none: those with an empty limit_s, or all of a workload without that column. Jobs that run longer are stopped there."`
+	LimitMax     time.Duration `group:"Policy" help:"Longest time limit: longer ones are lowered to it, as BERTH_MAX_TIMEOUT makes users do. Jobs that run longer are stopped there."`
 
 	Jitter      time.Duration `group:"Chance" help:"Submit each job later by a random time of up to this."`
 	LooseLimits int           `group:"Chance" placeholder:"STEPS" help:"Raise each limit by 0 to this many steps (1h 4h 12h 1d 3d 7d 30d 90d) at random."`
@@ -58,7 +59,10 @@ func (f *workloadFlags) open(g *globals) (*workload, error) {
 		return nil, usage("--gang %d, --patience %s, --limit-default %s, --jitter %s, --loose-limits %d, --seeds %d: want 1 or more, no less than 0, no less than 0, no less than 0, 0 to 8, 1 to 1000",
 			f.Gang, f.Patience, f.LimitDefault, f.Jitter, f.LooseLimits, f.Seeds)
 	}
-	w := &workload{noise: replay.Noise{Seeds: f.Seeds, Jitter: f.Jitter, Loose: f.LooseLimits}}
+	if f.LimitMax < 0 || f.LimitMax > 0 && f.LimitDefault > f.LimitMax {
+		return nil, usage("--limit-max %s: want 0 for none, or no less than --limit-default %s", f.LimitMax, f.LimitDefault)
+	}
+	w := &workload{noise: replay.Noise{Seeds: f.Seeds, Jitter: f.Jitter, Loose: f.LooseLimits, MaxLimit: f.LimitMax}}
 	w.options = replay.Options{Gang: f.Gang, Plan: admission.PlanPolicy{Horizon: time.Hour, Patience: f.Patience, NoBackfill: f.NoBackfill}}
 	if err := f.delays(&w.options); err != nil {
 		return nil, err
@@ -72,7 +76,7 @@ func (f *workloadFlags) open(g *globals) (*workload, error) {
 		return nil, usage("open the workload: %w", err)
 	}
 	defer file.Close() //nolint:errcheck // opened for reading only
-	jobs, err := replay.Read(file, replay.Limits{Default: f.LimitDefault, Missing: f.LimitDefault > 0})
+	jobs, err := replay.Read(file, replay.Limits{Default: f.LimitDefault, Missing: f.LimitDefault > 0, Max: f.LimitMax})
 	if err != nil {
 		return nil, usage("%s: %w", f.Workload, err)
 	}

@@ -16,6 +16,9 @@ type Noise struct {
 	Seeds  int           // runs, each with its own jitter and limits; 0 for one
 	Jitter time.Duration // of submissions, see [Jitter]
 	Loose  int           // steps of limits, see [Loosen]
+	// MaxLimit is the longest limit that Loosen makes; 0 for any. No limit of the
+	// workload may be longer.
+	MaxLimit time.Duration
 }
 
 // apply returns the jobs of one run. Jitter and limits draw from separate sources, so
@@ -24,6 +27,11 @@ func (n Noise) apply(jobs []Job, seed int) []Job {
 	jobs = Jitter(jobs, n.Jitter, rand.New(rand.NewPCG(uint64(seed), 1))) //nolint:gosec // the same seed gives the same run
 	if n.Loose > 0 {
 		jobs = Loosen(jobs, n.Loose, rand.New(rand.NewPCG(uint64(seed), 2))) //nolint:gosec // as above
+		for i := range jobs {
+			if n.MaxLimit > 0 {
+				jobs[i].Limit = min(jobs[i].Limit, n.MaxLimit)
+			}
+		}
 	}
 	return jobs
 }

@@ -53,6 +53,8 @@ type Limits struct {
 	// each of its jobs declares the step of [admission.LimitStep] that its run time
 	// falls into.
 	Missing bool
+	// Max is the longest limit: longer ones are lowered to it. Zero stands for none.
+	Max time.Duration
 }
 
 // A reader reads the rows of a workload.
@@ -150,6 +152,9 @@ func (r *reader) job() Job {
 		}
 	default:
 		j.Limit = max(j.Run, admission.LimitStep(j.Run))
+	}
+	if r.limits.Max > 0 {
+		j.Limit = min(j.Limit, r.limits.Max)
 	}
 	return j
 }

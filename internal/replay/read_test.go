@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"math/rand/v2"
@@ -51,6 +52,11 @@ func TestReadLimits(t *testing.T) {
 		{without, Limits{Default: time.Hour}, 4 * time.Hour},
 		{without, Limits{Default: time.Hour, Missing: true}, time.Hour},
 		{without, Limits{Missing: true}, 7 * 24 * time.Hour},
+		{with, Limits{Max: time.Hour}, time.Hour},
+		{with, Limits{Max: 8 * 24 * time.Hour}, 7 * 24 * time.Hour},
+		{without, Limits{Max: 3 * time.Hour}, 3 * time.Hour},
+		{without, Limits{Max: 5 * time.Hour}, 4 * time.Hour},
+		{strings.Replace(with, ",7200,", ",7200,99999", 1), Limits{Max: 90 * time.Minute}, 90 * time.Minute},
 	} {
 		if list, err := Read(strings.NewReader(c.text), c.limits); err != nil || list[0].Limit != c.want {
 			t.Errorf("%q, %+v: limit %v, %v, want %s", c.text, c.limits, list, err, c.want)
@@ -154,6 +160,17 @@ func TestNoise(t *testing.T) {
 	}
 	if top := Loosen([]Job{{Limit: 90 * 24 * time.Hour}}, 8, rand.New(rand.NewPCG(1, 1))); top[0].Limit != 90*24*time.Hour {
 		t.Errorf("the last step becomes %s", top[0].Limit)
+	}
+}
+
+// Loose limits stay below the longest that there may be.
+func TestLooseLimitsBelowTheLongest(t *testing.T) {
+	list := slices.Repeat([]Job{{Run: time.Hour, Limit: 4 * time.Hour}}, 100)
+	for longest, want := range map[time.Duration]time.Duration{0: 24 * time.Hour, 10 * time.Hour: 10 * time.Hour, 4 * time.Hour: 4 * time.Hour} {
+		got := Noise{Loose: 2, MaxLimit: longest}.apply(list, 1)
+		if top := slices.MaxFunc(got, func(a, b Job) int { return cmp.Compare(a.Limit, b.Limit) }); top.Limit != want {
+			t.Errorf("the longest may be %s: a limit becomes %s, want %s", longest, top.Limit, want)
+		}
 	}
 }
 
