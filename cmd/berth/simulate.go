@@ -22,7 +22,7 @@ type simulateCmd struct {
 func (simulateCmd) Help() string {
 	return `Runs the workload in virtual time under the plan that a deployment goes by, once with keys by declared limits and once by run times learned on the way, ` +
 		`beside references: EASY backfill and shortest-first, which know every run time in advance, EASY by limits, strict FIFO and first fit. Of the delays, the references have only that of the start, and they know no priority. ` +
-		`A job takes one replica per GPU. Without a column limit_s its limit is the step (1h 4h 12h 1d 3d 7d 30d 90d) that its run time falls into. Nothing is asked of a deployment, except with --resource.
+		`A job takes one replica per GPU. Without a column limit_s its limit is the step (1h 4h 12h 1d 3d 7d 30d 90d) that its run time falls into. Nothing is asked of a deployment, except with --resource. For your own requests: berth export --out mine.csv; it prints the command that runs them.
 
 ` +
 		`Slowdown is the mean of (wait + run time) / run time, with run times of at least 10 minutes. Use and idle replicas count from the start to the last submission. ` +
