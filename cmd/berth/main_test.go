@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 //	await ID STATE    wait until the request has the state in the ledger
 //	job ID STATE      put the request's job into a state, and reconcile
 //	used              store that four CPU machines were used by two replicas for two hours
-//	                  while one request waited for them, and a GPU machine by a foreign job
+//	                  while one request waited for them, and a GPU machine for one of them by a foreign job
 //	used WHY          leave that document unreadable
 //	nofile            remove the local stack's file
 //	deadfile          leave the file of a process that has ended
@@ -315,10 +315,14 @@ func (s *stack) used(ts *testscript.TestScript, why ...string) {
 	doc := &ledger.Usage{Resource: poolName}
 	ts.Check(s.ledger.Update(context.Background(), ledger.Resources(poolName).And(ledger.ReadSetOf(doc)), func(tx ledger.Tx) error {
 		var recent sums.Recent
+		foreign := capacity.Replicas(1)
 		for ago := 120 * time.Minute; ago >= 0; ago -= time.Minute {
+			if ago < 60*time.Minute {
+				foreign = 0
+			}
 			recent.Add(sums.Sample{At: tx.Now().Add(-ago), Levels: map[capacity.Shape]sums.Level{
 				s.pools[0].Shape: {Machines: 4, Limit: 4, Ours: 2, Waiting: 1},
-				s.pools[1].Shape: {Machines: 1, Limit: 2, Foreign: 1},
+				s.pools[1].Shape: {Machines: 1, Limit: 2, Foreign: foreign},
 			}})
 		}
 		doc.History = sums.History{}
