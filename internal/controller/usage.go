@@ -8,7 +8,7 @@ import (
 
 // moveUsage moves the sums of a resource into the document of its usage, if the update
 // reads it. Every observation adds to the resource document, which it writes anyway. The
-// one that finds sums of five minutes writes the other document too, in the same commit.
+// one that finds sums of a quarter of an hour writes the other document too, in the same commit.
 // The sums of one that cannot be read are lost: to keep them would make the resource
 // document grow.
 func (c *Controller) moveUsage(ctx context.Context, tx ledger.Tx, res *ledger.Resource, read bool) {

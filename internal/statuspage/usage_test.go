@@ -93,7 +93,7 @@ func TestUsagePages(t *testing.T) {
 func TestUnreadableUsage(t *testing.T) {
 	for _, ref := range []ledger.Ref{ledger.UsageRef(prName), ledger.ResourceRef(prName)} {
 		w := busy(t)
-		w.pass(7)
+		w.pass(17)
 		w.ledger.Spoil(ref, "damaged")
 		for _, path := range []string{"/usage", "/usage?resource=pool"} {
 			if u := get[Usages](w, path); len(u.Resources) != 0 || len(u.Unreadable) != 1 || u.Unreadable[0].Ref != ref {

@@ -43,11 +43,14 @@ func (r *Recent) Add(s Sample) {
 	}
 }
 
+// moveAfter is how old sums become before they go into the history.
+const moveAfter = 15 * time.Minute
+
 // Due says whether the sums are to go into the history with a sample of a moment: they
-// begin at least one [Width] before it. So they have few buckets, and a history is
-// written no more often.
+// begin at least [moveAfter] before it. So they have few buckets, and a history is
+// written at most four times an hour.
 func (r *Recent) Due(at time.Time) bool {
-	return len(r.Observed) > 0 && seconds(at)-r.Began >= int64(Width/time.Second)
+	return len(r.Observed) > 0 && seconds(at)-r.Began >= int64(moveAfter/time.Second)
 }
 
 // Take returns the sums, and begins anew.

@@ -52,7 +52,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// The sums are written at most once in five minutes, and what waits for that is small
+// The sums are written at most four times an hour, and what waits for that is small
 // whatever the time between two samples.
 func TestRecentIsSmall(t *testing.T) {
 	for _, step := range []time.Duration{3 * time.Second, time.Minute, 4 * time.Minute, Width, MaxGap} {
@@ -66,7 +66,7 @@ func TestRecentIsSmall(t *testing.T) {
 				r.Take()
 			}
 		}
-		if least := int(2*time.Hour/max(Width+step, 2*step)) - 1; written < least || written > int(2*time.Hour/Width) || most > max(6, 4*int(step/Width)) {
+		if least := int(2*time.Hour/max(moveAfter+step, 2*step)) - 1; written < least || written > int(2*time.Hour/moveAfter) || most > 14 {
 			t.Errorf("a sample each %s: written %d times, at most %d buckets", step, written, most)
 		}
 	}
