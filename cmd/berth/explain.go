@@ -126,7 +126,7 @@ func reasons(w io.Writer, o message.Outcome) {
 		say(w, "  %s may come before it in order.", plural(*o.Ahead, "waiting request"))
 	}
 	if !o.Bound.IsZero() {
-		say(w, "  If nothing comes that is before it in order, it would start by %s in any case.", clock(o.Bound))
+		say(w, "  If no request comes that is before it in order, the pools stay and jobs keep to their limits, it would start by %s.", clock(o.Bound))
 	}
 	fit(w, o.Fit, o.Verdict == string(admission.Wait))
 }

@@ -153,7 +153,7 @@ func outline(s statuspage.Summary) string {
 	case s.Job != "" && (s.Reason == nil || !s.State.Terminal() || s.State == lifecycle.Succeeded):
 		return short(s.Job)
 	case s.Reason != nil && !s.StartsBy.IsZero():
-		return string(s.Reason.Code) + ", starts by " + s.StartsBy.Local().Format(time.DateTime)
+		return string(s.Reason.Code) + ", told to start by " + s.StartsBy.Local().Format(time.DateTime)
 	case s.Reason != nil:
 		return string(s.Reason.Code)
 	}

@@ -93,7 +93,7 @@ func head(w io.Writer, r statuspage.Request) {
 			row("Starts by", clock(r.StartsBy)+", by the time limits of the jobs that run")
 		}
 		if !r.Bound.IsZero() {
-			row("Bound", clock(r.Bound)+", if nothing comes that is before it in order")
+			row("Bound", clock(r.Bound)+", if no request comes that is before it in order, the pools stay and jobs keep to their limits")
 		}
 		row("Waits until", clock(r.TimerAt))
 		row("Pools observed", clock(r.ObservedAt))

@@ -46,6 +46,9 @@ type simulatedPolicy struct {
 }
 
 func (c *simulateCmd) Run(g *globals) error {
+	if c.Price != nil && !(*c.Price >= 0 && *c.Price <= 1e6) {
+		return usage("--price %g: want 0 to 1000000", *c.Price)
+	}
 	w, err := c.open(g)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@
 //
 // # Bound on waiting
 //
-// Let N replicas of one shape stay, all priorities be equal, all limits (with the time
+// Let N replicas of one shape stay in one pool, all priorities be equal, all limits (with the time
 // to start) be at most L, and let no job run that Berth did not admit. T is a request's
 // key plus [PlanPolicy.Patience], and A the replicas at T of the requests before it in
 // order, of the standing reservation, and its own. Then it starts by T + L (1 + 4 A/N).

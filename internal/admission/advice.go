@@ -89,11 +89,19 @@ const boundMost = 10 * 365 * 24 * time.Hour
 // Bound is by when a request of one shape starts at the latest by the bound that the
 // package comment proves, if it comes to nothing more: no request comes that is before
 // it in order, and none with a longer time limit than [Policy.MaxLimit] and than all that
-// run and wait. It is zero for a request of several shapes, and while a request of a higher
-// priority waits, and if it is more than ten years away.
+// run and wait. It is zero for a request of several shapes or of one that several pools
+// have, while a request of a higher priority waits, and if it is more than ten years away.
 func Bound(s Snapshot, a Ask, policy Policy) time.Time {
 	shapes := shapesOf(a.Demand)
-	machines := capacity.Limits(s.Pools)[shapes[0]]
+	var machines capacity.Replicas
+	for _, pool := range s.Pools {
+		if pool.Shape == shapes[0] {
+			if machines > 0 {
+				return time.Time{} // a group may be smaller than half of all
+			}
+			machines = pool.Limit()
+		}
+	}
 	if len(shapes) != 1 || machines == 0 {
 		return time.Time{}
 	}

@@ -141,6 +141,15 @@ func TestBeforeIsWhatRanksBefore(t *testing.T) {
 	})
 }
 
+func (w *planWorld) poolsOf(shape capacity.Shape) (n int) {
+	for _, p := range w.s.Pools {
+		if p.Shape == shape {
+			n++
+		}
+	}
+	return n
+}
+
 // TestBoundHolds: when nothing more arrives, and every job takes its whole limit, each
 // waiting request starts within the bound that it was told.
 func TestBoundHolds(t *testing.T) {
@@ -148,10 +157,15 @@ func TestBoundHolds(t *testing.T) {
 		w := drawQueue(t)
 		bounds := map[message.Key]time.Time{}
 		for _, h := range w.waiting {
-			if at := Bound(w.snapshot(), w.asked(h), w.policy()); !at.IsZero() {
+			at := Bound(w.snapshot(), w.asked(h), w.policy())
+			if !at.IsZero() {
 				bounds[h.ID] = at
-			} else if len(h.Demand.Shapes()) == 1 && priorityOf(h.Order) == w.top {
+			}
+			if at.IsZero() && len(h.Demand.Shapes()) == 1 && priorityOf(h.Order) == w.top && w.poolsOf(h.Demand[0].Shape) == 1 {
 				t.Fatalf("%s has no bound", h.ID)
+			}
+			if !at.IsZero() && w.poolsOf(h.Demand[0].Shape) != 1 {
+				t.Fatalf("%s has a bound with several pools of its shape", h.ID)
 			}
 		}
 		for range 10 * (len(w.waiting) + len(w.s.Held) + 1) {

@@ -9,8 +9,9 @@ import (
 	"example.com/berth/internal/capacity"
 )
 
-// A Delay is a cause for which a reservation may start later than promised. There are
-// no others.
+// A Delay is a cause for which a reservation may start later than promised. The other is
+// that nothing starts at all: the resource is not RUNNING or was not observed lately,
+// Vertex AI has declined a job, or the document has no room for a hold.
 type Delay string
 
 const (
@@ -69,6 +70,12 @@ func (p *Plan) News(r Reservation, now time.Time) bool {
 		return !now.Before(r.Told.Add(overstayGrace))
 	}
 	return at.Sub(r.Told).Abs() > max(tellStep, r.Told.Sub(now)/4)
+}
+
+// Passed reports whether the latest start that a publisher was told has passed for some
+// minutes, and it is to be told why.
+func (r *Reservation) Passed(now time.Time) bool {
+	return !r.Told.IsZero() && now.After(r.Told.Add(overstayGrace))
 }
 
 // late says why a reservation starts later than promised.

@@ -20,6 +20,7 @@ func (d *Decision) planned(s Snapshot, a Ask, p Policy, fit capacity.Result) {
 		return
 	case !fits && reservedByOthers(s.Reserved, a):
 		d.Reason = short(s, fit)
+		d.Reason.Detail += first(s.Reserved, a)
 		return
 	}
 	ps := s.plan()
@@ -41,8 +42,11 @@ func (d *Decision) planned(s Snapshot, a Ask, p Policy, fit capacity.Result) {
 	if i >= 0 {
 		d.StartsBy, d.Late = plan.StartsBy(plan.Reserved[i])
 	}
-	if d.Reason = short(s, fit); fits {
+	switch d.Reason = short(s, fit); {
+	case fits:
 		d.Reason = behind(s, a, p.Plan, plan)
+	case i < 0:
+		d.Reason.Detail += first(plan.Reserved, a)
 	}
 	if d.Late {
 		d.Reason.Detail += " " + plan.Reserved[i].late()
@@ -88,26 +92,48 @@ func short(s Snapshot, fit capacity.Result) *reason.Problem {
 	return &reason.Problem{Code: reason.SpecMismatch, Detail: "The present pools do not have these machines."}
 }
 
+// first says which reservation a request that does not fit waits behind: the earliest of
+// those that share a shape with it, if its start is known.
+func first(reserved []Reservation, a Ask) string {
+	var r *Reservation
+	shapes := shapesOf(a.Demand)
+	for i := range reserved {
+		o := &reserved[i]
+		if o.ID != a.ID && !o.At.IsZero() && share(shapes, shapesOf(o.Demand)) && (r == nil || o.At.Before(r.At)) {
+			r = o
+		}
+	}
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf(" Before it comes a waiting request that has %d machines reserved from %s on.", r.Demand.Replicas(), r.At.UTC().Format(time.RFC3339))
+}
+
 // behind is the reason of a request that fits, and would delay a reservation.
 func behind(s Snapshot, a Ask, p PlanPolicy, plan Plan) *reason.Problem {
-	why := &reason.Problem{Code: reason.Behind, Detail: "It fits now; waiting requests that need the same machines come first."}
+	why := &reason.Problem{Code: reason.Behind, Detail: "It fits now; waiting requests that need the same machines come earliest."}
 	shapes := shapesOf(a.Demand)
-	var first *Reservation
+	var earliest *Reservation
 	for i := range plan.Reserved {
 		r := &plan.Reserved[i]
 		if r.ID == a.ID || r.At.IsZero() || !share(shapes, shapesOf(r.Demand)) {
 			continue
 		}
-		if first == nil || r.At.Before(first.At) {
-			first = r
+		if earliest == nil || r.At.Before(earliest.At) {
+			earliest = r
 		}
 	}
-	if first == nil {
+	switch {
+	case earliest == nil:
+		return why
+	case p.NoBackfill:
+		why.Detail = fmt.Sprintf("It fits now; a waiting request that comes first has %d of these machines reserved from %s on, and this deployment lets no request pass another.",
+			earliest.Demand.Replicas(), earliest.At.UTC().Format(time.RFC3339))
 		return why
 	}
 	why.Detail = fmt.Sprintf("It fits now, but with its time limit of %s it would delay a waiting request that has %d of these machines reserved from %s on.",
-		a.Limit, first.Demand.Replicas(), first.At.UTC().Format(time.RFC3339))
-	if most := first.At.Sub(s.Now) - p.Margin - p.startIn(a.Head); !p.NoBackfill && most >= time.Minute {
+		a.Limit, earliest.Demand.Replicas(), earliest.At.UTC().Format(time.RFC3339))
+	if most := earliest.At.Sub(s.Now) - p.Margin - p.startIn(a.Head); !p.NoBackfill && most >= time.Minute {
 		why.Fix = fmt.Sprintf("With a %s of at most %s it could start now.", a.Paths.At("jobSpec.scheduling.timeout"), most.Truncate(time.Minute))
 	}
 	return why

@@ -117,7 +117,8 @@ func TestReasonsOfTheOrder(t *testing.T) {
 	// Without backfill no shorter limit helps.
 	w.p.NoBackfill = true
 	late.Head = ask("c", 30, 1)
-	if d := Decide(w.snapshot(), late, w.policy()); d.Verdict != Wait || d.Reason.Code != reason.Behind || d.Reason.Fix != "" {
+	if d := Decide(w.snapshot(), late, w.policy()); d.Verdict != Wait || d.Reason.Code != reason.Behind || d.Reason.Fix != "" ||
+		!strings.HasSuffix(d.Reason.Detail, "and this deployment lets no request pass another.") {
 		t.Errorf("without backfill: %+v", d.Reason)
 	}
 	// The one that has the reservation does not fit: that is its reason, and its start is told.
@@ -126,7 +127,8 @@ func TestReasonsOfTheOrder(t *testing.T) {
 		t.Errorf("the first is decided %+v", d)
 	}
 	// One that does not fit either waits for the same, and its arrival makes no plan.
-	if d := Decide(w.snapshot(), Ask{Head: ask("d", 30, 2), Tenant: "t"}, w.policy()); d.Reason.Code != reason.Full || d.Plan != nil || d.Ahead != 1 {
+	if d := Decide(w.snapshot(), Ask{Head: ask("d", 30, 2), Tenant: "t"}, w.policy()); d.Reason.Code != reason.Full || d.Plan != nil || d.Ahead != 1 ||
+		!strings.HasSuffix(d.Reason.Detail, " Before it comes a waiting request that has 4 machines reserved from 2026-03-01T16:00:00Z on.") {
 		t.Errorf("the next is decided %+v", d)
 	}
 	// A request that does not wait reserves nothing.

@@ -98,7 +98,7 @@ func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 // warnOfLimit warns of a job that has to wait and sets no time limit.
 func (c *Controller) warnOfLimit(rec *ledger.Record) {
 	path := rec.Paths.At("jobSpec.scheduling.timeout")
-	if !rec.UnsetTimeout || slices.ContainsFunc(rec.Warnings, func(p reason.Problem) bool { return p.Path == path }) {
+	if !rec.UnsetTimeout || c.cfg.Policy.Plan.NoBackfill || slices.ContainsFunc(rec.Warnings, func(p reason.Problem) bool { return p.Path == path }) {
 		return
 	}
 	rec.Warnings = append(slices.Clone(rec.Warnings), reason.Problem{Code: reason.Warning, Path: path,

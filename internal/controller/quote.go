@@ -124,7 +124,12 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	decision := admission.Decide(res.Snapshot(now), draft.Request(), c.cfg.Policy)
 	decision.Advise(res.Snapshot(now), draft.Request(), c.cfg.Policy)
 	if decision.Verdict == admission.Wait {
+		c.warnOfLimit(draft)
+		o.Warnings = draft.Warnings
 		o.Bound = admission.Bound(res.Snapshot(now), draft.Request(), c.cfg.Policy)
+		if !decision.StartsBy.IsZero() || o.Bound.After(now.Add(draft.MaxWait)) {
+			o.Bound = time.Time{} // it says nothing
+		}
 	}
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there

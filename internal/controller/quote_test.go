@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func TestQuotes(t *testing.T) {
 			t.Errorf("%s: the reason is %+v, want %s at %s with %q", name, p, c.code, c.path, c.says)
 		}
 		waits := c.verdict == "WAIT"
-		if bound := !o.Bound.IsZero(); bound != waits || waits && !o.Bound.After(w.Now.Add(24*time.Hour)) {
+		if bound := !o.Bound.IsZero(); bound != (name == "too long" || name == "fewer could start") || bound && !o.Bound.After(w.Now.Add(24*time.Hour)) {
 			t.Errorf("%s: the bound is %s", name, o.Bound)
 		}
 		if fits := o.Type == message.Quoted && (c.code == "" || waits || c.code == reason.TooManyReplicas); fits && (o.Fit == nil || o.ObservedAt == nil || o.Ahead == nil) {
@@ -76,6 +77,10 @@ func TestQuotes(t *testing.T) {
 		if want := map[string]int{"too long": 1, "never fits": 1}[name]; o.Ahead != nil && *o.Ahead != want {
 			t.Errorf("%s: %d are ahead, want %d", name, *o.Ahead, want)
 		}
+	}
+	o, err := w.Controller.Quote(t.Context(), sim.Tenant, message.Delivery{ID: "q", Data: sim.Job{ID: "x", CPU: 2}.Body()})
+	if err != nil || !slices.ContainsFunc(o.Warnings, func(p reason.Problem) bool { return p.Path == "job.jobSpec.scheduling.timeout" }) {
+		t.Errorf("a job without a limit that would wait is warned of %v, %v", o.Warnings, err)
 	}
 	if len(w.Out.All()) != before || count() != stored {
 		t.Error("a question has changed something")

@@ -12,18 +12,25 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // tell appends an event to the requests whose latest start is no longer the one that
-// their publishers were told, by a plan of the resource as it was a moment ago.
+// their publishers were told, by a plan of the resource as it was a moment ago; nil if
+// nothing starts on it now. Then those are told whose time has passed.
 func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.Time, plan *admission.Plan) error {
-	if plan == nil {
-		return nil
-	}
 	var keys []message.Key
-	for _, r := range plan.Reserved {
-		if plan.News(r, now) {
-			keys = append(keys, r.ID)
+	if plan != nil {
+		for _, r := range plan.Reserved {
+			if plan.News(r, now) {
+				keys = append(keys, r.ID)
+			}
+		}
+	} else {
+		for _, r := range seen.Reserved {
+			if r.Passed(now) {
+				keys = append(keys, r.ID)
+			}
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(seen.Retell)) {
@@ -89,10 +96,13 @@ func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 		return false, false // another pass has told it
 	}
 	d.Advise(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
-	// Nothing else moves a latest start that is not late.
-	outranked := !rec.StartsBy.IsZero() && !d.Late && (d.StartsBy.IsZero() || d.StartsBy.After(rec.StartsBy))
-	if outranked {
-		d.Reason.Detail += fmt.Sprintf(" It was to start by %s, and requests of a higher priority go first.", rec.StartsBy.UTC().Format(time.RFC3339))
+	later = !rec.StartsBy.IsZero() && (d.StartsBy.IsZero() || d.StartsBy.After(rec.StartsBy))
+	if later && !d.Late {
+		d.Reason.Detail += fmt.Sprintf(" It was to start by %s", rec.StartsBy.UTC().Format(time.RFC3339))
+		if d.Plan != nil || d.Reason.Code == reason.Full { // nothing else moves a latest start in a plan
+			d.Reason.Detail += ", and requests of a higher priority go first"
+		}
+		d.Reason.Detail += "."
 	}
 	rec.Fit, rec.ScaleUp, rec.Ahead, rec.StartsBy = d.Fit, d.ScaleUp, d.Ahead, d.StartsBy
 	before := rec.Sequence
@@ -104,5 +114,5 @@ func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 	}
 	res.Told(key, d.StartsBy)
 	tx.Put(rec)
-	return rec.Sequence != before, d.Late || outranked
+	return rec.Sequence != before, later
 }

@@ -10,6 +10,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/sim"
 	"example.com/berth/internal/vertex"
 )
@@ -174,6 +175,39 @@ func TestToldWhenItComesLater(t *testing.T) {
 			}
 		})
 	}
+}
+
+// While nothing starts at all, a request whose latest start passes is told so, with the
+// cause, and when it starts once things start again.
+func TestToldWhileNothingStarts(t *testing.T) {
+	w := sim.New(t)
+	w.Ask(sim.Job{ID: "a", CPU: 2, Spec: timeout("2h")})
+	w.Ask(sim.Job{ID: "b", CPU: 2, Spec: timeout("200h")})
+	w.Ask(sim.Job{ID: "waits", CPU: 2})
+	began := w.Now
+	w.After(time.Minute)
+	was, _ := w.Vertex.Peek(sim.Resource)
+	reboots := was
+	reboots.State = "REBOOTING"
+	w.Vertex.SetResource(sim.Resource, reboots)
+	minutes(w, 181)
+	expectTold(t, w, "waits", began, 3)
+	minutes(w, 10)
+	expectTold(t, w, "waits", began, 3, -1)
+	if why := w.Record("waits").Why; why.Code != reason.ResourceNotReady || !strings.HasSuffix(why.Detail, "jobs start only while it is RUNNING. It was to start by "+began.Add(3*time.Hour).UTC().Format(time.RFC3339)+".") {
+		t.Errorf("it waits because of %+v", why)
+	}
+	minutes(w, 30)
+	expectTold(t, w, "waits", began, 3, -1)
+	w.Vertex.SetResource(sim.Resource, was) // a runs beyond its limit
+	minutes(w, 10)
+	got := told(w, "waits")
+	if len(got) != 3 || !got[2].After(w.Now) || w.Record("waits").Why.Code != reason.Full {
+		t.Errorf("it was told %v, and waits because of %+v", got, w.Record("waits").Why)
+	}
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
+	minutes(w, 2)
+	w.Expect("waits", lifecycle.Submitted, "queued", "queued", "queued", "reserved", "submitted")
 }
 
 // A request of a higher priority that starts at once moves a reservation, which is told

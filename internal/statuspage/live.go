@@ -89,6 +89,9 @@ func (d *handler) reasons(ctx context.Context, rec *ledger.Record, res *ledger.R
 	l := d.explained(now, res, rec, before.Requests, decision)
 	if l.Before = &before; decision.Verdict == admission.Wait && !rec.Parked {
 		l.Bound = admission.Bound(s, a, d.info.Policy)
+		if !l.StartsBy.IsZero() || l.Bound.After(rec.TimerAt) {
+			l.Bound = time.Time{} // it says nothing: the request starts before, or its wait ends
+		}
 	}
 	return l, nil
 }
