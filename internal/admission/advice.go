@@ -4,35 +4,73 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/reason"
 )
 
-// Advise adds to the decision for a request that has to wait because of others: how
-// many replicas of its largest worker pool would start now, if fewer would. It makes up
-// to a dozen plans, so an arrival that is decided without a plan should not ask for it.
+// Advise adds to the reason of a request that has to wait because of others what would
+// start it now: a shorter time limit, or fewer replicas of its largest worker pool. It
+// holds for a request that is sent anew in the place of the one that waits. It makes up to
+// a dozen plans, so an arrival that is decided without a plan should not ask for it.
 func (d *Decision) Advise(s Snapshot, a Ask, p Policy) {
 	if d.Verdict != Wait || d.Reason == nil || d.Reason.Code != reason.Full && d.Reason.Code != reason.Behind {
 		return
 	}
-	n, most := startable(s, a, p)
-	if most == 0 {
-		return
+	var fixes []string
+	s, a = anew(s, a)
+	if d.Reason.Code == reason.Behind {
+		if limit := passing(s, a, p); limit > 0 {
+			fixes = append(fixes, fmt.Sprintf("With a %s of at most %s it could start now.", a.Paths.At("jobSpec.scheduling.timeout"), limit))
+		}
 	}
-	fix := fmt.Sprintf("With at most %d in %s it could start now.", most, a.Paths.At(fmt.Sprintf("jobSpec.workerPoolSpecs[%d].replicaCount", n.WorkerPool)))
-	why := *d.Reason
-	if why.Fix != "" {
-		fix = why.Fix + " " + fix
+	if n, most := startable(s, a, p); most > 0 {
+		fixes = append(fixes, fmt.Sprintf("With at most %d in %s it could start now.", most, a.Paths.At(fmt.Sprintf("jobSpec.workerPoolSpecs[%d].replicaCount", n.WorkerPool))))
 	}
-	why.Fix = fix
-	d.Reason = &why
+	if fixes != nil {
+		why := *d.Reason
+		why.Fix = strings.Join(fixes, " ")
+		d.Reason = &why
+	}
+}
+
+// anew returns a request as it would come if it were sent again now, in the place of the
+// one that waits: after all of its priority.
+func anew(s Snapshot, a Ask) (Snapshot, Ask) {
+	s = s.without(a)
+	if a.Waiting {
+		a.Order, a.Key = fmt.Sprintf("%s-~", a.Order[:4]), s.Now.Add(maxKeyDelay)
+		a.Waiting, a.Class, a.Slow = false, "", false
+	}
+	return s, a
+}
+
+// passing returns the longest time limit, in minutes, with which a request that fits would
+// pass the reservations that it would delay; 0 for none. That is the time until one of
+// them: with a longer one it would have to fit beside it.
+func passing(s Snapshot, a Ask, p Policy) time.Duration {
+	var limits []time.Duration
+	shapes := shapesOf(a.Demand)
+	for _, r := range s.Reserved {
+		limit := (r.At.Sub(s.Now) - p.Plan.Margin - p.Plan.startIn(a.Head)).Truncate(time.Minute)
+		if limit > 0 && limit < a.Limit && share(shapes, shapesOf(r.Demand)) {
+			limits = append(limits, limit)
+		}
+	}
+	slices.Sort(limits)
+	for _, limit := range slices.Backward(slices.Compact(limits)) {
+		shorter := a
+		if shorter.Limit = limit; Decide(s, shorter, p).Verdict == Admit {
+			return limit
+		}
+	}
+	return 0
 }
 
 // startable returns the largest need of a request, and for how many replicas of it the
-// request would start now if it came with them now, in the place of the one that waits;
-// 0 if for none.
+// request would start; 0 if for none.
 func startable(s Snapshot, a Ask, p Policy) (largest capacity.Need, most capacity.Replicas) {
 	k := 0
 	for i, n := range a.Demand {
@@ -43,13 +81,7 @@ func startable(s Snapshot, a Ask, p Policy) (largest capacity.Need, most capacit
 	if largest = a.Demand[k]; largest.Replicas == 1 {
 		return largest, 0
 	}
-	s = s.without(a)
-	if a.Waiting { // it would come as a new request, after all of its priority
-		a.Order, a.Key = fmt.Sprintf("%s-~", a.Order[:4]), s.Now.Add(maxKeyDelay)
-		a.Waiting, a.Class, a.Slow = false, "", false
-	}
 	room := capacity.NewRoom(s.Pools, s.Use)
-	free := min(largest.Replicas-1, room.Free(largest.Shape))
 	starts := func(n capacity.Replicas) bool {
 		smaller := a
 		smaller.Demand = slices.Clone(a.Demand)
@@ -57,7 +89,7 @@ func startable(s Snapshot, a Ask, p Policy) (largest capacity.Need, most capacit
 		return Decide(s, smaller, p).Verdict == Admit
 	}
 	// Fewer replicas fit wherever more do, and delay no other by more.
-	for low, high := capacity.Replicas(1), free; low <= high; {
+	for low, high := capacity.Replicas(1), min(largest.Replicas-1, room.Free(largest.Shape)); low <= high; {
 		n := low + (high-low)/2
 		if starts(n) {
 			most, low = n, n+1

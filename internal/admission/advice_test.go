@@ -52,9 +52,10 @@ func (w *planWorld) settle() {
 }
 
 // TestAdviceHolds: a waiting request is told the most replicas with which it would
-// start. Sent anew with so many it starts, and with one more it does not.
+// start, and the longest time limit. Sent anew with so many, or that limit, it starts, and
+// with more it does not.
 func TestAdviceHolds(t *testing.T) {
-	advised := 0
+	advised, limits := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawQueue(t)
 		for i, h := range w.waiting {
@@ -94,7 +95,25 @@ func TestAdviceHolds(t *testing.T) {
 					break
 				}
 			}
-			want := plain.Fix
+			want := ""
+			if plain.Code == reason.Behind {
+				// Of all time limits in minutes the longest with which it starts now.
+				limited := func(minutes int) bool {
+					anew := a
+					anew.Limit = time.Duration(minutes) * time.Minute
+					anew.Waiting, anew.Class, anew.Slow, anew.ID = false, "", false, "anew"
+					anew.Key = w.s.Now.Add(maxKeyDelay)
+					anew.Order = fmt.Sprintf("%s-%s-anew", h.Order[:4], anew.Key.Format("20060102T150405.000000000"))
+					return Decide(alone.snapshot(), anew, w.policy()).Verdict == Admit
+				}
+				for minutes := int(h.Limit/time.Minute) - 1; minutes > 0; minutes-- {
+					if limited(minutes) {
+						limits++
+						want = fmt.Sprintf("With a jobSpec.scheduling.timeout of at most %s it could start now.", time.Duration(minutes)*time.Minute)
+						break
+					}
+				}
+			}
 			if most > 0 && (plain.Code == reason.Full || plain.Code == reason.Behind) {
 				advised++
 				want = strings.TrimSpace(fmt.Sprintf("%s With at most %d in jobSpec.workerPoolSpecs[%d].replicaCount it could start now.", want, most, k))
@@ -104,8 +123,8 @@ func TestAdviceHolds(t *testing.T) {
 			}
 		}
 	})
-	if advised == 0 {
-		t.Error("no request was given advice")
+	if advised == 0 || limits == 0 {
+		t.Errorf("%d requests were advised of replicas, %d of limits", advised, limits)
 	}
 }
 

@@ -35,9 +35,9 @@ func (pl *planner) backfill() {
 		if !pl.room.Fits(h.Demand) {
 			continue
 		}
-		if by, ok := pl.pass(gates, h); ok {
-			pl.start(h, by)
-			started = append(started, h)
+		if by, ok := pl.pass(gates, *h); ok {
+			pl.start(*h, by)
+			started = append(started, *h)
 		}
 	}
 	pl.plan.Reserved = slices.DeleteFunc(pl.plan.Reserved, func(r Reservation) bool {
@@ -49,30 +49,30 @@ func (pl *planner) backfill() {
 // reservations that still lack a shape, in order. If only reservations of a
 // class are known, an unknown request of the class may come before others of
 // the same shapes, so these wait until it is known.
-func (pl *planner) candidates() []Head {
+func (pl *planner) candidates() []*Head {
 	for i := range pl.classes {
 		if c := &pl.classes[i]; c.head() == nil && c.more && pl.mayFit(c) && !slices.Contains(pl.plan.Want, c.id) {
 			pl.want(c)
 		}
 	}
-	var list []Head
+	var list []*Head
 	for i := range pl.classes {
 		c := &pl.classes[i]
-		if share(c.shapes, pl.stopped) {
+		if share(c.shapes, pl.stopped) || slices.ContainsFunc(c.shapes, func(s capacity.Shape) bool { return pl.room.Free(s) < 1 }) {
 			continue
 		}
 		for k := c.next; k < len(c.heads); k++ {
 			if !c.gone[k] && pl.room.Fits(c.heads[k].Demand) {
-				list = append(list, c.heads[k])
+				list = append(list, &c.heads[k])
 			}
 		}
 	}
 	for i := range pl.plan.Reserved {
 		if r := &pl.plan.Reserved[i]; !r.complete() && pl.room.Fits(r.Demand) {
-			list = append(list, r.Head)
+			list = append(list, &r.Head)
 		}
 	}
-	slices.SortFunc(list, func(a, b Head) int { return strings.Compare(a.Order, b.Order) })
+	slices.SortFunc(list, func(a, b *Head) int { return strings.Compare(a.Order, b.Order) })
 	return list
 }
 

@@ -44,7 +44,7 @@ func (d *Decision) planned(s Snapshot, a Ask, p Policy, fit capacity.Result) {
 	}
 	switch d.Reason = short(s, fit); {
 	case fits:
-		d.Reason = behind(s, a, p.Plan, plan)
+		d.Reason = behind(a, p.Plan, plan)
 	case i < 0:
 		d.Reason.Detail += first(plan.Reserved, a)
 	}
@@ -110,7 +110,7 @@ func first(reserved []Reservation, a Ask) string {
 }
 
 // behind is the reason of a request that fits, and would delay a reservation.
-func behind(s Snapshot, a Ask, p PlanPolicy, plan Plan) *reason.Problem {
+func behind(a Ask, p PlanPolicy, plan Plan) *reason.Problem {
 	why := &reason.Problem{Code: reason.Behind, Detail: "It fits now; waiting requests that need the same machines come earliest."}
 	shapes := shapesOf(a.Demand)
 	var earliest *Reservation
@@ -133,8 +133,5 @@ func behind(s Snapshot, a Ask, p PlanPolicy, plan Plan) *reason.Problem {
 	}
 	why.Detail = fmt.Sprintf("It fits now, but with its time limit of %s it would delay a waiting request that has %d of these machines reserved from %s on.",
 		a.Limit, earliest.Demand.Replicas(), earliest.At.UTC().Format(time.RFC3339))
-	if most := earliest.At.Sub(s.Now) - p.Margin - p.startIn(a.Head); !p.NoBackfill && most >= time.Minute {
-		why.Fix = fmt.Sprintf("With a %s of at most %s it could start now.", a.Paths.At("jobSpec.scheduling.timeout"), most.Truncate(time.Minute))
-	}
 	return why
 }

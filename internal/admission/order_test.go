@@ -90,7 +90,12 @@ func TestReasonsOfTheOrder(t *testing.T) {
 	w.arrive(ask("a", 180, 3), ask("b", 60, 4))
 	w.want("a-240", "b m0 by 240")
 	late := Ask{Head: ask("c", 600, 1), Tenant: "t", OnFull: message.Queue}
-	d := Decide(w.snapshot(), late, w.policy())
+	decide := func(a Ask) Decision {
+		d := Decide(w.snapshot(), a, w.policy())
+		d.Advise(w.snapshot(), a, w.policy())
+		return d
+	}
+	d := decide(late)
 	if d.Verdict != Wait || d.Reason.Code != reason.Behind || d.Ahead != 1 || !d.StartsBy.IsZero() {
 		t.Errorf("it is decided %+v", d)
 	}
@@ -102,7 +107,7 @@ func TestReasonsOfTheOrder(t *testing.T) {
 	}
 	for minutes, verdict := range map[int]Verdict{225: Admit, 226: Wait} {
 		late.Head = ask("c", minutes, 1)
-		if d := Decide(w.snapshot(), late, w.policy()); d.Verdict != verdict || verdict == Admit && !d.By.Equal(planNow.Add(10*time.Minute)) {
+		if d := decide(late); d.Verdict != verdict || verdict == Admit && !d.By.Equal(planNow.Add(10*time.Minute)) {
 			t.Errorf("with %d minutes it is decided %s, to run by %s", minutes, d.Verdict, d.By)
 		}
 	}
@@ -110,14 +115,14 @@ func TestReasonsOfTheOrder(t *testing.T) {
 	for minutes, verdict := range map[int]Verdict{175: Admit, 176: Wait} {
 		late.Head = ask("c", minutes, 1)
 		late.Slow = true
-		if d := Decide(w.snapshot(), late, w.policy()); d.Verdict != verdict || verdict == Wait && !strings.Contains(d.Reason.Fix, "at most 2h55m0s") {
+		if d := decide(late); d.Verdict != verdict || verdict == Wait && !strings.Contains(d.Reason.Fix, "at most 2h55m0s") {
 			t.Errorf("slow, with %d minutes it is decided %s %v", minutes, d.Verdict, d.Reason)
 		}
 	}
 	// Without backfill no shorter limit helps.
 	w.p.NoBackfill = true
 	late.Head = ask("c", 30, 1)
-	if d := Decide(w.snapshot(), late, w.policy()); d.Verdict != Wait || d.Reason.Code != reason.Behind || d.Reason.Fix != "" ||
+	if d := decide(late); d.Verdict != Wait || d.Reason.Code != reason.Behind || d.Reason.Fix != "" ||
 		!strings.HasSuffix(d.Reason.Detail, "and this deployment lets no request pass another.") {
 		t.Errorf("without backfill: %+v", d.Reason)
 	}

@@ -45,17 +45,26 @@ func newPlanner(s PlanSnapshot, p PlanPolicy) *planner {
 	for _, c := range s.Queue {
 		heads += len(c.Heads)
 	}
-	gone := make([]bool, heads)
+	type entry struct {
+		order string
+		id    ClassID
+	}
+	list := make([]entry, 0, len(s.Queue)) // smaller than classes, so faster to sort
 	for id, c := range s.Queue {
 		if len(c.Heads) == 0 { // its order relative to others is unknown
 			pl.plan.Want = append(pl.plan.Want, id)
 			continue
 		}
+		list = append(list, entry{c.Heads[0].Order, id})
+	}
+	slices.SortFunc(list, func(a, b entry) int { return strings.Compare(a.order, b.order) })
+	gone := make([]bool, heads)
+	for _, e := range list {
+		c := s.Queue[e.id]
 		n := len(c.Heads)
-		pl.classes = append(pl.classes, planClass{id: id, heads: c.Heads, more: c.Count > n, shapes: shapesOf(c.Heads[0].Demand), gone: gone[:n:n]})
+		pl.classes = append(pl.classes, planClass{id: e.id, heads: c.Heads, more: c.Count > n, shapes: shapesOf(c.Heads[0].Demand), gone: gone[:n:n]})
 		gone = gone[n:]
 	}
-	slices.SortFunc(pl.classes, func(a, b planClass) int { return strings.Compare(a.heads[0].Order, b.heads[0].Order) })
 	slices.Sort(pl.plan.Want)
 	return pl
 }

@@ -47,7 +47,11 @@ func report(t *testing.T, s Scenario, f *Finding) {
 // TestStorm makes random runs from a fixed seed; cmd/sim makes them from any.
 func TestStorm(t *testing.T) {
 	var all Counts
-	for seed := range uint64(180) { // so many, so that requests go back in every way
+	seeds := []uint64{178} // there a request goes back that was submitted
+	for seed := range uint64(140) {
+		seeds = append(seeds, seed)
+	}
+	for _, seed := range seeds {
 		s := RandomScenario(seed, 40)
 		counts, finding := Random(s, seed, DefaultRates)
 		all.Add(counts)

@@ -11,12 +11,14 @@ import (
 	"example.com/berth/internal/lifecycle"
 )
 
-// live decides a waiting record as the controller would decide it now.
-func (d *handler) live(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int) Live {
-	return d.explained(now, res, rec, ahead, admission.Decide(res.Snapshot(now), rec.Request(), d.info.Policy))
-}
-
-func (d *handler) explained(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int, decision admission.Decision) Live {
+// live decides a waiting record as the controller would decide it now, with advice if
+// asked for.
+func (d *handler) live(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int, advise bool) Live {
+	s, a := res.Snapshot(now), rec.Request()
+	decision := admission.Decide(s, a, d.info.Policy)
+	if advise {
+		decision.Advise(s, a, d.info.Policy)
+	}
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // the pools no longer exist
 	}
@@ -83,12 +85,9 @@ func (d *handler) reasons(ctx context.Context, rec *ledger.Record, res *ledger.R
 	if err != nil {
 		return Live{}, err
 	}
-	s, a := res.Snapshot(now), rec.Request()
-	decision := admission.Decide(s, a, d.info.Policy)
-	decision.Advise(s, a, d.info.Policy)
-	l := d.explained(now, res, rec, before.Requests, decision)
-	if l.Before = &before; decision.Verdict == admission.Wait && !rec.Parked {
-		l.Bound = admission.Bound(s, a, d.info.Policy)
+	l := d.live(now, res, rec, before.Requests, true)
+	if l.Before = &before; l.Verdict == admission.Wait && !rec.Parked {
+		l.Bound = admission.Bound(res.Snapshot(now), rec.Request(), d.info.Policy)
 		if !l.StartsBy.IsZero() || l.Bound.After(rec.TimerAt) {
 			l.Bound = time.Time{} // it says nothing: the request starts before, or its wait ends
 		}

@@ -86,6 +86,9 @@ func (d *handler) queue(r *http.Request) (any, error) {
 	return q, nil
 }
 
+// mostAdvised is how many requests of a page get advice, each of which takes some plans.
+const mostAdvised = 50
+
 // add appends the next waiting request and moves the cursor past it.
 func (q *Queue) add(d *handler, c *cursor, res *ledger.Resource, rec *ledger.Record) {
 	c.Order = rec.Order
@@ -121,6 +124,6 @@ func (q *Queue) add(d *handler, c *cursor, res *ledger.Resource, rec *ledger.Rec
 		Position: position, Parked: rec.Parked, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Resource: res.Name,
 		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask,
 		Since: rec.Times.Queued, Waited: since(rec.Times.Queued, q.AsOf), Until: rec.TimerAt,
-		Live: d.live(q.AsOf, res, rec, ahead),
+		Live: d.live(q.AsOf, res, rec, ahead, len(q.Waiting) < mostAdvised),
 	})
 }

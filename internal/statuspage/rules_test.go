@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/estimate"
 	"example.com/berth/internal/ledger"
@@ -263,6 +264,39 @@ func empty(v any) (names []string) {
 		}
 	}
 	return names
+}
+
+// TestAdviceOfAPage: the first requests of a page of the queue get advice, a bounded number.
+func TestAdviceOfAPage(t *testing.T) {
+	w := newWorld(t)
+	wide := w.record(lifecycle.Waiting)
+	wide.Run, wide.Ask, wide.Timeout = "", capacity.Ask{{Shape: cpu, Replicas: 4}}, time.Hour
+	res := &ledger.Resource{Name: prName, State: "RUNNING", CreateTime: w.now, ObservedAt: w.now, Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 4}},
+		Holds: map[message.Key]ledger.Hold{"runs": {Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}, LatestEnd: w.now.Add(10 * time.Hour)}}}
+	res.Join(wide)
+	docs := []*ledger.Record{wide}
+	for i := range mostAdvised + 9 {
+		rec := w.record(lifecycle.Waiting)
+		rec.ID, rec.Run, rec.Ask, rec.Timeout = fmt.Sprint("r", i), "", capacity.Ask{{Shape: cpu, Replicas: 1}}, 20*time.Hour
+		rec.Key = message.KeyOf("default", message.KindRequest, rec.ID)
+		rec.Order = ledger.OrderKey(3, w.now.Add(time.Duration(i+1)*time.Second), rec.Key)
+		res.Join(rec)
+		docs = append(docs, rec)
+	}
+	res.Reserved = []admission.Reservation{{Head: wide.Head(), Shapes: wide.Ask.Shapes(), At: w.now.Add(10 * time.Hour), Budget: 4}}
+	w.put(res, docs...)
+	advised := 0
+	for _, r := range get[Queue](w, "/queue").Waiting[1:] {
+		if r.Reason == nil || r.Reason.Code != reason.Behind {
+			t.Fatalf("%s waits because of %+v", r.ID, r.Reason)
+		}
+		if r.Reason.Fix != "" {
+			advised++
+		}
+	}
+	if advised != mostAdvised-1 {
+		t.Errorf("%d requests behind the first got advice, want %d", advised, mostAdvised-1)
+	}
 }
 
 // TestRequestAsItIs: every stored field of a request is shown, in the list and
