@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/json"
+	"hash/fnv"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,11 +122,54 @@ func packagesWith(t *testing.T, root, pattern string) (packages []string) {
 
 var testName = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 
+// drawn reports whether a mutant is run: each, or for half:WORD every second one by chance,
+// and always those that prove that an invariant can fail.
+func drawn(which string, m mutant) bool {
+	word, half := strings.CutPrefix(which, "half:")
+	if !half || m.rule != "" {
+		return true
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(word + m.name))
+	return h.Sum32()%2 == 0
+}
+
+// TestHalfOfTheMutants: two words draw other halves, and each draws about half.
+func TestHalfOfTheMutants(t *testing.T) {
+	var all, one, other, both int
+	for _, m := range mutants(t) {
+		if m.rule != "" && !(drawn("half:a", m) && drawn("half:b", m)) {
+			t.Errorf("%s proves an invariant, and is not drawn", m.name)
+		}
+		if !drawn("1", m) {
+			t.Errorf("%s is not among all", m.name)
+		}
+		if m.rule != "" {
+			continue
+		}
+		all++
+		a, b := drawn("half:a", m), drawn("half:b", m)
+		if a {
+			one++
+		}
+		if b {
+			other++
+		}
+		if a && b {
+			both++
+		}
+	}
+	if one < all/3 || one > all*2/3 || other < all/3 || other > all*2/3 || both > all*2/5 {
+		t.Errorf("of %d are drawn %d and %d, %d by both", all, one, other, both)
+	}
+}
+
 // TestMutants puts each mutant into the source, by an overlay, and runs the
 // quick tests. It takes minutes of compiling, so it runs where it is asked for.
 func TestMutants(t *testing.T) {
-	if os.Getenv("BERTH_MUTANTS") == "" {
-		t.Skip("set BERTH_MUTANTS=1 to run the seeded bugs")
+	which := os.Getenv("BERTH_MUTANTS")
+	if which == "" {
+		t.Skip("set BERTH_MUTANTS=1 to run the seeded bugs, or half:WORD for those that a word draws")
 	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -141,6 +185,9 @@ func TestMutants(t *testing.T) {
 		}
 	})
 	for _, m := range mutants(t) {
+		if !drawn(which, m) {
+			continue
+		}
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(root, m.file)
