@@ -445,7 +445,7 @@ func TestLiarMovesItsOwnRequestsOnly(t *testing.T) {
 			id := fmt.Sprint("lie-", w.messages)
 			w.Ask(Job{ID: id, CPU: 1, Spec: week})
 			w.Vertex.SetJob(w.JobOf(id), vertex.JobRunning)
-			w.Now = w.Now.Add(time.Second)
+			w.After(time.Second) // it is observed running
 			w.Vertex.SetJob(w.JobOf(id), end)
 			w.After(0)
 		}
