@@ -142,7 +142,7 @@ func TestNewsOfAReservation(t *testing.T) {
 		{"later than was told late", old, at(-5), at(-10), 90, []Delay{OtherUse}, true},
 		{"kept after all", old, at(90), at(20), 0, nil, true},
 	} {
-		r := Reservation{Head: Head{ID: "r"}, At: c.at, Since: c.since, Told: c.told, Delays: c.delays}
+		r := Reservation{Head: Head{ID: "r"}, At: c.at, Since: c.since, Announced: c.told, Delays: c.delays}
 		p := Plan{Reserved: []Reservation{r}}
 		switch {
 		case c.late > 0:

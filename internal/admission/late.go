@@ -51,8 +51,8 @@ func (p *Plan) StartsBy(r Reservation) (at time.Time, late bool) {
 
 // Bounds of what a publisher is told of a reservation.
 const (
-	tellAfter     = time.Minute      // a queue that moves on within it tells only its starts
-	tellStep      = 15 * time.Minute // smaller changes are not told, and none below a quarter of the time left
+	announceAfter = time.Minute      // a queue that moves on within it tells only its starts
+	announceStep  = 15 * time.Minute // smaller changes are not told, and none below a quarter of the time left
 	overstayGrace = 5 * time.Minute
 )
 
@@ -61,21 +61,21 @@ const (
 func (p *Plan) News(r Reservation, now time.Time) bool {
 	at, late := p.StartsBy(r)
 	switch {
-	case at.Equal(r.Told) || now.Before(r.Since.Add(tellAfter)):
+	case at.Equal(r.Announced) || now.Before(r.Since.Add(announceAfter)):
 		return false
-	case at.IsZero() || r.Told.IsZero():
+	case at.IsZero() || r.Announced.IsZero():
 		return true
-	case late && at.After(r.Told) && (overstays(r.Delays) || r.Told.After(r.At)):
+	case late && at.After(r.Announced) && (overstays(r.Delays) || r.Announced.After(r.At)):
 		// The end of such use is not known, so the time moves with the clock.
-		return !now.Before(r.Told.Add(overstayGrace))
+		return !now.Before(r.Announced.Add(overstayGrace))
 	}
-	return at.Sub(r.Told).Abs() > max(tellStep, r.Told.Sub(now)/4)
+	return at.Sub(r.Announced).Abs() > max(announceStep, r.Announced.Sub(now)/4)
 }
 
 // Passed reports whether the latest start that a publisher was told has passed for some
 // minutes, and it is to be told why.
 func (r *Reservation) Passed(now time.Time) bool {
-	return !r.Told.IsZero() && now.After(r.Told.Add(overstayGrace))
+	return !r.Announced.IsZero() && now.After(r.Announced.Add(overstayGrace))
 }
 
 // late says why a reservation starts later than promised.

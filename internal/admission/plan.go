@@ -39,10 +39,10 @@ type Reservation struct {
 	Budget capacity.Replicas `json:"budget,omitempty"`
 	// Shut says that a request for one of its shapes has waited too long.
 	Shut bool `json:"shut,omitempty"`
-	// Since is when the reservation was made. Told is the latest start that the last
+	// Since is when the reservation was made. Announced is the latest start that the last
 	// event to the request's publisher names; zero if none names one.
-	Since time.Time `json:"since,omitzero"`
-	Told  time.Time `json:"told,omitzero"`
+	Since     time.Time `json:"since,omitzero"`
+	Announced time.Time `json:"announced,omitzero"`
 	// Machines is how many machines its shapes had when At was set.
 	Machines capacity.Replicas `json:"machines,omitempty"`
 	// Delays are why it starts after At, since that is known.

@@ -319,7 +319,7 @@ func (pl *planner) want(c *planClass) {
 func (pl *planner) reserve(r Reservation) {
 	own := priorityOf(r.Order)
 	if k := slices.IndexFunc(pl.s.Reserved, func(o Reservation) bool { return o.ID == r.ID }); k >= 0 {
-		r.Since, r.Told = pl.s.Reserved[k].Since, pl.s.Reserved[k].Told // it was outranked a moment ago
+		r.Since, r.Announced = pl.s.Reserved[k].Since, pl.s.Reserved[k].Announced // it was outranked a moment ago
 	}
 	i := slices.IndexFunc(pl.plan.Reserved, func(o Reservation) bool { return priorityOf(o.Order) > own })
 	if i < 0 {

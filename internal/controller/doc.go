@@ -52,7 +52,7 @@
 //   - refresh.go: a message needs an observation
 //   - learn.go: what an observation says of jobs
 //   - schedule.go, parked.go: waiting requests, queued and parked, are decided again
-//   - tell.go: waiting requests get another latest start
+//   - announce.go: waiting requests get another latest start
 //   - notify.go: waiting requests get the condition of their resource as reason
 //   - slots.go: submission slots for admitted requests
 //   - finish.go: submits and publishes what an update has moved

@@ -90,7 +90,7 @@ func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 		res.Reserve(d.Plan.Reserved)
 	}
 	if rec.State == lifecycle.Waiting && rec.Sequence != sequence {
-		res.Told(rec.Key, rec.StartsBy)
+		res.Announced(rec.Key, rec.StartsBy)
 	}
 	return res.Version != version
 }
@@ -127,10 +127,10 @@ func (c *Controller) waitsOn(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 	switch {
 	case why == nil || old == string(why.Code):
 	case old != "" && (why.Code == reason.BackingOff || why.Code == reason.ObservationTooOld):
-	case rec.Retold >= maxRetold:
+	case rec.Renotified >= maxRetold:
 		rec.Why = why
 	default:
-		rec.Retold++
+		rec.Renotified++
 		c.move(ctx, tx, res, rec, lifecycle.ChangeReason(), why)
 	}
 }

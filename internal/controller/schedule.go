@@ -38,7 +38,7 @@ func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Res
 		waiting = waitingOn(seen)
 		next, err := c.candidates(ctx, seen, now, found)
 		if err != nil || !next.any() {
-			return waiting, errors.Join(err, c.tell(ctx, seen, now, next.plan))
+			return waiting, errors.Join(err, c.announce(ctx, seen, now, next.plan))
 		}
 		began := c.env.Monotonic()
 		round, err := c.decideWaiting(ctx, seen, next, p)

@@ -68,7 +68,7 @@ func (c copier) resource(r *Resource) *Resource {
 	n.NotBefore, n.AcceptedAt = c.time(r.NotBefore), c.time(r.AcceptedAt)
 	n.Skipped = dict(c, r.Skipped, nil)
 	n.Recheck = dict(c, r.Recheck, nil)
-	n.Retell = dict(c, r.Retell, nil)
+	n.Reannounce = dict(c, r.Reannounce, nil)
 	n.Queue = dict(c, r.Queue, func(class admission.Class) admission.Class {
 		class.Heads = list(c, class.Heads, c.head)
 		return class
@@ -84,7 +84,7 @@ func (c copier) resource(r *Resource) *Resource {
 		return s
 	})
 	n.Reserved = list(c, r.Reserved, func(o admission.Reservation) admission.Reservation {
-		o.Head, o.At, o.Since, o.Told = c.head(o.Head), c.time(o.At), c.time(o.Since), c.time(o.Told)
+		o.Head, o.At, o.Since, o.Announced = c.head(o.Head), c.time(o.At), c.time(o.Since), c.time(o.Announced)
 		o.Shapes, o.Delays = list(c, o.Shapes, nil), list(c, o.Delays, nil)
 		return o
 	})

@@ -86,8 +86,8 @@ type Record struct {
 	Cancels []string `json:"cancels,omitempty"`
 	// Why is the reason for the present state; it goes into the next events.
 	Why *reason.Problem `json:"why,omitempty"`
-	// Retold counts the events that gave a waiting request another reason.
-	Retold int `json:"retold,omitempty"`
+	// Renotified counts the events that gave a waiting request another reason.
+	Renotified int `json:"renotified,omitempty"`
 	// Fit, ScaleUp and Ahead are what the last decision found.
 	Fit     []capacity.Finding `json:"fit,omitempty"`
 	ScaleUp bool               `json:"scaleUp,omitempty"`

@@ -81,9 +81,9 @@ type Resource struct {
 	// the plan that made them.
 	Reserved []admission.Reservation `json:"reserved,omitempty"`
 
-	// Retell are waiting requests whose publishers were told a latest start, and that
+	// Reannounce are waiting requests whose publishers were told a latest start, and that
 	// have no reservation any more.
-	Retell map[message.Key]bool `json:"retell,omitempty"`
+	Reannounce map[message.Key]bool `json:"reannounce,omitempty"`
 
 	// Skipped are waiting requests that are counted in their queues and whose record
 	// could not be read. No request waits for them.
@@ -211,7 +211,7 @@ func (r *Resource) Join(rec *Record) {
 // the record is still Waiting.
 func (r *Resource) Leave(rec *Record) {
 	delete(r.Skipped, rec.Key)
-	delete(r.Retell, rec.Key)
+	delete(r.Reannounce, rec.Key)
 	r.unreserve(rec.Key)
 	if class, ok := r.Queue[rec.Class]; ok {
 		if class, ok = class.Without(rec.Order); ok {
@@ -235,23 +235,23 @@ func (r *Resource) setClass(id admission.ClassID, class admission.Class) {
 // told.
 func (r *Resource) Reserve(list []admission.Reservation) {
 	for _, o := range r.Reserved {
-		if !o.Told.IsZero() && !slices.ContainsFunc(list, func(n admission.Reservation) bool { return n.ID == o.ID }) {
-			if r.Retell == nil {
-				r.Retell = map[message.Key]bool{}
+		if !o.Announced.IsZero() && !slices.ContainsFunc(list, func(n admission.Reservation) bool { return n.ID == o.ID }) {
+			if r.Reannounce == nil {
+				r.Reannounce = map[message.Key]bool{}
 			}
-			r.Retell[o.ID] = true
+			r.Reannounce[o.ID] = true
 		}
 	}
 	r.Reserved = list
 }
 
-// Told records the latest start that the publisher of a waiting request was told, zero
+// Announced records the latest start that the publisher of a waiting request was told, zero
 // for none.
-func (r *Resource) Told(key message.Key, at time.Time) {
-	delete(r.Retell, key)
+func (r *Resource) Announced(key message.Key, at time.Time) {
+	delete(r.Reannounce, key)
 	if i := slices.IndexFunc(r.Reserved, func(o admission.Reservation) bool { return o.ID == key }); i >= 0 {
 		r.Reserved = slices.Clone(r.Reserved)
-		r.Reserved[i].Told = at
+		r.Reserved[i].Announced = at
 	}
 }
 
@@ -266,7 +266,7 @@ func (r *Resource) unreserve(key message.Key) {
 // the records.
 func (r *Resource) Strike(key message.Key) {
 	r.unreserve(key)
-	delete(r.Retell, key)
+	delete(r.Reannounce, key)
 	for id, class := range r.Queue {
 		kept := slices.DeleteFunc(slices.Clone(class.Heads), func(h admission.Head) bool { return h.ID == key })
 		class.Count -= len(class.Heads) - len(kept)

@@ -84,11 +84,11 @@ func TestReservationsGoWithTheirRequests(t *testing.T) {
 		res.Join(rec)
 		res.Join(other)
 		res.Reserved = []admission.Reservation{{Head: other.Head()}, {Head: rec.Head()}}
-		res.Retell = map[message.Key]bool{rec.Key: true, other.Key: true}
+		res.Reannounce = map[message.Key]bool{rec.Key: true, other.Key: true}
 		before := res.Reserved
 		leave(res, rec)
-		if name != "skip" && (len(res.Retell) != 1 || !res.Retell[other.Key]) {
-			t.Errorf("%s: %v are to be told", name, res.Retell)
+		if name != "skip" && (len(res.Reannounce) != 1 || !res.Reannounce[other.Key]) {
+			t.Errorf("%s: %v are to be told", name, res.Reannounce)
 		}
 		if len(res.Reserved) != 1 || res.Reserved[0].ID != other.Key || before[1].ID != rec.Key {
 			t.Errorf("%s: %+v are left", name, res.Reserved)
@@ -100,16 +100,16 @@ func TestReservationsGoWithTheirRequests(t *testing.T) {
 // recorded where it is.
 func TestReserve(t *testing.T) {
 	a, b, c := waiting(1, 0, small), waiting(2, 0, small), waiting(3, 0, small)
-	res := &Resource{Reserved: []admission.Reservation{{Head: a.Head()}, {Head: b.Head(), Told: noon}, {Head: c.Head(), Told: noon}}}
+	res := &Resource{Reserved: []admission.Reservation{{Head: a.Head()}, {Head: b.Head(), Announced: noon}, {Head: c.Head(), Announced: noon}}}
 	copied := res.Reserved
-	res.Reserve([]admission.Reservation{{Head: c.Head(), Told: noon}})
-	if len(res.Retell) != 1 || !res.Retell[b.Key] || len(res.Reserved) != 1 || len(copied) != 3 {
-		t.Errorf("to be told are %v", res.Retell)
+	res.Reserve([]admission.Reservation{{Head: c.Head(), Announced: noon}})
+	if len(res.Reannounce) != 1 || !res.Reannounce[b.Key] || len(res.Reserved) != 1 || len(copied) != 3 {
+		t.Errorf("to be told are %v", res.Reannounce)
 	}
 	before := res.Reserved
-	res.Told(c.Key, noon.Add(time.Hour))
-	res.Told(b.Key, time.Time{})
-	if !res.Reserved[0].Told.Equal(noon.Add(time.Hour)) || !before[0].Told.Equal(noon) || len(res.Retell) != 0 {
+	res.Announced(c.Key, noon.Add(time.Hour))
+	res.Announced(b.Key, time.Time{})
+	if !res.Reserved[0].Announced.Equal(noon.Add(time.Hour)) || !before[0].Announced.Equal(noon) || len(res.Reannounce) != 0 {
 		t.Errorf("told is %+v, before it was %+v", res, before)
 	}
 }

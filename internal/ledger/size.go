@@ -142,7 +142,7 @@ func (r *Resource) weight(heads int) int {
 		n += endedWeight + len(e.Tenant)
 	}
 	n += r.Usage.Rows() * usageWeight
-	return n + (len(r.Skipped)+len(r.Retell))*48 + len(r.Reserved)*reservationWeight
+	return n + (len(r.Skipped)+len(r.Reannounce))*48 + len(r.Reserved)*reservationWeight
 }
 
 // roomNeeded is what a resource document keeps free for what is not admitted:

@@ -25,8 +25,8 @@ func told(w *sim.World, id string) (list []time.Time) {
 	return list
 }
 
-// expectTold compares them, in hours from a moment; -1 for none.
-func expectTold(t *testing.T, w *sim.World, id string, from time.Time, want ...float64) {
+// expectAnnounced compares them, in hours from a moment; -1 for none.
+func expectAnnounced(t *testing.T, w *sim.World, id string, from time.Time, want ...float64) {
 	t.Helper()
 	var got []float64
 	for _, at := range told(w, id) {
@@ -57,7 +57,7 @@ func minutes(w *sim.World, n int) {
 
 // A request that gets a reservation while it waits is told its latest start, once, if
 // it does not start within a minute.
-func TestToldWithTheReservation(t *testing.T) {
+func TestAnnouncedWithTheReservation(t *testing.T) {
 	w := sim.New(t)
 	w.Ask(sim.Job{ID: "a", CPU: 4, Spec: timeout("2h")})
 	w.Ask(sim.Job{ID: "b", CPU: 3, Spec: timeout("3h")})
@@ -67,8 +67,8 @@ func TestToldWithTheReservation(t *testing.T) {
 	w.Ask(sim.Job{ID: "last", GPU: 2, Spec: timeout("1h")})
 	began := w.Now
 	minutes(w, 5)
-	expectTold(t, w, "b", began, 3) // it had it when it came
-	expectTold(t, w, "c", began, -1)
+	expectAnnounced(t, w, "b", began, 3) // it had it when it came
+	expectAnnounced(t, w, "c", began, -1)
 	if why := w.Record("b").Why; why.Fix != "" {
 		t.Errorf("nothing is free, and b is told %q", why.Fix)
 	}
@@ -77,21 +77,21 @@ func TestToldWithTheReservation(t *testing.T) {
 	w.After(time.Minute)
 	w.Expect("b", lifecycle.Submitted, "queued", "reserved", "submitted")
 	from := w.Now
-	expectTold(t, w, "c", from, -1)
+	expectAnnounced(t, w, "c", from, -1)
 	minutes(w, 2) // one pass tells both
-	expectTold(t, w, "c", from, -1, 4)
-	expectTold(t, w, "last", from, -1, 2)
+	expectAnnounced(t, w, "c", from, -1, 4)
+	expectAnnounced(t, w, "last", from, -1, 2)
 	if why := w.Record("c").Why; why.Fix != "With at most 1 in job.jobSpec.workerPoolSpecs[0].replicaCount it could start now." {
 		t.Errorf("c is told %+v", why)
 	}
 	minutes(w, 30)
-	expectTold(t, w, "c", from, -1, 4)
+	expectAnnounced(t, w, "c", from, -1, 4)
 	w.CheckHolds()
 }
 
 // A request that has to wait is told at once how many replicas could start, and warned
 // once if it sets no time limit.
-func TestToldWhenItIsQueued(t *testing.T) {
+func TestAnnouncedWhenItIsQueued(t *testing.T) {
 	w := sim.New(t)
 	w.Ask(sim.Job{ID: "a", CPU: 2, Spec: timeout("2h")})
 	w.Ask(sim.Job{ID: "b", CPU: 3})
@@ -119,7 +119,7 @@ func TestToldWhenItIsQueued(t *testing.T) {
 }
 
 // A reservation that comes earlier by enough is told again, a smaller change is not.
-func TestToldWhenItComesEarlier(t *testing.T) {
+func TestAnnouncedWhenItComesEarlier(t *testing.T) {
 	w := sim.New(t)
 	for id, limit := range map[string]string{"a": "20h", "b": "19h50m", "c": "9h", "d": "8h"} {
 		w.Ask(sim.Job{ID: id, CPU: 1, Spec: timeout(limit)})
@@ -131,12 +131,12 @@ func TestToldWhenItComesEarlier(t *testing.T) {
 		w.Vertex.SetJob(w.JobOf(id), vertex.JobSucceeded)
 		minutes(w, 3)
 	}
-	expectTold(t, w, "wide", began, 21, 10)
+	expectAnnounced(t, w, "wide", began, 21, 10)
 	w.CheckHolds()
 }
 
 // The named exceptions are told, each with its cause, and logged.
-func TestToldWhenItComesLater(t *testing.T) {
+func TestAnnouncedWhenItComesLater(t *testing.T) {
 	for name, c := range map[string]struct {
 		harm  func(*sim.World)
 		after int // minutes
@@ -166,7 +166,7 @@ func TestToldWhenItComesLater(t *testing.T) {
 			w.After(time.Minute)
 			c.harm(w)
 			minutes(w, c.after)
-			expectTold(t, w, "waits", began, c.want...)
+			expectAnnounced(t, w, "waits", began, c.want...)
 			if o := w.Document().Reserved; name != "a higher priority waits" && (len(o) == 0 || len(o[0].Delays) != 1) {
 				t.Errorf("reserved is %+v", o)
 			}
@@ -179,7 +179,7 @@ func TestToldWhenItComesLater(t *testing.T) {
 
 // While nothing starts at all, a request whose latest start passes is told so, with the
 // cause, and when it starts once things start again.
-func TestToldWhileNothingStarts(t *testing.T) {
+func TestAnnouncedWhileNothingStarts(t *testing.T) {
 	w := sim.New(t)
 	w.Ask(sim.Job{ID: "a", CPU: 2, Spec: timeout("2h")})
 	w.Ask(sim.Job{ID: "b", CPU: 2, Spec: timeout("200h")})
@@ -191,14 +191,14 @@ func TestToldWhileNothingStarts(t *testing.T) {
 	reboots.State = "REBOOTING"
 	w.Vertex.SetResource(sim.Resource, reboots)
 	minutes(w, 181)
-	expectTold(t, w, "waits", began, 3)
+	expectAnnounced(t, w, "waits", began, 3)
 	minutes(w, 10)
-	expectTold(t, w, "waits", began, 3, -1)
+	expectAnnounced(t, w, "waits", began, 3, -1)
 	if why := w.Record("waits").Why; why.Code != reason.ResourceNotReady || !strings.HasSuffix(why.Detail, "jobs start only while it is RUNNING. It was to start by "+began.Add(3*time.Hour).UTC().Format(time.RFC3339)+".") {
 		t.Errorf("it waits because of %+v", why)
 	}
 	minutes(w, 30)
-	expectTold(t, w, "waits", began, 3, -1)
+	expectAnnounced(t, w, "waits", began, 3, -1)
 	w.Vertex.SetResource(sim.Resource, was) // a runs beyond its limit
 	minutes(w, 10)
 	got := told(w, "waits")
@@ -212,7 +212,7 @@ func TestToldWhileNothingStarts(t *testing.T) {
 
 // A request of a higher priority that starts at once moves a reservation, which is told
 // with its cause.
-func TestToldWhenAHigherPriorityStarts(t *testing.T) {
+func TestAnnouncedWhenAHigherPriorityStarts(t *testing.T) {
 	w := sim.New(t)
 	w.Ask(sim.Job{ID: "a", CPU: 3, Spec: timeout("2h")})
 	w.Ask(sim.Job{ID: "waits", CPU: 4})
@@ -221,7 +221,7 @@ func TestToldWhenAHigherPriorityStarts(t *testing.T) {
 	w.Ask(sim.Job{ID: "urgent", CPU: 1, Spec: timeout("20h"), Priority: 1})
 	w.Expect("urgent", lifecycle.Submitted, "reserved", "submitted")
 	minutes(w, 5)
-	expectTold(t, w, "waits", began, 3, 21.03)
+	expectAnnounced(t, w, "waits", began, 3, 21.03)
 	if o := w.Document().Reserved; len(o) != 1 || o[0].Delays != nil {
 		t.Errorf("reserved is %+v", o)
 	}
@@ -235,8 +235,8 @@ func TestToldWhenAHigherPriorityStarts(t *testing.T) {
 	minutes(w, 2)
 	w.Ask(sim.Job{ID: "urgent", CPU: 1, Spec: timeout("2h8m"), Priority: 1})
 	minutes(w, 5)
-	expectTold(t, w, "waits", began, 3)
-	if o := w.Document().Reserved; len(o) != 1 || o[0].At.Sub(o[0].Told) < 9*time.Minute {
+	expectAnnounced(t, w, "waits", began, 3)
+	if o := w.Document().Reserved; len(o) != 1 || o[0].At.Sub(o[0].Announced) < 9*time.Minute {
 		t.Errorf("reserved is %+v", o)
 	}
 }
@@ -283,7 +283,7 @@ func TestOverstayIsTold(t *testing.T) {
 }
 
 // The event is told once, whatever goes wrong with any commit of the pass that has it.
-func TestToldOnce(t *testing.T) {
+func TestAnnouncedOnce(t *testing.T) {
 	for _, fault := range []ledger.Fault{ledger.FailCommit, ledger.LoseAnswer, ledger.LoseAnswerAndCheck, ledger.Stale} {
 		for k := 1; ; k++ {
 			w := sim.New(t)
@@ -325,7 +325,7 @@ func TestToldOnce(t *testing.T) {
 }
 
 // What is told is bounded: a reservation whose start changes for ever ends in the record.
-func TestToldIsBounded(t *testing.T) {
+func TestAnnouncedIsBounded(t *testing.T) {
 	w := sim.New(t)
 	w.Ask(sim.Job{ID: "a", CPU: 2, Spec: timeout("100h")})
 	w.Ask(sim.Job{ID: "b", CPU: 3})
@@ -351,7 +351,7 @@ func TestToldIsBounded(t *testing.T) {
 	if len(told(w, "b")) != 21 || !strings.HasSuffix(rec.Why.Detail, "machines are used by jobs that Berth did not start.") || !rec.StartsBy.After(told(w, "b")[20]) {
 		t.Errorf("its record says %+v and %s", rec.Why, rec.StartsBy)
 	}
-	if o := w.Document().Reserved; len(o) != 1 || !o[0].Told.Equal(rec.StartsBy) {
+	if o := w.Document().Reserved; len(o) != 1 || !o[0].Announced.Equal(rec.StartsBy) {
 		t.Errorf("reserved is %+v", o)
 	}
 }

@@ -15,10 +15,10 @@ import (
 	"example.com/berth/internal/reason"
 )
 
-// tell appends an event to the requests whose latest start is no longer the one that
+// announce appends an event to the requests whose latest start is no longer the one that
 // their publishers were told, by a plan of the resource as it was a moment ago; nil if
 // nothing starts on it now. Then those are told whose time has passed.
-func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.Time, plan *admission.Plan) error {
+func (c *Controller) announce(ctx context.Context, seen *ledger.Resource, now time.Time, plan *admission.Plan) error {
 	var keys []message.Key
 	if plan != nil {
 		for _, r := range plan.Reserved {
@@ -33,7 +33,7 @@ func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.T
 			}
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(seen.Retell)) {
+	for _, key := range slices.Sorted(maps.Keys(seen.Reannounce)) {
 		if !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
@@ -52,8 +52,8 @@ func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.T
 			if !c.readable(ctx, tx, key, nil) {
 				continue
 			}
-			isTold, isLater := c.tellOne(ctx, tx, res, key)
-			if isTold {
+			isAnnounced, isLater := c.announceOne(ctx, tx, res, key)
+			if isAnnounced {
 				told = append(told, tx.Record(key))
 			}
 			if isLater {
@@ -76,12 +76,12 @@ func (c *Controller) tell(ctx context.Context, seen *ledger.Resource, now time.T
 	return nil
 }
 
-// tellOne tells one request its latest start as it is now. It reports whether the
+// announceOne tells one request its latest start as it is now. It reports whether the
 // record has a new event, and whether the start is later than was told.
-func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Resource, key message.Key) (told, later bool) {
+func (c *Controller) announceOne(ctx context.Context, tx ledger.Tx, res *ledger.Resource, key message.Key) (told, later bool) {
 	rec := tx.Record(key)
 	if rec == nil || rec.State != lifecycle.Waiting {
-		delete(res.Retell, key)
+		delete(res.Reannounce, key)
 		return false, false
 	}
 	if len(rec.Unpublished()) > maxUnpublished || rec.UnpublishedWeight() > maxUnpublishedBytes {
@@ -92,7 +92,7 @@ func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 		return false, false // it starts, or ends, in its order
 	}
 	i := slices.IndexFunc(res.Reserved, func(r admission.Reservation) bool { return r.ID == key })
-	if i >= 0 && res.Reserved[i].Told.Equal(d.StartsBy) && !res.Retell[key] {
+	if i >= 0 && res.Reserved[i].Announced.Equal(d.StartsBy) && !res.Reannounce[key] {
 		return false, false // another pass has told it
 	}
 	d.Advise(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
@@ -106,13 +106,13 @@ func (c *Controller) tellOne(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 	}
 	rec.Fit, rec.ScaleUp, rec.Ahead, rec.StartsBy = d.Fit, d.ScaleUp, d.Ahead, d.StartsBy
 	before := rec.Sequence
-	if rec.Retold < maxRetold {
-		rec.Retold++
+	if rec.Renotified < maxRetold {
+		rec.Renotified++
 		c.move(ctx, tx, res, rec, lifecycle.ChangeReason(), d.Reason)
 	} else {
 		rec.Why = d.Reason
 	}
-	res.Told(key, d.StartsBy)
+	res.Announced(key, d.StartsBy)
 	tx.Put(rec)
 	return rec.Sequence != before, later
 }
