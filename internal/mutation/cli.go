@@ -47,6 +47,7 @@ func Main(ctx context.Context, args []string, out, errs io.Writer) int {
 	want := flags.Float64("want", 90, "the score in percent that is good enough")
 	accepted := flags.String("accepted", "testdata/mutation/survivors.txt", "file of accepted survivors, from the module's root")
 	list := flags.Bool("list", false, "print the mutants that would be run and the stale entries of the file, and run none")
+	score := flags.String("score", "", "put the score of each package into this file, from the module's root, beside those of other packages")
 	asJSON := flags.Bool("json", false, "print the report as JSON")
 	flags.Usage = func() {
 		var names []string
@@ -110,6 +111,21 @@ func Main(ctx context.Context, args []string, out, errs io.Writer) int {
 		_ = enc.Encode(r) // who reads it has gone
 	} else {
 		r.print(out)
+	}
+	if *score != "" {
+		command := fmt.Sprintf("go run ./cmd/mutate -sample %d -seed %d", *sample, r.Seed)
+		if *most > 0 {
+			command += fmt.Sprintf(" -steps %d", *most)
+		}
+		if *only != "" {
+			command += fmt.Sprintf(" -only '%s'", *only)
+		}
+		for _, a := range flags.Args() {
+			command += " " + a
+		}
+		if err := WriteScore(filepath.Join(root, *score), r, *most, command); err != nil {
+			return wrong(err)
+		}
 	}
 	return r.code(*want)
 }

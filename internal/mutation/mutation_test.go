@@ -268,3 +268,41 @@ func TestUsage(t *testing.T) {
 		}
 	}
 }
+
+// TestScoreFile: the row of a surveyed package replaces its old one, those of others stay,
+// and a sample that was not run to its end leaves the file as it is.
+func TestScoreFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "deep", "score.txt")
+	report := func(name string, run, killed int) *Report {
+		c := Counts{Mutants: 300, Run: run, Killed: killed, Lived: run - killed, Accepted: 7}
+		c.score()
+		return &Report{Seed: 5, Packages: map[string]Counts{name: c, "internal/undrawn": {Mutants: 9}}}
+	}
+	write := func(r *Report, steps int, want bool) {
+		t.Helper()
+		if err := WriteScore(path, r, steps, "go run it"); (err == nil) != want {
+			t.Fatal(err)
+		}
+	}
+	write(report("internal/b", 40, 30), 1, true)
+	write(report("internal/a", 10, 10), 0, true)
+	write(report("internal/b", 40, 37), 2, true)
+	cut := report("internal/b", 1, 0)
+	cut.Cut = true
+	write(cut, 0, false)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "#") {
+			got = append(got, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	want := []string{"package mutants drawn killed lived accepted score seed steps command",
+		"internal/a 300 10 10 0 7 100.0 5 all go run it", "internal/b 300 40 37 3 7 92.5 5 2 go run it"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the file has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
