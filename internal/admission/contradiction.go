@@ -73,7 +73,7 @@ func contradictions(s Snapshot, a Ask, policy Policy) (all []*reason.Problem) {
 			Detail: "The persistent resource is a Ray cluster (it has a raySpec): its machines run Ray's own work, and it is not documented whether they also run custom jobs.",
 			Fix:    "Name a persistent resource without a raySpec, or let the deployment allow Ray clusters (BERTH_RAY_CLUSTERS=allow)."})
 	}
-	if !sameName(a.Network, s.Network) {
+	if !SameNetwork(a.Network, s.Network) {
 		all = append(all, mismatch(a.Paths, reason.NetworkMismatch, "jobSpec.network", "network", s.Network))
 	}
 	if a.EncryptionKey != s.EncryptionKey {
@@ -193,11 +193,11 @@ func set(paths message.Paths, path, value string) string {
 	return fmt.Sprintf("Send a CustomJobSpec: {\"workerPoolSpecs\": [...], %q: %q}.", strings.TrimPrefix(path, "jobSpec."), value)
 }
 
-// sameName compares two VPC names. Vertex AI writes a project's number where
+// SameNetwork compares two VPC names. Vertex AI writes a project's number where
 // users write its id, and only a call could tell whether they are the same. So
 // names that differ only in number and id count as the same, and Vertex AI
 // decides.
-func sameName(a, b string) bool {
+func SameNetwork(a, b string) bool {
 	if a == b {
 		return true
 	}

@@ -46,6 +46,9 @@ var rooms = []room{
 		"the table of states is to be read, drawn and tested without knowing what a request looks like"},
 	{"internal/admission", list("internal/capacity", "internal/message", "internal/reason"), nil,
 		"a reason for waiting has the same code here and in the event; the caller makes the moves, so not lifecycle"},
+	{"internal/policy", list("internal/admission", "internal/capacity", "internal/message", "internal/reason", "internal/spelling", "internal/strict"),
+		list(wireTypes, "google.golang.org/protobuf/...", "cel.dev/cel-go/...", "github.com/distribution/reference"),
+		"what operators write is held against what users send, so it knows both and nothing of how either is stored"},
 	{"internal/estimate", list("internal/admission"), nil,
 		"a deployment and a replay learn run times by one model, which knows the steps of limits and nothing else of an order"},
 	{"internal/batch", nil, nil,
@@ -130,7 +133,7 @@ const wireTypes = "cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 // pure names the rooms whose results follow from their arguments alone: they are
 // run twice by updates, by the simulator under virtual time, and by /explain
 // without a request. Any of these would make two runs differ, or a run wait.
-var pure = list("internal/spelling", "internal/visible", "internal/reason", "internal/strict", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission", "internal/estimate", "internal/pace", "internal/usage")
+var pure = list("internal/spelling", "internal/visible", "internal/reason", "internal/strict", "internal/capacity", "internal/message", "internal/lifecycle", "internal/admission", "internal/policy", "internal/estimate", "internal/pace", "internal/usage")
 
 var impure = map[string]string{
 	"context":      "there is nothing to wait for or to cancel",

@@ -18,8 +18,9 @@ const LabelPrefix = "berth-"
 // characters or 128 bytes and more.
 const (
 	// OwnLabels is how many labels every submitted job gets from Berth.
-	OwnLabels     = 3
-	maxLabels     = 64 - OwnLabels
+	OwnLabels = 3
+	// MaxLabels is how many others it has at most.
+	MaxLabels     = 64 - OwnLabels
 	maxLabelText  = 63  // characters of a key or value
 	maxLabelBytes = 127 // bytes of a key or value, in UTF-8
 )
@@ -48,28 +49,49 @@ func checkLabels(s jobShape, opts options, r *report) map[string]string {
 		from[n.Key] = n
 		labels[n.Key] = n.Text
 	}
-	if len(labels) > maxLabels {
+	if len(labels) > MaxLabels {
 		r.Add(all[0].Parent.Place(), reason.TooLarge, fmt.Sprintf("The job has %d labels; at most %d are allowed, because Vertex AI takes %d and Berth adds %d.",
-			len(labels), maxLabels, maxLabels+OwnLabels, OwnLabels), "Leave some of them out.")
+			len(labels), MaxLabels, MaxLabels+OwnLabels, OwnLabels), "Leave some of them out.")
 	}
 	return labels
 }
 
+const labelValue = "The label value has to be of at most 63 lowercase letters, digits, _ and -."
+
 func checkLabel(n *strict.Node, r *report) {
-	key := strings.ToLower(n.Key)
-	switch {
-	case n.Bad:
-	case strings.HasPrefix(key, LabelPrefix) || key == strings.TrimSuffix(LabelPrefix, "-"):
-		r.At(n, reason.ReservedLabel, "Label keys of this form are Berth's own.", "Choose another key.")
-	case n.Key == "" || !labelText(n.Key):
-		r.At(n, reason.InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", fixLabel(n.Key, "another key"))
-	case strings.ContainsAny(n.Key[:1], "_-") || unicode.Is(unicode.M, first(n.Key)):
-		r.At(n, reason.InvalidValue, "The label key has to begin with a letter or a digit.", "Choose another key.")
-	case !labelText(n.Text):
-		r.At(n, reason.InvalidValue, "The label value has to be of at most 63 lowercase letters, digits, _ and -.", n.FixHole(fixLabel(n.Text, "another value")))
-	case len(n.Key) > maxLabelBytes || len(n.Text) > maxLabelBytes:
-		r.At(n, reason.InvalidValue, fmt.Sprintf("A label's key and value have at most %d bytes each, in UTF-8.", maxLabelBytes), "Shorten it.")
+	if n.Bad {
+		return
 	}
+	if code, detail, fix := labelProblem(n.Key, n.Text); detail != "" {
+		if detail == labelValue {
+			fix = n.FixHole(fix)
+		}
+		r.At(n, code, detail, fix)
+	}
+}
+
+// LabelProblem says what is wrong with a label, and how to mend it; nothing of a label that
+// a job may have.
+func LabelProblem(key, value string) (detail, fix string) {
+	_, detail, fix = labelProblem(key, value)
+	return detail, fix
+}
+
+func labelProblem(key, value string) (code reason.Code, detail, fix string) {
+	small := strings.ToLower(key)
+	switch {
+	case strings.HasPrefix(small, LabelPrefix) || small == strings.TrimSuffix(LabelPrefix, "-"):
+		return reason.ReservedLabel, "Label keys of this form are Berth's own.", "Choose another key."
+	case key == "" || !labelText(key):
+		return reason.InvalidValue, "The label key has to be of 1 to 63 lowercase letters, digits, _ and -.", fixLabel(key, "another key")
+	case strings.ContainsAny(key[:1], "_-") || unicode.Is(unicode.M, first(key)):
+		return reason.InvalidValue, "The label key has to begin with a letter or a digit.", "Choose another key."
+	case !labelText(value):
+		return reason.InvalidValue, labelValue, fixLabel(value, "another value")
+	case len(key) > maxLabelBytes || len(value) > maxLabelBytes:
+		return reason.InvalidValue, fmt.Sprintf("A label's key and value have at most %d bytes each, in UTF-8.", maxLabelBytes), "Shorten it."
+	}
+	return "", "", ""
 }
 
 // fixLabel says how to write what was meant as a label: in small letters where

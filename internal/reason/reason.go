@@ -35,6 +35,17 @@ const (
 	KeyMismatch       Code = "KEY_MISMATCH"        // encryption key differs
 	AccountMismatch   Code = "ACCOUNT_MISMATCH"    // service account missing, or given where it cannot be
 	RayCluster        Code = "RAY_CLUSTER"         // the persistent resource is a Ray cluster
+	PolicyResource    Code = "POLICY_RESOURCE"     // the policy does not let the tenant use this persistent resource
+	PolicyAccount     Code = "POLICY_ACCOUNT"      // it does not let it run jobs as this service account, or without one
+	PolicyImage       Code = "POLICY_IMAGE"        // it does not let it run this image, or an image by its tag
+	PolicyNetwork     Code = "POLICY_NETWORK"      // it does not let it use this network or attachment
+	PolicyStorage     Code = "POLICY_STORAGE"      // it does not let it write to, or run packages from, this place in Cloud Storage
+	PolicyEnv         Code = "POLICY_ENV"          // it does not let it set this environment variable
+	PolicyWebAccess   Code = "POLICY_WEB_ACCESS"   // it does not let it open a shell or a dashboard in a job
+	PolicyLabel       Code = "POLICY_LABEL"        // a label that it requires is missing, or contradicts one that it adds
+	PolicyPriority    Code = "POLICY_PRIORITY"     // it does not let it ask for this priority
+	PolicyLimit       Code = "POLICY_LIMIT"        // more time, replicas or waiting than it lets one request have
+	PolicyRule        Code = "POLICY_RULE"         // a rule in CEL does not allow the job, or cannot be evaluated for it
 	Full              Code = "FULL"                // not now: too few replicas are free
 	Behind            Code = "BEHIND"              // not now: it fits, and would delay a request that comes first
 	Overdrawn         Code = "OVERDRAWN"           // not now: more replicas are in use than the pools have

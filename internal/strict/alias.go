@@ -31,6 +31,9 @@ func (p *yamlParser) full() bool {
 // value reads y into n, which knows its place already.
 func (p *yamlParser) value(y *yaml.Node, n *Node, depth int) *Node {
 	p.enter(n, len(y.Value), depth)
+	if n.Line == 0 { // the key of a member, or the alias that stands for the value, comes before it
+		n.Line = y.Line
+	}
 	if p.full() {
 		return n
 	}
@@ -150,7 +153,7 @@ func (p *yamlParser) members(y *yaml.Node, n *Node, seen map[string]bool, depth 
 			p.count++ // skipping it is work as well
 			continue
 		}
-		m := p.value(y.Content[i+1], &Node{Parent: n, Key: k.Value}, depth+1)
+		m := p.value(y.Content[i+1], &Node{Parent: n, Key: k.Value, Line: y.Content[i].Line}, depth+1)
 		switch {
 		case p.full():
 			return

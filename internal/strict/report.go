@@ -23,8 +23,14 @@ type Report struct {
 }
 
 type finding struct {
-	pos     int
-	problem reason.Problem
+	pos, line int
+	problem   reason.Problem
+}
+
+// A Located is a problem and its line in a YAML document, 0 if that is not known.
+type Located struct {
+	Line    int
+	Problem reason.Problem
 }
 
 // Add reports a problem at a place. A report that is full drops it.
@@ -48,7 +54,7 @@ func (r *Report) Warn(at Place, detail, fix string) {
 }
 
 func found(at Place, code reason.Code, detail, fix string) finding {
-	return finding{at.Pos, reason.Problem{
+	return finding{at.Pos, at.Line, reason.Problem{
 		Code: code, Path: Clean(at.Path, MaxText), Detail: Clean(detail, MaxText), Fix: Clean(fix, MaxText),
 	}}
 }
@@ -61,6 +67,18 @@ func (r *Report) OK() bool { return len(r.problems) == 0 }
 
 // Problems returns the first MaxProblems problems in document order.
 func (r *Report) Problems() []reason.Problem { return inOrder(r.problems) }
+
+// Located returns the problems and the warnings, each in document order, with their lines.
+func (r *Report) Located() (problems, warnings []Located) {
+	return located(r.problems), located(r.warnings)
+}
+
+func located(found []finding) (all []Located) {
+	for i, p := range inOrder(found) {
+		all = append(all, Located{found[i].line, p})
+	}
+	return all
+}
 
 // Warnings returns the warnings in document order.
 func (r *Report) Warnings() []reason.Problem { return inOrder(r.warnings) }

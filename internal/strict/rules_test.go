@@ -306,10 +306,10 @@ func TestPaths(t *testing.T) {
 			t.Errorf("%s, want %s", got, test.want)
 		}
 	}
-	if p := root.Members[0].Place(); p != (Place{"a", 2}) {
+	if p := root.Members[0].Place(); p != (Place{Path: "a", Pos: 2}) {
 		t.Errorf("the place is %+v", p)
 	}
-	if p := root.Missing("new_field"); p != (Place{"newField", 1}) {
+	if p := root.Missing("new_field"); p != (Place{Path: "newField", Pos: 1}) {
 		t.Errorf("the place of what is missing is %+v", p)
 	}
 	if p := (*Node)(nil).Place(); p != (Place{}) {
@@ -340,14 +340,14 @@ func TestReportsAreBounded(t *testing.T) {
 		if full := i >= 160; r.Full() != full {
 			t.Fatalf("after %d problems it is full: %v", i, !full)
 		}
-		r.Add(Place{"p", 500 - i}, reason.InvalidValue, "d", "f")
-		r.Warn(Place{"p", i}, "d", "f")
+		r.Add(Place{Path: "p", Pos: 500 - i}, reason.InvalidValue, "d", "f")
+		r.Warn(Place{Path: "p", Pos: i}, "d", "f")
 	}
 	if r.OK() || len(r.Problems()) != MaxProblems || len(r.Warnings()) != MaxProblems || len(r.problems) != 160 {
 		t.Errorf("%d problems are shown and %d kept, %d warnings", len(r.Problems()), len(r.problems), len(r.Warnings()))
 	}
 	r = &Report{}
-	r.Add(Place{"b", 2}, reason.InvalidValue, strings.Repeat("d", MaxText+1), "f2")
+	r.Add(Place{Path: "b", Pos: 2}, reason.InvalidValue, strings.Repeat("d", MaxText+1), "f2")
 	r.At(&Node{Key: "a", Parent: &Node{}, Pos: 1}, reason.Conflict, "d1", "f1")
 	want := []reason.Problem{{Code: reason.Conflict, Path: "a", Detail: "d1", Fix: "f1"}, {Code: reason.InvalidValue, Path: "b", Detail: strings.Repeat("d", MaxText-3) + "...", Fix: "f2"}}
 	if got := r.Problems(); !reflect.DeepEqual(got, want) {

@@ -37,6 +37,7 @@ type Node struct {
 	Key     string    // in an object
 	Index   int       // in a list
 	Pos     int       // number in document order
+	Line    int       // of YAML, the line where it stands, from 1; 0 of JSON
 	fields  fieldSet  // of an object that was walked as a message: its members by proto name
 	Value   any       // once walked: what protojson is given
 	Bad     bool      // a problem was reported here
@@ -130,19 +131,20 @@ func (n *Node) Hollow() bool {
 type Place struct {
 	Path string
 	Pos  int
+	Line int // of YAML, from 1; 0 if it is not known
 }
 
 func (n *Node) Place() Place {
 	if n == nil {
 		return Place{}
 	}
-	return Place{n.Path(), n.Pos}
+	return Place{n.Path(), n.Pos, n.Line}
 }
 
 // Missing is the place of a field that is not there, spelled as its
 // neighbours are.
 func (n *Node) Missing(name string) Place {
-	return Place{Join(n.Path(), n.Spell(name)), n.Pos}
+	return Place{Join(n.Path(), n.Spell(name)), n.Pos, n.Line}
 }
 
 // Path is the JSON path of the node as its author wrote it.

@@ -43,6 +43,12 @@ func (d Reader) Data(data []byte, r *Report) *Node {
 	return root
 }
 
+// YAML reads a document of YAML 1.2, of which strict JSON is a part. Its nodes know their
+// lines. It returns nil, and has reported why, when the document cannot be read.
+func (d Reader) YAML(data []byte, r *Report) *Node {
+	return d.yaml(bytes.TrimPrefix(data, []byte(byteOrderMark)), r)
+}
+
 // flow reads data that begins like JSON and is not, for the reason why. It may
 // be YAML in the flow style, as gcloud takes it: {workerPoolSpecs: [...]}. Data that
 // is neither gets one problem.
