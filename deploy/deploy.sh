@@ -32,8 +32,9 @@ subscriptions, and the tick.
                             serviceAccount:train@example.iam.gserviceaccount.com;
                             may be repeated
   --status-user=MEMBER      principal that may call the Status function; may be
-                            repeated. It shows the tenant "default" only, unless
-                            --env=BERTH_STATUS_ALL_TENANTS=true is given
+                            repeated. Whose requests it shows to whom is set by
+                            --env=BERTH_STATUS_OPERATORS=ADDRESS,... and
+                            --env=BERTH_STATUS_CALLERS=ADDRESS:TENANT+TENANT,...
   --env=BERTH_NAME=VALUE    any other setting of the functions; may be repeated.
                             Settings of an earlier run that are not given again
                             are removed. If Go is installed, values are
@@ -148,6 +149,9 @@ while (($#)); do
         BERTH_PROJECT | BERTH_REGIONS | BERTH_DEFAULT_RESOURCE | BERTH_DEPLOYMENT | BERTH_DATABASE | BERTH_OUTCOME_TOPIC | BERTH_TICK | BERTH_TIMEOUT)
           misused "--env: ${value%%=*} follows from the other flags"
           ;;
+        BERTH_RUN_IAM | BERTH_PUSH_ACCOUNT)
+          misused "--env: ${value%%=*} is set by this script, which deploys functions that IAM guards"
+          ;;
         BERTH_LEDGER | BERTH_EMULATORS | BERTH_VERTEX_ENDPOINT)
           misused "--env: ${value%%=*} is for machines without a cloud"
           ;;
@@ -201,7 +205,8 @@ regions_list=$(
 # timeout in seconds.
 environment() {
   environment=("BERTH_PROJECT=$project" "BERTH_REGIONS=$regions_list" "BERTH_DEPLOYMENT=$deployment"
-    "BERTH_DATABASE=$database" "BERTH_OUTCOME_TOPIC=$outcomes" BERTH_TICK=1m "BERTH_TIMEOUT=${1}s")
+    "BERTH_DATABASE=$database" "BERTH_OUTCOME_TOPIC=$outcomes" BERTH_TICK=1m "BERTH_TIMEOUT=${1}s"
+    BERTH_RUN_IAM=true "BERTH_PUSH_ACCOUNT=$push_account")
   [[ -z $default_resource ]] || environment+=("BERTH_DEFAULT_RESOURCE=$default_resource")
   environment+=(${settings[@]+"${settings[@]}"})
 }

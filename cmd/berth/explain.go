@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ func (c *explainCmd) Run(g *globals) error {
 func (c *explainCmd) quote(g *globals, p prepared) (q statuspage.Quote, text []byte, err error) {
 	if p.refused != nil && !c.NoCheck {
 		q = statuspage.Quote{Type: message.Refused, Outcome: message.Outcome{
-			Tenant: g.Tenant, ClaimedRequestID: p.refused.ClaimedID,
+			Tenant: cmp.Or(g.Tenant, defaultTenant), ClaimedRequestID: p.refused.ClaimedID,
 			Verdict: string(admission.Refuse), Reason: &p.refused.Problems[0], Problems: p.refused.Problems,
 		}}
 		if text, err = json.Marshal(q); err != nil {
@@ -80,7 +81,7 @@ func (c *explainCmd) quote(g *globals, p prepared) (q statuspage.Quote, text []b
 		}
 		return q, nil, err
 	}
-	text, err = d.post(g.ctx, statuspage.Message{Data: p.data, Attributes: p.attributes}, &q, url.Values{"tenant": {g.Tenant}}, "explain")
+	text, err = d.post(g.ctx, statuspage.Message{Data: p.data, Attributes: p.attributes}, &q, g.inTenant(url.Values{}), "explain")
 	q.Problems = byFlag(q.Problems)
 	return q, text, err
 }

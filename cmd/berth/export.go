@@ -62,9 +62,7 @@ func (c *exportCmd) Run(g *globals) error {
 		return err
 	}
 	query.Set("resource", e.Resource)
-	if g.Tenant != "default" { // the default is every tenant that the deployment shows
-		query.Set("tenant", g.Tenant)
-	}
+	g.inTenant(query)
 	jobs, err := e.read(g, query)
 	if err != nil {
 		return err

@@ -101,7 +101,7 @@ func (f *follower) poll() (done bool, err error) {
 // ask returns what is stored under an id, nil for nothing.
 func (f *follower) ask(kind message.Kind, id string) (*statuspage.Request, error) {
 	var r statuspage.Request
-	_, err := f.status.get(f.ctx, &r, url.Values{"kind": {string(kind)}, "tenant": {f.Tenant}}, "requests", id)
+	_, err := f.status.get(f.ctx, &r, f.inTenant(url.Values{"kind": {string(kind)}}), "requests", id)
 	switch {
 	case notFound(err):
 		return nil, nil

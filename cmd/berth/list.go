@@ -86,12 +86,9 @@ func (c *listCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
-	if g.Tenant != "default" { // the default is every tenant that the deployment shows
-		query.Set("tenant", g.Tenant)
-	}
 	all := statuspage.Requests{Requests: []statuspage.Summary{}}
 	read := 0
-	all.Next, err = pages(g, "recent", query, c.Limit, func(p statuspage.Requests) (int, string) {
+	all.Next, err = pages(g, "recent", g.inTenant(query), c.Limit, func(p statuspage.Requests) (int, string) {
 		all.AsOf = p.AsOf
 		all.Requests = append(all.Requests, p.Requests...)
 		if read++; read == mostPages {

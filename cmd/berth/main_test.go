@@ -164,7 +164,7 @@ func startStack(env *testscript.Env) (*stack, error) {
 	}
 	s.status = serve(status.ServeHTTP) + "/Status"
 	s.locked = serve(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer letmein" {
+		if r.Header.Get("Authorization") != "Bearer letmein" || r.Header.Get("X-Serverless-Authorization") != "Bearer letmein" {
 			http.Error(w, "<html>no</html>", http.StatusUnauthorized)
 			return
 		}

@@ -15,7 +15,7 @@ type queueCmd struct {
 func (c *queueCmd) Run(g *globals) error {
 	all := statuspage.Queue{Waiting: []statuspage.Waiter{}}
 	var err error
-	all.Next, err = pages(g, "queue", resourceQuery(c.Resource), c.Limit, func(q statuspage.Queue) (int, string) {
+	all.Next, err = pages(g, "queue", g.inTenant(resourceQuery(c.Resource)), c.Limit, func(q statuspage.Queue) (int, string) {
 		all.AsOf = q.AsOf
 		all.Waiting, all.Unreadable = append(all.Waiting, q.Waiting...), append(all.Unreadable, q.Unreadable...)
 		return len(all.Waiting), q.Next

@@ -65,7 +65,7 @@ func (c *repairCmd) repair(g *globals, do func(context.Context, *site, repair.Ki
 // on makes a fix for one request, named by its id or its key.
 func (c *repairCmd) on(g *globals, called string, do func(context.Context, repair.Kit, message.Key) ([]repair.Change, error)) error {
 	return c.repair(g, func(ctx context.Context, _ *site, k repair.Kit) ([]repair.Change, error) {
-		key, err := repair.Find(ctx, k.Ledger, g.Tenant, called)
+		key, err := repair.Find(ctx, k.Ledger, cmp.Or(g.Tenant, defaultTenant), called)
 		if err != nil {
 			return nil, err
 		}

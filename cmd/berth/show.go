@@ -48,7 +48,7 @@ func (c *showCmd) Run(g *globals) error {
 
 // request asks for one request; an empty kind means any.
 func (d *statusClient) request(g *globals, id, kind string) (r statuspage.Request, text []byte, err error) {
-	query := url.Values{"tenant": {g.Tenant}}
+	query := g.inTenant(url.Values{})
 	if kind != "" {
 		query.Set("kind", kind)
 	}

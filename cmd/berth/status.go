@@ -99,6 +99,9 @@ func (d *statusClient) call(ctx context.Context, method string, body []byte, out
 			return nil, noToken(d.base.Scheme+"://"+d.base.Host, err)
 		}
 		req.Header.Set("Authorization", "Bearer "+token.AccessToken)
+		// Cloud Run checks this one if it is there, removes its signature, and passes the
+		// other on as it is, so that the Status function can verify it.
+		req.Header.Set("X-Serverless-Authorization", "Bearer "+token.AccessToken)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

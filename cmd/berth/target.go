@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"time"
 
 	"example.com/berth/internal/localstack/statefile"
@@ -16,12 +17,23 @@ type target struct {
 	StatusURL string        `name:"status-url" env:"BERTH_STATUS_URL" group:"Target:" placeholder:"URL" help:"URL of the Status function; needed to read."`
 	Token     string        `env:"BERTH_TOKEN" group:"Target:" placeholder:"JWT" help:"Identity token for the Status function. For https, by default that of the application default credentials."`
 	Local     bool          `group:"Target:" help:"Use the local stack, even if the environment names a deployment."`
-	Tenant    string        `env:"BERTH_TENANT" group:"Target:" default:"default" placeholder:"NAME" help:"Tenant whose requests are read. A published message gets the tenant of the subscription that delivers it."`
+	Tenant    string        `env:"BERTH_TENANT" group:"Target:" placeholder:"NAME" help:"Tenant whose requests are read, of those that the deployment shows to you; by default your only one, or the tenant default, or in lists all. A published message gets the tenant of the subscription that delivers it."`
 	Timeout   time.Duration `group:"Target:" default:"30s" help:"Limit on each call."`
 
 	pubsub string          // host:port without TLS; "" for Google's, or $PUBSUB_EMULATOR_HOST's
 	stack  statefile.State // the local stack, if pubsub is its own
 	warn   func(format string, args ...any)
+}
+
+// defaultTenant is the tenant of requests whose subscription names none.
+const defaultTenant = "default"
+
+// inTenant adds the tenant that the user names, if any.
+func (t *target) inTenant(query url.Values) url.Values {
+	if t.Tenant != "" {
+		query.Set("tenant", t.Tenant)
+	}
+	return query
 }
 
 // readable returns an error if there is no Status function to call.

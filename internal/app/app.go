@@ -21,6 +21,7 @@ import (
 
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/gcp"
+	"example.com/berth/internal/identity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/logctx"
 	"example.com/berth/internal/reason"
@@ -36,6 +37,8 @@ type App struct {
 	status     http.Handler
 	now        func() time.Time
 	large      chan struct{} // taken while a large body is read
+	// callers and pushers verify who calls Status, and who calls the other entry points.
+	callers, pushers *identity.Verifier
 }
 
 var (
@@ -94,20 +97,22 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make publisher: %w", err)
 	}
-	return assemble(cfg, log, controller.New(cfg.controller(), l, v, p, log, controller.RealEnv()), l), nil
+	return assemble(cfg, log, controller.New(cfg.controller(), l, v, p, log, controller.RealEnv()), l), nil //nolint:contextcheck // the verifiers read keys with the context of each request
 }
 
 // assemble makes the entry points of a controller.
 func assemble(cfg Config, log *slog.Logger, c *controller.Controller, l ledger.Ledger) *App {
-	return &App{
+	a := &App{
 		cfg: cfg, log: log, controller: c, now: time.Now, large: make(chan struct{}, 1),
-		status: statuspage.New(c, l, statuspage.Info{
-			Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: Version(),
-			DefaultResource: cfg.DefaultResource, Policy: cfg.controller().Policy, OutcomeTopic: cfg.OutcomeTopic,
-			Keep:       cfg.controller().Keep,
-			AllTenants: cfg.StatusAllTenants,
-		}),
+		callers: identity.New(cfg.callers(), nil), pushers: identity.New(cfg.pushers(), nil),
 	}
+	a.status = statuspage.New(c, l, statuspage.Info{
+		Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: Version(),
+		DefaultResource: cfg.DefaultResource, Policy: cfg.controller().Policy, OutcomeTopic: cfg.OutcomeTopic,
+		Keep:       cfg.controller().Keep,
+		AllTenants: cfg.StatusAllTenants, Access: a.access(),
+	})
+	return a
 }
 
 // budget is the longest duration of one reconcile: it must end before the next

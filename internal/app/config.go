@@ -43,10 +43,42 @@ type Config struct {
 	// "default". A tenant named in a message is ignored.
 	Tenants map[string]string `env:"BERTH_TENANTS"`
 
-	// StatusAllTenants lets Status show the requests of all tenants. Status does
-	// not know its caller, so without this setting it shows the tenant "default"
-	// only.
+	// StatusOperators are the addresses of callers to whom Status shows the requests
+	// of all tenants, comma-separated. Addresses are of users or service accounts:
+	// an identity token names no groups.
+	StatusOperators []string `env:"BERTH_STATUS_OPERATORS"`
+	// StatusCallers maps the addresses of callers to the tenants whose requests
+	// Status shows to them: "address:tenant+tenant,...". Of other tenants, and to
+	// other callers, Status shows sums only. Without this setting and without
+	// BERTH_STATUS_OPERATORS it shows every caller the tenant "default", unless
+	// BERTH_TENANTS names others: then it shows sums only.
+	StatusCallers map[string]string `env:"BERTH_STATUS_CALLERS"`
+	// StatusAudiences are the audiences of identity tokens that Status accepts: its
+	// URLs, comma-separated. 32555940559.apps.googleusercontent.com is that of a
+	// user's gcloud auth print-identity-token; every service that a user sends such a
+	// token to can send it on, so add it only if all of these are trusted.
+	StatusAudiences []string `env:"BERTH_STATUS_AUDIENCES"`
+	// StatusIAP are the audiences of the assertions that Identity-Aware Proxy signs,
+	// if it is in front of Status: /projects/NUMBER/locations/REGION/services/NAME or
+	// /projects/NUMBER/global/backendServices/ID.
+	StatusIAP []string `env:"BERTH_STATUS_IAP"`
+	// StatusAllTenants lets Status show the requests of all tenants to every caller,
+	// without identities: for a local stack, or where every caller is an operator.
 	StatusAllTenants bool `env:"BERTH_STATUS_ALL_TENANTS"`
+	// RunIAM says that Cloud Run checks the callers of the functions by IAM, as
+	// deploy.sh makes it. Cloud Run then removes the signature of the token that it
+	// has checked, and Berth accepts such a token. Never set it for a service that
+	// allUsers may call: a token without a signature is easily forged.
+	RunIAM bool `env:"BERTH_RUN_IAM"`
+	// PushAccount is the address of the service account with whose token Pub/Sub
+	// pushes. With it Admit and Reconcile refuse deliveries by other callers, who could
+	// name any subscription and so any tenant. Needs BERTH_RUN_IAM or
+	// BERTH_PUSH_AUDIENCES.
+	PushAccount string `env:"BERTH_PUSH_ACCOUNT"`
+	// PushAudiences are the audiences of the push tokens that are accepted,
+	// comma-separated. With BERTH_RUN_IAM it may be empty, because Cloud Run compares
+	// the audience too.
+	PushAudiences []string `env:"BERTH_PUSH_AUDIENCES"`
 
 	// Tick is the period of the tick topic. An observation of a persistent
 	// resource that is older than two ticks admits nothing. 1s to 10m.
@@ -198,6 +230,7 @@ func (c Config) Validate() error {
 	for sub, tenant := range c.Tenants {
 		bad(labelText.MatchString(tenant), "BERTH_TENANTS: tenant %q of %q: want lowercase letters, digits and dashes", tenant, sub)
 	}
+	errs = append(errs, c.checkCallers()...)
 	between("BERTH_TICK", c.Tick, time.Second, 10*time.Minute)
 	between("BERTH_POLL", c.Poll, 100*time.Millisecond, time.Minute)
 	bad(c.Submissions >= 1 && c.Submissions <= 1_000_000, "BERTH_SUBMISSIONS is %d; want 1 to 1000000", c.Submissions)

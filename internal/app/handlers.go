@@ -18,7 +18,7 @@ import (
 
 // Admit is the entry point for requests and cancels. It answers 200 when the
 // request, or its refusal, is durable; 400 to a body that is not a Pub/Sub
-// delivery; 503 to be delivered again.
+// delivery; 403 to a caller that is not the push account; 503 to be delivered again.
 func Admit(w http.ResponseWriter, r *http.Request) {
 	if a, ok := open(w); ok {
 		a.admit(w, r)
@@ -95,6 +95,9 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, http.StatusMethodNotAllowed, reason.Problem{Code: reason.Malformed,
 			Detail: "This entry point accepts Pub/Sub deliveries.", Fix: "POST one, or publish to the topic."})
+		return
+	}
+	if !a.pushed(w, r) {
 		return
 	}
 	body, free, err := a.read(ctx, w, r, message.MaxBody)

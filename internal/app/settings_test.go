@@ -29,6 +29,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/controller"
+	"example.com/berth/internal/identity/identitytest"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
@@ -220,6 +221,54 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
+	"BERTH_STATUS_OPERATORS": func(t *testing.T) {
+		g := identitytest.New(t)
+		for pair, want := range map[string]int{"BERTH_STATUS_OPERATORS=op@example.com": 404, "BERTH_STATUS_OPERATORS=other@example.com": 403} {
+			s := known(t, g, pair, "BERTH_STATUS_AUDIENCES="+statusURL)
+			if code := s.code(t, g, "op@example.com", "/requests/x?tenant=red"); code != want {
+				t.Errorf("%s: %d, want %d", pair, code, want)
+			}
+		}
+	},
+	"BERTH_STATUS_CALLERS": func(t *testing.T) {
+		g := identitytest.New(t)
+		for pair, want := range map[string]int{"BERTH_STATUS_CALLERS=a@example.com:red": 404, "BERTH_STATUS_CALLERS=a@example.com:blue+red": 404, "BERTH_STATUS_CALLERS=a@example.com:blue": 403, "BERTH_STATUS_CALLERS=b@example.com:red": 403} {
+			s := known(t, g, pair, "BERTH_STATUS_AUDIENCES="+statusURL)
+			if code := s.code(t, g, "a@example.com", "/requests/x?tenant=red"); code != want {
+				t.Errorf("%s: %d, want %d", pair, code, want)
+			}
+		}
+	},
+	"BERTH_STATUS_AUDIENCES": func(t *testing.T) {
+		g := identitytest.New(t)
+		for pair, want := range map[string]int{"BERTH_STATUS_AUDIENCES=https://x," + statusURL: 200, "BERTH_STATUS_AUDIENCES=https://x": 401} {
+			s := known(t, g, pair, "BERTH_STATUS_OPERATORS=op@example.com")
+			if code := s.code(t, g, "op@example.com", "/queue"); code != want {
+				t.Errorf("%s: %d, want %d", pair, code, want)
+			}
+		}
+	},
+	"BERTH_STATUS_IAP": func(t *testing.T) {
+		g := identitytest.New(t)
+		for pair, want := range map[string]int{"BERTH_STATUS_IAP=" + statusIAP: 200, "BERTH_STATUS_IAP=/projects/2/global/backendServices/3": 401} {
+			s := known(t, g, pair, "BERTH_STATUS_OPERATORS=op@example.com")
+			if code, text := s.as("X-Goog-IAP-JWT-Assertion", g.Sign(t, "ES256", identitytest.Assertion(statusIAP, "op@example.com")), http.MethodGet, "/queue", ""); code != want {
+				t.Errorf("%s: %d %s, want %d", pair, code, text, want)
+			}
+		}
+	},
+	"BERTH_RUN_IAM": func(t *testing.T) {
+		g := identitytest.New(t)
+		removed := "Bearer " + identitytest.Removed(g.Sign(t, "RS256", identitytest.IDToken(statusURL, "op@example.com")))
+		for pair, want := range map[string]int{"BERTH_RUN_IAM=true": 200, "BERTH_RUN_IAM=false": 401, "BERTH_RUN_IAM=": 401} {
+			s := known(t, g, pair, "BERTH_STATUS_OPERATORS=op@example.com", "BERTH_STATUS_AUDIENCES="+statusURL)
+			if code, text := s.as("Authorization", removed, http.MethodGet, "/queue", ""); code != want {
+				t.Errorf("%s: %d %s, want %d", pair, code, text, want)
+			}
+		}
+	},
+	"BERTH_PUSH_ACCOUNT":   TestForgedSubscription,
+	"BERTH_PUSH_AUDIENCES": TestForgedSubscription,
 	"BERTH_TICK": func(t *testing.T) {
 		// An observation is good for two ticks.
 		for pair, want := range map[string]bool{"BERTH_TICK=1m": true, "BERTH_TICK=10m": false} {
@@ -642,6 +691,8 @@ func TestSettingsOutOfRange(t *testing.T) {
 		"BERTH_DEFAULT_RESOURCE": {{"pool", sim.Resource}, {"a/b", sim.Resource + "/x", "projects/p/regions/l/persistentResources/x", "project/p/locations/l/persistentResources/x", "projects/p/locations/l/customJobs/x"}},
 		"BERTH_DEPLOYMENT":       {{"a", "1-a", strings.Repeat("a", 62)}, {"-a", "A", "a_b", strings.Repeat("a", 63)}},
 		"BERTH_TENANTS":          {{"sub:team"}, {"sub:Team", "sub:-", "sub"}},
+		"BERTH_STATUS_AUDIENCES": {{"https://x", "https://x,https://y"}, {"https://x,"}},
+		"BERTH_STATUS_IAP":       {{statusIAP, "/projects/1/global/backendServices/2"}, {"https://x", "projects/1/global/backendServices/2"}},
 		"BERTH_TICK":             {{"1s", "10m"}, {"999ms", "10m1s", "x"}},
 		"BERTH_POLL":             {{"100ms", "1m"}, {"99ms", "61s"}},
 		"BERTH_SUBMISSIONS":      {{"1", "1000000"}, {"0", "-1", "1000001"}},

@@ -15,6 +15,12 @@
 //	/requests/{id}  one request and its history, by its id or by its job
 //	/explain        POST a message: what would happen to it now
 //
+// # Who sees what
+//
+// [Info].Access decides by the caller of which tenants requests are shown; of other
+// tenants there are sums only. The parameter tenant= narrows that to one tenant. What is
+// another's looks as what is unknown, costs as many reads, and is in no cursor.
+//
 // # Live reasons
 //
 // A stored reason is that of the last decision. For a waiting request the

@@ -29,7 +29,7 @@ type Message struct {
 }
 
 func (d *handler) explain(r *http.Request) (any, error) {
-	tenant, err := d.tenant(r)
+	tenant, err := scopeOf(r).tenant()
 	if err != nil {
 		return nil, err
 	}

@@ -106,7 +106,11 @@ func (d *handler) pools(r *http.Request) (any, error) {
 		}
 	}
 	for _, res := range found {
-		p.Resources = append(p.Resources, d.show(res, p.AsOf))
+		entry := d.show(res, p.AsOf)
+		if s := scopeOf(r); !s.All && !s.Sole {
+			entry.Foreign = nil // its jobs are others'; ForeignJobs counts them
+		}
+		p.Resources = append(p.Resources, entry)
 	}
 	return p, nil
 }

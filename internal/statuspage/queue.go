@@ -55,29 +55,40 @@ func (d *handler) queue(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	scope := scopeOf(r)
 	q := Queue{AsOf: now, Waiting: []Waiter{}, Unreadable: bad}
+	scanned := 0
 	for _, res := range docs {
 		c := cursor{Resource: res.Name}
 		if res.Name == from.Resource {
 			c = from
 		}
-		room := limit - len(q.Waiting)
-		if room == 0 {
+		if len(q.Waiting) == limit {
 			q.Next = c.text()
 			return q, nil
 		}
-		recs, err := d.ledger.InState(r.Context(), res.Name, lifecycle.Waiting, c.Order, room+1)
-		skipped, err := ledger.Skipped(err)
-		q.Unreadable = append(q.Unreadable, skipped...)
-		if err != nil {
-			return nil, fmt.Errorf("list waiting requests of %s: %w", res.Name, err)
-		}
-		for _, rec := range recs[:min(room, len(recs))] {
-			q.add(d, &c, res, rec)
-		}
-		if len(recs) > room {
-			q.Next = c.text()
-			return q, nil
+		for more, tenant := true, ""; more; {
+			most := scope.chunk(limit - len(q.Waiting))
+			recs, err := d.ledger.InState(r.Context(), res.Name, lifecycle.Waiting, c.Order, most)
+			skipped, err := ledger.Skipped(err)
+			q.Unreadable = appendUnread(q.Unreadable, scope.readable(skipped))
+			if err != nil {
+				return nil, fmt.Errorf("list waiting requests of %s: %w", res.Name, err)
+			}
+			for _, rec := range recs {
+				if len(q.Waiting) == limit {
+					q.Next = c.text()
+					return q, nil
+				}
+				q.add(d, scope, &c, res, rec)
+				tenant = rec.Tenant
+			}
+			more, scanned = len(recs) == most, scanned+len(recs)
+			if more && scanned > maxScan {
+				c.Order = scope.place(c.Order, tenant)
+				q.Next = c.text()
+				return q, nil
+			}
 		}
 	}
 	if more {
@@ -90,7 +101,7 @@ func (d *handler) queue(r *http.Request) (any, error) {
 const mostAdvised = 50
 
 // add appends the next waiting request and moves the cursor past it.
-func (q *Queue) add(d *handler, c *cursor, res *ledger.Resource, rec *ledger.Record) {
+func (q *Queue) add(d *handler, scope Scope, c *cursor, res *ledger.Resource, rec *ledger.Record) {
 	c.Order = rec.Order
 	if _, held := res.Holds[rec.Key]; held {
 		return // admitted between the query and the read of its resource
@@ -117,7 +128,7 @@ func (q *Queue) add(d *handler, c *cursor, res *ledger.Resource, rec *ledger.Rec
 	if !rec.Parked { // no request is behind a parked one
 		c.Shapes[strings.Join(shapes, "+")]++
 	}
-	if !d.shows(rec.Tenant) {
+	if !scope.shows(rec.Tenant) {
 		return // its position is before those that are shown
 	}
 	q.Waiting = append(q.Waiting, Waiter{

@@ -29,7 +29,7 @@ type recentFilter struct {
 	statuses  []string
 	since     time.Time
 	prefix    string
-	tenant    string // "" for all tenants that may be shown
+	scope     Scope
 }
 
 func (d *handler) recentFilter(r *http.Request) (f recentFilter, err error) {
@@ -54,11 +54,8 @@ func (d *handler) recentFilter(r *http.Request) (f recentFilter, err error) {
 			return f, invalid("since", "Want a time of RFC 3339, such as 2026-01-31T15:04:05Z.")
 		}
 	}
-	f.prefix = q.Get("prefix")
-	if q.Get("tenant") != "" {
-		f.tenant, err = d.tenant(r)
-	}
-	return f, err
+	f.prefix, f.scope = q.Get("prefix"), scopeOf(r)
+	return f, nil
 }
 
 // recent lists requests and answers, the latest received first.
@@ -75,33 +72,35 @@ func (d *handler) recent(r *http.Request) (any, error) {
 	if list.AsOf, _, err = d.now(r.Context()); err != nil {
 		return nil, err
 	}
-	after := from.Order
+	after, shown := from.Order, from.Order // where the read continues, and where a full page ends
+	tenant := ""
 	for scanned := 0; scanned < recentScan; {
 		most := min(recentRead, limit+1)
 		recs, unreadable, err := d.readRecent(r.Context(), filter, after, most)
 		if err != nil {
 			return nil, err
 		}
-		list.Unreadable = appendUnread(list.Unreadable, unreadable)
+		list.Unreadable = appendUnread(list.Unreadable, filter.scope.readable(unreadable))
 		for _, rec := range recs {
 			if rec.Times.Received.Before(filter.since) {
 				return list, nil
 			}
-			if d.shows(rec.Tenant) && (filter.tenant == "" || rec.Tenant == filter.tenant) && strings.HasPrefix(rec.ID, filter.prefix) {
+			if filter.scope.shows(rec.Tenant) && strings.HasPrefix(rec.ID, filter.prefix) {
 				if len(list.Requests) == limit {
-					list.Next = cursor{Order: after}.text()
+					list.Next = cursor{Order: shown}.text()
 					return list, nil
 				}
 				list.Requests = append(list.Requests, summary(rec))
+				shown = rec.ListKey()
 			}
-			after = rec.ListKey()
+			after, tenant = rec.ListKey(), rec.Tenant
 		}
 		if len(recs) < most {
 			return list, nil
 		}
 		scanned += len(recs)
 	}
-	list.Next = cursor{Order: after}.text()
+	list.Next = cursor{Order: filter.scope.place(after, tenant)}.text()
 	return list, nil
 }
 
@@ -132,10 +131,12 @@ func appendUnread(all, more []*ledger.UnreadableError) []*ledger.UnreadableError
 	return all
 }
 
-// ofJob finds the request of a tenant by its present job: the full name of a
+// ofJob finds the request of one of the tenants by its present job: the full name of a
 // job, with the project's id or number, or the job's number alone. Of a full name the
-// region is compared, and not the project, which may be given by id or by number.
-func (d *handler) ofJob(ctx context.Context, tenant, job string) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
+// region is compared, and not the project, which may be given by id or by number. A job
+// of another tenant costs the same two reads as one that is unknown, and has the same
+// answer.
+func (d *handler) ofJob(ctx context.Context, tenants []string, job string) (rec *ledger.Record, res *ledger.Resource, now time.Time, err error) {
 	number, region := job, ""
 	if name, ok := vertex.ParseName(job); ok && name.IsJob() {
 		number, region = name.ID(), name.Region()
@@ -147,13 +148,27 @@ func (d *handler) ofJob(ctx context.Context, tenant, job string) (rec *ledger.Re
 	if err != nil {
 		return nil, nil, now, fmt.Errorf("find the request of job %s: %w", number, err)
 	}
-	for _, key := range keys {
-		rec, res, now, err = d.read(ctx, []message.Key{key})
-		if err != nil || rec != nil && rec.Tenant == tenant && rec.State != lifecycle.None && (region == "" || region == vertex.NameOf(rec.Reservation.Job).Region()) {
-			return rec, res, now, err
-		}
+	if len(keys) == 0 {
+		keys = []message.Key{message.KeyOf("", kindJob, number)} // of no record
 	}
-	return nil, nil, now, nil
+	found := message.Key("")
+	err = ledger.Read(ctx, d.ledger, ledger.Records(keys...), func(tx ledger.Tx) {
+		found = ""
+		for _, key := range keys {
+			if tx.Unreadable(ledger.RecordRef(key)) != nil {
+				continue // it cannot be told whose it is
+			}
+			rec := tx.Record(key)
+			if found == "" && rec != nil && slices.Contains(tenants, rec.Tenant) && rec.State != lifecycle.None &&
+				(region == "" || region == vertex.NameOf(rec.Reservation.Job).Region()) {
+				found = key
+			}
+		}
+	})
+	if err != nil || found == "" {
+		return nil, nil, now, err
+	}
+	return d.read(ctx, []message.Key{found})
 }
 
 // maxOfJob bounds the requests that are read for one job number. Only jobs of

@@ -47,8 +47,9 @@ func (d *handler) requests(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	scope := scopeOf(r)
 	list := Requests{AsOf: now, Requests: []Summary{}, Unreadable: bad}
-	queries := 0
+	queries, scanned := 0, 0
 	for _, name := range names {
 		for i, state := range wanted {
 			if name == "" && state != lifecycle.Rejected && state != lifecycle.Cancelled {
@@ -63,32 +64,40 @@ func (d *handler) requests(r *http.Request) (any, error) {
 					c = from
 				}
 			}
-			room := limit - len(list.Requests)
-			if queries++; room == 0 || queries > maxQueries {
+			if queries++; len(list.Requests) == limit || queries > maxQueries {
 				list.Next = c.text()
 				return list, nil
 			}
-			recs, err := d.ledger.InState(r.Context(), name, state, c.Order, room+1)
-			skipped, err := ledger.Skipped(err)
-			list.Unreadable = append(list.Unreadable, skipped...)
-			if err != nil {
-				return nil, fmt.Errorf("list requests of %q in %s: %w", name, state, err)
-			}
-			for _, rec := range recs[:min(room, len(recs))] {
-				if d.shows(rec.Tenant) {
-					list.Requests = append(list.Requests, summary(rec))
+			for more, tenant := true, ""; more; {
+				most := scope.chunk(limit - len(list.Requests))
+				recs, err := d.ledger.InState(r.Context(), name, state, c.Order, most)
+				skipped, err := ledger.Skipped(err)
+				list.Unreadable = appendUnread(list.Unreadable, scope.readable(skipped))
+				if err != nil {
+					return nil, fmt.Errorf("list requests of %q in %s: %w", name, state, err)
 				}
-				// A record without a decision has no order key.
-				// "0" sorts before every key and after the
-				// empty one, so no page begins with such
-				// records again.
-				if c.Order = rec.Order; c.Order == "" {
-					c.Order = "0"
+				for _, rec := range recs {
+					if len(list.Requests) == limit {
+						list.Next = c.text()
+						return list, nil
+					}
+					if tenant = rec.Tenant; scope.shows(tenant) {
+						list.Requests = append(list.Requests, summary(rec))
+					}
+					// A record without a decision has no order key.
+					// "0" sorts before every key and after the
+					// empty one, so no page begins with such
+					// records again.
+					if c.Order = rec.Order; c.Order == "" {
+						c.Order = "0"
+					}
 				}
-			}
-			if len(recs) > room {
-				list.Next = c.text()
-				return list, nil
+				more, scanned = len(recs) == most, scanned+len(recs)
+				if more && scanned > maxScan {
+					c.Order = scope.place(c.Order, tenant)
+					list.Next = c.text()
+					return list, nil
+				}
 			}
 		}
 	}
@@ -143,10 +152,6 @@ func summary(rec *ledger.Record) Summary {
 
 func (d *handler) request(r *http.Request) (any, error) {
 	id, kind := r.PathValue("id"), message.Kind(r.URL.Query().Get("kind"))
-	tenant, err := d.tenant(r)
-	if err != nil {
-		return nil, err
-	}
 	kinds := []message.Kind{message.KindRequest, message.KindMessage, message.KindAnswer}
 	if kind != "" {
 		if !slices.Contains(kinds, kind) && kind != kindJob {
@@ -157,18 +162,22 @@ func (d *handler) request(r *http.Request) (any, error) {
 	var rec *ledger.Record
 	var res *ledger.Resource
 	var now time.Time
-	if kind != kindJob {
-		rec, res, now, err = d.find(r.Context(), tenant, id, kinds)
+	var err error
+	tenants := scopeOf(r).tenants()
+	for _, tenant := range tenants { // of two with this id it is the first one's
+		if kind != kindJob && err == nil && rec == nil {
+			rec, res, now, err = d.find(r.Context(), tenant, id, kinds)
+		}
 	}
 	if err == nil && rec == nil && (kind == "" || kind == kindJob) {
-		rec, res, now, err = d.ofJob(r.Context(), tenant, id)
+		rec, res, now, err = d.ofJob(r.Context(), tenants, id)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if rec == nil {
 		return nil, &Error{http.StatusNotFound, NotFound,
-			fmt.Sprintf("Nothing is known under the id %q of tenant %q.", excerpt(id), excerpt(tenant)),
+			fmt.Sprintf("Nothing is known under the id %q of tenant %q.", excerpt(id), excerpt(strings.Join(tenants, ", "))),
 			"The message may not have been delivered yet. A request without an id has the id of its message."}
 	}
 	return d.entry(r.Context(), rec, res, now)
@@ -263,20 +272,3 @@ func expected(e estimate.Estimate) *Expected {
 	}
 	return &Expected{Duration(e.Run), e.Jobs}
 }
-
-// tenant reads the parameter tenant=. The caller is not known here, so a tenant
-// other than the default one is shown only if the deployment shows all.
-func (d *handler) tenant(r *http.Request) (string, error) {
-	t := r.URL.Query().Get("tenant")
-	if t == "" {
-		t = defaultTenant
-	}
-	if !d.shows(t) {
-		return "", &Error{http.StatusForbidden, Forbidden, "This deployment answers for requests of the tenant " + defaultTenant + " only.",
-			"Leave the parameter tenant out, or set BERTH_STATUS_ALL_TENANTS=true if every caller may see all requests."}
-	}
-	return t, nil
-}
-
-// shows reports whether requests of a tenant are shown.
-func (d *handler) shows(tenant string) bool { return d.info.AllTenants || tenant == defaultTenant }

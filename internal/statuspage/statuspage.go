@@ -33,7 +33,8 @@ type Info struct {
 	RequestTopic    string
 	OutcomeTopic    string
 	Keep            time.Duration // how long an ended request is kept
-	AllTenants      bool          // show requests of all tenants, not only of the default one
+	AllTenants      bool          // without Access: everybody sees all tenants, not only the default one
+	Access          Access        // what a caller may see; nil if callers have no identities
 }
 
 // defaultTenant is the tenant of requests whose subscription names none.
@@ -48,8 +49,8 @@ var routes = []Route{
 	{"GET", "/health", "whether the ledger can be read, and how old its observations are"},
 	{"GET", "/pools", "persistent resources: pools, use per shape, foreign jobs (resource, after, limit)"},
 	{"GET", "/usage", "what became of the machines since a time: replica-hours per shape, used, idle, and idle while requests waited (resource, since, after, limit)"},
-	{"GET", "/queue", "waiting requests in order, each with its reason as of now (resource, after, limit)"},
-	{"GET", "/requests", "requests in a state, all live ones without (resource, state, after, limit)"},
+	{"GET", "/queue", "waiting requests in order, each with its reason as of now (resource, tenant, after, limit)"},
+	{"GET", "/requests", "requests in a state, all live ones without (resource, state, tenant, after, limit)"},
 	{"GET", "/recent", "requests and refused messages, the latest first (resource, state, since, prefix, tenant, after, limit)"},
 	{"GET", "/requests/{id}", "one request and its history, by its id or by its job (kind, tenant)"},
 	{"POST", "/explain", `what would happen to a message {"data": base64, "attributes": {}} now (tenant)`},
@@ -64,7 +65,11 @@ type handler struct {
 
 // New returns the handler of the Status function.
 func New(q Quoter, l ledger.Ledger, info Info) http.Handler {
+	if info.Access == nil {
+		info.Access = everybody(info.AllTenants)
+	}
 	d := &handler{quoter: q, ledger: l, info: info}
+	shows := map[string]int{"/": showsNothing, "/health": showsNothing, "/pools": showsSums, "/usage": showsSums} // the others show requests
 	answers := map[string]func(*http.Request) (any, error){
 		"/": d.index, "/health": d.health, "/pools": d.pools, "/usage": d.usage, "/queue": d.queue,
 		"/requests": d.requests, "/recent": d.recent, "/requests/{id}": d.request, "/explain": d.explain,
@@ -75,7 +80,11 @@ func New(q Quoter, l ledger.Ledger, info Info) http.Handler {
 		if pattern == "/" {
 			pattern = "/{$}"
 		}
-		mux.Handle(pattern, only(r.Method, answers[r.Path]))
+		level, sums := shows[r.Path]
+		if !sums {
+			level = showsTenants
+		}
+		mux.Handle(pattern, d.only(r.Method, level, answers[r.Path]))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, nil, &Error{http.StatusNotFound, NotFound, "There is no route " + excerpt(r.URL.Path) + ".", "GET / lists the routes."})
@@ -104,7 +113,7 @@ func trim(r *http.Request) *http.Request {
 }
 
 // only allows requests of one method. A HEAD counts as a GET.
-func only(method string, answer func(*http.Request) (any, error)) http.Handler {
+func (d *handler) only(method string, shows int, answer func(*http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != method && (r.Method != http.MethodHead || method != http.MethodGet) {
 			w.Header().Set("Allow", method)
@@ -112,6 +121,11 @@ func only(method string, answer func(*http.Request) (any, error)) http.Handler {
 			return
 		}
 		if err := checked(r); err != nil {
+			reply(w, nil, err)
+			return
+		}
+		r, err := d.admitted(r, shows)
+		if err != nil {
 			reply(w, nil, err)
 			return
 		}

@@ -16,9 +16,10 @@ import (
 const (
 	NotFound         = "NOT_FOUND"
 	MethodNotAllowed = "METHOD_NOT_ALLOWED"
-	Forbidden        = "FORBIDDEN"   // the request belongs to a tenant that this deployment does not show
-	Unavailable      = "UNAVAILABLE" // the ledger or Vertex AI did not answer; try again
-	Unreadable       = "UNREADABLE"  // a document is damaged, or was written by a newer release
+	Forbidden        = "FORBIDDEN"       // the caller may not see requests of this tenant
+	Unauthenticated  = "UNAUTHENTICATED" // the caller has no identity that can be verified
+	Unavailable      = "UNAVAILABLE"     // the ledger or Vertex AI did not answer; try again
+	Unreadable       = "UNREADABLE"      // a document is damaged, or was written by a newer release
 )
 
 // An Error says what is wrong with a call of the Status function, or with the
