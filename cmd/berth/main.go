@@ -25,7 +25,7 @@ import (
 const (
 	exitError       = 1   // an error; it says nothing about the job
 	exitUsage       = 2   // the command line is wrong, or names no target
-	exitRefused     = 3   // the job was refused, or can never fit
+	exitRefused     = 3   // the job was refused, or can never fit; the policy is refused
 	exitWaits       = 4   // explain: it would have to wait
 	exitEndedBadly  = 5   // submit --follow: failed, cancelled or expired
 	exitProblems    = 6   // doctor found a problem; repair did not make a change; evaluate found a difference
@@ -36,7 +36,7 @@ const description = `Submit training jobs to a Berth deployment and follow them 
 
 Without --project and --status-url the target is the local stack that runs on this machine.
 
-Exit codes: 0 success, 1 error, 2 usage, 3 refused or never fits, 4 would have to wait (explain), ` +
+Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, or a policy) or never fits, 4 would have to wait (explain), ` +
 	`5 ended badly (submit --follow: failed, cancelled, expired), ` +
 	`6 problems (doctor: at least one FAIL, while 1 means that something could not be checked; repair: something asked for was not done; evaluate --check-references: a score differs), 130 interrupted.`
 
@@ -57,6 +57,7 @@ type cli struct {
 	Export   exportCmd   `cmd:"" help:"Write the requests that have run as a workload for simulate and size."`
 	Evaluate evaluateCmd `cmd:"" help:"Say how good the order is on traces, without a deployment."`
 	Doctor   doctorCmd   `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
+	Policy   policyCmd   `cmd:"" help:"Check a policy: who may use how much of what, and what may run."`
 	Repair   repairCmd   `cmd:"" help:"Fix what doctor found. A dry run unless --yes is given."`
 
 	CheckSettings checkSettingsCmd `cmd:"" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`

@@ -11,6 +11,7 @@ import (
 
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/policy"
 )
 
 var quoted = regexp.MustCompile("`([^`]+)`")
@@ -138,4 +139,36 @@ func TestPublishingPageListsTheOptions(t *testing.T) {
 		}
 	}
 	sameRows(t, "option", page, code)
+}
+
+// Each field of a tenant. Package policy holds the schema against what it reads.
+func TestPoliciesPageListsTheFields(t *testing.T) {
+	page, code := map[string]string{}, map[string]string{}
+	refusals := map[string]bool{}
+	for _, head := range []string{"share |", "bound |", "field | allows |"} {
+		for _, row := range table(t, "deploy/policies.md", head) {
+			for _, name := range quoted.FindAllStringSubmatch(row[0], -1) {
+				field, _, _ := strings.Cut(name[1], ":")
+				page[field] = ""
+			}
+			if len(row) > 2 {
+				refusals[strings.Trim(row[2], "`")] = true
+			}
+		}
+	}
+	var schema struct {
+		Defs map[string]struct{ Properties map[string]any } `json:"$defs"`
+	}
+	if err := json.Unmarshal(policy.Schema, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for field := range schema.Defs["tenant"].Properties {
+		code[field] = ""
+	}
+	sameRows(t, "field of a policy", page, code)
+	for _, row := range table(t, "deploy/events.md", "code |") {
+		if code := row[0]; strings.HasPrefix(code, "POLICY_") && !refusals[code] && !strings.Contains(readPage(t, "deploy/policies.md"), "`"+code+"`") {
+			t.Errorf("the page does not name the refusal %s", code)
+		}
+	}
 }

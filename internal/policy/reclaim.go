@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/strict"
 )
 
@@ -116,4 +117,19 @@ func (p parser) warn(policy *Policy, defaults, tenants *strict.Node) {
 			}
 		}
 	}
+}
+
+// Of returns the sum of the tenants' shares of a persistent resource, given by its full
+// name, and how many tenants have one, by shape.
+func (p *Policy) Of(resource string) (sums map[capacity.Shape]capacity.Replicas, tenants map[capacity.Shape]int) {
+	sums, tenants = map[capacity.Shape]capacity.Replicas{}, map[capacity.Shape]int{}
+	for _, name := range p.Tenants() {
+		for _, s := range p.tenants[name].Shares {
+			if s.Of(resource) {
+				sums[s.Shape] = sums[s.Shape].Plus(s.Replicas)
+				tenants[s.Shape]++
+			}
+		}
+	}
+	return sums, tenants
 }
