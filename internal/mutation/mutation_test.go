@@ -92,7 +92,6 @@ func TestOperators(t *testing.T) {
 		"other constant: case A, A:",
 		"statement is missing: ",
 		"error is ignored: if err = note(n); (err != nil && false) {",
-		"other number: return 1, err",
 		"error is not returned: return 0, nil",
 		"error is not returned: return min(n, 50), nil",
 		"other arithmetic: return max(n, 50), errors.New(\"two words\")",

@@ -40,7 +40,8 @@ type operation struct {
 	info     *types.Info
 	function string
 	found    []Mutant
-	// handled are comparisons that a mutant of a condition has inverted already.
+	// handled are comparisons that a mutant of a condition has inverted already, and what
+	// is returned beside an error, which no caller reads.
 	handled map[ast.Expr]bool
 }
 
@@ -100,6 +101,9 @@ func (o *operation) visit(n ast.Node) bool {
 	case *ast.CallExpr:
 		return o.call(n)
 	case *ast.IfStmt:
+		if b, ok := n.Cond.(*ast.BinaryExpr); ok && b.Op == token.NEQ && o.isError(b.X) {
+			o.besideError(n.Body)
+		}
 		o.condition(n.Cond, true)
 	case *ast.ForStmt:
 		if n.Cond != nil {
@@ -131,9 +135,13 @@ func (o *operation) visit(n ast.Node) bool {
 			o.replace(Slice, n, o.text(n.X))
 		}
 	case *ast.BasicLit:
-		o.literal(n)
+		if !o.handled[n] {
+			o.literal(n)
+		}
 	case *ast.Ident:
-		o.identifier(n, n)
+		if !o.handled[n] {
+			o.identifier(n, n)
+		}
 	case *ast.SelectorExpr:
 		o.selector(n)
 		ast.Inspect(n.X, o.visit)
@@ -312,6 +320,20 @@ func returnsZero(s ast.Stmt) bool {
 		id, named := e.(*ast.Ident)
 		return !named || id.Name != "nil" && id.Name != "false"
 	})
+}
+
+// besideError marks the literals that a block returns beside an error: where it is the
+// block of an error that was met, no caller reads them.
+func (o *operation) besideError(body *ast.BlockStmt) {
+	for _, s := range body.List {
+		r, ok := s.(*ast.ReturnStmt)
+		if !ok || len(r.Results) < 2 || o.info.Types[r.Results[len(r.Results)-1]].IsNil() || !o.isError(r.Results[len(r.Results)-1]) {
+			continue
+		}
+		for _, e := range r.Results[:len(r.Results)-1] {
+			o.handled[e] = true
+		}
+	}
 }
 
 // returned hides a returned error.
