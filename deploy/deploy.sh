@@ -31,6 +31,8 @@ subscriptions, and the tick.
   --publisher=MEMBER        principal that may publish requests, such as
                             serviceAccount:train@example.iam.gserviceaccount.com;
                             may be repeated
+  --operator=MEMBER         principal that may pause and resume what Berth starts
+                            (berth pause); may be repeated
   --status-user=MEMBER      principal that may call the Status function; may be
                             repeated. Whose requests it shows to whom is set by
                             --env=BERTH_STATUS_OPERATORS=ADDRESS,... and
@@ -64,7 +66,7 @@ misused() {
 
 project='' default_resource='' runtime=go126 prefix=berth
 dry_run=false log_sink=false
-regions=() job_accounts=() publishers=() status_users=() settings=()
+regions=() job_accounts=() publishers=() operators=() status_users=() settings=()
 
 # Values end up in printed commands, conditions and lists with delimiters, so
 # each is held to a form in which no character has a meaning there.
@@ -139,6 +141,10 @@ while (($#)); do
       want_member publisher "$value"
       publishers+=("$value")
       ;;
+    --operator)
+      want_member operator "$value"
+      operators+=("$value")
+      ;;
     --status-user)
       want_member status-user "$value"
       status_users+=("$value")
@@ -146,7 +152,7 @@ while (($#)); do
     --env)
       want env "$value" '^BERTH_[A-Z_]+=[A-Za-z0-9@._/:,+-]+$' 'BERTH_NAME=VALUE'
       case ${value%%=*} in
-        BERTH_PROJECT | BERTH_REGIONS | BERTH_DEFAULT_RESOURCE | BERTH_DEPLOYMENT | BERTH_DATABASE | BERTH_OUTCOME_TOPIC | BERTH_TICK | BERTH_TIMEOUT)
+        BERTH_PROJECT | BERTH_REGIONS | BERTH_DEFAULT_RESOURCE | BERTH_DEPLOYMENT | BERTH_DATABASE | BERTH_OUTCOME_TOPIC | BERTH_OPERATORS_SUBSCRIPTION | BERTH_TICK | BERTH_TIMEOUT)
           misused "--env: ${value%%=*} follows from the other flags"
           ;;
         BERTH_RUN_IAM | BERTH_PUSH_ACCOUNT)
@@ -181,7 +187,7 @@ region=${regions[0]}
 # --- names ------------------------------------------------------------------
 
 database=$prefix
-requests=$prefix-requests ticks=$prefix-ticks outcomes=$prefix-outcomes
+requests=$prefix-requests operator_topic=$prefix-operators ticks=$prefix-ticks outcomes=$prefix-outcomes
 dead_letters=$prefix-dead-letters job_logs=$prefix-job-logs
 run_account=$prefix-run@$project.iam.gserviceaccount.com
 push_account=$prefix-push@$project.iam.gserviceaccount.com
@@ -205,7 +211,7 @@ regions_list=$(
 # timeout in seconds.
 environment() {
   environment=("BERTH_PROJECT=$project" "BERTH_REGIONS=$regions_list" "BERTH_DEPLOYMENT=$deployment"
-    "BERTH_DATABASE=$database" "BERTH_OUTCOME_TOPIC=$outcomes" BERTH_TICK=1m "BERTH_TIMEOUT=${1}s"
+    "BERTH_DATABASE=$database" "BERTH_OUTCOME_TOPIC=$outcomes" "BERTH_OPERATORS_SUBSCRIPTION=$prefix-operators" BERTH_TICK=1m "BERTH_TIMEOUT=${1}s"
     BERTH_RUN_IAM=true "BERTH_PUSH_ACCOUNT=$push_account")
   [[ -z $default_resource ]] || environment+=("BERTH_DEFAULT_RESOURCE=$default_resource")
   environment+=(${settings[@]+"${settings[@]}"})
@@ -490,7 +496,7 @@ topic() {
 topic_grant() { # topic, member
   grant pubsub topics add-iam-policy-binding "$1" --member="$2" --role=roles/pubsub.publisher
 }
-for name in "$requests" "$ticks" "$outcomes" "$dead_letters"; do
+for name in "$requests" "$operator_topic" "$ticks" "$outcomes" "$dead_letters"; do
   topic "$name"
 done
 if $log_sink; then
@@ -499,6 +505,10 @@ fi
 topic_grant "$outcomes" "serviceAccount:$run_account"
 for member in ${publishers[@]+"${publishers[@]}"}; do
   topic_grant "$requests" "$member"
+done
+# Whoever may publish there may pause everything. It is not the topic of any tenant.
+for member in ${operators[@]+"${operators[@]}"}; do
+  topic_grant "$operator_topic" "$member"
 done
 
 # A topic without a subscription drops its messages, and Pub/Sub deletes a
@@ -585,10 +595,14 @@ push() {
 # because of the message, since an invalid message gets an answer. So Pub/Sub gives a
 # message up only after some 15 hours, the most that it allows: 100 attempts, at last
 # 10 minutes apart. An outage of one night makes no valid request a dead letter.
-push "$prefix-admit" "$requests" admit --dead-letter-topic="$dead_letters" --max-delivery-attempts=100
-grant pubsub subscriptions add-iam-policy-binding "$prefix-admit" --member="$pubsub_agent" --role=roles/pubsub.subscriber
+for name in admit operators; do
+  topic=$requests
+  [[ $name == admit ]] || topic=$operator_topic
+  push "$prefix-$name" "$topic" admit --dead-letter-topic="$dead_letters" --max-delivery-attempts=100
+  grant pubsub subscriptions add-iam-policy-binding "$prefix-$name" --member="$pubsub_agent" --role=roles/pubsub.subscriber
+done
 
-# A dead letter means a request without an answer. A tick or a hint has no use after
+# A dead letter means a request, or an operator's message, without an answer. A tick or a hint has no use after
 # minutes, so Pub/Sub drops it after the shortest retention.
 push "$prefix-reconcile" "$ticks" reconcile --message-retention-duration=10m
 if $log_sink; then

@@ -35,6 +35,7 @@ const (
 	buildAs   = "serviceAccount:berth-build@demo-project.iam.gserviceaccount.com"
 	pubsubAs  = "serviceAccount:service-123456789@gcp-sa-pubsub.iam.gserviceaccount.com"
 	publisher = "group:ml@example.com"
+	operator  = "user:ops@example.com"
 	reader    = "user:ann@example.com"
 	jobA      = "job-a@demo-project.iam.gserviceaccount.com"
 	jobB      = "job-b@other-project.iam.gserviceaccount.com"
@@ -44,7 +45,7 @@ const (
 var everything = []string{
 	"--project=demo-project", "--region", "us-central1,europe-west4", "--region=us-east1",
 	"--default-resource=a100", "--job-service-account=" + jobA, "--job-service-account", jobB,
-	"--publisher=" + publisher, "--status-user=" + reader, "--env=BERTH_MAX_WAIT=24h",
+	"--publisher=" + publisher, "--operator=" + operator, "--status-user=" + reader, "--env=BERTH_MAX_WAIT=24h",
 	"--log-sink", "--runtime=go127",
 }
 
@@ -145,7 +146,7 @@ func TestSecondRun(t *testing.T) {
 	slices.Sort(updated)
 	want := []string{
 		"iam roles berth_jobs", "logging sinks berth-job-logs",
-		"pubsub subscriptions berth-admit", "pubsub subscriptions berth-dead-letters", "pubsub subscriptions berth-job-logs", "pubsub subscriptions berth-reconcile",
+		"pubsub subscriptions berth-admit", "pubsub subscriptions berth-dead-letters", "pubsub subscriptions berth-job-logs", "pubsub subscriptions berth-operators", "pubsub subscriptions berth-reconcile",
 		"scheduler jobs berth-tick",
 	}
 	if diff := gocmp.Diff(want, updated); diff != "" {
@@ -319,7 +320,7 @@ func TestNamesAreTheDefaults(t *testing.T) {
 		topics = append(topics, c.name())
 	}
 	slices.Sort(topics)
-	if want := []string{"berth-dead-letters", "berth-job-logs", byDefault.OutcomeTopic, "berth-requests", "berth-ticks"}; !slices.Equal(topics, want) {
+	if want := []string{"berth-dead-letters", "berth-job-logs", "berth-operators", byDefault.OutcomeTopic, "berth-requests", "berth-ticks"}; !slices.Equal(topics, want) {
 		t.Errorf("topics %v, want %v", topics, want)
 	}
 }
@@ -371,7 +372,7 @@ func TestSubscriptions(t *testing.T) {
 		}
 		// A dead letter is a request without an answer. Old ticks and hints among
 		// them would make an operator publish them again as requests.
-		if name == "berth-admit" {
+		if name == "berth-admit" || name == "berth-operators" {
 			if c.flag("dead-letter-topic") != "berth-dead-letters" || c.flag("max-delivery-attempts") != "100" {
 				t.Errorf("%s: dead letters to %q after %q attempts", name, c.flag("dead-letter-topic"), c.flag("max-delivery-attempts"))
 			}
@@ -389,6 +390,7 @@ func TestSubscriptions(t *testing.T) {
 	}
 	want := map[string]string{
 		"berth-admit":        "berth-requests https://berth-admit.example.run.app",
+		"berth-operators":    "berth-operators https://berth-admit.example.run.app",
 		"berth-reconcile":    "berth-ticks https://berth-reconcile.example.run.app",
 		"berth-job-logs":     "berth-job-logs https://berth-reconcile.example.run.app",
 		"berth-dead-letters": "berth-dead-letters ",
@@ -513,12 +515,14 @@ func TestGrants(t *testing.T) {
 		// could publish jobs.
 		"pubsub topics berth-outcomes: roles/pubsub.publisher to " + runAs,
 		"pubsub topics berth-requests: roles/pubsub.publisher to " + publisher,
+		"pubsub topics berth-operators: roles/pubsub.publisher to " + operator,
 		"pubsub topics berth-job-logs: roles/pubsub.publisher to serviceAccount:sink@example.iam.gserviceaccount.com",
 		// The rights of Pub/Sub itself: to push with a token, and to move dead
 		// letters by a publication and an acknowledgement.
 		"iam service-accounts " + strings.TrimPrefix(pushAs, "serviceAccount:") + ": roles/iam.serviceAccountTokenCreator to " + pubsubAs + " if " + none,
 		"pubsub topics berth-dead-letters: roles/pubsub.publisher to " + pubsubAs,
 		"pubsub subscriptions berth-admit: roles/pubsub.subscriber to " + pubsubAs,
+		"pubsub subscriptions berth-operators: roles/pubsub.subscriber to " + pubsubAs,
 		"run services berth-admit: roles/run.invoker to " + pushAs + " if " + none,
 		"run services berth-reconcile: roles/run.invoker to " + pushAs + " if " + none,
 		"run services berth-status: roles/run.invoker to " + reader + " if " + none,
@@ -602,6 +606,8 @@ func TestCommandLine(t *testing.T) {
 		{append(good, "--publisher=allUsers"), 2, "allUsers"},
 		{append(good, "--status-user=allAuthenticatedUsers"), 2, "member"},
 		{append(good, "--publisher=ann@example.com"), 2, "member"},
+		{append(good, "--operator=ann@example.com"), 2, "member"},
+		{append(good, "--env=BERTH_OPERATORS_SUBSCRIPTION=x"), 2, "follows from the other flags"},
 		{append(good, "--job-service-account=*"), 2, "service account"},
 		{append(good, "--env=PATH=x"), 2, "BERTH_NAME=VALUE"},
 		{append(good, "--env=BERTH_TENANTS=a:b;BERTH_EMULATORS=true"), 2, "BERTH_NAME=VALUE"},
@@ -631,7 +637,7 @@ func TestCommandLine(t *testing.T) {
 func TestFlagForms(t *testing.T) {
 	t.Parallel()
 	equals := []string{"--project=demo-project", "--region=us-central1", "--default-resource=a100", "--job-service-account=" + jobA,
-		"--publisher=" + publisher, "--status-user=" + reader, "--env=BERTH_MAX_WAIT=24h", "--runtime=go127", "--prefix=night-shift", "--log-sink=true"}
+		"--publisher=" + publisher, "--operator=" + operator, "--status-user=" + reader, "--env=BERTH_MAX_WAIT=24h", "--runtime=go127", "--prefix=night-shift", "--log-sink=true"}
 	var spaces []string
 	for _, arg := range equals[:len(equals)-1] {
 		flag, value, _ := strings.Cut(arg, "=")

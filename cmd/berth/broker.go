@@ -43,6 +43,16 @@ func (b *broker) topic(id string) string { return "projects/" + b.project + "/to
 func (b *broker) outcomes() string       { return cmp.Or(b.outcomeTopic, b.prefix+"-outcomes") }
 func (b *broker) deadTopic() string      { return b.topic(b.prefix + "-dead-letters") }
 func (b *broker) tickTopic() string      { return b.topic(b.prefix + "-ticks") }
+func (b *broker) operatorTopic() string  { return b.topic(b.prefix + "-operators") }
+
+// answered reports whether every message of a topic has an answer, so that none may be
+// lost.
+func (b *broker) answered(topic string) bool {
+	return topic == b.requestTopic || topic == b.operatorTopic()
+}
+
+// pushed reports whether a function handles the messages of a topic.
+func (b *broker) pushed(topic string) bool { return b.answered(topic) || topic == b.tickTopic() }
 
 func (b *broker) connect(g *globals) (err error) {
 	var opts []option.ClientOption

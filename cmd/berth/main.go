@@ -2,7 +2,7 @@
 // reason for it, and shows the pools and the queue.
 //
 // It reads through the Status function and writes by publishing to the request
-// topic, so it works the same against the local stack and a deployment, and
+// topic and, for operators, to theirs, so it works the same against the local stack and a deployment, and
 // access is decided in one place. It stores nothing.
 //
 // The verbs doctor and repair open the ledger, Vertex AI and Pub/Sub
@@ -52,6 +52,8 @@ type cli struct {
 	Usage    usageCmd    `cmd:"" help:"Say what became of the machines: replica-hours used, idle, and idle while requests waited."`
 	Queue    queueCmd    `cmd:"" help:"Show the waiting requests in order, each with its reason."`
 	Cancel   cancelCmd   `cmd:"" help:"Cancel a request."`
+	Pause    pauseCmd    `cmd:"" help:"Let nothing start on a persistent resource."`
+	Resume   resumeCmd   `cmd:"" help:"Undo a pause."`
 	Simulate simulateCmd `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`
 	Size     sizeCmd     `cmd:"" help:"Say how many replicas a workload needs for short waits, without a deployment."`
 	Export   exportCmd   `cmd:"" help:"Write the requests that have run as a workload for simulate and size."`

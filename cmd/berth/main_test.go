@@ -199,30 +199,40 @@ func (s *stack) pull(env *testscript.Env) error {
 		return err
 	}
 	s.admin = client
-	topic, sub := "projects/"+project+"/topics/berth-requests", "projects/"+project+"/subscriptions/berth-requests"
-	_, err = client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: topic})
-	if err == nil {
-		_, err = client.SubscriptionAdminClient.CreateSubscription(ctx, &pubsubpb.Subscription{Name: sub, Topic: topic})
+	handlers := map[string]func(context.Context, message.Delivery) error{
+		"berth-requests":  func(ctx context.Context, d message.Delivery) error { return s.c.Handle(ctx, "default", d) },
+		"berth-operators": func(ctx context.Context, d message.Delivery) error { return s.c.Operate(ctx, d) },
 	}
-	done := make(chan error, 1)
+	done := make(chan error, len(handlers))
 	env.Defer(func() {
 		cancel()
-		err := <-done
+		var err error
+		for range handlers {
+			err = errors.Join(err, <-done)
+		}
 		if err := errors.Join(err, client.Close(), srv.Close()); err != nil && !errors.Is(err, io.EOF) {
 			env.T().Log("stop the stack:", err)
 		}
 	})
-	go func() {
-		done <- client.Subscriber(sub).Receive(ctx, func(ctx context.Context, m *pubsub.Message) {
-			d := message.Delivery{ID: m.ID, PublishTime: m.PublishTime, Attributes: m.Attributes, Data: m.Data}
-			if err := s.c.Handle(ctx, "default", d); err != nil {
-				m.Nack()
-				return
-			}
-			m.Ack()
-			s.wake()
-		})
-	}()
+	for id, handle := range handlers {
+		topic, sub := "projects/"+project+"/topics/"+id, "projects/"+project+"/subscriptions/"+id
+		if _, failed := client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: topic}); failed != nil {
+			err = errors.Join(err, failed)
+		} else if _, failed := client.SubscriptionAdminClient.CreateSubscription(ctx, &pubsubpb.Subscription{Name: sub, Topic: topic}); failed != nil {
+			err = errors.Join(err, failed)
+		}
+		go func() {
+			done <- client.Subscriber(sub).Receive(ctx, func(ctx context.Context, m *pubsub.Message) {
+				d := message.Delivery{ID: m.ID, PublishTime: m.PublishTime, Attributes: m.Attributes, Data: m.Data}
+				if err := handle(ctx, d); err != nil {
+					m.Nack()
+					return
+				}
+				m.Ack()
+				s.wake()
+			})
+		}()
+	}
 	return err
 }
 
@@ -249,7 +259,8 @@ func (s *stack) send(ts *testscript.TestScript, id, file string) {
 }
 
 // await waits until a request, or the request of a job, is in a state. ANSWERED
-// means an answer under any id; TOMBSTONE means a cancel and nothing else.
+// means an answer under any id; TOMBSTONE means a cancel and nothing else; PAUSED and
+// RESUMED mean the persistent resource.
 func (s *stack) await(ts *testscript.TestScript, id, state string) {
 	limit := time.After(20 * time.Second)
 	for {
@@ -261,6 +272,12 @@ func (s *stack) await(ts *testscript.TestScript, id, state string) {
 				if r.Kind == message.KindAnswer {
 					return
 				}
+			}
+		} else if state == "PAUSED" || state == "RESUMED" {
+			var res *ledger.Resource
+			ts.Check(ledger.Read(context.Background(), s.ledger, ledger.Resources(poolName), func(tx ledger.Tx) { res = tx.Resource(poolName) }))
+			if res != nil && (res.Paused != nil) == (state == "PAUSED") {
+				return
 			}
 		} else if r := s.find(id); r != nil && (string(r.State) == state || r.Tombstone() && state == "TOMBSTONE") {
 			return

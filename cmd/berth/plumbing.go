@@ -29,10 +29,11 @@ func (b *broker) check(ctx context.Context, now time.Time) []repair.Finding {
 	var found []repair.Finding
 	subs := map[string][]*pubsubpb.Subscription{}
 	missing := 0
-	topics := []string{b.requestTopic, b.tickTopic(), b.topic(b.outcomes()), b.deadTopic()}
+	topics := []string{b.requestTopic, b.operatorTopic(), b.tickTopic(), b.topic(b.outcomes()), b.deadTopic()}
 	for _, topic := range topics {
 		list, err := b.subscriptionsOf(ctx, topic)
 		switch {
+		case status.Code(err) == codes.NotFound && topic == b.operatorTopic(): // then there are no operators
 		case status.Code(err) == codes.NotFound:
 			missing++
 			found = append(found, repair.Finding{Check: checkTopics, Level: repair.Fail, Text: "there is no topic " + topic,
@@ -93,7 +94,7 @@ func (b *broker) plumbing(topic string, subs []*pubsubpb.Subscription) (found []
 		if s.GetDetached() {
 			bad(repair.Fail, name+" is detached from its topic", "It receives no messages.")
 		}
-		if topic != b.requestTopic && topic != b.tickTopic() {
+		if !b.pushed(topic) {
 			continue
 		}
 		if push.GetPushEndpoint() == "" {
@@ -111,7 +112,7 @@ func (b *broker) plumbing(topic string, subs []*pubsubpb.Subscription) (found []
 			bad(repair.Fail, fmt.Sprintf("%s has an acknowledgement deadline of %s; the functions may take %s", name, d, b.functionTimeout),
 				"Pub/Sub delivers a message again while a function still handles its first delivery.")
 		}
-		if topic != b.requestTopic {
+		if !b.answered(topic) {
 			continue
 		}
 		switch policy := s.GetDeadLetterPolicy(); {
@@ -122,7 +123,7 @@ func (b *broker) plumbing(topic string, subs []*pubsubpb.Subscription) (found []
 		}
 	}
 	switch {
-	case (topic == b.requestTopic || topic == b.tickTopic()) && pushes == 0:
+	case b.pushed(topic) && pushes == 0:
 		bad(repair.Fail, "topic "+short(topic)+" has no subscription that pushes", "What is published to it reaches no function.")
 	case topic == b.deadTopic() && len(subs) == pushes:
 		bad(repair.Fail, "topic "+short(topic)+" has no subscription to pull from", "Dead letters are lost.")

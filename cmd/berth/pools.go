@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/statuspage"
 )
@@ -42,6 +43,11 @@ func (c *poolsCmd) Run(g *globals) error {
 	}
 	g.unreadable(all.Unreadable)
 	return g.more(all.Next)
+}
+
+// paused says who paused something, since when and why.
+func paused(p *admission.Pause) string {
+	return fmt.Sprintf("PAUSED since %s by %s: %s", clock(p.Since), p.Who, p.Reason)
 }
 
 // pages asks a list page by page until it has limit entries. add consumes a
@@ -126,6 +132,9 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 		facts = append(facts, "backing off for "+span(r.NotBefore.Sub(p.AsOf)))
 	}
 	say(w, "  %s", strings.Join(facts, ", "))
+	if r.Paused != nil {
+		say(w, "  %s", paused(r.Paused))
+	}
 	say(w, "")
 	t := newTable(w, "  POOL", "MACHINES", "MAX", "USED", "SHAPE")
 	for _, pool := range r.Pools {

@@ -21,6 +21,11 @@ func (g *globals) publish(data []byte, attributes map[string]string) (id string,
 	if err := g.writable(); err != nil {
 		return "", err
 	}
+	return g.publishTo(g.topicName(), data, attributes)
+}
+
+// publishTo publishes one message to a topic, by its full name, of a writable target.
+func (g *globals) publishTo(topic string, data []byte, attributes map[string]string) (id string, err error) {
 	ctx, cancel := context.WithTimeout(g.ctx, g.Timeout)
 	defer cancel()
 	var opts []option.ClientOption
@@ -33,7 +38,6 @@ func (g *globals) publish(data []byte, attributes map[string]string) (id string,
 		return "", fmt.Errorf("connect to Pub/Sub of %s: %w", &g.target, err)
 	}
 	defer client.Close() //nolint:errcheck // the call has returned
-	topic := g.topicName()
 	resp, err := client.Publish(ctx, &pubsubpb.PublishRequest{
 		Topic: topic, Messages: []*pubsubpb.PubsubMessage{{Data: data, Attributes: attributes}},
 	})

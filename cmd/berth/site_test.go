@@ -79,12 +79,12 @@ func (s *stack) plumb(ts *testscript.TestScript) {
 		_, err := s.admin.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: topic(id)})
 		ts.Check(err)
 	}
-	for id, on := range map[string]string{"berth-admit": "berth-requests", "berth-reconcile": "berth-ticks", "berth-dead-letters": "berth-dead-letters", "someone": "berth-outcomes"} {
+	for id, on := range map[string]string{"berth-admit": "berth-requests", "berth-operators-push": "berth-operators", "berth-reconcile": "berth-ticks", "berth-dead-letters": "berth-dead-letters", "someone": "berth-outcomes"} {
 		sub := &pubsubpb.Subscription{Name: "projects/" + project + "/subscriptions/" + id, Topic: topic(on), AckDeadlineSeconds: 60, ExpirationPolicy: &pubsubpb.ExpirationPolicy{}}
-		if on == "berth-requests" || on == "berth-ticks" {
+		if on != "berth-dead-letters" && on != "berth-outcomes" {
 			sub.PushConfig = &pubsubpb.PushConfig{PushEndpoint: "http://127.0.0.1:1/"}
 		}
-		if on == "berth-requests" {
+		if on == "berth-requests" || on == "berth-operators" {
 			sub.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: topic("berth-dead-letters"), MaxDeliveryAttempts: 20}
 		}
 		_, err := s.admin.SubscriptionAdminClient.CreateSubscription(ctx, sub)

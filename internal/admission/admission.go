@@ -88,6 +88,7 @@ type Snapshot struct {
 
 	Use       capacity.Use // holds, foreign use, unexplained use
 	Holds     int
+	Paused    *Pause    // by an operator; nil if it is not
 	NoRoom    bool      // the resource document has no room for another hold
 	NotBefore time.Time // after a decline by Vertex AI
 
@@ -107,9 +108,9 @@ func (s *Snapshot) plan() PlanSnapshot {
 }
 
 // Starts reports whether anything may start on the resource now, whatever fits. It
-// is false also while Vertex AI has just declined a job.
+// is false also while Vertex AI has just declined a job, and while it is paused.
 func (s *Snapshot) Starts(p Policy) bool {
-	return s.State == running && s.fresh(p) && !s.Now.Before(s.NotBefore) && s.Holds < p.MaxHolds && !s.NoRoom
+	return s.Paused == nil && s.State == running && s.fresh(p) && !s.Now.Before(s.NotBefore) && s.Holds < p.MaxHolds && !s.NoRoom
 }
 
 func (s *Snapshot) fresh(p Policy) bool { return !s.ObservedAt.Before(s.Now.Add(-p.MaxAge)) }
@@ -238,6 +239,8 @@ func obstacle(s Snapshot, p Policy, fresh bool) *reason.Problem {
 		return &reason.Problem{Code: code, Detail: fmt.Sprintf(format, args...)}
 	}
 	switch {
+	case s.Paused != nil:
+		return s.Paused.Problem()
 	case s.State == absent:
 		return wait(reason.ResourceGone, "The persistent resource has been deleted; the request waits for one of the same name.")
 	case s.State == "":

@@ -10,7 +10,7 @@ import (
 )
 
 // A Delay is a cause for which a reservation may start later than promised. The other is
-// that nothing starts at all: the resource is not RUNNING or was not observed lately,
+// that nothing starts at all: the resource is paused, is not RUNNING or was not observed lately,
 // Vertex AI has declined a job, or the document has no room for a hold.
 type Delay string
 
@@ -26,6 +26,8 @@ const (
 	// LateStart: a job that runs was started later than planned, for it waited for a
 	// submission slot.
 	LateStart Delay = "LATE_START"
+	// WasPaused: an operator had paused the resource.
+	WasPaused Delay = "PAUSED"
 )
 
 var delayTexts = map[Delay]string{
@@ -34,6 +36,7 @@ var delayTexts = map[Delay]string{
 	HigherPriority: "requests of a higher priority go first",
 	FewerMachines:  "the pools have fewer machines than then",
 	LateStart:      "an earlier job started later than planned",
+	WasPaused:      "an operator had paused the persistent resource",
 }
 
 // overstays reports whether a job beyond its limit is the only cause: most often it has

@@ -43,6 +43,12 @@ type Config struct {
 	// "default". A tenant named in a message is ignored.
 	Tenants map[string]string `env:"BERTH_TENANTS"`
 
+	// OperatorsSubscription is the id of the subscription of operators' messages, in
+	// the deployment's project. The IAM policy of its topic decides who is an operator.
+	// Without it, none is taken. It carries no requests, and no other carries an
+	// operator's message.
+	OperatorsSubscription string `env:"BERTH_OPERATORS_SUBSCRIPTION"`
+
 	// StatusOperators are the addresses of callers to whom Status shows the requests
 	// of all tenants, comma-separated. Addresses are of users or service accounts:
 	// an identity token names no groups.
@@ -186,7 +192,9 @@ var (
 	labelText = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,61}$`)
 	// diskTypes are the boot disk types that Vertex AI accepts (DiskSpec).
 	diskTypes = []string{"pd-ssd", "pd-standard", "hyperdisk-balanced"}
-	regionID  = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`)
+	// https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
+	subscriptionID = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9._~+%-]{2,254}$`)
+	regionID       = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`)
 )
 
 // allow is the other value of settings that are refuse by default.
@@ -231,6 +239,11 @@ func (c Config) Validate() error {
 		bad(labelText.MatchString(tenant), "BERTH_TENANTS: tenant %q of %q: want lowercase letters, digits and dashes", tenant, sub)
 	}
 	errs = append(errs, c.checkCallers()...)
+	for sub, tenant := range c.Tenants {
+		bad(tenant != message.Operators, "BERTH_TENANTS: no tenant can be named %q, as that of %q is", tenant, sub)
+		bad(sub != c.OperatorsSubscription, "BERTH_TENANTS: %q is the subscription of operators, who are no tenant", sub)
+	}
+	bad(c.OperatorsSubscription == "" || subscriptionID.MatchString(c.OperatorsSubscription), "BERTH_OPERATORS_SUBSCRIPTION %q is not the id of a subscription", c.OperatorsSubscription)
 	between("BERTH_TICK", c.Tick, time.Second, 10*time.Minute)
 	between("BERTH_POLL", c.Poll, 100*time.Millisecond, time.Minute)
 	bad(c.Submissions >= 1 && c.Submissions <= 1_000_000, "BERTH_SUBMISSIONS is %d; want 1 to 1000000", c.Submissions)
@@ -287,6 +300,12 @@ func (c Config) controller() controller.Config {
 	cc.Gang, cc.DefaultTimeout, cc.Policy.MaxLimit = c.Gang, c.DefaultTimeout, c.MaxTimeout
 	cc.DiskType, cc.DeclineTimeout = c.DiskType, c.DeclineTimeout
 	return cc
+}
+
+// ofOperators reports whether a subscription, given by its full name, is that of
+// operators' messages.
+func (c Config) ofOperators(subscription string) bool {
+	return c.OperatorsSubscription != "" && subscription == "projects/"+c.Project+"/subscriptions/"+c.OperatorsSubscription
 }
 
 // tenant returns the tenant of a subscription, given by its full name. A

@@ -16,7 +16,7 @@ import (
 	"example.com/berth/internal/vertex"
 )
 
-// Admit is the entry point for requests and cancels. It answers 200 when the
+// Admit is the entry point for requests, cancels and operators' messages. It answers 200 when the
 // request, or its refusal, is durable; 400 to a body that is not a Pub/Sub
 // delivery; 403 to a caller that is not the push account; 503 to be delivered again.
 func Admit(w http.ResponseWriter, r *http.Request) {
@@ -42,6 +42,13 @@ func Status(w http.ResponseWriter, r *http.Request) {
 
 func (a *App) admit(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, func(ctx context.Context, d message.Delivery, refusal *message.Refusal) (any, error) {
+		if a.cfg.ofOperators(d.Subscription) {
+			ctx = logctx.With(ctx, slog.String("tenant", message.Operators))
+			if refusal != nil {
+				return nil, a.controller.Refuse(ctx, message.Operators, d, refusal)
+			}
+			return nil, a.controller.Operate(ctx, d)
+		}
 		tenant := a.cfg.tenant(d.Subscription)
 		ctx = logctx.With(ctx, slog.String("tenant", tenant))
 		if refusal != nil { // a message, but an invalid one

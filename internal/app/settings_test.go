@@ -188,6 +188,32 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
+	"BERTH_OPERATORS_SUBSCRIPTION": func(t *testing.T) {
+		const home = "projects/test-project/subscriptions/"
+		for pair, taken := range map[string]string{"BERTH_OPERATORS_SUBSCRIPTION=berth-operators": home + "berth-operators", "BERTH_OPERATORS_SUBSCRIPTION=": ""} {
+			for _, subscription := range []string{home + "berth-operators", home + "other", home, "projects/elsewhere/subscriptions/berth-operators", "berth-operators", ""} {
+				s := deployed(t, pair)
+				for id, data := range map[string][]byte{"o": sim.Operation(message.Pause), "r": oneCPU.Body()} {
+					if w := post(s.app.admit, message.Delivery{ID: id, Subscription: subscription, PublishTime: s.Now, Data: data}.Push()); w.Code != http.StatusOK {
+						t.Fatal(w.Code, w.Body)
+					}
+				}
+				operator, request := s.Out.Last("o"), s.State("a")
+				switch refused := s.Out.Last("r"); {
+				case subscription == taken && taken != "":
+					if operator.Type != message.Paused || request != lifecycle.None || problem(refused) != reason.WrongTopic || refused.Tenant != message.Operators {
+						t.Errorf("%s, from %s: %s, the request is %q, %+v", pair, subscription, operator.Type, request, refused)
+					}
+				case problem(operator) != reason.WrongTopic || operator.Tenant != "default" || request != lifecycle.Submitted:
+					t.Errorf("%s, from %s: %+v, the request is %s", pair, subscription, operator, request)
+				}
+			}
+		}
+		if _, err := LoadConfig(t.Context(), envconfig.MapLookuper(map[string]string{"BERTH_PROJECT": "test-project", "BERTH_REGIONS": "us-central1",
+			"BERTH_TENANTS": "sub:team", "BERTH_OPERATORS_SUBSCRIPTION": "sub"})); err == nil || !strings.Contains(err.Error(), "is the subscription of operators") {
+			t.Errorf("one subscription of operators and of a tenant: %v", err)
+		}
+	},
 	"BERTH_TENANTS": func(t *testing.T) {
 		s := deployed(t, "BERTH_TENANTS=team-sub:team,other-sub:other")
 		for subscription, want := range map[string]string{
@@ -690,7 +716,7 @@ func TestSettingsOutOfRange(t *testing.T) {
 		"BERTH_REGIONS":          {{"us-central1", "us-central1,europe-west4"}, {"us-central", "US-CENTRAL1", "us-central1,", "us-central1/x"}},
 		"BERTH_DEFAULT_RESOURCE": {{"pool", sim.Resource}, {"a/b", sim.Resource + "/x", "projects/p/regions/l/persistentResources/x", "project/p/locations/l/persistentResources/x", "projects/p/locations/l/customJobs/x"}},
 		"BERTH_DEPLOYMENT":       {{"a", "1-a", strings.Repeat("a", 62)}, {"-a", "A", "a_b", strings.Repeat("a", 63)}},
-		"BERTH_TENANTS":          {{"sub:team"}, {"sub:Team", "sub:-", "sub"}},
+		"BERTH_TENANTS":          {{"sub:team"}, {"sub:Team", "sub:-", "sub", "sub:operators"}},
 		"BERTH_STATUS_AUDIENCES": {{"https://x", "https://x,https://y"}, {"https://x,"}},
 		"BERTH_STATUS_IAP":       {{statusIAP, "/projects/1/global/backendServices/2"}, {"https://x", "projects/1/global/backendServices/2"}},
 		"BERTH_TICK":             {{"1s", "10m"}, {"999ms", "10m1s", "x"}},
@@ -720,6 +746,8 @@ func TestSettingsOutOfRange(t *testing.T) {
 		"BERTH_LEDGER":           {{"memory", "firestore"}, {"Memory", "disk"}},
 		"BERTH_LOG_LEVEL":        {{"debug", "warn"}, {"loud"}},
 		"BERTH_VERTEX_ENDPOINT":  {{"localhost:1", "[::1]:1"}, {"localhost", "http://localhost:1", "a b:1"}},
+
+		"BERTH_OPERATORS_SUBSCRIPTION": {{"", "berth-operators", "a.b_c~d+e%f"}, {"ab", "1ab", "projects/p/subscriptions/s", "a b"}},
 	} {
 		env := map[string]string{"BERTH_PROJECT": "test-project", "BERTH_REGIONS": "us-central1"}
 		for i, want := range []string{"good", "bad"} {

@@ -97,5 +97,5 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 
 // ofCondition says whether a reason is about the resource as a whole.
 func ofCondition(code string) bool {
-	return code == string(reason.ResourceGone) || code == string(reason.ResourceNotReady)
+	return code == string(reason.ResourceGone) || code == string(reason.ResourceNotReady) || code == string(reason.Paused)
 }

@@ -137,7 +137,9 @@ func (c *Controller) passResource(ctx context.Context, name string, clock func()
 		}
 	}
 	waiting, err := c.schedule(ctx, name, after, p)
-	p.Waiting += waiting
+	if after == nil || after.Paused == nil { // else nothing that waits can start within this tick
+		p.Waiting += waiting
+	}
 	if c.leftAlone(ctx, err, p) {
 		err = nil
 	}

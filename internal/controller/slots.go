@@ -84,7 +84,7 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 		b := budgetFor(tx, resources[0])
 		free, freeIn, paused = b.Free(tx.Now(), c.pace), b.FreeAt(tx.Now()).Sub(tx.Now()), b.Refusals > 0
 		for _, name := range resources {
-			if res := tx.Resource(name); res != nil && res.Pending() > 0 {
+			if res := tx.Resource(name); res != nil && res.Pending() > 0 && !keepsBack(res) {
 				pending = append(pending, res)
 				g.left += res.Pending()
 			}
@@ -140,6 +140,10 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 	return g, err
 }
 
+// keepsBack reports whether the reservations of a resource get no submission slots: an
+// operator has paused it. If it is not there, they go back into the queue nevertheless.
+func keepsBack(res *ledger.Resource) bool { return res.Paused != nil && res.State == vertex.Running }
+
 // reserved lists the first reservations of a resource that wait for submission slots. Those
 // that have lost their hold get none, and take none from the others.
 func (c *Controller) reserved(ctx context.Context, res *ledger.Resource, limit int) ([]*ledger.Record, error) {
@@ -187,6 +191,8 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 			switch p := lost(now, res, rec, c.cfg.Policy); {
 			case p != nil:
 				c.move(ctx, tx, res, rec, lifecycle.Withdraw(), p)
+			case keepsBack(res):
+				continue
 			case !round.Take(rec.Order):
 				continue
 			default:

@@ -113,6 +113,8 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 			cause = rec.Why
 		case rec.Refused:
 			cause = refused
+		case res != nil && res.Paused != nil:
+			cause = res.Paused.Problem()
 		}
 		rec.Rounds++
 		accepted := time.Time{}

@@ -135,12 +135,13 @@ const maxSubmitting = 24 * time.Hour
 
 // whatSubmitting begins the next attempt. After the last all that is left is to
 // wait until it is settled that there is no job. An outage does not use up the
-// attempts.
-func whatSubmitting(cfg Config, rec *ledger.Record, now time.Time, _ *ledger.Resource) due {
+// attempts. While the resource is paused there is no next attempt.
+func whatSubmitting(cfg Config, rec *ledger.Record, now time.Time, res *ledger.Resource) due {
 	if missedStart(rec, now) {
 		return due{moves: []dueMove{{lifecycle.Requeue(), delays(rec)}}}
 	}
-	observeOnly := rec.Attempt-rec.Excused >= cfg.MaxAttempts || !now.Before(rec.LeasedAt.Add(maxSubmitting))
+	observeOnly := rec.Attempt-rec.Excused >= cfg.MaxAttempts || !now.Before(rec.LeasedAt.Add(maxSubmitting)) ||
+		res != nil && res.Paused != nil
 	return due{moves: []dueMove{{lifecycle.Reclaim(rec.Run, now, cfg.SubmitTimeout, observeOnly), rec.Why}}, retry: !observeOnly && !rec.ObserveOnly}
 }
 
@@ -191,7 +192,8 @@ func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.P
 	s.Held, s.Queue, s.Reserved = nil, nil, nil
 	// Its own replicas are held already: what has to be true is that they are there,
 	// not that as many again are free.
-	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}
+	// A pause takes nothing from those that have it.
+	s.Use, s.Holds, s.NoRoom, s.NotBefore, s.Paused = nil, 0, false, time.Time{}, nil
 	d := admission.Decide(s, ask, p)
 	if d.Verdict == admission.Admit || d.Reason.Code == reason.ObservationTooOld {
 		return nil

@@ -63,6 +63,7 @@ const (
 	QueueMatches Rule = "queue-matches" // the queues are exactly the waiting requests
 	QueueOrder   Rule = "queue-order"   // no request that starts delays a reservation of the same or a higher priority
 	PromiseKept  Rule = "promise-kept"  // a latest start never becomes later, and one that is not kept has its causes
+	PauseKept    Rule = "pause-kept"    // nothing is admitted on a resource that is paused, or gets a submission slot
 	NoStarvation Rule = "no-starvation" // at rest no request waits that fits
 	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished or in flight, and no job is an orphan
 	LearnedOnce  Rule = "learned-once"  // a job that ends teaches how long it ran at most once
@@ -70,7 +71,7 @@ const (
 )
 
 // Rules lists every rule, for the tests that prove that each can fail.
-var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, EventKept, QueueMatches, QueueOrder, PromiseKept, NoStarvation, NothingLeft, LearnedOnce, TimerIsSet}
+var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, EventKept, QueueMatches, QueueOrder, PromiseKept, PauseKept, NoStarvation, NothingLeft, LearnedOnce, TimerIsSet}
 
 // A Picture is the state of the world at one moment.
 type Picture struct {
@@ -240,10 +241,15 @@ func Commit(before, after *ledger.Resource) []Violation {
 	}
 	for _, key := range slices.Sorted(maps.Keys(after.Holds)) {
 		h := after.Holds[key]
-		if was, had := before.Holds[key]; had && was.Run == h.Run {
+		was, had := before.Holds[key]
+		had = had && was.Run == h.Run
+		r := &ledger.Record{Key: key}
+		if before.Paused != nil && after.Paused != nil && (!had || was.Pending && !h.Pending) {
+			c.add(PauseKept, r, after, "the resource is paused", "it was admitted or got a submission slot")
+		}
+		if had {
 			continue
 		}
-		r := &ledger.Record{Key: key}
 		if after.State != vertex.Running {
 			c.add(OverCommit, r, after, "it was admitted", "the resource is %s", after.State)
 		}

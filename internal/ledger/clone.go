@@ -65,6 +65,7 @@ func (c copier) resource(r *Resource) *Resource {
 	n.Overdrawn = dict(c, r.Overdrawn, nil)
 	n.Allowance.Until = c.time(r.Allowance.Until)
 	n.Notice = pointer(r.Notice, nil)
+	n.Paused = pointer(r.Paused, c.pause)
 	n.NotBefore, n.AcceptedAt = c.time(r.NotBefore), c.time(r.AcceptedAt)
 	n.Skipped = dict(c, r.Skipped, nil)
 	n.Recheck = dict(c, r.Recheck, nil)
@@ -89,6 +90,11 @@ func (c copier) resource(r *Resource) *Resource {
 		return o
 	})
 	return &n
+}
+
+func (c copier) pause(p admission.Pause) admission.Pause {
+	p.Since = c.time(p.Since)
+	return p
 }
 
 func (c copier) head(h admission.Head) admission.Head {
@@ -140,7 +146,7 @@ func (c copier) outcome(o message.Outcome) message.Outcome {
 	o.Ahead, o.StartsBy = pointer(o.Ahead, nil), c.time(o.StartsBy)
 	o.Bound = c.time(o.Bound)
 	o.ObservedAt = pointer(o.ObservedAt, c.time)
-	o.JobError = pointer(o.JobError, nil)
+	o.JobError, o.Operator = pointer(o.JobError, nil), pointer(o.Operator, nil)
 	o.CancelUntil = c.time(o.CancelUntil)
 	o.Times = c.times(o.Times)
 	return o

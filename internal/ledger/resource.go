@@ -65,9 +65,11 @@ type Resource struct {
 	Allowance pace.Allowance `json:"allowance,omitzero"`
 
 	// Notice is set while events to waiting requests are due: that the resource has
-	// been deleted or is in error, or no longer is.
+	// been deleted, is in error or is paused, or no longer is.
 	Notice *Notice `json:"notice,omitempty"`
 
+	// Paused is set while an operator lets nothing start.
+	Paused *admission.Pause `json:"paused,omitempty"`
 	// NotBefore stops admissions for a while after Vertex AI declined a job.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	Declines  int       `json:"declines,omitempty"` // in a row

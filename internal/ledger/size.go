@@ -44,6 +44,7 @@ const (
 	headWeight        = 420 // of a gang over two shapes
 	reservationWeight = 600
 	endedWeight       = 170
+	pauseWeight       = 80
 	usageWeight       = 250 // of a bucket, with its share of the shape
 )
 
@@ -75,6 +76,9 @@ func (l OutboxEvent) weight() int {
 	}
 	if o.JobError != nil {
 		n += 2 * len(o.JobError.Message)
+	}
+	if p := o.Operator; p != nil {
+		n += pauseWeight + 2*(len(p.Who)+len(p.Reason))
 	}
 	return n
 }
@@ -140,6 +144,9 @@ func (r *Resource) weight(heads int) int {
 	}
 	for _, e := range r.Ended {
 		n += endedWeight + len(e.Tenant)
+	}
+	if p := r.Paused; p != nil {
+		n += pauseWeight + 2*(len(p.Who)+len(p.Reason))
 	}
 	n += r.Usage.Rows() * usageWeight
 	return n + (len(r.Skipped)+len(r.Reannounce))*48 + len(r.Reserved)*reservationWeight

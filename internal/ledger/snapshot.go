@@ -13,7 +13,7 @@ func (r *Resource) Snapshot(now time.Time) admission.Snapshot {
 	return admission.Snapshot{
 		Now: now, State: r.State, ObservedAt: r.ObservedAt, Known: !r.CreateTime.IsZero(), Pools: r.Pools,
 		Network: r.Network, EncryptionKey: r.EncryptionKey, CustomAccount: r.CustomAccount, Ray: r.Ray,
-		Use: r.Use(), Holds: len(r.Holds), NoRoom: !r.HasRoom(), NotBefore: r.NotBefore,
+		Use: r.Use(), Holds: len(r.Holds), NoRoom: !r.HasRoom(), Paused: r.Paused, NotBefore: r.NotBefore,
 		Held: r.held, Queue: r.readableQueue(), Reserved: r.Reserved,
 	}
 }

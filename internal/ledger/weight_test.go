@@ -45,6 +45,7 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 		"event: problems": event(message.Outcome{Type: message.Refused, Problems: []reason.Problem{{Detail: strings.Repeat("d", 2000)}}}),
 		"event: warnings": event(message.Outcome{Type: message.Queued, Warnings: []reason.Problem{{Detail: strings.Repeat("d", 2000)}}}),
 		"event: labels":   event(message.Outcome{Type: message.Queued, Labels: map[string]string{strings.Repeat("k", 1000): strings.Repeat("v", 1000)}}),
+		"event: operator": event(message.Outcome{Type: message.Paused, Operator: &message.Operation{Action: message.Pause, Who: text, Reason: text + text}}),
 		"event: fit":      event(message.Outcome{Type: message.Queued, Fit: []capacity.Finding{{Shape: shape}}}),
 	} {
 		before, after := &ledger.Record{Key: "k"}, &ledger.Record{Key: "k"}
@@ -63,6 +64,9 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 	for name, add := range map[string]func(*ledger.Resource){
 		"pools": func(r *ledger.Resource) {
 			r.Pools = []capacity.Pool{{ID: "pool-0", Shape: capacity.Spec{MachineType: "n1-standard-4"}.Normal(), Count: 4}}
+		},
+		"pause": func(r *ledger.Resource) {
+			r.Paused = &admission.Pause{Since: time.Unix(1, 1000), Who: text, Reason: text + text}
 		},
 		"class": func(r *ledger.Resource) { r.Queue = admission.Queue{admission.ClassID(text): {Count: 1}} },
 		"heads": func(r *ledger.Resource) { r.Queue = admission.Queue{"s": {Count: 20, Heads: heads(8)}} },

@@ -27,17 +27,19 @@ import (
 
 // What the stack calls things. Topics are named as a deployment names them.
 const (
-	Region       = "us-central1"
-	ResourceID   = "pool"
-	RequestTopic = "berth-requests"
-	TickTopic    = "berth-ticks"
-	OutcomeTopic = "berth-outcomes"
-	DeadTopic    = "berth-dead-letters"
-	OutcomePull  = "localstack-outcomes" // subscription that the story follows
-	DeadPull     = "berth-dead-letters"
-	defaultTick  = 2 * time.Second
-	defaultPoll  = 300 * time.Millisecond
-	stopWithin   = 10 * time.Second
+	Region        = "us-central1"
+	ResourceID    = "pool"
+	RequestTopic  = "berth-requests"
+	OperatorTopic = "berth-operators"
+	TickTopic     = "berth-ticks"
+	OutcomeTopic  = "berth-outcomes"
+	DeadTopic     = "berth-dead-letters"
+	OutcomePull   = "localstack-outcomes" // subscription that the story follows
+	DeadPull      = "berth-dead-letters"
+	operatorPush  = "berth-operators"
+	defaultTick   = 2 * time.Second
+	defaultPoll   = 300 * time.Millisecond
+	stopWithin    = 10 * time.Second
 	// A push that was cut off by a kill counts as out until its deadline, and the
 	// official emulator has two out at a time.
 	ackDeadline   = 10 * time.Second
@@ -257,7 +259,7 @@ func (s *Stack) startVertex(o Options) error {
 func (s *Stack) environment(o Options) []string {
 	env := []string{
 		"BERTH_PROJECT=" + s.Project, "BERTH_REGIONS=" + Region, "BERTH_DEFAULT_RESOURCE=" + ResourceID,
-		"BERTH_DEPLOYMENT=local", "BERTH_OUTCOME_TOPIC=" + OutcomeTopic, "BERTH_STATUS_ALL_TENANTS=true",
+		"BERTH_DEPLOYMENT=local", "BERTH_OPERATORS_SUBSCRIPTION=" + operatorPush, "BERTH_OUTCOME_TOPIC=" + OutcomeTopic, "BERTH_STATUS_ALL_TENANTS=true",
 		"BERTH_TICK=" + o.Tick.String(), "BERTH_POLL=" + defaultPoll.String(), "BERTH_TIMEOUT=" + functionLimit,
 		"BERTH_VERTEX_ENDPOINT=" + s.Vertex, "BERTH_EMULATORS=true",
 		"PUBSUB_EMULATOR_HOST=" + s.PubSub, "FUNCTION_TARGET=",
@@ -277,12 +279,14 @@ func (s *Stack) topology() Topology {
 		return PushSubscription{ID: id, Topic: topic, Endpoint: s.Function.URL(entry), AckDeadline: ackDeadline}
 	}
 	admit := push("berth-admit", RequestTopic, "Admit")
-	// A lost tick is not missed: dead letters are requests and cancels only.
+	// A lost tick is not missed: dead letters are requests, cancels and operators' messages only.
 	admit.DeadLetter, admit.MaxAttempts = DeadTopic, 100
+	operators := push(operatorPush, OperatorTopic, "Admit")
+	operators.DeadLetter, operators.MaxAttempts = DeadTopic, 100
 	return Topology{
 		Project: s.Project,
-		Topics:  []string{RequestTopic, TickTopic, OutcomeTopic, DeadTopic},
-		Push:    []PushSubscription{admit, push("berth-reconcile", TickTopic, "Reconcile")},
+		Topics:  []string{RequestTopic, OperatorTopic, TickTopic, OutcomeTopic, DeadTopic},
+		Push:    []PushSubscription{admit, operators, push("berth-reconcile", TickTopic, "Reconcile")},
 		Pull: []PullSubscription{
 			{ID: OutcomePull, Topic: OutcomeTopic, AckDeadline: ackDeadline},
 			{ID: DeadPull, Topic: DeadTopic, AckDeadline: ackDeadline},

@@ -45,6 +45,11 @@ func decode(d Delivery, r *report) (Message, error) {
 
 func decodeData(root, attrs *strict.Node, r *report) Message {
 	cancel, job := root.Member("cancel"), root.Member("job")
+	if o := root.Member("operator"); o != nil && !o.Blank() {
+		r.At(o, reason.WrongTopic, "This topic is for requests and cancels of tenants; it carries no message of an operator.",
+			"Publish it to the topic of operators, if its IAM policy lets you, or leave it out.")
+		return Message{}
+	}
 	switch { // where one of them is empty, the other is meant
 	case cancel == nil || job == nil:
 	case cancel.Blank():

@@ -50,6 +50,9 @@ func sampleOutcomes() []Outcome {
 			o.Reason = &reason.Problem{Code: reason.Full, Detail: "Too few machines are free."}
 			o.Fit, o.Ahead, o.StartsBy, o.ObservedAt = full.Findings, &ahead, at.Add(time.Hour), &observed
 			o.Times.Queued = at
+		case Paused, Resumed:
+			o.RequestID, o.State, o.DisplayName, o.Labels, o.Tenant, o.Sequence = "", "", "", nil, Operators, 1
+			o.Operator = &Operation{Action: map[Type]Action{Paused: Pause, Resumed: Resume}[typ], Who: "ann@example.com", Reason: "new drivers"}
 		case Reserved:
 			o.ScaleUp = true
 			o.Times.Reserved = at
@@ -136,6 +139,12 @@ func TestAnswersClaim(t *testing.T) {
 		data, attributes, err := o.PubSub(testSource)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if o.Operator != nil {
+			if id, is := attributes["ce-requestid"]; is || attributes["ce-subject"] != o.MessageID {
+				t.Errorf("%s: ce-requestid is %q, the subject %q", o.Type, id, attributes["ce-subject"])
+			}
+			continue
 		}
 		answer := strings.HasPrefix(string(o.Type), typePrefix+"message.")
 		if claimed := attributes["ce-claimed"] == "true"; claimed != answer || attributes["ce-requestid"] != "train-7" {

@@ -44,8 +44,8 @@ type Outcome struct {
 	Labels             map[string]string `json:"labels,omitempty"`   // the job's own labels
 
 	// Reason says why, always there for queued, rejected, failed, cancelled,
-	// expired, cancelling and answers, except for the repeat of a request that
-	// succeeded.
+	// expired, cancelling and answers to tenants, except for the repeat of a request
+	// that succeeded.
 	Reason *reason.Problem `json:"reason,omitempty"`
 	// Problems lists everything wrong with a message that was refused.
 	Problems []reason.Problem `json:"problems,omitempty"`
@@ -70,7 +70,9 @@ type Outcome struct {
 	// CancelUntil is until when a request ends that comes under an id which was
 	// cancelled before any request had it; set in noted events.
 	CancelUntil time.Time `json:"cancelUntil,omitzero"`
-	Times       Times     `json:"times"`
+	// Operator is what an operator did, in the events that say so.
+	Operator *Operation `json:"operator,omitempty"`
+	Times    Times      `json:"times"`
 }
 
 // StateRefused is the state in the answer to a message that made no request. It
@@ -127,6 +129,10 @@ const (
 	Duplicate Type = typePrefix + "message.duplicate.v1"
 	// Noted answers a cancel under whose id nothing has come yet.
 	Noted Type = typePrefix + "message.noted.v1"
+
+	// Paused and Resumed answer an operator: it is done.
+	Paused  Type = typePrefix + "operator.paused.v1"
+	Resumed Type = typePrefix + "operator.resumed.v1"
 )
 
 // Word returns what the type says has happened: "queued" for
@@ -142,7 +148,7 @@ func (t Type) Word() string {
 // Terminal reports whether the event is the last of its request.
 func (t Type) Terminal() bool {
 	switch t {
-	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Duplicate, Noted:
+	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Duplicate, Noted, Paused, Resumed:
 		return true
 	}
 	return false

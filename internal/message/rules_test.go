@@ -172,7 +172,7 @@ func TestTypesOfEvents(t *testing.T) {
 	}
 	slices.Sort(last)
 	slices.Sort(others)
-	if got, want := strings.Join(last, " "), "cancelled duplicate expired failed noted quoted refused rejected succeeded"; got != want {
+	if got, want := strings.Join(last, " "), "cancelled duplicate expired failed noted paused quoted refused rejected resumed succeeded"; got != want {
 		t.Errorf("the last events are %s, want %s", got, want)
 	}
 	if got, want := strings.Join(others, " "), "cancelling queued requeuing reserved started submitted"; got != want {

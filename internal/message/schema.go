@@ -14,3 +14,9 @@ var Schema []byte
 //
 //go:embed event.schema.json
 var EventSchema []byte
+
+// OperatorSchema is the JSON Schema (draft 2020-12) of a message of an operator. What it
+// refuses, [DecodeOperator] refuses, and the other way round.
+//
+//go:embed operator.schema.json
+var OperatorSchema []byte

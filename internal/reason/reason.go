@@ -23,6 +23,7 @@ const (
 	MissingField      Code = "MISSING_FIELD"       // a field that is needed
 	ReservedLabel     Code = "RESERVED_LABEL"      // a label key that belongs to Berth
 	Conflict          Code = "CONFLICT"            // two parts of a message contradict each other
+	WrongTopic        Code = "WRONG_TOPIC"         // an operator's message on a topic of requests, or a tenant's on the topic of operators
 	Unsupported       Code = "UNSUPPORTED"         // not possible on a persistent resource (spot, flex-start, reservation affinity)
 	NoResource        Code = "NO_RESOURCE"         // names no persistent resource, and none is configured
 	ForeignResource   Code = "FOREIGN_RESOURCE"    // names one of another project or region
@@ -49,6 +50,8 @@ const (
 	Full              Code = "FULL"                // not now: too few replicas are free
 	Behind            Code = "BEHIND"              // not now: it fits, and would delay a request that comes first
 	Overdrawn         Code = "OVERDRAWN"           // not now: more replicas are in use than the pools have
+	Paused            Code = "PAUSED"              // not now: an operator has paused it
+	NotPaused         Code = "NOT_PAUSED"          // a resume of what is not paused
 	ResourceNotReady  Code = "RESOURCE_NOT_READY"  // not now: the persistent resource is not RUNNING
 	ResourceGone      Code = "RESOURCE_GONE"       // not now: it was deleted and may be created again; or the end of a job that was on it
 	ObservationTooOld Code = "OBSERVATION_TOO_OLD" // not now: the last observation of Vertex AI is too old

@@ -26,6 +26,7 @@ const (
 	CheckOutbox       = "outbox events"
 	CheckUse          = "use"
 	CheckClock        = "clock"
+	CheckPauses       = "pauses"
 )
 
 // A judge turns a picture into findings.
@@ -48,6 +49,7 @@ func Judge(p Picture, s Settings) []Finding {
 	j.check(CheckJobs, fmt.Sprintf("%s in %s; each job of Berth is named by its request", plural(len(p.Jobs), "live job"), plural(len(p.Listed), "region")), j.jobs)
 	j.check(CheckTick, "", j.tick)
 	j.check(CheckObservations, fmt.Sprintf("every persistent resource was observed within the last %s", 2*s.Tick), j.observations)
+	j.check(CheckPauses, "no operator has paused anything", j.pauses)
 	j.check(CheckDue, "no timer is overdue", j.due)
 	j.check(CheckOutbox, "no outcome event has been unpublished for long", j.outbox)
 	j.check(CheckUse, "every use of replicas is explained and within the pools", j.use)
@@ -102,6 +104,23 @@ func (j *judge) unreadable() {
 		}
 		j.add(f)
 	}
+}
+
+// pauses names what operators have paused.
+func (j *judge) pauses() {
+	for _, res := range j.Resources {
+		if p := res.Paused; p != nil {
+			j.add(Finding{Level: Warn, Resource: res.Name, Text: fmt.Sprintf("%s has been paused since %s, by %s: %s", res.Name, p.Since.UTC().Format(time.RFC3339), p.Who, p.Reason),
+				Means: fmt.Sprintf("Nothing starts there. %s in its queue.", waits(res.Queue.Waiting())), Do: "When its cause is over: berth resume " + vertex.NameOf(res.Name).ID()})
+		}
+	}
+}
+
+func waits(n int) string {
+	if n == 1 {
+		return "1 request waits"
+	}
+	return fmt.Sprintf("%d requests wait", n)
 }
 
 // unknown finds live requests on resources without a document, which the

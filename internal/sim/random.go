@@ -25,10 +25,12 @@ type Rates struct {
 var DefaultRates = Rates{Delay: 0.15, Fault: 0.03}
 
 // RandomScenario draws a workload: requests of all sorts with duplicates,
-// reorderings and cancels, ticks, and a restless outside world, with every
+// reorderings and cancels, in every fourth world operators' messages, ticks, and a restless outside world, with every
 // switch of what is unknown about Vertex AI thrown one way or the other.
 func RandomScenario(seed uint64, messages int) Scenario {
-	rnd := rand.New(rand.NewPCG(seed, 1)) // #nosec G404 -- a seed makes a run again
+	rnd := rand.New(rand.NewPCG(seed, 1))       // #nosec G404 -- a seed makes a run again
+	operators := rand.New(rand.NewPCG(seed, 4)) // #nosec G404 -- a seed makes a run again
+	operations := []message.Action{message.Pause, message.Resume, message.Resume}
 	var list []Actor
 	var ids []string
 	for i := range messages {
@@ -81,6 +83,9 @@ func RandomScenario(seed uint64, messages int) Scenario {
 		default:
 			list = append(list, Jobs(vertex.JobPending, []vertex.JobState{vertex.JobRunning, vertex.JobQueued, vertex.JobRunning}[rnd.IntN(3)]),
 				someEnd(rnd.Uint64()))
+		}
+		if seed%4 == 3 && operators.IntN(12) == 0 {
+			list = append(list, Operates(fmt.Sprintf("o%d", i), operations[operators.IntN(len(operations))]))
 		}
 		if rnd.IntN(3) == 0 {
 			list = append(list, TickAfter(time.Duration(1+rnd.IntN(240))*time.Second)...)

@@ -336,6 +336,7 @@ func (r *run) drain() {
 				r.again = append(r.again, p)
 			}
 		}
+		r.violations = append(r.violations, resumeAll(ctx, w, c, round)...)
 		if round > 0 {
 			for _, j := range w.Vertex.Jobs() {
 				switch j.State {
@@ -377,6 +378,20 @@ func (r *run) drain() {
 				This: "every request has ended", That: fmt.Sprintf("%d holds are left", len(res.Holds))})
 		}
 	}
+}
+
+// resumeAll undoes what operators have paused.
+func resumeAll(ctx context.Context, w *World, c *controller.Controller, round int) (found []invariant.Violation) {
+	_, resources := stored(w.Ledger)
+	for _, res := range resources {
+		if res.Paused == nil {
+			continue
+		}
+		if err := c.Operate(ctx, message.Delivery{ID: fmt.Sprintf("calm%d", round), Data: Operation(message.Resume)}); err != nil {
+			found = append(found, invariant.Violation{Rule: invariant.NothingLeft, Resource: res.Name, This: "nothing fails any more", That: err.Error()})
+		}
+	}
+	return found
 }
 
 // atRest says whether nothing is to come any more.

@@ -29,6 +29,13 @@ func CancelOf(id string) Actor {
 	return Message("cancel "+id, "c-"+id, Tenant, []byte(`{"cancel":{"requestId":"`+id+`"}}`))
 }
 
+// Operates delivers an operator's message about the persistent resource.
+func Operates(id string, action message.Action, fields ...string) Actor {
+	return Actor{Name: "operator: " + string(action), Run: func(ctx context.Context, w *World, i *Instance) error {
+		return i.Operate(ctx, message.Delivery{ID: id, Data: Operation(action, fields...)})
+	}}
+}
+
 // TickAfter lets time pass and then reconciles once.
 func TickAfter(d time.Duration) []Actor {
 	return []Actor{Pass(d), {Name: "reconcile", Run: func(ctx context.Context, _ *World, i *Instance) error {
@@ -129,6 +136,9 @@ func Scenarios() []Scenario {
 		{Name: "id reused", Actors: actors(Request(single), Message("reuse", "m-x", Tenant, Job{ID: "a", CPU: 2}.Body()), TickAfter(time.Minute))},
 		{Name: "one submission slot", Setup: func(w *World) { w.Config.Submissions = 1 }, Actors: actors(
 			Request(Job{ID: "a", CPU: 1}), Request(Job{ID: "b", CPU: 1}), Request(Job{ID: "u", GPU: 1, Priority: 5}), CancelOf("b"), TickAfter(time.Minute), TickAfter(time.Minute), TickAfter(time.Minute))},
+		{Name: "pause", Actors: actors(Request(gang), Operates("o1", message.Pause), Request(single), Jobs(vertex.JobPending, vertex.JobSucceeded), TickAfter(2*time.Minute), Operates("o2", message.Resume), TickAfter(time.Minute))},
+		{Name: "pause before a submission slot", Setup: func(w *World) { w.Config.Submissions = 1 }, Actors: actors(
+			Request(Job{ID: "a", CPU: 1}), Request(Job{ID: "b", CPU: 1}), Operates("o1", message.Pause), TickAfter(2*time.Minute), Operates("o2", message.Resume))},
 		{Name: "all together", Setup: lag(1), Actors: actors(
 			Request(gang), Twice(gang), Request(wide), ForeignJob(1), Request(single), CancelOf("g"), TickAfter(2*time.Minute),
 			Pools(vertex.Running, 5, 2), Jobs(vertex.JobPending, vertex.JobRunning), TickAfter(time.Minute), Recreate(), TickAfter(time.Minute))},

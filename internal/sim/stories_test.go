@@ -36,6 +36,19 @@ var stories = map[string]func(*story){
 		s.tick(time.Minute)
 		s.tick(time.Minute)
 	},
+	"a-pause": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 3})
+		s.runs("runs", vertex.JobRunning)
+		s.ask(Job{ID: "waits", CPU: 2})
+		s.operate(message.Pause)
+		s.ask(Job{ID: "comes", CPU: 1})
+		s.tick(time.Minute)
+		s.runs("runs", vertex.JobSucceeded)
+		s.ticks(2, time.Minute)
+		s.operate(message.Resume)
+		s.operate(message.Resume)
+		s.tick(time.Minute)
+	},
 	"ends-of-jobs": func(s *story) {
 		for _, end := range []struct {
 			id    string

@@ -16,7 +16,7 @@ import (
 // struckStories are those in which each call fails once, in both ways. They are short
 // and between them make every kind of call.
 var struckStories = []string{
-	"a-whole-life", "a-gang-over-two-pools", "a-create-whose-answer-is-lost", "hints",
+	"a-whole-life", "a-gang-over-two-pools", "a-create-whose-answer-is-lost", "hints", "a-pause",
 }
 
 // TestOneFaultInAStory plays each story twice for each of its calls, and lets that call
@@ -76,6 +76,9 @@ func (s *story) rest() string {
 	var parts []string
 	records, resources := stored(s.Ledger)
 	for _, r := range records {
+		if r.Kind == message.KindAnswer && r.Tenant == message.Operators {
+			parts = append(parts, "  operators: "+strings.Join(s.Out.Words(r.ID), " "))
+		}
 		if r.Kind == message.KindAnswer {
 			continue
 		}

@@ -264,9 +264,23 @@ func (s *story) deliver(data []byte) {
 
 func (s *story) deliverAs(id string, data []byte) {
 	s.Helper()
+	s.deliverFrom("", id, data)
+}
+
+// operate publishes an operator's message.
+func (s *story) operate(action message.Action, fields ...string) {
+	s.Helper()
+	s.step("operator: %s %s", action, strings.Join(fields, " "))
+	s.messages++
+	s.Now = s.Now.Add(time.Millisecond)
+	s.deliverFrom(Operators, fmt.Sprintf("m%d", s.messages), Operation(action, fields...))
+}
+
+func (s *story) deliverFrom(subscription, id string, data []byte) {
+	s.Helper()
 	published := s.Now
 	for range 6 {
-		err := s.Deliver(message.Delivery{ID: id, PublishTime: published, Data: data})
+		err := s.Deliver(message.Delivery{ID: id, Subscription: subscription, PublishTime: published, Data: data})
 		if err == nil {
 			return
 		}

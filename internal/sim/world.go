@@ -24,6 +24,8 @@ const (
 	Parent   = "projects/test-project/locations/us-central1"
 	Resource = Parent + "/persistentResources/pool"
 	Tenant   = "default"
+	// Operators is the subscription of operators' messages.
+	Operators = "projects/test-project/subscriptions/berth-operators"
 )
 
 // The shapes of its pools.
@@ -74,7 +76,12 @@ func New(t TB) *World {
 	w.Config.Submitters = 1
 	w.Config.Project, w.Config.Regions, w.Config.DefaultResource = "test-project", []string{"us-central1"}, "pool"
 	w.Controller = w.Instance(w.Config)
-	w.Deliver = func(d message.Delivery) error { return w.Controller.Handle(context.Background(), Tenant, d) }
+	w.Deliver = func(d message.Delivery) error {
+		if d.Subscription == Operators {
+			return w.Controller.Operate(context.Background(), d)
+		}
+		return w.Controller.Handle(context.Background(), Tenant, d)
+	}
 	w.Tick = func() error {
 		_, err := w.Controller.Reconcile(context.Background(), "tick", time.Second)
 		return err
@@ -176,6 +183,25 @@ func (w *World) Ask(j Job) string { w.Helper(); return w.Send(j.Body()) }
 func (w *World) Cancel(id string) {
 	w.Helper()
 	w.Send([]byte(`{"cancel":{"requestId":"` + id + `"}}`))
+}
+
+// Operate sends an operator's message about the persistent resource and returns the
+// answer.
+func (w *World) Operate(action message.Action, fields ...string) message.Outcome {
+	w.Helper()
+	w.messages++
+	w.Now = w.Now.Add(time.Millisecond)
+	id := fmt.Sprintf("m%d", w.messages)
+	if err := w.Deliver(message.Delivery{ID: id, Subscription: Operators, PublishTime: w.Now, Data: Operation(action, fields...)}); err != nil {
+		w.Fatalf("the operator's message %s was not taken: %v", id, err)
+	}
+	return w.Out.Last(id)
+}
+
+// Operation is an operator's message about the persistent resource, with more fields as
+// JSON: "name": value.
+func Operation(action message.Action, fields ...string) []byte {
+	return []byte(`{"operator":{` + strings.Join(append([]string{`"action":"` + string(action) + `","who":"ann","reason":"new drivers","persistentResource":"pool"`}, fields...), ",") + `}}`)
 }
 
 // After lets time pass and reconciles.

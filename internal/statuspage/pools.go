@@ -156,7 +156,7 @@ func (d *handler) show(res *ledger.Resource, now time.Time) Resource {
 		Name: res.Name, State: res.State, CreateTime: res.CreateTime, ObservedAt: res.ObservedAt,
 		ObservedAge: since(res.ObservedAt, now), Stale: d.stale(res, now), Network: res.Network, Ray: res.Ray,
 		Pools: []Pool{}, Shapes: shapes(res), Holds: len(res.Holds), Foreign: res.Foreign[:min(ledger.MaxForeign, len(res.Foreign))], ForeignJobs: max(res.ForeignJobs, len(res.Foreign)),
-		Declines: res.Declines,
+		Declines: res.Declines, Paused: res.Paused,
 	}
 	for _, h := range res.Holds {
 		if h.Overstays {

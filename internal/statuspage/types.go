@@ -129,8 +129,10 @@ type Resource struct {
 	// ForeignJobs counts all of them.
 	Foreign     []ledger.Foreign `json:"foreign,omitempty"`
 	ForeignJobs int              `json:"foreignJobs,omitempty"`
-	NotBefore   time.Time        `json:"notBefore,omitzero"`
-	Declines    int              `json:"declines,omitempty"` // by Vertex AI, in a row
+	// Paused is who lets nothing start on it, since when and why; nil if nobody does.
+	Paused    *admission.Pause `json:"paused,omitempty"`
+	NotBefore time.Time        `json:"notBefore,omitzero"`
+	Declines  int              `json:"declines,omitempty"` // by Vertex AI, in a row
 }
 
 // A Pool is one resource pool. Of an absent resource it is the last

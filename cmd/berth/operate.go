@@ -1,0 +1,91 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/user"
+	"strings"
+
+	"example.com/berth/internal/message"
+)
+
+// operatorFlags are the flags of the verbs of operators. They publish to the operators'
+// topic, whose IAM policy decides who may.
+type operatorFlags struct {
+	Reason string `required:"" placeholder:"TEXT" help:"Why, for those who read of it later."`
+	Who    string `env:"BERTH_WHO" placeholder:"NAME" help:"Who does it; by default the user of this machine. It is a claim."`
+	Topic  string `name:"operators-topic" env:"BERTH_OPERATORS_TOPIC" default:"berth-operators" placeholder:"ID" help:"Topic of operators: id or full name, by default ${default}."`
+}
+
+type pauseCmd struct {
+	operatorFlags
+	Resource string `arg:"" help:"Persistent resource: id or full name."`
+}
+
+// Help is shown below the flags.
+func (pauseCmd) Help() string {
+	return `Nothing is admitted, submitted or started on it until a resume. Running jobs go on, and so do the longest waits of requests. berth pools shows who paused it, since when and why.`
+}
+
+type resumeCmd struct {
+	operatorFlags
+	Resource string `arg:"" help:"Persistent resource: id or full name."`
+}
+
+func (c *pauseCmd) Run(g *globals) error {
+	return c.operate(g, map[string]any{"action": message.Pause, "persistentResource": c.Resource}, "The pause of "+c.Resource)
+}
+
+func (c *resumeCmd) Run(g *globals) error {
+	return c.operate(g, map[string]any{"action": message.Resume, "persistentResource": c.Resource}, "The resume of "+c.Resource)
+}
+
+// An operation is what the verbs of operators print with --json.
+type operation struct {
+	MessageID string `json:"messageId"` // its answer is an event of the tenant "operators" about this message
+}
+
+// operate publishes an operator's message, after the checks that the deployment makes.
+func (f *operatorFlags) operate(g *globals, fields map[string]any, what string) error {
+	fields["reason"], fields["who"] = f.Reason, cmp.Or(f.Who, userName())
+	data, err := json.Marshal(map[string]any{"operator": fields})
+	if err != nil {
+		return fmt.Errorf("encode an operator's message: %w", err)
+	}
+	_, err = message.DecodeOperator(message.Delivery{ID: "checked", Data: data})
+	if r := (*message.Refusal)(nil); errors.As(err, &r) {
+		p := r.Problems[0]
+		return usage("%s: %s %s", strings.TrimPrefix(p.Path, "operator."), p.Detail, p.Fix)
+	} else if err != nil {
+		return err
+	}
+	if err := g.writable(); err != nil {
+		return err
+	}
+	id, err := g.publishTo(f.topic(g), data, nil)
+	if err != nil {
+		return err
+	}
+	if g.JSON {
+		return printJSON(g.out, operation{id})
+	}
+	say(g.out, "%s was published as message %s.", what, id)
+	return nil
+}
+
+func (f *operatorFlags) topic(g *globals) string {
+	if strings.Contains(f.Topic, "/") {
+		return f.Topic
+	}
+	return "projects/" + g.Project + "/topics/" + f.Topic
+}
+
+// userName is the user of this machine.
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
+}

@@ -1,0 +1,210 @@
+package message
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"example.com/berth/internal/reason"
+	"example.com/berth/internal/spelling"
+	"example.com/berth/internal/strict"
+)
+
+// Operators is the tenant of the answers to operators. No tenant can have this name.
+const Operators = "operators"
+
+// An Action is what an operator asks for.
+type Action string
+
+const (
+	Pause  Action = "pause"  // nothing starts until a resume
+	Resume Action = "resume" // undoes a pause
+)
+
+// Actions lists every action.
+func Actions() []Action { return []Action{Pause, Resume} }
+
+// An Operation is what an operator does, by whom and why.
+type Operation struct {
+	Action Action `json:"action"`
+	// Who is a claim: a Pub/Sub message carries no identity. Who may be an operator is
+	// decided by the IAM policy of the operators' topic alone.
+	Who    string `json:"who"`    // at most 128 characters
+	Reason string `json:"reason"` // at most 256 characters
+}
+
+// An Operator is a message of an operator: an operation and what it is done to.
+type Operator struct {
+	Operation
+	PersistentResource string // id or full name
+}
+
+// LogValue shows the action.
+func (o Operation) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("action", string(o.Action)))
+}
+
+// String is the log value as text.
+func (o Operation) String() string { return "operation" + o.LogValue().String() }
+
+// GoString keeps %#v from showing more than String.
+func (o Operation) GoString() string { return o.String() }
+
+// actionFields are the fields that an action needs, beside who and reason.
+var actionFields = map[Action][]string{
+	Pause:  {"persistent_resource"},
+	Resume: {"persistent_resource"},
+}
+
+// operatorNames maps every spelling of a field of an operator's message to the field.
+var operatorNames = func() map[string]string {
+	all := map[string]string{}
+	for _, name := range []string{"action", "who", "reason", "persistent_resource"} {
+		all[name], all[strict.Camel(name)] = name, name
+	}
+	return all
+}()
+
+// operatorWords is what users call the fields and actions.
+var operatorWords = spelling.Vocabulary{
+	Generic: []string{"id", "name"},
+	Alias: map[string]string{
+		"by": "who", "user": "who", "operator": "who", "why": "reason", "comment": "reason", "note": "reason", "verb": "action", "command": "action", "type": "action",
+		"stop": "pause", "hold": "pause", "suspend": "pause", "start": "resume", "release": "resume", "unpause": "resume", "continue": "resume", "resource": "persistent resource",
+	},
+}
+
+// operatorDocuments reads what an operator's message carries.
+var operatorDocuments = strict.Reader{
+	MaxDepth:  MaxDepth,
+	MaxValues: 100,
+	MaxCopied: MaxData,
+
+	Deep:     fixOperator,
+	Large:    fixOperator,
+	Missing:  fixOperator,
+	Many:     "Publish one operation per message.",
+	Scalar:   fixOperator,
+	Language: "Send JSON or YAML.",
+}
+
+// DecodeOperator reads what a delivery of the operators' topic says. An error is a
+// *Refusal, as of [Decode].
+func DecodeOperator(d Delivery) (Operator, error) {
+	r := &report{}
+	if len(d.Data) > MaxData {
+		r.Add(strict.Place{}, reason.TooLarge, fmt.Sprintf("The data is larger than %d bytes.", MaxData), "An operator's message takes a few hundred.")
+		return Operator{}, r.refusal()
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.Attributes)) {
+		if strings.HasPrefix(strings.ToLower(key), attributePrefix) {
+			r.Add(strict.Place{Path: strict.Join("attributes", key), Pos: afterData}, reason.WrongTopic, "This topic is for operators, who send no attributes of Berth's.",
+				"Leave it out, or publish a tenant's message to the request topic.")
+		}
+	}
+	var o Operator
+	if len(d.Data) == 0 {
+		r.Add(strict.Place{Path: "operator"}, reason.MissingField, "The message has no data.", fixOperator)
+	} else if root := operatorDocuments.Data(d.Data, &r.Report); root != nil {
+		o = readOperator(root, r)
+	}
+	if err := r.refusal(); err != nil {
+		return Operator{}, err
+	}
+	return o, nil
+}
+
+const fixOperator = `Send {"operator": {"action": "pause", "persistentResource": ..., "who": ..., "reason": ...}}.`
+
+// readOperator reads the message of an operator: an object with the member "operator"
+// and nothing beside it.
+func readOperator(root *strict.Node, r *report) (o Operator) {
+	n := root.Member("operator")
+	if n == nil {
+		r.At(root, reason.WrongTopic, "This topic is for operators, and the message is none of theirs.", "Publish a job or a tenant's cancel to the request topic.")
+		return o
+	}
+	for _, m := range root.Members {
+		if m != n && !m.Bad {
+			r.At(m, reason.Conflict, "An operator's message has nothing beside operator.", "Leave it out.")
+		}
+	}
+	if n.Kind != strict.Object {
+		walker(r).Mistyped(n, "an object {action, persistentResource, who, reason}")
+		return o
+	}
+	fields := map[string]*strict.Node{}
+	for _, m := range n.Members {
+		switch name := operatorNames[m.Key]; {
+		case m.Bad && name == "":
+		case name == "":
+			r.At(m, reason.UnknownField, "An operator's message has no field of this name.", fixOperatorField(m.Key))
+		case fields[name] != nil:
+			r.At(m, reason.DuplicateField, "This is another spelling of "+fields[name].Key+".", "Keep one of them.")
+		default:
+			fields[name] = m
+		}
+	}
+	o.Action = readAction(n, fields["action"], r)
+	o.Who = operatorText(n, fields["who"], "who", maxName, r)
+	o.Reason = operatorText(n, fields["reason"], "reason", maxReason, r)
+	for name, m := range fields {
+		if name != "action" && name != "who" && name != "reason" && o.Action != "" && !m.Blank() && !slices.Contains(actionFields[o.Action], name) {
+			r.At(m, reason.Conflict, fmt.Sprintf("The action %s takes no such field.", o.Action), "Leave it out.")
+		}
+	}
+	for _, name := range actionFields[o.Action] {
+		if m := fields[name]; m == nil || m.Blank() {
+			r.Add(n.Missing(name), reason.MissingField, fmt.Sprintf("The action %s needs this field.", o.Action), "Name the persistent resource by its id or its full name.")
+		} else if s, ok := textOption(m, r); ok {
+			if _, known := resourceOf(s); !known {
+				r.At(m, reason.InvalidValue, "Want the id of a persistent resource, or projects/P/locations/L/persistentResources/ID.", "Write it so.")
+			}
+			o.PersistentResource = s
+		}
+	}
+	return o
+}
+
+func readAction(n, m *strict.Node, r *report) Action {
+	var all []string
+	for _, a := range Actions() {
+		all = append(all, string(a))
+	}
+	if m == nil || m.Blank() {
+		r.Add(n.Missing("action"), reason.MissingField, "The message does not say what to do.", "The actions are "+strings.Join(all, ", ")+".")
+		return ""
+	}
+	s, ok := textOption(m, r)
+	if !ok {
+		return ""
+	}
+	if !slices.Contains(all, s) {
+		near, sure := spelling.Nearest(s, all, operatorWords)
+		r.At(m, reason.InvalidValue, "There is no such action.", strict.FixName(near, sure, all))
+		return ""
+	}
+	return Action(s)
+}
+
+func fixOperatorField(key string) string {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(operatorNames)), func(name string) bool { return strings.Contains(name, "_") })
+	near, sure := spelling.Nearest(key, names, operatorWords)
+	return strict.FixName(near, sure, names)
+}
+
+// operatorText reads who or reason, which every operator's message has.
+func operatorText(n, m *strict.Node, name string, most int, r *report) string {
+	if m == nil || m.Blank() {
+		r.Add(n.Missing(name), reason.MissingField, "What an operator does is shown with who did it and why.", "Say it in "+name+".")
+		return ""
+	}
+	s, ok := textOption(m, r)
+	if ok && (utf8.RuneCountInString(s) > most || strings.ContainsFunc(s, strict.Control)) {
+		r.At(m, reason.InvalidValue, fmt.Sprintf("Want at most %d characters, none of them a control character.", most), "Shorten it, and leave out line breaks.")
+	}
+	return s
+}
