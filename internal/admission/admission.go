@@ -227,6 +227,8 @@ func decide(s Snapshot, a Ask, p Policy, start *Start) Decision {
 			d.Verdict = Refuse
 			d.Plan = nil // it does not wait, so it reserves nothing
 			d.Reason.Fix = fmt.Sprintf("Send it again later under a new id, or without %s, so that it waits.", a.Paths.At("onFull"))
+		} else if !a.Waiting && !s.Queue.HasRoomFor(a) {
+			d.Verdict, d.Plan, d.Reason = Refuse, nil, tooManyKinds(a.Demand)
 		}
 	}
 	return d

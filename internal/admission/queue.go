@@ -118,12 +118,7 @@ func (q Queue) ClassFor(tenant string, demand capacity.Ask, limit time.Duration)
 	if _, known := q[id]; known || len(q) < tenantClasses {
 		return id
 	}
-	own := 0
-	for other := range q {
-		if t, _, _ := strings.Cut(string(other), "|"); t == tenant {
-			own++
-		}
-	}
+	own := q.ownClasses(tenant)
 	parts := strings.Split(string(id), "|")
 	// Each coarser level may have some classes beyond those of the finer ones.
 	for level, part := range []int{-1, 3, 2, 0} {

@@ -55,7 +55,7 @@ const (
 	ResourceNotReady  Code = "RESOURCE_NOT_READY"  // not now: the persistent resource is not RUNNING
 	ResourceGone      Code = "RESOURCE_GONE"       // not now: it was deleted and may be created again; or the end of a job that was on it
 	ObservationTooOld Code = "OBSERVATION_TOO_OLD" // not now: the last observation of Vertex AI is too old
-	HoldLimit         Code = "HOLD_LIMIT"          // not now: too many jobs on one persistent resource
+	HoldLimit         Code = "HOLD_LIMIT"          // not now: too many jobs on one persistent resource, or too many different sets of machines are waited for
 	RateLimited       Code = "RATE_LIMITED"        // its replicas are held; it waits for a submission slot
 	SubmissionsDenied Code = "SUBMISSIONS_DENIED"  // its replicas are held; Vertex AI does not let Berth submit jobs at present
 	BackingOff        Code = "BACKING_OFF"         // not now: Vertex AI declined a job here a moment ago
