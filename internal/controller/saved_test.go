@@ -32,9 +32,13 @@ type bench struct {
 type outcomesTo struct {
 	events []message.Outcome
 	err    error
+	refuse func(message.Outcome) bool // an event that nothing can be published with
 }
 
 func (o *outcomesTo) Publish(_ context.Context, events ...message.Outcome) error {
+	if o.refuse != nil && slices.ContainsFunc(events, o.refuse) {
+		return errors.New("one of them is refused")
+	}
 	if o.err == nil {
 		o.events = append(o.events, events...)
 	}
