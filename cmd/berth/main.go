@@ -53,7 +53,8 @@ type cli struct {
 	Queue    queueCmd    `cmd:"" help:"Show the waiting requests in order, each with its reason."`
 	Cancel   cancelCmd   `cmd:"" help:"Cancel a request."`
 	Pause    pauseCmd    `cmd:"" help:"Let nothing start on a persistent resource."`
-	Resume   resumeCmd   `cmd:"" help:"Undo a pause."`
+	Drain    drainCmd    `cmd:"" help:"Let nothing start on a persistent resource, and say when nothing runs any more."`
+	Resume   resumeCmd   `cmd:"" help:"Undo a pause or a drain."`
 	Simulate simulateCmd `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`
 	Size     sizeCmd     `cmd:"" help:"Say how many replicas a workload needs for short waits, without a deployment."`
 	Export   exportCmd   `cmd:"" help:"Write the requests that have run as a workload for simulate and size."`

@@ -34,6 +34,20 @@ type resumeCmd struct {
 	Resource string `arg:"" help:"Persistent resource: id or full name."`
 }
 
+type drainCmd struct {
+	operatorFlags
+	Resource string `arg:"" help:"Persistent resource: id or full name."`
+}
+
+// Help is shown below the flags.
+func (drainCmd) Help() string {
+	return `Like pause, and the event berth.operator.drained.v1 says when nothing runs any more, foreign jobs included. berth pools shows it too. berth resume undoes it.`
+}
+
+func (c *drainCmd) Run(g *globals) error {
+	return c.operate(g, map[string]any{"action": message.Drain, "persistentResource": c.Resource}, "The drain of "+c.Resource)
+}
+
 func (c *pauseCmd) Run(g *globals) error {
 	return c.operate(g, map[string]any{"action": message.Pause, "persistentResource": c.Resource}, "The pause of "+c.Resource)
 }

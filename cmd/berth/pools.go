@@ -47,7 +47,14 @@ func (c *poolsCmd) Run(g *globals) error {
 
 // paused says who paused something, since when and why.
 func paused(p *admission.Pause) string {
-	return fmt.Sprintf("PAUSED since %s by %s: %s", clock(p.Since), p.Who, p.Reason)
+	word := "PAUSED"
+	if p.Drain {
+		word = "DRAINING"
+	}
+	if !p.EmptyAt.IsZero() {
+		word = "DRAINED, empty since " + clock(p.EmptyAt) + ", paused"
+	}
+	return fmt.Sprintf("%s since %s by %s: %s", word, clock(p.Since), p.Who, p.Reason)
 }
 
 // pages asks a list page by page until it has limit entries. add consumes a

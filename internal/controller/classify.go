@@ -26,6 +26,8 @@ type classified struct {
 	unheld map[message.Key]vertex.Job
 	// overstay are the requests whose jobs were found to run beyond their limits.
 	overstay []message.Key
+	// drained is the answer to the drain that has just ended; nil for none.
+	drained *ledger.Record
 	// older says that the ledger has a newer observation, so nothing was written and the
 	// jobs were not classified.
 	older bool
@@ -122,6 +124,14 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 				c.reportUnreadable(ctx, nil, bad)
 			} else if b := budgetFor(tx, name); c.allow(tx.Now(), b, res) {
 				tx.Put(b)
+			}
+			if res.Paused.Draining() && res.Empty() {
+				key := drainKey(res)
+				if !slices.Contains(named, key) {
+					needed = []message.Key{key}
+					return nil // the update runs again with the answer read
+				}
+				s.drained = c.drained(ctx, tx, res, key)
 			}
 			s.res = res
 			tx.Put(res)

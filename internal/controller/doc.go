@@ -61,6 +61,7 @@
 //   - apply.go: the moves that a job's state calls for
 //   - place.go: one decision of admission becomes moves
 //   - classify.go: an observation is saved; which live jobs are ours, foreign, orphans
+//   - drain.go: an observation shows that a drain is over
 //   - observe.go: an observation of one resource
 //   - missing.go: names that Vertex AI does not know, and calls that failed
 //   - update.go, rebuild.go: the update of one record; a document that was lost

@@ -60,7 +60,7 @@ func (c *Controller) operateOn(ctx context.Context, d message.Delivery, o messag
 			if res = tx.Resource(name); res == nil {
 				return nil
 			}
-			outcome := c.operateWithin(tx, res, o)
+			outcome := c.operateWithin(tx, res, o, d.ID)
 			answered = answerTo(tx, key, message.Operators, d, outcome)
 			if outcome.Type != message.Refused {
 				tx.Put(res)
@@ -91,14 +91,17 @@ func (c *Controller) operateOn(ctx context.Context, d message.Delivery, o messag
 	}
 }
 
-// operateWithin does what an operator asks for to a resource document, and returns the
-// answer.
-func (c *Controller) operateWithin(tx ledger.Tx, res *ledger.Resource, o message.Operator) message.Outcome {
+// operateWithin does what an operator asks for in a message to a resource document, and
+// returns the answer.
+func (c *Controller) operateWithin(tx ledger.Tx, res *ledger.Resource, o message.Operator, id string) message.Outcome {
 	done := message.Outcome{PersistentResource: res.Name, Operator: &o.Operation}
 	switch o.Action {
 	case message.Pause:
 		done.Type = message.Paused
 		res.SetPause(&admission.Pause{Since: tx.Now(), Who: o.Who, Reason: o.Reason})
+	case message.Drain:
+		done.Type = message.Draining
+		res.SetPause(&admission.Pause{Since: tx.Now(), Who: o.Who, Reason: o.Reason, Drain: true, Message: id})
 	case message.Resume:
 		if res.Paused == nil {
 			p := reason.Problem{Code: reason.NotPaused, Path: "operator.persistentResource", Detail: "The persistent resource is not paused.",

@@ -72,9 +72,9 @@ func (c *Controller) passRegions(ctx context.Context, clock func() time.Time, ne
 }
 
 // unwatched says that passes leave a resource alone: it was deleted, and no request
-// holds replicas there or is queued for them. Parked requests are in no queue.
+// holds replicas there or is queued for them, and no operator drains it. Parked requests are in no queue.
 func unwatched(res *ledger.Resource) bool {
-	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queue) == 0
+	return res.State == ledger.Absent && len(res.Holds) == 0 && len(res.Queue) == 0 && !res.Paused.Draining()
 }
 
 // passRegion does the work on the resources of one region. Passes begin with another
@@ -116,6 +116,9 @@ func (c *Controller) passResource(ctx context.Context, name string, clock func()
 		if err == nil {
 			var s classified
 			if s, err = c.saveObservation(ctx, name, v); err == nil {
+				if s.drained != nil {
+					c.publishOrLeave(ctx, s.drained)
+				}
 				learned := p.Learned
 				if !s.older {
 					errs = append(errs, c.learn(ctx, s, p), c.sample(ctx, s.res, int(c.passes.Load())))

@@ -103,12 +103,12 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 	var going, lost []*ledger.Record
 	for _, res := range pending {
 		// One more than can go, to know which comes next; all of a resource that is not
-		// there.
+		// there, or is drained.
 		limit, to := min(free, commitRecords)+1, &going
 		if paused {
 			limit = commitRecords
 		}
-		if res.State != vertex.Running {
+		if res.State != vertex.Running || res.Paused != nil {
 			limit, to = commitRecords, &lost
 		}
 		recs, err := c.reserved(ctx, res, limit)
@@ -140,9 +140,12 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 	return g, err
 }
 
-// keepsBack reports whether the reservations of a resource get no submission slots: an
-// operator has paused it. If it is not there, they go back into the queue nevertheless.
-func keepsBack(res *ledger.Resource) bool { return res.Paused != nil && res.State == vertex.Running }
+// keepsBack reports whether the reservations of a resource keep their replicas and get no
+// submission slots: an operator has paused it. If it is not there, or is drained, they go
+// back into the queue.
+func keepsBack(res *ledger.Resource) bool {
+	return res.Paused != nil && !res.Paused.Drain && res.State == vertex.Running
+}
 
 // reserved lists the first reservations of a resource that wait for submission slots. Those
 // that have lost their hold get none, and take none from the others.

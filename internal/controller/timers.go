@@ -192,8 +192,10 @@ func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.P
 	s.Held, s.Queue, s.Reserved = nil, nil, nil
 	// Its own replicas are held already: what has to be true is that they are there,
 	// not that as many again are free.
-	// A pause takes nothing from those that have it.
-	s.Use, s.Holds, s.NoRoom, s.NotBefore, s.Paused = nil, 0, false, time.Time{}, nil
+	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}
+	if res.Paused != nil && !res.Paused.Drain {
+		s.Paused = nil // a pause takes nothing from those that have it
+	}
 	d := admission.Decide(s, ask, p)
 	if d.Verdict == admission.Admit || d.Reason.Code == reason.ObservationTooOld {
 		return nil

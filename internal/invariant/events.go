@@ -39,6 +39,9 @@ func (c *checker) events(r *ledger.Record) {
 			c.add(EventPath, r, nil, "event has id "+l.ID, "its number is %d", o.Sequence)
 		}
 		if r.Kind == message.KindAnswer {
+			if i > 0 && (r.Outbox[i-1].Type != message.Draining || l.Type != message.Drained) {
+				c.add(EventPath, r, nil, fmt.Sprintf("it is an answer, and its first event is %s", word(r.Outbox[i-1].Type)), "event %d is %s", o.Sequence, word(l.Type))
+			}
 			continue
 		}
 		next := lifecycle.State(o.State)

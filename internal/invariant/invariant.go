@@ -63,7 +63,7 @@ const (
 	QueueMatches Rule = "queue-matches" // the queues are exactly the waiting requests
 	QueueOrder   Rule = "queue-order"   // no request that starts delays a reservation of the same or a higher priority
 	PromiseKept  Rule = "promise-kept"  // a latest start never becomes later, and one that is not kept has its causes
-	PauseKept    Rule = "pause-kept"    // nothing is admitted on a resource that is paused, or gets a submission slot
+	PauseKept    Rule = "pause-kept"    // nothing is admitted on a resource that is paused, or gets a submission slot; one that is called empty is
 	NoStarvation Rule = "no-starvation" // at rest no request waits that fits
 	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished or in flight, and no job is an orphan
 	LearnedOnce  Rule = "learned-once"  // a job that ends teaches how long it ran at most once
@@ -257,6 +257,9 @@ func Commit(before, after *ledger.Resource) []Violation {
 			c.add(OverCommit, r, after, fmt.Sprintf("it took %v", h.Ask), "of %v with %v in use it is %s", after.Pools, use, fit.Verdict)
 		}
 		use.Add(h.Ask)
+	}
+	if before.Paused.Draining() && after.Paused != nil && !after.Paused.EmptyAt.IsZero() && len(after.Holds)+after.ForeignJobs > 0 {
+		c.add(PauseKept, nil, after, "it is called empty", "it has %d holds and %d foreign jobs", len(after.Holds), after.ForeignJobs)
 	}
 	return c.sorted()
 }

@@ -93,7 +93,7 @@ func (c copier) resource(r *Resource) *Resource {
 }
 
 func (c copier) pause(p admission.Pause) admission.Pause {
-	p.Since = c.time(p.Since)
+	p.Since, p.EmptyAt = c.time(p.Since), c.time(p.EmptyAt)
 	return p
 }
 

@@ -6,6 +6,15 @@ import (
 	"example.com/berth/internal/admission"
 )
 
+// Empty reports whether nothing is known to use the machines: no hold, no foreign job,
+// and no machine that Vertex AI reports as used. A deleted resource has no machines.
+func (r *Resource) Empty() bool {
+	if r.State == Absent {
+		return len(r.Holds) == 0
+	}
+	return len(r.Holds) == 0 && r.ForeignJobs == 0 && len(r.Unexplained) == 0 && len(r.Suspected) == 0
+}
+
 // SetPause pauses the resource, or with nil resumes it. The waiting requests are to get
 // the reason. Reservations whose time passes meanwhile start later for this cause.
 func (r *Resource) SetPause(p *admission.Pause) {

@@ -44,7 +44,7 @@ const (
 	headWeight        = 420 // of a gang over two shapes
 	reservationWeight = 600
 	endedWeight       = 170
-	pauseWeight       = 80
+	pauseWeight       = 160
 	usageWeight       = 250 // of a bucket, with its share of the shape
 )
 
@@ -146,7 +146,7 @@ func (r *Resource) weight(heads int) int {
 		n += endedWeight + len(e.Tenant)
 	}
 	if p := r.Paused; p != nil {
-		n += pauseWeight + 2*(len(p.Who)+len(p.Reason))
+		n += pauseWeight + 2*(len(p.Who)+len(p.Reason)) + len(p.Message)
 	}
 	n += r.Usage.Rows() * usageWeight
 	return n + (len(r.Skipped)+len(r.Reannounce))*48 + len(r.Reserved)*reservationWeight

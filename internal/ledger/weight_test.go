@@ -66,7 +66,7 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 			r.Pools = []capacity.Pool{{ID: "pool-0", Shape: capacity.Spec{MachineType: "n1-standard-4"}.Normal(), Count: 4}}
 		},
 		"pause": func(r *ledger.Resource) {
-			r.Paused = &admission.Pause{Since: time.Unix(1, 1000), Who: text, Reason: text + text}
+			r.Paused = &admission.Pause{Since: time.Unix(1, 1000), Who: text, Reason: text + text, Drain: true, Message: "1234567890123456", EmptyAt: time.Unix(1, 1000)}
 		},
 		"class": func(r *ledger.Resource) { r.Queue = admission.Queue{admission.ClassID(text): {Count: 1}} },
 		"heads": func(r *ledger.Resource) { r.Queue = admission.Queue{"s": {Count: 20, Heads: heads(8)}} },

@@ -50,9 +50,9 @@ func sampleOutcomes() []Outcome {
 			o.Reason = &reason.Problem{Code: reason.Full, Detail: "Too few machines are free."}
 			o.Fit, o.Ahead, o.StartsBy, o.ObservedAt = full.Findings, &ahead, at.Add(time.Hour), &observed
 			o.Times.Queued = at
-		case Paused, Resumed:
+		case Paused, Resumed, Draining, Drained:
 			o.RequestID, o.State, o.DisplayName, o.Labels, o.Tenant, o.Sequence = "", "", "", nil, Operators, 1
-			o.Operator = &Operation{Action: map[Type]Action{Paused: Pause, Resumed: Resume}[typ], Who: "ann@example.com", Reason: "new drivers"}
+			o.Operator = &Operation{Action: map[Type]Action{Paused: Pause, Resumed: Resume, Draining: Drain, Drained: Drain}[typ], Who: "ann@example.com", Reason: "new drivers"}
 		case Reserved:
 			o.ScaleUp = true
 			o.Times.Reserved = at

@@ -21,11 +21,12 @@ type Action string
 
 const (
 	Pause  Action = "pause"  // nothing starts until a resume
-	Resume Action = "resume" // undoes a pause
+	Drain  Action = "drain"  // a pause, and an event once nothing runs any more
+	Resume Action = "resume" // undoes both
 )
 
 // Actions lists every action.
-func Actions() []Action { return []Action{Pause, Resume} }
+func Actions() []Action { return []Action{Pause, Drain, Resume} }
 
 // An Operation is what an operator does, by whom and why.
 type Operation struct {
@@ -56,6 +57,7 @@ func (o Operation) GoString() string { return o.String() }
 // actionFields are the fields that an action needs, beside who and reason.
 var actionFields = map[Action][]string{
 	Pause:  {"persistent_resource"},
+	Drain:  {"persistent_resource"},
 	Resume: {"persistent_resource"},
 }
 

@@ -30,7 +30,8 @@ type Outcome struct {
 	// Verdict is the answer to a dry run: ADMIT, WAIT or REFUSE.
 	Verdict string `json:"verdict,omitempty"`
 	// Sequence counts the events of one request from 1, without a gap. An
-	// answer is its message's only event and has number 1.
+	// answer is its message's only event and has number 1, but for a drain's, which has
+	// another event once nothing runs.
 	Sequence int64 `json:"sequence"`
 	// State is the reservation's new state, a word of the state table. An answer
 	// to a message that was refused has StateRefused, the answer to a repeat has the
@@ -133,6 +134,10 @@ const (
 	// Paused and Resumed answer an operator: it is done.
 	Paused  Type = typePrefix + "operator.paused.v1"
 	Resumed Type = typePrefix + "operator.resumed.v1"
+	// Draining answers an operator: nothing starts any more. Drained follows once
+	// nothing runs.
+	Draining Type = typePrefix + "operator.draining.v1"
+	Drained  Type = typePrefix + "operator.drained.v1"
 )
 
 // Word returns what the type says has happened: "queued" for
@@ -148,7 +153,7 @@ func (t Type) Word() string {
 // Terminal reports whether the event is the last of its request.
 func (t Type) Terminal() bool {
 	switch t {
-	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Duplicate, Noted, Paused, Resumed:
+	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Duplicate, Noted, Paused, Resumed, Drained:
 		return true
 	}
 	return false

@@ -172,10 +172,10 @@ func TestTypesOfEvents(t *testing.T) {
 	}
 	slices.Sort(last)
 	slices.Sort(others)
-	if got, want := strings.Join(last, " "), "cancelled duplicate expired failed noted paused quoted refused rejected resumed succeeded"; got != want {
+	if got, want := strings.Join(last, " "), "cancelled drained duplicate expired failed noted paused quoted refused rejected resumed succeeded"; got != want {
 		t.Errorf("the last events are %s, want %s", got, want)
 	}
-	if got, want := strings.Join(others, " "), "cancelling queued requeuing reserved started submitted"; got != want {
+	if got, want := strings.Join(others, " "), "cancelling draining queued requeuing reserved started submitted"; got != want {
 		t.Errorf("the others are %s, want %s", got, want)
 	}
 	for _, typ := range []Type{"", "berth", "berth.request.v1", "berth.request.a.b.v1", "other.request.queued.v1"} {

@@ -30,7 +30,7 @@ var DefaultRates = Rates{Delay: 0.15, Fault: 0.03}
 func RandomScenario(seed uint64, messages int) Scenario {
 	rnd := rand.New(rand.NewPCG(seed, 1))       // #nosec G404 -- a seed makes a run again
 	operators := rand.New(rand.NewPCG(seed, 4)) // #nosec G404 -- a seed makes a run again
-	operations := []message.Action{message.Pause, message.Resume, message.Resume}
+	operations := []message.Action{message.Pause, message.Drain, message.Resume, message.Resume}
 	var list []Actor
 	var ids []string
 	for i := range messages {

@@ -139,6 +139,8 @@ func Scenarios() []Scenario {
 		{Name: "pause", Actors: actors(Request(gang), Operates("o1", message.Pause), Request(single), Jobs(vertex.JobPending, vertex.JobSucceeded), TickAfter(2*time.Minute), Operates("o2", message.Resume), TickAfter(time.Minute))},
 		{Name: "pause before a submission slot", Setup: func(w *World) { w.Config.Submissions = 1 }, Actors: actors(
 			Request(Job{ID: "a", CPU: 1}), Request(Job{ID: "b", CPU: 1}), Operates("o1", message.Pause), TickAfter(2*time.Minute), Operates("o2", message.Resume))},
+		{Name: "drain", Setup: func(w *World) { w.Config.Submissions = 1 }, Actors: actors(
+			Request(Job{ID: "a", CPU: 1}), Request(Job{ID: "b", CPU: 1}), Operates("o1", message.Drain), TickAfter(2*time.Minute), Jobs(vertex.JobPending, vertex.JobSucceeded), TickAfter(time.Minute), TickAfter(time.Minute))},
 		{Name: "all together", Setup: lag(1), Actors: actors(
 			Request(gang), Twice(gang), Request(wide), ForeignJob(1), Request(single), CancelOf("g"), TickAfter(2*time.Minute),
 			Pools(vertex.Running, 5, 2), Jobs(vertex.JobPending, vertex.JobRunning), TickAfter(time.Minute), Recreate(), TickAfter(time.Minute))},

@@ -49,6 +49,14 @@ var stories = map[string]func(*story){
 		s.operate(message.Resume)
 		s.tick(time.Minute)
 	},
+	"a-drain": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 1})
+		s.operate(message.Drain)
+		s.tick(time.Minute)
+		s.runs("runs", vertex.JobSucceeded)
+		s.ticks(2, time.Minute)
+		s.operate(message.Resume)
+	},
 	"ends-of-jobs": func(s *story) {
 		for _, end := range []struct {
 			id    string

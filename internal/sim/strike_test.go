@@ -16,7 +16,7 @@ import (
 // struckStories are those in which each call fails once, in both ways. They are short
 // and between them make every kind of call.
 var struckStories = []string{
-	"a-whole-life", "a-gang-over-two-pools", "a-create-whose-answer-is-lost", "hints", "a-pause",
+	"a-whole-life", "a-gang-over-two-pools", "a-create-whose-answer-is-lost", "hints", "a-pause", "a-drain",
 }
 
 // TestOneFaultInAStory plays each story twice for each of its calls, and lets that call
