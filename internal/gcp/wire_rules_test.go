@@ -737,3 +737,20 @@ func TestRayCluster(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatDoesNotEncodeIsNotWritten: a document that has no JSON text is refused, and no
+// empty one takes its place.
+func TestWhatDoesNotEncodeIsNotWritten(t *testing.T) {
+	t.Parallel()
+	w := &wire{answer: func(int, string, proto.Message) ([]proto.Message, error) {
+		return []proto.Message{missing(ledger.RecordRef("k"), at(1))}, nil
+	}}
+	l := w.ledger(t)
+	err := l.Update(t.Context(), justK, func(tx ledger.Tx) error {
+		tx.Put(&ledger.Record{Key: "k", ExpireAt: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)})
+		return nil
+	})
+	if !errors.Is(err, ledger.ErrRefused) || !strings.Contains(err.Error(), "commit of requests/k: ") || len(w.calls) != 1 {
+		t.Errorf("%v after %d calls", err, len(w.calls))
+	}
+}
