@@ -455,3 +455,95 @@ func TestAcceptedJobs(t *testing.T) {
 		}
 	}
 }
+
+// TestExists: one call finds out whether a name is that of a persistent resource; what was
+// not there, and what failed, is remembered for a moment, and found ones cost no share.
+func TestExists(t *testing.T) {
+	b := newBench(t)
+	now := noon
+	b.c.env.Monotonic = func() time.Time { return now }
+	name := func(i int) string { return fmt.Sprintf("%s/persistentResources/n%d", regionOfTests, i) }
+	b.ai.SetResource(name(0), vertex.Resource{State: vertex.Running})
+	for range 100 { // more than the share is
+		if there, err := b.c.exists(t.Context(), name(0)); !there || err != nil {
+			t.Fatalf("one that is there: %v, %v", there, err)
+		}
+	}
+	if there, err := b.c.exists(t.Context(), name(1)); there || err != nil || !b.c.missing.isAbsent(name(1), now) || b.c.missing.hasFailed(name(1), now) != nil {
+		t.Errorf("one that is not: %v, %v", there, err)
+	}
+	b.ai.SetResource(name(1), vertex.Resource{State: vertex.Running})
+	if there, err := b.c.exists(t.Context(), name(1)); !there || err != nil || b.c.missing.isAbsent(name(1), now) {
+		t.Errorf("one that is made: %v, %v", there, err)
+	}
+	b.ai.Fault = func(string, string) vertex.Fault { return vertex.FailBefore }
+	_, err := b.c.exists(t.Context(), name(2))
+	if err == nil || !strings.HasPrefix(err.Error(), "ask for "+name(2)+": ") || vertex.KindOf(err) != vertex.Unclear {
+		t.Errorf("no answer: %v", err)
+	}
+	if again := b.c.missing.hasFailed(name(2), now); again == nil || again.Error() != err.Error() || b.c.missing.hasFailed(name(3), now) != nil || b.c.missing.hasFailed(name(2), now.Add(10*time.Second)) != nil {
+		t.Errorf("it is remembered as %v", again)
+	}
+	b.ai.Fault = nil
+	before, asked := b.ai.Calls()["resource"], 0
+	for i := range 100 {
+		there, err := b.c.exists(t.Context(), name(10+i))
+		if there || err != nil && !errors.Is(err, errObserveLater) {
+			t.Fatalf("name %d: %v, %v", i, there, err)
+		}
+		if err == nil {
+			asked++
+		}
+	}
+	if calls := b.ai.Calls()["resource"] - before; asked != calls || calls != 18 { // of twenty, two are used above
+		t.Errorf("%d of 100 made-up names are asked for by %d calls", asked, calls)
+	}
+	if errObserveLater.Error() != "too many unknown persistent resources were asked for in the last minute" {
+		t.Errorf("%v", errObserveLater)
+	}
+	now = now.Add(6 * time.Second) // a tenth of a third of 300 calls a minute: one in six seconds
+	if _, err := b.c.exists(t.Context(), name(500)); err != nil {
+		t.Errorf("six seconds later: %v", err)
+	}
+	if _, err := b.c.exists(t.Context(), name(501)); !errors.Is(err, errObserveLater) {
+		t.Errorf("and one more: %v", err)
+	}
+}
+
+// TestWhatAnEntryFails: a request that cannot be decided is not acknowledged, and the error
+// says why.
+func TestWhatAnEntryFails(t *testing.T) {
+	b := newBench(t)
+	b.c.cfg.Project, b.c.cfg.Regions, b.c.cfg.DefaultResource = "p", []string{"us-central1"}, "pool"
+	d, _ := decoded(t, `{"requestId":"a",`+fmt.Sprintf(bareJob, "")+`}`)
+	handle := func() error { return b.c.Handle(t.Context(), "default", d) }
+	b.ai.Fault = func(string, string) vertex.Fault { return vertex.FailBefore }
+	if err := handle(); err == nil || !strings.HasPrefix(err.Error(), "message m1 names a resource that was never observed: ask for "+resourceOfTests+": ") || !strings.Contains(b.log.String(), `"observe_failed"`) {
+		t.Errorf("Vertex AI does not answer: %v", err)
+	}
+	if _, err := b.c.Quote(t.Context(), "default", d); err != nil {
+		t.Errorf("and a question about it: %v", err)
+	}
+	b.ai.Fault = nil
+	b.mem.Fault = func(op string) ledger.Fault { return map[string]ledger.Fault{ledger.OpRead: ledger.FailRead}[op] }
+	if err := handle(); err == nil || !strings.HasPrefix(err.Error(), "decide message m1: ") || !errors.Is(err, ledger.ErrInjected) {
+		t.Errorf("the ledger cannot be read: %v", err)
+	}
+	if _, err := b.c.Quote(t.Context(), "default", d); err == nil || !strings.HasPrefix(err.Error(), "quote message m1: ") {
+		t.Errorf("and a question: %v", err)
+	}
+	for data, want := range map[string]string{
+		`{"cancel":{"requestId":"a"}}`: "cancel by message m2: ", `{`: "write the answer to message m2: ", `{"requestId":"b","dryRun":true,` + fmt.Sprintf(bareJob, "") + `}`: "quote message m2: ",
+		`{"requestId":"b","persistentResource":"projects/q/locations/us-central1/persistentResources/x",` + fmt.Sprintf(bareJob, "") + `}`: "decide message m2: ",
+	} {
+		if err := b.c.Handle(t.Context(), "default", message.Delivery{ID: "m2", PublishTime: noon, Data: []byte(data)}); err == nil || !strings.HasPrefix(err.Error(), want) || !errors.Is(err, ledger.ErrInjected) {
+			t.Errorf("%.30s: %v, want %s...", data, err, want)
+		}
+	}
+	b.mem.Fault = nil
+	b.ai.SetResource(resourceOfTests, vertex.Resource{State: vertex.Running, CreateTime: noon, Pools: []capacity.Pool{poolOf(small, 4, 0, 0)}})
+	b.c.env.Monotonic = func() time.Time { return noon.Add(time.Minute) }
+	if err := handle(); err != nil || b.state(message.KeyOf("default", message.KindRequest, "a")) == lifecycle.None {
+		t.Errorf("once all work: %v", err)
+	}
+}

@@ -279,3 +279,12 @@ var pinnedWeights = map[string]int{
 	"the seventeenth":        0,
 	"two holds":              450,
 }
+
+// TestOrderKeyAsText: stored places in the order stay comparable with new ones.
+func TestOrderKeyAsText(t *testing.T) {
+	for priority, want := range map[int]string{0: "1000-20261123T120000.000000001-k", 1000: "0000-20261123T120000.000000001-k", -1000: "2000-20261123T120000.000000001-k", 7: "0993-20261123T120000.000000001-k"} {
+		if got := OrderKey(priority, noon.Add(1).In(time.FixedZone("x", 3600)), "k"); got != want {
+			t.Errorf("priority %d: %s, want %s", priority, got, want)
+		}
+	}
+}
