@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,7 +41,21 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"berth": main})
+	testscript.Main(m, map[string]func(){"berth": func() {
+		os.Exit(run(os.Args[1:], os.Stdin, watched{os.Stdout}, watched{os.Stderr}))
+	}})
+}
+
+// watched is an outlet of the tool in every script: it ends the process when it is to
+// write the word that stands for a secret in the scripts' jobs. So each verb, a new one
+// too, is held to it.
+type watched struct{ io.Writer }
+
+func (w watched) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("hush-hush")) {
+		panic("a secret of a job is written")
+	}
+	return w.Writer.Write(p)
 }
 
 // TestScripts runs each script of testdata against a stack of its own. It adds

@@ -37,7 +37,7 @@ func (s *stack) reach(g *globals, f siteFlags) (*site, error) {
 func (s *stack) operate(ts *testscript.TestScript, code string, args []string) {
 	want, err := strconv.Atoi(code)
 	ts.Check(err)
-	if got := runOn(s.reach, args, strings.NewReader(""), ts.Stdout(), ts.Stderr()); got != want {
+	if got := runOn(s.reach, args, strings.NewReader(""), watched{ts.Stdout()}, watched{ts.Stderr()}); got != want {
 		ts.Fatalf("berth %s ended with %d, want %d", strings.Join(args, " "), got, want)
 	}
 }

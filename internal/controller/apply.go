@@ -8,7 +8,6 @@ import (
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
@@ -38,7 +37,7 @@ func (c *Controller) apply(ctx context.Context, tx ledger.Tx, res *ledger.Resour
 		do(lifecycle.LoseJob(job.Name), why)
 	case job.State.Ended():
 		if rec.JobState = string(job.State); job.Error != nil {
-			rec.JobError = &message.JobError{Code: job.Error.Code, Message: clip(job.Error.Message)}
+			rec.JobError = jobError(rec, job.Error.Code, job.Error.Message)
 		}
 		rec.Times.JobStarted, rec.Times.JobEnded = job.StartTime, job.EndTime
 		do(lifecycle.End(job.Name, endOf(job.State)), whyEnded(rec, res, job))

@@ -9,7 +9,6 @@ import (
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
-	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
@@ -50,7 +49,7 @@ func (c *Controller) declined(ctx context.Context, rec *ledger.Record, d lifecyc
 			cause = denied()
 		}
 		if !pauses || own {
-			rec.JobError = &message.JobError{Code: e.Code, Message: clip(e.Message)}
+			rec.JobError = jobError(rec, e.Code, e.Message)
 		}
 		if granted, news = nil, false; pauses && !own && res != nil {
 			b := budgetFor(tx, rec.Resource)

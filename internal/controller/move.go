@@ -147,6 +147,19 @@ func code(p *reason.Problem) string {
 // later event, and the record has to fit into one document.
 const maxError = 2 << 10
 
+// jobError is Vertex AI's error of a record's job. Its text may quote the job, so the
+// values that may be secret are taken out.
+func jobError(rec *ledger.Record, code int32, text string) *message.JobError {
+	if text != undecodable {
+		text = message.Redact(rec.Spec, text)
+	}
+	return &message.JobError{Code: code, Message: clip(text)}
+}
+
+// undecodable is the error of a job that this release cannot read, so that Vertex AI never
+// got it.
+const undecodable = "stored job does not decode"
+
 func clip(text string) string {
 	if len(text) <= maxError {
 		return text

@@ -38,7 +38,7 @@ func (c *Controller) submit(ctx context.Context, rec *ledger.Record, started tim
 	}
 	job, err := c.jobOf(rec)
 	if err != nil {
-		return c.declined(ctx, rec, lifecycle.Permanent, &vertex.Error{Op: "create", Kind: vertex.Permanent, Message: "stored job does not decode"})
+		return c.declined(ctx, rec, lifecycle.Permanent, &vertex.Error{Op: "create", Kind: vertex.Permanent, Message: undecodable})
 	}
 	create, cancel := context.WithTimeout(ctx, left)
 	defer cancel()

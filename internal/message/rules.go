@@ -33,10 +33,31 @@ var rules = strict.Rules{
 	NullEntry: map[protoreflect.Name]string{"worker_pool_specs": "Write {} for a worker pool that is not used."},
 	OneOf:     "A worker pool has %s or %s, not both.",
 	EnumWords: enumWords,
+	Private:   private,
 	Unknown:   fixUnknown,
 	Enum:      fixEnum,
 	Walked:    required,
 }
+
+// private are the fields of a job whose values show nowhere: no event, log, status or
+// report has them. Names of machines, disks and networks show, and so do labels and
+// display names.
+var private = func() map[protoreflect.FullName]bool {
+	all := map[protoreflect.FullName]bool{}
+	for message, fields := range map[string][]string{
+		"EnvVar":            {"value"},
+		"ContainerSpec":     {"image_uri", "command", "args"},
+		"PythonPackageSpec": {"executor_image_uri", "package_uris", "python_module", "args"},
+		"GcsDestination":    {"output_uri_prefix"},
+		"NfsMount":          {"server", "path", "mount_point"},
+		"CustomJobSpec":     {"service_account"},
+	} {
+		for _, field := range fields {
+			all[protoreflect.FullName("google.cloud.aiplatform.v1."+message+"."+field)] = true
+		}
+	}
+	return all
+}()
 
 func walker(r *report) strict.Walker { return strict.Walker{R: &r.Report, Rules: &rules} }
 

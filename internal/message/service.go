@@ -129,7 +129,7 @@ func checkService(s jobShape, r *report) {
 	for _, pool := range s.pools {
 		for _, mount := range pool.Field("nfs_mounts").List() {
 			if n := mount.Field("path"); n.Str() != "" && !strings.HasPrefix(n.Str(), "/") {
-				r.At(n, reason.InvalidValue, "The path of an NFS export begins with a slash.", strict.Exactly("Write %q.", "/"+n.Str(), "Put a slash before it."))
+				r.At(n, reason.InvalidValue, "The path of an NFS export begins with a slash.", "Put a slash before it.")
 			}
 		}
 	}

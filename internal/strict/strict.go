@@ -51,6 +51,9 @@ type Rules struct {
 	NullEntry map[protoreflect.Name]string // how to fix a null in a list, where leaving it out is wrong
 	OneOf     string                       // format of the problem of two fields that exclude each other
 	EnumWords spelling.Vocabulary          // what users call the values of enums
+	// Private are the fields that may hold secrets, by full name: no reason quotes their
+	// values, because reasons go to events and to everybody who reads them.
+	Private map[protoreflect.FullName]bool
 
 	// Unknown says how to fix a member of unknown name.
 	Unknown func(md protoreflect.MessageDescriptor, m *Node) string

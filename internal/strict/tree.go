@@ -41,6 +41,7 @@ type Node struct {
 	fields  fieldSet  // of an object that was walked as a message: its members by proto name
 	Value   any       // once walked: what protojson is given
 	Bad     bool      // a problem was reported here
+	Private bool      // its text is not quoted, see [Rules.Private]
 	Unknown []*Node   // of an object that was walked: members of unknown name
 	_       [0]func() // not comparable
 }
@@ -194,6 +195,15 @@ func Exactly(sentence, value, other string) string {
 		return other
 	}
 	return fmt.Sprintf(sentence, value)
+}
+
+// Exactly is the function, but for the value of a field that may hold a secret, which
+// gets the other sentence.
+func (n *Node) Exactly(sentence, value, other string) string {
+	if n.Private {
+		return other
+	}
+	return Exactly(sentence, value, other)
 }
 
 // Clean makes the hidden characters of a string visible and cuts it to a number of

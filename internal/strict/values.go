@@ -11,6 +11,7 @@ import (
 )
 
 func (w Walker) single(n *Node, fd protoreflect.FieldDescriptor) {
+	n.Private = w.Rules.Private[fd.FullName()]
 	switch fd.Kind() {
 	case protoreflect.MessageKind:
 		if fd.Message().FullName() == "google.protobuf.Duration" {
@@ -128,7 +129,7 @@ func (w Walker) Mistyped(n *Node, want string) {
 func fixType(n *Node, want string) string {
 	switch {
 	case want == "text" && (n.Kind == Number || n.Kind == Boolean):
-		return Exactly("Quote it: %q.", n.Text, "Quote it.")
+		return n.Exactly("Quote it: %q.", n.Text, "Quote it.")
 	case strings.HasPrefix(want, "a list of {name"):
 		return "Write [{\"name\": ..., \"value\": ...}]."
 	case want == "true or false":

@@ -21,7 +21,8 @@ type Walker struct {
 func (w Walker) Message(n *Node, md protoreflect.MessageDescriptor, skip map[string]bool) {
 	if n.Kind != Object {
 		if name := onlyText(md); name != "" && n.Kind == Text {
-			w.R.At(n, reason.InvalidValue, "Want "+n.fieldList(md)+", found text.", Exactly(fmt.Sprintf("Write {%q: %%q}.", n.Spell(name)), n.Text, fmt.Sprintf("Write it as {%q: ...}.", n.Spell(name))))
+			n.Private = w.Rules.Private[md.Fields().ByName(protoreflect.Name(name)).FullName()]
+			w.R.At(n, reason.InvalidValue, "Want "+n.fieldList(md)+", found text.", n.Exactly(fmt.Sprintf("Write {%q: %%q}.", n.Spell(name)), n.Text, fmt.Sprintf("Write it as {%q: ...}.", n.Spell(name))))
 			return
 		}
 		w.Mistyped(n, n.fieldList(md))
