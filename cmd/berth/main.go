@@ -43,25 +43,28 @@ Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, or a policy) or never
 type cli struct {
 	globals
 
-	Submit   submitCmd   `cmd:"" help:"Check a job and publish it to the request topic."`
-	List     listCmd     `cmd:"" help:"List running and recent requests, the latest first."`
-	Show     showCmd     `cmd:"" help:"Show one request, by its id or by its job: its state, the reason, its history."`
-	Check    checkCmd    `cmd:"" help:"Check a job file here, without a deployment."`
-	Explain  explainCmd  `cmd:"" help:"Say what would happen to a job now, without publishing it."`
-	Pools    poolsCmd    `cmd:"" help:"Show the pools of the persistent resources and what is free."`
-	Usage    usageCmd    `cmd:"" help:"Say what became of the machines: replica-hours used, idle, and idle while requests waited."`
-	Queue    queueCmd    `cmd:"" help:"Show the waiting requests in order, each with its reason."`
-	Cancel   cancelCmd   `cmd:"" help:"Cancel a request."`
-	Pause    pauseCmd    `cmd:"" help:"Let nothing start on a persistent resource."`
-	Drain    drainCmd    `cmd:"" help:"Let nothing start on a persistent resource, and say when nothing runs any more."`
-	Resume   resumeCmd   `cmd:"" help:"Undo a pause or a drain."`
-	Simulate simulateCmd `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`
-	Size     sizeCmd     `cmd:"" help:"Say how many replicas a workload needs for short waits, without a deployment."`
-	Export   exportCmd   `cmd:"" help:"Write the requests that have run as a workload for simulate and size."`
-	Evaluate evaluateCmd `cmd:"" help:"Say how good the order is on traces, without a deployment."`
-	Doctor   doctorCmd   `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
-	Policy   policyCmd   `cmd:"" help:"Check a policy: who may use how much of what, and what may run."`
-	Repair   repairCmd   `cmd:"" help:"Fix what doctor found. A dry run unless --yes is given."`
+	Submit         submitCmd         `cmd:"" help:"Check a job and publish it to the request topic."`
+	List           listCmd           `cmd:"" help:"List running and recent requests, the latest first."`
+	Show           showCmd           `cmd:"" help:"Show one request, by its id or by its job: its state, the reason, its history."`
+	Check          checkCmd          `cmd:"" help:"Check a job file here, without a deployment."`
+	Explain        explainCmd        `cmd:"" help:"Say what would happen to a job now, without publishing it."`
+	Pools          poolsCmd          `cmd:"" help:"Show the pools of the persistent resources and what is free."`
+	Usage          usageCmd          `cmd:"" help:"Say what became of the machines: replica-hours used, idle, and idle while requests waited."`
+	Queue          queueCmd          `cmd:"" help:"Show the waiting requests in order, each with its reason."`
+	Cancel         cancelCmd         `cmd:"" help:"Cancel a request."`
+	CancelMatching cancelMatchingCmd `cmd:"" help:"Cancel all requests that a filter matches, as an operator. A preview unless --yes is given."`
+	Requeue        requeueCmd        `cmd:"" help:"Have a request give its replicas back and wait again."`
+	Prioritise     prioritiseCmd     `cmd:"" help:"Give a waiting request another place in the order."`
+	Pause          pauseCmd          `cmd:"" help:"Let nothing start on a persistent resource."`
+	Drain          drainCmd          `cmd:"" help:"Let nothing start on a persistent resource, and say when nothing runs any more."`
+	Resume         resumeCmd         `cmd:"" help:"Undo a pause or a drain."`
+	Simulate       simulateCmd       `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`
+	Size           sizeCmd           `cmd:"" help:"Say how many replicas a workload needs for short waits, without a deployment."`
+	Export         exportCmd         `cmd:"" help:"Write the requests that have run as a workload for simulate and size."`
+	Evaluate       evaluateCmd       `cmd:"" help:"Say how good the order is on traces, without a deployment."`
+	Doctor         doctorCmd         `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
+	Policy         policyCmd         `cmd:"" help:"Check a policy: who may use how much of what, and what may run."`
+	Repair         repairCmd         `cmd:"" help:"Fix what doctor found. A dry run unless --yes is given."`
 
 	CheckSettings checkSettingsCmd `cmd:"" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`
 	Version       versionCmd       `cmd:"" help:"Print the version of this tool."`

@@ -275,7 +275,7 @@ func (s *stack) send(ts *testscript.TestScript, id, file string) {
 
 // await waits until a request, or the request of a job, is in a state. ANSWERED
 // means an answer under any id; TOMBSTONE means a cancel and nothing else; PAUSED and
-// RESUMED mean the persistent resource.
+// RESUMED mean the persistent resource; FIRST one that an operator has put first.
 func (s *stack) await(ts *testscript.TestScript, id, state string) {
 	limit := time.After(20 * time.Second)
 	for {
@@ -292,6 +292,10 @@ func (s *stack) await(ts *testscript.TestScript, id, state string) {
 			var res *ledger.Resource
 			ts.Check(ledger.Read(context.Background(), s.ledger, ledger.Resources(poolName), func(tx ledger.Tx) { res = tx.Resource(poolName) }))
 			if res != nil && (res.Paused != nil) == (state == "PAUSED") {
+				return
+			}
+		} else if state == "FIRST" {
+			if r := s.find(id); r != nil && strings.HasPrefix(r.Order, "1000-19") {
 				return
 			}
 		} else if r := s.find(id); r != nil && (string(r.State) == state || r.Tombstone() && state == "TOMBSTONE") {

@@ -56,29 +56,69 @@ func (c *resumeCmd) Run(g *globals) error {
 	return c.operate(g, map[string]any{"action": message.Resume, "persistentResource": c.Resource}, "The resume of "+c.Resource)
 }
 
+type requeueCmd struct {
+	operatorFlags
+	requestArg
+}
+
+// A requestArg names a request of the target's tenant.
+type requestArg struct {
+	ID   string `arg:"" help:"Request id, or the id of the message where the request has none."`
+	Kind string `enum:"request,message" default:"request" placeholder:"request|message" help:"What kind of id it is. A request id also finds the request that a message of that id made without one."`
+}
+
+func (a *requestArg) fields(g *globals, action message.Action) map[string]any {
+	fields := map[string]any{"action": action, "tenant": g.Tenant, "requestId": a.ID}
+	if a.Kind == string(message.KindMessage) {
+		delete(fields, "requestId")
+		fields["messageId"] = a.ID
+	}
+	return fields
+}
+
+// Help is shown below the flags.
+func (requeueCmd) Help() string {
+	return `Its job is cancelled, and once nothing of it runs the request waits at its old place and starts again when it is its turn. A request of --tenant. To undo it, put it first: berth prioritise --front.`
+}
+
+type prioritiseCmd struct {
+	operatorFlags
+	requestArg
+	Priority *int `placeholder:"N" help:"Its new priority, -1000 to 1000; higher goes first."`
+	Front    bool `help:"Put it before all others of its priority. Latest starts of others that it passes become later."`
+}
+
+// Help is shown below the flags.
+func (prioritiseCmd) Help() string {
+	return `A request of --tenant that waits. The answer, an event of the tenant "operators", names its former priority. Prioritising it to that, without --front, undoes it.`
+}
+
+func (c *requeueCmd) Run(g *globals) error {
+	return c.operate(g, c.fields(g, message.Requeue), "The requeue of "+c.ID)
+}
+
+func (c *prioritiseCmd) Run(g *globals) error {
+	if c.Priority == nil && !c.Front {
+		return usage("give --priority or --front")
+	}
+	fields := c.fields(g, message.Prioritise)
+	if c.Priority != nil {
+		fields["priority"] = *c.Priority
+	}
+	if c.Front {
+		fields["front"] = true
+	}
+	return c.operate(g, fields, "The new place of "+c.ID)
+}
+
 // An operation is what the verbs of operators print with --json.
 type operation struct {
 	MessageID string `json:"messageId"` // its answer is an event of the tenant "operators" about this message
 }
 
-// operate publishes an operator's message, after the checks that the deployment makes.
+// operate publishes an operator's message and says so.
 func (f *operatorFlags) operate(g *globals, fields map[string]any, what string) error {
-	fields["reason"], fields["who"] = f.Reason, cmp.Or(f.Who, userName())
-	data, err := json.Marshal(map[string]any{"operator": fields})
-	if err != nil {
-		return fmt.Errorf("encode an operator's message: %w", err)
-	}
-	_, err = message.DecodeOperator(message.Delivery{ID: "checked", Data: data})
-	if r := (*message.Refusal)(nil); errors.As(err, &r) {
-		p := r.Problems[0]
-		return usage("%s: %s %s", strings.TrimPrefix(p.Path, "operator."), p.Detail, p.Fix)
-	} else if err != nil {
-		return err
-	}
-	if err := g.writable(); err != nil {
-		return err
-	}
-	id, err := g.publishTo(f.topic(g), data, nil)
+	id, err := f.send(g, fields)
 	if err != nil {
 		return err
 	}
@@ -87,6 +127,27 @@ func (f *operatorFlags) operate(g *globals, fields map[string]any, what string) 
 	}
 	say(g.out, "%s was published as message %s.", what, id)
 	return nil
+}
+
+// send publishes an operator's message, after the checks that the deployment makes, and
+// returns its id.
+func (f *operatorFlags) send(g *globals, fields map[string]any) (id string, err error) {
+	fields["reason"], fields["who"] = f.Reason, cmp.Or(f.Who, userName())
+	data, err := json.Marshal(map[string]any{"operator": fields})
+	if err != nil {
+		return "", fmt.Errorf("encode an operator's message: %w", err)
+	}
+	_, err = message.DecodeOperator(message.Delivery{ID: "checked", Data: data})
+	if r := (*message.Refusal)(nil); errors.As(err, &r) {
+		p := r.Problems[0]
+		return "", usage("%s: %s %s", strings.TrimPrefix(p.Path, "operator."), p.Detail, p.Fix)
+	} else if err != nil {
+		return "", err
+	}
+	if err := g.writable(); err != nil {
+		return "", err
+	}
+	return g.publishTo(f.topic(g), data, nil)
 }
 
 func (f *operatorFlags) topic(g *globals) string {

@@ -100,7 +100,7 @@ func (c *Controller) announceOne(ctx context.Context, tx ledger.Tx, res *ledger.
 	if later && !d.Late {
 		d.Reason.Detail += fmt.Sprintf(" It was to start by %s", rec.StartsBy.UTC().Format(time.RFC3339))
 		if d.Plan != nil || d.Reason.Code == reason.Full { // nothing else moves a latest start in a plan
-			d.Reason.Detail += ", and requests of a higher priority go first"
+			d.Reason.Detail += ", and requests of a higher priority, or that an operator put first, go first"
 		}
 		d.Reason.Detail += "."
 	}

@@ -155,7 +155,7 @@ func TestAnnouncedWhenItComesLater(t *testing.T) {
 			}
 		}, 150, []float64{3, 2.03, 3.12}, "jobs run beyond their time limits."},
 		"a higher priority waits": {func(w *sim.World) { w.Ask(sim.Job{ID: "urgent", CPU: 4, Priority: 1}) },
-			10, []float64{3, -1}, "requests of a higher priority go first."},
+			10, []float64{3, -1}, "requests of a higher priority, or that an operator put first, go first."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := sim.New(t)
@@ -225,7 +225,7 @@ func TestAnnouncedWhenAHigherPriorityStarts(t *testing.T) {
 	if o := w.Document().Reserved; len(o) != 1 || o[0].Delays != nil {
 		t.Errorf("reserved is %+v", o)
 	}
-	if why := w.Record("waits").Why; !strings.Contains(why.Detail, " and requests of a higher priority go first.") {
+	if why := w.Record("waits").Why; !strings.Contains(why.Detail, " and requests of a higher priority, or that an operator put first, go first.") {
 		t.Errorf("it waits because of %+v", why)
 	}
 	// One that moves it by a few minutes is no news.

@@ -41,6 +41,7 @@
 //   - controller.go: the controller and what it is made of
 //   - handle.go: a message comes in; the update that decides a new request
 //   - operate.go: an operator's message comes in
+//   - direct.go: what an operator asks for is done to a request
 //   - hint.go: a job may have changed
 //   - reconcile.go: the passes of one tick, and the lease
 //   - pass.go: one pass, one region, one resource

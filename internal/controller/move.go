@@ -58,12 +58,17 @@ func (c *Controller) move(ctx context.Context, tx ledger.Tx, res *ledger.Resourc
 		res.SetPending(rec.Key, pending, c.latestEnd(rec, now))
 	}
 	if m.Event() == lifecycle.Requeued {
-		rec.Requeues++
+		if code(why) == string(reason.RequeueRequested) {
+			rec.SentBack++
+		} else {
+			rec.Requeues++
+		}
 	}
 	if joined && !left {
 		rec.StartBy = time.Time{}
 		if before.Again { // nothing of its job is the request's
 			rec.JobState, rec.JobError, rec.Times.JobStarted, rec.Times.JobEnded = "", nil, time.Time{}, time.Time{}
+			rec.Times.Submitted, rec.Times.Started = time.Time{}, time.Time{} // its next job has the whole start timeout
 		}
 		res.Join(rec)
 	}

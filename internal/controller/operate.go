@@ -33,6 +33,9 @@ func (c *Controller) operate(ctx context.Context, d message.Delivery) error {
 		return fmt.Errorf("decode message %s: %w", d.ID, err)
 	}
 	o.Who, o.Reason = visible.Text(o.Who), visible.Text(o.Reason)
+	if o.OnRequest() {
+		return c.direct(ctx, d, o.Operation)
+	}
 	name, why := c.resolve(o.PersistentResource, message.Paths{})
 	if why != nil {
 		return c.refuseOperator(ctx, d, why)

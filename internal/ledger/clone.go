@@ -92,6 +92,11 @@ func (c copier) resource(r *Resource) *Resource {
 	return &n
 }
 
+func operation(o message.Operation) message.Operation {
+	o.Priority, o.FormerPriority = pointer(o.Priority, nil), pointer(o.FormerPriority, nil)
+	return o
+}
+
 func (c copier) pause(p admission.Pause) admission.Pause {
 	p.Since, p.EmptyAt = c.time(p.Since), c.time(p.EmptyAt)
 	return p
@@ -146,7 +151,7 @@ func (c copier) outcome(o message.Outcome) message.Outcome {
 	o.Ahead, o.StartsBy = pointer(o.Ahead, nil), c.time(o.StartsBy)
 	o.Bound = c.time(o.Bound)
 	o.ObservedAt = pointer(o.ObservedAt, c.time)
-	o.JobError, o.Operator = pointer(o.JobError, nil), pointer(o.Operator, nil)
+	o.JobError, o.Operator = pointer(o.JobError, nil), pointer(o.Operator, operation)
 	o.CancelUntil = c.time(o.CancelUntil)
 	o.Times = c.times(o.Times)
 	return o

@@ -98,6 +98,8 @@ type Record struct {
 	// Requeues is how often the request went back into the queue because its job was
 	// not running in time.
 	Requeues int `json:"requeues,omitempty"`
+	// SentBack is how often operators had it wait again.
+	SentBack int `json:"sentBack,omitempty"`
 	// ContradictedSince is since when a RUNNING resource says that a waiting
 	// request can never fit.
 	ContradictedSince time.Time `json:"contradictedSince,omitzero"`

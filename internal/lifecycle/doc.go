@@ -72,6 +72,7 @@
 //
 //	RUNNING
 //	  CANCEL_ASKED         -> CANCELLING            "cancelling"
+//	  REQUEUED             -> CANCELLING            "requeuing"
 //	  ENDED                => SUCCEEDED  give       "succeeded"
 //	  ENDED                => FAILED     give       "failed"
 //	  ENDED                => CANCELLED  give       "cancelled"

@@ -45,7 +45,7 @@ var guards = map[Event]guard{
 	Declined:      {about: theRun, void: declineVoid, variant: declineCase},
 	GivenUp:       {about: theRun, void: giveUpVoid, variant: giveUpCase},
 	Overdue:       {done: []State{Running, Cancelling}},
-	Requeued:      {done: []State{Running, Cancelling}},
+	Requeued:      {done: []State{Cancelling}},
 	Started:       {about: theJob, done: []State{Running, Cancelling}},
 	Ended:         {about: theJob, variant: endCase},
 	Gone:          {about: theJob, variant: againCase},

@@ -75,8 +75,8 @@ func GiveUp(run string, attempt int, searched time.Time, unclearTimeout time.Dur
 // MissStart cancels a job that Vertex AI has not started in time.
 func MissStart() Move { return Move{event: Overdue} }
 
-// Requeue cancels the job of a run so that the request waits again. Its place in the
-// order stays.
+// Requeue cancels the job of a run so that the request waits again: the job was not
+// running in time, or an operator asked for it. Its place in the order stays.
 func Requeue() Move { return Move{event: Requeued} }
 
 // Start records that a job, by its full name, was observed running.

@@ -90,6 +90,7 @@ var Table = []Row{
 	{Submitted, Gone, "", Failed, Give, "failed"},
 
 	{Running, CancelAsked, "", Cancelling, Keep, "cancelling"},
+	{Running, Requeued, "", Cancelling, Keep, "requeuing"},
 	{Running, Ended, string(Succeeded), Succeeded, Give, "succeeded"},
 	{Running, Ended, string(Failed), Failed, Give, "failed"},
 	{Running, Ended, string(Cancelled), Cancelled, Give, "cancelled"},

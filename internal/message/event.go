@@ -23,7 +23,7 @@ const (
 
 // Types lists every type of outcome.
 func Types() []Type {
-	return []Type{Queued, Reserved, Submitted, Started, Cancelling, Requeuing, Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Duplicate, Noted, Paused, Resumed, Draining, Drained}
+	return []Type{Queued, Reserved, Submitted, Started, Cancelling, Requeuing, Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Duplicate, Noted, Paused, Resumed, Draining, Drained, OperatorCancelling, Requeued, Prioritised}
 }
 
 // A Source says which deployment an event comes from. With the event id it makes

@@ -50,6 +50,13 @@ func sampleOutcomes() []Outcome {
 			o.Reason = &reason.Problem{Code: reason.Full, Detail: "Too few machines are free."}
 			o.Fit, o.Ahead, o.StartsBy, o.ObservedAt = full.Findings, &ahead, at.Add(time.Hour), &observed
 			o.Times.Queued = at
+		case OperatorCancelling, Requeued, Prioritised:
+			o.RequestID, o.State, o.DisplayName, o.Labels, o.Tenant, o.Sequence = "", "", "", nil, Operators, 1
+			o.Operator = &Operation{Action: map[Type]Action{OperatorCancelling: CancelRequest, Requeued: Requeue, Prioritised: Prioritise}[typ], Who: "ann@example.com", Reason: "new drivers", Tenant: "vision", RequestID: "train-7"}
+			if typ == Prioritised {
+				priority, former := 10, 0
+				o.Operator.Priority, o.Operator.FormerPriority, o.Operator.Front = &priority, &former, true
+			}
 		case Paused, Resumed, Draining, Drained:
 			o.RequestID, o.State, o.DisplayName, o.Labels, o.Tenant, o.Sequence = "", "", "", nil, Operators, 1
 			o.Operator = &Operation{Action: map[Type]Action{Paused: Pause, Resumed: Resume, Draining: Drain, Drained: Drain}[typ], Who: "ann@example.com", Reason: "new drivers"}
@@ -97,7 +104,7 @@ func sampleOutcomes() []Outcome {
 
 func TestPubSubGolden(t *testing.T) {
 	for _, o := range sampleOutcomes() {
-		name := o.Type.Word()
+		name := map[bool]string{true: "operator-"}[o.Operator != nil] + o.Type.Word()
 		t.Run(name, func(t *testing.T) {
 			data, attributes, err := o.PubSub(testSource)
 			if err != nil {

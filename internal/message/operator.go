@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -23,10 +24,14 @@ const (
 	Pause  Action = "pause"  // nothing starts until a resume
 	Drain  Action = "drain"  // a pause, and an event once nothing runs any more
 	Resume Action = "resume" // undoes both
+
+	CancelRequest Action = "cancel"     // ends a request of any tenant
+	Requeue       Action = "requeue"    // a request that has its replicas gives them back and waits again
+	Prioritise    Action = "prioritise" // another place in the order for a request that waits
 )
 
 // Actions lists every action.
-func Actions() []Action { return []Action{Pause, Drain, Resume} }
+func Actions() []Action { return []Action{Pause, Drain, Resume, CancelRequest, Requeue, Prioritise} }
 
 // An Operation is what an operator does, by whom and why.
 type Operation struct {
@@ -35,12 +40,27 @@ type Operation struct {
 	// decided by the IAM policy of the operators' topic alone.
 	Who    string `json:"who"`    // at most 128 characters
 	Reason string `json:"reason"` // at most 256 characters
+	// Tenant and RequestID name the request that it was done to. MessageID is set in the
+	// place of RequestID for a request without one.
+	Tenant    string `json:"tenant,omitempty"`
+	RequestID string `json:"requestId,omitempty"`
+	MessageID string `json:"messageId,omitempty"`
+	// Priority is that of a request that was prioritised, and FormerPriority the one
+	// before; Front says that it comes before all others of its priority.
+	Priority       *int `json:"priority,omitempty"`
+	FormerPriority *int `json:"formerPriority,omitempty"`
+	Front          bool `json:"front,omitempty"`
+}
+
+// OnRequest reports whether the operation is done to a request.
+func (o Operation) OnRequest() bool {
+	return o.Action == CancelRequest || o.Action == Requeue || o.Action == Prioritise
 }
 
 // An Operator is a message of an operator: an operation and what it is done to.
 type Operator struct {
 	Operation
-	PersistentResource string // id or full name
+	PersistentResource string // id or full name; empty for an operation on a request
 }
 
 // LogValue shows the action.
@@ -54,17 +74,21 @@ func (o Operation) String() string { return "operation" + o.LogValue().String() 
 // GoString keeps %#v from showing more than String.
 func (o Operation) GoString() string { return o.String() }
 
-// actionFields are the fields that an action needs, beside who and reason.
+// actionFields are the fields that an action takes, beside who and reason.
 var actionFields = map[Action][]string{
 	Pause:  {"persistent_resource"},
 	Drain:  {"persistent_resource"},
 	Resume: {"persistent_resource"},
+
+	CancelRequest: {"tenant", "request_id", "message_id"},
+	Requeue:       {"tenant", "request_id", "message_id"},
+	Prioritise:    {"tenant", "request_id", "message_id", "priority", "front"},
 }
 
 // operatorNames maps every spelling of a field of an operator's message to the field.
 var operatorNames = func() map[string]string {
 	all := map[string]string{}
-	for _, name := range []string{"action", "who", "reason", "persistent_resource"} {
+	for _, name := range []string{"action", "who", "reason", "persistent_resource", "tenant", "request_id", "message_id", "priority", "front"} {
 		all[name], all[strict.Camel(name)] = name, name
 	}
 	return all
@@ -135,7 +159,7 @@ func readOperator(root *strict.Node, r *report) (o Operator) {
 		}
 	}
 	if n.Kind != strict.Object {
-		walker(r).Mistyped(n, "an object {action, persistentResource, who, reason}")
+		walker(r).Mistyped(n, "an object {action, who, reason, ...}")
 		return o
 	}
 	fields := map[string]*strict.Node{}
@@ -158,7 +182,12 @@ func readOperator(root *strict.Node, r *report) (o Operator) {
 			r.At(m, reason.Conflict, fmt.Sprintf("The action %s takes no such field.", o.Action), "Leave it out.")
 		}
 	}
-	for _, name := range actionFields[o.Action] {
+	switch {
+	case o.Action == "":
+	case o.OnRequest():
+		readTarget(n, fields, &o.Operation, r)
+	default:
+		name := "persistent_resource"
 		if m := fields[name]; m == nil || m.Blank() {
 			r.Add(n.Missing(name), reason.MissingField, fmt.Sprintf("The action %s needs this field.", o.Action), "Name the persistent resource by its id or its full name.")
 		} else if s, ok := textOption(m, r); ok {
@@ -170,6 +199,58 @@ func readOperator(root *strict.Node, r *report) (o Operator) {
 	}
 	return o
 }
+
+// readTarget reads which request is meant, and its new place.
+func readTarget(n *strict.Node, fields map[string]*strict.Node, o *Operation, r *report) {
+	text := func(name string) string {
+		if m := fields[name]; m != nil && !m.Blank() {
+			if s, ok := textOption(m, r); ok {
+				return s
+			}
+		}
+		return ""
+	}
+	if o.Tenant = text("tenant"); o.Tenant == "" {
+		o.Tenant = "default"
+	} else if !tenantName.MatchString(o.Tenant) {
+		r.At(fields["tenant"], reason.InvalidValue, "Want the name of a tenant: lowercase letters, digits and dashes.", "Write it as the deployment names it.")
+	}
+	if o.RequestID = text("request_id"); o.RequestID != "" {
+		idOf(fields["request_id"], r)
+	}
+	if o.MessageID = text("message_id"); o.MessageID != "" {
+		idOf(fields["message_id"], r)
+	}
+	switch {
+	case o.RequestID != "" && o.MessageID != "":
+		r.At(fields["message_id"], reason.Conflict, "The message names a request id or a message id, not both.", "Leave one of them out.")
+	case o.RequestID == "" && o.MessageID == "" && r.OK():
+		r.Add(n.Missing("request_id"), reason.MissingField, "The message does not say which request is meant.", "Name the request id, or the id of the message that had none.")
+	}
+	if o.Action != Prioritise {
+		return
+	}
+	if m := fields["front"]; m != nil && !m.Blank() {
+		if o.Front = m.Text == "true"; m.Kind != strict.Boolean {
+			r.At(m, reason.InvalidValue, "Want true or false.", strict.FixPlain(m, strict.Boolean, "Write true or false."))
+			return
+		}
+	}
+	switch m := fields["priority"]; {
+	case m != nil && m.Kind != strict.Null:
+		i, ok := strict.WholeNumber(m, 32)
+		if !ok || m.Kind != strict.Number || i < -MaxPriority || i > MaxPriority {
+			r.At(m, reason.InvalidValue, "Want a whole number from -1000 to 1000.", strict.FixPlain(m, strict.Number, "Write one."))
+		}
+		p := int(i)
+		o.Priority = &p
+	case !o.Front:
+		r.Add(n.Missing("priority"), reason.MissingField, "The message does not say which place the request gets.", "Give its new priority, or front: true, or both.")
+	}
+}
+
+// tenantName is what the settings of a deployment take for a tenant.
+var tenantName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,61}$`)
 
 func readAction(n, m *strict.Node, r *report) Action {
 	var all []string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -17,15 +18,23 @@ var operatorSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return
 // TestOperatorMessages: what an operator may send, in both spellings and languages, with
 // the schema of the same mind.
 func TestOperatorMessages(t *testing.T) {
-	pause := Operator{Operation{Pause, "ann@example.com", "new drivers"}, "prod"}
+	pause := Operator{Operation{Action: Pause, Who: "ann@example.com", Reason: "new drivers"}, "prod"}
 	for data, want := range map[string]Operator{
 		`{"operator": {"action": "pause", "persistentResource": "prod", "who": "ann@example.com", "reason": "new drivers"}}`:  pause,
 		`{"operator": {"action": "pause", "persistent_resource": "prod", "who": "ann@example.com", "reason": "new drivers"}}`: pause,
 		`{"operator": {"action": "resume", "persistentResource": "projects/p/locations/us-central1/persistentResources/prod", "who": "a", "reason": "b"}}`: {
-			Operation{Resume, "a", "b"}, "projects/p/locations/us-central1/persistentResources/prod"},
+			Operation{Action: Resume, Who: "a", Reason: "b"}, "projects/p/locations/us-central1/persistentResources/prod"},
+		`{"operator": {"action": "cancel", "tenant": "vision", "requestId": "train-7", "who": "a", "reason": "b"}}`: {
+			Operation: Operation{Action: CancelRequest, Who: "a", Reason: "b", Tenant: "vision", RequestID: "train-7"}},
+		`{"operator": {"action": "requeue", "message_id": "17", "who": "a", "reason": "b"}}`: {
+			Operation: Operation{Action: Requeue, Who: "a", Reason: "b", Tenant: "default", MessageID: "17"}},
+		`{"operator": {"action": "prioritise", "requestId": "a", "priority": 0, "who": "a", "reason": "b"}}`: {
+			Operation: Operation{Action: Prioritise, Who: "a", Reason: "b", Tenant: "default", RequestID: "a", Priority: new(int)}},
+		`{"operator": {"action": "prioritise", "requestId": "a", "front": true, "who": "a", "reason": "b"}}`: {
+			Operation: Operation{Action: Prioritise, Who: "a", Reason: "b", Tenant: "default", RequestID: "a", Front: true}},
 	} {
 		got, err := DecodeOperator(Delivery{ID: "1", Data: []byte(data)})
-		if err != nil || got != want {
+		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is read as %+v, %v", data, got, err)
 		}
 		if err := validateBy(t, operatorSchema, []byte(data)); err != nil {
@@ -33,7 +42,7 @@ func TestOperatorMessages(t *testing.T) {
 		}
 	}
 	yaml := "operator:\n  action: pause\n  persistentResource: prod\n  who: ann@example.com\n  reason: new drivers\n"
-	if got, err := DecodeOperator(Delivery{ID: "1", Data: []byte(yaml)}); err != nil || got != pause {
+	if got, err := DecodeOperator(Delivery{ID: "1", Data: []byte(yaml)}); err != nil || !reflect.DeepEqual(got, pause) {
 		t.Errorf("YAML is read as %+v, %v", got, err)
 	}
 }
@@ -43,6 +52,7 @@ func TestOperatorRefusals(t *testing.T) {
 	with := func(fields string) string {
 		return `{"operator": {"action": "pause", "persistentResource": "prod", "who": "a", "reason": "b"` + fields + `}}`
 	}
+	request := func(fields string) string { return `{"operator": {` + fields + `, "who": "a", "reason": "b"}}` }
 	for data, want := range map[string]string{
 		`{"job": ` + plainJob + `}`:          "WRONG_TOPIC ",
 		plainJob:                             "WRONG_TOPIC ",
@@ -63,11 +73,23 @@ func TestOperatorRefusals(t *testing.T) {
 		`{"operator": {"action": "pause", "persistentResource": "prod", "who": "a", "reason": "line\nbreak"}}`:                      "INVALID_VALUE operator.reason",
 		`{"operator": {"action": "pause", "persistentResource": "prod", "who": "a", "reason": "` + strings.Repeat("x", 257) + `"}}`: "INVALID_VALUE operator.reason",
 		`{"operator": {"action": "pause", "persistentResource": "prod", "reason": "a", "who": "` + strings.Repeat("x", 129) + `"}}`: "INVALID_VALUE operator.who",
-		with(`, "persistent_resource": "prod"`):                                                                                     "DUPLICATE_FIELD operator.persistent_resource",
-		with(`, "tennant": "x"`):                                                                                                    "UNKNOWN_FIELD operator.tennant",
-		with(`, "who": "c"`):                                                                                                        "DUPLICATE_FIELD operator.who",
-		`{"job": [], ` + with("")[1:]:                                                                                               "CONFLICT job",
-		`{"operator": {"action": "pause"`:                                                                                           "MALFORMED ",
+		request(`"action": "cancel"`):                                               "MISSING_FIELD operator.requestId",
+		request(`"action": "cancel", "requestId": "a/b"`):                           "INVALID_VALUE operator.requestId",
+		request(`"action": "cancel", "requestId": "a", "messageId": "1"`):           "CONFLICT operator.messageId",
+		request(`"action": "cancel", "requestId": "a", "tenant": "A"`):              "INVALID_VALUE operator.tenant",
+		request(`"action": "cancel", "requestId": "a", "priority": 1`):              "CONFLICT operator.priority",
+		request(`"action": "requeue", "requestId": "a", "persistentResource": "p"`): "CONFLICT operator.persistentResource",
+		request(`"action": "pause", "persistentResource": "p", "requestId": "a"`):   "CONFLICT operator.requestId",
+		request(`"action": "prioritise", "requestId": "a"`):                         "MISSING_FIELD operator.priority",
+		request(`"action": "prioritise", "requestId": "a", "front": false`):         "MISSING_FIELD operator.priority",
+		request(`"action": "prioritise", "requestId": "a", "priority": 1001`):       "INVALID_VALUE operator.priority",
+		request(`"action": "prioritise", "requestId": "a", "priority": "1"`):        "INVALID_VALUE operator.priority",
+		request(`"action": "prioritise", "requestId": "a", "front": "yes"`):         "INVALID_VALUE operator.front",
+		with(`, "persistent_resource": "prod"`):                                     "DUPLICATE_FIELD operator.persistent_resource",
+		with(`, "tennant": "x"`):                                                    "UNKNOWN_FIELD operator.tennant",
+		with(`, "who": "c"`):                                                        "DUPLICATE_FIELD operator.who",
+		`{"job": [], ` + with("")[1:]:                                               "CONFLICT job",
+		`{"operator": {"action": "pause"`:                                           "MALFORMED ",
 	} {
 		_, err := DecodeOperator(Delivery{ID: "1", Data: []byte(data)})
 		if got := refusalText(t, err); got != want {
@@ -123,7 +145,7 @@ func refusalText(t *testing.T, err error) string {
 
 // TestOperationsDoNotLeakIntoLogs: a log shows the action, and no text.
 func TestOperationsDoNotLeakIntoLogs(t *testing.T) {
-	o := Operator{Operation{Pause, "canary", "canary"}, "canary"}
+	o := Operator{Operation{Action: Pause, Who: "canary", Reason: "canary", Tenant: "canary", RequestID: "canary"}, "canary"}
 	var out bytes.Buffer
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "value", o)
 	fmt.Fprintf(&out, "%v %+v %#v %s\n", o, o, o, o)

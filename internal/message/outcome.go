@@ -138,6 +138,11 @@ const (
 	// nothing runs.
 	Draining Type = typePrefix + "operator.draining.v1"
 	Drained  Type = typePrefix + "operator.drained.v1"
+	// OperatorCancelling, Requeued and Prioritised answer an operator: it is done to the
+	// request, whose own events follow.
+	OperatorCancelling Type = typePrefix + "operator.cancelling.v1"
+	Requeued           Type = typePrefix + "operator.requeued.v1"
+	Prioritised        Type = typePrefix + "operator.prioritised.v1"
 )
 
 // Word returns what the type says has happened: "queued" for
@@ -153,7 +158,7 @@ func (t Type) Word() string {
 // Terminal reports whether the event is the last of its request.
 func (t Type) Terminal() bool {
 	switch t {
-	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Duplicate, Noted, Paused, Resumed, Drained:
+	case Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Duplicate, Noted, Paused, Resumed, Drained, OperatorCancelling, Requeued, Prioritised:
 		return true
 	}
 	return false

@@ -172,7 +172,7 @@ func TestTypesOfEvents(t *testing.T) {
 	}
 	slices.Sort(last)
 	slices.Sort(others)
-	if got, want := strings.Join(last, " "), "cancelled drained duplicate expired failed noted paused quoted refused rejected resumed succeeded"; got != want {
+	if got, want := strings.Join(last, " "), "cancelled cancelling drained duplicate expired failed noted paused prioritised quoted refused rejected requeued resumed succeeded"; got != want {
 		t.Errorf("the last events are %s, want %s", got, want)
 	}
 	if got, want := strings.Join(others, " "), "cancelling draining queued requeuing reserved started submitted"; got != want {

@@ -67,8 +67,10 @@ const (
 	WaitedTooLong     Code = "WAITED_TOO_LONG"     // its longest wait is over
 	StartOverdue      Code = "START_OVERDUE"       // submitted, but not running in time
 	CancelRequested   Code = "CANCEL_REQUESTED"    // a cancel message, or an operator, asked for it
-	AlreadyEnded      Code = "ALREADY_ENDED"       // a cancel of something that has ended
-	NothingMatched    Code = "NOTHING_MATCHED"     // a cancel whose id no request has yet
+	RequeueRequested  Code = "REQUEUE_REQUESTED"   // an operator had it give its replicas back and wait again
+	WrongState        Code = "WRONG_STATE"         // an operator's message to a request whose state does not allow it
+	AlreadyEnded      Code = "ALREADY_ENDED"       // a cancel, or an operator's message, to something that has ended
+	NothingMatched    Code = "NOTHING_MATCHED"     // a cancel whose id no request has yet, or an operator's message whose id none has
 	Warning           Code = "WARNING"             // nothing is refused; only in warnings
 )
 

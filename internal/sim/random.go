@@ -30,7 +30,6 @@ var DefaultRates = Rates{Delay: 0.15, Fault: 0.03}
 func RandomScenario(seed uint64, messages int) Scenario {
 	rnd := rand.New(rand.NewPCG(seed, 1))       // #nosec G404 -- a seed makes a run again
 	operators := rand.New(rand.NewPCG(seed, 4)) // #nosec G404 -- a seed makes a run again
-	operations := []message.Action{message.Pause, message.Drain, message.Resume, message.Resume}
 	var list []Actor
 	var ids []string
 	for i := range messages {
@@ -84,8 +83,8 @@ func RandomScenario(seed uint64, messages int) Scenario {
 			list = append(list, Jobs(vertex.JobPending, []vertex.JobState{vertex.JobRunning, vertex.JobQueued, vertex.JobRunning}[rnd.IntN(3)]),
 				someEnd(rnd.Uint64()))
 		}
-		if seed%4 == 3 && operators.IntN(12) == 0 {
-			list = append(list, Operates(fmt.Sprintf("o%d", i), operations[operators.IntN(len(operations))]))
+		if seed%4 == 3 && operators.IntN(6) == 0 {
+			list = append(list, someOperation(fmt.Sprintf("o%d", i), ids, operators))
 		}
 		if rnd.IntN(3) == 0 {
 			list = append(list, TickAfter(time.Duration(1+rnd.IntN(240))*time.Second)...)
@@ -108,6 +107,20 @@ func RandomScenario(seed uint64, messages int) Scenario {
 		w.Vertex.IgnoreCancel = ignores
 		w.Vertex.CountUsed, w.Vertex.UsedLag = counts, usedLag
 	}}
+}
+
+// someOperation is any message of an operator, about one of these requests or the
+// persistent resource.
+func someOperation(id string, requests []string, rnd *rand.Rand) Actor {
+	if rnd.IntN(2) == 0 || len(requests) == 0 {
+		return Operates(id, []message.Action{message.Pause, message.Drain, message.Resume, message.Resume}[rnd.IntN(4)])
+	}
+	fields := []string{`"requestId":"` + requests[rnd.IntN(len(requests))] + `"`}
+	action := []message.Action{message.CancelRequest, message.Requeue, message.Requeue, message.Prioritise, message.Prioritise}[rnd.IntN(5)]
+	if action == message.Prioritise {
+		fields = append(fields, []string{`"front":true`, `"priority":1`, `"priority":-1`}[rnd.IntN(3)])
+	}
+	return Operates(id, action, fields...)
 }
 
 // fullAnswer is what Vertex AI says to a job that does not fit beside the live

@@ -141,6 +141,10 @@ func Scenarios() []Scenario {
 			Request(Job{ID: "a", CPU: 1}), Request(Job{ID: "b", CPU: 1}), Operates("o1", message.Pause), TickAfter(2*time.Minute), Operates("o2", message.Resume))},
 		{Name: "drain", Setup: func(w *World) { w.Config.Submissions = 1 }, Actors: actors(
 			Request(Job{ID: "a", CPU: 1}), Request(Job{ID: "b", CPU: 1}), Operates("o1", message.Drain), TickAfter(2*time.Minute), Jobs(vertex.JobPending, vertex.JobSucceeded), TickAfter(time.Minute), TickAfter(time.Minute))},
+		{Name: "a request is put first", Setup: quickStart, Actors: actors(Request(limited("a", 3, 600)), Jobs(vertex.JobPending, vertex.JobRunning), Request(wide), Request(limited("p", 4, 660)),
+			Operates("o1", message.Prioritise, `"requestId":"p"`, `"front":true`), Jobs(vertex.JobRunning, vertex.JobSucceeded), TickAfter(time.Minute), TickAfter(time.Minute))},
+		{Name: "a running request waits again", Actors: actors(Request(wide), Jobs(vertex.JobPending, vertex.JobRunning), TickAfter(time.Minute), Operates("o1", message.Requeue, `"requestId":"w"`), CancelOf("w"),
+			Request(single), Jobs(vertex.JobCancelling, vertex.JobCancelled), TickAfter(time.Minute))},
 		{Name: "all together", Setup: lag(1), Actors: actors(
 			Request(gang), Twice(gang), Request(wide), ForeignJob(1), Request(single), CancelOf("g"), TickAfter(2*time.Minute),
 			Pools(vertex.Running, 5, 2), Jobs(vertex.JobPending, vertex.JobRunning), TickAfter(time.Minute), Recreate(), TickAfter(time.Minute))},

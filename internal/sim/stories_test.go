@@ -57,6 +57,16 @@ var stories = map[string]func(*story){
 		s.ticks(2, time.Minute)
 		s.operate(message.Resume)
 	},
+	"operators-and-requests": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 3})
+		s.ask(Job{ID: "a", CPU: 4})
+		s.ask(Job{ID: "b", CPU: 4})
+		s.operate(message.Prioritise, `"requestId":"b"`, `"front":true`)
+		s.operate(message.CancelRequest, `"requestId":"a"`)
+		s.operate(message.Requeue, `"requestId":"runs"`)
+		s.runs("runs", vertex.JobCancelled)
+		s.ticks(2, time.Minute)
+	},
 	"ends-of-jobs": func(s *story) {
 		for _, end := range []struct {
 			id    string

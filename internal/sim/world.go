@@ -185,8 +185,7 @@ func (w *World) Cancel(id string) {
 	w.Send([]byte(`{"cancel":{"requestId":"` + id + `"}}`))
 }
 
-// Operate sends an operator's message about the persistent resource and returns the
-// answer.
+// Operate sends an operator's message, as of [Operation], and returns the answer.
 func (w *World) Operate(action message.Action, fields ...string) message.Outcome {
 	w.Helper()
 	w.messages++
@@ -198,10 +197,14 @@ func (w *World) Operate(action message.Action, fields ...string) message.Outcome
 	return w.Out.Last(id)
 }
 
-// Operation is an operator's message about the persistent resource, with more fields as
-// JSON: "name": value.
+// Operation is an operator's message, about the persistent resource unless it is about a
+// request, with more fields as JSON: "name": value.
 func Operation(action message.Action, fields ...string) []byte {
-	return []byte(`{"operator":{` + strings.Join(append([]string{`"action":"` + string(action) + `","who":"ann","reason":"new drivers","persistentResource":"pool"`}, fields...), ",") + `}}`)
+	all := []string{`"action":"` + string(action) + `","who":"ann","reason":"new drivers"`}
+	if !(message.Operation{Action: action}).OnRequest() {
+		all = append(all, `"persistentResource":"pool"`)
+	}
+	return []byte(`{"operator":{` + strings.Join(append(all, fields...), ",") + `}}`)
 }
 
 // After lets time pass and reconciles.

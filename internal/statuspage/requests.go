@@ -140,7 +140,7 @@ func (d *handler) homes(r *http.Request, from cursor) (names []string, bad []*le
 func summary(rec *ledger.Record) Summary {
 	s := Summary{
 		ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, State: lifecycle.State(rec.Status()), Resource: rec.Resource,
-		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask, Reason: rec.Why,
+		DisplayName: rec.DisplayName, Labels: rec.Labels, Priority: rec.Priority, Ask: rec.Ask, Reason: rec.Why,
 		Job: rec.Reservation.Job, JobState: rec.JobState, Times: rec.Times,
 		Timeout: Duration(rec.Timeout),
 	}

@@ -214,20 +214,21 @@ type Requests struct {
 
 // A Summary is one request in a list. Its reason is the stored one.
 type Summary struct {
-	ID          string          `json:"id"`
-	Kind        message.Kind    `json:"kind"`
-	Tenant      string          `json:"tenant"`
-	State       lifecycle.State `json:"state"` // REFUSED or QUOTED for an answer to a message without a request
-	Resource    string          `json:"resource,omitempty"`
-	DisplayName string          `json:"displayName,omitempty"`
-	Priority    int             `json:"priority,omitempty"`
-	Ask         capacity.Ask    `json:"ask,omitempty"`
-	Reason      *reason.Problem `json:"reason,omitempty"`
-	Timeout     Duration        `json:"timeout,omitempty"` // the job's time limit
-	StartsBy    time.Time       `json:"startsBy,omitzero"` // of a waiting request, as its publisher was told last
-	Job         string          `json:"job,omitempty"`
-	JobState    string          `json:"jobState,omitempty"`
-	Times       message.Times   `json:"times"`
+	ID          string            `json:"id"`
+	Kind        message.Kind      `json:"kind"`
+	Tenant      string            `json:"tenant"`
+	State       lifecycle.State   `json:"state"` // REFUSED or QUOTED for an answer to a message without a request
+	Resource    string            `json:"resource,omitempty"`
+	DisplayName string            `json:"displayName,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Priority    int               `json:"priority,omitempty"`
+	Ask         capacity.Ask      `json:"ask,omitempty"`
+	Reason      *reason.Problem   `json:"reason,omitempty"`
+	Timeout     Duration          `json:"timeout,omitempty"` // the job's time limit
+	StartsBy    time.Time         `json:"startsBy,omitzero"` // of a waiting request, as its publisher was told last
+	Job         string            `json:"job,omitempty"`
+	JobState    string            `json:"jobState,omitempty"`
+	Times       message.Times     `json:"times"`
 }
 
 // A Request is the answer of /requests/{id}. For a waiting request Live is a
