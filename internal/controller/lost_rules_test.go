@@ -169,3 +169,42 @@ func TestActiveRequests(t *testing.T) {
 		t.Errorf("one that holds cannot be read: %v", err)
 	}
 }
+
+// TestAnnouncedTogether: one update announces up to twenty requests, each with an event and,
+// if it starts later than was said, a log event; the others follow.
+func TestAnnouncedTogether(t *testing.T) {
+	b := newBench(t)
+	b.records(lifecycle.Running, 0)
+	var keys []message.Key
+	for i := range 25 {
+		keys = append(keys, b.queue(fmt.Sprintf("w%02d", i)))
+	}
+	res := b.resource()
+	res.Pools, res.Reannounce = []capacity.Pool{poolOf(small, 1, 0, 0)}, map[message.Key]bool{}
+	res.Holds = map[message.Key]ledger.Hold{"x": {Ask: capacity.Ask{{Shape: small, Replicas: 1}}, Run: "rx", LatestEnd: noon.Add(time.Hour)}}
+	for _, key := range keys {
+		rec := b.record(key)
+		rec.StartsBy = noon.Add(time.Minute)
+		put(t, b.mem, rec, nil)
+		res.Reannounce[key] = true
+	}
+	res.Recompute()
+	put(t, b.mem, nil, res)
+	for pass, want := range []int{20, 25, 25} {
+		if err := b.c.announce(t.Context(), b.resource(), noon, nil); err != nil {
+			t.Fatal(err)
+		}
+		told := 0
+		for _, key := range keys {
+			if rec := b.record(key); rec.Sequence > 0 {
+				told++
+				if rec.Sequence != 1 || len(rec.Unpublished()) != 0 || rec.StartsBy.Equal(noon.Add(time.Minute)) {
+					t.Errorf("%s has %d events, %d unpublished, and starts by %v", rec.ID, rec.Sequence, len(rec.Unpublished()), rec.StartsBy)
+				}
+			}
+		}
+		if told != want || len(b.out.events) != want || strings.Count(b.log.String(), `"start_delayed"`) != want || len(b.resource().Reannounce) != 25-want {
+			t.Errorf("pass %d: %d are told by %d events, %d are logged, %d are left", pass+1, told, len(b.out.events), strings.Count(b.log.String(), `"start_delayed"`), len(b.resource().Reannounce))
+		}
+	}
+}
