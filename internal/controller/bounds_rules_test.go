@@ -484,3 +484,78 @@ func TestLateEvents(t *testing.T) {
 		t.Errorf("they are called %s", got)
 	}
 }
+
+// TestLargeSpecifications: whatever an update does with many requests of nearly the largest
+// size, it stays within a commit, and all of them are served in the same pass.
+func TestLargeSpecifications(t *testing.T) {
+	const n, size = 14, 800 << 10 // a commit has 10 MiB
+	large := func(b *bench, s lifecycle.State, change func(*ledger.Record, *ledger.Resource)) (keys []message.Key) {
+		res := &ledger.Resource{Name: resourceOfTests, State: vertex.Running, ObservedAt: noon, CreateTime: noon.Add(-time.Hour), Pools: []capacity.Pool{poolOf(small, 100, 0, 0)}, Holds: map[message.Key]ledger.Hold{}}
+		for i := range n {
+			rec := recordIn(s, "")
+			b.rename(rec, nil, fmt.Sprintf("l%02d", i))
+			rec.Spec, rec.Timeout, rec.Order = strings.Repeat("x", size), time.Hour, ledger.OrderKey(0, noon.Add(time.Duration(i)*time.Second), rec.Key)
+			if s == lifecycle.Waiting {
+				rec.Run, rec.Attempt, rec.ActUntil = "", 0, time.Time{}
+			} else {
+				rec.Reservation.Job = fmt.Sprintf("%s/customJobs/%d", regionOfTests, i+1)
+				res.Holds[rec.Key] = ledger.Hold{Ask: rec.Ask, Run: rec.Run}
+			}
+			change(rec, res)
+			if rec.State == lifecycle.Waiting && !rec.Parked {
+				res.Join(rec)
+			}
+			put(b.T, b.mem, rec, nil)
+			keys = append(keys, rec.Key)
+		}
+		put(b.T, b.mem, nil, res)
+		return keys
+	}
+	all := func(b *bench, keys []message.Key, is func(*ledger.Record) bool) {
+		t.Helper()
+		for i, key := range keys {
+			if rec := b.record(key); !is(rec) {
+				t.Errorf("request %d is %s because of %v", i, rec.State, rec.Why)
+				return
+			}
+		}
+	}
+	b := newBench(t)
+	keys := large(b, lifecycle.Waiting, func(r *ledger.Record, res *ledger.Resource) {
+		r.Parked, r.Why = true, &reason.Problem{Code: reason.SpecMismatch}
+		res.HasParked, res.Recheck = true, map[string]string{ledger.Parked: ""}
+	})
+	p := &progress{tasks: newTasks(true)}
+	if _, err := b.c.recheck(t.Context(), b.resource(), p); err != nil {
+		t.Error(err)
+	}
+	all(b, keys, func(r *ledger.Record) bool { return r.State.Holds() && !r.Parked })
+
+	b = newBench(t)
+	keys = large(b, lifecycle.Waiting, func(_ *ledger.Record, res *ledger.Resource) { res.State, res.Notice = ledger.Absent, &ledger.Notice{} })
+	if err := b.c.notify(t.Context(), b.resource(), p); err != nil {
+		t.Error(err)
+	}
+	all(b, keys, func(r *ledger.Record) bool { return r.Sequence == 1 && r.Why.Code == reason.ResourceGone })
+
+	b = newBench(t)
+	keys = large(b, lifecycle.Waiting, func(*ledger.Record, *ledger.Resource) {})
+	if waiting, err := b.c.schedule(t.Context(), resourceOfTests, nil, p); err != nil || waiting != 0 {
+		t.Errorf("%d wait, %v", waiting, err)
+	}
+	all(b, keys, func(r *ledger.Record) bool { return r.State == lifecycle.Reserved })
+	if g, err := b.c.grantSlots(t.Context(), regionOfTests, []string{resourceOfTests}, true); err != nil || len(g.moved) != n {
+		t.Errorf("%d get a slot, %v", len(g.moved), err)
+	}
+
+	b = newBench(t)
+	keys = large(b, lifecycle.Running, func(*ledger.Record, *ledger.Resource) {})
+	jobs := map[message.Key]vertex.Job{}
+	for _, key := range keys {
+		jobs[key] = vertex.Job{Name: b.record(key).Reservation.Job, Run: "r1", State: vertex.JobSucceeded}
+	}
+	if err := b.c.applyAll(t.Context(), classified{res: b.resource()}, keys, jobs, p); err != nil {
+		t.Error(err)
+	}
+	all(b, keys, func(r *ledger.Record) bool { return r.State == lifecycle.Succeeded && len(r.Unpublished()) == 0 })
+}
