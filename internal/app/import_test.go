@@ -69,7 +69,7 @@ var rooms = []room{
 		"its own idea of fit has to be able to disagree with ours, so it shares no code with us"},
 	{"internal/invariant", list("internal/admission", "internal/capacity", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"), nil,
 		"the promises are checked over what is stored, never over how it came to be"},
-	{"internal/controller", list("internal/admission", "internal/batch", "internal/capacity", "internal/estimate", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/logctx", "internal/message", "internal/pace", "internal/reason", "internal/vertex", "internal/visible"),
+	{"internal/controller", list("internal/admission", "internal/batch", "internal/capacity", "internal/estimate", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/logctx", "internal/message", "internal/pace", "internal/policy", "internal/reason", "internal/vertex", "internal/visible"),
 		list(wireTypes, "google.golang.org/protobuf/...", "golang.org/x/sync/...", "golang.org/x/time/rate", "github.com/hashicorp/golang-lru/..."),
 		"it passes jobs through from ledger to port, adding id and labels, and looks at nothing else in them"},
 	{"internal/gcp", list("internal/admission", "internal/capacity", "internal/controller", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"),

@@ -38,6 +38,7 @@ type Controller struct {
 	alarms    alarms
 	missing   *missingNames
 	histories *histories
+	policies  policies
 	// hinting is how many hints are being followed.
 	hinting atomic.Int64
 

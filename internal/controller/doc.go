@@ -70,6 +70,7 @@
 //   - timers.go: when each state is due, and what is done then
 //   - budget.go: the documents of package pace
 //   - estimates.go: run times of ended jobs are learned, and expected of new ones
+//   - policies.go: the policy in force, as this instance has read it
 //   - usage.go: what became of the machines is moved into a document of its own
 //   - publish.go: outbox events are published and marked
 //   - commits.go: bounds of updates, and queries that go on where they ended

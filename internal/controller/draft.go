@@ -15,22 +15,25 @@ import (
 	"example.com/berth/internal/estimate"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/policy"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
-// draft makes the record that a request starts with. Its Resource is empty,
-// and Why set, if it names none that is served here.
-func (c *Controller) draft(tenant string, d message.Delivery, m message.Message) *ledger.Record {
-	r := m.Request
+// draft makes the record that a request starts with, with the defaults of deployment and
+// policy. Its Why is set if the request is refused whatever the state of the resource: it
+// names none that is served here, or the deployment or the policy do not allow it.
+func (c *Controller) draft(book *rulebook, tenant string, d message.Delivery, m message.Message) *ledger.Record {
+	r, rules := m.Request, book.policy.Tenant(tenant)
+	r.Job.Labels = rules.Labels(r.Job.GetLabels())
 	rec := &ledger.Record{
 		Kind: message.KindRequest, Tenant: tenant, ID: r.RequestID, MessageID: d.ID, Fingerprint: m.Fingerprint,
 		DisplayName: r.Job.GetDisplayName(), Labels: r.Job.GetLabels(),
 		Ask: message.AskOf(r.Job, c.cfg.DiskType), UnsetDisks: message.UnsetDisks(r.Job),
 		Network: r.Job.GetJobSpec().GetNetwork(), EncryptionKey: r.Job.GetEncryptionSpec().GetKmsKeyName(),
 		ServiceAccount: r.Job.GetJobSpec().GetServiceAccount(),
-		Priority:       r.Priority, OnFull: r.OnFull, MaxWait: r.MaxWait,
-		Warnings: r.Warnings, Paths: r.Paths,
+		Priority:       rules.PriorityOf(r.Priority), OnFull: r.OnFull, MaxWait: r.MaxWait,
+		Warnings: r.Warnings, Paths: r.Paths, PolicyVersion: book.version,
 	}
 	if rec.ID == "" {
 		rec.Kind, rec.ID = message.KindMessage, d.ID
@@ -38,7 +41,7 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 	rec.Key = message.KeyOf(tenant, rec.Kind, rec.ID)
 	rec.Times.Published = d.PublishTime
 	if rec.MaxWait == 0 {
-		rec.MaxWait = c.cfg.MaxWait
+		rec.MaxWait = rules.WaitOf(c.cfg.MaxWait)
 	}
 	rec.Family = estimate.FamilyOf(tenant, rec.DisplayName, imageOf(r.Job))
 	if rec.DisplayName == "" {
@@ -46,7 +49,10 @@ func (c *Controller) draft(tenant string, d message.Delivery, m message.Message)
 	}
 	rec.Resource, rec.Why = c.resolve(r.PersistentResource, r.Paths)
 	rec.NamedInFull = strings.Contains(r.PersistentResource, "/")
-	c.limit(rec, r.Job)
+	c.limit(rec, r.Job, rules)
+	if found := rules.Check(r, rec.Resource); rec.Why == nil {
+		rec.Why = oneProblem(found)
+	}
 	c.estimate(rec)
 	spec, err := r.JobJSON()
 	if err != nil { // cannot happen: Decode made it
@@ -64,21 +70,45 @@ func imageOf(job *aiplatformpb.CustomJob) string {
 	return ""
 }
 
-// limit gives a job without a time limit the deployment's, in the job that is
-// submitted as well, and turns away one whose own is too long: reservations count on
-// the limits of the jobs that run.
-func (c *Controller) limit(rec *ledger.Record, job *aiplatformpb.CustomJob) {
+// oneProblem is the first of some problems, with the others told after it, nil for none. A
+// request with all but one of them mended would be refused again.
+func oneProblem(found []reason.Problem) *reason.Problem {
+	if len(found) == 0 {
+		return nil
+	}
+	const most = 5
+	one := found[0]
+	for i, p := range found[1:] {
+		if i == most-1 {
+			one.Detail += fmt.Sprintf(" And there are %d problems more.", len(found)-most)
+			break
+		}
+		at := ""
+		if p.Path != "" {
+			at = " At " + p.Path + ":"
+		}
+		one.Detail += at + " " + p.Detail
+		one.Fix += at + " " + p.Fix
+	}
+	one.Detail, one.Fix = clip(one.Detail), clip(one.Fix)
+	return &one
+}
+
+// limit gives a job without a time limit that of the policy or of the deployment, in the job
+// that is submitted as well, and turns away one whose own is too long for the deployment:
+// reservations count on the limits of the jobs that run.
+func (c *Controller) limit(rec *ledger.Record, job *aiplatformpb.CustomJob, rules *policy.Rules) {
 	path := rec.Paths.At("jobSpec.scheduling.timeout")
 	most := cmp.Or(c.cfg.Policy.MaxLimit, math.MaxInt64)
 	if rec.Timeout = job.GetJobSpec().GetScheduling().GetTimeout().AsDuration(); rec.Timeout > 0 {
-		if rec.Timeout > most && rec.Resource != "" {
-			rec.Resource, rec.Why = "", &reason.Problem{Code: reason.TimeoutTooLong, Path: path,
+		if rec.Timeout > most && rec.Why == nil {
+			rec.Why = &reason.Problem{Code: reason.TimeoutTooLong, Path: path,
 				Detail: fmt.Sprintf("The job may run for %s; this deployment takes jobs of at most %s.", rec.Timeout, most),
 				Fix:    fmt.Sprintf("Set %s to at most \"%ds\".", path, int64(most/time.Second))}
 		}
 		return
 	}
-	rec.Timeout, rec.UnsetTimeout = min(cmp.Or(c.cfg.DefaultTimeout, vertexTimeout), most), true
+	rec.Timeout, rec.UnsetTimeout = min(rules.TimeoutOf(cmp.Or(c.cfg.DefaultTimeout, vertexTimeout)), most), true
 	if rec.Timeout == vertexTimeout || job.GetJobSpec() == nil {
 		return
 	}

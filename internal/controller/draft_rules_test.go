@@ -37,7 +37,7 @@ func TestDraft(t *testing.T) {
 	b := newBench(t)
 	b.c.cfg.Project, b.c.cfg.Regions, b.c.cfg.DefaultResource = "p", []string{"us-central1", "europe-west4"}, "pool"
 	d, m := decoded(t, `{"requestId":"a","priority":5,"onFull":"reject","maxWait":"60s",`+fmt.Sprintf(bareJob, `"scheduling":{"timeout":"3600s"},`)+`}`)
-	rec := b.c.draft("red", d, m)
+	rec := b.c.draft(&rulebook{}, "red", d, m)
 	if rec.Kind != message.KindRequest || rec.ID != "a" || rec.Tenant != "red" || rec.Key != message.KeyOf("red", message.KindRequest, "a") || rec.MessageID != "m1" || rec.Fingerprint != m.Fingerprint ||
 		rec.DisplayName != "train" || rec.Labels["team"] != "vision" || rec.Network != "projects/1/global/networks/n" || rec.EncryptionKey != "projects/p/locations/l/keyRings/r/cryptoKeys/k" || rec.ServiceAccount != "a@b" ||
 		rec.Priority != 5 || rec.OnFull != message.Reject || rec.MaxWait != time.Minute || rec.Timeout != time.Hour || rec.UnsetTimeout || !rec.Times.Published.Equal(d.PublishTime) ||
@@ -48,7 +48,7 @@ func TestDraft(t *testing.T) {
 		t.Errorf("the stored job is %v, %v", back, err)
 	}
 	d, m = decoded(t, `{`+strings.Replace(fmt.Sprintf(bareJob, ""), `"displayName":"train",`, "", 1)+`}`)
-	rec = b.c.draft("red", d, m)
+	rec = b.c.draft(&rulebook{}, "red", d, m)
 	if rec.Kind != message.KindMessage || rec.ID != "m1" || rec.Key != message.KeyOf("red", message.KindMessage, "m1") || rec.DisplayName != "m1" || rec.MaxWait != b.c.cfg.MaxWait || rec.Timeout != 7*24*time.Hour || !rec.UnsetTimeout {
 		t.Errorf("without an id, a name and times: %+v", rec)
 	}
@@ -56,7 +56,7 @@ func TestDraft(t *testing.T) {
 		t.Errorf("Vertex AI's own limit is no surprise: %v", rec.Warnings)
 	}
 	b.c.cfg.DiskType = "pd-standard"
-	if rec := b.c.draft("red", d, m); !strings.Contains(rec.Ask[0].Shape.String(), "pd-standard") {
+	if rec := b.c.draft(&rulebook{}, "red", d, m); !strings.Contains(rec.Ask[0].Shape.String(), "pd-standard") {
 		t.Errorf("a disk of the deployment's type: %s", rec.Ask[0].Shape)
 	}
 }
@@ -117,7 +117,7 @@ func TestLimit(t *testing.T) {
 		}
 		_, m := decoded(t, `{`+fmt.Sprintf(bareJob, scheduling)+`}`)
 		rec := &ledger.Record{Resource: resourceOfTests, Paths: m.Request.Paths}
-		b.c.limit(rec, m.Request.Job)
+		b.c.limit(rec, m.Request.Job, nil)
 		if got := m.Request.Job.GetJobSpec().GetScheduling().GetTimeout().AsDuration(); rec.Timeout != test.want || got != test.written || rec.UnsetTimeout != (test.own == 0) {
 			t.Errorf("%+v: limit %v, %v in the job, unset %v", test, rec.Timeout, got, rec.UnsetTimeout)
 		}
@@ -125,7 +125,7 @@ func TestLimit(t *testing.T) {
 			rec.Warnings[0].Detail != fmt.Sprintf("The job sets no time limit, so it gets this deployment's: it is ended after %s.", test.want) || rec.Warnings[0].Code != reason.Warning) {
 			t.Errorf("%+v: warnings %v", test, rec.Warnings)
 		}
-		if refused := rec.Resource == ""; refused != test.refused || refused && (*rec.Why != reason.Problem{Code: reason.TimeoutTooLong, Path: "job.jobSpec.scheduling.timeout",
+		if refused := rec.Why != nil; refused != test.refused || refused && (*rec.Why != reason.Problem{Code: reason.TimeoutTooLong, Path: "job.jobSpec.scheduling.timeout",
 			Detail: "The job may run for 3h0m1s; this deployment takes jobs of at most 3h0m0s.", Fix: `Set job.jobSpec.scheduling.timeout to at most "10800s".`}) {
 			t.Errorf("%+v: refused because of %+v", test, rec.Why)
 		}
@@ -134,7 +134,7 @@ func TestLimit(t *testing.T) {
 	b.c.cfg.Policy.MaxLimit = time.Minute
 	_, m := decoded(t, `{`+fmt.Sprintf(bareJob, `"scheduling":{"timeout":"3600s"},`)+`}`)
 	rec := &ledger.Record{Why: &reason.Problem{Code: reason.NoResource}}
-	if b.c.limit(rec, m.Request.Job); rec.Why.Code != reason.NoResource {
+	if b.c.limit(rec, m.Request.Job, nil); rec.Why.Code != reason.NoResource {
 		t.Errorf("the first reason is replaced by %s", rec.Why.Code)
 	}
 	for image, pools := range map[string][]*aiplatformpb.WorkerPoolSpec{

@@ -43,9 +43,13 @@ func (c *Controller) handle(ctx context.Context, tenant string, d message.Delive
 		}
 		return c.answer(ctx, tenant, d, q.Outcome)
 	}
-	rec := c.draft(tenant, d, m)
+	rules, err := c.rulebook(ctx)
+	if err != nil {
+		return fmt.Errorf("decide message %s: %w", d.ID, err)
+	}
+	rec := c.draft(rules, tenant, d, m)
 	ctx = withRecord(ctx, rec)
-	if rec.Resource == "" {
+	if rec.Why != nil {
 		return c.refuse(ctx, d, rec)
 	}
 	return c.enter(ctx, d, rec, started)
@@ -95,7 +99,7 @@ func (c *Controller) conclude(ctx context.Context, d message.Delivery, draft *le
 	case v == reused:
 		return c.answerReuse(ctx, d, draft)
 	}
-	c.log.InfoContext(ctx, "decided", "event", "decision", "state", string(rec.State), "reason", code(rec.Why), "replicas", int64(rec.Ask.Replicas()))
+	c.log.InfoContext(ctx, "decided", "event", "decision", "state", string(rec.State), "reason", code(rec.Why), "replicas", int64(rec.Ask.Replicas()), "policy", rec.PolicyVersion)
 	c.proceed(ctx, rec, started)
 	return nil
 }
@@ -159,8 +163,8 @@ func (c *Controller) cancelOnArrival(ctx context.Context, tx ledger.Tx, tombston
 }
 
 // refuse stores a request as rejected without reading a resource: the request names
-// none that this deployment serves, or one that Vertex AI does not have. draft.Why says
-// which.
+// none that this deployment serves, or one that Vertex AI does not have; or deployment or
+// policy do not allow it. draft.Why says which.
 func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
 	var v verdict
 	var rec *ledger.Record

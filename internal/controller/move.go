@@ -121,7 +121,7 @@ func outcome(rec *ledger.Record, t message.Type, res *ledger.Resource) message.O
 		Type: t, Tenant: rec.Tenant, MessageID: rec.MessageID, State: string(rec.State),
 		PersistentResource: rec.Resource,
 		Job:                rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
-		Reason: rec.Why, Times: rec.Times,
+		Reason: rec.Why, Times: rec.Times, PolicyVersion: rec.PolicyVersion,
 	}
 	if rec.Kind == message.KindRequest {
 		o.RequestID = rec.ID

@@ -41,14 +41,18 @@ func (c *Controller) Quote(ctx context.Context, tenant string, d message.Deliver
 }
 
 func (c *Controller) quote(ctx context.Context, tenant string, d message.Delivery, m message.Message) (Quoted, error) {
-	draft := c.draft(tenant, d, m)
+	rules, err := c.rulebook(ctx)
+	if err != nil {
+		return Quoted{}, fmt.Errorf("quote message %s: %w", d.ID, err)
+	}
+	draft := c.draft(rules, tenant, d, m)
 	o := Quoted{Outcome: message.Outcome{Type: message.Quoted, Tenant: tenant, MessageID: d.ID, ClaimedRequestID: m.Request.RequestID,
-		PersistentResource: draft.Resource, DisplayName: draft.DisplayName, Labels: draft.Labels, Warnings: draft.Warnings}}
+		PersistentResource: draft.Resource, DisplayName: draft.DisplayName, Labels: draft.Labels, Warnings: draft.Warnings, PolicyVersion: draft.PolicyVersion}}
 	refuse := func(p *reason.Problem) (Quoted, error) {
 		o.Verdict, o.Reason = string(admission.Refuse), p
 		return o, nil
 	}
-	if draft.Resource == "" {
+	if draft.Why != nil {
 		return refuse(draft.Why)
 	}
 	var res *ledger.Resource
@@ -67,8 +71,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 			}
 		})
 	}
-	err := read()
-	if err != nil {
+	if err = read(); err != nil {
 		return o, fmt.Errorf("quote message %s: %w", d.ID, err)
 	}
 	switch {

@@ -515,7 +515,7 @@ func TestWhatUpdatesRead(t *testing.T) {
 		}
 	}
 	handle("m1", body("a"))
-	expect("a request without an allowance", "resources 1 requests 1; requests 1 recent; resources 1 budgets 1; resources 1 requests 1 budgets 1; requests 1 recent; requests 1 recent")
+	expect("the first request of a tick, without an allowance", "policies 1; resources 1 requests 1; requests 1 recent; resources 1 budgets 1; resources 1 requests 1 budgets 1; requests 1 recent; requests 1 recent")
 	handle("m2", body("b"))
 	expect("a request with an allowance", "resources 1 requests 1; requests 1 recent; requests 1 recent")
 	handle("m2", body("b"))

@@ -19,6 +19,7 @@ var kinds = []entry{
 	{KindBudget, func(name string) Document { return &Budget{Name: name} }},
 	{KindHistory, func(name string) Document { return &History{Tenant: name} }},
 	{KindUsage, func(name string) Document { return &Usage{Resource: name} }},
+	{KindPolicy, func(name string) Document { return &Policy{Name: name} }},
 }
 
 // An entry is a kind and the constructor of a document that has nothing but its name.

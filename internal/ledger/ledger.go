@@ -14,6 +14,7 @@
 //     requests, and no promise rests on it.
 //   - A [Usage] is what became of the machines of one persistent resource. Nothing is
 //     decided by it.
+//   - A [Policy] is one version of the policy of the deployment: its text, and who wrote it.
 //   - A [Budget] is how many jobs may be submitted a minute in one region.
 //   - A [Lease] keeps two instances from doing the same work. No promise rests
 //     on it.

@@ -60,6 +60,9 @@ type Record struct {
 	// first. It is set by the first decision and never changes, so a request
 	// that goes back into the queue keeps its age.
 	Order string `json:"order,omitempty"`
+	// PolicyVersion is the version of the policy that the request was held against as it came
+	// in; 0 for none. It never changes: a request that waits keeps what it was taken with.
+	PolicyVersion int64 `json:"policyVersion,omitempty"`
 	// Estimate is the expected run time that Order is made of; zero if that is Timeout. It
 	// never changes either.
 	Estimate estimate.Estimate `json:"estimate,omitzero"`

@@ -64,6 +64,9 @@ type Outcome struct {
 	// Bound is by when a request that is explained would start at the latest even
 	// without a reservation, if no request comes that is before it in order.
 	Bound time.Time `json:"bound,omitzero"`
+	// PolicyVersion is the version of the policy that the request was held against as it
+	// came in; 0 without a policy.
+	PolicyVersion int64 `json:"policyVersion,omitempty"`
 	// ObservedAt is when Berth last observed the persistent resource.
 	ObservedAt *time.Time `json:"observedAt,omitempty"`
 	// JobError is Vertex AI's error of the job, or of the refused call.

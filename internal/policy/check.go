@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 
@@ -48,6 +50,22 @@ func (r *Rules) PriorityOf(named int) int {
 		return named
 	}
 	return cmp.Or(named, r.Priority)
+}
+
+// WaitOf returns the longest wait of a request that names none, by that of the deployment.
+func (r *Rules) WaitOf(usual time.Duration) time.Duration {
+	if r == nil || r.MaxWait == 0 {
+		return usual
+	}
+	return min(usual, r.MaxWait)
+}
+
+// TimeoutOf returns the time limit of a job that sets none, by that of the deployment.
+func (r *Rules) TimeoutOf(usual time.Duration) time.Duration {
+	if r == nil {
+		return usual
+	}
+	return min(cmp.Or(r.DefaultTimeout, usual), cmp.Or(r.MaxTimeout, math.MaxInt64))
 }
 
 // A checker holds one request against the rules of its tenant.
@@ -115,7 +133,7 @@ func (c *checker) labels() {
 			c.refuse(reason.PolicyLabel, "labels", fmt.Sprintf("The policy gives every job of this tenant the label %q with another value.", key), fmt.Sprintf("Leave the label out, or write %q.", r.add[key]))
 		}
 	}
-	if len(all) > message.MaxLabels && len(has) <= message.MaxLabels {
+	if len(all) > message.MaxLabels {
 		c.refuse(reason.PolicyLabel, "labels", fmt.Sprintf("With the labels that the policy adds the job has %d labels; at most %d are possible.", len(all), message.MaxLabels), fmt.Sprintf("Leave out %d.", len(all)-message.MaxLabels))
 	}
 }

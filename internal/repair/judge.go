@@ -96,6 +96,11 @@ func (j *judge) unreadable() {
 		case ledger.KindHistory:
 			f.Means = "Requests of that tenant are ordered by their time limits, and how long its jobs run is not learned."
 			f.Do = "Deploy the release that wrote it, or delete the document: only what was learned is lost."
+		case ledger.KindPolicy:
+			f.Means = "It is a version of the policy that cannot be shown or restored; the policy in force does not depend on it."
+			if u.Name == ledger.CurrentPolicy {
+				f.Means = "No request is decided: messages are delivered again and again, and nothing that waits starts."
+			}
 		case ledger.KindUsage:
 			f.Means = "What becomes of the machines of that persistent resource is not summed up, so berth usage cannot tell it; no request depends on it."
 			f.Do = "Deploy the release that wrote it, or delete the document: only the sums of the last 31 days are lost."

@@ -1,0 +1,137 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/policy"
+)
+
+// The policy in force is read by every instance at most once a tick, when the first request
+// or pass of the tick needs it. So a policy that is written holds everywhere one tick later,
+// and costs the requests between two reads nothing. A request is held against the version
+// that its instance knows when it comes in; its record says which one that was.
+//
+// A policy that cannot be read decides nothing. To go on by the version before, or by none,
+// would admit what the operators have forbidden.
+
+// policyWithin is how long a read of the policy may take.
+const policyWithin = 10 * time.Second
+
+// A rulebook is the policy in force, as an instance has read it.
+type rulebook struct {
+	version int64          // 0 for no policy
+	policy  *policy.Policy // nil for no policy
+	at      time.Time      // when the read began, on the monotonic clock
+}
+
+// policies is the copy of an instance.
+type policies struct {
+	mu    sync.Mutex
+	known *rulebook // nil before the first read
+	reads singleflight.Group
+}
+
+func (p *policies) latest() *rulebook {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known
+}
+
+func (p *policies) set(known *rulebook) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known = known
+}
+
+// rulebook returns the policy in force, no older than a tick. An error means that nothing may
+// be decided now.
+func (c *Controller) rulebook(ctx context.Context) (*rulebook, error) {
+	recent := func() *rulebook {
+		if known := c.policies.latest(); known != nil && c.env.Monotonic().Sub(known.at) < c.cfg.Tick {
+			return known
+		}
+		return nil
+	}
+	if known := recent(); known != nil {
+		return known, nil
+	}
+	read, err, _ := c.policies.reads.Do("", func() (any, error) {
+		if known := recent(); known != nil {
+			return known, nil // read while this request came here
+		}
+		// The read is for all who wait for it, also if the first of them is given up.
+		within, done := c.env.within(context.WithoutCancel(ctx), policyWithin)
+		defer done()
+		known, err := c.readPolicy(within, c.policies.latest())
+		if err != nil {
+			return nil, err
+		}
+		c.policies.set(known)
+		return known, nil
+	})
+	if err != nil {
+		c.reportPolicy(ctx, err)
+		return nil, err
+	}
+	return read.(*rulebook), nil
+}
+
+// readPolicy reads the policy in force. A version that is known is not parsed again.
+func (c *Controller) readPolicy(ctx context.Context, known *rulebook) (*rulebook, error) {
+	now := &rulebook{at: c.env.Monotonic()}
+	var stored *ledger.Policy
+	err := ledger.Read(ctx, c.ledger, ledger.Policies(ledger.CurrentPolicy), func(tx ledger.Tx) {
+		stored = ledger.Get[*ledger.Policy](tx, ledger.PolicyRef(ledger.CurrentPolicy))
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the policy: %w", err)
+	case stored == nil:
+		return now, nil
+	case known != nil && known.version == stored.Version:
+		now.version, now.policy = known.version, known.policy
+		return now, nil
+	}
+	p, problems := policy.Parse([]byte(stored.Text))
+	if p == nil {
+		return nil, &policyError{stored.Version, problems[0]}
+	}
+	now.version, now.policy = stored.Version, p
+	return now, nil
+}
+
+// A policyError says that the policy in force is not one that this release can read.
+type policyError struct {
+	version int64
+	problem policy.Problem
+}
+
+func (e *policyError) Error() string {
+	return fmt.Sprintf("version %d of the policy cannot be read: line %d: %s", e.version, e.problem.Line, e.problem.Code)
+}
+
+// reportPolicy logs why nothing is decided.
+func (c *Controller) reportPolicy(ctx context.Context, err error) {
+	var version int64
+	var why string
+	var text *policyError
+	var document *ledger.UnreadableError
+	switch {
+	case errors.As(err, &text):
+		version, why = text.version, text.Error()
+	case errors.As(err, &document):
+		why = document.Why
+	default:
+		c.log.WarnContext(ctx, "cannot read the policy; the message is delivered again", "event", "policy_failed", "error", err)
+		return
+	}
+	c.log.ErrorContext(ctx, "the policy cannot be read, so no request is decided; berth policy rollback restores a version that can",
+		"event", "policy_unreadable", "version", version, "why", why)
+}
