@@ -5,7 +5,7 @@
 // topic and, for operators, to theirs, so it works the same against the local stack and a deployment, and
 // access is decided in one place. It stores nothing.
 //
-// The verbs doctor and repair open the ledger, Vertex AI and Pub/Sub
+// The verbs doctor, repair and policy open the ledger, Vertex AI and Pub/Sub
 // themselves, and need the rights to do so.
 package main
 
@@ -28,7 +28,7 @@ const (
 	exitRefused     = 3   // the job was refused, or can never fit; the policy is refused
 	exitWaits       = 4   // explain: it would have to wait
 	exitEndedBadly  = 5   // submit --follow: failed, cancelled or expired
-	exitProblems    = 6   // doctor found a problem; repair did not make a change; evaluate found a difference
+	exitProblems    = 6   // doctor found a problem; repair or policy did not make a change; policy diff found a difference; evaluate found a difference
 	exitInterrupted = 130 // Ctrl-C
 )
 
@@ -38,7 +38,7 @@ Without --project and --status-url the target is the local stack that runs on th
 
 Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, or a policy) or never fits, 4 would have to wait (explain), ` +
 	`5 ended badly (submit --follow: failed, cancelled, expired), ` +
-	`6 problems (doctor: at least one FAIL, while 1 means that something could not be checked; repair: something asked for was not done; evaluate --check-references: a score differs), 130 interrupted.`
+	`6 problems (doctor: at least one FAIL, while 1 means that something could not be checked; repair, policy apply, rollback: something asked for was not done; policy diff: the file differs; evaluate --check-references: a score differs), 130 interrupted.`
 
 type cli struct {
 	globals
@@ -63,7 +63,7 @@ type cli struct {
 	Export         exportCmd         `cmd:"" help:"Write the requests that have run as a workload for simulate and size."`
 	Evaluate       evaluateCmd       `cmd:"" help:"Say how good the order is on traces, without a deployment."`
 	Doctor         doctorCmd         `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
-	Policy         policyCmd         `cmd:"" help:"Check a policy: who may use how much of what, and what may run."`
+	Policy         policyCmd         `cmd:"" help:"Check, compare and apply the policy: who may use how much of what, and what may run."`
 	Repair         repairCmd         `cmd:"" help:"Fix what doctor found. A dry run unless --yes is given."`
 
 	CheckSettings checkSettingsCmd `cmd:"" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`

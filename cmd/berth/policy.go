@@ -13,9 +13,16 @@ import (
 	"example.com/berth/internal/statuspage"
 )
 
-// policyCmd groups what is done with policies.
+// policyCmd groups what is done with policies. All but check open the deployment's ledger.
 type policyCmd struct {
-	Check policyCheckCmd `cmd:"" help:"Check policy files here, without a deployment."`
+	siteFlags
+
+	Check    policyCheckCmd    `cmd:"" help:"Check policy files here, without a deployment."`
+	Diff     policyDiffCmd     `cmd:"" help:"Compare a file with the policy in force."`
+	Apply    policyApplyCmd    `cmd:"" help:"Put a policy in force. A dry run, which says what it would do to waiting requests, unless --yes is given."`
+	Show     policyShowCmd     `cmd:"" help:"Show the policy in force, or another version."`
+	History  policyHistoryCmd  `cmd:"" help:"List the versions, the latest first."`
+	Rollback policyRollbackCmd `cmd:"" help:"Put an earlier version in force again, as a new version. A dry run unless --yes is given."`
 }
 
 type policyCheckCmd struct {

@@ -23,6 +23,22 @@ func line(s string) string {
 	return visible.Text(strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(s))
 }
 
+// multiline makes text of several lines harmless, and leaves line breaks and tabs as they are.
+func multiline(s string) string {
+	var b strings.Builder
+	for s != "" {
+		i := strings.IndexAny(s, "\n\t")
+		if i < 0 {
+			b.WriteString(visible.Text(s))
+			break
+		}
+		b.WriteString(visible.Text(s[:i]))
+		b.WriteByte(s[i])
+		s = s[i+1:]
+	}
+	return b.String()
+}
+
 // say writes one line of text.
 func say(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, line(fmt.Sprintf(format, args...))) //nolint:errcheck // the reader has closed the stream

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/policy"
+)
+
+// writeFlags are those of the verbs that put a policy in force.
+type writeFlags struct {
+	Yes  bool   `help:"Write it. Without it, only say what it would do."`
+	Base int64  `default:"-1" placeholder:"N" help:"Write only if version N is in force, 0 for no policy; by default the version that is in force as the command begins."`
+	Note string `placeholder:"TEXT" help:"Why, for the history."`
+	Who  string `env:"BERTH_WHO" placeholder:"NAME" help:"Who does it; by default the user of this machine. It is a claim."`
+}
+
+type policyApplyCmd struct {
+	writeFlags
+	File string `arg:"" help:"Policy file in YAML; - for standard input."`
+}
+
+// Help is shown below the flags.
+func (policyApplyCmd) Help() string {
+	return `Prints the changes, the waiting requests that would be refused if they came now, and what tenants hold of their shares. With --yes it then writes the policy, if nobody has written another one meanwhile. Every instance goes by it one tick later; what waits keeps what it was taken with.
+
+Ends with 3 if the file is not a policy that a deployment would take, with 6 if another version is in force than the one that the policy was made from.`
+}
+
+type policyRollbackCmd struct {
+	writeFlags
+	Version int64 `arg:"" optional:"" help:"The version whose text comes in force again; by default the one before the one in force."`
+}
+
+const maxNote = 500 // characters of a note, and of who writes
+
+func (c *policyApplyCmd) Run(g *globals, group *policyCmd) error {
+	text, err := readPolicy(g, c.File)
+	if err != nil {
+		return err
+	}
+	checked := checkPolicy(c.File, text, nil)
+	if !checked.Valid {
+		if g.JSON {
+			if err := pretty(g.out, map[string]any{"valid": false, "problems": checked.Problems}); err != nil {
+				return err
+			}
+		} else {
+			checked.print(g.out)
+		}
+		return &quit{code: exitRefused}
+	}
+	return c.write(g, group, func(*ledger.Policy, ledger.Ledger) (string, ledger.Policy, error) {
+		return filepath.Base(c.File), ledger.Policy{Text: string(text)}, nil
+	})
+}
+
+func (c *policyRollbackCmd) Run(g *globals, group *policyCmd) error {
+	return c.write(g, group, func(now *ledger.Policy, l ledger.Ledger) (string, ledger.Policy, error) {
+		if now == nil {
+			return "", ledger.Policy{}, usage("there is no policy to roll back")
+		}
+		version := c.Version
+		if version == 0 {
+			version = now.Version - 1
+		}
+		if version < 1 || version >= now.Version {
+			return "", ledger.Policy{}, usage("version %d cannot be restored: versions 1 to %d can", version, now.Version-1)
+		}
+		old, err := storedPolicy(g, l, version)
+		if err != nil {
+			return "", ledger.Policy{}, err
+		}
+		if p, problems := policy.Parse([]byte(old.Text)); p == nil {
+			return "", ledger.Policy{}, &quit{exitRefused, fmt.Errorf("version %d cannot be read by this release: %s", version, problems[0].String())}
+		}
+		return fmt.Sprintf("version %d", version), ledger.Policy{Text: old.Text, Restores: version}, nil
+	})
+}
+
+// An applied is what apply and rollback print with --json.
+type applied struct {
+	Written bool             `json:"written"`
+	Base    int64            `json:"base"`    // the version that was in force, 0 for none
+	Version int64            `json:"version"` // the version that is, or would be, written; the one in force if nothing changes
+	Diff    string           `json:"diff,omitempty"`
+	Effect  policyEffect     `json:"effect"`
+	Warning []policy.Problem `json:"warnings,omitempty"`
+}
+
+// write says what a policy would do and, if that was asked for, puts it in force.
+func (f *writeFlags) write(g *globals, group *policyCmd, next func(now *ledger.Policy, l ledger.Ledger) (string, ledger.Policy, error)) error {
+	for _, text := range []string{f.Note, f.Who} {
+		if utf8.RuneCountInString(text) > maxNote || strings.ContainsAny(text, "\n\r") {
+			return usage("--note and --who: want one line of at most %d characters", maxNote)
+		}
+	}
+	if f.Base < -1 {
+		return usage("--base %d: want 0 or more", f.Base)
+	}
+	l, done, err := group.ledger(g)
+	if err != nil {
+		return err
+	}
+	defer done() //nolint:errcheck // every call has returned
+	now, err := storedPolicy(g, l, 0)
+	if err != nil {
+		return err
+	}
+	name, p, err := next(now, l)
+	if err != nil {
+		return err
+	}
+	out := applied{Diff: policyDiff(now, name, p.Text)}
+	if now != nil {
+		out.Base = now.Version
+	}
+	if f.Base >= 0 && f.Base != out.Base {
+		return conflict(&ledger.PolicyConflictError{Base: f.Base, Current: out.Base})
+	}
+	parsed, _ := policy.Parse([]byte(p.Text))
+	out.Version, out.Warning = out.Base+1, parsed.Warnings
+	if out.Effect, err = effectOf(g, l, parsed); err != nil {
+		return err
+	}
+	if out.Diff == "" && now != nil {
+		out.Version = out.Base
+		if g.JSON {
+			return pretty(g.out, out)
+		}
+		say(g.out, "The text of version %d is in force already.", out.Base)
+		return nil
+	}
+	if !g.JSON {
+		if _, err := fmt.Fprint(g.out, multiline(out.Diff)); err != nil {
+			return err
+		}
+		out.Effect.print(g.out)
+		if len(out.Warning) > 0 {
+			say(g.out, "Warnings:")
+			policyProblems(g.out, out.Warning)
+		}
+	}
+	if f.Yes {
+		p.Who, p.Note = cmp.Or(f.Who, userName()), f.Note
+		_, err := ledger.WritePolicy(g.ctx, l, out.Base, p)
+		if c := (*ledger.PolicyConflictError)(nil); errors.As(err, &c) {
+			return conflict(c)
+		} else if err != nil {
+			return fmt.Errorf("write version %d: %w; berth policy history says whether it was written", out.Version, err)
+		}
+		out.Written = true
+	}
+	switch {
+	case g.JSON:
+		return pretty(g.out, out)
+	case f.Yes:
+		say(g.out, "Version %d is in force; every instance goes by it within a tick.", out.Version)
+	default:
+		say(g.out, "Nothing was written. With --yes this becomes version %d.", out.Version)
+	}
+	return nil
+}
+
+func conflict(c *ledger.PolicyConflictError) error {
+	return &quit{exitProblems, fmt.Errorf("nothing was written: version %d of the policy is in force, and this was made from version %d; see berth policy history and diff, and apply again", c.Current, c.Base)}
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+
+	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/policy"
+	"example.com/berth/internal/reason"
+)
+
+// A policyEffect is what a policy would do to what is there now.
+type policyEffect struct {
+	Waiting int             `json:"waiting"` // requests that were looked at
+	Refused []refusedByNow  `json:"refused"` // of those, the ones that would be refused if they came now
+	Shares  []heldOfShare   `json:"shares"`
+	Bounds  []boundOfTenant `json:"bounds"` // tenants that are above a bound on their number of requests
+}
+
+type refusedByNow struct {
+	Tenant    string         `json:"tenant"`
+	RequestID string         `json:"requestId"`
+	Reason    reason.Problem `json:"reason"` // the first
+}
+
+// A heldOfShare compares what a tenant holds with its share.
+type heldOfShare struct {
+	Tenant             string            `json:"tenant"`
+	PersistentResource string            `json:"persistentResource"`
+	Shape              capacity.Shape    `json:"shape"`
+	Held               capacity.Replicas `json:"held"`
+	Share              capacity.Replicas `json:"share"`
+	Cap                capacity.Replicas `json:"cap,omitempty"`
+}
+
+type boundOfTenant struct {
+	Tenant  string `json:"tenant"`
+	Running int    `json:"running,omitempty"`
+	Waiting int    `json:"waiting,omitempty"`
+	Bound   int    `json:"bound"`
+}
+
+// effectOf reads the resources and their waiting requests, and holds them against a policy.
+func effectOf(g *globals, l ledger.Ledger, p *policy.Policy) (policyEffect, error) {
+	e := policyEffect{Refused: []refusedByNow{}, Shares: []heldOfShare{}, Bounds: []boundOfTenant{}}
+	running, waiting := map[string]int{}, map[string]int{}
+	for after := ""; ; {
+		resources, err := l.Resources(g.ctx, after, 100)
+		documents, err := ledger.Skipped(err)
+		if g.unreadable(documents); err != nil {
+			return e, err
+		}
+		for _, res := range resources {
+			after = res.Name
+			e.holds(p, res, running)
+			if err := e.queue(g, l, p, res.Name, waiting); err != nil {
+				return e, err
+			}
+		}
+		if len(resources) < 100 {
+			break
+		}
+	}
+	for _, tenant := range sortedKeys(running) {
+		if n := p.Tenant(tenant).MaxRunning; n > 0 && running[tenant] > n {
+			e.Bounds = append(e.Bounds, boundOfTenant{Tenant: tenant, Running: running[tenant], Bound: n})
+		}
+	}
+	for _, tenant := range sortedKeys(waiting) {
+		if n := p.Tenant(tenant).MaxWaiting; n > 0 && waiting[tenant] > n {
+			e.Bounds = append(e.Bounds, boundOfTenant{Tenant: tenant, Waiting: waiting[tenant], Bound: n})
+		}
+	}
+	return e, nil
+}
+
+// holds adds what each tenant holds of its shares of a resource.
+func (e *policyEffect) holds(p *policy.Policy, res *ledger.Resource, running map[string]int) {
+	held := map[string]capacity.Use{}
+	for _, h := range res.Holds {
+		running[h.Tenant]++
+		if held[h.Tenant] == nil {
+			held[h.Tenant] = capacity.Use{}
+		}
+		held[h.Tenant].Add(h.Ask)
+	}
+	names := p.Tenants()
+	for tenant := range held {
+		if !slices.Contains(names, tenant) {
+			names = append(names, tenant)
+		}
+	}
+	slices.Sort(names)
+	for _, tenant := range names {
+		for _, s := range p.Tenant(tenant).Shares {
+			if s.Of(res.Name) {
+				e.Shares = append(e.Shares, heldOfShare{tenant, res.Name, s.Shape, held[tenant][s.Shape], s.Replicas, s.Cap})
+			}
+		}
+	}
+}
+
+// queue adds the waiting requests of a resource that the policy would refuse.
+func (e *policyEffect) queue(g *globals, l ledger.Ledger, p *policy.Policy, resource string, waiting map[string]int) error {
+	const page = 100
+	for after := ""; ; {
+		records, err := l.InState(g.ctx, resource, lifecycle.Waiting, after, page)
+		documents, err := ledger.Skipped(err)
+		if g.unreadable(documents); err != nil {
+			return err
+		}
+		for _, rec := range records {
+			after = rec.Order
+			waiting[rec.Tenant]++
+			e.Waiting++
+			q, err := asItCame(rec)
+			if err != nil {
+				say(g.err, "Request %s of tenant %s cannot be held against the policy: %v", rec.ID, rec.Tenant, err)
+				continue
+			}
+			if found := p.Tenant(rec.Tenant).Check(q, resource); len(found) > 0 {
+				e.Refused = append(e.Refused, refusedByNow{rec.Tenant, rec.ID, found[0]})
+			}
+		}
+		if len(records) < page {
+			return nil
+		}
+	}
+}
+
+// asItCame is a waiting request as its message asked for it, as far as the record tells that
+// from defaults. What a default may have set is not held against a policy.
+func asItCame(rec *ledger.Record) (*message.Request, error) {
+	job, err := message.ParseJob([]byte(rec.Spec))
+	if err != nil {
+		return nil, err
+	}
+	if rec.UnsetTimeout && job.GetJobSpec().GetScheduling() != nil {
+		job.JobSpec.Scheduling.Timeout = nil
+	}
+	return &message.Request{RequestID: rec.ID, PersistentResource: rec.Resource, Priority: rec.Priority, Job: job, Ask: rec.Ask, Paths: rec.Paths}, nil
+}
+
+const shownRefused = 20
+
+func (e *policyEffect) print(w io.Writer) {
+	switch {
+	case e.Waiting == 0:
+		say(w, "No request waits.")
+	case len(e.Refused) == 0:
+		say(w, "%s: none would be refused if it came now.", waitingRequests(e.Waiting))
+	default:
+		say(w, "%s: %d would be refused if they came now. They stay in the queue.", waitingRequests(e.Waiting), len(e.Refused))
+		t := newTable(w, "  TENANT", "REQUEST", "REASON")
+		for _, r := range e.Refused[:min(len(e.Refused), shownRefused)] {
+			t.row("  "+r.Tenant, r.RequestID, problem(&r.Reason))
+		}
+		t.end()
+		if n := len(e.Refused) - shownRefused; n > 0 {
+			say(w, "  and %d more; --json has all.", n)
+		}
+	}
+	if len(e.Shares) > 0 {
+		say(w, "")
+		t := newTable(w, "TENANT", "RESOURCE", "SHAPE", "HELD", "SHARE", "CAP", "")
+		for _, s := range e.Shares {
+			most, word := "-", ""
+			if s.Cap > 0 {
+				most = fmt.Sprint(s.Cap)
+			}
+			switch {
+			case s.Cap > 0 && s.Held > s.Cap:
+				word = "above its cap: it gets no more until jobs end"
+			case s.Held > s.Share:
+				word = "borrows"
+			}
+			t.row(s.Tenant, short(s.PersistentResource), s.Shape, s.Held, s.Share, most, word)
+		}
+		t.end()
+	}
+	for _, b := range e.Bounds {
+		what := map[bool]string{true: "running", false: "waiting"}[b.Running > 0]
+		say(w, "Tenant %s has %d %s requests, above its bound of %d: it gets no more until there are fewer.", b.Tenant, cmp.Or(b.Running, b.Waiting), what, b.Bound)
+	}
+}
+
+func waitingRequests(n int) string {
+	if n == 1 {
+		return "1 request waits"
+	}
+	return fmt.Sprintf("%d requests wait", n)
+}
