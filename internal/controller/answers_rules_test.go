@@ -241,3 +241,19 @@ func TestCancelOfNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestCancelledBeforeItCame: a request that finds its tombstone ends as it comes, whatever it
+// names, with the reason of the cancel.
+func TestCancelledBeforeItCame(t *testing.T) {
+	for _, resource := range []string{"", "projects/other/locations/us-central1/persistentResources/pool", "made-up"} {
+		w := sim.New(t)
+		stone := w.Send([]byte(`{"cancel":{"requestId":"a","reason":"a mistake"}}`))
+		w.Ask(sim.Job{ID: "a", CPU: 1, Resource: resource})
+		w.Expect("a", lifecycle.Cancelled, "cancelled")
+		rec := w.Record("a")
+		if rec.Why == nil || rec.Why.Code != reason.CancelRequested || rec.Why.Detail != "A cancel was asked for: a mistake" || len(rec.Cancels) != 1 || rec.Cancels[0] != stone ||
+			!rec.Times.Received.Equal(w.Now) || !rec.Times.Ended.Equal(w.Now) || !rec.ExpireAt.Equal(w.Now.Add(w.Config.Keep)) || w.Vertex.Calls()["create"] != 0 {
+			t.Errorf("%q: it is stored as %+v", resource, rec)
+		}
+	}
+}
