@@ -11,6 +11,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -205,6 +206,45 @@ func TestAnnouncedTogether(t *testing.T) {
 		}
 		if told != want || len(b.out.events) != want || strings.Count(b.log.String(), `"start_delayed"`) != want || len(b.resource().Reannounce) != 25-want {
 			t.Errorf("pass %d: %d are told by %d events, %d are logged, %d are left", pass+1, told, len(b.out.events), strings.Count(b.log.String(), `"start_delayed"`), len(b.resource().Reannounce))
+		}
+	}
+}
+
+// TestOperatorNamesAMessage: an operator reaches a request that has no id of its own by the
+// id of its message, and by that alone.
+func TestOperatorNamesAMessage(t *testing.T) {
+	for name, o := range map[string]message.Operation{
+		"by its message": {MessageID: "m9"}, "by a request id": {RequestID: "m9"}, "of another tenant": {MessageID: "m9", Tenant: "red"},
+	} {
+		b := newBench(t)
+		b.records(lifecycle.Running, 0)
+		rec := recordIn(lifecycle.Waiting, "")
+		rec.Kind, rec.ID, rec.Run, rec.Attempt, rec.ActUntil = message.KindMessage, "m9", "", 0, time.Time{}
+		rec.Key = message.KeyOf("default", message.KindMessage, "m9")
+		rec.Order = ledger.OrderKey(0, noon, rec.Key)
+		res := b.resource()
+		res.Join(rec)
+		put(t, b.mem, rec, res)
+		o.Action, o.Who, o.Reason = message.CancelRequest, "ops", "a mistake"
+		if o.Tenant == "" {
+			o.Tenant = "default"
+		}
+		for range 2 { // a second delivery changes nothing
+			if err := b.c.direct(t.Context(), message.Delivery{ID: "m10", PublishTime: noon}, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var said []string
+		for _, e := range b.out.events {
+			said = append(said, e.Type.Word())
+		}
+		want, state := "cancelling cancelled", lifecycle.Cancelled
+		if o.Tenant == "red" {
+			want, state = "refused", lifecycle.Waiting
+		}
+		after := b.record(rec.Key)
+		if strings.Join(said, " ") != want || after.State != state || state == lifecycle.Cancelled && (after.Why.Code != reason.CancelRequested || after.Why.Detail != "ops cancelled it as an operator: a mistake") {
+			t.Errorf("%s: %v, it is %s because of %v", name, said, after.State, after.Why)
 		}
 	}
 }
