@@ -117,8 +117,7 @@ func (s *Snapshot) fresh(p Policy) bool { return !s.ObservedAt.Before(s.Now.Add(
 
 // An Ask is the part of a request that the decision depends on.
 type Ask struct {
-	Head           // its place in the order, and what it needs
-	Tenant         string
+	Head                   // its place in the order, and what it needs
 	Class          ClassID // the class that it waits in; "" if it is in no queue
 	Network        string
 	EncryptionKey  string
@@ -213,6 +212,14 @@ func decide(s Snapshot, a Ask, p Policy, start *Start) Decision {
 			return d
 		}
 	}
+	quota := p.Plan.Quotas.Of(a.Tenant)
+	if why := quota.never(a); why != nil {
+		d.Verdict, d.Reason = Refuse, why
+		if a.Waiting { // the policy is another one since it came, and may be another one again
+			d.Verdict = Wait
+		}
+		return d
+	}
 	d.Reason = obstacle(s, p, fresh)
 	switch {
 	case d.Reason != nil:
@@ -223,15 +230,26 @@ func decide(s Snapshot, a Ask, p Policy, start *Start) Decision {
 	}
 	if d.Reason != nil {
 		d.Verdict = Wait
-		if a.OnFull == message.Reject && !a.Waiting {
-			d.Verdict = Refuse
-			d.Plan = nil // it does not wait, so it reserves nothing
-			d.Reason.Fix = fmt.Sprintf("Send it again later under a new id, or without %s, so that it waits.", a.Paths.At("onFull"))
-		} else if !a.Waiting && !s.Queue.HasRoomFor(a) {
-			d.Verdict, d.Plan, d.Reason = Refuse, nil, tooManyKinds(a.Demand)
+		if !a.Waiting {
+			d.mayWait(s, a, &quota)
 		}
 	}
 	return d
+}
+
+// mayWait refuses a new request that may not wait. Such a request reserves nothing.
+func (d *Decision) mayWait(s Snapshot, a Ask, quota *Quota) {
+	why := quota.queueFull(s.Queue, a)
+	switch {
+	case a.OnFull == message.Reject:
+		why = d.Reason
+		why.Fix = fmt.Sprintf("Send it again later under a new id, or without %s, so that it waits.", a.Paths.At("onFull"))
+	case why == nil && !s.Queue.HasRoomFor(a):
+		why = tooManyKinds(a.Demand)
+	}
+	if why != nil {
+		d.Verdict, d.Plan, d.Reason = Refuse, nil, why
+	}
 }
 
 // obstacle returns the reason why no request starts on the resource now, the most

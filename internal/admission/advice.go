@@ -41,7 +41,7 @@ func (d *Decision) Advise(s Snapshot, a Ask, p Policy) {
 func anew(s Snapshot, a Ask) (Snapshot, Ask) {
 	s = s.without(a)
 	if a.Waiting {
-		a.Order, a.Key = fmt.Sprintf("%s-~", a.Order[:4]), s.Now.Add(maxKeyDelay)
+		a.Order, a.Key = fmt.Sprintf("%s-~", a.Order[:4]), s.Now.Add(maxKeyDelay+maxOffset)
 		a.Waiting, a.Class, a.Slow = false, "", false
 	}
 	return s, a
@@ -124,6 +124,9 @@ const boundMost = 10 * 365 * 24 * time.Hour
 // run and wait. It is zero for a request of several shapes or of one that several pools
 // have, while a request of a higher priority waits, and if it is more than ten years away.
 func Bound(s Snapshot, a Ask, policy Policy) time.Time {
+	if quota := policy.Plan.Quotas.Of(a.Tenant); quota.bounds() {
+		return time.Time{} // its own tenant may keep it waiting
+	}
 	shapes := shapesOf(a.Demand)
 	var machines capacity.Replicas
 	for _, pool := range s.Pools {

@@ -16,7 +16,7 @@ import (
 
 // asked is a waiting request of a world.
 func (w *planWorld) asked(h Head) Ask {
-	return Ask{Head: h, Tenant: "t", OnFull: message.Queue, Waiting: true, Class: ClassOf("t", h.Demand, h.Limit)}
+	return Ask{Head: h, OnFull: message.Queue, Waiting: true, Class: ClassOf("t", h.Demand, h.Limit)}
 }
 
 // drawQueue moves a world to a moment at which requests wait. A plan follows every end.

@@ -2,7 +2,6 @@ package admission
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"example.com/berth/internal/capacity"
@@ -13,6 +12,9 @@ type gate struct {
 	*Reservation
 	shapes []capacity.Shape
 	room   capacity.Room // at the reservation's start, with the requests that have passed it
+	// lent is room without the machines that waiting requests are to get within the shares
+	// of their tenants: a request that borrows leaves them free as well.
+	lent capacity.Room
 }
 
 // backfill starts later requests that delay no reservation: those that end
@@ -27,15 +29,26 @@ func (pl *planner) backfill() {
 		return
 	}
 	gates := make([]gate, len(pl.plan.Reserved))
+	owed := pl.owedHeads()
 	for i := range gates {
 		gates[i] = pl.gate(i)
+		if pl.shared {
+			gates[i].lent = gates[i].room.With(owed)
+		}
 	}
 	var started []Head
 	for _, h := range candidates {
 		if !pl.room.Fits(h.Demand) {
 			continue
 		}
+		latest, may := pl.mayStart(h)
+		if !may {
+			continue
+		}
 		if by, ok := pl.pass(gates, *h); ok {
+			if by.IsZero() || !latest.IsZero() && latest.Before(by) {
+				by = latest
+			}
 			pl.start(*h, by)
 			started = append(started, *h)
 		}
@@ -45,13 +58,29 @@ func (pl *planner) backfill() {
 	})
 }
 
+// owedHeads is what the waiting requests ask for that are within the share of their tenants.
+func (pl *planner) owedHeads() (all capacity.Ask) {
+	if !pl.shared {
+		return nil
+	}
+	for i := range pl.classes {
+		c := &pl.classes[i]
+		for k := range c.heads {
+			if h := &c.heads[k]; !c.gone[k] && pl.owed(h) && !pl.barred(h) {
+				all = append(all, h.Demand...)
+			}
+		}
+	}
+	return all
+}
+
 // candidates returns the first request of every class that fits now, and
 // reservations that still lack a shape, in order. If only reservations of a
 // class are known, an unknown request of the class may come before others of
 // the same shapes, so these wait until it is known.
 func (pl *planner) candidates() []*Head {
 	for i := range pl.classes {
-		if c := &pl.classes[i]; c.head() == nil && c.more && pl.mayFit(c) && !slices.Contains(pl.plan.Want, c.id) {
+		if c := &pl.classes[i]; c.head() == nil && c.more && pl.mayFit(c) && !pl.barredBehind(c) && !slices.Contains(pl.plan.Want, c.id) {
 			pl.want(c)
 		}
 	}
@@ -72,7 +101,7 @@ func (pl *planner) candidates() []*Head {
 			list = append(list, &r.Head)
 		}
 	}
-	slices.SortFunc(list, func(a, b *Head) int { return strings.Compare(a.Order, b.Order) })
+	slices.SortFunc(list, pl.compare)
 	return list
 }
 
@@ -95,7 +124,7 @@ func (pl *planner) shut() {
 		r := &pl.plan.Reserved[i]
 		shut := r.Key.Before(late) || slices.ContainsFunc(pl.classes, func(c planClass) bool {
 			h := c.head()
-			return h != nil && h.Key.Before(late) && share(c.shapes, r.Shapes)
+			return h != nil && h.Key.Before(late) && share(c.shapes, r.Shapes) && !pl.barred(h)
 		})
 		if shut && !r.Shut {
 			r.Budget = r.Demand.Replicas()
@@ -142,7 +171,11 @@ func (pl *planner) pass(gates []gate, h Head) (by time.Time, ok bool) {
 		if g.Shut && h.Demand.Replicas() > g.Budget {
 			return by, false
 		}
-		if !g.room.FitsBeside(g.Demand, h.Demand) {
+		room := &g.room
+		if pl.borrows(&h) {
+			room = &g.lent
+		}
+		if !room.FitsBeside(g.Demand, h.Demand) || !pl.quotaBeside(g, &h) {
 			return by, false
 		}
 		beside = append(beside, g)
@@ -152,6 +185,9 @@ func (pl *planner) pass(gates []gate, h Head) (by time.Time, ok bool) {
 			g.Budget -= h.Demand.Replicas()
 		}
 		g.room.Take(h.Demand)
+		if pl.shared {
+			g.lent.Take(h.Demand)
+		}
 	}
 	return by, true
 }

@@ -17,7 +17,7 @@ func (q Queue) HasRoomFor(a Ask) bool {
 	if len(q) < MaxClasses {
 		return true
 	}
-	if _, known := q[q.ClassFor(a.Tenant, a.Demand, a.Limit)]; known {
+	if _, known := q[q.ClassFor(a.Head)]; known {
 		return true
 	}
 	return len(q) < 2*MaxClasses && q.ownClasses(a.Tenant) < coarsest*tenantClasses/4

@@ -24,11 +24,11 @@ func TestKindsAreBounded(t *testing.T) {
 	}
 	next := 0
 	join := func(tenant string, demand capacity.Ask) bool {
-		a := Ask{Head: Head{ID: message.Key(fmt.Sprint(next)), Order: fmt.Sprintf("1000-%06d", next), Demand: demand, Limit: time.Hour}, Tenant: tenant}
+		a := Ask{Head: Head{ID: message.Key(fmt.Sprint(next)), Order: fmt.Sprintf("1000-%06d", next), Demand: demand, Limit: time.Hour, Tenant: tenant}}
 		if !q.HasRoomFor(a) {
 			return false
 		}
-		id := q.ClassFor(tenant, demand, time.Hour)
+		id := q.ClassFor(Head{Tenant: tenant, Demand: demand, Limit: time.Hour})
 		q[id] = q[id].With(a.Head, 1)
 		return true
 	}
@@ -71,7 +71,7 @@ func TestRefusedForItsKind(t *testing.T) {
 	}
 	s := Snapshot{Now: now, Known: true, State: running, ObservedAt: now, Queue: q, Use: capacity.Use{shapeOf(0): 1},
 		Pools: []capacity.Pool{{ID: "p", Shape: shapeOf(0), Count: 1}}}
-	a := Ask{Head: Head{ID: "k", Order: "1000-9", Demand: capacity.Ask{{Shape: shapeOf(0), Replicas: 1}}, Limit: time.Hour}, Tenant: "t"}
+	a := Ask{Head: Head{ID: "k", Order: "1000-9", Demand: capacity.Ask{{Shape: shapeOf(0), Replicas: 1}}, Limit: time.Hour, Tenant: "t"}}
 	p := Policy{MaxAge: time.Minute, MaxHolds: 10}
 	if d := Decide(s, a, p); d.Verdict != Refuse || d.Reason == nil || d.Reason.Code != reason.HoldLimit || d.Reason.Fix == "" || d.Plan != nil {
 		t.Errorf("%+v", d)

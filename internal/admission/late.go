@@ -23,6 +23,10 @@ const (
 	HigherPriority Delay = "HIGHER_PRIORITY"
 	// FewerMachines: the pools have fewer machines than when the start was promised.
 	FewerMachines Delay = "FEWER_MACHINES"
+	// ShareReturned: a tenant takes back machines of its share.
+	ShareReturned Delay = "SHARE_RETURNED"
+	// QuotaLowered: the tenant of the request has more than its quota allows now.
+	QuotaLowered Delay = "QUOTA_LOWERED"
 	// LateStart: a job that runs was started later than planned, for it waited for a
 	// submission slot.
 	LateStart Delay = "LATE_START"
@@ -35,6 +39,8 @@ var delayTexts = map[Delay]string{
 	OtherUse:       "machines are used by jobs that Berth did not start",
 	HigherPriority: "requests of a higher priority go first",
 	FewerMachines:  "the pools have fewer machines than then",
+	ShareReturned:  "tenants take back machines of their shares",
+	QuotaLowered:   "the quota of its tenant is used up",
 	LateStart:      "an earlier job started later than planned",
 	WasPaused:      "an operator had paused the persistent resource",
 }
@@ -113,10 +119,17 @@ func (pl *planner) delays(k int) (list []Delay) {
 	}) || slices.ContainsFunc(pl.plan.Starts, func(st Start) bool {
 		return priorityOf(st.Order) < priorityOf(r.Order) && share(shapesOf(st.Demand), shapes)
 	})
+	returned := pl.shared && !r.Owed && (slices.ContainsFunc(pl.plan.Reserved[:k], func(o Reservation) bool {
+		return o.Owed && o.Order > r.Order && share(shapesOf(o.Demand), shapes)
+	}) || slices.ContainsFunc(pl.plan.Starts, func(st Start) bool {
+		return st.Order > r.Order && st.By.IsZero() && share(shapesOf(st.Demand), shapes)
+	}))
+	t := pl.account(r.Tenant)
 	for _, c := range []struct {
 		is    bool
 		delay Delay
-	}{{overstays, Overstay}, {others, OtherUse}, {higher, HigherPriority}, {pl.machines(r) < r.Machines, FewerMachines}} {
+	}{{overstays, Overstay}, {others, OtherUse}, {higher, HigherPriority}, {returned, ShareReturned},
+		{t != nil && !t.fits(r.Demand), QuotaLowered}, {pl.machines(r) < r.Machines, FewerMachines}} {
 		if c.is {
 			list = append(list, c.delay)
 		}

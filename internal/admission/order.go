@@ -17,8 +17,9 @@ func (d *Decision) planned(s Snapshot, a Ask, p Policy, fit capacity.Result) {
 	fits := fit.Verdict == capacity.Fits
 	switch {
 	case fits && len(s.Reserved) == 0 && (len(s.Queue) == 0 || len(s.Queue) == 1 && s.Queue[a.Class].Count == 1):
+		d.Reason = overQuota(s, a, p.Plan)
 		return
-	case !fits && reservedByOthers(s.Reserved, a):
+	case !fits && reservedByOthers(s.Reserved, a) && !a.Within:
 		d.Reason = short(s, fit)
 		d.Reason.Detail += first(s.Reserved, a)
 		return
@@ -29,7 +30,7 @@ func (d *Decision) planned(s Snapshot, a Ask, p Policy, fit capacity.Result) {
 		if ps.Queue == nil {
 			ps.Queue = Queue{}
 		}
-		class := ps.Queue.ClassFor(a.Tenant, a.Demand, a.Limit)
+		class := ps.Queue.ClassFor(a.Head)
 		ps.Queue[class] = ps.Queue[class].With(a.Head, len(ps.Queue[class].Heads)+1)
 	}
 	plan := MakePlan(ps, p.Plan)
@@ -43,6 +44,8 @@ func (d *Decision) planned(s Snapshot, a Ask, p Policy, fit capacity.Result) {
 		d.StartsBy, d.Late = plan.StartsBy(plan.Reserved[i])
 	}
 	switch d.Reason = short(s, fit); {
+	case plan.over(a) != nil:
+		d.Reason = plan.over(a)
 	case fits:
 		d.Reason = behind(a, p.Plan, plan)
 	case i < 0:

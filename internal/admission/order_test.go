@@ -48,7 +48,7 @@ func TestDecideAgreesWithThePlan(t *testing.T) {
 					continue
 				}
 				i := slices.IndexFunc(w.waiting, func(h Head) bool { return h.ID == message.Key(fmt.Sprintf("%04d", w.ids)) })
-				ask := Ask{Head: w.waiting[i], Tenant: "t", OnFull: message.Queue}
+				ask := Ask{Head: w.waiting[i], OnFull: message.Queue}
 				joined := w.s
 				w.s = before
 				d := Decide(w.snapshot(), ask, w.policy())
@@ -89,7 +89,7 @@ func TestReasonsOfTheOrder(t *testing.T) {
 	w := story(t, PlanPolicy{Margin: 5 * time.Minute, StartIn: 10 * time.Minute, StartTimeout: time.Hour, Patience: 24 * time.Hour}, 4)
 	w.arrive(ask("a", 180, 3), ask("b", 60, 4))
 	w.want("a-240", "b m0 by 240")
-	late := Ask{Head: ask("c", 600, 1), Tenant: "t", OnFull: message.Queue}
+	late := Ask{Head: ask("c", 600, 1), OnFull: message.Queue}
 	decide := func(a Ask) Decision {
 		d := Decide(w.snapshot(), a, w.policy())
 		d.Advise(w.snapshot(), a, w.policy())
@@ -127,17 +127,17 @@ func TestReasonsOfTheOrder(t *testing.T) {
 		t.Errorf("without backfill: %+v", d.Reason)
 	}
 	// The one that has the reservation does not fit: that is its reason, and its start is told.
-	first := Ask{Head: w.waiting[0], Tenant: "t", Waiting: true, Class: ClassOf("t", w.waiting[0].Demand, w.waiting[0].Limit)}
+	first := Ask{Head: w.waiting[0], Waiting: true, Class: ClassOf("t", w.waiting[0].Demand, w.waiting[0].Limit)}
 	if d := Decide(w.snapshot(), first, w.policy()); d.Reason.Code != reason.Full || !d.StartsBy.Equal(planNow.Add(240*time.Minute)) || d.Ahead != 0 {
 		t.Errorf("the first is decided %+v", d)
 	}
 	// One that does not fit either waits for the same, and its arrival makes no plan.
-	if d := Decide(w.snapshot(), Ask{Head: ask("d", 30, 2), Tenant: "t"}, w.policy()); d.Reason.Code != reason.Full || d.Plan != nil || d.Ahead != 1 ||
+	if d := Decide(w.snapshot(), Ask{Head: ask("d", 30, 2)}, w.policy()); d.Reason.Code != reason.Full || d.Plan != nil || d.Ahead != 1 ||
 		!strings.HasSuffix(d.Reason.Detail, " Before it comes a waiting request that has 4 machines reserved from 2026-03-01T16:00:00Z on.") {
 		t.Errorf("the next is decided %+v", d)
 	}
 	// A request that does not wait reserves nothing.
-	if d := Decide(w.snapshot(), Ask{Head: ask("A", 30, 4), Tenant: "t", OnFull: message.Reject}, w.policy()); d.Verdict != Refuse || d.Plan != nil {
+	if d := Decide(w.snapshot(), Ask{Head: ask("A", 30, 4), OnFull: message.Reject}, w.policy()); d.Verdict != Refuse || d.Plan != nil {
 		t.Errorf("one that must not wait is decided %+v", d)
 	}
 }
@@ -152,7 +152,7 @@ func TestClassesOfATenantAreBounded(t *testing.T) {
 		for i, s := range shapes {
 			demand = append(demand, capacity.Need{WorkerPool: i, Shape: shapeOf(s), Replicas: replicas})
 		}
-		id := q.ClassFor(tenant, demand, limit)
+		id := q.ClassFor(Head{Tenant: tenant, Demand: demand, Limit: limit})
 		h := Head{Order: fmt.Sprintf("1000-%06d", q.Waiting()), ID: message.Key(fmt.Sprint(q.Waiting())), Demand: demand, Limit: limit}
 		q[id] = q[id].With(h, MaxHeads)
 		if c := q[id]; !slices.Equal(c.Heads[0].Demand.Shapes(), demand.Shapes()) {

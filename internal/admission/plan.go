@@ -11,6 +11,7 @@ import (
 // A Held is a job that has replicas: one of Berth's, or a foreign one.
 type Held struct {
 	ID     message.Key // "" for a foreign job
+	Tenant string
 	Demand capacity.Ask
 	// End is the latest known end of the job: its start plus its time limit. A
 	// job that has passed its end is assumed to end one horizon from now.
@@ -31,7 +32,8 @@ type Reservation struct {
 	Shapes []capacity.Shape `json:"shapes,omitempty"`
 	// At is its latest start. It never becomes later while the resource keeps
 	// its machines, the jobs on it keep their limits, no request of higher
-	// priority waits, and a plan follows every end of a job. It is zero while
+	// priority waits, no tenant takes back its share, and a plan follows every end of a
+	// job. It is zero while
 	// the request does not fit even the empty machines, or comes after one that
 	// does not.
 	At time.Time `json:"at,omitzero"`
@@ -39,6 +41,9 @@ type Reservation struct {
 	Budget capacity.Replicas `json:"budget,omitempty"`
 	// Shut says that a request for one of its shapes has waited too long.
 	Shut bool `json:"shut,omitempty"`
+	// Owed says that its machines are within the share of its tenant. One that is not
+	// yields to requests that are, until it has waited too long.
+	Owed bool `json:"owed,omitempty"`
 	// Since is when the reservation was made. Announced is the latest start that the last
 	// event to the request's publisher names; zero if none names one.
 	Since     time.Time `json:"since,omitzero"`
@@ -78,6 +83,7 @@ type PlanPolicy struct {
 	StartTimeout time.Duration
 	Patience     time.Duration // from a request's key until the gates of its shapes shut
 	NoBackfill   bool          // no request passes a reservation
+	Quotas       *Quotas       // of the tenants on this resource; nil for no policy
 }
 
 // startIn is the least time that the job of a request which passes a reservation has
@@ -110,6 +116,9 @@ type Plan struct {
 	// Late is when the reservations that start after their At start at the latest; zero
 	// if that is not known. Their Delays say why.
 	Late map[message.Key]time.Time
+	// Over are the first requests, one of a tenant, that the quotas of their tenants keep
+	// waiting.
+	Over []Over
 	// Want are classes of which the plan must know more heads to continue.
 	Want []ClassID
 }
@@ -123,12 +132,14 @@ type Plan struct {
 // that delay no reservation.
 func MakePlan(s PlanSnapshot, p PlanPolicy) Plan {
 	pl := newPlanner(s, p)
+	pl.openAccounts()
 	pl.keepReservations()
 	pl.serveHeads()
 	pl.promise()
 	if !p.NoBackfill {
 		pl.backfill()
 	}
+	pl.listOver()
 	return pl.plan
 }
 

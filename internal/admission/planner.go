@@ -27,6 +27,9 @@ type planner struct {
 
 	timeline *capacity.Timeline // of running jobs and the starts of this plan
 	built    int                // the starts that the timeline has
+
+	accounts map[string]*account // by tenant; nil without a policy
+	shared   bool                // tenants have shares
 }
 
 // A planClass is a class and the progress of the plan in it.
@@ -37,6 +40,7 @@ type planClass struct {
 	shapes []capacity.Shape
 	gone   []bool // per head: it has started or is reserved
 	next   int    // the first head that is not gone
+	barred bool   // the quota of its tenant keeps its next request from starting in order
 }
 
 func newPlanner(s PlanSnapshot, p PlanPolicy) *planner {
@@ -62,6 +66,9 @@ func newPlanner(s PlanSnapshot, p PlanPolicy) *planner {
 	for _, e := range list {
 		c := s.Queue[e.id]
 		n := len(c.Heads)
+		if p.Quotas != nil {
+			c.Heads = ofTenant(c.Heads, e.id.tenant())
+		}
 		pl.classes = append(pl.classes, planClass{id: e.id, heads: c.Heads, more: c.Count > n, shapes: shapesOf(c.Heads[0].Demand), gone: gone[:n:n]})
 		gone = gone[n:]
 	}
@@ -104,18 +111,24 @@ func (pl *planner) set(id message.Key, gone bool) {
 
 func (pl *planner) start(h Head, by time.Time) {
 	pl.room.Take(h.Demand)
+	if t := pl.account(h.Tenant); t != nil {
+		t.use.Add(h.Demand)
+		t.running++
+	}
 	pl.plan.Starts = append(pl.plan.Starts, Start{h, by})
 }
 
-// unreserved returns the shapes that a request of some order gets if it is
-// reserved now: no reservation has them, and none of the same or a higher
-// priority lacks them.
-func (pl *planner) unreserved(order string, shapes []capacity.Shape) []capacity.Shape {
-	own := priorityOf(order)
+// unreserved returns the shapes that a request gets if it is reserved now: no
+// reservation has them, and none that it does not outrank lacks them.
+func (pl *planner) unreserved(h *Head, shapes []capacity.Shape) []capacity.Shape {
 	taken := func(s capacity.Shape) bool {
-		return slices.ContainsFunc(pl.plan.Reserved, func(r Reservation) bool {
-			return slices.Contains(r.Shapes, s) || !r.complete() && priorityOf(r.Order) <= own && slices.Contains(shapesOf(r.Demand), s)
-		})
+		for i := range pl.plan.Reserved {
+			r := &pl.plan.Reserved[i]
+			if slices.Contains(r.Shapes, s) || !r.complete() && slices.Contains(shapesOf(r.Demand), s) && !pl.outranks(h, r) {
+				return true
+			}
+		}
+		return false
 	}
 	if len(shapes) == 1 {
 		if taken(shapes[0]) {
@@ -127,35 +140,54 @@ func (pl *planner) unreserved(order string, shapes []capacity.Shape) []capacity.
 }
 
 // keepReservations continues the reservations. Each starts as soon as it has
-// all of its shapes and fits, and yields only to a request of higher priority.
+// all of its shapes and fits, and yields only to a request that outranks it.
 // A shape that becomes free goes to the first reservation that asks for it, so
 // two of them never wait for each other.
 func (pl *planner) keepReservations() {
 	for _, r := range pl.s.Reserved {
-		if pl.outranked(r.Order, r.Shapes, (*planClass).head) {
+		t := pl.account(r.Tenant)
+		outranked := pl.outranked(&r, r.Shapes, (*planClass).head)
+		if outranked && (!pl.shared || pl.byPriority(&r, r.Shapes)) || t != nil && !allows(t.Cap, nil, r.Demand, true) {
 			continue // it is an ordinary waiting request again
 		}
+		r.Owed = r.Owed || pl.shared && pl.owed(&r.Head)
 		pl.set(r.ID, true)
 		had := r.Shapes
-		r.Shapes = slices.DeleteFunc(slices.Clone(pl.unreserved(r.Order, shapesOf(r.Demand))), func(s capacity.Shape) bool {
-			return !slices.Contains(had, s) && pl.outranked(r.Order, []capacity.Shape{s}, (*planClass).before)
+		r.Shapes = slices.DeleteFunc(slices.Clone(pl.unreserved(&r.Head, shapesOf(r.Demand))), func(s capacity.Shape) bool {
+			if slices.Contains(had, s) {
+				return outranked && pl.outranked(&r, []capacity.Shape{s}, (*planClass).head)
+			}
+			return pl.outranked(&r, []capacity.Shape{s}, (*planClass).before)
 		})
-		if r.complete() && pl.room.Fits(r.Demand) {
+		if r.complete() && pl.room.Fits(r.Demand) && (t == nil || t.fits(r.Demand)) {
 			pl.start(r.Head, time.Time{})
 		} else {
 			pl.plan.Reserved = append(pl.plan.Reserved, r)
+			t.stand(&r)
 		}
 	}
 	pl.foresee(0)
 }
 
-// outranked reports whether a request of higher priority than an order key
-// waits for one of the shapes, by a head of each class.
-func (pl *planner) outranked(order string, shapes []capacity.Shape, of func(*planClass) *Head) bool {
-	own := priorityOf(order)
+// outranked reports whether a request that outranks a reservation waits for one of
+// the shapes, by a head of each class.
+func (pl *planner) outranked(r *Reservation, shapes []capacity.Shape, of func(*planClass) *Head) bool {
 	for i := range pl.classes {
 		c := &pl.classes[i]
-		if h := of(c); h != nil && priorityOf(h.Order) < own && share(shapes, c.shapes) {
+		if h := of(c); h != nil && h.ID != r.ID && share(shapes, c.shapes) && pl.outranks(h, r) && !pl.barred(h) {
+			return true
+		}
+	}
+	return false
+}
+
+// byPriority reports whether a request of a higher priority than a reservation waits for
+// one of the shapes.
+func (pl *planner) byPriority(r *Reservation, shapes []capacity.Shape) bool {
+	own := priorityOf(r.Order)
+	for i := range pl.classes {
+		c := &pl.classes[i]
+		if h := c.head(); h != nil && priorityOf(h.Order) < own && share(shapes, c.shapes) && !pl.barred(h) {
 			return true
 		}
 	}
@@ -179,7 +211,7 @@ func (pl *planner) promise() {
 	for i, at := range pl.latest {
 		r := &pl.plan.Reserved[i]
 		switch {
-		case !at.IsZero() && (r.At.IsZero() || at.Before(r.At) && !pl.outranked(r.Order, shapesOf(r.Demand), (*planClass).before)):
+		case !at.IsZero() && (r.At.IsZero() || at.Before(r.At) && !pl.outranked(r, shapesOf(r.Demand), (*planClass).before)):
 			r.At, r.Machines, r.Delays = at, pl.machines(r), nil
 		case !r.At.IsZero() && (at.IsZero() || at.After(r.At)):
 			if pl.plan.Late == nil {
@@ -236,11 +268,7 @@ func (pl *planner) ends() []capacity.End {
 	rest, horizon := maps.Clone(pl.s.Use), pl.s.Now.Add(pl.p.Horizon)
 	for i := range pl.s.Held {
 		h := &pl.s.Held[i]
-		end := h.End
-		if !end.After(pl.s.Now) {
-			end = horizon
-		}
-		ends = append(ends, capacity.End{At: end, Ask: h.Demand})
+		ends = append(ends, capacity.End{At: pl.endOf(h), Ask: h.Demand})
 		for _, n := range h.Demand {
 			rest[n.Shape] -= n.Replicas
 		}
@@ -268,8 +296,8 @@ func (pl *planner) serveHeads() {
 		var c *planClass
 		for i := range pl.classes {
 			o := &pl.classes[i]
-			if o.head() != nil && (c == nil || o.head().Order < c.head().Order) &&
-				!pl.allStopped(o.shapes) && len(pl.unreserved(o.head().Order, o.shapes)) > 0 {
+			if o.head() != nil && !o.barred && (c == nil || pl.compare(o.head(), c.head()) < 0) &&
+				!pl.allStopped(o.shapes) && len(pl.unreserved(o.head(), o.shapes)) > 0 {
 				c = o
 			}
 		}
@@ -282,14 +310,24 @@ func (pl *planner) serveHeads() {
 			continue
 		}
 		h := *c.head()
+		free := pl.unreserved(&h, c.shapes)
+		starts := len(free) == len(c.shapes) && pl.room.Fits(h.Demand)
+		t := pl.account(h.Tenant)
+		by, may := pl.mayStart(&h)
+		if !may || t != nil && !t.fitsReserved(h.Demand) || !starts && !by.IsZero() {
+			c.barred = true
+			continue
+		}
 		c.set(c.next, true)
-		if free := pl.unreserved(h.Order, c.shapes); len(free) == len(c.shapes) && pl.room.Fits(h.Demand) {
-			pl.start(h, time.Time{})
+		if starts {
+			pl.start(h, by)
 			if i := slices.IndexFunc(pl.plan.Reserved, func(r Reservation) bool { return share(shapesOf(r.Demand), c.shapes) }); i >= 0 {
 				pl.foresee(i) // it has a lower priority, so it waits for this start too
 			}
 		} else {
-			pl.reserve(Reservation{Head: h, Shapes: slices.Clone(free), Budget: h.Demand.Replicas(), Since: pl.s.Now})
+			r := Reservation{Head: h, Shapes: slices.Clone(free), Budget: h.Demand.Replicas(), Since: pl.s.Now, Owed: pl.shared && pl.owed(&h)}
+			pl.reserve(r)
+			t.stand(&r)
 		}
 		pl.stopBehind(c)
 	}
@@ -299,7 +337,7 @@ func (pl *planner) serveHeads() {
 // unreserved, because its next request may come before all others of its
 // shapes.
 func (pl *planner) stopBehind(c *planClass) {
-	if c.head() == nil && c.more && len(pl.unreserved(c.before().Order, c.shapes)) > 0 {
+	if c.head() == nil && c.more && len(pl.unreserved(c.before(), c.shapes)) > 0 && !pl.barredBehind(c) {
 		pl.want(c)
 	}
 }
@@ -315,15 +353,14 @@ func (pl *planner) want(c *planClass) {
 	pl.stopped = append(pl.stopped, c.shapes...)
 }
 
-// reserve adds a reservation after all of its priority.
+// reserve adds a reservation after all that it does not outrank.
 func (pl *planner) reserve(r Reservation) {
-	own := priorityOf(r.Order)
 	if k := slices.IndexFunc(pl.s.Reserved, func(o Reservation) bool { return o.ID == r.ID }); k >= 0 {
 		r.Since, r.Announced = pl.s.Reserved[k].Since, pl.s.Reserved[k].Announced // it was outranked a moment ago
 	}
-	i := slices.IndexFunc(pl.plan.Reserved, func(o Reservation) bool { return priorityOf(o.Order) > own })
-	if i < 0 {
-		i = len(pl.plan.Reserved)
+	i := len(pl.plan.Reserved)
+	for i > 0 && pl.outranks(&r.Head, &pl.plan.Reserved[i-1]) {
+		i--
 	}
 	pl.plan.Reserved = slices.Insert(pl.plan.Reserved, i, r)
 	pl.foresee(i)

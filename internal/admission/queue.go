@@ -63,6 +63,16 @@ func ClassOf(tenant string, demand capacity.Ask, limit time.Duration) ClassID {
 	return ClassID(fmt.Sprintf("%s|%s|%d|%dh", tenant, shapes.String(), size, int(LimitStep(limit)/time.Hour)))
 }
 
+// class returns the class of a request. Those within the share of their tenant have classes
+// of their own, so that none of them is unknown behind others.
+func (h *Head) class() ClassID {
+	id := ClassOf(h.Tenant, h.Demand, h.Limit)
+	if h.Within {
+		id += "|share"
+	}
+	return id
+}
+
 // Smallest is how many replicas a request of the class asks for at least.
 func (id ClassID) Smallest() capacity.Replicas {
 	if parts := strings.Split(string(id), "|"); len(parts) > 2 {
@@ -113,12 +123,12 @@ const (
 // the time limit, then without the size; nothing is refused for it and the classes
 // of other tenants stay as they are. Only the order in which the pass finds
 // candidates depends on classes, so a coarser one costs backfill, never a promise.
-func (q Queue) ClassFor(tenant string, demand capacity.Ask, limit time.Duration) ClassID {
-	id := ClassOf(tenant, demand, limit)
+func (q Queue) ClassFor(h Head) ClassID {
+	id := h.class()
 	if _, known := q[id]; known || len(q) < tenantClasses {
 		return id
 	}
-	own := q.ownClasses(tenant)
+	own := q.ownClasses(h.Tenant)
 	parts := strings.Split(string(id), "|")
 	// Each coarser level may have some classes beyond those of the finer ones.
 	for level, part := range []int{-1, 3, 2, 0} {
@@ -148,13 +158,16 @@ const MaxHeads = 8
 // A Head is the part of a waiting request that a plan needs.
 type Head struct {
 	ID     message.Key   `json:"id"`
-	Order  string        `json:"order"`  // static: priority, key, id
-	Key    time.Time     `json:"key"`    // see [Key]
-	Demand capacity.Ask  `json:"demand"` // of normal shapes
-	Limit  time.Duration `json:"limit"`  // the job's own time limit
+	Tenant string        `json:"tenant,omitempty"` // "" in documents of earlier releases
+	Order  string        `json:"order"`            // static: priority, key, id
+	Key    time.Time     `json:"key"`              // see [Key]
+	Demand capacity.Ask  `json:"demand"`           // of normal shapes
+	Limit  time.Duration `json:"limit"`            // the job's own time limit
 	// Slow says that Vertex AI did not start the request in time once. It then passes a
 	// reservation only with the whole start timeout.
 	Slow bool `json:"slow,omitempty"`
+	// Within says that it came within the share of its tenant.
+	Within bool `json:"within,omitempty"`
 	// Bytes is the size of the request's specification. It only bounds how many
 	// requests one update reads.
 	Bytes int `json:"bytes,omitempty"`

@@ -119,6 +119,13 @@ func (r *Room) Take(ask Ask) {
 	}
 }
 
+// With returns the room with an ask in use as well.
+func (r *Room) With(ask Ask) Room {
+	with := Room{shapes: slices.Clone(r.shapes)}
+	with.Take(ask)
+	return with
+}
+
 // items are the replicas of an ask's worker pools of one shape.
 func items(ask Ask, shape Shape) []Replicas {
 	var list []Replicas

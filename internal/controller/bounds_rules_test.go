@@ -248,7 +248,7 @@ func TestHeadsOfAQueue(t *testing.T) {
 
 // TestMayStart: of a class no more is read than free machines can start, and one more.
 func TestMayStart(t *testing.T) {
-	class := (admission.Queue{}).ClassFor("t", capacity.Ask{{Shape: small, Replicas: 2}}, time.Hour)
+	class := admission.ClassOf("t", capacity.Ask{{Shape: small, Replicas: 2}}, time.Hour)
 	for _, test := range []struct {
 		pool  capacity.Pool
 		used  capacity.Replicas

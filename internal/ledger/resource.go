@@ -203,7 +203,7 @@ func (r *Resource) Join(rec *Record) {
 		if r.Queue == nil {
 			r.Queue = admission.Queue{}
 		}
-		rec.Class = r.Queue.ClassFor(rec.Tenant, rec.Ask, rec.Timeout)
+		rec.Class = r.Queue.ClassFor(rec.Head())
 		r.Queue[rec.Class] = r.Queue[rec.Class].With(rec.Head(), admission.MaxHeads)
 	}
 	r.Version++

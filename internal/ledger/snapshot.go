@@ -27,7 +27,7 @@ func (r *Resource) Planning(now time.Time) admission.PlanSnapshot {
 func (r *Resource) held() []admission.Held {
 	list := make([]admission.Held, 0, len(r.Holds)+len(r.Foreign))
 	for key, h := range r.Holds {
-		list = append(list, admission.Held{ID: key, Demand: h.Ask, End: h.LatestEnd})
+		list = append(list, admission.Held{ID: key, Tenant: h.Tenant, Demand: h.Ask, End: h.LatestEnd})
 	}
 	for _, f := range r.Foreign {
 		list = append(list, admission.Held{Demand: f.Ask, End: f.LatestEnd})
@@ -54,7 +54,7 @@ func (r *Resource) readableQueue() admission.Queue {
 // Request returns the request of a record as [admission.Decide] reads it.
 func (r *Record) Request() admission.Ask {
 	return admission.Ask{
-		Head: r.Head(), Tenant: r.Tenant, Class: r.Class,
+		Head: r.Head(), Class: r.Class,
 		Network: r.Network, EncryptionKey: r.EncryptionKey, ServiceAccount: r.ServiceAccount, UnsetDisks: r.UnsetDisks,
 		OnFull: r.OnFull, Waiting: r.State == lifecycle.Waiting, ContradictedSince: r.ContradictedSince, Paths: r.Paths,
 	}
@@ -62,5 +62,5 @@ func (r *Record) Request() admission.Ask {
 
 // Head returns the record's place in the order, and what a plan needs of it.
 func (r *Record) Head() admission.Head {
-	return admission.Head{ID: r.Key, Order: r.Order, Key: orderTime(r.Order), Demand: r.Ask, Limit: r.Timeout, Slow: r.Requeues > 0, Bytes: len(r.Spec)}
+	return admission.Head{ID: r.Key, Tenant: r.Tenant, Order: r.Order, Key: orderTime(r.Order), Demand: r.Ask, Limit: r.Timeout, Slow: r.Requeues > 0, Bytes: len(r.Spec)}
 }

@@ -49,6 +49,8 @@ const (
 	PolicyRule        Code = "POLICY_RULE"         // a rule in CEL does not allow the job, or cannot be evaluated for it
 	Full              Code = "FULL"                // not now: too few replicas are free
 	Behind            Code = "BEHIND"              // not now: it fits, and would delay a request that comes first
+	OverQuota         Code = "OVER_QUOTA"          // its tenant has, or would have, more than the policy allows
+	QueueFull         Code = "QUEUE_FULL"          // as many requests of its tenant wait as the policy allows
 	Overdrawn         Code = "OVERDRAWN"           // not now: more replicas are in use than the pools have
 	Paused            Code = "PAUSED"              // not now: an operator has paused it
 	NotPaused         Code = "NOT_PAUSED"          // a resume of what is not paused

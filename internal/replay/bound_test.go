@@ -13,7 +13,9 @@ import (
 // replicas, limits of at most L, T the job's key plus the patience, and A the replicas
 // of those ahead of it at T, of one reservation, and of itself.
 func boundOf(j int, list []Job, start []time.Duration, replicas int64, patience time.Duration, s Settings) time.Duration {
-	order := func(k int) admission.Head { return waitingOf(k, &list[k], newPool(Pool{}).shape, s).Head }
+	order := func(k int) admission.Head {
+		return waitingOf(k, &list[k], newPool(Pool{}).shape, s, admission.Place{}).Head
+	}
 	own := order(j)
 	at := own.Key.Add(patience).Sub(epoch)
 	ahead, reserved, limit := list[j].Replicas, int64(0), time.Duration(0)

@@ -13,6 +13,8 @@ import (
 type Settings struct {
 	Policy admission.PlanPolicy
 	Gang   int64 // replicas from which on a job is a gang
+	// Quotas, if set, are those of the tenants on each pool.
+	Quotas func(pool Pool) *admission.Quotas
 	// Expected is the run time that a job's key is made of, when it is submitted.
 	Expected RunTime
 	// Ended, if set, is called for every job whose end is seen.
@@ -37,6 +39,8 @@ type Result struct {
 	Promises int             // jobs that got a reservation with a latest start
 	Kept     int             // those of them that had their replicas by the first latest start they got
 	Requeued int             // times that a job was not running in time and went back into the queue
+	// Within says of each job that it was submitted within the share of its tenant.
+	Within []bool
 	// Err is [ErrStopped] or [ErrTooLong] if the run did not come to its end. Its figures
 	// then mean nothing.
 	Err error
@@ -81,10 +85,13 @@ func Run(jobs []Job, pools []Pool, s Settings) Result {
 
 func newRun(jobs []Job, pools []Pool, s Settings) *run {
 	r := &run{jobs: jobs, s: s, of: make([]*pool, len(jobs)), queue: make([]waiting, len(jobs)), runs: ends{at: make([]time.Duration, len(jobs))},
-		late: make([]bool, len(jobs)), first: make([]time.Duration, len(jobs)), Result: Result{Start: make([]time.Duration, len(jobs))}}
+		late: make([]bool, len(jobs)), first: make([]time.Duration, len(jobs)), Result: Result{Start: make([]time.Duration, len(jobs)), Within: make([]bool, len(jobs))}}
 	byName := map[string]*pool{}
 	for _, p := range pools {
 		byName[p.Name] = newPool(p)
+		if s.Quotas != nil {
+			byName[p.Name].quotas = s.Quotas(p)
+		}
 		r.pools = append(r.pools, byName[p.Name])
 	}
 	for i := range jobs {
@@ -163,19 +170,21 @@ func (r *run) join(j int, now time.Duration) {
 	}
 	p, w := r.of[j], r.queue[j]
 	if w.ID == "" { // it is submitted; one that comes back keeps its key
-		w = waitingOf(j, &r.jobs[j], p.shape, r.s)
+		place := p.place(&r.jobs[j], r.jobs[j].Replicas >= r.s.Gang, now)
+		r.Within[j] = place.Within
+		w = waitingOf(j, &r.jobs[j], p.shape, r.s, place)
 	}
-	w.class = p.queue.ClassFor(r.jobs[j].Tenant, w.Demand, w.Limit)
+	w.class = p.queue.ClassFor(w.Head)
 	r.queue[j] = w
 	p.join(w)
 	// A job that does not fit, behind a reservation, changes no other start.
-	p.changed = p.changed || r.jobs[j].Replicas <= p.free || len(p.reserved) == 0 || p.outranks(w)
+	p.changed = p.changed || r.jobs[j].Replicas <= p.free || len(p.reserved) == 0 || p.outranks(w) || p.quotas.Shared()
 }
 
 // end frees the replicas of a job that has ended, or that goes back into the queue.
 func (r *run) end(j int, now time.Duration) {
 	p := r.of[j]
-	p.release(j)
+	p.release(j, now)
 	if r.late[j] {
 		r.late[j], r.queue[j].Slow = false, true
 		r.Requeued++
@@ -194,7 +203,9 @@ func (r *run) pass(p *pool, now time.Duration) {
 	p.changed = false
 	for len(p.queue) > 0 {
 		p.running(now, r.jobs)
-		plan := admission.MakePlan(p.snapshot(now), r.s.Policy)
+		policy := r.s.Policy
+		policy.Quotas = p.quotas
+		plan := admission.MakePlan(p.snapshot(now), policy)
 		p.reserved = plan.Reserved
 		for i := range plan.Reserved {
 			if v := &plan.Reserved[i]; !v.At.IsZero() && r.first[jobOf(v.ID)] < 0 {
@@ -230,11 +241,11 @@ func (r *run) begin(p *pool, st *admission.Start, now time.Duration) {
 	latest := st.End(epoch.Add(now), r.s.Policy).Sub(epoch) - st.Limit // to be running
 	if by := st.By.Sub(epoch); !st.By.IsZero() && begin > by {
 		r.late[j], r.runs.at[j] = true, by
-		p.hold(st, by, by)
+		p.hold(st, now, by, by)
 	} else {
 		r.submitted(submit)
 		r.Start[j], r.runs.at[j] = begin, begin+r.jobs[j].Run
-		p.hold(st, begin, max(latest, begin))
+		p.hold(st, now, begin, max(latest, begin))
 	}
 	heap.Push(&r.runs, j)
 }

@@ -52,12 +52,12 @@ func modelRun(list []Job, pools []Pool, s Settings) []time.Duration {
 			}
 		}
 		for ; next < len(list) && list[next].Submit <= now; next++ {
-			waits[next] = waitingOf(next, &list[next], shape[list[next].Pool], s)
+			waits[next] = waitingOf(next, &list[next], shape[list[next].Pool], s, admission.Place{})
 		}
 		for {
 			snapshot := admission.PlanSnapshot{Now: epoch.Add(now), Pools: have, Use: capacity.Use{}, Queue: admission.Queue{}, Reserved: reserved}
 			for j := range runs {
-				h := waitingOf(j, &list[j], shape[list[j].Pool], s)
+				h := waitingOf(j, &list[j], shape[list[j].Pool], s, admission.Place{})
 				snapshot.Use.Add(h.Demand)
 				snapshot.Held = append(snapshot.Held, admission.Held{ID: h.ID, Demand: h.Demand, End: epoch.Add(start[j] + h.Limit)})
 			}
