@@ -145,12 +145,15 @@ func (pl *planner) unreserved(h *Head, shapes []capacity.Shape) []capacity.Shape
 // two of them never wait for each other.
 func (pl *planner) keepReservations() {
 	for _, r := range pl.s.Reserved {
+		if r.Tenant == "" && pl.accounts != nil {
+			r.Tenant = pl.tenantOf(r.ID) // it was made while there was no policy
+		}
 		t := pl.account(r.Tenant)
 		outranked := pl.outranked(&r, r.Shapes, (*planClass).head)
 		if outranked && (!pl.shared || pl.byPriority(&r, r.Shapes)) || t != nil && !allows(t.Cap, nil, r.Demand, true) {
 			continue // it is an ordinary waiting request again
 		}
-		r.Owed = r.Owed || pl.shared && pl.owed(&r.Head)
+		r.Owed = r.Owed || pl.shared && t.owed(r.Demand)
 		pl.set(r.ID, true)
 		had := r.Shapes
 		r.Shapes = slices.DeleteFunc(slices.Clone(pl.unreserved(&r.Head, shapesOf(r.Demand))), func(s capacity.Shape) bool {
@@ -325,7 +328,7 @@ func (pl *planner) serveHeads() {
 				pl.foresee(i) // it has a lower priority, so it waits for this start too
 			}
 		} else {
-			r := Reservation{Head: h, Shapes: slices.Clone(free), Budget: h.Demand.Replicas(), Since: pl.s.Now, Owed: pl.shared && pl.owed(&h)}
+			r := Reservation{Head: h, Shapes: slices.Clone(free), Budget: h.Demand.Replicas(), Since: pl.s.Now, Owed: pl.shared && t.owed(h.Demand)}
 			pl.reserve(r)
 			t.stand(&r)
 		}

@@ -158,7 +158,7 @@ const MaxHeads = 8
 // A Head is the part of a waiting request that a plan needs.
 type Head struct {
 	ID     message.Key   `json:"id"`
-	Tenant string        `json:"tenant,omitempty"` // "" in documents of earlier releases
+	Tenant string        `json:"tenant,omitempty"` // "" where its class names it
 	Order  string        `json:"order"`            // static: priority, key, id
 	Key    time.Time     `json:"key"`              // see [Key]
 	Demand capacity.Ask  `json:"demand"`           // of normal shapes

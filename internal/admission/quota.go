@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 )
 
@@ -148,7 +149,18 @@ func (id ClassID) tenant() string {
 	return ""
 }
 
-// ofTenant gives heads of earlier releases the tenant of their class.
+// Stored returns heads of a class as they are stored: without the tenant that the class
+// names.
+func (id ClassID) Stored(heads []Head) []Head {
+	if id.tenant() != "" {
+		for i := range heads {
+			heads[i].Tenant = ""
+		}
+	}
+	return heads
+}
+
+// ofTenant gives heads the tenant that their class names.
 func ofTenant(heads []Head, tenant string) []Head {
 	for i := range heads {
 		if heads[i].Tenant == "" {
@@ -160,6 +172,17 @@ func ofTenant(heads []Head, tenant string) []Head {
 		}
 	}
 	return heads
+}
+
+// tenantOf is the tenant of a waiting request.
+func (pl *planner) tenantOf(id message.Key) string {
+	for i := range pl.classes {
+		c := &pl.classes[i]
+		if k := slices.IndexFunc(c.heads, func(h Head) bool { return h.ID == id }); k >= 0 {
+			return c.heads[k].Tenant
+		}
+	}
+	return ""
 }
 
 // account returns the account of a tenant; nil without a policy.
@@ -305,7 +328,7 @@ func (pl *planner) owed(h *Head) bool { return h.Within && pl.account(h.Tenant).
 // borrows reports whether a request goes behind those that are within the share of their
 // tenant: it is not itself, and has not waited too long.
 func (pl *planner) borrows(h *Head) bool {
-	return pl.shared && !h.Key.Before(pl.s.Now.Add(-pl.p.Patience)) && !pl.owed(h)
+	return pl.shared && !h.Key.Before(pl.s.Now.Add(-pl.p.Patience)) && !pl.account(h.Tenant).owed(h.Demand)
 }
 
 // compare orders waiting requests: by priority, then those within the shares of their

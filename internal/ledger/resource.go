@@ -204,7 +204,7 @@ func (r *Resource) Join(rec *Record) {
 			r.Queue = admission.Queue{}
 		}
 		rec.Class = r.Queue.ClassFor(rec.Head())
-		r.Queue[rec.Class] = r.Queue[rec.Class].With(rec.Head(), admission.MaxHeads)
+		r.Queue[rec.Class] = r.Queue[rec.Class].With(rec.Class.Stored([]admission.Head{rec.Head()})[0], admission.MaxHeads)
 	}
 	r.Version++
 }
@@ -309,7 +309,7 @@ func (r *Resource) Refill(id admission.ClassID, heads []admission.Head, version 
 	if !ok || r.Version != version {
 		return false
 	}
-	class.Heads = slices.Clone(heads)
+	class.Heads = id.Stored(slices.Clone(heads))
 	r.Queue[id] = class
 	return true
 }
