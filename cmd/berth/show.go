@@ -86,6 +86,9 @@ func head(w io.Writer, r statuspage.Request) {
 	if r.Priority != 0 {
 		row("Priority", r.Priority)
 	}
+	if r.PolicyVersion != 0 {
+		row("Policy", fmt.Sprintf("version %d", r.PolicyVersion))
+	}
 	row("Expected", expected(r.Expected))
 	if r.State == lifecycle.Waiting {
 		row("Ahead", ahead(r.Live))

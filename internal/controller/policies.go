@@ -21,7 +21,8 @@ import (
 // A policy that cannot be read decides nothing. To go on by the version before, or by none,
 // would admit what the operators have forbidden.
 
-// policyWithin is how long a read of the policy may take.
+// policyWithin is how long a read of the policy may take; never longer than a tick, because
+// requests that come meanwhile share it.
 const policyWithin = 10 * time.Second
 
 // A rulebook is the policy in force, as an instance has read it.
@@ -67,7 +68,7 @@ func (c *Controller) rulebook(ctx context.Context) (*rulebook, error) {
 			return known, nil // read while this request came here
 		}
 		// The read is for all who wait for it, also if the first of them is given up.
-		within, done := c.env.within(context.WithoutCancel(ctx), policyWithin)
+		within, done := c.env.within(context.WithoutCancel(ctx), min(policyWithin, c.cfg.Tick))
 		defer done()
 		known, err := c.readPolicy(within, c.policies.latest())
 		if err != nil {

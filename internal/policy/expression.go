@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -43,7 +42,7 @@ type compiled struct {
 	never   bool // it is true of no job
 }
 
-var ruleName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+var ruleName = lazily(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 const jobType = "google.cloud.aiplatform.v1.CustomJob"
 

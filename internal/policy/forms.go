@@ -3,19 +3,31 @@ package policy
 import (
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/distribution/reference"
 
 	"example.com/berth/internal/strict"
 )
 
+// pattern is an expression that is compiled when it is first used: most deployments that start
+// have no policy, and these take a millisecond together.
+type pattern func() *regexp.Regexp
+
+func lazily(expr string) pattern {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
+// MatchString reports whether a text is of the form.
+func (p pattern) MatchString(s string) bool { return p().MatchString(s) }
+
 var (
-	resourceID   = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	resourceName = regexp.MustCompile(`^projects/[a-z0-9][a-z0-9.:-]{0,127}/locations/[a-z0-9][a-z0-9-]{0,62}/persistentResources/([a-z]([a-z0-9-]{0,61}[a-z0-9])?)$`)
-	account      = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,127}@[a-z0-9.-]{1,253}\.[a-z]{2,}$`)
-	network      = regexp.MustCompile(`^projects/[^/]+/(global/networks|regions/[^/]+/networkAttachments)/[^/]+$`)
-	bucket       = regexp.MustCompile(`^gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?$`)
-	variable     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*\*?$`)
+	resourceID   = lazily(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	resourceName = lazily(`^projects/[a-z0-9][a-z0-9.:-]{0,127}/locations/[a-z0-9][a-z0-9-]{0,62}/persistentResources/([a-z]([a-z0-9-]{0,61}[a-z0-9])?)$`)
+	account      = lazily(`^[a-z0-9][a-z0-9._-]{0,127}@[a-z0-9.-]{1,253}\.[a-z]{2,}$`)
+	network      = lazily(`^projects/[^/]+/(global/networks|regions/[^/]+/networkAttachments)/[^/]+$`)
+	bucket       = lazily(`^gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?$`)
+	variable     = lazily(`^[A-Za-z_][A-Za-z0-9_]*\*?$`)
 )
 
 func resourceForm(s string) (normal, detail, fix string) {

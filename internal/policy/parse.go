@@ -25,7 +25,7 @@ var documents = strict.Reader{
 }
 
 // tenantName is the form of a tenant that a deployment gives a subscription.
-var tenantName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+var tenantName = lazily(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // Parse reads a policy. It returns either a policy, or everything that is wrong with the
 // text in its order, at most 20 problems.

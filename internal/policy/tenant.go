@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
@@ -131,7 +130,7 @@ func (p parser) labels(n *strict.Node, r *Rules) {
 	})
 }
 
-var specWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$`)
+var specWord = lazily(`^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$`)
 
 func (p parser) shares(n *strict.Node, r *Rules) {
 	r.Shares = nil

@@ -140,7 +140,7 @@ func (d *handler) homes(r *http.Request, from cursor) (names []string, bad []*le
 func summary(rec *ledger.Record) Summary {
 	s := Summary{
 		ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, State: lifecycle.State(rec.Status()), Resource: rec.Resource,
-		DisplayName: rec.DisplayName, Labels: rec.Labels, Priority: rec.Priority, Ask: rec.Ask, Reason: rec.Why,
+		DisplayName: rec.DisplayName, Labels: rec.Labels, Priority: rec.Priority, PolicyVersion: rec.PolicyVersion, Ask: rec.Ask, Reason: rec.Why,
 		Job: rec.Reservation.Job, JobState: rec.JobState, Times: rec.Times,
 		Timeout: Duration(rec.Timeout),
 	}
@@ -239,7 +239,7 @@ func (d *handler) entry(ctx context.Context, rec *ledger.Record, res *ledger.Res
 		AsOf: now, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Key: rec.Key, MessageID: rec.MessageID,
 		State: rec.State, Terminal: rec.State.Terminal() || rec.Kind == message.KindAnswer,
 		Resource: rec.Resource, DisplayName: rec.DisplayName, Labels: rec.Labels,
-		Priority: rec.Priority, OnFull: rec.OnFull, MaxWait: Duration(rec.MaxWait), Timeout: Duration(rec.Timeout), Ask: rec.Ask,
+		Priority: rec.Priority, PolicyVersion: rec.PolicyVersion, OnFull: rec.OnFull, MaxWait: Duration(rec.MaxWait), Timeout: Duration(rec.Timeout), Ask: rec.Ask,
 		Expected: expected(rec.Estimate),
 		Run:      rec.Run, Attempt: rec.Attempt, Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
 		Times: rec.Times, TimerAt: rec.TimerAt, Warnings: rec.Warnings, Events: []Event{},

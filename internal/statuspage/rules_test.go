@@ -239,7 +239,7 @@ func (w *world) record(state lifecycle.State) *ledger.Record {
 	at := func(s int64) time.Time { return time.Unix(s, 0).UTC() }
 	r := &ledger.Record{
 		Key: message.KeyOf("default", message.KindRequest, "full"), Kind: message.KindRequest, Tenant: "default", ID: "full", MessageID: "m-1",
-		Resource: prName, DisplayName: "shown", Labels: map[string]string{"k": "v"}, Priority: 3, OnFull: "reject", MaxWait: time.Hour, Timeout: 2 * time.Hour,
+		Resource: prName, DisplayName: "shown", Labels: map[string]string{"k": "v"}, Priority: 3, PolicyVersion: 4, OnFull: "reject", MaxWait: time.Hour, Timeout: 2 * time.Hour,
 		Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}, Why: &reason.Problem{Code: reason.Full, Detail: "d"}, Fingerprint: "f",
 		JobState: "PENDING", JobError: &message.JobError{Code: 3, Message: "m"}, TimerAt: at(9), Warnings: []reason.Problem{{Code: reason.Full}},
 		Fit: []capacity.Finding{{Shape: cpu}}, ScaleUp: true, Estimate: estimate.Estimate{Run: 90 * time.Minute, Jobs: 34},

@@ -222,13 +222,16 @@ type Summary struct {
 	DisplayName string            `json:"displayName,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Priority    int               `json:"priority,omitempty"`
-	Ask         capacity.Ask      `json:"ask,omitempty"`
-	Reason      *reason.Problem   `json:"reason,omitempty"`
-	Timeout     Duration          `json:"timeout,omitempty"` // the job's time limit
-	StartsBy    time.Time         `json:"startsBy,omitzero"` // of a waiting request, as its publisher was told last
-	Job         string            `json:"job,omitempty"`
-	JobState    string            `json:"jobState,omitempty"`
-	Times       message.Times     `json:"times"`
+	// PolicyVersion is the version of the policy that the request was held against as it
+	// came in; 0 for none.
+	PolicyVersion int64           `json:"policyVersion,omitempty"`
+	Ask           capacity.Ask    `json:"ask,omitempty"`
+	Reason        *reason.Problem `json:"reason,omitempty"`
+	Timeout       Duration        `json:"timeout,omitempty"` // the job's time limit
+	StartsBy      time.Time       `json:"startsBy,omitzero"` // of a waiting request, as its publisher was told last
+	Job           string          `json:"job,omitempty"`
+	JobState      string          `json:"jobState,omitempty"`
+	Times         message.Times   `json:"times"`
 }
 
 // A Request is the answer of /requests/{id}. For a waiting request Live is a
@@ -250,6 +253,7 @@ type Request struct {
 	DisplayName    string            `json:"displayName,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
 	Priority       int               `json:"priority,omitempty"`
+	PolicyVersion  int64             `json:"policyVersion,omitempty"` // as in a Summary
 	OnFull         message.OnFull    `json:"onFull,omitempty"`
 	MaxWait        Duration          `json:"maxWait,omitempty"`
 	Timeout        Duration          `json:"timeout,omitempty"`
