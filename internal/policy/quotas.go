@@ -1,0 +1,59 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/capacity"
+)
+
+// Quotas returns what the tenants have of a persistent resource, given by its full name; nil
+// if the policy gives and bounds nothing there.
+func (p *Policy) Quotas(resource string) *admission.Quotas {
+	if p == nil {
+		return nil
+	}
+	all := &admission.Quotas{Tenants: map[string]admission.Quota{}}
+	some := false
+	quota := func(r *Rules) admission.Quota {
+		q, bounds := r.quota(resource)
+		some = some || bounds
+		return q
+	}
+	for name, r := range p.tenants {
+		all.Tenants[name] = quota(r)
+	}
+	if all.Others = quota(p.unnamed); !some {
+		return nil
+	}
+	return all
+}
+
+// quota returns what the tenant has of a persistent resource, and whether that gives or
+// bounds anything. A share of the resource by its full name counts more than one by its id.
+func (r *Rules) quota(resource string) (q admission.Quota, bounds bool) {
+	q = admission.Quota{Weight: r.Weight, Running: r.MaxRunning, Waiting: r.MaxWaiting}
+	shares := slices.Clone(r.Shares)
+	slices.SortStableFunc(shares, func(a, b Share) int {
+		return cmp.Compare(strings.Count(a.Resource, "/"), strings.Count(b.Resource, "/"))
+	})
+	for _, s := range shares {
+		if !s.Of(resource) {
+			continue
+		}
+		if q.Share == nil {
+			q.Share, q.Cap = capacity.Use{}, capacity.Use{}
+		}
+		delete(q.Share, s.Shape)
+		delete(q.Cap, s.Shape)
+		if s.Replicas > 0 {
+			q.Share[s.Shape] = s.Replicas
+		}
+		if s.Cap > 0 {
+			q.Cap[s.Shape] = s.Cap
+		}
+	}
+	return q, len(q.Share) > 0 || len(q.Cap) > 0 || q.Running > 0 || q.Waiting > 0
+}
