@@ -454,7 +454,7 @@ create firestore databases describe --database="$database" -- \
 # list of holds stops all admissions. So all are switched off, and those of queries
 # on. A missing index fails queries in a deployment only, not on emulators.
 say 'indexes'
-for collection in resources requests leases budgets histories usage policies; do
+for collection in resources requests leases budgets histories concurrency usage policies; do
   run firestore indexes fields update '*' --collection-group="$collection" --database="$database" --disable-indexes
 done
 field() { # collection, field

@@ -24,6 +24,8 @@ type jobFile struct {
 	Priority           *int              `group:"Options:" placeholder:"N" help:"-1000 to 1000, higher goes first."`
 	OnFull             string            `enum:"queue,reject," default:"" group:"Options:" placeholder:"queue|reject" help:"What to do when the job cannot start at once."`
 	MaxWait            time.Duration     `group:"Options:" placeholder:"DURATION" help:"Longest wait in the queue, for example 3600s."`
+	ConcurrencyKey     string            `group:"Options:" placeholder:"KEY" help:"What all runs of a recurring job have in common; needs --concurrency-policy."`
+	ConcurrencyPolicy  string            `enum:"allow,forbid,replace," default:"" group:"Options:" placeholder:"allow|forbid|replace" help:"What to do while an earlier request of the key is active: take this one too, refuse it, or cancel the earlier one."`
 	DryRun             bool              `group:"Options:" help:"Let the deployment decide and answer without starting the job."`
 }
 
@@ -39,6 +41,8 @@ func (j *jobFile) attributes() (map[string]string, error) {
 	set("persistent-resource", j.PersistentResource)
 	set("display-name", j.DisplayName)
 	set("on-full", j.OnFull)
+	set("concurrency-key", j.ConcurrencyKey)
+	set("concurrency-policy", j.ConcurrencyPolicy)
 	if j.Priority != nil {
 		set("priority", strconv.Itoa(*j.Priority))
 	}

@@ -89,6 +89,9 @@ func head(w io.Writer, r statuspage.Request) {
 	if r.PolicyVersion != 0 {
 		row("Policy", fmt.Sprintf("version %d", r.PolicyVersion))
 	}
+	if r.Concurrency.Key != "" {
+		row("Concurrency", fmt.Sprintf("%s, %s", r.Concurrency.Key, r.Concurrency.Policy))
+	}
 	row("Expected", expected(r.Expected))
 	if r.State == lifecycle.Waiting {
 		row("Ahead", ahead(r.Live))

@@ -40,6 +40,7 @@
 //
 //   - controller.go: the controller and what it is made of
 //   - handle.go: a message comes in; the update that decides a new request
+//   - concurrency.go: requests of one concurrency key
 //   - operate.go: an operator's message comes in
 //   - direct.go: what an operator asks for is done to a request
 //   - hint.go: a job may have changed

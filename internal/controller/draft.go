@@ -32,7 +32,7 @@ func (c *Controller) draft(book *rulebook, tenant string, d message.Delivery, m 
 		Ask: message.AskOf(r.Job, c.cfg.DiskType), UnsetDisks: message.UnsetDisks(r.Job),
 		Network: r.Job.GetJobSpec().GetNetwork(), EncryptionKey: r.Job.GetEncryptionSpec().GetKmsKeyName(),
 		ServiceAccount: r.Job.GetJobSpec().GetServiceAccount(),
-		Priority:       rules.PriorityOf(r.Priority), OnFull: r.OnFull, MaxWait: r.MaxWait,
+		Priority:       rules.PriorityOf(r.Priority), OnFull: r.OnFull, MaxWait: r.MaxWait, Concurrency: r.Concurrency,
 		Warnings: r.Warnings, Paths: r.Paths, PolicyVersion: book.version,
 	}
 	if rec.ID == "" {
@@ -157,6 +157,7 @@ const (
 	reused             // its id belongs to another request
 	unobserved         // nothing is known of the resource, or no recent observation
 	unlearned          // its tenant's history has to be read
+	crowded            // what its concurrency key says has to be read
 )
 
 // known says what a request is whose id is taken.

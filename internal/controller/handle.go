@@ -57,12 +57,14 @@ func (c *Controller) handle(ctx context.Context, tenant string, d message.Delive
 
 // enter decides a new request and, if it was admitted, submits it.
 func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledger.Record, started time.Time) error {
-	v, rec, err := c.decide(ctx, draft, entry{})
+	var e entry
+	v, rec, err := c.decideAmong(ctx, draft, &e)
 	if err == nil && v == unlearned {
 		c.readHistory(ctx, draft.Tenant)
 		c.estimate(draft)
 		started = c.env.Monotonic()
-		v, rec, err = c.decide(ctx, draft, entry{learned: true})
+		e.learned = true
+		v, rec, err = c.decideAmong(ctx, draft, &e)
 	}
 	if err == nil && v == unobserved {
 		// Ask Vertex AI outside the update, then decide on what was written. If it
@@ -76,10 +78,14 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 			c.log.WarnContext(ctx, "cannot observe the persistent resource; the request waits until it can be", "event", "observe_failed", "error", observeErr)
 		}
 		started = c.env.Monotonic()
-		if v, rec, err = c.decide(ctx, draft, entry{learned: true, blind: true}); err == nil && v == unobserved {
+		e.learned, e.blind = true, true
+		if v, rec, err = c.decideAmong(ctx, draft, &e); err == nil && v == unobserved {
 			// The name may be made up: a document for every such name would stay forever.
 			return fmt.Errorf("message %s names a resource that was never observed: %w", d.ID, cmp.Or(observeErr, errors.New("its document is gone")))
 		}
+	}
+	if err == nil && e.replaced != nil {
+		c.sendReplaced(ctx, e.replaced)
 	}
 	return c.conclude(ctx, d, draft, v, rec, err, started)
 }
@@ -106,17 +112,19 @@ func (c *Controller) conclude(ctx context.Context, d message.Delivery, draft *le
 
 // An entry says what has been done for a new request before it is decided.
 type entry struct {
-	learned bool // its tenant's history has been read, or that has failed
-	blind   bool // its resource has been observed, or that has failed: an old observation will do, and the request then waits
+	learned  bool           // its tenant's history has been read, or that has failed
+	among                   // what its concurrency key says
+	replaced *ledger.Record // the earlier request of its key that it has taken the place of
+	blind    bool           // its resource has been observed, or that has failed: an old observation will do, and the request then waits
 }
 
 // decide is the one atomic update of a new request. Requests for the same resource
 // that come in at the same time share the commit.
-func (c *Controller) decide(ctx context.Context, draft *ledger.Record, e entry) (v verdict, rec *ledger.Record, err error) {
-	reads := ledger.Resources(draft.Resource).And(ledger.Records(draft.Key))
+func (c *Controller) decide(ctx context.Context, draft *ledger.Record, e *entry) (v verdict, rec *ledger.Record, err error) {
+	reads := ledger.Resources(draft.Resource).And(ledger.Records(draft.Key)).And(e.among.reads(draft))
 	hints := ledger.Hints{Tenant: draft.Tenant, Bytes: draft.Weight()}
 	err = c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
-		v, rec = entered, nil
+		v, rec, e.replaced = entered, nil, nil
 		old := tx.Record(draft.Key)
 		if old != nil && !old.Tombstone() {
 			v, rec = known(old, draft), old
@@ -125,6 +133,17 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, e entry) 
 		if old != nil {
 			rec = c.received(tx, draft)
 			c.cancelOnArrival(ctx, tx, old, rec)
+			tx.Put(rec)
+			return nil
+		}
+		earlier, unread := e.among.earlier(tx, draft)
+		if unread {
+			v = crowded
+			return nil
+		}
+		if why := forbidden(draft, earlier); why != nil {
+			rec = c.received(tx, draft)
+			c.move(ctx, tx, nil, rec, lifecycle.Refuse(), why)
 			tx.Put(rec)
 			return nil
 		}
@@ -142,9 +161,26 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, e entry) 
 			tx.Put(res)
 		}
 		tx.Put(rec)
+		if rec.Active() {
+			e.replaced = c.takeConcurrency(ctx, tx, rec, earlier)
+		}
 		return nil
 	}, hints)
 	return v, rec, err
+}
+
+// decideAmong decides a request, and reads before what its concurrency key asks for.
+func (c *Controller) decideAmong(ctx context.Context, draft *ledger.Record, e *entry) (v verdict, rec *ledger.Record, err error) {
+	for range 8 { // each round reads one thing more, unless others take the key meanwhile
+		v, rec, err = c.decide(ctx, draft, e)
+		if err != nil || v != crowded {
+			return v, rec, err
+		}
+		if err = c.meet(ctx, draft, &e.among); err != nil {
+			return v, nil, err
+		}
+	}
+	return v, nil, fmt.Errorf("requests of one concurrency key: %w", ledger.ErrBusy)
 }
 
 // received is a draft that comes in now.

@@ -67,11 +67,12 @@ const (
 	NoStarvation Rule = "no-starvation" // at rest no request waits that fits
 	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished or in flight, and no job is an orphan
 	LearnedOnce  Rule = "learned-once"  // a job that ends teaches how long it ran at most once
+	OneActive    Rule = "one-active"    // at most one request of an exclusive concurrency key is active
 	TimerIsSet   Rule = "timer-is-set"  // every request that has not ended and does not run has a timer
 )
 
 // Rules lists every rule, for the tests that prove that each can fail.
-var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, EventKept, QueueMatches, QueueOrder, PromiseKept, PauseKept, NoStarvation, NothingLeft, LearnedOnce, TimerIsSet}
+var Rules = []Rule{OverCommit, HoldMatches, OneJob, TerminalStay, EventPath, EventKept, QueueMatches, QueueOrder, PromiseKept, PauseKept, NoStarvation, NothingLeft, LearnedOnce, OneActive, TimerIsSet}
 
 // A Picture is the state of the world at one moment.
 type Picture struct {
@@ -102,7 +103,23 @@ func Check(p Picture) []Violation {
 		c.resource(res)
 	}
 	c.jobs()
+	c.concurrency()
 	return c.sorted()
+}
+
+// concurrency checks that no two active requests have one concurrency key.
+func (c *checker) concurrency() {
+	active := map[string]*ledger.Record{}
+	for _, r := range c.Records {
+		if !r.Concurrency.Exclusive() || !r.Active() {
+			continue
+		}
+		name := ledger.ConcurrencyName(r.Tenant, r.Concurrency.Key)
+		if other := active[name]; other != nil {
+			c.add(OneActive, r, nil, fmt.Sprintf("it is %s", r.State), "request %s of the same concurrency key is %s", other.ID, other.State)
+		}
+		active[name] = r
+	}
 }
 
 type checker struct {

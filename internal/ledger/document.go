@@ -18,6 +18,7 @@ var kinds = []entry{
 	{KindLease, func(name string) Document { return &Lease{Name: name} }},
 	{KindBudget, func(name string) Document { return &Budget{Name: name} }},
 	{KindHistory, func(name string) Document { return &History{Tenant: name} }},
+	{KindConcurrency, func(name string) Document { return &Concurrency{Name: name} }},
 	{KindUsage, func(name string) Document { return &Usage{Resource: name} }},
 	{KindPolicy, func(name string) Document { return &Policy{Name: name} }},
 }

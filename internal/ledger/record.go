@@ -47,11 +47,13 @@ type Record struct {
 	UnsetDisks     []int             `json:"unsetDisks,omitempty"` // worker pools whose disk type Ask has from the deployment, not from the job
 	Priority       int               `json:"priority,omitempty"`
 	OnFull         message.OnFull    `json:"onFull,omitempty"`
-	MaxWait        time.Duration     `json:"maxWait,omitempty"`
-	Timeout        time.Duration     `json:"timeout,omitempty"`      // the job's time limit
-	UnsetTimeout   bool              `json:"unsetTimeout,omitempty"` // it has Timeout from the deployment or Vertex AI, not from the job
-	Family         string            `json:"family,omitempty"`       // see [estimate.FamilyOf]
-	Warnings       []reason.Problem  `json:"warnings,omitempty"`
+	// Concurrency is the key that requests of one recurring job have in common.
+	Concurrency  message.Concurrency `json:"concurrency,omitzero"`
+	MaxWait      time.Duration       `json:"maxWait,omitempty"`
+	Timeout      time.Duration       `json:"timeout,omitempty"`      // the job's time limit
+	UnsetTimeout bool                `json:"unsetTimeout,omitempty"` // it has Timeout from the deployment or Vertex AI, not from the job
+	Family       string              `json:"family,omitempty"`       // see [estimate.FamilyOf]
+	Warnings     []reason.Problem    `json:"warnings,omitempty"`
 	// Paths says how the message writes the fields of the job, for reasons that
 	// are given later.
 	Paths message.Paths `json:"paths,omitzero"`

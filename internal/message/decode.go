@@ -131,6 +131,7 @@ func request(n *strict.Node, opts options, r *report) *Request {
 		OnFull:             opts.onFull.value,
 		MaxWait:            opts.maxWait.value,
 		DryRun:             opts.dryRun.value,
+		Concurrency:        opts.concurrency(r),
 	}
 	if req.OnFull == "" {
 		req.OnFull = Queue

@@ -42,6 +42,8 @@
 //	onFull              berth-on-full               queue or reject
 //	maxWait             berth-max-wait              seconds with an s, "3600s"; at most 30 days
 //	dryRun              berth-dry-run               true or false
+//	concurrencyKey      berth-concurrency-key       1 to 128 letters, digits and . _ : ~ -
+//	concurrencyPolicy   berth-concurrency-policy    allow, forbid or replace
 //
 // A cancel is {"cancel": {"requestId": ..., "reason": ...}}, with messageId in
 // place of requestId for a request that had none; or a message without data and

@@ -31,6 +31,9 @@ func fingerprint(m Message) string {
 		resource, _ := resourceOf(q.PersistentResource) // an id alone stands for a full name; the controller compares the project and region
 		b = appendStrings(append(b, "request"...), q.RequestID, resource, strconv.Itoa(q.Priority),
 			string(q.OnFull), q.MaxWait.String(), strconv.FormatBool(q.DryRun))
+		if q.Concurrency != (Concurrency{}) { // earlier releases had none
+			b = appendStrings(b, "concurrency", q.Concurrency.Key, string(q.Concurrency.Policy))
+		}
 		b = appendMessage(append(b, ' '), q.Job.ProtoReflect())
 	}
 	sum := sha256.Sum256(b)

@@ -44,6 +44,26 @@ const (
 	Reject OnFull = "reject" // refuse at once
 )
 
+// A ConcurrencyPolicy says what to do with a request whose concurrency key an earlier
+// request of the same tenant has that has not ended.
+type ConcurrencyPolicy string
+
+const (
+	Allow   ConcurrencyPolicy = "allow"   // take it: the key has no effect
+	Forbid  ConcurrencyPolicy = "forbid"  // refuse it
+	Replace ConcurrencyPolicy = "replace" // cancel the earlier one and take it
+)
+
+// A Concurrency is what a request says of others of its kind, as the policies of
+// Kubernetes CronJobs do: a nightly job that overruns meets its successor.
+type Concurrency struct {
+	Key    string            `json:"key,omitempty"` // of the tenant; "" for none
+	Policy ConcurrencyPolicy `json:"policy,omitempty"`
+}
+
+// Exclusive reports whether at most one request of the key may be active.
+func (c Concurrency) Exclusive() bool { return c.Key != "" && c.Policy != Allow }
+
 // A Request asks for one training job.
 type Request struct {
 	RequestID          string // the idempotency key; empty when the message's own id is to serve
@@ -52,6 +72,7 @@ type Request struct {
 	OnFull             OnFull
 	MaxWait            time.Duration // longest wait in the queue; 0 for the configured default
 	DryRun             bool          // decide and answer, write and start nothing
+	Concurrency        Concurrency
 
 	// Job is what to submit: display name and labels merged in, output-only
 	// fields and empty reservation affinities removed, persistentResourceId

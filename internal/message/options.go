@@ -20,7 +20,7 @@ const (
 
 // optionNames maps every spelling of an option, in an envelope and as a message
 // attribute, to the option.
-var optionNames = spellings("request_id", "persistent_resource", "display_name", "labels", "priority", "on_full", "max_wait", "dry_run")
+var optionNames = spellings("request_id", "persistent_resource", "display_name", "labels", "priority", "on_full", "max_wait", "dry_run", "concurrency_key", "concurrency_policy")
 
 // cancelNames does so for the fields of a cancel.
 var cancelNames = spellings("request_id", "message_id", "reason")
@@ -48,6 +48,8 @@ type options struct {
 	onFull                           setting[OnFull]
 	maxWait                          setting[time.Duration]
 	dryRun                           setting[bool]
+	concurrencyKey                   setting[string]
+	concurrencyPolicy                setting[ConcurrencyPolicy]
 	labels                           []*strict.Node // members of a labels object
 }
 
@@ -94,6 +96,16 @@ func (o *options) read(name string, n *strict.Node, r *report) {
 		default:
 			set(&o.maxWait, n, d, 0 < d && d <= LongestWait, "Want more than 0s and at most 30 days, 2592000s.", "Write such a time, or leave it out for the default.", r)
 		}
+	case "concurrency_key":
+		if s, ok := textOption(n, r); ok {
+			set(&o.concurrencyKey, n, s, requestID.MatchString(s), "Want 1 to 128 letters, digits and . _ : ~ -, a letter or digit first.", "Choose such a key; all runs of one recurring job have the same.", r)
+		}
+	case "concurrency_policy":
+		if s, ok := textOption(n, r); ok {
+			p := ConcurrencyPolicy(s)
+			set(&o.concurrencyPolicy, n, p, p == Allow || p == Forbid || p == Replace, `Want "allow", "forbid" or "replace".`,
+				`Write "forbid" to refuse a job while an earlier one of its key is active, "replace" to cancel the earlier one.`, r)
+		}
 	case "dry_run":
 		set(&o.dryRun, n, n.Text == "true", n.Kind == strict.Boolean, "Want true or false.", strict.FixPlain(n, strict.Boolean, "Write true or false."), r)
 	}
@@ -131,7 +143,21 @@ func (o *options) add(p options, r *report) {
 	both(&o.onFull, p.onFull, r)
 	both(&o.maxWait, p.maxWait, r)
 	both(&o.dryRun, p.dryRun, r)
+	both(&o.concurrencyKey, p.concurrencyKey, r)
+	both(&o.concurrencyPolicy, p.concurrencyPolicy, r)
 	o.labels = append(o.labels, p.labels...)
+}
+
+// concurrency returns the two options of that name. A key without a policy would have no
+// effect, and so would a policy without a key.
+func (o *options) concurrency(r *report) Concurrency {
+	switch key, policy := o.concurrencyKey, o.concurrencyPolicy; {
+	case key.given && !policy.given:
+		r.Add(key.at, reason.MissingField, "The concurrency key has no policy.", "Set concurrencyPolicy to allow, forbid or replace.")
+	case policy.given && !key.given:
+		r.Add(policy.at, reason.MissingField, "The concurrency policy has no key.", "Set concurrencyKey to a name that all runs of the recurring job have.")
+	}
+	return Concurrency{o.concurrencyKey.value, o.concurrencyPolicy.value}
 }
 
 func both[T comparable](a *setting[T], b setting[T], r *report) {

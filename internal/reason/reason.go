@@ -72,6 +72,8 @@ const (
 	RequeueRequested  Code = "REQUEUE_REQUESTED"   // an operator had it give its replicas back and wait again
 	WrongState        Code = "WRONG_STATE"         // an operator's message to a request whose state does not allow it
 	AlreadyEnded      Code = "ALREADY_ENDED"       // a cancel, or an operator's message, to something that has ended
+	AlreadyActive     Code = "ALREADY_ACTIVE"      // an earlier request of its concurrency key is active, and its policy is forbid
+	Replaced          Code = "REPLACED"            // a later request of its concurrency key took its place
 	NothingMatched    Code = "NOTHING_MATCHED"     // a cancel whose id no request has yet, or an operator's message whose id none has
 	Warning           Code = "WARNING"             // nothing is refused; only in warnings
 )

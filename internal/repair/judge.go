@@ -101,6 +101,9 @@ func (j *judge) unreadable() {
 			if u.Name == ledger.CurrentPolicy {
 				f.Means = "No request is decided: messages are delivered again and again, and nothing that waits starts."
 			}
+		case ledger.KindConcurrency:
+			f.Means = "Requests of that concurrency key are not taken, and delivered again until it can be read."
+			f.Do = "Deploy the release that wrote it, or delete the document: an earlier request of the key is then searched for."
 		case ledger.KindUsage:
 			f.Means = "What becomes of the machines of that persistent resource is not summed up, so berth usage cannot tell it; no request depends on it."
 			f.Do = "Deploy the release that wrote it, or delete the document: only the sums of the last 31 days are lost."

@@ -21,6 +21,8 @@ type Job struct {
 	Spec     map[string]any // further fields of the job spec
 	KMSKey   string
 	Disk     string // boot disk type of every worker pool
+	Key      string // concurrency key, with Policy
+	Policy   string
 }
 
 // Body is the message.
@@ -51,7 +53,7 @@ func (j Job) Body() []byte {
 		job["encryptionSpec"] = map[string]any{"kmsKeyName": j.KMSKey}
 	}
 	body := map[string]any{"job": job}
-	for k, v := range map[string]string{"requestId": j.ID, "onFull": j.OnFull, "maxWait": j.MaxWait, "persistentResource": j.Resource} {
+	for k, v := range map[string]string{"requestId": j.ID, "onFull": j.OnFull, "maxWait": j.MaxWait, "persistentResource": j.Resource, "concurrencyKey": j.Key, "concurrencyPolicy": j.Policy} {
 		if v != "" {
 			body[k] = v
 		}

@@ -108,6 +108,7 @@ func Scenarios() []Scenario {
 	limited := func(id string, cpus, seconds int) Job {
 		return Job{ID: id, CPU: cpus, Spec: map[string]any{"scheduling": map[string]any{"timeout": fmt.Sprintf("%ds", seconds)}}}
 	}
+	run := func(id, policy string) Job { return Job{ID: id, CPU: 3, Key: "nightly", Policy: policy} }
 	// The first job has five minutes to start and ten to run, so the wide request has
 	// its machines reserved from minute 15 on. The last passes it, and has to be running
 	// in minute 3.
@@ -145,6 +146,8 @@ func Scenarios() []Scenario {
 			Operates("o1", message.Prioritise, `"requestId":"p"`, `"front":true`), Jobs(vertex.JobRunning, vertex.JobSucceeded), TickAfter(time.Minute), TickAfter(time.Minute))},
 		{Name: "a running request waits again", Actors: actors(Request(wide), Jobs(vertex.JobPending, vertex.JobRunning), TickAfter(time.Minute), Operates("o1", message.Requeue, `"requestId":"w"`), CancelOf("w"),
 			Request(single), Jobs(vertex.JobCancelling, vertex.JobCancelled), TickAfter(time.Minute))},
+		{Name: "a run replaces the one before", Actors: actors(Request(run("a", "replace")), Request(run("b", "replace")), Jobs(vertex.JobCancelling, vertex.JobCancelled), TickAfter(2*time.Minute))},
+		{Name: "a run is forbidden by the one before", Actors: actors(Request(run("a", "forbid")), Request(run("b", "forbid")), Jobs(vertex.JobPending, vertex.JobSucceeded), TickAfter(2*time.Minute))},
 		{Name: "all together", Setup: lag(1), Actors: actors(
 			Request(gang), Twice(gang), Request(wide), ForeignJob(1), Request(single), CancelOf("g"), TickAfter(2*time.Minute),
 			Pools(vertex.Running, 5, 2), Jobs(vertex.JobPending, vertex.JobRunning), TickAfter(time.Minute), Recreate(), TickAfter(time.Minute))},

@@ -240,8 +240,8 @@ func (d *handler) entry(ctx context.Context, rec *ledger.Record, res *ledger.Res
 		State: rec.State, Terminal: rec.State.Terminal() || rec.Kind == message.KindAnswer,
 		Resource: rec.Resource, DisplayName: rec.DisplayName, Labels: rec.Labels,
 		Priority: rec.Priority, PolicyVersion: rec.PolicyVersion, OnFull: rec.OnFull, MaxWait: Duration(rec.MaxWait), Timeout: Duration(rec.Timeout), Ask: rec.Ask,
-		Expected: expected(rec.Estimate),
-		Run:      rec.Run, Attempt: rec.Attempt, Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
+		Expected: expected(rec.Estimate), Concurrency: rec.Concurrency,
+		Run: rec.Run, Attempt: rec.Attempt, Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError,
 		Times: rec.Times, TimerAt: rec.TimerAt, Warnings: rec.Warnings, Events: []Event{},
 	}
 	if rec.Tombstone() {

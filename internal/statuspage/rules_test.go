@@ -239,7 +239,7 @@ func (w *world) record(state lifecycle.State) *ledger.Record {
 	at := func(s int64) time.Time { return time.Unix(s, 0).UTC() }
 	r := &ledger.Record{
 		Key: message.KeyOf("default", message.KindRequest, "full"), Kind: message.KindRequest, Tenant: "default", ID: "full", MessageID: "m-1",
-		Resource: prName, DisplayName: "shown", Labels: map[string]string{"k": "v"}, Priority: 3, PolicyVersion: 4, OnFull: "reject", MaxWait: time.Hour, Timeout: 2 * time.Hour,
+		Resource: prName, DisplayName: "shown", Labels: map[string]string{"k": "v"}, Priority: 3, PolicyVersion: 4, OnFull: "reject", Concurrency: message.Concurrency{Key: "nightly", Policy: message.Forbid}, MaxWait: time.Hour, Timeout: 2 * time.Hour,
 		Ask: capacity.Ask{{Shape: cpu, Replicas: 2}}, Why: &reason.Problem{Code: reason.Full, Detail: "d"}, Fingerprint: "f",
 		JobState: "PENDING", JobError: &message.JobError{Code: 3, Message: "m"}, TimerAt: at(9), Warnings: []reason.Problem{{Code: reason.Full}},
 		Fit: []capacity.Finding{{Shape: cpu}}, ScaleUp: true, Estimate: estimate.Estimate{Run: 90 * time.Minute, Jobs: 34},
@@ -322,7 +322,7 @@ func TestRequestAsItIs(t *testing.T) {
 	if missing := fmt.Sprint(empty(q.Live)); missing != "[Verdict Ahead StartsBy Before Bound ObservedAt ContradictedSince]" {
 		t.Errorf("the request does not show %s", missing)
 	}
-	if q.Key != rec.Key || q.MessageID != "m-1" || q.OnFull != "reject" || time.Duration(q.MaxWait) != time.Hour || time.Duration(q.Timeout) != 2*time.Hour ||
+	if q.Concurrency != rec.Concurrency || q.Key != rec.Key || q.MessageID != "m-1" || q.OnFull != "reject" || time.Duration(q.MaxWait) != time.Hour || time.Duration(q.Timeout) != 2*time.Hour ||
 		q.Labels["k"] != "v" || q.Run != "run-1" || q.Attempt != 2 || !q.ActUntil.Equal(rec.ActUntil) || !q.TimerAt.Equal(rec.TimerAt) ||
 		q.JobError.Code != 3 || time.Duration(q.Expected.Run) != 90*time.Minute || q.Expected.Jobs != 34 || q.Times != rec.Times || !q.Hold.LatestEnd.Equal(w.now.Add(time.Hour)) || q.Hold.Ask.Replicas() != 2 || !q.AsOf.Equal(w.now) {
 		t.Errorf("the request shows %+v", q)

@@ -258,6 +258,8 @@ type Request struct {
 	MaxWait        Duration          `json:"maxWait,omitempty"`
 	Timeout        Duration          `json:"timeout,omitempty"`
 	Ask            capacity.Ask      `json:"ask,omitempty"`
+	// Concurrency is the key that it has in common with other runs of a recurring job.
+	Concurrency message.Concurrency `json:"concurrency,omitzero"`
 	// Expected is by the jobs that had ended when the request came; nil if none was like
 	// it, so that it is ordered by its time limit.
 	Expected *Expected `json:"expected,omitempty"`
