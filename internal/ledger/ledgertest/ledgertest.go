@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger, except ...string) 
 		"Resources":          testResources,
 		"QueryFollowsChange": testQueryFollowsChange,
 		"Scan":               testScan,
+		"Policies":           testPolicies,
 		"Unreadable":         testUnreadable,
 		"UnreadableInQuery":  testUnreadableInQueries,
 	} {
