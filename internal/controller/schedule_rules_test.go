@@ -202,3 +202,85 @@ func TestScheduleNow(t *testing.T) {
 		t.Errorf("without the ledger: %v", err)
 	}
 }
+
+// TestEveryFailureOfItsPartsIsReturned: each read, query and commit of the parts of a pass
+// that decide parked requests, notify, announce and schedule ends the part with its error
+// when it fails, and what was not done is done by the next.
+func TestEveryFailureOfItsPartsIsReturned(t *testing.T) {
+	parked := func(b *bench) {
+		b.records(lifecycle.Running, 0)
+		res := b.resource()
+		for i := range 3 {
+			rec := recordIn(lifecycle.Waiting, "")
+			b.rename(rec, nil, fmt.Sprint("p", i))
+			rec.Run, rec.Timeout, rec.Parked, rec.Attempt, rec.ActUntil = "", time.Hour, true, 0, time.Time{}
+			rec.Order = ledger.OrderKey(0, noon.Add(time.Duration(i)*time.Second), rec.Key)
+			put(b.T, b.mem, rec, nil)
+		}
+		res.HasParked, res.Recheck = true, map[string]string{ledger.Parked: ""}
+		put(b.T, b.mem, nil, res)
+	}
+	waits := func(change func(*ledger.Resource)) func(*bench) {
+		return func(b *bench) {
+			b.records(lifecycle.Running, 0)
+			for i := range 3 {
+				b.queue(fmt.Sprint("w", i))
+			}
+			res := b.resource()
+			change(res)
+			put(b.T, b.mem, nil, res)
+		}
+	}
+	p := func() *progress { return &progress{tasks: newTasks(true)} }
+	for name, part := range map[string]struct {
+		set  func(*bench)
+		run  func(*bench) error
+		done func(*bench) bool
+	}{
+		"parked requests": {parked, func(b *bench) error { _, err := b.c.recheck(b.Context(), b.resourceOf(), p()); return err }, func(b *bench) bool { return len(b.resourceOf().Recheck) == 0 }},
+		"a notice": {waits(func(res *ledger.Resource) { res.State, res.Notice = ledger.Absent, &ledger.Notice{} }), func(b *bench) error { return b.c.notify(b.Context(), b.resourceOf(), p()) },
+			func(b *bench) bool { return b.resourceOf().Notice == nil }},
+		"the queue": {waits(func(*ledger.Resource) {}), func(b *bench) error { _, err := b.c.schedule(b.Context(), resourceOfTests, nil, p()); return err },
+			func(b *bench) bool { return len(b.resourceOf().Queue) == 0 }},
+		"the due": {waits(func(*ledger.Resource) {}), func(b *bench) error { return b.c.runTimers(b.Context(), noon.Add(48*time.Hour), p()) }, func(*bench) bool { return true }},
+		"an announcement": {waits(func(res *ledger.Resource) {
+			res.State, res.Reannounce = "ERROR", map[message.Key]bool{message.KeyOf("default", message.KindRequest, "w0"): true}
+		}), func(b *bench) error { return b.c.announce(b.Context(), b.resourceOf(), noon, nil) }, func(b *bench) bool { return len(b.resourceOf().Reannounce) == 0 }},
+	} {
+		for k := 1; ; k++ {
+			b := newBench(t)
+			part.set(b)
+			n, failed := 0, false
+			b.mem.Fault = func(op string) ledger.Fault {
+				if n++; n != k {
+					return ledger.None
+				}
+				failed = true
+				return map[string]ledger.Fault{ledger.OpRead: ledger.FailRead, ledger.OpQuery: ledger.FailRead, ledger.OpCommit: ledger.FailCommit}[op]
+			}
+			err := part.run(b)
+			b.mem.Fault = nil
+			if !failed {
+				if k < 2 || err != nil || !part.done(b) {
+					t.Errorf("%s: %d operations, %v", name, k-1, err)
+				}
+				break
+			}
+			published := strings.Contains(b.log.String(), `"publish_failed"`) // what is not published now is published late
+			if !errors.Is(err, ledger.ErrInjected) && !published {
+				t.Errorf("%s: operation %d fails, and it returns %v", name, k, err)
+			}
+			if err := part.run(b); err != nil || !part.done(b) {
+				t.Errorf("%s: after operation %d has failed it does not go on: %v", name, k, err)
+			}
+		}
+	}
+}
+
+// resourceOf is resource while the ledger fails.
+func (b *bench) resourceOf() *ledger.Resource {
+	fault := b.mem.Fault
+	b.mem.Fault = nil
+	defer func() { b.mem.Fault = fault }()
+	return b.resource()
+}
