@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
@@ -49,5 +50,19 @@ func TestFailuresAreSaid(t *testing.T) {
 	w.handler = New(noQuotes{}, w.ledger, w.info)
 	if code, text := w.do("POST", "/explain", `{"data":"e30="}`); code != http.StatusServiceUnavailable || text != `{"error":{"code":"UNAVAILABLE","detail":"explain: it is down","fix":"Try again in a moment."}}`+"\n" {
 		t.Errorf("without a quoter: %d %s", code, text)
+	}
+}
+
+// TestForeignJobsAreBounded: a document that lists more foreign jobs than Berth writes, by
+// another release or by hand, does not make the answer grow.
+func TestForeignJobsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	res := &ledger.Resource{Name: prName, State: "RUNNING", ObservedAt: w.now}
+	for range 130 {
+		res.Foreign = append(res.Foreign, ledger.Foreign{Job: parent + "/customJobs/1", Ask: capacity.Ask{{Shape: cpu, Replicas: 1}}})
+	}
+	w.put(res)
+	if got := get[Pools](w, "/pools").Resources[0]; len(got.Foreign) != 100 || got.ForeignJobs != 130 || got.Shapes[0].Foreign != 130 {
+		t.Errorf("%d of %d are shown, %+v", len(got.Foreign), got.ForeignJobs, got.Shapes)
 	}
 }
