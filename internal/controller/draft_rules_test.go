@@ -547,3 +547,13 @@ func TestWhatAnEntryFails(t *testing.T) {
 		t.Errorf("once all work: %v", err)
 	}
 }
+
+// TestLimitOfAJobWithoutASpec: there is nothing to write the deployment's limit into.
+func TestLimitOfAJobWithoutASpec(t *testing.T) {
+	b := newBench(t)
+	b.c.cfg.DefaultTimeout = time.Hour
+	rec, job := &ledger.Record{Resource: resourceOfTests}, &aiplatformpb.CustomJob{}
+	if b.c.limit(rec, job, nil); rec.Timeout != time.Hour || !rec.UnsetTimeout || job.GetJobSpec() != nil || len(rec.Warnings) != 0 {
+		t.Errorf("it may run for %v, %v, %v", rec.Timeout, job, rec.Warnings)
+	}
+}
