@@ -447,6 +447,26 @@ func (q *Quota) queueFull(queue Queue, a Ask) *reason.Problem {
 		Fix: "Send it again later under a new id, cancel one that waits, or have the quota raised."}
 }
 
+// Asked is what the waiting requests of a tenant ask for. Those beyond the known heads of a
+// class count as the largest that it may have, so that it is never less than they ask for.
+func (q Queue) Asked(tenant string) capacity.Use {
+	use := capacity.Use{}
+	for id, c := range q {
+		if id.tenant() != tenant {
+			continue
+		}
+		for _, h := range c.Heads {
+			use.Add(h.Demand)
+		}
+		if rest := c.Count - len(c.Heads); rest > 0 {
+			for _, shape := range c.shapes(id) {
+				use[shape] = use[shape].Plus(min(capacity.MaxReplicas, id.largest()*capacity.Replicas(rest)))
+			}
+		}
+	}
+	return use
+}
+
 // Of is how many requests of a tenant wait. Those that share classes with other tenants,
 // because there are too many classes, are not counted.
 func (q Queue) Of(tenant string) (n int) {

@@ -42,8 +42,8 @@ const maxOffset = borrowDelay + usedDelay
 
 // Place is where a new request stands because of its tenant.
 type Place struct {
-	Within bool          // it is within the share of the tenant
-	Offset time.Duration // how much later its key is for that
+	Within bool          `json:"within,omitempty"` // it is within the share of the tenant
+	Offset time.Duration `json:"offset,omitempty"` // how much later its key is because it is not
 }
 
 // Place says whether a new request is within the share of its tenant, beside what the

@@ -86,7 +86,7 @@ var rooms = []room{
 		"wiring: it knows every port's implementation, and no rule"},
 	{".", list("internal/app"), list("github.com/GoogleCloudPlatform/functions-framework-go/functions"),
 		"registration only; what stands here is compiled by a cloud build that no test sees"},
-	{"internal/sim", list("internal/admission", "internal/capacity", "internal/controller", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"),
+	{"internal/sim", list("internal/admission", "internal/capacity", "internal/controller", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/policy", "internal/vertex"),
 		list(wireTypes),
 		"the real controller under virtual time, so nothing that waits for a network; its world starts jobs, as foreign jobs do"},
 	{"internal/repair", list("internal/admission", "internal/capacity", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"), nil,

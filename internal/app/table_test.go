@@ -305,7 +305,12 @@ func TestTable(t *testing.T) {
 			w.After(2 * time.Minute)
 		}, lifecycle.Cancelling, []string{"reserved", "cancelling"}},
 		"CANCELLING/GIVEN_UP": {do(lookingToCancel, pass(20*time.Minute), pass(20*time.Minute)), lifecycle.Cancelled, []string{"reserved", "cancelling", "cancelled"}},
-		"CANCELLING/GONE":     {do(cancelling, gone), lifecycle.Cancelled, []string{"reserved", "submitted", "cancelling", "cancelled"}},
+		"RUNNING/REQUEUED": {do(running, func(w *sim.World) {
+			if err := w.Controller.Operate(t.Context(), message.Delivery{ID: "op", Data: sim.Operation(message.Requeue, `"requestId":"a"`)}); err != nil {
+				t.Errorf("the operator's message was not taken: %v", err)
+			}
+		}), lifecycle.Cancelling, []string{"reserved", "submitted", "started", "requeuing"}},
+		"CANCELLING/GONE": {do(cancelling, gone), lifecycle.Cancelled, []string{"reserved", "submitted", "cancelling", "cancelled"}},
 	}
 	for state, word := range map[vertex.JobState]lifecycle.State{
 		vertex.JobSucceeded: lifecycle.Succeeded, vertex.JobFailed: lifecycle.Failed,

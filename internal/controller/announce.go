@@ -87,7 +87,7 @@ func (c *Controller) announceOne(ctx context.Context, tx ledger.Tx, res *ledger.
 	if len(rec.Unpublished()) > maxUnpublished || rec.UnpublishedWeight() > maxUnpublishedBytes {
 		return false, false // its events are not published; a later pass tells it
 	}
-	d := admission.Decide(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
+	d := admission.Decide(res.Snapshot(tx.Now()), rec.Request(), c.policyOf(res.Name))
 	if d.Verdict != admission.Wait {
 		return false, false // it starts, or ends, in its order
 	}
@@ -95,7 +95,7 @@ func (c *Controller) announceOne(ctx context.Context, tx ledger.Tx, res *ledger.
 	if i >= 0 && res.Reserved[i].Announced.Equal(d.StartsBy) && !res.Reannounce[key] {
 		return false, false // another pass has told it
 	}
-	d.Advise(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
+	d.Advise(res.Snapshot(tx.Now()), rec.Request(), c.policyOf(res.Name))
 	later = !rec.StartsBy.IsZero() && (d.StartsBy.IsZero() || d.StartsBy.After(rec.StartsBy))
 	if later && !d.Late {
 		d.Reason.Detail += fmt.Sprintf(" It was to start by %s", rec.StartsBy.UTC().Format(time.RFC3339))

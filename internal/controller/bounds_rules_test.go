@@ -206,7 +206,7 @@ func TestFirstOf(t *testing.T) {
 	}
 }
 
-// heads are requests that wait, each for some machines of one shape.
+// headsOf returns requests that wait, each for some machines of one shape.
 func headsOf(sizes ...capacity.Replicas) (list []admission.Head) {
 	for i, n := range sizes {
 		key := message.Key(fmt.Sprint("h", i))

@@ -114,6 +114,9 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			markSuspected(res, v)
 			res.Recompute()
 			res.AddUsage()
+			if c.policies.latest() != nil { // else it is not known whether there are shares
+				res.AddUsed(res.ObservedAt, c.policyOf(name).Plan.Quotas.Shared())
+			}
 			c.moveUsage(ctx, tx, res, adding)
 			if !maps.Equal(before.Use(), res.Use()) {
 				res.Version++

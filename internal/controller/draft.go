@@ -187,15 +187,30 @@ func known(old, draft *ledger.Record) verdict {
 	return duplicate
 }
 
+// placeIn gives a request that comes in now its place in the order of a resource, nil if it
+// comes to none.
+func (c *Controller) placeIn(rec *ledger.Record, res *ledger.Resource, now time.Time) {
+	rec.Place = admission.Place{}
+	if res != nil {
+		if q := c.policyOf(res.Name).Plan.Quotas; q.Shared() {
+			rec.Place = q.Place(rec.Tenant, res.Asked(rec.Tenant), rec.Ask, c.gang(rec), res.Used[rec.Tenant])
+		}
+	}
+	c.order(rec, now)
+}
+
+func (c *Controller) gang(rec *ledger.Record) bool {
+	return int64(rec.Ask.Replicas()) >= int64(c.cfg.Gang)
+}
+
 // order gives a request its place in the order, for ever.
 func (c *Controller) order(rec *ledger.Record, now time.Time) {
-	gang := int64(rec.Ask.Replicas()) >= int64(c.cfg.Gang)
 	expected := rec.Timeout
 	if rec.Estimate.Jobs > 0 {
 		expected = rec.Estimate.Run
 	}
 	// Documents keep moments to the microsecond. One that the order has more exactly than
 	// the queue would be another place.
-	at := admission.Key(now, expected, gang).Truncate(time.Microsecond)
+	at := admission.Key(now, expected, c.gang(rec)).Add(rec.Place.Offset).Truncate(time.Microsecond)
 	rec.Order = ledger.OrderKey(rec.Priority, at, rec.Key)
 }

@@ -131,7 +131,7 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, e *entry)
 			return nil
 		}
 		if old != nil {
-			rec = c.received(tx, draft)
+			rec = c.received(tx, draft, nil)
 			c.cancelOnArrival(ctx, tx, old, rec)
 			tx.Put(rec)
 			return nil
@@ -142,7 +142,7 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, e *entry)
 			return nil
 		}
 		if why := forbidden(draft, earlier); why != nil {
-			rec = c.received(tx, draft)
+			rec = c.received(tx, draft, nil)
 			c.move(ctx, tx, nil, rec, lifecycle.Refuse(), why)
 			tx.Put(rec)
 			return nil
@@ -156,7 +156,7 @@ func (c *Controller) decide(ctx context.Context, draft *ledger.Record, e *entry)
 			v = unobserved
 			return nil
 		}
-		rec = c.received(tx, draft)
+		rec = c.received(tx, draft, res)
 		if c.place(ctx, tx, res, rec) {
 			tx.Put(res)
 		}
@@ -183,11 +183,11 @@ func (c *Controller) decideAmong(ctx context.Context, draft *ledger.Record, e *e
 	return v, nil, fmt.Errorf("requests of one concurrency key: %w", ledger.ErrBusy)
 }
 
-// received is a draft that comes in now.
-func (c *Controller) received(tx ledger.Tx, draft *ledger.Record) *ledger.Record {
+// received is a draft that comes in now, for a resource or to be refused without one.
+func (c *Controller) received(tx ledger.Tx, draft *ledger.Record, res *ledger.Resource) *ledger.Record {
 	rec := draft.Clone()
 	rec.Times.Received = tx.Now()
-	c.order(rec, tx.Now())
+	c.placeIn(rec, res, tx.Now())
 	return rec
 }
 
@@ -213,7 +213,7 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 			v, rec = known(old, draft), old
 			return nil
 		}
-		rec = c.received(tx, draft)
+		rec = c.received(tx, draft, nil)
 		if old != nil {
 			c.cancelOnArrival(ctx, tx, old, rec)
 		} else {

@@ -68,7 +68,7 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 			if rec == nil || rec.State != lifecycle.Waiting || len(rec.Unpublished()) > maxUnpublished {
 				continue
 			}
-			d := admission.Decide(res.Snapshot(tx.Now()), rec.Request(), c.cfg.Policy)
+			d := admission.Decide(res.Snapshot(tx.Now()), rec.Request(), c.policyOf(res.Name))
 			if d.Verdict != admission.Wait || !ofCondition(code(rec.Why)) && !ofCondition(code(d.Reason)) {
 				continue // what can start or end now is decided in its order
 			}

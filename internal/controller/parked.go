@@ -25,6 +25,9 @@ const parkedPerPass = 200
 // recheck decides parked requests again whose resource has changed, a bounded
 // number per pass. It returns the resource as it is then.
 func (c *Controller) recheck(ctx context.Context, res *ledger.Resource, p *progress) (*ledger.Resource, error) {
+	if _, err := c.rulebook(ctx); err != nil {
+		return res, fmt.Errorf("decide the parked requests of %s: %w", res.Name, err)
+	}
 	for read := 0; res != nil && len(res.Recheck) > 0; {
 		if read >= parkedPerPass {
 			p.more = true

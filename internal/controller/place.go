@@ -26,7 +26,8 @@ func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 		return false // its events are not published; they must not outgrow its document
 	}
 	request, sequence := rec.Request(), rec.Sequence
-	d := decide(res.Snapshot(tx.Now()), request, c.cfg.Policy)
+	rules := c.policyOf(res.Name)
+	d := decide(res.Snapshot(tx.Now()), request, rules)
 	rec.Ahead, rec.StartsBy = d.Ahead, d.StartsBy
 	if rec.Fit, rec.ScaleUp = d.Fit, d.ScaleUp; res.State == ledger.Absent {
 		rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
@@ -39,7 +40,7 @@ func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 		d.Plan = nil // it is made for the start
 	}
 	if d.Plan != nil { // else it would make plans for an arrival that needs none
-		d.Advise(res.Snapshot(tx.Now()), request, c.cfg.Policy)
+		d.Advise(res.Snapshot(tx.Now()), request, rules)
 	}
 	parked := d.Contradicted || slices.ContainsFunc(d.Fit, func(f capacity.Finding) bool { return f.Verdict == capacity.Never })
 	switch d.Verdict {

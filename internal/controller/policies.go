@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/policy"
 )
@@ -30,6 +31,7 @@ type rulebook struct {
 	version int64          // 0 for no policy
 	policy  *policy.Policy // nil for no policy
 	at      time.Time      // when the read began, on the monotonic clock
+	quotas  *sync.Map      // *admission.Quotas by the full name of a persistent resource, made when asked for
 }
 
 // policies is the copy of an instance.
@@ -84,9 +86,34 @@ func (c *Controller) rulebook(ctx context.Context) (*rulebook, error) {
 	return read.(*rulebook), nil
 }
 
+// PolicyOf returns the settings for decisions on a persistent resource, with the quotas of
+// the policy in force.
+func (c *Controller) PolicyOf(ctx context.Context, resource string) (admission.Policy, error) {
+	if _, err := c.rulebook(ctx); err != nil {
+		return admission.Policy{}, err
+	}
+	return c.policyOf(resource), nil
+}
+
+// policyOf is PolicyOf by the version that this instance has read last. Updates of the ledger
+// go by it, after a call of rulebook: they make no reads of their own.
+func (c *Controller) policyOf(resource string) admission.Policy {
+	p := c.cfg.Policy
+	known := c.policies.latest()
+	if known == nil || known.policy == nil {
+		return p
+	}
+	quotas, made := known.quotas.Load(resource)
+	if !made {
+		quotas, _ = known.quotas.LoadOrStore(resource, known.policy.Quotas(resource))
+	}
+	p.Plan.Quotas = quotas.(*admission.Quotas)
+	return p
+}
+
 // readPolicy reads the policy in force. A version that is known is not parsed again.
 func (c *Controller) readPolicy(ctx context.Context, known *rulebook) (*rulebook, error) {
-	now := &rulebook{at: c.env.Monotonic()}
+	now := &rulebook{at: c.env.Monotonic(), quotas: &sync.Map{}}
 	var stored *ledger.Policy
 	err := ledger.Read(ctx, c.ledger, ledger.Policies(ledger.CurrentPolicy), func(tx ledger.Tx) {
 		stored = ledger.Get[*ledger.Policy](tx, ledger.PolicyRef(ledger.CurrentPolicy))
@@ -97,7 +124,7 @@ func (c *Controller) readPolicy(ctx context.Context, known *rulebook) (*rulebook
 	case stored == nil:
 		return now, nil
 	case known != nil && known.version == stored.Version:
-		now.version, now.policy = known.version, known.policy
+		now.version, now.policy, now.quotas = known.version, known.policy, known.quotas
 		return now, nil
 	}
 	p, problems := policy.Parse([]byte(stored.Text))

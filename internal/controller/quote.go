@@ -123,13 +123,14 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		c.readHistory(ctx, tenant)
 		c.estimate(draft)
 	}
-	c.order(draft, now)
-	decision := admission.Decide(res.Snapshot(now), draft.Request(), c.cfg.Policy)
-	decision.Advise(res.Snapshot(now), draft.Request(), c.cfg.Policy)
+	rulesOf := c.policyOf(res.Name)
+	c.placeIn(draft, res, now)
+	decision := admission.Decide(res.Snapshot(now), draft.Request(), rulesOf)
+	decision.Advise(res.Snapshot(now), draft.Request(), rulesOf)
 	if decision.Verdict == admission.Wait {
 		c.warnOfLimit(draft)
 		o.Warnings = draft.Warnings
-		o.Bound = admission.Bound(res.Snapshot(now), draft.Request(), c.cfg.Policy)
+		o.Bound = admission.Bound(res.Snapshot(now), draft.Request(), rulesOf)
 		if !decision.StartsBy.IsZero() || o.Bound.After(now.Add(draft.MaxWait)) {
 			o.Bound = time.Time{} // it says nothing
 		}

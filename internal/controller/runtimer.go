@@ -34,6 +34,11 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 	if state == lifecycle.Submitting {
 		also = withBudget
 	}
+	ruled := true
+	if state == lifecycle.Waiting {
+		_, noRules := c.rulebook(ctx)
+		ruled = noRules == nil
+	}
 	after, err := c.update(ctx, rec, also, func(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 		moved, unheld, alone = false, false, false
 		if rec.TimerAt.IsZero() || tx.Now().Before(rec.TimerAt) || rec.State != state {
@@ -57,7 +62,7 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 				return true
 			}
 		}
-		moved = c.doDue(ctx, tx, res, rec)
+		moved = c.doDue(ctx, tx, res, rec, ruled)
 		return true
 	})
 	if c.leftAlone(ctx, err, p) {
@@ -88,8 +93,9 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 }
 
 // doDue makes the moves that a record's timer calls for. It reports whether the
-// record moved; if not, it has set the timer anew.
-func (c *Controller) doDue(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
+// record moved; if not, it has set the timer anew. Without the policy it decides nothing:
+// only the end of a wait comes.
+func (c *Controller) doDue(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, ruled bool) bool {
 	now := tx.Now()
 	t, has := timers[rec.State]
 	if !has {
@@ -98,6 +104,9 @@ func (c *Controller) doDue(ctx context.Context, tx ledger.Tx, res *ledger.Resour
 	}
 	d := t.what(c.cfg, rec, now, res)
 	switch {
+	case d.place && !ruled:
+		rec.TimerAt = now.Add(c.cfg.Tick)
+		return false
 	case d.place:
 		state, events := rec.State, rec.Sequence
 		c.place(ctx, tx, res, rec)

@@ -106,6 +106,9 @@ func (c *Controller) candidates(ctx context.Context, res *ledger.Resource, now t
 	if snapshot := res.Snapshot(now); len(res.Queue) == 0 || !snapshot.Starts(c.cfg.Policy) {
 		return next, nil
 	}
+	if _, err := c.rulebook(ctx); err != nil {
+		return next, fmt.Errorf("plan the queue of %s: %w", res.Name, err)
+	}
 	known := *res
 	known.Queue = maps.Clone(res.Queue)
 	res = &known
@@ -131,7 +134,7 @@ func (c *Controller) candidates(ctx context.Context, res *ledger.Resource, now t
 		}
 	}
 	for {
-		plan := admission.MakePlan(res.Planning(now), c.cfg.Policy.Plan)
+		plan := admission.MakePlan(res.Planning(now), c.policyOf(res.Name).Plan)
 		for _, start := range plan.Starts {
 			if !add(start.Head) {
 				return next, nil
@@ -266,7 +269,7 @@ func (w *waitingUpdate) decide(ctx context.Context, p *progress) {
 	if snapshot := w.res.Snapshot(w.tx.Now()); !snapshot.Starts(w.cfg.Policy) {
 		return
 	}
-	plan := admission.MakePlan(w.res.Planning(w.tx.Now()), w.cfg.Policy.Plan)
+	plan := admission.MakePlan(w.res.Planning(w.tx.Now()), w.policyOf(w.res.Name).Plan)
 	all := true
 	for i, start := range plan.Starts {
 		if w.bytes >= commitBytes || !slices.Contains(w.left, start.ID) {

@@ -61,8 +61,9 @@ const (
 	EventPath    Rule = "event-path"    // a request's events are a path in the table, numbered without a gap, ending once
 	EventKept    Rule = "event-kept"    // every outbox event is published or unpublished
 	QueueMatches Rule = "queue-matches" // the queues are exactly the waiting requests
-	QueueOrder   Rule = "queue-order"   // no request that starts delays a reservation of the same or a higher priority
+	QueueOrder   Rule = "queue-order"   // no request that starts delays a reservation of the same or a higher priority, but for one within its tenant's share
 	PromiseKept  Rule = "promise-kept"  // a latest start never becomes later, and one that is not kept has its causes
+	QuotaHeld    Rule = "quota-held"    // no tenant holds more than its cap, or by more requests than its quota allows
 	PauseKept    Rule = "pause-kept"    // nothing is admitted on a resource that is paused, or gets a submission slot; one that is called empty is
 	NoStarvation Rule = "no-starvation" // at rest no request waits that fits
 	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished or in flight, and no job is an orphan
@@ -353,7 +354,7 @@ func Order(before, after Picture) []Violation {
 					if reservedIn(old.Reserved[:i], r.Key) {
 						continue
 					}
-					if r.Ask.Of(shape) > 0 && r.Order[:4] >= o.Order[:4] && res.Holds[r.Key].LatestEnd.After(o.At) {
+					if r.Ask.Of(shape) > 0 && r.Order[:4] >= o.Order[:4] && (o.Owed || !r.Place.Within) && res.Holds[r.Key].LatestEnd.After(o.At) {
 						c.add(QueueOrder, r, nil, fmt.Sprintf("it started as %s and may run until %s", r.State, res.Holds[r.Key].LatestEnd), "request %s has its %s reserved from %s on", o.ID, shape, o.At)
 					}
 				}

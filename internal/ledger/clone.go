@@ -79,6 +79,10 @@ func (c copier) resource(r *Resource) *Resource {
 		return e
 	})
 	n.LearnedAt = c.time(r.LearnedAt)
+	n.Used = dict(c, r.Used, func(u admission.Used) admission.Used {
+		u.At = c.time(u.At)
+		return u
+	})
 	n.Usage.Observed = list(c, r.Usage.Observed, nil)
 	n.Usage.Shapes = list(c, r.Usage.Shapes, func(s usage.Series) usage.Series {
 		s.Buckets = list(c, s.Buckets, nil)

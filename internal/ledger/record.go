@@ -65,6 +65,9 @@ type Record struct {
 	// PolicyVersion is the version of the policy that the request was held against as it came
 	// in; 0 for none. It never changes: a request that waits keeps what it was taken with.
 	PolicyVersion int64 `json:"policyVersion,omitempty"`
+	// Place is what Order owes to the shares of the tenants; zero without them. It never
+	// changes either.
+	Place admission.Place `json:"place,omitzero"`
 	// Estimate is the expected run time that Order is made of; zero if that is Timeout. It
 	// never changes either.
 	Estimate estimate.Estimate `json:"estimate,omitzero"`

@@ -106,6 +106,9 @@ type Resource struct {
 	// never. Without it no request reads a history.
 	LearnedAt time.Time `json:"learnedAt,omitzero"`
 
+	// Used is what tenants have used of late, by tenant; nil without shares.
+	Used map[string]admission.Used `json:"used,omitempty"`
+
 	// Usage is what observations have found of the use of the machines and no [Usage]
 	// document has yet.
 	Usage usage.Recent `json:"usage,omitzero"`

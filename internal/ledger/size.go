@@ -41,6 +41,7 @@ const (
 	poolWeight        = 250
 	holdWeight        = 320 // with the job's name, which is added later
 	foreignWeight     = 170
+	usedWeight        = 80
 	headWeight        = 420 // of a gang over two shapes
 	reservationWeight = 600
 	endedWeight       = 170
@@ -149,6 +150,9 @@ func (r *Resource) weight(heads int) int {
 		n += pauseWeight + 2*(len(p.Who)+len(p.Reason)) + len(p.Message)
 	}
 	n += r.Usage.Rows() * usageWeight
+	for tenant := range r.Used {
+		n += usedWeight + len(tenant)
+	}
 	return n + (len(r.Skipped)+len(r.Reannounce))*48 + len(r.Reserved)*reservationWeight
 }
 

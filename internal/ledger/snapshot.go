@@ -62,5 +62,5 @@ func (r *Record) Request() admission.Ask {
 
 // Head returns the record's place in the order, and what a plan needs of it.
 func (r *Record) Head() admission.Head {
-	return admission.Head{ID: r.Key, Tenant: r.Tenant, Order: r.Order, Key: orderTime(r.Order), Demand: r.Ask, Limit: r.Timeout, Slow: r.Requeues > 0, Bytes: len(r.Spec)}
+	return admission.Head{ID: r.Key, Tenant: r.Tenant, Order: r.Order, Key: orderTime(r.Order), Demand: r.Ask, Limit: r.Timeout, Within: r.Place.Within, Slow: r.Requeues > 0, Bytes: len(r.Spec)}
 }

@@ -25,7 +25,7 @@ type Rates struct {
 var DefaultRates = Rates{Delay: 0.15, Fault: 0.03}
 
 // RandomScenario draws a workload: requests of all sorts with duplicates,
-// reorderings and cancels, in every fourth world operators' messages, ticks, and a restless outside world, with every
+// reorderings and cancels, in every fourth world operators' messages, in every fifth a policy with quotas, ticks, and a restless outside world, with every
 // switch of what is unknown about Vertex AI thrown one way or the other.
 func RandomScenario(seed uint64, messages int) Scenario {
 	rnd := rand.New(rand.NewPCG(seed, 1))       // #nosec G404 -- a seed makes a run again
@@ -57,6 +57,10 @@ func RandomScenario(seed uint64, messages int) Scenario {
 				j.Spec = map[string]any{"scheduling": map[string]any{"timeout": fmt.Sprintf("%ds", limit)}}
 			}
 			ids = append(ids, j.ID)
+			if shared := seed%5 == 2; shared && i%2 == 1 {
+				list = append(list, Message("request "+j.ID, "m-"+j.ID, "other", j.Body()))
+				continue
+			}
 			list = append(list, Request(j))
 			for range rnd.IntN(3) {
 				list = append(list, Twice(j))
@@ -106,8 +110,24 @@ func RandomScenario(seed uint64, messages int) Scenario {
 		}
 		w.Vertex.IgnoreCancel = ignores
 		w.Vertex.CountUsed, w.Vertex.UsedLag = counts, usedLag
+		if seed%5 == 2 {
+			w.Policy = sharedPolicy
+		}
 	}}
 }
+
+// sharedPolicy is that of every fifth random world, in which two tenants share the pools.
+const sharedPolicy = `
+defaults: {serviceAccounts: any, maxRunning: 3, maxWaiting: 6}
+tenants:
+  default:
+    shares:
+      - {persistentResource: pool, shape: n1-standard-4/pd-ssd:100, replicas: 1, cap: 3}
+      - {persistentResource: pool, shape: "g2-standard-12/NVIDIA_L4:1/pd-ssd:100", replicas: 0, cap: 2}
+  other:
+    shares:
+      - {persistentResource: pool, shape: n1-standard-4/pd-ssd:100, replicas: 2}
+`
 
 // someOperation is any message of an operator, about one of these requests or the
 // persistent resource.

@@ -3,6 +3,8 @@ package sim
 import (
 	"context"
 	"encoding/json"
+	"example.com/berth/internal/admission"
+	"example.com/berth/internal/policy"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -30,6 +32,7 @@ type decision struct {
 
 // A run is one execution of a scenario under a schedule.
 type run struct {
+	shares   *admission.Quotas // of the tenants, by the policy of the world
 	w        *World
 	schedule Schedule
 	choose   func(decision) Action // in place of a schedule
@@ -83,6 +86,7 @@ func newRun(s Scenario, schedule Schedule, seed maphash.Seed) *run {
 	if s.Setup != nil {
 		s.Setup(r.w)
 	}
+	r.shares = r.quotas()
 	r.w.Ledger.Fault = func(op string) ledger.Fault { return ledgerFault(r.yield(op), op) }
 	r.w.Ledger.Saw = func(ref ledger.Ref, doc ledger.Document, writes int) {
 		if p := r.current; p != nil && r.known != nil {
@@ -93,6 +97,7 @@ func newRun(s Scenario, schedule Schedule, seed maphash.Seed) *run {
 		if res, ok := after.(*ledger.Resource); ok {
 			was, _ := before.(*ledger.Resource)
 			r.violations = append(r.violations, invariant.Commit(was, res)...)
+			r.violations = append(r.violations, invariant.Quotas(res, r.shares)...)
 		}
 	}
 	r.w.Vertex.Fault = func(op, _ string) vertex.Fault { return vertexFault(r.yield(op)) }
@@ -359,7 +364,9 @@ func (r *run) drain() {
 			break
 		}
 	}
-	r.violations = append(r.violations, invariant.Settled(r.before, w.Config.Policy)...)
+	rules := w.Config.Policy
+	rules.Plan.Quotas = r.shares
+	r.violations = append(r.violations, invariant.Settled(r.before, rules)...)
 	for _, rec := range r.before.Records {
 		if rec.Kind != message.KindAnswer && !rec.Tombstone() && !rec.State.Terminal() {
 			r.violations = append(r.violations, invariant.Violation{Rule: invariant.NothingLeft, Request: rec.Key, Resource: rec.Resource,
@@ -378,6 +385,22 @@ func (r *run) drain() {
 				This: "every request has ended", That: fmt.Sprintf("%d holds are left", len(res.Holds))})
 		}
 	}
+}
+
+// quotas makes the policy of the world the one in force, and returns what it gives the
+// tenants.
+func (r *run) quotas() *admission.Quotas {
+	if r.w.Policy == "" {
+		return nil
+	}
+	p, problems := policy.Parse([]byte(r.w.Policy))
+	if p == nil {
+		r.w.Fatalf("the policy of the run: %v", problems)
+	}
+	if _, err := ledger.WritePolicy(context.Background(), r.w.Ledger, 0, ledger.Policy{Text: r.w.Policy, Who: "run"}); err != nil {
+		r.w.Fatalf("write the policy of the run: %v", err)
+	}
+	return p.Quotas(Resource)
 }
 
 // resumeAll undoes what operators have paused.

@@ -40,6 +40,14 @@ var moreStories = map[string]func(*story){
 		s.runs("runs", vertex.JobSucceeded)
 		s.ticks(3, time.Minute)
 	},
+	"requeued-while-it-runs": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 3, Spec: lasts("7200s")})
+		s.runs("runs", vertex.JobRunning)
+		s.tick(time.Minute)
+		s.operate(message.Requeue, `"requestId":"runs"`)
+		s.runs("runs", vertex.JobCancelled)
+		s.ticks(2, time.Minute)
+	},
 	"gives-way": func(s *story) {
 		s.ask(Job{ID: "runs", CPU: 3, Spec: lasts("7200s")})
 		s.ask(Job{ID: "wide", CPU: 4})

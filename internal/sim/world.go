@@ -51,6 +51,8 @@ type World struct {
 	Out        *Outbox
 	Config     controller.Config
 	Controller *controller.Controller
+	// Policy is the text of the policy in force from the beginning of a run on; "" for none.
+	Policy string
 
 	// Deliver hands over one message, Tick makes one reconcile. They go straight
 	// to the controller unless a test puts entry points in between.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/ledger"
@@ -18,6 +19,10 @@ type noQuotes struct{}
 
 func (noQuotes) Quote(context.Context, string, message.Delivery) (controller.Quoted, error) {
 	return controller.Quoted{}, errors.New("it is down")
+}
+
+func (noQuotes) PolicyOf(context.Context, string) (admission.Policy, error) {
+	return admission.Policy{}, errors.New("it is down")
 }
 
 // TestFailuresAreSaid: whatever of the ledger fails, the answer is that of a service that is

@@ -11,13 +11,26 @@ import (
 	"example.com/berth/internal/lifecycle"
 )
 
+// policy returns the settings for decisions on a resource. While the policy in force cannot
+// be read, nothing is decided, and no reason can be given.
+func (d *handler) policy(ctx context.Context, res *ledger.Resource) (admission.Policy, error) {
+	if d.quoter == nil {
+		return d.info.Policy, nil
+	}
+	p, err := d.quoter.PolicyOf(ctx, res.Name)
+	if err != nil {
+		return p, fmt.Errorf("why requests of %s wait: %w", res.Name, err)
+	}
+	return p, nil
+}
+
 // live decides a waiting record as the controller would decide it now, with advice if
 // asked for.
-func (d *handler) live(now time.Time, res *ledger.Resource, rec *ledger.Record, ahead int, advise bool) Live {
+func live(now time.Time, policy admission.Policy, res *ledger.Resource, rec *ledger.Record, ahead int, advise bool) Live {
 	s, a := res.Snapshot(now), rec.Request()
-	decision := admission.Decide(s, a, d.info.Policy)
+	decision := admission.Decide(s, a, policy)
 	if advise {
-		decision.Advise(s, a, d.info.Policy)
+		decision.Advise(s, a, policy)
 	}
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // the pools no longer exist
@@ -85,9 +98,13 @@ func (d *handler) reasons(ctx context.Context, rec *ledger.Record, res *ledger.R
 	if err != nil {
 		return Live{}, err
 	}
-	l := d.live(now, res, rec, before.Requests, true)
+	policy, err := d.policy(ctx, res)
+	if err != nil {
+		return Live{}, err
+	}
+	l := live(now, policy, res, rec, before.Requests, true)
 	if l.Before = &before; l.Verdict == admission.Wait && !rec.Parked {
-		l.Bound = admission.Bound(res.Snapshot(now), rec.Request(), d.info.Policy)
+		l.Bound = admission.Bound(res.Snapshot(now), rec.Request(), policy)
 		if !l.StartsBy.IsZero() || l.Bound.After(rec.TimerAt) {
 			l.Bound = time.Time{} // it says nothing: the request starts before, or its wait ends
 		}

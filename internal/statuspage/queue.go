@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 )
@@ -67,6 +68,10 @@ func (d *handler) queue(r *http.Request) (any, error) {
 			q.Next = c.text()
 			return q, nil
 		}
+		policy, err := d.policy(r.Context(), res)
+		if err != nil {
+			return nil, err
+		}
 		for more, tenant := true, ""; more; {
 			most := scope.chunk(limit - len(q.Waiting))
 			recs, err := d.ledger.InState(r.Context(), res.Name, lifecycle.Waiting, c.Order, most)
@@ -80,7 +85,7 @@ func (d *handler) queue(r *http.Request) (any, error) {
 					q.Next = c.text()
 					return q, nil
 				}
-				q.add(d, scope, &c, res, rec)
+				q.add(policy, scope, &c, res, rec)
 				tenant = rec.Tenant
 			}
 			more, scanned = len(recs) == most, scanned+len(recs)
@@ -101,7 +106,7 @@ func (d *handler) queue(r *http.Request) (any, error) {
 const mostAdvised = 50
 
 // add appends the next waiting request and moves the cursor past it.
-func (q *Queue) add(d *handler, scope Scope, c *cursor, res *ledger.Resource, rec *ledger.Record) {
+func (q *Queue) add(policy admission.Policy, scope Scope, c *cursor, res *ledger.Resource, rec *ledger.Record) {
 	c.Order = rec.Order
 	if _, held := res.Holds[rec.Key]; held {
 		return // admitted between the query and the read of its resource
@@ -135,6 +140,6 @@ func (q *Queue) add(d *handler, scope Scope, c *cursor, res *ledger.Resource, re
 		Position: position, Parked: rec.Parked, ID: rec.ID, Kind: rec.Kind, Tenant: rec.Tenant, Resource: res.Name,
 		DisplayName: rec.DisplayName, Priority: rec.Priority, Ask: rec.Ask,
 		Since: rec.Times.Queued, Waited: since(rec.Times.Queued, q.AsOf), Until: rec.TimerAt,
-		Live: d.live(q.AsOf, res, rec, ahead, len(q.Waiting) < mostAdvised),
+		Live: live(q.AsOf, policy, res, rec, ahead, len(q.Waiting) < mostAdvised),
 	})
 }

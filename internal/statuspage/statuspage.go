@@ -20,6 +20,8 @@ import (
 // nothing. The controller implements it.
 type Quoter interface {
 	Quote(ctx context.Context, tenant string, d message.Delivery) (controller.Quoted, error)
+	// PolicyOf returns the settings for decisions on a persistent resource.
+	PolicyOf(ctx context.Context, resource string) (admission.Policy, error)
 }
 
 // Info describes the deployment, and holds the settings for live reasons.
