@@ -21,6 +21,7 @@ type operatorFlags struct {
 
 type pauseCmd struct {
 	operatorFlags
+	Pool     string `placeholder:"ID" help:"Only the machines of this pool. What is in use counts for the other pools of its shape."`
 	Resource string `arg:"" help:"Persistent resource: id or full name."`
 }
 
@@ -31,6 +32,7 @@ func (pauseCmd) Help() string {
 
 type resumeCmd struct {
 	operatorFlags
+	Pool     string `placeholder:"ID" help:"Only this pool."`
 	Resource string `arg:"" help:"Persistent resource: id or full name."`
 }
 
@@ -49,11 +51,19 @@ func (c *drainCmd) Run(g *globals) error {
 }
 
 func (c *pauseCmd) Run(g *globals) error {
-	return c.operate(g, map[string]any{"action": message.Pause, "persistentResource": c.Resource}, "The pause of "+c.Resource)
+	return c.operate(g, onPool(message.Pause, c.Resource, c.Pool), "The pause of "+c.Resource)
 }
 
 func (c *resumeCmd) Run(g *globals) error {
-	return c.operate(g, map[string]any{"action": message.Resume, "persistentResource": c.Resource}, "The resume of "+c.Resource)
+	return c.operate(g, onPool(message.Resume, c.Resource, c.Pool), "The resume of "+c.Resource)
+}
+
+func onPool(action message.Action, resource, pool string) map[string]any {
+	fields := map[string]any{"action": action, "persistentResource": resource}
+	if pool != "" {
+		fields["pool"] = pool
+	}
+	return fields
 }
 
 type requeueCmd struct {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -141,6 +143,10 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 	say(w, "  %s", strings.Join(facts, ", "))
 	if r.Paused != nil {
 		say(w, "  %s", paused(r.Paused))
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.PausedPools)) {
+		p := r.PausedPools[id]
+		say(w, "  pool %s: %s", id, paused(&p))
 	}
 	say(w, "")
 	t := newTable(w, "  POOL", "MACHINES", "MAX", "USED", "SHAPE")

@@ -86,11 +86,13 @@ type Snapshot struct {
 	CustomAccount bool // jobs must bring a service account
 	Ray           bool // it is a Ray cluster
 
-	Use       capacity.Use // holds, foreign use, unexplained use
-	Holds     int
-	Paused    *Pause    // by an operator; nil if it is not
-	NoRoom    bool      // the resource document has no room for another hold
-	NotBefore time.Time // after a decline by Vertex AI
+	Use    capacity.Use // holds, foreign use, unexplained use
+	Holds  int
+	Paused *Pause // by an operator; nil if it is not
+	// PausedPools are the pools that operators have paused, by id.
+	PausedPools map[string]Pause
+	NoRoom      bool      // the resource document has no room for another hold
+	NotBefore   time.Time // after a decline by Vertex AI
 
 	// Held returns the jobs that have replicas. It is called only where the
 	// decision needs a plan: there may be thousands.
@@ -100,7 +102,7 @@ type Snapshot struct {
 }
 
 func (s *Snapshot) plan() PlanSnapshot {
-	p := PlanSnapshot{Now: s.Now, Pools: s.Pools, Use: s.Use, Queue: s.Queue, Reserved: s.Reserved}
+	p := PlanSnapshot{Now: s.Now, Pools: s.Pools, Use: s.Use, Paused: PausedUse(s.Pools, s.PausedPools), Queue: s.Queue, Reserved: s.Reserved}
 	if s.Held != nil {
 		p.Held = s.Held()
 	}
@@ -190,7 +192,7 @@ func Decide(s Snapshot, a Ask, p Policy) Decision { return decide(s, a, p, nil) 
 func DecideStart(s Snapshot, a Ask, p Policy, start Start) Decision { return decide(s, a, p, &start) }
 
 func decide(s Snapshot, a Ask, p Policy, start *Start) Decision {
-	fit := capacity.Check(s.Pools, s.Use, a.Demand)
+	fit := capacity.Check(s.Pools, s.taken(), a.Demand)
 	unsetDisks(fit.Findings, a.UnsetDisks)
 	address(fit.Findings, a.Paths)
 	d := Decision{Verdict: Admit, Fit: fit.Findings, ScaleUp: fit.ScaleUp}

@@ -81,7 +81,7 @@ func startable(s Snapshot, a Ask, p Policy) (largest capacity.Need, most capacit
 	if largest = a.Demand[k]; largest.Replicas == 1 {
 		return largest, 0
 	}
-	room := capacity.NewRoom(s.Pools, s.Use)
+	room := capacity.NewRoom(s.Pools, s.taken())
 	starts := func(n capacity.Replicas) bool {
 		smaller := a
 		smaller.Demand = slices.Clone(a.Demand)

@@ -30,7 +30,7 @@ const (
 	// LateStart: a job that runs was started later than planned, for it waited for a
 	// submission slot.
 	LateStart Delay = "LATE_START"
-	// WasPaused: an operator had paused the resource.
+	// WasPaused: an operator has paused machines, or had.
 	WasPaused Delay = "PAUSED"
 )
 
@@ -42,7 +42,7 @@ var delayTexts = map[Delay]string{
 	ShareReturned:  "tenants take back machines of their shares",
 	QuotaLowered:   "the quota of its tenant is used up",
 	LateStart:      "an earlier job started later than planned",
-	WasPaused:      "an operator had paused the persistent resource",
+	WasPaused:      "an operator paused the machines",
 }
 
 // overstays reports whether a job beyond its limit is the only cause: most often it has
@@ -102,7 +102,7 @@ func (pl *planner) delays(k int) (list []Delay) {
 	r := &pl.plan.Reserved[k]
 	shapes := shapesOf(r.Demand)
 	known := capacity.Use{}
-	var overstays, others bool
+	var overstays, others, paused bool
 	for i := range pl.s.Held {
 		h := &pl.s.Held[i]
 		known.Add(h.Demand)
@@ -113,6 +113,7 @@ func (pl *planner) delays(k int) (list []Delay) {
 	}
 	for _, s := range shapes {
 		others = others || pl.s.Use[s] > known[s]
+		paused = paused || pl.s.Paused[s] > 0
 	}
 	higher := slices.ContainsFunc(pl.plan.Reserved[:k], func(o Reservation) bool {
 		return priorityOf(o.Order) < priorityOf(r.Order) && share(shapesOf(o.Demand), shapes)
@@ -129,7 +130,7 @@ func (pl *planner) delays(k int) (list []Delay) {
 		is    bool
 		delay Delay
 	}{{overstays, Overstay}, {others, OtherUse}, {higher, HigherPriority}, {returned, ShareReturned},
-		{t != nil && !t.fits(r.Demand), QuotaLowered}, {pl.machines(r) < r.Machines, FewerMachines}} {
+		{t != nil && !t.fits(r.Demand), QuotaLowered}, {pl.machines(r) < r.Machines, FewerMachines}, {paused, WasPaused}} {
 		if c.is {
 			list = append(list, c.delay)
 		}

@@ -88,8 +88,16 @@ func short(s Snapshot, fit capacity.Result) *reason.Problem {
 	}
 	for _, f := range fit.Findings {
 		if f.Verdict == capacity.Full {
+			paused, alone := s.pausedPools(f)
+			if alone {
+				return &reason.Problem{Code: reason.Paused, Detail: fmt.Sprintf("%d replicas of %s are asked for; of %d, %d are in use or paused: %s.",
+					f.Asked, f.Shape, f.Limit, f.Taken, paused)}
+			}
+			if paused != "" {
+				paused = " The machines of paused pools count as in use: " + paused + "."
+			}
 			return &reason.Problem{Code: reason.Full, Detail: fmt.Sprintf("%d replicas of %s are asked for; of %d, %d are in use, and %d of those have to end first.",
-				f.Asked, f.Shape, f.Limit, f.Taken, f.Short)}
+				f.Asked, f.Shape, f.Limit, f.Taken, f.Short) + paused}
 		}
 	}
 	return &reason.Problem{Code: reason.SpecMismatch, Detail: "The present pools do not have these machines."}

@@ -2,8 +2,12 @@ package admission
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/reason"
 )
 
@@ -35,3 +39,56 @@ func (p *Pause) problem(what string) *reason.Problem {
 
 // Problem is why a request waits on a persistent resource that is paused.
 func (p *Pause) Problem() *reason.Problem { return p.problem("The persistent resource") }
+
+// PausedUse is what the machines of paused pools, by id, can have by shape; nil for none. A
+// job does not name its pool, so nothing may start that might come to run on them: all of
+// them count as taken, and what runs counts for the other pools of the shape.
+func PausedUse(pools []capacity.Pool, paused map[string]Pause) (use capacity.Use) {
+	if len(paused) == 0 {
+		return nil
+	}
+	use = capacity.Use{}
+	for _, p := range pools {
+		if _, is := paused[p.ID]; is {
+			use[p.Shape] = use[p.Shape].Plus(p.Limit())
+		}
+	}
+	return use
+}
+
+// withPaused is what is taken for new starts. What is paused adds as much as the pools
+// have room for, so that it overdraws none.
+func withPaused(pools []capacity.Pool, use, paused capacity.Use) capacity.Use {
+	if len(paused) == 0 {
+		return use
+	}
+	all, limits := maps.Clone(use), capacity.Limits(pools)
+	if all == nil {
+		all = capacity.Use{}
+	}
+	for s, n := range paused {
+		all[s] = all[s].Plus(max(0, min(n, limits[s]-all[s])))
+	}
+	return all
+}
+
+// pausedPools says which pools of a finding's shape are paused, by whom and why, "" for
+// none. alone says that without the pause the request would fit.
+func (s *Snapshot) pausedPools(f capacity.Finding) (why string, alone bool) {
+	var list []string
+	for _, id := range f.Pools {
+		if p, is := s.PausedPools[id]; is {
+			list = append(list, fmt.Sprintf("pool %s has been paused since %s, by %s: %s", id, p.Since.UTC().Format(time.RFC3339), p.Who, p.Reason))
+		}
+	}
+	if list == nil {
+		return "", false
+	}
+	slices.Sort(list)
+	extra := s.taken()[f.Shape] - s.Use[f.Shape]
+	return strings.Join(list, "; "), f.Short <= extra
+}
+
+func (s *Snapshot) taken() capacity.Use {
+	return withPaused(s.Pools, s.Use, PausedUse(s.Pools, s.PausedPools))
+}

@@ -100,6 +100,7 @@ type PlanSnapshot struct {
 	Now      time.Time
 	Pools    []capacity.Pool
 	Use      capacity.Use // everything that is taken
+	Paused   capacity.Use // see [PausedUse]: nothing that comes free there is given to a request
 	Held     []Held       // the part of it with a known end; the rest is assumed to end one horizon from now
 	Queue    Queue
 	Reserved []Reservation // in the order of the plan that made them

@@ -44,7 +44,7 @@ type planClass struct {
 }
 
 func newPlanner(s PlanSnapshot, p PlanPolicy) *planner {
-	pl := &planner{s: s, p: p, room: capacity.NewRoom(s.Pools, s.Use), classes: make([]planClass, 0, len(s.Queue))}
+	pl := &planner{s: s, p: p, room: capacity.NewRoom(s.Pools, withPaused(s.Pools, s.Use, s.Paused)), classes: make([]planClass, 0, len(s.Queue))}
 	heads := 0
 	for _, c := range s.Queue {
 		heads += len(c.Heads)
@@ -249,7 +249,7 @@ func (pl *planner) earliest(k int) time.Time {
 	}
 	t := pl.time()
 	if others != nil {
-		with := capacity.NewTimeline(pl.s.Pools, nil, append(pl.ends(), others...))
+		with := capacity.NewTimeline(pl.s.Pools, pl.s.Paused, append(pl.ends(), others...))
 		t = &with
 	}
 	at, _ := t.Earliest(from, r.Demand)
@@ -258,7 +258,7 @@ func (pl *planner) earliest(k int) time.Time {
 
 func (pl *planner) time() *capacity.Timeline {
 	if pl.timeline == nil || pl.built != len(pl.plan.Starts) {
-		t := capacity.NewTimeline(pl.s.Pools, nil, pl.ends())
+		t := capacity.NewTimeline(pl.s.Pools, pl.s.Paused, pl.ends())
 		pl.timeline, pl.built = &t, len(pl.plan.Starts)
 	}
 	return pl.timeline

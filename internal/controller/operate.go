@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"example.com/berth/internal/admission"
+	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
@@ -98,23 +101,49 @@ func (c *Controller) operateOn(ctx context.Context, d message.Delivery, o messag
 // returns the answer.
 func (c *Controller) operateWithin(tx ledger.Tx, res *ledger.Resource, o message.Operator, id string) message.Outcome {
 	done := message.Outcome{PersistentResource: res.Name, Operator: &o.Operation}
+	refuse := func(code reason.Code, path, detail, fix string) message.Outcome {
+		p := reason.Problem{Code: code, Path: path, Detail: detail, Fix: fix}
+		return message.Outcome{Type: message.Refused, PersistentResource: res.Name, Reason: &p, Problems: []reason.Problem{p}}
+	}
 	switch o.Action {
 	case message.Pause:
 		done.Type = message.Paused
-		res.SetPause(&admission.Pause{Since: tx.Now(), Who: o.Who, Reason: o.Reason})
+		pause := &admission.Pause{Since: tx.Now(), Who: o.Who, Reason: o.Reason}
+		if o.Pool == "" {
+			res.SetPause(pause)
+			break
+		}
+		if !slices.ContainsFunc(res.Pools, func(p capacity.Pool) bool { return p.ID == o.Pool }) {
+			return refuse(reason.UnknownPool, "operator.pool", "The persistent resource has no pool of this id.", "Its pools are "+poolsOf(res)+".")
+		}
+		res.SetPoolPause(o.Pool, pause)
 	case message.Drain:
 		done.Type = message.Draining
 		res.SetPause(&admission.Pause{Since: tx.Now(), Who: o.Who, Reason: o.Reason, Drain: true, Message: id})
 	case message.Resume:
-		if res.Paused == nil {
-			p := reason.Problem{Code: reason.NotPaused, Path: "operator.persistentResource", Detail: "The persistent resource is not paused.",
-				Fix: "There is nothing to do. The pools that Status shows say what is paused."}
-			return message.Outcome{Type: message.Refused, PersistentResource: res.Name, Reason: &p, Problems: []reason.Problem{p}}
-		}
 		done.Type = message.Resumed
-		res.SetPause(nil)
+		_, paused := res.PausedPools[o.Pool]
+		switch {
+		case o.Pool == "" && res.Paused == nil:
+			return refuse(reason.NotPaused, "operator.persistentResource", "The persistent resource is not paused.", "There is nothing to do. Status shows what is paused: berth pools.")
+		case o.Pool == "":
+			res.SetPause(nil)
+		case !paused:
+			return refuse(reason.NotPaused, "operator.pool", "The pool is not paused.", "There is nothing to do. Status shows what is paused: berth pools.")
+		default:
+			res.SetPoolPause(o.Pool, nil)
+		}
 	}
 	return done
+}
+
+// poolsOf names the pools of a resource.
+func poolsOf(res *ledger.Resource) string {
+	var ids []string
+	for _, p := range res.Pools {
+		ids = append(ids, p.ID)
+	}
+	return strings.Join(ids, ", ")
 }
 
 // afterOperation starts what may start after a resume. What it leaves, the next pass

@@ -193,6 +193,7 @@ func lost(now time.Time, res *ledger.Resource, rec *ledger.Record, p admission.P
 	// Its own replicas are held already: what has to be true is that they are there,
 	// not that as many again are free.
 	s.Use, s.Holds, s.NoRoom, s.NotBefore = nil, 0, false, time.Time{}
+	s.PausedPools = nil
 	if res.Paused != nil && !res.Paused.Drain {
 		s.Paused = nil // a pause takes nothing from those that have it
 	}

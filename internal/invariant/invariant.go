@@ -271,6 +271,11 @@ func Commit(before, after *ledger.Resource) []Violation {
 		if after.State != vertex.Running {
 			c.add(OverCommit, r, after, "it was admitted", "the resource is %s", after.State)
 		}
+		for _, n := range h.Ask {
+			if paused := admission.PausedUse(after.Pools, after.PausedPools)[n.Shape]; paused > 0 && len(before.PausedPools) > 0 && use[n.Shape]+paused+n.Replicas > capacity.Limits(after.Pools)[n.Shape] {
+				c.add(PauseKept, r, after, fmt.Sprintf("it took %v", h.Ask), "%d machines of %s are paused and %d are in use", paused, n.Shape, use[n.Shape])
+			}
+		}
 		if fit := capacity.Check(after.Pools, use, h.Ask); fit.Verdict != capacity.Fits {
 			c.add(OverCommit, r, after, fmt.Sprintf("it took %v", h.Ask), "of %v with %v in use it is %s", after.Pools, use, fit.Verdict)
 		}

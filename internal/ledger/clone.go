@@ -65,7 +65,7 @@ func (c copier) resource(r *Resource) *Resource {
 	n.Overdrawn = dict(c, r.Overdrawn, nil)
 	n.Allowance.Until = c.time(r.Allowance.Until)
 	n.Notice = pointer(r.Notice, nil)
-	n.Paused = pointer(r.Paused, c.pause)
+	n.Paused, n.PausedPools = pointer(r.Paused, c.pause), dict(c, r.PausedPools, c.pause)
 	n.NotBefore, n.AcceptedAt = c.time(r.NotBefore), c.time(r.AcceptedAt)
 	n.Skipped = dict(c, r.Skipped, nil)
 	n.Recheck = dict(c, r.Recheck, nil)

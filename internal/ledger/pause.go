@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"slices"
 
 	"example.com/berth/internal/admission"
@@ -19,16 +20,45 @@ func (r *Resource) Empty() bool {
 // the reason. Reservations whose time passes meanwhile start later for this cause.
 func (r *Resource) SetPause(p *admission.Pause) {
 	if p == nil {
-		r.Reserved = slices.Clone(r.Reserved)
-		for i := range r.Reserved {
-			if o := &r.Reserved[i]; !o.At.IsZero() && !slices.Contains(o.Delays, admission.WasPaused) {
-				o.Delays = append(slices.Clone(o.Delays), admission.WasPaused)
-			}
-		}
+		r.delayed()
 	} else if r.Paused != nil {
 		p.Since = r.Paused.Since
 	}
 	r.Paused = p
+	r.changedPause()
+}
+
+// SetPoolPause pauses a pool, or with nil resumes it. What runs there goes on.
+func (r *Resource) SetPoolPause(id string, p *admission.Pause) {
+	before, was := r.PausedPools[id]
+	pools := maps.Clone(r.PausedPools)
+	switch {
+	case p == nil:
+		delete(pools, id)
+		r.delayed()
+	case pools == nil:
+		pools = map[string]admission.Pause{id: *p}
+	default:
+		if was {
+			p.Since = before.Since
+		}
+		pools[id] = *p
+	}
+	r.PausedPools = pools
+	r.changedPause()
+}
+
+// delayed marks the reservations that wait as those that a pause may have made later.
+func (r *Resource) delayed() {
+	r.Reserved = slices.Clone(r.Reserved)
+	for i := range r.Reserved {
+		if o := &r.Reserved[i]; !o.At.IsZero() && !slices.Contains(o.Delays, admission.WasPaused) {
+			o.Delays = append(slices.Clone(o.Delays), admission.WasPaused)
+		}
+	}
+}
+
+func (r *Resource) changedPause() {
 	r.Notice = &Notice{} // from the first request on, also if another notice is under way
 	r.Version++
 }

@@ -149,6 +149,9 @@ func (r *Resource) weight(heads int) int {
 	if p := r.Paused; p != nil {
 		n += pauseWeight + 2*(len(p.Who)+len(p.Reason)) + len(p.Message)
 	}
+	for id, p := range r.PausedPools {
+		n += pauseWeight + 2*(len(id)+len(p.Who)+len(p.Reason))
+	}
 	n += r.Usage.Rows() * usageWeight
 	for tenant := range r.Used {
 		n += usedWeight + len(tenant)

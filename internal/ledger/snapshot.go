@@ -13,14 +13,14 @@ func (r *Resource) Snapshot(now time.Time) admission.Snapshot {
 	return admission.Snapshot{
 		Now: now, State: r.State, ObservedAt: r.ObservedAt, Known: !r.CreateTime.IsZero(), Pools: r.Pools,
 		Network: r.Network, EncryptionKey: r.EncryptionKey, CustomAccount: r.CustomAccount, Ray: r.Ray,
-		Use: r.Use(), Holds: len(r.Holds), NoRoom: !r.HasRoom(), Paused: r.Paused, NotBefore: r.NotBefore,
+		Use: r.Use(), Holds: len(r.Holds), NoRoom: !r.HasRoom(), Paused: r.Paused, PausedPools: r.PausedPools, NotBefore: r.NotBefore,
 		Held: r.held, Queue: r.readableQueue(), Reserved: r.Reserved,
 	}
 }
 
 // Planning returns the part of the snapshot that a plan reads.
 func (r *Resource) Planning(now time.Time) admission.PlanSnapshot {
-	return admission.PlanSnapshot{Now: now, Pools: r.Pools, Use: r.Use(), Held: r.held(), Queue: r.readableQueue(), Reserved: r.Reserved}
+	return admission.PlanSnapshot{Now: now, Pools: r.Pools, Use: r.Use(), Paused: admission.PausedUse(r.Pools, r.PausedPools), Held: r.held(), Queue: r.readableQueue(), Reserved: r.Reserved}
 }
 
 // held returns what has replicas, with the end of each.

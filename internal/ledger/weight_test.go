@@ -68,6 +68,9 @@ func TestWeightOfWhatIsAdded(t *testing.T) {
 		"pause": func(r *ledger.Resource) {
 			r.Paused = &admission.Pause{Since: time.Unix(1, 1000), Who: text, Reason: text + text, Drain: true, Message: "1234567890123456", EmptyAt: time.Unix(1, 1000)}
 		},
+		"paused pool": func(r *ledger.Resource) {
+			r.PausedPools = map[string]admission.Pause{text: {Since: time.Unix(1, 1000), Who: text, Reason: text + text}}
+		},
 		"class": func(r *ledger.Resource) { r.Queue = admission.Queue{admission.ClassID(text): {Count: 1}} },
 		"heads": func(r *ledger.Resource) { r.Queue = admission.Queue{"s": {Count: 20, Heads: heads(8)}} },
 		"reserved": func(r *ledger.Resource) {

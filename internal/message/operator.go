@@ -40,6 +40,8 @@ type Operation struct {
 	// decided by the IAM policy of the operators' topic alone.
 	Who    string `json:"who"`    // at most 128 characters
 	Reason string `json:"reason"` // at most 256 characters
+	// Pool is the id of a pool, for a pause of its machines alone.
+	Pool string `json:"pool,omitempty"`
 	// Tenant and RequestID name the request that it was done to. MessageID is set in the
 	// place of RequestID for a request without one.
 	Tenant    string `json:"tenant,omitempty"`
@@ -76,9 +78,9 @@ func (o Operation) GoString() string { return o.String() }
 
 // actionFields are the fields that an action takes, beside who and reason.
 var actionFields = map[Action][]string{
-	Pause:  {"persistent_resource"},
+	Pause:  {"persistent_resource", "pool"},
 	Drain:  {"persistent_resource"},
-	Resume: {"persistent_resource"},
+	Resume: {"persistent_resource", "pool"},
 
 	CancelRequest: {"tenant", "request_id", "message_id"},
 	Requeue:       {"tenant", "request_id", "message_id"},
@@ -88,7 +90,7 @@ var actionFields = map[Action][]string{
 // operatorNames maps every spelling of a field of an operator's message to the field.
 var operatorNames = func() map[string]string {
 	all := map[string]string{}
-	for _, name := range []string{"action", "who", "reason", "persistent_resource", "tenant", "request_id", "message_id", "priority", "front"} {
+	for _, name := range []string{"action", "who", "reason", "persistent_resource", "pool", "tenant", "request_id", "message_id", "priority", "front"} {
 		all[name], all[strict.Camel(name)] = name, name
 	}
 	return all
@@ -195,6 +197,12 @@ func readOperator(root *strict.Node, r *report) (o Operator) {
 				r.At(m, reason.InvalidValue, "Want the id of a persistent resource, or projects/P/locations/L/persistentResources/ID.", "Write it so.")
 			}
 			o.PersistentResource = s
+		}
+		if m := fields["pool"]; m != nil && !m.Blank() {
+			if s, ok := textOption(m, r); ok {
+				set(&setting[string]{}, m, s, validName(s), nameRule, fixName, r)
+				o.Pool = s
+			}
 		}
 	}
 	return o

@@ -24,6 +24,8 @@ func TestOperatorMessages(t *testing.T) {
 		`{"operator": {"action": "pause", "persistent_resource": "prod", "who": "ann@example.com", "reason": "new drivers"}}`: pause,
 		`{"operator": {"action": "resume", "persistentResource": "projects/p/locations/us-central1/persistentResources/prod", "who": "a", "reason": "b"}}`: {
 			Operation{Action: Resume, Who: "a", Reason: "b"}, "projects/p/locations/us-central1/persistentResources/prod"},
+		`{"operator": {"action": "pause", "persistentResource": "prod", "pool": "gpu", "who": "a", "reason": "b"}}`: {
+			Operation{Action: Pause, Who: "a", Reason: "b", Pool: "gpu"}, "prod"},
 		`{"operator": {"action": "cancel", "tenant": "vision", "requestId": "train-7", "who": "a", "reason": "b"}}`: {
 			Operation: Operation{Action: CancelRequest, Who: "a", Reason: "b", Tenant: "vision", RequestID: "train-7"}},
 		`{"operator": {"action": "requeue", "message_id": "17", "who": "a", "reason": "b"}}`: {
@@ -73,6 +75,8 @@ func TestOperatorRefusals(t *testing.T) {
 		`{"operator": {"action": "pause", "persistentResource": "prod", "who": "a", "reason": "line\nbreak"}}`:                      "INVALID_VALUE operator.reason",
 		`{"operator": {"action": "pause", "persistentResource": "prod", "who": "a", "reason": "` + strings.Repeat("x", 257) + `"}}`: "INVALID_VALUE operator.reason",
 		`{"operator": {"action": "pause", "persistentResource": "prod", "reason": "a", "who": "` + strings.Repeat("x", 129) + `"}}`: "INVALID_VALUE operator.who",
+		with(`, "pool": "a\nb"`): "INVALID_VALUE operator.pool",
+		request(`"action": "drain", "persistentResource": "p", "pool": "gpu"`):      "CONFLICT operator.pool",
 		request(`"action": "cancel"`):                                               "MISSING_FIELD operator.requestId",
 		request(`"action": "cancel", "requestId": "a/b"`):                           "INVALID_VALUE operator.requestId",
 		request(`"action": "cancel", "requestId": "a", "messageId": "1"`):           "CONFLICT operator.messageId",

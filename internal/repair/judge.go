@@ -117,6 +117,11 @@ func (j *judge) unreadable() {
 // pauses names what operators have paused.
 func (j *judge) pauses() {
 	for _, res := range j.Resources {
+		for _, id := range slices.Sorted(maps.Keys(res.PausedPools)) {
+			p := res.PausedPools[id]
+			j.add(Finding{Level: Warn, Resource: res.Name, Text: fmt.Sprintf("pool %s of %s has been paused since %s, by %s: %s", id, res.Name, p.Since.UTC().Format(time.RFC3339), p.Who, p.Reason),
+				Means: "Nothing starts on its machines.", Do: fmt.Sprintf("When its cause is over: berth resume %s --pool=%s", vertex.NameOf(res.Name).ID(), id)})
+		}
 		if p := res.Paused; p != nil {
 			j.add(Finding{Level: Warn, Resource: res.Name, Text: fmt.Sprintf("%s has been paused since %s, by %s: %s", res.Name, p.Since.UTC().Format(time.RFC3339), p.Who, p.Reason),
 				Means: fmt.Sprintf("Nothing starts there. %s in its queue.", waits(res.Queue.Waiting())), Do: "When its cause is over: berth resume " + vertex.NameOf(res.Name).ID()})

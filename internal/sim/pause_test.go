@@ -262,7 +262,7 @@ func TestPauseExplainsALateStart(t *testing.T) {
 	}
 	w.Operate(message.Resume)
 	w.After(time.Minute)
-	if p := whyOf(w, "waits"); p.Code != reason.Full || !strings.Contains(p.Detail, "an operator had paused the persistent resource") {
+	if p := whyOf(w, "waits"); p.Code != reason.Full || !strings.Contains(p.Detail, "an operator paused the machines") {
 		t.Errorf("it waits because of %v", p)
 	}
 }

@@ -132,11 +132,16 @@ tenants:
 // someOperation is any message of an operator, about one of these requests or the
 // persistent resource.
 func someOperation(id string, requests []string, rnd *rand.Rand) Actor {
-	if rnd.IntN(2) == 0 || len(requests) == 0 {
+	if rnd.IntN(3) == 0 || len(requests) == 0 {
+		pool := [][]string{nil, nil, {`"pool":"cpu"`}, {`"pool":"gpu"`}}[rnd.IntN(4)]
+		if pool != nil {
+			return Operates(id, []message.Action{message.Pause, message.Resume}[rnd.IntN(2)], pool...)
+		}
 		return Operates(id, []message.Action{message.Pause, message.Drain, message.Resume, message.Resume}[rnd.IntN(4)])
 	}
-	fields := []string{`"requestId":"` + requests[rnd.IntN(len(requests))] + `"`}
-	action := []message.Action{message.CancelRequest, message.Requeue, message.Requeue, message.Prioritise, message.Prioritise}[rnd.IntN(5)]
+	recent := requests[max(0, len(requests)-8):] // most of the others have ended
+	fields := []string{`"requestId":"` + recent[rnd.IntN(len(recent))] + `"`}
+	action := []message.Action{message.CancelRequest, message.Requeue, message.Requeue, message.Requeue, message.Prioritise, message.Prioritise}[rnd.IntN(6)]
 	if action == message.Prioritise {
 		fields = append(fields, []string{`"front":true`, `"priority":1`, `"priority":-1`}[rnd.IntN(3)])
 	}

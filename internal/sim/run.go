@@ -7,7 +7,9 @@ import (
 	"example.com/berth/internal/policy"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/berth/internal/capacity"
@@ -407,11 +409,18 @@ func (r *run) quotas() *admission.Quotas {
 func resumeAll(ctx context.Context, w *World, c *controller.Controller, round int) (found []invariant.Violation) {
 	_, resources := stored(w.Ledger)
 	for _, res := range resources {
-		if res.Paused == nil {
-			continue
+		var all []string
+		if res.Paused != nil {
+			all = append(all, "")
 		}
-		if err := c.Operate(ctx, message.Delivery{ID: fmt.Sprintf("calm%d", round), Data: Operation(message.Resume)}); err != nil {
-			found = append(found, invariant.Violation{Rule: invariant.NothingLeft, Resource: res.Name, This: "nothing fails any more", That: err.Error()})
+		for _, pool := range slices.Sorted(maps.Keys(res.PausedPools)) {
+			all = append(all, `"pool":"`+pool+`"`)
+		}
+		for i, field := range all {
+			d := message.Delivery{ID: fmt.Sprintf("calm%d-%d", round, i), Data: Operation(message.Resume, strings.Fields(field)...)}
+			if err := c.Operate(ctx, d); err != nil {
+				found = append(found, invariant.Violation{Rule: invariant.NothingLeft, Resource: res.Name, This: "nothing fails any more", That: err.Error()})
+			}
 		}
 	}
 	return found

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/ledger"
@@ -156,7 +157,7 @@ func (d *handler) show(res *ledger.Resource, now time.Time) Resource {
 		Name: res.Name, State: res.State, CreateTime: res.CreateTime, ObservedAt: res.ObservedAt,
 		ObservedAge: since(res.ObservedAt, now), Stale: d.stale(res, now), Network: res.Network, Ray: res.Ray,
 		Pools: []Pool{}, Shapes: shapes(res), Holds: len(res.Holds), Foreign: res.Foreign[:min(ledger.MaxForeign, len(res.Foreign))], ForeignJobs: max(res.ForeignJobs, len(res.Foreign)),
-		Declines: res.Declines, Paused: res.Paused,
+		Declines: res.Declines, Paused: res.Paused, PausedPools: res.PausedPools,
 	}
 	for _, h := range res.Holds {
 		if h.Overstays {
@@ -199,6 +200,7 @@ func shapes(res *ledger.Resource) []Shape {
 	for _, p := range res.Pools {
 		all[p.Shape] = true
 	}
+	paused := admission.PausedUse(pools, res.PausedPools)
 	waiting := res.Queue.ByShape()
 	for s := range waiting {
 		all[s] = true
@@ -207,7 +209,7 @@ func shapes(res *ledger.Resource) []Shape {
 	for _, s := range slices.SortedFunc(maps.Keys(all), capacity.Shape.Compare) {
 		list = append(list, Shape{
 			Shape: s, Limit: limits[s], Held: held[s], Foreign: foreign[s], Unexplained: res.Unexplained[s],
-			Taken: use[s], Free: max(0, limits[s]-use[s]), Overdrawn: over[s], Waiting: waiting[s],
+			Taken: use[s], Paused: paused[s], Free: max(0, limits[s]-use[s]-paused[s]), Overdrawn: over[s], Waiting: waiting[s],
 		})
 	}
 	return list

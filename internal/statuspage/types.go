@@ -130,9 +130,11 @@ type Resource struct {
 	Foreign     []ledger.Foreign `json:"foreign,omitempty"`
 	ForeignJobs int              `json:"foreignJobs,omitempty"`
 	// Paused is who lets nothing start on it, since when and why; nil if nobody does.
-	Paused    *admission.Pause `json:"paused,omitempty"`
-	NotBefore time.Time        `json:"notBefore,omitzero"`
-	Declines  int              `json:"declines,omitempty"` // by Vertex AI, in a row
+	Paused *admission.Pause `json:"paused,omitempty"`
+	// PausedPools are the pools, by id, on whose machines operators let nothing start.
+	PausedPools map[string]admission.Pause `json:"pausedPools,omitempty"`
+	NotBefore   time.Time                  `json:"notBefore,omitzero"`
+	Declines    int                        `json:"declines,omitempty"` // by Vertex AI, in a row
 }
 
 // A Pool is one resource pool. Of an absent resource it is the last
@@ -151,6 +153,7 @@ type Shape struct {
 	Foreign     capacity.Replicas `json:"foreign"`
 	Unexplained capacity.Replicas `json:"unexplained"`
 	Taken       capacity.Replicas `json:"taken"`
+	Paused      capacity.Replicas `json:"paused,omitempty"` // machines of paused pools; nothing starts on them
 	Free        capacity.Replicas `json:"free"`
 	Overdrawn   capacity.Replicas `json:"overdrawn"`
 	Waiting     int               `json:"waiting"` // requests in the queue
