@@ -92,6 +92,9 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 					res.AddForeign(job.Name, job.Ask, job.LatestEnd())
 				}
 			}
+			if res.Paused.Draining() && !slices.Contains(named, drainKey(res)) {
+				needed = append(needed, drainKey(res)) // read before anything is put: an update that puts a part would be committed
+			}
 			needed = append(needed, someOf(unread, 2*perUpdate-len(named)-len(needed), v.at)...)
 			if c.cfg.Estimates && learning == nil {
 				due = res.DueEnded(tx.Now(), learnTenants)
@@ -129,12 +132,7 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 				tx.Put(b)
 			}
 			if res.Paused.Draining() && res.Empty() {
-				key := drainKey(res)
-				if !slices.Contains(named, key) {
-					needed = []message.Key{key}
-					return nil // the update runs again with the answer read
-				}
-				s.drained = c.drained(ctx, tx, res, key)
+				s.drained = c.drained(ctx, tx, res, drainKey(res))
 			}
 			s.res = res
 			tx.Put(res)

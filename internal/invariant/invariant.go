@@ -344,8 +344,11 @@ func Order(before, after Picture) []Violation {
 			if k < 0 {
 				continue
 			}
-			if n := res.Reserved[k]; n.At.After(o.At) && outranked(res, o) {
-				o = n // a request of a higher priority goes first, so its start is another
+			if n := res.Reserved[k]; outranked(res, o) {
+				if !n.At.After(o.At) {
+					continue // a request of a higher priority goes first, and the plan that says when it starts is not stored yet
+				}
+				o = n
 			}
 			if !o.At.After(after.Now) {
 				continue

@@ -155,3 +155,33 @@ func TestDrainWhoseAnswerCannotBeRead(t *testing.T) {
 		t.Errorf("%v", words)
 	}
 }
+
+// The observation that finds a drained resource empty, while ended jobs and use are due to
+// go into their documents, moves each of them once.
+func TestDrainLearnsOnce(t *testing.T) {
+	for _, foreignFor := range []int{3, 5, 6, 14, 15, 16} { // minutes: run times are due after 5, use after 15
+		w := New(t)
+		w.Ask(Job{ID: "a", CPU: 1})
+		w.Vertex.SetJob(w.JobOf("a"), vertex.JobRunning)
+		foreign := w.Vertex.AddForeign(Parent, "pool", capacity.Ask{{Shape: CPU, Replicas: 1}})
+		w.After(time.Minute)
+		w.Operate(message.Drain)
+		drain := lastMessage(w)
+		w.Vertex.SetJob(w.JobOf("a"), vertex.JobSucceeded)
+		ticks(w, foreignFor)
+		w.Vertex.SetJob(foreign, vertex.JobSucceeded)
+		for range 20 {
+			w.After(time.Minute)
+			ends := int64(len(w.Document().Ended))
+			if h := w.history(Tenant); h != nil {
+				ends += h.Ends
+			}
+			if ends != 1 {
+				t.Fatalf("foreign for %d minutes: one job has ended, and %d ends are learned or noted", foreignFor, ends)
+			}
+		}
+		if words := w.Out.Words(drain); !slices.Equal(words, []string{"draining", "drained"}) {
+			t.Errorf("foreign for %d minutes: %v", foreignFor, words)
+		}
+	}
+}
