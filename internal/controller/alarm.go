@@ -65,7 +65,8 @@ func (c *Controller) countOutage(ctx context.Context, errs map[string]error) {
 		c.log.ErrorContext(ctx, "reconcile keeps failing here; what it could not do is done once it can be",
 			"event", "outage", "parts", strings.Join(news, ", "), "error", failed[news[0]])
 	}
-	for name, o := range c.alarms.of {
+	for _, name := range slices.Sorted(maps.Keys(c.alarms.of)) {
+		o := c.alarms.of[name]
 		if failed[name] != nil {
 			continue
 		}
