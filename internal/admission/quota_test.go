@@ -236,3 +236,86 @@ func TestQuotasOfNobody(t *testing.T) {
 		}
 	})
 }
+
+// startsBy fails unless a request has started by so long after the beginning.
+func (w *quotaWorld) startsBy(t *testing.T, name string, r *quotaRequest, most time.Duration) {
+	t.Helper()
+	if r.started.IsZero() || r.started.After(planNow.Add(most)) {
+		t.Errorf("%s starts at %s, want by %s after the beginning", name, r.started, most)
+	}
+}
+
+// TestBorrowersLeaveRoomForAll: a request that borrows and fits beside the reservation of
+// one owner leaves free what another owner waits for, which has no reservation yet.
+func TestBorrowersLeaveRoomForAll(t *testing.T) {
+	share := Quota{Share: capacity.Use{quotaShape: 2}}
+	w := newQuotaWorld(4, &Quotas{Tenants: map[string]Quota{"b": share, "c": share}})
+	w.submit("a", 1, 12*time.Hour, time.Hour, 0)
+	w.submit("a", 3, 12*time.Hour, 12*time.Hour, 0)
+	b := w.submit("b", 2, 12*time.Hour, 12*time.Hour, 0)
+	c := w.submit("c", 2, 12*time.Hour, 12*time.Hour, 0)
+	small := w.submit("a", 1, 20*time.Hour, 20*time.Hour, 0)
+	w.until(planNow.Add(100 * time.Hour))
+	w.startsBy(t, "b", b, 12*time.Hour)
+	w.startsBy(t, "c", c, 12*time.Hour)
+	if small.started.Before(planNow.Add(24 * time.Hour)) {
+		t.Errorf("the borrower starts at %s, before the owners have run", small.started)
+	}
+}
+
+// TestACapKeepsTheOrderOfItsTenant: small requests of a tenant do not keep its own gang
+// waiting behind their cap; those that end before the gang can start may go first.
+func TestACapKeepsTheOrderOfItsTenant(t *testing.T) {
+	w := newQuotaWorld(8, &Quotas{Tenants: map[string]Quota{"a": {Cap: capacity.Use{quotaShape: 4}}}})
+	w.submit("a", 1, 10*time.Hour, 10*time.Hour, 0)
+	gang := w.submit("a", 4, time.Hour, time.Hour, 0)
+	short := w.submit("a", 1, 2*time.Hour, 2*time.Hour, 0)
+	var long []*quotaRequest
+	for range 9 {
+		long = append(long, w.submit("a", 1, 12*time.Hour, 12*time.Hour, 0))
+		w.until(w.now.Add(time.Hour))
+	}
+	w.until(planNow.Add(100 * time.Hour))
+	w.startsBy(t, "the short one", short, 0)
+	w.startsBy(t, "the gang", gang, 10*time.Hour)
+	for i, r := range long {
+		if r.started.Before(gang.started) {
+			t.Errorf("long %d starts at %s, before the gang", i, r.started)
+		}
+	}
+}
+
+// TestAReservationKeepsItsRoomUnderTheCap: a request of the tenant that fits beside its
+// reservation does not take the rest of their cap.
+func TestAReservationKeepsItsRoomUnderTheCap(t *testing.T) {
+	w := newQuotaWorld(8, &Quotas{Tenants: map[string]Quota{"a": {Cap: capacity.Use{quotaShape: 4}}}})
+	w.submit("u", 2, 10*time.Hour, time.Hour, 0)
+	w.submit("u", 6, 10*time.Hour, 10*time.Hour, 0)
+	reserved := w.submit("a", 4, time.Hour, time.Hour, 0)
+	beside := w.submit("a", 1, 20*time.Hour, 20*time.Hour, 0)
+	w.until(planNow.Add(100 * time.Hour))
+	w.startsBy(t, "the reservation", reserved, 10*time.Hour)
+	if beside.started.Before(reserved.started) {
+		t.Errorf("the other starts at %s, before the reservation at %s", beside.started, reserved.started)
+	}
+}
+
+// TestOwnersGoFirst: once a tenant has less than its share again, its requests that came
+// beyond the share go before those that borrow and are earlier in the queue.
+func TestOwnersGoFirst(t *testing.T) {
+	w := newQuotaWorld(4, &Quotas{Tenants: map[string]Quota{"b": {Share: capacity.Use{quotaShape: 2}}}})
+	w.submit("a", 2, 10*time.Hour, 10*time.Hour, 0)
+	w.submit("b", 1, 10*time.Hour, 2*time.Hour, 0)
+	w.submit("b", 1, 10*time.Hour, 3*time.Hour, 0)
+	first := w.submit("a", 1, 20*time.Minute, 20*time.Minute, 0)
+	second := w.submit("a", 1, 30*time.Minute, 30*time.Minute, 0)
+	own := w.submit("b", 1, 4*time.Hour, 4*time.Hour, 0)
+	if own.Within || own.Order < second.Order {
+		t.Fatalf("the owner's request is %+v, the borrower's %+v", own.Head, second.Head)
+	}
+	w.until(planNow.Add(100 * time.Hour))
+	w.startsBy(t, "the owner's", own, 2*time.Hour+20*time.Minute)
+	if !first.started.Equal(planNow.Add(2*time.Hour)) || second.started.Before(own.started) {
+		t.Errorf("the borrowers start at %s and %s, the owner at %s", first.started, second.started, own.started)
+	}
+}

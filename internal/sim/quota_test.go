@@ -153,3 +153,25 @@ func TestAQuotaIsLowered(t *testing.T) {
 		t.Errorf("g1 is %s with the cap raised", s)
 	}
 }
+
+// An instance that has not read the policy yet reads it before it decides parked requests.
+func TestParkedUnderThePolicy(t *testing.T) {
+	w := New(t)
+	w.SetPools(vertex.Running, cpus(4))
+	w.apply("defaults: {serviceAccounts: any, maxRunning: 1}")
+	w.Ask(Job{ID: "cpu", CPU: 1})
+	w.SetPools("REBOOTING", cpus(4))
+	w.After(time.Minute)
+	w.Ask(Job{ID: "gpu", GPU: 1})
+	w.SetPools(vertex.Running, cpus(4))
+	w.After(time.Minute)
+	if !w.Record("gpu").Parked {
+		t.Fatalf("gpu is not parked: %+v", w.Record("gpu").Why)
+	}
+	w.SetPools(vertex.Running, cpus(4), gpus(4))
+	w.Controller = w.Instance(w.Config)
+	w.After(time.Minute)
+	if rec := w.Record("gpu"); rec.State != lifecycle.Waiting || rec.Parked || rec.Why == nil || rec.Why.Code != reason.OverQuota {
+		t.Errorf("gpu is %s, parked %t, because of %v", rec.State, rec.Parked, rec.Why)
+	}
+}

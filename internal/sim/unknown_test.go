@@ -361,6 +361,20 @@ func TestRefusedAndParked(t *testing.T) {
 			t.Errorf("it is %s", got)
 		}
 	})
+	t.Run("its time comes, and the quota is used up", func(t *testing.T) {
+		w, _, refuse := parked(t)
+		*refuse = false
+		end := w.Record("a").RetryAt
+		w.apply("defaults: {serviceAccounts: any, maxRunning: 1}")
+		w.Ask(Job{ID: "holds", GPU: 1})
+		for w.Now.Before(end.Add(2 * time.Minute)) {
+			w.Controller = w.Instance(w.Config) // has not read the policy
+			w.After(time.Minute)
+			if r := w.Record("a"); r.State != lifecycle.Waiting {
+				t.Fatalf("it is %s, beside the one that may run", r.State)
+			}
+		}
+	})
 	t.Run("its time comes", func(t *testing.T) {
 		w, _, refuse := parked(t)
 		*refuse = false
