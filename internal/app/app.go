@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,10 +22,8 @@ import (
 	"example.com/berth/internal/gcp"
 	"example.com/berth/internal/identity"
 	"example.com/berth/internal/ledger"
-	"example.com/berth/internal/logctx"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
-	"example.com/berth/internal/visible"
 )
 
 // An App is a configured controller with its entry points.
@@ -137,41 +134,4 @@ func Version() string {
 		return v
 	}
 	return "unknown"
-}
-
-// shown makes hidden characters of users' texts in a log field visible, above all in an
-// error that quotes one. Otherwise such a character can show a line that Berth did not
-// log.
-func shown(v slog.Value) slog.Value {
-	switch v.Kind() {
-	case slog.KindString:
-		return slog.StringValue(visible.Text(v.String()))
-	case slog.KindAny:
-		if err, ok := v.Any().(error); ok {
-			return slog.StringValue(visible.Text(err.Error()))
-		}
-	}
-	return v
-}
-
-// newLogger writes one JSON line per record, with the key names that Cloud
-// Logging understands and the attributes of the context.
-func newLogger(w interface{ Write([]byte) (int, error) }, level slog.Level) *slog.Logger {
-	return logctx.NewLogger(slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{
-		Level: level,
-		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-			a.Value = shown(a.Value)
-			if len(groups) > 0 {
-				return a
-			}
-			switch a.Key {
-			case slog.MessageKey:
-				a.Key = "message"
-			case slog.LevelKey:
-				a.Key = "severity"
-				a.Value = slog.StringValue(strings.Replace(a.Value.String(), "WARN", "WARNING", 1))
-			}
-			return a
-		},
-	})))
 }

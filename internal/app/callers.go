@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -120,7 +121,7 @@ func refusedCaller(e *identity.Error) *statuspage.Error {
 // answers it if not. IAM keeps other callers out; but its policy may let others in, who
 // could name any subscription. A refused delivery of Pub/Sub itself is a wrong setting, so
 // it is delivered again until the setting is right.
-func (a *App) pushed(w http.ResponseWriter, r *http.Request) bool {
+func (a *App) pushed(ctx context.Context, w http.ResponseWriter, r *http.Request) bool {
 	if a.cfg.PushAccount == "" {
 		return true
 	}
@@ -133,7 +134,7 @@ func (a *App) pushed(w http.ResponseWriter, r *http.Request) bool {
 	if e := (*identity.Error)(nil); errors.As(err, &e) && e.Transient {
 		status, p = http.StatusServiceUnavailable, reason.Problem{Code: statuspage.Unavailable, Detail: e.Detail, Fix: e.Fix}
 	}
-	a.log.WarnContext(r.Context(), "delivery by another caller than the push account", "event", "foreign_delivery", "error", err)
+	a.log.WarnContext(ctx, "delivery by another caller than the push account", "event", "foreign_delivery", "error", err)
 	refuse(w, status, p)
 	return false
 }

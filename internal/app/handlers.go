@@ -60,6 +60,9 @@ func (a *App) admit(w http.ResponseWriter, r *http.Request) {
 
 // answer sets the time limit of a body; the route limits its size.
 func (a *App) answer(w http.ResponseWriter, r *http.Request) {
+	ctx := a.traced(r.Context(), r.Header)
+	defer func() { a.recovered(ctx, w, recover()) }()
+	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		timed := *r
 		timed.Body = inTime(w, r)
@@ -96,15 +99,16 @@ func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
 // serve decodes a delivery, calls handle with a deadline, and answers. handle
 // also gets invalid deliveries that have an id, with the refusal.
 func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.Context, message.Delivery, *message.Refusal) (any, error)) {
-	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout-a.cfg.Timeout/20)
+	ctx, cancel := context.WithTimeout(a.traced(r.Context(), r.Header), a.cfg.Timeout-a.cfg.Timeout/20)
 	defer cancel()
+	defer func() { a.recovered(ctx, w, recover()) }()
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, http.StatusMethodNotAllowed, reason.Problem{Code: reason.Malformed,
 			Detail: "This entry point accepts Pub/Sub deliveries.", Fix: "POST one, or publish to the topic."})
 		return
 	}
-	if !a.pushed(w, r) {
+	if !a.pushed(ctx, w, r) {
 		return
 	}
 	body, free, err := a.read(ctx, w, r, message.MaxBody)
@@ -135,7 +139,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 		refuse(w, http.StatusBadRequest, reason.Problem{Code: reason.Malformed, Detail: "The body cannot be read."})
 		return
 	}
-	ctx = logctx.With(ctx, slog.String("message_id", d.ID))
+	ctx = logctx.With(ctx, append(a.publisher(r, d), slog.String("message_id", d.ID))...)
 	answer, err := handle(ctx, d, refusal)
 	if err != nil {
 		a.log.ErrorContext(ctx, "delivery failed and will be repeated", "event", "delivery_failed", "attempt", d.Attempt, "error", err)
