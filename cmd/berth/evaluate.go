@@ -15,6 +15,8 @@ type evaluateCmd struct {
 	Seeds   int           `default:"5" help:"Runs of each window with different chance."`
 	Jitter  time.Duration `default:"10m" help:"Submit each job later by a random time of up to this."`
 	Fresh   bool          `help:"Judge by the wider bands for traces that the policy was not developed on."`
+	Shares  bool          `name:"equal-shares" help:"Instead, compare the plan with equal shares of every pool for its tenants, and without."`
+	Reclaim string        `enum:"ownersFirst,inOrder" default:"ownersFirst" help:"How shares come back, as in a policy (ownersFirst, inOrder)."`
 	Publish bool          `name:"check-references" help:"Instead, compare the references with the scores in reference.json of the folder."`
 }
 
@@ -22,7 +24,10 @@ type evaluateCmd struct {
 func (evaluateCmd) Help() string {
 	return `Runs the plan over the windows of a folder of traces, each on the pools of its layouts, with ratios to EASY backfill with exact run times in the flat model: ` +
 		`with limits that are the step of the run time (1h 4h 12h 1d 3d 7d 30d 90d), with learned run times, and with learned run times and limits that are 0 to 2 steps too high. ` +
-		`A ratio of a window is the geometric mean of its runs. A gang is a job that needs more than a machine.`
+		`A ratio of a window is the geometric mean of its runs. A gang is a job that needs more than a machine.
+
+With --equal-shares a ratio is what a figure is with shares in parts of what it is without, and windows with one tenant are left out. ` +
+		`Within is the mean wait of the jobs that came within the share of their tenant, in parts of that of all jobs.`
 }
 
 // An evaluated is what evaluate prints with --json.
@@ -54,6 +59,9 @@ func (c *evaluateCmd) Run(g *globals) error {
 		return c.check(g, windows)
 	}
 	noise := replay.Noise{Seeds: c.Seeds, Jitter: c.Jitter}
+	if c.Shares {
+		return c.shares(g, windows)
+	}
 	total := 0
 	for i := range windows {
 		total += replay.TableRuns(&windows[i], noise)

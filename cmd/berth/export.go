@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"example.com/berth/internal/capacity"
-	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/replay"
 	"example.com/berth/internal/statuspage"
@@ -43,6 +42,8 @@ type exported struct {
 	NeverRan int           `json:"neverRan"`
 	Several  int           `json:"several"`
 	Pools    []replay.Pool `json:"pools"`
+
+	limits capacity.Use // replicas of the resource by shape
 }
 
 func (c *exportCmd) Run(g *globals) error {
@@ -93,10 +94,9 @@ func (e *exported) pools(g *globals, resource string) error {
 		return usage("there are several persistent resources, such as %s and %s: name one", short(all[0].Name), short(all[1].Name))
 	}
 	e.Resource = all[0].Name
+	e.limits = capacity.Use{}
 	for _, s := range all[0].Shapes {
-		if s.Limit > 0 {
-			e.Pools = append(e.Pools, replay.Pool{Name: s.Shape.String(), Replicas: int64(s.Limit)})
-		}
+		e.limits[s.Shape] = s.Limit
 	}
 	return nil
 }
@@ -117,19 +117,15 @@ func (e *exported) read(g *globals, query url.Values) ([]replay.Job, error) {
 	var jobs []replay.Job
 	tenants := map[string]string{}
 	for _, s := range requests {
-		from, to := s.Times.JobStarted, s.Times.JobEnded
-		if from.IsZero() || to.IsZero() {
-			from, to = s.Times.Started, s.Times.Ended
-		}
-		shapes := s.Ask.Shapes()
-		switch {
-		case !s.State.Terminal():
+		job, left := pastJob(s.State, s.Ask, s.Times, time.Duration(s.Timeout))
+		switch left {
+		case active:
 			e.Active++
 			continue
-		case from.IsZero() || !to.After(from) || s.State == lifecycle.Rejected:
+		case neverRan:
 			e.NeverRan++
 			continue
-		case len(shapes) != 1:
+		case several:
 			e.Several++
 			continue
 		}
@@ -139,25 +135,14 @@ func (e *exported) read(g *globals, query url.Values) ([]replay.Job, error) {
 		if len(jobs) == 0 {
 			e.Since = s.Times.Received
 		}
-		jobs = append(jobs, replay.Job{ID: fmt.Sprintf("j%d", len(jobs)+1), Tenant: tenants[s.Tenant], Pool: shapes[0].String(),
-			Submit: s.Times.Received.Sub(e.Since), Replicas: int64(s.Ask.Replicas()), Priority: s.Priority,
-			Run: to.Sub(from), Limit: max(time.Duration(s.Timeout), to.Sub(from))})
-		e.missing(shapes[0], int64(s.Ask.Replicas()))
+		job.ID, job.Tenant, job.Submit, job.Priority = fmt.Sprintf("j%d", len(jobs)+1), tenants[s.Tenant], s.Times.Received.Sub(e.Since), s.Priority
+		jobs = append(jobs, job)
 	}
-	e.Jobs, e.Tenants = len(jobs), len(tenants)
+	e.Jobs, e.Tenants, e.Pools = len(jobs), len(tenants), poolsFor(jobs, e.limits)
 	if len(jobs) == 0 {
 		return nil, &quit{exitError, fmt.Errorf("no request of %s has run since %s: %s", short(e.Resource), clock(e.Since), e.left())}
 	}
 	return jobs, nil
-}
-
-// missing adds a pool that the resource no longer has, as large as its largest job.
-func (e *exported) missing(shape capacity.Shape, replicas int64) {
-	i := slices.IndexFunc(e.Pools, func(p replay.Pool) bool { return p.Name == shape.String() })
-	if i < 0 {
-		e.Pools, i = append(e.Pools, replay.Pool{Name: shape.String()}), len(e.Pools)
-	}
-	e.Pools[i].Replicas = max(e.Pools[i].Replicas, replicas)
 }
 
 func (c *exportCmd) write(g *globals, jobs []replay.Job) (err error) {

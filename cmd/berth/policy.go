@@ -58,7 +58,8 @@ type checkedShare struct {
 	Cap                capacity.Replicas `json:"cap,omitempty"`
 	// TakenBackWithin is the longest time limit of a job that may borrow it; 0 for no bound.
 	TakenBackWithin statuspage.Duration `json:"takenBackWithin"`
-	From            string              `json:"from,omitempty"` // whose jobs may have that limit; "" for tenants that are not named
+	From            string              `json:"from,omitempty"`    // whose jobs may have that limit; "" for tenants that are not named
+	InOrder         bool                `json:"inOrder,omitempty"` // it comes back in the order of requests, and not by then
 }
 
 // A sharedShape compares the shares of the machines of one shape with the machines.
@@ -151,7 +152,7 @@ func checkPolicy(file string, text []byte, resources []statuspage.Resource) chec
 	}
 	c.Warnings = p.Warnings
 	for _, r := range p.Reclaims() {
-		c.Shares = append(c.Shares, checkedShare{r.Tenant, r.Share.Resource, r.Share.Shape, r.Share.Replicas, r.Share.Cap, statuspage.Duration(r.Within), r.By})
+		c.Shares = append(c.Shares, checkedShare{r.Tenant, r.Share.Resource, r.Share.Shape, r.Share.Replicas, r.Share.Cap, statuspage.Duration(r.Within), r.By, r.InOrder})
 	}
 	for _, r := range resources {
 		sums, tenants := p.Of(r.Name)
@@ -186,7 +187,10 @@ func (c *checkedPolicy) print(w io.Writer) {
 			if s.TakenBackWithin > 0 {
 				within = spanOf(s.TakenBackWithin)
 			}
-			if from == "" {
+			switch {
+			case s.InOrder:
+				within, from = "in order", "-"
+			case from == "":
 				from = "tenants not named"
 			}
 			if s.Cap > 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"example.com/berth/internal/ledger"
@@ -14,10 +15,11 @@ import (
 
 // writeFlags are those of the verbs that put a policy in force.
 type writeFlags struct {
-	Yes  bool   `help:"Write it. Without it, only say what it would do."`
-	Base int64  `default:"-1" placeholder:"N" help:"Write only if version N is in force, 0 for no policy; by default the version that is in force as the command begins."`
-	Note string `placeholder:"TEXT" help:"Why, for the history."`
-	Who  string `env:"BERTH_WHO" placeholder:"NAME" help:"Who does it; by default the user of this machine. It is a claim."`
+	Yes  bool          `help:"Write it. Without it, only say what it would do."`
+	Base int64         `default:"-1" placeholder:"N" help:"Write only if version N is in force, 0 for no policy; by default the version that is in force as the command begins."`
+	Past time.Duration `name:"replay" default:"168h" placeholder:"DURATION" help:"Also say what it would have done to the requests of the last time, by running those that ran again in virtual time; 0 for not."`
+	Note string        `placeholder:"TEXT" help:"Why, for the history."`
+	Who  string        `env:"BERTH_WHO" placeholder:"NAME" help:"Who does it; by default the user of this machine. It is a claim."`
 }
 
 type policyApplyCmd struct {
@@ -27,7 +29,7 @@ type policyApplyCmd struct {
 
 // Help is shown below the flags.
 func (policyApplyCmd) Help() string {
-	return `Prints the changes, the waiting requests that would be refused if they came now, and what tenants hold of their shares. With --yes it then writes the policy, if nobody has written another one meanwhile. Every instance goes by it one tick later; what waits keeps what it was taken with.
+	return `Prints the changes, the waiting requests that would be refused if they came now, what tenants hold of their shares, and what it would have done to the requests of the last days: which it would have refused, and how long those that ran would have waited. With --yes it then writes the policy, if nobody has written another one meanwhile. Every instance goes by it one tick later; what waits keeps what it was taken with.
 
 Ends with 3 if the file is not a policy that a deployment would take, with 6 if another version is in force than the one that the policy was made from.`
 }
@@ -90,6 +92,7 @@ type applied struct {
 	Version int64            `json:"version"` // the version that is, or would be, written; the one in force if nothing changes
 	Diff    string           `json:"diff,omitempty"`
 	Effect  policyEffect     `json:"effect"`
+	Past    *policyReplay    `json:"past,omitempty"`
 	Warning []policy.Problem `json:"warnings,omitempty"`
 }
 
@@ -99,6 +102,9 @@ func (f *writeFlags) write(g *globals, group *policyCmd, next func(now *ledger.P
 		if utf8.RuneCountInString(text) > maxNote || strings.ContainsAny(text, "\n\r") {
 			return usage("--note and --who: want one line of at most %d characters", maxNote)
 		}
+	}
+	if f.Past < 0 || f.Past > 90*24*time.Hour {
+		return usage("--replay %s: want 0 to 2160h", f.Past)
 	}
 	if f.Base < -1 {
 		return usage("--base %d: want 0 or more", f.Base)
@@ -136,11 +142,27 @@ func (f *writeFlags) write(g *globals, group *policyCmd, next func(now *ledger.P
 		say(g.out, "The text of version %d is in force already.", out.Base)
 		return nil
 	}
+	if f.Past > 0 {
+		var current *policy.Policy
+		if now != nil {
+			if current, _ = policy.Parse([]byte(now.Text)); current == nil {
+				say(g.err, "Version %d, which is in force, cannot be read by this release; nothing is run again.", now.Version)
+			}
+		}
+		if now == nil || current != nil {
+			if out.Past, err = replayPast(g, l, current, parsed, time.Now().Add(-f.Past)); err != nil {
+				return err
+			}
+		}
+	}
 	if !g.JSON {
 		if _, err := fmt.Fprint(g.out, multiline(out.Diff)); err != nil {
 			return err
 		}
 		out.Effect.print(g.out)
+		if out.Past != nil {
+			out.Past.print(g.out)
+		}
 		if len(out.Warning) > 0 {
 			say(g.out, "Warnings:")
 			policyProblems(g.out, out.Warning)

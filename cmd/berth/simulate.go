@@ -13,6 +13,7 @@ import (
 type simulateCmd struct {
 	workloadFlags
 
+	Policy     string   `name:"policy" group:"Policy" placeholder:"FILE" help:"Also run the plan with the shares, caps, weights and maxRunning of the tenants in this policy file."`
 	PerMachine int64    `group:"Output" placeholder:"COUNT" help:"Replicas of a machine: the references then have to fit the parts of a job (column nodes) into machines. Berth's own policies do not."`
 	Price      *float64 `group:"Output" help:"Price of a replica-hour, for the price of idle replicas."`
 	HTML       string   `group:"Output" name:"html" placeholder:"FILE" help:"Write a report with charts over time to this file."`
@@ -38,6 +39,7 @@ type simulated struct {
 	Stopped  int               `json:"stoppedAtLimit,omitempty"` // they would run longer
 	Seeds    int               `json:"seeds"`
 	Scores   []simulatedPolicy `json:"scores"`
+	Policy   *replay.Sharing   `json:"policy,omitempty"` // with --policy
 }
 
 type simulatedPolicy struct {
@@ -60,6 +62,12 @@ func (c *simulateCmd) Run(g *globals) error {
 		return err
 	}
 	policies := replay.Policies
+	if c.Policy != "" {
+		if err := c.tenants(g, w); err != nil {
+			return err
+		}
+		policies = append(slices.Clip(policies), replay.PlanShared)
+	}
 	bar := newProgress(g, len(w.jobs)*len(policies)*w.noise.Seeds)
 	w.options.Progress = bar.add
 	compared, err := replay.Compare(w.jobs, policies, w.noise, w.options)
@@ -77,6 +85,10 @@ func (c *simulateCmd) Run(g *globals) error {
 			one.IdlePrice = &price
 		}
 		result.Scores = append(result.Scores, one)
+	}
+	if c.Policy != "" {
+		learned := slices.Index(policies, replay.PlanLearned)
+		result.Policy = replay.SharingOf(&compared.Policies[learned], &compared.Policies[len(policies)-1])
 	}
 	if c.HTML != "" {
 		if err := writeReport(c.HTML, &result, &compared, w.options); err != nil {
@@ -144,7 +156,7 @@ func (c *simulateCmd) print(g *globals, r *simulated) {
 		if s.IdlePrice != nil {
 			row = append(row, fmt.Sprintf("%.2f", *s.IdlePrice))
 		}
-		if s.Policy == replay.Plan || s.Policy == replay.PlanLearned {
+		if slices.Contains([]replay.Policy{replay.Plan, replay.PlanLearned, replay.PlanShared}, s.Policy) {
 			row = append(row, s.Promises, s.Kept, s.Requeued)
 		}
 		t.row(row...)
@@ -159,6 +171,10 @@ func (c *simulateCmd) print(g *globals, r *simulated) {
 	if len(r.Scores[0].Tenants) > 1 {
 		say(g.out, "")
 		groups(g, "TENANT", r, func(s *simulatedPolicy) []replay.Group { return s.Tenants })
+	}
+	if r.Policy != nil {
+		say(g.out, "")
+		sharing(g.out, r.Policy)
 	}
 }
 

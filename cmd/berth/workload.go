@@ -38,6 +38,8 @@ type workloadFlags struct {
 	Poll        *time.Duration `group:"Delays" placeholder:"DURATION" help:"The same while jobs wait; 0 for the tick."`
 	Submissions *int           `group:"Delays" placeholder:"COUNT" help:"Submissions to Vertex AI a minute; 0 for no bound."`
 	StartDelay  *time.Duration `group:"Delays" placeholder:"DURATION" help:"Time from the submission of a job until it runs."`
+
+	observedName string // of the resource, as the deployment has it
 }
 
 // realStart is a usual time from submission to RUNNING on a persistent resource whose
@@ -191,8 +193,9 @@ func (f *workloadFlags) pools(g *globals) (pools []replay.Pool, err error) {
 func (f *workloadFlags) observed(g *globals) (pools []replay.Pool, err error) {
 	_, err = pages(g, "pools", resourceQuery(f.Resource), 1, func(p statuspage.Pools) (int, string) {
 		for _, r := range p.Resources {
+			f.observedName = r.Name
 			for _, pool := range r.Pools {
-				pools = append(pools, replay.Pool{Name: pool.ID, Replicas: int64(pool.Limit)})
+				pools = append(pools, replay.Pool{Name: pool.ID, Replicas: int64(pool.Limit), Shape: pool.Shape})
 			}
 		}
 		return len(p.Resources), p.Next

@@ -118,7 +118,7 @@ func (pl *planner) openAccounts() {
 	if pl.p.Quotas == nil {
 		return
 	}
-	pl.accounts, pl.shared = map[string]*account{}, pl.p.Quotas.Shared()
+	pl.accounts, pl.shared = map[string]*account{}, pl.p.Quotas.Shared() && !pl.p.Quotas.InOrder
 	for i := range pl.s.Held {
 		if h := &pl.s.Held[i]; h.ID != "" {
 			t := pl.account(h.Tenant)

@@ -29,7 +29,7 @@ type planner struct {
 	built    int                // the starts that the timeline has
 
 	accounts map[string]*account // by tenant; nil without a policy
-	shared   bool                // tenants have shares
+	shared   bool                // tenants have shares, and get them back first
 }
 
 // A planClass is a class and the progress of the plan in it.

@@ -32,6 +32,10 @@ func (q *Quota) bounds() bool { return len(q.Cap) > 0 || q.Running > 0 }
 type Quotas struct {
 	Tenants map[string]Quota
 	Others  Quota // of each tenant that Tenants does not name
+	// InOrder says that a request within the share of its tenant does not go before those
+	// of tenants that borrow, but only has the better key. Shares come back later, and
+	// tenants that borrow wait less.
+	InOrder bool
 }
 
 // Of returns the quota of a tenant.

@@ -319,3 +319,35 @@ func TestOwnersGoFirst(t *testing.T) {
 		t.Errorf("the borrowers start at %s and %s, the owner at %s", first.started, second.started, own.started)
 	}
 }
+
+// TestReclaimInOrder: in order, a request within the share of its tenant waits for earlier
+// ones of tenants that borrow, and a reservation of one of those stands. Its key is the
+// better one all the same.
+func TestReclaimInOrder(t *testing.T) {
+	for _, inOrder := range []bool{false, true} {
+		w := newQuotaWorld(4, &Quotas{Tenants: map[string]Quota{"b": {Share: capacity.Use{quotaShape: 2}}}, InOrder: inOrder})
+		w.submit("a", 4, 2*time.Hour, 2*time.Hour, 0)
+		early := w.submit("a", 4, 2*time.Hour, 2*time.Hour, 0) // it borrows, and as a gang by little
+		w.until(planNow.Add(100 * time.Minute))
+		own := w.submit("b", 2, 2*time.Hour, 2*time.Hour, 0)
+		w.until(planNow.Add(100 * time.Hour))
+		if !own.Within || early.Within {
+			t.Fatalf("within the share are %v and %v, want the owner's alone", own.Within, early.Within)
+		}
+		first, second, started := own, early, 2*time.Hour
+		if inOrder {
+			first, second = early, own
+		}
+		w.startsBy(t, "the first", first, started)
+		if !second.started.Equal(planNow.Add(started + 2*time.Hour)) {
+			t.Errorf("in order %v: the second starts at %s", inOrder, second.started)
+		}
+	}
+	shared := &Quotas{Others: Quota{Share: capacity.Use{quotaShape: 2}}, InOrder: true}
+	if p := shared.Place("a", nil, capacity.Ask{{Shape: quotaShape, Replicas: 2}}, false, Used{}); p != (Place{Within: true}) {
+		t.Errorf("within the share: %+v", p)
+	}
+	if p := shared.Place("a", nil, capacity.Ask{{Shape: quotaShape, Replicas: 3}}, false, Used{}); p.Offset != borrowDelay {
+		t.Errorf("beyond the share: %+v", p)
+	}
+}

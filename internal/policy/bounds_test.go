@@ -141,6 +141,11 @@ tenants:
   b: {timeouts: {max: 7200s}, persistentResources: [gpu]}
   c: {timeouts: {max: 86400s}, shares: [{persistentResource: gpu, shape: "m/pd-ssd:100", replicas: 3, cap: 3}], persistentResources: [projects/p/locations/l/persistentResources/gpu]}
 `)
+	for _, c := range policyOf(t, "reclaim: inOrder\ndefaults: {serviceAccounts: any, timeouts: {max: 3600s}}\ntenants: {a: {shares: [{persistentResource: gpu, shape: \"m/pd-ssd:100\", replicas: 2}]}}").Reclaims() {
+		if !c.InOrder || c.Within != 0 || c.By != "" {
+			t.Errorf("in order: %+v", c)
+		}
+	}
 	got := ""
 	for _, c := range p.Reclaims() {
 		got += fmt.Sprintf("%s %s %s by %q; ", c.Tenant, c.Share.Resource, c.Within, c.By)

@@ -74,6 +74,7 @@ func (p parser) document(text []byte) *Policy {
 	p.object(root, []field{
 		{"defaults", func(n *strict.Node) { defaults = n }},
 		{"tenants", func(n *strict.Node) { tenants = n }},
+		{"reclaim", func(n *strict.Node) { p.reclaim(n, policy) }},
 	})
 	if root.Kind != strict.Object {
 		return nil
@@ -96,6 +97,22 @@ func (p parser) document(text []byte) *Policy {
 	p.lockedOut(policy, defaults, tenants)
 	p.warn(policy, defaults, tenants)
 	return policy
+}
+
+// Words for how a tenant gets its share back.
+const (
+	ownersFirst = "ownersFirst"
+	inOrder     = "inOrder"
+)
+
+func (p parser) reclaim(n *strict.Node, policy *Policy) {
+	switch s, ok := p.text(n); {
+	case !ok:
+	case s != ownersFirst && s != inOrder:
+		p.At(n, reason.InvalidValue, "Want "+ownersFirst+" or "+inOrder+".", "Write one of them, or leave the field out for "+ownersFirst+".")
+	default:
+		policy.inOrder = s == inOrder
+	}
 }
 
 func (p parser) tenants(n *strict.Node, base *Rules, policy *Policy) {

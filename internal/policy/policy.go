@@ -25,6 +25,7 @@ type Policy struct {
 	Warnings []Problem
 	tenants  map[string]*Rules
 	unnamed  *Rules
+	inOrder  bool // see [admission.Quotas]
 }
 
 // A Problem is what is wrong with a policy, and in which line of its text; 0 if that is not

@@ -15,11 +15,44 @@ func (p *Policy) Quotas(resource string) *admission.Quotas {
 	if p == nil {
 		return nil
 	}
-	all := &admission.Quotas{Tenants: map[string]admission.Quota{}}
+	all := &admission.Quotas{Tenants: map[string]admission.Quota{}, InOrder: p.inOrder}
 	some := false
 	quota := func(r *Rules) admission.Quota {
 		q, bounds := r.quota(resource)
 		some = some || bounds
+		return q
+	}
+	for name, r := range p.tenants {
+		all.Tenants[name] = quota(r)
+	}
+	if all.Others = quota(p.unnamed); !some {
+		return nil
+	}
+	return all
+}
+
+// Pool returns what the tenants have of machines that stand for those of some shares, whose
+// replicas add up; nil if the policy gives and bounds nothing there.
+func (p *Policy) Pool(shape capacity.Shape, stands func(Share) bool) *admission.Quotas {
+	all := &admission.Quotas{Tenants: map[string]admission.Quota{}, InOrder: p.inOrder}
+	some := false
+	quota := func(r *Rules) admission.Quota {
+		q := admission.Quota{Weight: r.Weight, Running: r.MaxRunning, Share: capacity.Use{}, Cap: capacity.Use{}}
+		capped := true
+		for _, s := range r.Shares {
+			if stands(s) {
+				q.Share[shape] = q.Share[shape].Plus(s.Replicas)
+				q.Cap[shape] = q.Cap[shape].Plus(s.Cap)
+				capped = capped && s.Cap > 0
+			}
+		}
+		if !capped || q.Cap[shape] == 0 {
+			q.Cap = nil
+		}
+		if q.Share[shape] == 0 {
+			q.Share = nil
+		}
+		some = some || q.Share != nil || q.Cap != nil || q.Running > 0
 		return q
 	}
 	for name, r := range p.tenants {

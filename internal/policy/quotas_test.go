@@ -46,7 +46,53 @@ tenants:
 	if diff := cmp.Diff(&admission.Quotas{Tenants: map[string]admission.Quota{"a": {Weight: 1, Running: 1}}, Others: admission.Quota{Weight: 1}}, q); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	ordered := policyOf(t, "reclaim: inOrder\ndefaults: {serviceAccounts: any, maxRunning: 3}")
+	all := func(Share) bool { return true }
+	if q := ordered.Quotas(region + "gpu"); !q.InOrder || !ordered.Pool(shape("m"), all).InOrder {
+		t.Errorf("reclaim: inOrder is not in %+v", q)
+	}
+	if q := policyOf(t, "reclaim: ownersFirst\ndefaults: {serviceAccounts: any, maxRunning: 3}").Quotas(region + "gpu"); q.InOrder {
+		t.Errorf("reclaim: ownersFirst gives %+v", q)
+	}
 	if (*Policy)(nil).Quotas(region+"gpu") != nil {
 		t.Error("no policy has quotas")
+	}
+}
+
+// A pool of a workload stands for the machines of several shares: they add up, and one
+// without a cap leaves the tenant without one.
+func TestQuotasOfPool(t *testing.T) {
+	p := policyOf(t, `
+defaults: {serviceAccounts: any}
+tenants:
+  a:
+    weight: 2
+    maxRunning: 3
+    maxWaiting: 4
+    shares:
+    - {persistentResource: gpu, shape: "m/pd-ssd:100", replicas: 4, cap: 6}
+    - {persistentResource: gpu, shape: "n/pd-ssd:100", replicas: 1, cap: 2}
+    - {persistentResource: cpu, shape: "m/pd-ssd:100", replicas: 7}
+  b:
+    shares:
+    - {persistentResource: gpu, shape: "m/pd-ssd:100", replicas: 0, cap: 5}
+`)
+	x := capacity.Spec{MachineType: "x"}.Normal()
+	for name, c := range map[string]struct {
+		stands func(Share) bool
+		a, b   admission.Quota
+	}{
+		"gpu":  {func(s Share) bool { return s.Resource == "gpu" }, admission.Quota{Share: capacity.Use{x: 5}, Cap: capacity.Use{x: 8}}, admission.Quota{Cap: capacity.Use{x: 5}}},
+		"all":  {func(Share) bool { return true }, admission.Quota{Share: capacity.Use{x: 12}}, admission.Quota{Cap: capacity.Use{x: 5}}},
+		"none": {func(Share) bool { return false }, admission.Quota{}, admission.Quota{}},
+	} {
+		c.a.Weight, c.a.Running, c.b.Weight = 2, 3, 1
+		want := &admission.Quotas{Tenants: map[string]admission.Quota{"a": c.a, "b": c.b}, Others: admission.Quota{Weight: 1}}
+		if diff := cmp.Diff(want, p.Pool(x, c.stands)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	if q := policyOf(t, "defaults: {serviceAccounts: any, maxWaiting: 3}").Pool(x, func(Share) bool { return true }); q != nil {
+		t.Errorf("a policy without quotas of machines has %+v", q)
 	}
 }

@@ -19,6 +19,9 @@ type Reclaim struct {
 	// Within is that time limit; 0 if the policy sets none for one of the others. A job may
 	// then have any limit that the deployment takes.
 	Within time.Duration
+	// InOrder says that the share comes back in the order of requests, so that its owner may
+	// wait for more than the jobs that run. Within and By are then not set.
+	InOrder bool
 	// By is a tenant whose jobs may have that limit; "" means those that are not named.
 	By string
 }
@@ -36,7 +39,10 @@ func (p *Policy) Reclaims() (all []Reclaim) {
 }
 
 func (p *Policy) reclaim(owner string, s Share) Reclaim {
-	c := Reclaim{Tenant: owner, Share: s}
+	c := Reclaim{Tenant: owner, Share: s, InOrder: p.inOrder}
+	if p.inOrder {
+		return c
+	}
 	others := []*Rules{p.unnamed}
 	for _, name := range p.Tenants() {
 		if name != owner {
@@ -86,7 +92,7 @@ func (p parser) warn(policy *Policy, defaults, tenants *strict.Node) {
 	}
 	unbounded := map[string]bool{}
 	for _, c := range policy.Reclaims() {
-		if c.Within == 0 && !unbounded[c.By] {
+		if c.Within == 0 && !c.InOrder && !unbounded[c.By] {
 			unbounded[c.By] = true
 			who := "tenant " + c.By
 			if c.By == "" {

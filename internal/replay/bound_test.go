@@ -55,7 +55,7 @@ func TestWaitIsBounded(t *testing.T) {
 			j.Line = i
 			list = append(list, j)
 		}
-		r := Run(list, []Pool{{"", replicas}}, s)
+		r := Run(list, []Pool{{Replicas: replicas}}, s)
 		for j := range list {
 			if bound := boundOf(j, list, r.Start, replicas, p.Patience, s); r.Start[j] > bound {
 				t.Fatalf("job %d of %d replicas, submitted at %s, starts at %s, after the bound %s", j, list[j].Replicas, list[j].Submit, r.Start[j], bound)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/admission"
+	"example.com/berth/internal/capacity"
 )
 
 // A Job is one row of a workload.
@@ -37,6 +38,16 @@ type Job struct {
 type Pool struct {
 	Name     string `json:"name"`
 	Replicas int64  `json:"replicas"`
+	// Shape is what quotas call its machines. A pool without one has the shape of a
+	// machine type of its name.
+	Shape capacity.Shape `json:"-"`
+}
+
+func (p Pool) shape() capacity.Shape {
+	if p.Shape == (capacity.Shape{}) {
+		return capacity.Spec{MachineType: p.Name}.Normal()
+	}
+	return p.Shape
 }
 
 // DefaultLimit is the limit of a job that declares none, where a deployment sets no

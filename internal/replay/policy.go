@@ -15,6 +15,7 @@ type Policy string
 const (
 	Plan          Policy = "plan"
 	PlanLearned   Policy = "plan, learned"
+	PlanShared    Policy = "plan, shared" // learned, with the quotas of tenants
 	StrictFifo    Policy = "FIFO"
 	FirstFits     Policy = "first fit"
 	EasyExact     Policy = "EASY, exact"
@@ -32,6 +33,8 @@ type Options struct {
 	Plan   admission.PlanPolicy
 	Gang   int64  // replicas from which on a job is a gang
 	Delays Delays // of Berth; the references have only that of the start
+	// Quotas are those of [Settings], for PlanShared alone.
+	Quotas func(pool Pool) *admission.Quotas
 	// Each, if not 0, is how many replicas a machine has, for the references.
 	Each int64
 	// Progress is that of [Settings].
@@ -44,6 +47,9 @@ func Simulate(p Policy, jobs []Job, o Options) Result {
 	switch p {
 	case Plan:
 		return Run(jobs, o.Pools, s)
+	case PlanShared:
+		s.Quotas = o.Quotas
+		fallthrough
 	case PlanLearned:
 		e := NewEstimates()
 		s.Expected, s.Ended = e.Expected, e.Learn

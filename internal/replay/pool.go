@@ -32,7 +32,7 @@ type pool struct {
 }
 
 func newPool(p Pool) *pool {
-	shape := capacity.Spec{MachineType: p.Name}.Normal()
+	shape := p.shape()
 	return &pool{shape: shape, replicas: p.Replicas, free: p.Replicas,
 		pools: []capacity.Pool{{ID: p.Name, Shape: shape, Count: capacity.Replicas(p.Replicas)}},
 		ends:  map[int]time.Time{}, tenants: map[string]*tenant{}, starting: map[int]time.Duration{}, waiting: map[admission.ClassID][]admission.Head{}, queue: admission.Queue{}}

@@ -101,17 +101,17 @@ func TestReadErrors(t *testing.T) {
 
 func TestPlace(t *testing.T) {
 	list := []Job{{Line: 2, Pool: "a", Replicas: 2}, {Line: 3, Pool: "b", Replicas: 3}, {Line: 4, Pool: "a", Replicas: 3}}
-	fit, unfit, err := Place(list, []Pool{{"a", 2}, {"b", 3}})
+	fit, unfit, err := Place(list, []Pool{{Name: "a", Replicas: 2}, {Name: "b", Replicas: 3}})
 	if err != nil || !slices.Equal(fit, list[:2]) || !slices.Equal(unfit, list[2:]) {
 		t.Errorf("%v fit and %v do not, %v", fit, unfit, err)
 	}
-	if _, _, err = Place(list, []Pool{{"a", 3}}); err == nil || !strings.Contains(err.Error(), "line 3: it names a pool that is not given; want one of [a]") {
+	if _, _, err = Place(list, []Pool{{Name: "a", Replicas: 3}}); err == nil || !strings.Contains(err.Error(), "line 3: it names a pool that is not given; want one of [a]") {
 		t.Errorf("an unknown pool: error %v", err)
 	}
-	if _, _, err = Place([]Job{{Line: 2, Replicas: 1}}, []Pool{{"a", 2}, {"b", 3}}); err == nil || !strings.Contains(err.Error(), "line 2: it names no pool") {
+	if _, _, err = Place([]Job{{Line: 2, Replicas: 1}}, []Pool{{Name: "a", Replicas: 2}, {Name: "b", Replicas: 3}}); err == nil || !strings.Contains(err.Error(), "line 2: it names no pool") {
 		t.Errorf("no pool: error %v", err)
 	}
-	if fit, _, err = Place([]Job{{Replicas: 1}}, []Pool{{"a", 2}}); err != nil || fit[0].Pool != "a" {
+	if fit, _, err = Place([]Job{{Replicas: 1}}, []Pool{{Name: "a", Replicas: 2}}); err != nil || fit[0].Pool != "a" {
 		t.Errorf("the only pool: %v, %v", fit, err)
 	}
 }

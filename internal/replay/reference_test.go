@@ -112,7 +112,7 @@ func TestTooLong(t *testing.T) {
 	for len(list) < 25 {
 		list = append(list, list[0])
 	}
-	pools := []Pool{{"", 1}}
+	pools := []Pool{{Name: "", Replicas: 1}}
 	for _, p := range Policies {
 		if r := Simulate(p, list[:20], Options{Pools: pools, Plan: policy, Gang: 2}); r.Err != nil {
 			t.Errorf("%s: 200 years: %v", p, r.Err)
@@ -132,7 +132,7 @@ func TestReferencesStartLate(t *testing.T) {
 	for _, p := range Policies {
 		s := policy
 		s.StartIn, s.StartTimeout = time.Hour, time.Hour
-		r := Simulate(p, list, Options{Pools: []Pool{{"", 1}}, Plan: s, Gang: 2, Delays: Delays{Start: 5 * time.Minute}})
+		r := Simulate(p, list, Options{Pools: []Pool{{Name: "", Replicas: 1}}, Plan: s, Gang: 2, Delays: Delays{Start: 5 * time.Minute}})
 		if got := waits(list, r.Start); !slices.Equal(got, []int64{5, 70}) {
 			t.Errorf("%s: waits %v, want 5 and 70", p, got)
 		}
@@ -143,7 +143,7 @@ func TestReferencesStartLate(t *testing.T) {
 func TestPoolsAreApart(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := drawJobs(t, "a", "b")
-		pools := []Pool{{"a", 8}, {"b", 9}}
+		pools := []Pool{{Name: "a", Replicas: 8}, {Name: "b", Replicas: 9}}
 		for _, p := range []Policy{Plan, EasyExact, EasyLimits, StrictFifo, FirstFits, ShortestExact, EasyShortest} {
 			r := Simulate(p, list, Options{Pools: pools, Plan: policy, Gang: 4})
 			for _, pool := range pools {
@@ -164,7 +164,7 @@ func TestPoolsAreApart(t *testing.T) {
 
 // A progress that says no more ends a reference too.
 func TestReferenceStops(t *testing.T) {
-	o := Options{Pools: []Pool{{"", 1}}, Gang: 2, Progress: func(int) bool { return false }}
+	o := Options{Pools: []Pool{{Name: "", Replicas: 1}}, Gang: 2, Progress: func(int) bool { return false }}
 	if r := Simulate(EasyExact, jobs([3]int64{0, 1, 1}), o); !errors.Is(r.Err, ErrStopped) {
 		t.Errorf("error %v", r.Err)
 	}

@@ -92,7 +92,7 @@ func modelRun(list []Job, pools []Pool, s Settings) []time.Duration {
 func TestRunIsTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := drawJobs(t, "a", "b")
-		pools := []Pool{{"a", 8}, {"b", 9}}
+		pools := []Pool{{Name: "a", Replicas: 8}, {Name: "b", Replicas: 9}}
 		p := policy
 		p.NoBackfill = rapid.Bool().Draw(t, "no backfill")
 		p.Patience = rapid.SampledFrom([]time.Duration{time.Hour, 24 * time.Hour}).Draw(t, "patience")
@@ -117,7 +117,7 @@ func TestPromisesAreKept(t *testing.T) {
 			s.Policy.StartIn = rapid.SampledFrom([]time.Duration{time.Minute, time.Hour}).Draw(t, "start in")
 			s.Delays = Delays{Submissions: rapid.IntRange(0, 2).Draw(t, "submissions"), Start: time.Duration(rapid.IntRange(0, 59).Draw(t, "start")) * time.Minute}
 		}
-		r := newRun(list, []Pool{{"a", 8}}, s)
+		r := newRun(list, []Pool{{Name: "a", Replicas: 8}}, s)
 		if r.loop(); r.Kept != r.Promises {
 			t.Fatalf("%d of %d promises are kept; %d went back into the queue", r.Kept, r.Promises, r.Requeued)
 		}
@@ -139,7 +139,7 @@ func TestPromisesAreKept(t *testing.T) {
 func TestPromiseBrokenByPriority(t *testing.T) {
 	list := jobs([3]int64{0, 2, 60}, [3]int64{1, 2, 60}, [3]int64{2, 2, 60})
 	list[2].Priority = 1
-	r := Run(list, []Pool{{"", 2}}, Settings{Policy: policy, Gang: 2, Expected: Declared})
+	r := Run(list, []Pool{{Name: "", Replicas: 2}}, Settings{Policy: policy, Gang: 2, Expected: Declared})
 	if got := waits(list, r.Start); !slices.Equal(got, []int64{0, 119, 58}) || r.Promises != 2 || r.Kept != 1 {
 		t.Errorf("waits %v, %d promises of which %d are kept, want 0, 119, 58 and 2 of which 1 is kept", got, r.Promises, r.Kept)
 	}
@@ -172,7 +172,7 @@ func TestDelays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := real
 			p.StartTimeout = 20 * time.Second
-			r := Run(c.jobs, []Pool{{"", 2}}, Settings{Policy: p, Gang: 9, Expected: Declared, Delays: c.delays})
+			r := Run(c.jobs, []Pool{{Name: "", Replicas: 2}}, Settings{Policy: p, Gang: 9, Expected: Declared, Delays: c.delays})
 			var got []time.Duration
 			for _, s := range r.Start {
 				got = append(got, s/time.Second)
@@ -190,7 +190,7 @@ func TestDelays(t *testing.T) {
 // Without a start timeout a job may take as long as it takes to run.
 func TestNoStartTimeout(t *testing.T) {
 	list := jobs([3]int64{0, 2, 60}, [3]int64{1, 2, 60})
-	r := Run(list, []Pool{{"", 2}}, Settings{Policy: policy, Gang: 2, Expected: Declared, Delays: Delays{Start: 10 * time.Hour}})
+	r := Run(list, []Pool{{Name: "", Replicas: 2}}, Settings{Policy: policy, Gang: 2, Expected: Declared, Delays: Delays{Start: 10 * time.Hour}})
 	if got := waits(list, r.Start); !slices.Equal(got, []int64{600, 1259}) || r.Requeued != 0 {
 		t.Errorf("waits %v, %d went back into the queue; want 600, 1259 and none", got, r.Requeued)
 	}
@@ -202,7 +202,7 @@ func TestLateStartKeepsThePromise(t *testing.T) {
 	list := jobs([3]int64{0, 3, 240}, [3]int64{1, 4, 60}, [3]int64{180, 1, 60})
 	p := real
 	p.StartIn, p.StartTimeout = time.Minute, time.Hour
-	r := Run(list, []Pool{{"", 4}}, Settings{Policy: p, Gang: 2, Expected: Declared, Delays: Delays{Start: 59 * time.Minute}})
+	r := Run(list, []Pool{{Name: "", Replicas: 4}}, Settings{Policy: p, Gang: 2, Expected: Declared, Delays: Delays{Start: 59 * time.Minute}})
 	// The first runs from 0:59 to 4:59. The third would have to be running at 3:54, and
 	// would be at 3:59.
 	if r.Requeued != 1 || r.Promises != 2 || r.Kept != 2 {
@@ -221,12 +221,12 @@ func TestProgress(t *testing.T) {
 	}
 	count, calls := 0, 0
 	s := Settings{Policy: policy, Gang: 2, Expected: Declared, Progress: func(n int) bool { calls++; count += n; return true }}
-	if Run(list, []Pool{{"", 1}}, s); count != 1000 || calls < 5 {
+	if Run(list, []Pool{{Name: "", Replicas: 1}}, s); count != 1000 || calls < 5 {
 		t.Errorf("%d jobs in %d calls, want 1000 in 5 or more", count, calls)
 	}
 	calls = 0
 	s.Progress = func(int) bool { calls++; return false }
-	if Run(list, []Pool{{"", 1}}, s); calls != 1 {
+	if Run(list, []Pool{{Name: "", Replicas: 1}}, s); calls != 1 {
 		t.Errorf("the run goes on after it was stopped: %d calls", calls)
 	}
 }

@@ -56,6 +56,8 @@ type Score struct {
 	// one with the most replica-hours first.
 	Sizes   []Group `json:"sizes"`
 	Tenants []Group `json:"tenants"`
+	// Within are the jobs that were submitted within the share of their tenant.
+	Within *Group `json:"withinShare,omitempty"`
 	// Utilisation is the part of the replicas in use from the start until the last
 	// submission, and IdleReplicaHours the rest of them in that time. If all jobs are
 	// submitted at the start, it is the time until the last end.
@@ -75,7 +77,7 @@ const slowdownBound = 10 * time.Minute
 // is a gang. Percentiles are by nearest rank.
 func ScoreOf(policy Policy, jobs []Job, pools []Pool, r Result, gang int64) Score {
 	s := Score{Policy: policy, Promises: r.Promises, Kept: r.Kept, Requeued: r.Requeued}
-	all, gangs, sizes, tenants := &group{}, &group{}, map[int64]*group{}, map[string]*group{}
+	all, gangs, within, sizes, tenants := &group{}, &group{}, &group{}, map[int64]*group{}, map[string]*group{}
 	var last time.Duration
 	for i := range jobs {
 		j := &jobs[i]
@@ -85,10 +87,17 @@ func ScoreOf(policy Policy, jobs []Job, pools []Pool, r Result, gang int64) Scor
 		if j.Replicas >= gang {
 			gangs.add(j, wait)
 		}
+		if policy == PlanShared && r.Within[i] {
+			within.add(j, wait)
+		}
 		groupFor(sizes, sizeClass(j.Replicas)).add(j, wait)
 		groupFor(tenants, j.Tenant).add(j, wait)
 	}
 	s.Group, s.Gangs = all.score(""), gangs.score("")
+	if policy == PlanShared {
+		g := within.score("")
+		s.Within = &g
+	}
 	for class, g := range sizes {
 		s.Sizes = append(s.Sizes, g.score(sizeName(class)))
 		s.Sizes[len(s.Sizes)-1].order = float64(class)
@@ -159,6 +168,11 @@ func (g *group) score(name string) Group {
 	return s
 }
 
+// worst is the tenant whose jobs have the largest mean slowdown.
+func (s *Score) worst() Group {
+	return slices.MaxFunc(s.Tenants, func(a, b Group) int { return cmp.Compare(a.Slowdown, b.Slowdown) })
+}
+
 // sizeClass is the smallest power of two that is not less.
 func sizeClass(replicas int64) int64 {
 	class := int64(1)
@@ -182,6 +196,9 @@ func Average(scores []Score) Score {
 	s.Gangs, s.Sizes, s.Tenants = averages(scores, func(s *Score) []Group { return []Group{s.Gangs} })[0],
 		averages(scores, func(s *Score) []Group { return s.Sizes }), averages(scores, func(s *Score) []Group { return s.Tenants })
 	s.Group = averages(scores, func(s *Score) []Group { return []Group{s.Group} })[0]
+	if s.Within != nil {
+		s.Within = &averages(scores, func(s *Score) []Group { return []Group{*s.Within} })[0]
+	}
 	for _, o := range scores[1:] {
 		s.Utilisation += o.Utilisation
 		s.IdleReplicaHours += o.IdleReplicaHours

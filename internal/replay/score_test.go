@@ -16,7 +16,7 @@ func TestScore(t *testing.T) {
 	list := jobs([3]int64{0, 1, 1}, [3]int64{0, 2, 1}, [3]int64{0, 1, 1}, [3]int64{10, 4, 20})
 	list[1].Tenant, list[3].Tenant = "x", "y"
 	r := Result{Start: []time.Duration{0, time.Minute, 2 * time.Minute, 40 * time.Minute}, Promises: 3, Kept: 2, Requeued: 1}
-	s := ScoreOf(Plan, list, []Pool{{"", 3}, {"", 1}}, r, 2)
+	s := ScoreOf(Plan, list, []Pool{{Name: "", Replicas: 3}, {Name: "", Replicas: 1}}, r, 2)
 	// Waits are 0, 1, 2 and 30 minutes. Only the last slowdown is more than 1: 50/20.
 	if s.Jobs != 4 || s.Mean != seconds(33*time.Minute/4) || s.P50 != seconds(time.Minute) || s.P95 != seconds(30*time.Minute) || s.Max != seconds(30*time.Minute) || s.Slowdown != 5.5/4 {
 		t.Errorf("all: %+v", s.Group)
@@ -43,7 +43,7 @@ func TestScore(t *testing.T) {
 	if s.Promises != 3 || s.Kept != 2 || s.Requeued != 1 {
 		t.Errorf("%d, %d, %d", s.Promises, s.Kept, s.Requeued)
 	}
-	if once := ScoreOf(Plan, list[:2], []Pool{{"", 3}}, Result{Start: []time.Duration{0, time.Minute}}, 2); once.Utilisation != .5 {
+	if once := ScoreOf(Plan, list[:2], []Pool{{Name: "", Replicas: 3}}, Result{Start: []time.Duration{0, time.Minute}}, 2); once.Utilisation != .5 {
 		t.Errorf("utilisation %v when all are submitted at once, want that until the last end, .5", once.Utilisation)
 	}
 	if none := ScoreOf(Plan, nil, nil, Result{}, 2); none.Jobs != 0 || none.Utilisation != 0 {
@@ -59,7 +59,7 @@ func TestLongWaits(t *testing.T) {
 	for range 100 {
 		list, start = append(list, jobs([3]int64{0, 1, 1})...), append(start, long)
 	}
-	s := ScoreOf(Plan, list, []Pool{{"", 1}}, Result{Start: start}, 1)
+	s := ScoreOf(Plan, list, []Pool{{Name: "", Replicas: 1}}, Result{Start: start}, 1)
 	if s.Mean != seconds(long) || s.Gangs.Mean != seconds(long) {
 		t.Errorf("the mean of waits of %s is %s", seconds(long), s.Mean)
 	}
@@ -113,7 +113,7 @@ func TestCompare(t *testing.T) {
 	if !slices.Equal(Policies, []Policy{Plan, PlanLearned, EasyExact, EasyLimits, StrictFifo, FirstFits, ShortestExact}) {
 		t.Errorf("policies %v", Policies)
 	}
-	o := Options{Pools: []Pool{{"", 4}}, Plan: policy, Gang: 4}
+	o := Options{Pools: []Pool{{Name: "", Replicas: 4}}, Plan: policy, Gang: 4}
 	c, err := Compare(list, Policies, Noise{Seeds: 4, Jitter: 10 * time.Minute, Loose: 2}, o)
 	if err != nil || len(c.Policies) != len(Policies) || len(c.Results) != len(Policies) || len(c.Jobs) != len(list) {
 		t.Fatalf("compared %d policies", len(c.Policies))
@@ -151,12 +151,12 @@ func TestRatio(t *testing.T) {
 func TestSeries(t *testing.T) {
 	list := jobs([3]int64{0, 2, 30}, [3]int64{5, 4, 10})
 	start := []time.Duration{0, 30 * time.Minute}
-	s := SeriesOf(list, []Pool{{"", 4}}, start, Span(list, start), 4)
+	s := SeriesOf(list, []Pool{{Name: "", Replicas: 4}}, start, Span(list, start), 4)
 	if s.Interval != 10*time.Minute || !slices.Equal(s.Used, []float64{.5, .5, .5, 1}) || !slices.Equal(s.Queued, []float64{.5, 1, 1, 0}) || s.Waits[0] != 25./120 || s.Waits[1] != -1 {
 		t.Errorf("series %+v", s)
 	}
 	// Intervals are whole seconds at least, and cover the span.
-	if s := SeriesOf(list, []Pool{{"", 4}}, start, 40*time.Minute+1, 4); s.Interval != 10*time.Minute+1 {
+	if s := SeriesOf(list, []Pool{{Name: "", Replicas: 4}}, start, 40*time.Minute+1, 4); s.Interval != 10*time.Minute+1 {
 		t.Errorf("an interval of %s", s.Interval)
 	}
 	if s := SeriesOf(nil, nil, nil, 0, 4); s.Interval != time.Second {

@@ -37,7 +37,7 @@ func TestWindows(t *testing.T) {
 	if err != nil || len(windows) != 3 || windows[0].Name != "a/full/pools" || windows[1].Name != "a/full/shared" || windows[2].Name != "a/part/tenants" {
 		t.Fatalf("%v, %v", windows, err)
 	}
-	if w := windows[0]; !slices.Equal(w.Pools, []Pool{{"few", 8}, {"many", 12}}) || w.Gang() != 5 || w.Jobs[2].Pool != "few" || w.Jobs[3].Pool != "many" || w.Jobs[8].Pool != "many" || len(w.Jobs) != 60 {
+	if w := windows[0]; !slices.Equal(w.Pools, []Pool{{Name: "few", Replicas: 8}, {Name: "many", Replicas: 12}}) || w.Gang() != 5 || w.Jobs[2].Pool != "few" || w.Jobs[3].Pool != "many" || w.Jobs[8].Pool != "many" || len(w.Jobs) != 60 {
 		t.Errorf("%s: %+v", w.Name, w.Pools)
 	}
 	w := windows[2]

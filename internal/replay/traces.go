@@ -151,7 +151,7 @@ func (l *traceLayout) window(name string, jobs []Job, each int64) (Window, error
 		return w, fmt.Errorf("jobs are routed by %q; want one of %q", l.Route.By, ways)
 	}
 	for _, p := range l.Pools {
-		w.Pools = append(w.Pools, Pool{p.Name, p.Machines * each})
+		w.Pools = append(w.Pools, Pool{Name: p.Name, Replicas: p.Machines * each})
 	}
 	jobs = slices.Clone(jobs)
 	for i := range jobs {

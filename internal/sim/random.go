@@ -112,6 +112,9 @@ func RandomScenario(seed uint64, messages int) Scenario {
 		w.Vertex.CountUsed, w.Vertex.UsedLag = counts, usedLag
 		if seed%5 == 2 {
 			w.Policy = sharedPolicy
+			if seed%2 == 1 {
+				w.Policy = "reclaim: inOrder\n" + sharedPolicy
+			}
 		}
 	}}
 }
