@@ -150,7 +150,7 @@ while (($#)); do
       status_users+=("$value")
       ;;
     --env)
-      want env "$value" '^BERTH_[A-Z_]+=[A-Za-z0-9@._/:,+-]+$' 'BERTH_NAME=VALUE'
+      want env "$value" '^(BERTH|OTEL)_[A-Z_]+=[A-Za-z0-9@._/:,+-]+$' 'BERTH_NAME=VALUE'
       case ${value%%=*} in
         BERTH_PROJECT | BERTH_REGIONS | BERTH_DEFAULT_RESOURCE | BERTH_DEPLOYMENT | BERTH_DATABASE | BERTH_OUTCOME_TOPIC | BERTH_OPERATORS_SUBSCRIPTION | BERTH_TICK | BERTH_TIMEOUT)
           misused "--env: ${value%%=*} follows from the other flags"
@@ -222,7 +222,7 @@ environment() {
 check_names() {
   local line known=' ' setting
   while IFS= read -r line; do
-    [[ ! $line =~ env:\"(BERTH_[A-Z_]+) ]] || known+="${BASH_REMATCH[1]} "
+    [[ ! $line =~ env:\"((BERTH|OTEL)_[A-Z_]+) ]] || known+="${BASH_REMATCH[1]} "
   done <"$source_dir/internal/app/config.go"
   for setting in ${settings[@]+"${settings[@]}"}; do
     [[ $known == *" ${setting%%=*} "* ]] ||
@@ -242,7 +242,7 @@ check_values() {
     environment "$timeout"
     # The caller's own variables must not affect the check.
     out=$(
-      unset "${!BERTH_@}"
+      unset "${!BERTH_@}" "${!OTEL_@}"
       cd -- "$source_dir" && go run ./cmd/berth check-settings "${environment[@]}" 2>&1
     ) && continue
     [[ $out != 'berth: '* ]] || misused "${out%%$'\n'*}"

@@ -24,6 +24,8 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
+	"example.com/berth/internal/telemetry"
+	"example.com/berth/internal/telemetry/export"
 )
 
 // An App is a configured controller with its entry points.
@@ -36,6 +38,8 @@ type App struct {
 	large      chan struct{} // taken while a large body is read
 	// callers and pushers verify who calls Status, and who calls the other entry points.
 	callers, pushers *identity.Verifier
+	telemetry        *telemetry.Recorder // nil if traces and metrics are off
+	export           *export.Exporter    // the same
 }
 
 var (
@@ -94,7 +98,14 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make publisher: %w", err)
 	}
-	return assemble(cfg, log, controller.New(cfg.controller(), l, v, p, log, controller.RealEnv()), l), nil //nolint:contextcheck // the verifiers read keys with the context of each request
+	env := controller.RealEnv()
+	var e *export.Exporter
+	if env.Telemetry, e, err = cfg.telemetry(ctx, log); err != nil {
+		return nil, fmt.Errorf("make exporter of traces and metrics: %w", err)
+	}
+	a := assemble(cfg, log, controller.New(cfg.controller(), l, v, p, log, env), l) //nolint:contextcheck // the verifiers read keys with the context of each request
+	a.telemetry, a.export = env.Telemetry, e
+	return a, nil
 }
 
 // assemble makes the entry points of a controller.

@@ -175,6 +175,26 @@ type Config struct {
 	// LogLevel is debug, info, warn or error.
 	LogLevel slog.Level `env:"BERTH_LOG_LEVEL, default=info"`
 
+	// OTLPEndpoint is the URL of an OpenTelemetry collector, as http://localhost:4318: a
+	// sidecar. Traces and metrics are sent there. Without it, and without an endpoint for
+	// one of the two, nothing is recorded and nothing sent.
+	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	// OTLPTracesEndpoint is the URL for traces, with its path, in the place of OTLPEndpoint.
+	OTLPTracesEndpoint string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"`
+	// OTLPMetricsEndpoint is the URL for metrics, with its path, in the place of
+	// OTLPEndpoint.
+	OTLPMetricsEndpoint string `env:"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"`
+	// OTLPProtocol is http/protobuf or grpc. Without it, it is grpc at port 4317, and
+	// http/protobuf at any other.
+	OTLPProtocol string `env:"OTEL_EXPORTER_OTLP_PROTOCOL"`
+	// TracesSampler says which traces are kept: always_on, always_off, traceidratio, or
+	// each with parentbased_ before it, which follows what the publisher decided.
+	TracesSampler string `env:"OTEL_TRACES_SAMPLER, default=parentbased_always_on"`
+	// TracesSamplerArg is the share of traces that traceidratio keeps, 0 to 1.
+	TracesSamplerArg string `env:"OTEL_TRACES_SAMPLER_ARG"`
+	// TelemetryDisabled turns traces and metrics off whatever the endpoints are.
+	TelemetryDisabled bool `env:"OTEL_SDK_DISABLED"`
+
 	// Ledger is "firestore", or "memory" for a local stack without an emulator,
 	// which loses everything with the process.
 	Ledger string `env:"BERTH_LEDGER, default=firestore"`
@@ -239,6 +259,7 @@ func (c Config) Validate() error {
 		bad(labelText.MatchString(tenant), "BERTH_TENANTS: tenant %q of %q: want lowercase letters, digits and dashes", tenant, sub)
 	}
 	errs = append(errs, c.checkCallers()...)
+	errs = append(errs, c.checkTelemetry()...)
 	for sub, tenant := range c.Tenants {
 		bad(tenant != message.Operators, "BERTH_TENANTS: no tenant can be named %q, as that of %q is", tenant, sub)
 		bad(sub != c.OperatorsSubscription, "BERTH_TENANTS: %q is the subscription of operators, who are no tenant", sub)

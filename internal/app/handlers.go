@@ -41,7 +41,7 @@ func Status(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *App) admit(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, func(ctx context.Context, d message.Delivery, refusal *message.Refusal) (any, error) {
+	a.serve(w, r, admitSpan, func(ctx context.Context, d message.Delivery, refusal *message.Refusal) (any, error) {
 		if a.cfg.ofOperators(d.Subscription) {
 			ctx = logctx.With(ctx, slog.String("tenant", message.Operators))
 			if refusal != nil {
@@ -72,7 +72,7 @@ func (a *App) answer(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, func(ctx context.Context, d message.Delivery, _ *message.Refusal) (any, error) {
+	a.serve(w, r, reconcileSpan, func(ctx context.Context, d message.Delivery, _ *message.Refusal) (any, error) {
 		if job := a.hinted(d.Data); job != "" {
 			if err := a.controller.Hint(ctx, job); err != nil {
 				a.log.WarnContext(ctx, "hint failed", "event", "hint_failed", "job", job, "error", err)
@@ -96,9 +96,9 @@ func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serve decodes a delivery, calls handle with a deadline, and answers. handle
-// also gets invalid deliveries that have an id, with the refusal.
-func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.Context, message.Delivery, *message.Refusal) (any, error)) {
+// serve decodes a delivery, calls handle with a deadline, and answers. name is that of the
+// span. handle also gets invalid deliveries that have an id, with the refusal.
+func (a *App) serve(w http.ResponseWriter, r *http.Request, name string, handle func(context.Context, message.Delivery, *message.Refusal) (any, error)) {
 	ctx, cancel := context.WithTimeout(a.traced(r.Context(), r.Header), a.cfg.Timeout-a.cfg.Timeout/20)
 	defer cancel()
 	defer func() { a.recovered(ctx, w, recover()) }()
@@ -139,8 +139,9 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, handle func(context.
 		refuse(w, http.StatusBadRequest, reason.Problem{Code: reason.Malformed, Detail: "The body cannot be read."})
 		return
 	}
-	ctx = logctx.With(ctx, append(a.publisher(r, d), slog.String("message_id", d.ID))...)
+	ctx, span := a.receive(ctx, r, name, &d)
 	answer, err := handle(ctx, d, refusal)
+	a.ended(ctx, span, answer, err)
 	if err != nil {
 		a.log.ErrorContext(ctx, "delivery failed and will be repeated", "event", "delivery_failed", "attempt", d.Attempt, "error", err)
 		refuse(w, http.StatusServiceUnavailable, reason.Problem{Code: statuspage.Unavailable, Detail: "Nothing was stored; deliver again."})

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"example.com/berth/internal/logctx"
-	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 	"example.com/berth/internal/telemetry"
@@ -104,11 +103,6 @@ func (a *App) traced(ctx context.Context, header http.Header) context.Context {
 		return ctx
 	}
 	return logctx.With(ctx, attrs...)
-}
-
-// publisher returns what the log records about a message carry of its publisher's trace.
-func (a *App) publisher(r *http.Request, d message.Delivery) []slog.Attr {
-	return telemetry.PublisherAttrs(a.cfg.Project, telemetry.OfRequest(r.Header.Get), telemetry.OfMessage(d.Attributes))
 }
 
 // A stack keeps its ends of lines, unlike other text ([shown]): Error Reporting reads them.

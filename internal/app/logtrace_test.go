@@ -158,6 +158,8 @@ func TestTelemetryPageListsTheFields(t *testing.T) {
 	s.app.controller = controller.New(s.Config, s.Ledger, s.Vertex, s.Out, s.app.log, controller.RealEnv())
 	d := message.Delivery{ID: "m1", Data: oneCPU.Body(), Attributes: map[string]string{"traceparent": publisherSpan}}
 	postWith(s.app.admit, d.Push(), "traceparent: 00-"+requestTrace+"-b7ad6b7169203331-01")
+	with := record(t, deployed(t)) // spans
+	postWith(with.app.admit, d.Push(), "traceparent: 00-"+requestTrace+"-b7ad6b7169203331-01")
 	page, code := map[string]string{}, map[string]string{}
 	for _, head := range []string{"field |", "field of a decision |"} {
 		for _, row := range table(t, "deploy/telemetry.md", head) {
@@ -166,7 +168,7 @@ func TestTelemetryPageListsTheFields(t *testing.T) {
 			}
 		}
 	}
-	for _, line := range s.logged("decision") {
+	for _, line := range append(s.logged("decision"), with.logged("decision")...) {
 		for field := range line {
 			code[field] = ""
 		}

@@ -88,7 +88,7 @@ func TestEventsPageListsTheAttributes(t *testing.T) {
 		}
 	}
 	for _, o := range []message.Outcome{
-		{Type: message.Queued, RequestID: "a", State: "WAITING", PersistentResource: "projects/p-project/locations/us-central1/persistentResources/pool"},
+		{Type: message.Queued, Trace: publisherSpan, RequestID: "a", State: "WAITING", PersistentResource: "projects/p-project/locations/us-central1/persistentResources/pool"},
 		{Type: message.Refused, MessageID: "m", ClaimedRequestID: "a"},
 	} {
 		o.EventID, o.Tenant, o.Sequence, o.Time = "e", "t", 1, time.Unix(1e9, 0)

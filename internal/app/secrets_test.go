@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/ledger"
@@ -72,7 +73,7 @@ func secretData(id, onFull string, n int) []byte {
 
 // secretive is a deployment with such requests in every state that a request can have,
 // while Vertex AI quotes the whole job in each of its errors.
-func secretive(t *testing.T) *site {
+func secretive(t *testing.T) *recording {
 	cfg := settings(t, "BERTH_LOG_LEVEL=debug", "BERTH_SERVICE_ACCOUNTS=allow", "BERTH_STATUS_ALL_TENANTS=true")
 	s := &site{World: sim.New(quiet{t}), log: &bytes.Buffer{}}
 	s.Config = cfg.controller()
@@ -83,6 +84,7 @@ func secretive(t *testing.T) *site {
 		NewRun:    func() string { return fmt.Sprintf("run%d", runs.Add(1)) },
 	})
 	s.app = assemble(cfg, log, s.Controller, s.Ledger)
+	r := record(t, s)
 	s.app.now = func() time.Time { return s.Now }
 	s.Tick = func() error {
 		return push(s.app.reconcile, message.Delivery{ID: fmt.Sprint("tick", s.Now.UnixNano()), PublishTime: s.Now})
@@ -90,7 +92,7 @@ func secretive(t *testing.T) *site {
 	number := 0
 	send := func(data []byte) {
 		number++
-		if w := post(s.app.admit, message.Delivery{ID: fmt.Sprint(number), PublishTime: s.Now, Data: data}.Push()); w.Code != http.StatusOK || w.Body.Len() > 0 {
+		if w := post(s.app.admit, message.Delivery{ID: fmt.Sprint(number), PublishTime: s.Now, Data: data, Attributes: map[string]string{"traceparent": "canary-trace", "googclient_traceparent": "canary-trace", "canary-key": "canary-value"}}.Push()); w.Code != http.StatusOK || w.Body.Len() > 0 {
 			t.Fatalf("message %d: %d %s", number, w.Code, w.Body)
 		}
 	}
@@ -130,7 +132,7 @@ func secretive(t *testing.T) *site {
 	send([]byte(`{"requestId": "torn", "job": {"jobSpec": {"serviceAccount": "canary-account@`)) // cut off inside a word
 	send([]byte("requestId: torn\njob:\n  - canary-arg: [\"canary-env\n"))
 	s.After(2 * time.Minute)
-	return s
+	return r
 }
 
 // wrong returns the document once for every text in it, with a list, a number and a text
@@ -162,13 +164,27 @@ func wrong(root any) (all [][]byte) {
 }
 
 // TestNoSecretShows walks every outlet of the entry points: the log, the standard streams,
-// each event, and each route of Status as its index lists them, for every request, job and
+// each span and count, each event, and each route of Status as its index lists them, for every request, job and
 // message.
 func TestNoSecretShows(t *testing.T) {
 	printed := captureOutput(t)
 	s := secretive(t)
 	if words := betrayed(s.log.String()); len(words) > 0 || s.log.Len() == 0 {
 		t.Errorf("the log says %v", words)
+	}
+	names := map[string]bool{}
+	for _, span := range s.spans.Ended() {
+		names[span.Name()] = true
+		text, _ := json.Marshal(tracetest.SpanStubFromReadOnlySpan(span))
+		if words := betrayed(string(text)); len(words) > 0 {
+			t.Errorf("span %s says %v: %s", span.Name(), words, text)
+		}
+	}
+	if len(names) < 10 {
+		t.Errorf("only spans %v", names)
+	}
+	if text := s.counted(); len(betrayed(text)) > 0 {
+		t.Errorf("the counts say %v: %s", betrayed(text), text)
 	}
 	states := map[string]bool{}
 	for _, e := range s.Out.All() {

@@ -480,6 +480,62 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
+	"OTEL_EXPORTER_OTLP_ENDPOINT": func(t *testing.T) {
+		if got := sent(t); got != "" {
+			t.Errorf("without a collector it gets %s", got)
+		}
+		if got := sent(t, "OTEL_EXPORTER_OTLP_ENDPOINT=@URL@"); got != "/v1/metrics /v1/traces" {
+			t.Errorf("the collector gets %s", got)
+		}
+		if got := sent(t, "OTEL_EXPORTER_OTLP_ENDPOINT=@URL@/below/"); got != "/below/v1/metrics /below/v1/traces" {
+			t.Errorf("a collector below a path gets %s", got)
+		}
+	},
+	"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": func(t *testing.T) {
+		if got := sent(t, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=@URL@/x"); got != "/x" {
+			t.Errorf("the collector gets %s", got)
+		}
+		if got := sent(t, "OTEL_EXPORTER_OTLP_ENDPOINT=@URL@", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=@URL@/x"); got != "/v1/metrics /x" {
+			t.Errorf("the collector gets %s", got)
+		}
+	},
+	"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": func(t *testing.T) {
+		if got := sent(t, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=@URL@/x"); got != "/x" {
+			t.Errorf("the collector gets %s", got)
+		}
+	},
+	"OTEL_EXPORTER_OTLP_PROTOCOL": func(t *testing.T) {
+		o := listen(t)
+		o.open(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+o.addr, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc").post(t, oneCPU)
+		if !o.called("opentelemetry.proto.collector.trace.v1.TraceService") || !o.called("opentelemetry.proto.collector.metrics.v1.MetricsService") {
+			t.Error("nothing comes over gRPC")
+		}
+		if got := sent(t, "OTEL_EXPORTER_OTLP_ENDPOINT=@URL@", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"); got != "/v1/metrics /v1/traces" {
+			t.Errorf("the collector gets %s", got)
+		}
+		for endpoint, want := range map[string]bool{"http://localhost:4317": true, "http://localhost:4318": false, "https://collector": false} {
+			if gRPCPort(endpoint) != want {
+				t.Errorf("%s is taken for gRPC: %v", endpoint, !want)
+			}
+		}
+	},
+	"OTEL_TRACES_SAMPLER": func(t *testing.T) {
+		if got := sent(t, "OTEL_EXPORTER_OTLP_ENDPOINT=@URL@", "OTEL_TRACES_SAMPLER=always_off"); got != "/v1/metrics" {
+			t.Errorf("the collector gets %s", got)
+		}
+	},
+	"OTEL_TRACES_SAMPLER_ARG": func(t *testing.T) {
+		for arg, want := range map[string]string{"0": "/v1/metrics", "1": "/v1/metrics /v1/traces"} {
+			if got := sent(t, "OTEL_EXPORTER_OTLP_ENDPOINT=@URL@", "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG="+arg); got != want {
+				t.Errorf("with the share %s the collector gets %s", arg, got)
+			}
+		}
+	},
+	"OTEL_SDK_DISABLED": func(t *testing.T) {
+		if got := sent(t, "OTEL_EXPORTER_OTLP_ENDPOINT=@URL@", "OTEL_SDK_DISABLED=true"); got != "" {
+			t.Errorf("the collector gets %s", got)
+		}
+	},
 	"BERTH_LEDGER": func(t *testing.T) {
 		for pair, want := range map[string]bool{"BERTH_LEDGER=memory": false, "BERTH_LEDGER=firestore": true} {
 			outside := listen(t)
@@ -712,40 +768,47 @@ func TestDefaults(t *testing.T) {
 // TestSettingsOutOfRange holds every bound at its edges.
 func TestSettingsOutOfRange(t *testing.T) {
 	for variable, values := range map[string][2][]string{ // good, bad
-		"BERTH_PROJECT":          {{"abcdef", "a-1234567890123456789012345678"}, {"abcde", "a-12345678901234567890123456789", "Abcdef", "123456789012", "abcdef-", "1bcdef"}},
-		"BERTH_REGIONS":          {{"us-central1", "us-central1,europe-west4"}, {"us-central", "US-CENTRAL1", "us-central1,", "us-central1/x"}},
-		"BERTH_DEFAULT_RESOURCE": {{"pool", sim.Resource}, {"a/b", sim.Resource + "/x", "projects/p/regions/l/persistentResources/x", "project/p/locations/l/persistentResources/x", "projects/p/locations/l/customJobs/x"}},
-		"BERTH_DEPLOYMENT":       {{"a", "1-a", strings.Repeat("a", 62)}, {"-a", "A", "a_b", strings.Repeat("a", 63)}},
-		"BERTH_TENANTS":          {{"sub:team"}, {"sub:Team", "sub:-", "sub", "sub:operators"}},
-		"BERTH_STATUS_AUDIENCES": {{"https://x", "https://x,https://y"}, {"https://x,"}},
-		"BERTH_STATUS_IAP":       {{statusIAP, "/projects/1/global/backendServices/2"}, {"https://x", "projects/1/global/backendServices/2"}},
-		"BERTH_TICK":             {{"1s", "10m"}, {"999ms", "10m1s", "x"}},
-		"BERTH_POLL":             {{"100ms", "1m"}, {"99ms", "61s"}},
-		"BERTH_SUBMISSIONS":      {{"1", "1000000"}, {"0", "-1", "1000001"}},
-		"BERTH_POLLS":            {{"10", "100000"}, {"9", "100001"}},
-		"BERTH_RATE_BACKOFF":     {{"1s", "5m"}, {"999ms", "301s"}},
-		"BERTH_BACKOFF":          {{"1s", "5m"}, {"999ms", "301s"}},
-		"BERTH_TIMEOUT":          {{"5s", "9m"}, {"4s", "541s"}},
-		"BERTH_MAX_WAIT":         {{"1s", "720h"}, {"999ms", "721h"}},
-		"BERTH_START_TIMEOUT":    {{"1s", "168h"}, {"999ms", "169h"}},
-		"BERTH_REFUSE_AFTER":     {{"0s", "720h"}, {"-1s", "721h"}},
-		"BERTH_DECLINE_TIMEOUT":  {{"1m", "720h"}, {"59s", "721h"}},
-		"BERTH_DISK_TYPE":        {{"pd-ssd", "pd-standard", "hyperdisk-balanced"}, {"ssd", "PD-SSD", "pd-extreme"}},
-		"BERTH_SERVICE_ACCOUNTS": {{"allow", "refuse"}, {"yes", "ALLOW"}},
-		"BERTH_RAY_CLUSTERS":     {{"allow", "refuse"}, {"yes", "ALLOW"}},
-		"BERTH_BACKFILL":         {{"allow", "refuse"}, {"yes", "ALLOW"}},
-		"BERTH_DEFAULT_TIMEOUT":  {{"0s", "2160h", "1s"}, {"-1s", "2161h", "1500ms"}},
-		"BERTH_MAX_TIMEOUT":      {{"0s", "2160h", "1s"}, {"-1s", "2161h", "1500ms"}},
-		"BERTH_ESTIMATES":        {{"learn", "off"}, {"on", "OFF", "false"}},
-		"BERTH_GANG":             {{"2", "1000000"}, {"1", "0", "1000001"}},
-		"BERTH_PATIENCE":         {{"1m", "720h"}, {"59s", "721h"}},
-		"BERTH_SUBMIT_TIMEOUT":   {{"2s", "5m"}, {"1s", "301s"}},
-		"BERTH_RETRY_AFTER":      {{"0s", "10m"}, {"-1s", "601s"}},
-		"BERTH_UNCLEAR_TIMEOUT":  {{"91s"}, {"90s", "1m"}},
-		"BERTH_PUBLISH_GRACE":    {{"0s", "10m"}, {"-1s", "601s"}},
-		"BERTH_LEDGER":           {{"memory", "firestore"}, {"Memory", "disk"}},
-		"BERTH_LOG_LEVEL":        {{"debug", "warn"}, {"loud"}},
-		"BERTH_VERTEX_ENDPOINT":  {{"localhost:1", "[::1]:1"}, {"localhost", "http://localhost:1", "a b:1"}},
+		"BERTH_PROJECT":                       {{"abcdef", "a-1234567890123456789012345678"}, {"abcde", "a-12345678901234567890123456789", "Abcdef", "123456789012", "abcdef-", "1bcdef"}},
+		"BERTH_REGIONS":                       {{"us-central1", "us-central1,europe-west4"}, {"us-central", "US-CENTRAL1", "us-central1,", "us-central1/x"}},
+		"BERTH_DEFAULT_RESOURCE":              {{"pool", sim.Resource}, {"a/b", sim.Resource + "/x", "projects/p/regions/l/persistentResources/x", "project/p/locations/l/persistentResources/x", "projects/p/locations/l/customJobs/x"}},
+		"BERTH_DEPLOYMENT":                    {{"a", "1-a", strings.Repeat("a", 62)}, {"-a", "A", "a_b", strings.Repeat("a", 63)}},
+		"BERTH_TENANTS":                       {{"sub:team"}, {"sub:Team", "sub:-", "sub", "sub:operators"}},
+		"BERTH_STATUS_AUDIENCES":              {{"https://x", "https://x,https://y"}, {"https://x,"}},
+		"BERTH_STATUS_IAP":                    {{statusIAP, "/projects/1/global/backendServices/2"}, {"https://x", "projects/1/global/backendServices/2"}},
+		"BERTH_TICK":                          {{"1s", "10m"}, {"999ms", "10m1s", "x"}},
+		"BERTH_POLL":                          {{"100ms", "1m"}, {"99ms", "61s"}},
+		"BERTH_SUBMISSIONS":                   {{"1", "1000000"}, {"0", "-1", "1000001"}},
+		"BERTH_POLLS":                         {{"10", "100000"}, {"9", "100001"}},
+		"BERTH_RATE_BACKOFF":                  {{"1s", "5m"}, {"999ms", "301s"}},
+		"BERTH_BACKOFF":                       {{"1s", "5m"}, {"999ms", "301s"}},
+		"BERTH_TIMEOUT":                       {{"5s", "9m"}, {"4s", "541s"}},
+		"BERTH_MAX_WAIT":                      {{"1s", "720h"}, {"999ms", "721h"}},
+		"BERTH_START_TIMEOUT":                 {{"1s", "168h"}, {"999ms", "169h"}},
+		"BERTH_REFUSE_AFTER":                  {{"0s", "720h"}, {"-1s", "721h"}},
+		"BERTH_DECLINE_TIMEOUT":               {{"1m", "720h"}, {"59s", "721h"}},
+		"BERTH_DISK_TYPE":                     {{"pd-ssd", "pd-standard", "hyperdisk-balanced"}, {"ssd", "PD-SSD", "pd-extreme"}},
+		"BERTH_SERVICE_ACCOUNTS":              {{"allow", "refuse"}, {"yes", "ALLOW"}},
+		"BERTH_RAY_CLUSTERS":                  {{"allow", "refuse"}, {"yes", "ALLOW"}},
+		"BERTH_BACKFILL":                      {{"allow", "refuse"}, {"yes", "ALLOW"}},
+		"BERTH_DEFAULT_TIMEOUT":               {{"0s", "2160h", "1s"}, {"-1s", "2161h", "1500ms"}},
+		"BERTH_MAX_TIMEOUT":                   {{"0s", "2160h", "1s"}, {"-1s", "2161h", "1500ms"}},
+		"BERTH_ESTIMATES":                     {{"learn", "off"}, {"on", "OFF", "false"}},
+		"BERTH_GANG":                          {{"2", "1000000"}, {"1", "0", "1000001"}},
+		"BERTH_PATIENCE":                      {{"1m", "720h"}, {"59s", "721h"}},
+		"BERTH_SUBMIT_TIMEOUT":                {{"2s", "5m"}, {"1s", "301s"}},
+		"BERTH_RETRY_AFTER":                   {{"0s", "10m"}, {"-1s", "601s"}},
+		"BERTH_UNCLEAR_TIMEOUT":               {{"91s"}, {"90s", "1m"}},
+		"BERTH_PUBLISH_GRACE":                 {{"0s", "10m"}, {"-1s", "601s"}},
+		"BERTH_LEDGER":                        {{"memory", "firestore"}, {"Memory", "disk"}},
+		"BERTH_LOG_LEVEL":                     {{"debug", "warn"}, {"loud"}},
+		"OTEL_EXPORTER_OTLP_ENDPOINT":         {{"http://localhost:4318", "https://x/y"}, {"localhost:4318", "grpc://x", "http://", "http://a b"}},
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT":  {{"http://localhost:4318/v1/traces"}, {"localhost:4318"}},
+		"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": {{"http://localhost:4318/v1/metrics"}, {"localhost:4318"}},
+		"OTEL_EXPORTER_OTLP_PROTOCOL":         {{"grpc", "http/protobuf"}, {"http/json", "GRPC"}},
+		"OTEL_TRACES_SAMPLER":                 {{"always_on", "parentbased_traceidratio"}, {"xray", "ALWAYS_ON"}},
+		"OTEL_TRACES_SAMPLER_ARG":             {{"0", "0.5", "1"}, {"-1", "2", "half"}},
+
+		"BERTH_VERTEX_ENDPOINT": {{"localhost:1", "[::1]:1"}, {"localhost", "http://localhost:1", "a b:1"}},
 
 		"BERTH_OPERATORS_SUBSCRIPTION": {{"", "berth-operators", "a.b_c~d+e%f"}, {"ab", "1ab", "projects/p/subscriptions/s", "a b"}},
 	} {

@@ -51,7 +51,7 @@ func (c *Controller) answer(ctx context.Context, tenant string, d message.Delive
 // answerTo puts the document of an answer within an update that has read its key
 // and found none.
 func answerTo(tx ledger.Tx, key message.Key, tenant string, d message.Delivery, o message.Outcome) *ledger.Record {
-	rec := &ledger.Record{Key: key, Kind: message.KindAnswer, Tenant: tenant, ID: d.ID, MessageID: d.ID, Why: o.Reason}
+	rec := &ledger.Record{Key: key, Kind: message.KindAnswer, Tenant: tenant, ID: d.ID, MessageID: d.ID, Trace: d.Trace, Why: o.Reason}
 	rec.Times.Published, rec.Times.Received = d.PublishTime, tx.Now()
 	o.Tenant, o.MessageID, o.Times = tenant, d.ID, rec.Times
 	rec.Append(o, tx.Now())

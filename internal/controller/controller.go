@@ -26,7 +26,7 @@ type Controller struct {
 	cfg       Config
 	pace      pace.Rules
 	ledger    ledger.Ledger
-	grouped   *ledger.Group // the ledger, for updates that may meet others of this instance
+	grouped   updater // the ledger, for updates that may meet others of this instance
 	vertex    vertex.Client
 	out       *outbox
 	log       *slog.Logger
@@ -50,6 +50,10 @@ type Controller struct {
 
 // New returns a controller. The logger must not be nil.
 func New(cfg Config, l ledger.Ledger, v vertex.Client, out Publisher, log *slog.Logger, env Env) *Controller {
-	return &Controller{cfg: cfg, pace: cfg.pace(), ledger: l, grouped: ledger.NewGroup(l), vertex: v, out: newOutbox(out), log: logctx.NewLogger(log), slots: newSlots(),
+	var grouped updater = ledger.NewGroup(l)
+	if env.Telemetry != nil {
+		grouped, v = tracedUpdates{grouped, env.Telemetry}, tracedVertex{v, env.Telemetry}
+	}
+	return &Controller{cfg: cfg, pace: cfg.pace(), ledger: l, grouped: grouped, vertex: v, out: newOutbox(out), log: logctx.NewLogger(log), slots: newSlots(),
 		hints: rate.NewLimiter(rate.Limit(float64(cfg.Polls)/3/60), max(1, cfg.Polls/10)), missing: newMissingNames(cfg.Polls), histories: newHistories(), env: env}
 }

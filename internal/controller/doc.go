@@ -58,6 +58,7 @@
 //   - announce.go: waiting requests get another latest start
 //   - notify.go: waiting requests get the condition of their resource as reason
 //   - slots.go: submission slots for admitted requests
+//   - decided.go: what a decision says, for those who follow and count
 //   - finish.go: submits and publishes what an update has moved
 //   - submit.go, decline.go: one attempt to create a job; what a refusal means
 //   - apply.go: the moves that a job's state calls for
@@ -74,6 +75,7 @@
 //   - policies.go: the policy in force, as this instance has read it
 //   - usage.go: what became of the machines is moved into a document of its own
 //   - publish.go: outbox events are published and marked
+//   - trace.go: steps of a request for those who follow it
 //   - commits.go: bounds of updates, and queries that go on where they ended
 //   - unreadable.go: documents that this release cannot read
 //   - tasks.go: the parts of a pass, and its working state

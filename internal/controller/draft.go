@@ -27,7 +27,7 @@ func (c *Controller) draft(book *rulebook, tenant string, d message.Delivery, m 
 	r, rules := m.Request, book.policy.Tenant(tenant)
 	r.Job.Labels = rules.Labels(r.Job.GetLabels())
 	rec := &ledger.Record{
-		Kind: message.KindRequest, Tenant: tenant, ID: r.RequestID, MessageID: d.ID, Fingerprint: m.Fingerprint,
+		Kind: message.KindRequest, Tenant: tenant, ID: r.RequestID, MessageID: d.ID, Fingerprint: m.Fingerprint, Trace: d.Trace,
 		DisplayName: r.Job.GetDisplayName(), Labels: r.Job.GetLabels(),
 		Ask: message.AskOf(r.Job, c.cfg.DiskType), UnsetDisks: message.UnsetDisks(r.Job),
 		Network: r.Job.GetJobSpec().GetNetwork(), EncryptionKey: r.Job.GetEncryptionSpec().GetKmsKeyName(),

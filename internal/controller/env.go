@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/telemetry"
 )
 
 // Env is the part of the world that a test replaces.
@@ -25,6 +26,8 @@ type Env struct {
 	// Moved, if set, is called with every row of the state table that an update takes,
 	// before it is committed and once per run of its closure.
 	Moved func(lifecycle.Row)
+	// Telemetry makes spans and counts; nil for none.
+	Telemetry *telemetry.Recorder
 }
 
 func (e Env) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {

@@ -8,6 +8,7 @@ import (
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/telemetry"
 )
 
 // finishAll submits the records that have their submission slot, several at a time,
@@ -40,7 +41,13 @@ func (c *Controller) finishAll(ctx context.Context, moved []*ledger.Record, bega
 func (c *Controller) finish(ctx context.Context, rec *ledger.Record, started time.Time) *ledger.Record {
 	ctx = withRecord(ctx, rec)
 	if rec.State == lifecycle.Submitting {
-		after, err := c.submit(ctx, rec, started)
+		submitting, span := c.env.Telemetry.Follow(ctx, "submit", rec.Trace)
+		after, err := c.submit(submitting, rec, started)
+		if after != nil {
+			span.Set(telemetry.KeyState, string(after.State))
+			span.Set(telemetry.KeyReason, code(after.Why))
+		}
+		span.End(failure(err))
 		if err != nil {
 			c.log.WarnContext(ctx, "submission left to reconcile", "event", "submit_failed", "error", err)
 		}

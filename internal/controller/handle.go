@@ -11,6 +11,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/telemetry"
 )
 
 // Handle takes in one delivery of a tenant's topic. When it returns nil, the
@@ -49,16 +50,33 @@ func (c *Controller) handle(ctx context.Context, tenant string, d message.Delive
 	}
 	rec := c.draft(rules, tenant, d, m)
 	ctx = withRecord(ctx, rec)
-	if rec.Why != nil {
-		return c.refuse(ctx, d, rec)
-	}
 	return c.enter(ctx, d, rec, started)
 }
 
 // enter decides a new request and, if it was admitted, submits it.
 func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledger.Record, started time.Time) error {
+	deciding, span := c.env.Telemetry.Start(ctx, "decide")
+	v, rec, started, err := c.decideNew(deciding, draft, started)
+	switch {
+	case err == nil && v == entered:
+		c.decided(span, rec)
+	case err == nil:
+		span.Set(telemetry.KeyVerdict, "answer") // it made no request
+		fallthrough
+	default:
+		span.End(failure(err))
+	}
+	return c.conclude(ctx, d, draft, v, rec, err, started)
+}
+
+// decideNew decides a new request. It returns when the update that did so began, on the
+// monotonic clock.
+func (c *Controller) decideNew(ctx context.Context, draft *ledger.Record, started time.Time) (v verdict, rec *ledger.Record, began time.Time, err error) {
+	if draft.Why != nil {
+		return c.refuse(ctx, draft)
+	}
 	var e entry
-	v, rec, err := c.decideAmong(ctx, draft, &e)
+	v, rec, err = c.decideAmong(ctx, draft, &e)
 	if err == nil && v == unlearned {
 		c.readHistory(ctx, draft.Tenant)
 		c.estimate(draft)
@@ -72,7 +90,7 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 		absent, observeErr := c.refresh(ctx, draft.Resource)
 		if absent {
 			draft.Why = admission.Unknown(draft.Paths)
-			return c.refuse(ctx, d, draft)
+			return c.refuse(ctx, draft)
 		}
 		if observeErr != nil {
 			c.log.WarnContext(ctx, "cannot observe the persistent resource; the request waits until it can be", "event", "observe_failed", "error", observeErr)
@@ -81,19 +99,27 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 		e.learned, e.blind = true, true
 		if v, rec, err = c.decideAmong(ctx, draft, &e); err == nil && v == unobserved {
 			// The name may be made up: a document for every such name would stay forever.
-			return fmt.Errorf("message %s names a resource that was never observed: %w", d.ID, cmp.Or(observeErr, errors.New("its document is gone")))
+			err = neverObserved{cmp.Or(observeErr, errors.New("its document is gone"))}
 		}
 	}
 	if err == nil && e.replaced != nil {
 		c.sendReplaced(ctx, e.replaced)
 	}
-	return c.conclude(ctx, d, draft, v, rec, err, started)
+	return v, rec, started, err
 }
+
+// neverObserved is the error of a request for a resource of which nothing is known.
+type neverObserved struct{ error }
+
+func (e neverObserved) Unwrap() error { return e.error }
 
 // conclude goes on after the update that decided a new request: it submits and
 // publishes what the update moved, or answers the message that made no request.
 func (c *Controller) conclude(ctx context.Context, d message.Delivery, draft *ledger.Record, v verdict, rec *ledger.Record, err error, started time.Time) error {
+	unknown := neverObserved{}
 	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("message %s names a resource that was never observed: %w", d.ID, unknown.error)
 	case tooLarge(err, rec):
 		return c.answerTooLarge(ctx, d, draft)
 	case err != nil:
@@ -201,12 +227,10 @@ func (c *Controller) cancelOnArrival(ctx context.Context, tx ledger.Tx, tombston
 // refuse stores a request as rejected without reading a resource: the request names
 // none that this deployment serves, or one that Vertex AI does not have; or deployment or
 // policy do not allow it. draft.Why says which.
-func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledger.Record) error {
-	var v verdict
-	var rec *ledger.Record
+func (c *Controller) refuse(ctx context.Context, draft *ledger.Record) (v verdict, rec *ledger.Record, began time.Time, err error) {
 	reads := ledger.Records(draft.Key)
 	hints := ledger.Hints{Tenant: draft.Tenant, Bytes: draft.Weight()}
-	err := c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
+	err = c.grouped.Update(ctx, reads, func(tx ledger.Tx) error {
 		v, rec = entered, nil
 		old := tx.Record(draft.Key)
 		if old != nil && !old.Tombstone() {
@@ -222,5 +246,5 @@ func (c *Controller) refuse(ctx context.Context, d message.Delivery, draft *ledg
 		tx.Put(rec)
 		return nil
 	}, hints)
-	return c.conclude(ctx, d, draft, v, rec, err, c.env.Monotonic())
+	return v, rec, c.env.Monotonic(), err
 }

@@ -11,6 +11,7 @@ import (
 	"example.com/berth/internal/batch"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/telemetry"
 )
 
 // publishOrLeave publishes the events of records; what cannot be published now is left
@@ -26,20 +27,35 @@ func (c *Controller) publishOrLeave(ctx context.Context, recs ...*ledger.Record)
 func (c *Controller) publish(ctx context.Context, recs ...*ledger.Record) error {
 	var events []message.Outcome
 	var unpublished []*ledger.Record
+	var spans []telemetry.Span
 	ids := map[message.Key][]string{}
 	for _, rec := range recs {
-		for _, l := range rec.Unpublished() {
-			events = append(events, rec.Event(l))
+		late := rec.Unpublished()
+		if len(late) == 0 {
+			continue
+		}
+		trace := rec.Trace
+		if c.env.Telemetry != nil {
+			_, span := c.env.Telemetry.Publish(ctx, "publish", rec.Trace)
+			span.Count(telemetry.KeyEvents, len(late))
+			spans, trace = append(spans, span), cmp.Or(telemetry.Format(span.Context()), trace)
+		}
+		for _, l := range late {
+			event := rec.Event(l)
+			event.Trace = trace
+			events = append(events, event)
 			ids[rec.Key] = append(ids[rec.Key], l.ID)
 		}
-		if ids[rec.Key] != nil {
-			unpublished = append(unpublished, rec)
-		}
+		unpublished = append(unpublished, rec)
 	}
 	if len(events) == 0 {
 		return nil
 	}
-	if err := c.out.publish(ctx, unpublished[0].Tenant, events); err != nil {
+	err := c.out.publish(ctx, unpublished[0].Tenant, events)
+	for _, span := range spans {
+		span.End(failure(err))
+	}
+	if err != nil {
 		return fmt.Errorf("publish %d outcome events of %s: %w", len(events), about(unpublished), err)
 	}
 	// A crash here publishes them once more, under the same ids.

@@ -46,6 +46,8 @@ func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Res
 			return waiting, err
 		}
 		for _, rec := range round.moved {
+			_, span := c.env.Telemetry.Follow(ctx, "decide", rec.Trace)
+			c.decided(span, rec)
 			if rec.State.Holds() {
 				p.Started++
 				p.wait(rec)

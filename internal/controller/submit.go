@@ -174,7 +174,10 @@ func (c *Controller) sendCancel(ctx context.Context, rec *ledger.Record) {
 	if rec.State != lifecycle.Cancelling || rec.Reservation.Job == "" {
 		return
 	}
-	if err := c.vertex.Cancel(ctx, rec.Reservation.Job); err != nil {
+	ctx, span := c.env.Telemetry.Follow(ctx, "cancel", rec.Trace)
+	err := c.vertex.Cancel(ctx, rec.Reservation.Job)
+	span.End(failure(err))
+	if err != nil {
 		c.log.WarnContext(ctx, "cancel will be sent again", "event", "cancel_failed", "error", err)
 	}
 }

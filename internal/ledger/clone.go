@@ -145,7 +145,7 @@ func (c copier) record(r *Record) *Record {
 
 func (c copier) outcome(o message.Outcome) message.Outcome {
 	if c.normal {
-		o.EventID, o.Type, o.Time = "", "", time.Time{}
+		o.EventID, o.Type, o.Time, o.Trace = "", "", time.Time{}, ""
 	}
 	o.Labels = dict(c, o.Labels, nil)
 	o.Reason = pointer(o.Reason, nil)

@@ -34,6 +34,7 @@ type Record struct {
 	ID          string       `json:"id"`        // the id that Key hashes: request id or message id
 	MessageID   string       `json:"messageId"` // message that made the record
 	Fingerprint string       `json:"fingerprint,omitempty"`
+	Trace       string       `json:"trace,omitempty"` // its events carry it on, and later steps belong to it: a traceparent
 
 	Resource       string            `json:"resource,omitempty"`    // full name
 	NamedInFull    bool              `json:"namedInFull,omitempty"` // the message names Resource so, and not by its id or by default
@@ -194,7 +195,7 @@ func Preferred(found ...*Record) *Record {
 // are stored once, in the record, and added here.
 func (r *Record) Event(l OutboxEvent) message.Outcome {
 	o := l.Outcome
-	o.EventID, o.Type, o.Time = l.ID, l.Type, l.Time
+	o.EventID, o.Type, o.Time, o.Trace = l.ID, l.Type, l.Time, r.Trace
 	if r.Kind != message.KindAnswer {
 		o.DisplayName, o.Labels = r.DisplayName, r.Labels
 	}

@@ -21,6 +21,10 @@ const (
 	maxEventData = MaxData // bytes
 )
 
+// googleTraceparent is where the Pub/Sub client libraries find the trace context of a
+// message, if tracing is on in the subscriber (pubsub/v2, EnableOpenTelemetryTracing).
+const googleTraceparent = "googclient_traceparent"
+
 // Types lists every type of outcome.
 func Types() []Type {
 	return []Type{Queued, Reserved, Submitted, Started, Cancelling, Requeuing, Rejected, Succeeded, Failed, Cancelled, Expired, Refused, Quoted, Duplicate, Noted, Paused, Resumed, Draining, Drained, OperatorCancelling, Requeued, Prioritised}
@@ -102,6 +106,8 @@ func (o Outcome) PubSub(from Source) (data []byte, attributes map[string]string,
 		"ce-requestid":          o.RequestID,
 		"ce-state":              o.State,
 		"ce-persistentresource": resource,
+		"ce-traceparent":        o.Trace,
+		googleTraceparent:       o.Trace,
 	}
 	if o.RequestID == "" && o.ClaimedRequestID != "" {
 		attributes["ce-requestid"], attributes["ce-claimed"] = o.ClaimedRequestID, "true"
@@ -143,7 +149,7 @@ func DecodeOutcome(attributes map[string]string, data []byte) (Outcome, error) {
 	if err := json.Unmarshal(data, &o); err != nil {
 		return o, fmt.Errorf("decode outcome %s: %w", strict.Excerpt(attributes["ce-id"]), err)
 	}
-	o.EventID, o.Type = attributes["ce-id"], Type(attributes["ce-type"])
+	o.EventID, o.Type, o.Trace = attributes["ce-id"], Type(attributes["ce-type"]), attributes["ce-traceparent"]
 	at, err := time.Parse(time.RFC3339Nano, attributes["ce-time"])
 	if err != nil {
 		return o, fmt.Errorf("decode outcome %s: time: %w", strict.Excerpt(o.EventID), err)

@@ -34,6 +34,9 @@ type Delivery struct {
 	OrderingKey  string
 	Attributes   map[string]string
 	Data         []byte // cut after MaxData and one byte
+	// Trace is the trace context that what is made of the message keeps, as a traceparent;
+	// "" without one. It is not read from the message but set by who has checked it.
+	Trace string
 }
 
 // OnFull says what to do with a job that cannot start now.

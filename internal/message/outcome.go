@@ -17,6 +17,9 @@ type Outcome struct {
 	EventID string    `json:"-"`
 	Type    Type      `json:"-"`
 	Time    time.Time `json:"-"` // of the change, by the ledger's clock
+	// Trace is the trace context of the publication, as a traceparent; "" without one.
+	// That of a second publication may be another span of the same trace.
+	Trace string `json:"-"`
 
 	Tenant string `json:"tenant"`
 	// RequestID is the producer's id; empty when the message's id serves.

@@ -124,15 +124,22 @@ func traceName(project string, sc trace.SpanContext) string {
 	return "projects/" + project + "/traces/" + sc.TraceID().String()
 }
 
-// PublisherAttrs are the attributes of the log records about a message: those of
-// [Attrs], of the request that delivers it, or if that has no trace context, of its
-// publisher. The publisher's trace, if it is another, has an attribute of its own.
-func PublisherAttrs(project string, request, publisher trace.SpanContext) []slog.Attr {
-	switch {
-	case !request.IsValid():
-		return Attrs(project, publisher)
-	case !publisher.IsValid() || publisher.TraceID() == request.TraceID():
-		return nil
+// DeliveryAttrs are the attributes of the log records about a delivery. Those of [Attrs]
+// are of its span, or without spans of the request that delivers it,
+// or if that has no trace context, of its publisher. If request or publisher have another
+// trace than that, it has an attribute of its own.
+func DeliveryAttrs(project string, request, publisher, span trace.SpanContext) (attrs []slog.Attr) {
+	shown := span
+	if !shown.IsValid() {
+		if shown = request; !shown.IsValid() {
+			shown, attrs = publisher, Attrs(project, publisher)
+		}
 	}
-	return []slog.Attr{slog.String("publisher_trace", traceName(project, publisher))}
+	if request.IsValid() && request.TraceID() != shown.TraceID() {
+		attrs = append(attrs, slog.String("request_trace", traceName(project, request)))
+	}
+	if publisher.IsValid() && publisher.TraceID() != shown.TraceID() {
+		attrs = append(attrs, slog.String("publisher_trace", traceName(project, publisher)))
+	}
+	return attrs
 }

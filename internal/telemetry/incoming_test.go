@@ -84,17 +84,23 @@ func TestTraceContexts(t *testing.T) {
 func TestTraceOfARecord(t *testing.T) {
 	request, other := telemetry.Parse(sampled), telemetry.Parse("00-11111111111111111111111111111111-2222222222222222-00")
 	same := telemetry.Parse("00-" + id + "-2222222222222222-00")
+	none := trace.SpanContext{}
+	const ofRequest, ofPublisher = "request_trace=projects/p/traces/" + id, "publisher_trace=projects/p/traces/11111111111111111111111111111111"
 	for _, test := range []struct {
-		request, publisher trace.SpanContext
-		want               string
+		request, publisher, span trace.SpanContext
+		want                     string
 	}{
-		{trace.SpanContext{}, trace.SpanContext{}, "[]"},
-		{request, trace.SpanContext{}, "[]"},
-		{request, same, "[]"},
-		{request, other, "[publisher_trace=projects/p/traces/11111111111111111111111111111111]"},
-		{trace.SpanContext{}, other, "[logging.googleapis.com/trace=projects/p/traces/11111111111111111111111111111111 logging.googleapis.com/spanId=2222222222222222 logging.googleapis.com/trace_sampled=false]"},
+		{none, none, none, "[]"},
+		{request, none, none, "[]"},
+		{request, same, none, "[]"},
+		{request, other, none, "[" + ofPublisher + "]"},
+		{none, other, none, "[logging.googleapis.com/trace=projects/p/traces/11111111111111111111111111111111 logging.googleapis.com/spanId=2222222222222222 logging.googleapis.com/trace_sampled=false]"},
+		{none, none, request, "[]"},
+		{none, other, other, "[]"},
+		{request, other, other, "[" + ofRequest + "]"},
+		{request, same, same, "[]"},
 	} {
-		if got := fmt.Sprint(telemetry.PublisherAttrs("p", test.request, test.publisher)); got != test.want {
+		if got := fmt.Sprint(telemetry.DeliveryAttrs("p", test.request, test.publisher, test.span)); got != test.want {
 			t.Errorf("%s, want %s", got, test.want)
 		}
 	}
