@@ -368,6 +368,92 @@ func TestParkedAreDecidedInParts(t *testing.T) {
 	}
 }
 
+// TestAWalkThatBeganAnew: while a pass reads parked requests, one more is parked by an old
+// observation, and the next observation has all of them decided again. What the pass has
+// read does not end that.
+func TestAWalkThatBeganAnew(t *testing.T) {
+	b := newBench(t)
+	res := &ledger.Resource{Name: resourceOfTests, State: vertex.Running, ObservedAt: noon, CreateTime: noon, Pools: []capacity.Pool{poolOf(small, 4, 0, 0)},
+		HasParked: true, Recheck: map[string]string{ledger.Parked: ""}, Holds: map[message.Key]ledger.Hold{}}
+	park := func(id string, at time.Duration) message.Key {
+		rec := recordIn(lifecycle.Waiting, "")
+		b.rename(rec, nil, id)
+		rec.Run, rec.Timeout, rec.Parked, rec.Attempt, rec.ActUntil = "", time.Hour, true, 0, time.Time{}
+		rec.Why, rec.Ask = &reason.Problem{Code: reason.ObservationTooOld}, capacity.Ask{{Shape: small, Replicas: 9}}
+		rec.Order = ledger.OrderKey(0, noon.Add(at), rec.Key)
+		put(t, b.mem, rec, nil)
+		return rec.Key
+	}
+	first := park("first", 0)
+	put(t, b.mem, nil, res)
+	step, err := b.c.parkedAfter(t.Context(), b.resource(), ledger.Parked)
+	if err != nil || len(step.keys) != 1 || step.to != "" {
+		t.Fatalf("%+v, %v", step, err)
+	}
+	second := park("second", time.Second)
+	seen := b.resource()
+	seen.Restarts++ // by an observation that has found the last one too old
+	put(t, b.mem, nil, seen)
+	p := &progress{tasks: newTasks(true)}
+	after, _, err := b.c.decideParked(t.Context(), resourceOfTests, ledger.Parked, step, p)
+	if err != nil || len(after.Recheck) != 1 || b.record(first).Why.Code != reason.ObservationTooOld {
+		t.Fatalf("what was read before ends the walk: %+v, %v", after, err)
+	}
+	if after, err = b.c.recheck(t.Context(), after, p); err != nil || len(after.Recheck) > 0 {
+		t.Fatalf("%+v, %v", after, err)
+	}
+	for _, key := range []message.Key{first, second} {
+		if why := b.record(key).Why; why.Code != reason.TooManyReplicas {
+			t.Errorf("%s waits because of %+v", key, why)
+		}
+	}
+}
+
+// TestANoticeThatBeganAnew: the same for the requests that get the condition of their
+// resource as reason.
+func TestANoticeThatBeganAnew(t *testing.T) {
+	b := newBench(t)
+	wait := func(id string, at time.Duration) *ledger.Record {
+		rec := recordIn(lifecycle.Waiting, "")
+		b.rename(rec, nil, id)
+		rec.Run, rec.Timeout, rec.Attempt, rec.ActUntil = "", time.Hour, 0, time.Time{}
+		rec.Why, rec.Order = &reason.Problem{Code: reason.Full}, ledger.OrderKey(0, noon.Add(at), rec.Key)
+		put(t, b.mem, rec, nil)
+		return rec
+	}
+	first := wait("first", 0)
+	put(t, b.mem, nil, &ledger.Resource{Name: resourceOfTests, State: ledger.Absent, ObservedAt: noon, CreateTime: noon, Pools: []capacity.Pool{poolOf(small, 4, 0, 0)}, Notice: &ledger.Notice{}})
+	seen := b.resource()
+	second := wait("second", time.Second)
+	anew := b.resource()
+	anew.Restarts++ // it was there for a while, and is gone again
+	put(t, b.mem, nil, anew)
+	after, _, err := b.c.notifyPart(t.Context(), seen, []*ledger.Record{first})
+	if err != nil || after.Notice == nil || b.record(first.Key).Why.Code != reason.Full {
+		t.Fatalf("what was read before ends the notice: %+v, %v", after, err)
+	}
+	if err := b.c.notify(t.Context(), after, &progress{tasks: newTasks(true)}); err != nil || b.resource().Notice != nil {
+		t.Fatalf("%+v, %v", b.resource().Notice, err)
+	}
+	for _, rec := range []*ledger.Record{first, second} {
+		if why := b.record(rec.Key).Why; why.Code != reason.ResourceGone {
+			t.Errorf("%s waits because of %+v", rec.Key, why)
+		}
+	}
+}
+
+// TestReorderBeginsWalksAnew: a request gets another place, which a walk through the
+// requests may have passed.
+func TestReorderBeginsWalksAnew(t *testing.T) {
+	b := newBench(t)
+	rec := recordIn(lifecycle.Waiting, "")
+	res := &ledger.Resource{Name: resourceOfTests, Recheck: map[string]string{ledger.Parked: "x"}, Notice: &ledger.Notice{After: "x"}, Restarts: 3}
+	b.c.reorder(res, rec, 5, true, noon)
+	if res.Recheck[ledger.Parked] != "" || len(res.Recheck) != 1 || *res.Notice != (ledger.Notice{}) || res.Restarts != 4 {
+		t.Errorf("%+v, %+v, %d", res.Recheck, res.Notice, res.Restarts)
+	}
+}
+
 // TestDueInClasses: with more due than a pass runs, those that hold replicas have a share
 // of their own, and every class goes on where it ended.
 func TestDueInClasses(t *testing.T) {

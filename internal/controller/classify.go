@@ -113,7 +113,10 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 					res.AcceptedAt = job.CreateTime
 				}
 			}
-			res.Recheck = concerns(before, res, tx.Now().Sub(before.ObservedAt) > c.cfg.Policy.MaxAge)
+			var anew bool
+			if res.Recheck, anew = concerns(before, res, tx.Now().Sub(before.ObservedAt) > c.cfg.Policy.MaxAge); anew {
+				res.Restarts++
+			}
 			markSuspected(res, v)
 			res.Recompute()
 			res.AddUsage()

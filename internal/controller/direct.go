@@ -178,6 +178,7 @@ func (c *Controller) reorder(res *ledger.Resource, rec *ledger.Record, priority 
 	if res.Notice != nil {
 		res.Notice = &ledger.Notice{}
 	}
+	res.Restarts++
 }
 
 // yielding returns the reservations without those of the same priority that a request

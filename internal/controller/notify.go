@@ -48,8 +48,8 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 		notified = nil
 		bytes := 0
 		res = tx.Resource(seen.Name)
-		if res == nil || res.Notice == nil || *res.Notice != *seen.Notice || condition(res.State) != condition(seen.State) {
-			return nil // another instance is further, or the state is another now
+		if res == nil || res.Notice == nil || *res.Notice != *seen.Notice || res.Restarts != seen.Restarts {
+			return nil // another instance is further, or it began anew
 		}
 		next := ""
 		if len(waiting) == perUpdate {

@@ -90,6 +90,7 @@ func (v observation) onto(res *ledger.Resource) {
 	defer func() {
 		if before != "" && condition(before) != condition(res.State) {
 			res.Notice = &ledger.Notice{} // from the first request on, also if another notice is under way
+			res.Restarts++
 		}
 	}()
 	if v.absent {
@@ -175,16 +176,17 @@ func condition(state string) string {
 // concern: everything, or the requests for the shapes whose pools have changed.
 // stale says that the observation before was too old to contradict a request: those
 // parked on it have not got the reason yet.
-func concerns(before, after *ledger.Resource, stale bool) map[string]string {
+// anew says that a part begins from its first request on.
+func concerns(before, after *ledger.Resource, stale bool) (recheck map[string]string, anew bool) {
 	if !before.HasParked {
-		return nil
+		return nil, false
 	}
 	if stale && after.State == vertex.Running || before.State != after.State || !before.CreateTime.Equal(after.CreateTime) || before.Network != after.Network ||
 		before.EncryptionKey != after.EncryptionKey || before.CustomAccount != after.CustomAccount || before.Ray != after.Ray {
-		return map[string]string{ledger.Parked: ""}
+		return map[string]string{ledger.Parked: ""}, true
 	}
 	old, now := rooms(before.Pools), rooms(after.Pools)
-	recheck := maps.Clone(after.Recheck)
+	recheck = maps.Clone(after.Recheck)
 	for shape, room := range now {
 		if slices.Equal(old[shape], room) {
 			continue
@@ -192,9 +194,9 @@ func concerns(before, after *ledger.Resource, stale bool) map[string]string {
 		if recheck == nil {
 			recheck = map[string]string{}
 		}
-		recheck[ledger.ParkedIn(shape.String())] = ""
+		recheck[ledger.ParkedIn(shape.String())], anew = "", true
 	}
-	return recheck
+	return recheck, anew
 }
 
 // rooms are the limits of the pools of each shape, in order.

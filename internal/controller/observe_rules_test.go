@@ -37,7 +37,7 @@ func TestObservationWritesEveryField(t *testing.T) {
 		t.Errorf("%+v, want\n%+v", res, want)
 	}
 	observation{absent: true, at: noon.Add(time.Minute)}.onto(res)
-	want.State, want.ObservedAt, want.SteadySince, want.Notice = ledger.Absent, noon.Add(time.Minute), time.Time{}, &ledger.Notice{}
+	want.State, want.ObservedAt, want.SteadySince, want.Notice, want.Restarts = ledger.Absent, noon.Add(time.Minute), time.Time{}, &ledger.Notice{}, 1
 	if !reflect.DeepEqual(res, want) {
 		t.Errorf("gone: %+v, want\n%+v", res, want)
 	}
@@ -184,8 +184,12 @@ func TestWhatAChangeConcerns(t *testing.T) {
 		before, after := was(), was()
 		test.change(before, after)
 		due := maps.Clone(after.Recheck)
-		if got := concerns(before, after, test.stale); !maps.Equal(got, test.want) {
+		got, anew := concerns(before, after, test.stale)
+		if !maps.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+		if want := !maps.Equal(test.want, due); anew != want {
+			t.Errorf("%s: begins anew: %v, want %v", name, anew, want)
 		}
 		if !maps.Equal(due, after.Recheck) {
 			t.Errorf("%s: the document was changed", name)

@@ -63,12 +63,13 @@ type parkedStep struct {
 	orders   []string      // and their order keys
 	none     bool          // there were no parked requests at all at version
 	version  int64
+	restarts int64 // of the resource, before the requests were read
 }
 
 // parkedAfter reads the next part of a queue of parked requests.
 func (c *Controller) parkedAfter(ctx context.Context, res *ledger.Resource, queue string) (parkedStep, error) {
 	const page = 500
-	step := parkedStep{from: res.Recheck[queue], version: res.Version}
+	step := parkedStep{from: res.Recheck[queue], version: res.Version, restarts: res.Restarts}
 	heads, err := c.ledger.Queue(ctx, res.Name, queue, step.from, page)
 	if err != nil {
 		return step, fmt.Errorf("read the parked requests of %s: %w", res.Name, err)
@@ -103,8 +104,8 @@ func (c *Controller) decideParked(ctx context.Context, resource, queue string, s
 		if res == nil {
 			return nil
 		}
-		if from, open := res.Recheck[queue]; !open || from != step.from {
-			return nil // another pass was here
+		if from, open := res.Recheck[queue]; !open || from != step.from || res.Restarts != step.restarts {
+			return nil // another pass was here, or it began anew
 		}
 		bytes, to := 0, step.to
 		for i, key := range step.keys {

@@ -96,6 +96,11 @@ type Resource struct {
 	// says of the resource has changed since they were parked: by queue of parked
 	// requests ([Parked], [ParkedIn]), the order key up to which that is done.
 	Recheck map[string]string `json:"recheck,omitempty"`
+	// Restarts counts how often a walk through the requests of the resource began anew
+	// (Recheck, Notice). An instance that read requests for a walk before it began anew
+	// must not say how far the new one has got: it knows nothing of requests that came
+	// meanwhile.
+	Restarts int64 `json:"restarts,omitempty"`
 	// HasParked says that requests have been parked since there were last none.
 	// Without it every pass would query for them.
 	HasParked bool `json:"hasParked,omitempty"`

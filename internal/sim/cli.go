@@ -163,6 +163,8 @@ func stormMain(ctx context.Context, flags *flag.FlagSet, args []string, out io.W
 				mu.Lock()
 				defer mu.Unlock()
 				broken = true
+				// Making it shorter plays hundreds of runs.
+				_, _ = fmt.Fprintf(out, "seed %d: %s; looking for a shorter schedule\n", at, finding.Violations[0])
 				printFinding(out, Shrink(RandomScenario(at, *messages), finding), fmt.Sprintf("-seed %d -messages %d ", at, *messages))
 				cancel()
 			}
