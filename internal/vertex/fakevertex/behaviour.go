@@ -106,6 +106,8 @@ type Behaviour struct {
 	RebootAfter    time.Duration // REBOOTING to RUNNING
 	RebootKills    bool          // a reboot fails the jobs on the resource
 	StopAfter      time.Duration // STOPPING lasts that much at least, and until its jobs have ended
+	UpdateAfter    time.Duration // UPDATING to RUNNING, with the new replica counts
+	AllowUpdate    bool          // update the replica counts of any resource, not of Ray clusters only
 
 	// Listing and creating.
 	ListLag      time.Duration // ListCustomJobs leaves out younger jobs
@@ -149,6 +151,7 @@ func DefaultBehaviour() Behaviour {
 		ScaleDownAfter:     10 * time.Minute,
 		ProvisionAfter:     5 * time.Minute,
 		RebootAfter:        2 * time.Minute,
+		UpdateAfter:        2 * time.Minute,
 		CreateAnswer:       CreateAnswered,
 		SubmitPerMinute:    60,
 		OtherPerMinute:     600,

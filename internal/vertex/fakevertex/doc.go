@@ -22,7 +22,7 @@
 // # Simulated work
 //
 // Nothing is run. A job is RUNNING for Behaviour.RunFor and then SUCCEEDED,
-// unless it carries one of two labels:
+// unless a [JobRule] says otherwise, or it carries one of two labels:
 //
 //	fake-run   how long it runs, a Go duration of one or more units without a
 //	           decimal point, since labels have none: 300ms, 5s, 2m, 1h30m
@@ -46,10 +46,23 @@
 // set long before it runs. Unset disk fields become pd-ssd (unless a knob says
 // otherwise) and 100 GB, each on its own. Cancelling is asynchronous and ends in CANCELLED with error
 // {1, "CANCELED"}. Deleting a job needs a terminal state and is done at
-// once. A RUNNING resource shows an empty error. Resources cannot be updated.
+// once. A RUNNING resource shows an empty error. Only Ray clusters can be updated.
 // ListCustomJobs filters on display_name, state, create_time and labels only.
 // Submissions and other calls have separate rates per minute for each project and
 // location.
+//
+// # The log of a job
+//
+// POST /v2/entries:list on the same port is the part of Cloud Logging that gcloud ai
+// custom-jobs stream-logs needs: the lines that the service writes about a job. Filters
+// know timestamp, severity, insertId, textPayload, resource.type, resource.labels.job_id,
+// resource.labels.task_name and labels.
+//
+// # Many jobs
+//
+// Lists of live jobs, lists of a label and pages of any list cost the same however many
+// jobs have ended. What becomes due costs the same however many jobs have ended or wait.
+// With Options.StateFile every call writes the whole store.
 //
 // # Where it differs
 //

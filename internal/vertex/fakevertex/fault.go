@@ -78,10 +78,12 @@ func (s *Server) faultFor(method string, req any) Fault {
 	}
 	hook := s.faultHook
 	s.mu.Unlock()
-	if hook == nil {
-		return Fault{}
+	if hook != nil {
+		if f := hook(method, req); f.act != faultNone {
+			return f
+		}
 	}
-	return hook(method, req)
+	return s.ruledFault(method)
 }
 
 type connKey struct{}

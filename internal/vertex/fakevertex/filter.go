@@ -9,9 +9,6 @@ import (
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 )
 
-// A predicate selects jobs.
-type predicate func(*aiplatformpb.CustomJob) bool
-
 // parseFilter reads the filter of ListCustomJobs:
 //
 //	filter  = clause { "AND" clause }
@@ -24,15 +21,58 @@ type predicate func(*aiplatformpb.CustomJob) bool
 //
 // A value is a word or a quoted string. After ":" a star in the value of
 // display_name stands for any text.
-func parseFilter(text string) (predicate, error) {
+func parseFilter(text string) (clause[*aiplatformpb.CustomJob], error) {
+	return parseClauses(text, jobTerm)
+}
+
+// A clause selects entries of a list. Beside the test itself it says what an index can
+// use, so that a list need not test every entry.
+type clause[T any] struct {
+	holds func(T) bool
+	needs []string // fields and values, as "field=value", that every entry has that is selected
+
+	// States for which the clause can hold, and those for which it holds whatever else
+	// the entry says: bit n is the state of number n.
+	can, must uint32
+}
+
+// anyState says that a clause depends on no state.
+const anyState = ^uint32(0)
+
+func (c clause[T]) and(d clause[T]) clause[T] {
+	return clause[T]{func(v T) bool { return c.holds(v) && d.holds(v) },
+		append(append([]string(nil), c.needs...), d.needs...), c.can & d.can, c.must & d.must}
+}
+
+func (c clause[T]) or(d clause[T]) clause[T] {
+	return clause[T]{func(v T) bool { return c.holds(v) || d.holds(v) }, nil, c.can | d.can, c.must | d.must}
+}
+
+func (c clause[T]) not() clause[T] {
+	return clause[T]{func(v T) bool { return !c.holds(v) }, nil, ^c.must, ^c.can}
+}
+
+// A comparison is one term of a filter.
+type comparison struct {
+	field, op string
+	value     token
+}
+
+func (c comparison) refuse() error {
+	return fmt.Errorf("field %q does not support %s with the value %q", c.field, c.op, c.value.text)
+}
+
+// parseClauses reads a filter whose terms mean what term says. An empty one selects
+// everything.
+func parseClauses[T any](text string, term func(comparison) (clause[T], error)) (clause[T], error) {
 	tokens, err := lex(text)
 	if err != nil {
-		return nil, err
+		return clause[T]{}, err
 	}
 	if len(tokens) == 0 {
-		return func(*aiplatformpb.CustomJob) bool { return true }, nil
+		return clause[T]{holds: func(T) bool { return true }, can: anyState, must: anyState}, nil
 	}
-	p := &filterParser{tokens: tokens}
+	p := &filterParser[T]{tokens: tokens, meaning: term}
 	f, err := p.conjunction()
 	if err == nil && !p.done() {
 		err = fmt.Errorf("unexpected %q", p.peek().text)
@@ -88,28 +128,29 @@ func wordRune(c rune) bool {
 	return unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsDigit(c) || strings.ContainsRune("_-.*", c)
 }
 
-type filterParser struct {
-	tokens []token
-	at     int
+type filterParser[T any] struct {
+	tokens  []token
+	at      int
+	meaning func(comparison) (clause[T], error)
 }
 
-func (p *filterParser) done() bool { return p.at >= len(p.tokens) }
+func (p *filterParser[T]) done() bool { return p.at >= len(p.tokens) }
 
-func (p *filterParser) peek() token {
+func (p *filterParser[T]) peek() token {
 	if p.done() {
 		return token{}
 	}
 	return p.tokens[p.at]
 }
 
-func (p *filterParser) next() token {
+func (p *filterParser[T]) next() token {
 	t := p.peek()
 	p.at++
 	return t
 }
 
 // accept takes the next token if it is that one.
-func (p *filterParser) accept(kind rune, text string) bool {
+func (p *filterParser[T]) accept(kind rune, text string) bool {
 	if p.peek() == (token{kind, text}) {
 		p.at++
 		return true
@@ -117,32 +158,30 @@ func (p *filterParser) accept(kind rune, text string) bool {
 	return false
 }
 
-func (p *filterParser) conjunction() (predicate, error) {
+func (p *filterParser[T]) conjunction() (clause[T], error) {
 	left, err := p.disjunction()
 	for err == nil && p.accept('w', "AND") {
-		var right predicate
-		a := left
+		var right clause[T]
 		right, err = p.disjunction()
-		left = func(j *aiplatformpb.CustomJob) bool { return a(j) && right(j) }
+		left = left.and(right)
 	}
 	return left, err
 }
 
-func (p *filterParser) disjunction() (predicate, error) {
+func (p *filterParser[T]) disjunction() (clause[T], error) {
 	left, err := p.factor()
 	for err == nil && p.accept('w', "OR") {
-		var right predicate
-		a := left
+		var right clause[T]
 		right, err = p.factor()
-		left = func(j *aiplatformpb.CustomJob) bool { return a(j) || right(j) }
+		left = left.or(right)
 	}
 	return left, err
 }
 
-func (p *filterParser) factor() (predicate, error) {
+func (p *filterParser[T]) factor() (clause[T], error) {
 	if p.accept('w', "NOT") {
 		f, err := p.factor()
-		return func(j *aiplatformpb.CustomJob) bool { return !f(j) }, err
+		return f.not(), err
 	}
 	if p.accept('o', "(") {
 		f, err := p.conjunction()
@@ -154,41 +193,67 @@ func (p *filterParser) factor() (predicate, error) {
 	return p.term()
 }
 
-func (p *filterParser) term() (predicate, error) {
-	field, op, value := p.next(), p.next(), p.next()
+func (p *filterParser[T]) term() (clause[T], error) {
+	field := p.next()
+	if field.kind == 'w' && strings.HasSuffix(field.text, ".") && p.peek().kind == 's' {
+		field.text += p.next().text // labels."a/b"
+	}
+	op, value := p.next(), p.next()
 	if field.kind != 'w' || op.kind != 'o' || value.kind != 'w' && value.kind != 's' {
-		return nil, fmt.Errorf("expected a comparison at %q", field.text)
+		return clause[T]{}, fmt.Errorf("expected a comparison at %q", field.text)
 	}
-	wrong := fmt.Errorf("field %q does not support %s with the value %q", field.text, op.text, value.text)
-	negate := op.text == "!="
-	key, isLabel := strings.CutPrefix(field.text, "labels.")
-	isLabel = isLabel && key != ""
-	switch {
-	case isLabel && op.text == "=":
-		return func(j *aiplatformpb.CustomJob) bool { v, ok := j.Labels[key]; return ok && v == value.text }, nil
-	case isLabel && op.text == ":" && value == (token{'w', "*"}):
-		return func(j *aiplatformpb.CustomJob) bool { _, ok := j.Labels[key]; return ok }, nil
-	case field.text == "display_name" && (op.text == "=" || negate):
-		return func(j *aiplatformpb.CustomJob) bool { return (j.DisplayName == value.text) != negate }, nil
-	case field.text == "display_name" && op.text == ":":
-		return func(j *aiplatformpb.CustomJob) bool { return matchStars(value.text, j.DisplayName) }, nil
-	case field.text == "state" && (op.text == "=" || negate) && value.kind == 's':
-		n, ok := aiplatformpb.JobState_value[value.text]
-		if !ok {
-			return nil, fmt.Errorf("%q is not a job state", value.text)
-		}
-		return func(j *aiplatformpb.CustomJob) bool { return (int32(j.State) == n) != negate }, nil
-	case field.text == "create_time" && op.text != ":" && value.kind == 's':
-		at, err := time.Parse(time.RFC3339Nano, value.text)
-		if err != nil {
-			return nil, fmt.Errorf("create_time %q is not in RFC 3339 format", value.text)
-		}
-		return compareTime(op.text, at)
-	}
-	return nil, wrong
+	return p.meaning(comparison{field.text, op.text, value})
 }
 
-func compareTime(op string, at time.Time) (predicate, error) {
+// plain is a clause that depends on no state.
+func plain[T any](holds func(T) bool, needs ...string) (clause[T], error) {
+	return clause[T]{holds: holds, needs: needs, can: anyState}, nil
+}
+
+// jobTerm is what a comparison says of a job.
+func jobTerm(c comparison) (clause[*aiplatformpb.CustomJob], error) {
+	type job = *aiplatformpb.CustomJob
+	negate, value := c.op == "!=", c.value.text
+	key, isLabel := strings.CutPrefix(c.field, "labels.")
+	isLabel = isLabel && key != ""
+	switch {
+	case isLabel && c.op == "=":
+		return plain(func(j job) bool { v, ok := j.Labels[key]; return ok && v == value }, labelPair(key, value))
+	case isLabel && c.op == ":" && c.value == (token{'w', "*"}):
+		return plain(func(j job) bool { _, ok := j.Labels[key]; return ok })
+	case c.field == "display_name" && (c.op == "=" || negate):
+		return plain(func(j job) bool { return (j.DisplayName == value) != negate })
+	case c.field == "display_name" && c.op == ":":
+		return plain(func(j job) bool { return matchStars(value, j.DisplayName) })
+	case c.field == "state" && (c.op == "=" || negate) && c.value.kind == 's':
+		n, ok := aiplatformpb.JobState_value[value]
+		if !ok {
+			return clause[job]{}, fmt.Errorf("%q is not a job state", value)
+		}
+		bits := uint32(1) << n
+		if negate {
+			bits = ^bits
+		}
+		return clause[job]{holds: func(j job) bool { return (int32(j.State) == n) != negate }, can: bits, must: bits}, nil
+	case c.field == "create_time" && c.op != ":" && c.value.kind == 's':
+		at, err := time.Parse(time.RFC3339Nano, value)
+		if err != nil {
+			return clause[job]{}, fmt.Errorf("create_time %q is not in RFC 3339 format", value)
+		}
+		holds, err := compares(c)
+		if err != nil {
+			return clause[job]{}, err
+		}
+		return plain(func(j job) bool { return holds(j.CreateTime.AsTime().Compare(at)) })
+	}
+	return clause[job]{}, c.refuse()
+}
+
+// labelPair names a label and its value in [clause.needs].
+func labelPair(key, value string) string { return "labels." + key + "=" + value }
+
+// compares says what the operator of a comparison makes of the result of a Compare.
+func compares(c comparison) (func(int) bool, error) {
 	holds := map[string]func(int) bool{
 		"=":  func(c int) bool { return c == 0 },
 		"!=": func(c int) bool { return c != 0 },
@@ -196,11 +261,11 @@ func compareTime(op string, at time.Time) (predicate, error) {
 		"<=": func(c int) bool { return c <= 0 },
 		">":  func(c int) bool { return c > 0 },
 		">=": func(c int) bool { return c >= 0 },
-	}[op]
+	}[c.op]
 	if holds == nil {
-		return nil, fmt.Errorf("field \"create_time\" does not support %s", op)
+		return nil, fmt.Errorf("field %q does not support %s", c.field, c.op)
 	}
-	return func(j *aiplatformpb.CustomJob) bool { return holds(j.CreateTime.AsTime().Compare(at)) }, nil
+	return holds, nil
 }
 
 // matchStars reports whether text is pattern with some text for every star.

@@ -3,8 +3,6 @@ package fakevertex
 import (
 	"context"
 	"fmt"
-	"slices"
-	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
@@ -40,11 +38,11 @@ func (s *Server) createJob(req *aiplatformpb.CreateCustomJobRequest) (*job, erro
 	if err != nil {
 		return nil, err
 	}
-	runFor, end, err := s.validateJob(req.GetCustomJob())
+	in := req.GetCustomJob()
+	lot, err := s.validateJob(in)
 	if err != nil {
 		return nil, err
 	}
-	in := req.GetCustomJob()
 	spec := proto.CloneOf(in.GetJobSpec())
 	for _, w := range spec.WorkerPoolSpecs {
 		if !isPlaceholder(w) {
@@ -66,23 +64,25 @@ func (s *Server) createJob(req *aiplatformpb.CreateCustomJobRequest) (*job, erro
 		JobSpec:        spec,
 		Labels:         in.Labels,
 		EncryptionSpec: in.EncryptionSpec,
-	}, runFor, end)
+	}, lot)
 	s.enter(j, v)
 	return j, nil
 }
 
 // newJob stores a job that is PENDING and on no resource yet.
-func (s *Server) newJob(parent string, pb *aiplatformpb.CustomJob, runFor time.Duration, end aiplatformpb.JobState) *job {
+func (s *Server) newJob(parent string, pb *aiplatformpb.CustomJob, lot lot) *job {
 	pb.Name = parent + "/customJobs/" + s.newID()
 	pb.State = pending
 	pb.CreateTime, pb.UpdateTime = s.stamp(), s.stamp()
 	s.seq++
-	j := &job{pb: pb, seq: s.seq, parent: parent, runFor: runFor, end: end}
+	j := &job{pb: pb, seq: s.seq, parent: parent, asks: asksOf(pb.JobSpec), lot: lot}
 	if id := pb.JobSpec.PersistentResourceId; id != "" {
 		j.resource = parent + "/persistentResources/" + id
 	}
 	s.jobs[pb.Name] = j
 	s.order = append(s.order, j)
+	s.indexOf(parent).add(j)
+	s.named[pb.DisplayName]++
 	s.begin(j)
 	return j
 }
@@ -96,7 +96,7 @@ func (s *Server) enter(j *job, v verdict) {
 		s.hold(j) // it has machines of its own
 	default:
 		j.uid = v.on.uid
-		v.on.jobs = append(v.on.jobs, j)
+		v.on.add(j)
 		if v.starve {
 			s.after(s.knobs.QueueFailAfter, event{Kind: evStarve, Job: j.pb.Name, Code: codes.ResourceExhausted, Message: fullText(v.on)})
 		}
@@ -224,7 +224,8 @@ func (s jobService) DeleteCustomJob(_ context.Context, req *aiplatformpb.DeleteC
 				"The CustomJob %q is in state %v and can not be deleted. Please cancel it first.", j.pb.Name, j.pb.State)
 		}
 		delete(s.jobs, j.pb.Name)
-		s.order = slices.DeleteFunc(s.order, func(other *job) bool { return other == j })
+		s.order = s.order.drop(j)
+		s.indexOf(j.parent).remove(j)
 		if r := s.home(j); r != nil {
 			s.release(r, j)
 		}

@@ -1,7 +1,6 @@
 package fakevertex
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -38,59 +37,73 @@ func (s jobService) ListCustomJobs(_ context.Context, req *aiplatformpb.ListCust
 				return fieldError("read_mask", fmt.Sprintf("Invalid path: %v.", err))
 			}
 		}
-		var found []*job
-		for _, j := range s.order {
+		page, err := newPage(req, parent+"\n"+req.GetFilter())
+		if err != nil {
+			return err
+		}
+		found := s.indexOf(parent).candidates(selects)
+		i := len(found)
+		if page.before > 0 {
+			i, _ = found.find(page.before)
+		}
+		for _, j := range slices.Backward(found[:i]) {
+			s.work++
 			tooYoung := s.now.Sub(j.pb.CreateTime.AsTime()) < s.knobs.ListLag
-			if j.parent == parent && !tooYoung && selects(j.pb) {
-				found = append(found, j)
+			if tooYoung || !selects.holds(j.pb) {
+				continue
 			}
-		}
-		page, next, err := paginate(found, func(j *job) int64 { return j.seq }, req, parent+"\n"+req.GetFilter())
-		for _, j := range page {
+			if len(out.CustomJobs) == page.size {
+				out.NextPageToken = page.next()
+				break
+			}
 			out.CustomJobs = append(out.CustomJobs, masked(j.pb, req.GetReadMask()))
+			page.before = j.seq
 		}
-		out.NextPageToken = next
-		return err
+		return nil
 	})
 	return out, err
 }
 
-// paginate cuts the page out of all that a request asks for, newest (that is, of
-// the highest seq) first. A token names the last entry that was returned, so what
-// is created or deleted between two pages makes no other entry appear twice or
-// not at all; scope ties it to the list it was given for.
-func paginate[T any](all []T, seq func(T) int64, req interface {
+// A page is what a request asks for of a list that is shown newest, that is, highest
+// number first. A token names the last entry that was returned, so what is created or
+// deleted between two pages makes no other entry appear twice or not at all; scope
+// ties it to the list that it was given for.
+type page struct {
+	size   int
+	scope  uint32
+	before int64 // only entries of lower numbers; 0 for all
+}
+
+func newPage(req interface {
 	GetPageSize() int32
 	GetPageToken() string
-}, scope string) (page []T, next string, err error) {
-	size := int(req.GetPageSize())
-	switch {
-	case size < 0:
-		return nil, "", fieldError("page_size", "Must not be negative.")
-	case size == 0:
-		size = defaultPage
-	}
-	size = min(size, largestPage)
+}, scope string) (page, error) {
 	h := fnv.New32a()
 	h.Write([]byte(scope))
-	all = slices.SortedFunc(slices.Values(all), func(a, b T) int { return cmp.Compare(seq(b), seq(a)) })
+	p := page{size: int(req.GetPageSize()), scope: h.Sum32()}
+	switch {
+	case p.size < 0:
+		return p, fieldError("page_size", "Must not be negative.")
+	case p.size == 0:
+		p.size = defaultPage
+	}
+	p.size = min(p.size, largestPage)
 	if text := req.GetPageToken(); text != "" {
 		var sum uint32
-		var last int64
 		raw, err := base64.RawURLEncoding.DecodeString(text)
 		if err == nil {
-			_, err = fmt.Sscanf(string(raw), "%d %d", &sum, &last)
+			_, err = fmt.Sscanf(string(raw), "%d %d", &sum, &p.before)
 		}
-		if err != nil || sum != h.Sum32() {
-			return nil, "", fieldError("page_token", "Invalid page token.")
+		if err != nil || sum != p.scope || p.before < 1 {
+			return p, fieldError("page_token", "Invalid page token.")
 		}
-		all = slices.DeleteFunc(all, func(v T) bool { return seq(v) >= last })
 	}
-	if len(all) > size {
-		all = all[:size]
-		next = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %d", h.Sum32(), seq(all[size-1])))
-	}
-	return all, next, nil
+	return p, nil
+}
+
+// next is the token of what comes after the last entry that was returned.
+func (p page) next() string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %d", p.scope, p.before))
 }
 
 // masked copies what a read mask selects of a job; an empty mask selects all.

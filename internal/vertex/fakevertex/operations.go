@@ -42,10 +42,22 @@ func (s *Server) newOperation(parent string, m metadata) *longrunningpb.Operatio
 		m.GenericMetadata = generic
 	case *aiplatformpb.RebootPersistentResourceOperationMetadata:
 		m.GenericMetadata = generic
+	case *aiplatformpb.UpdatePersistentResourceOperationMetadata:
+		m.GenericMetadata = generic
 	}
 	op.Metadata = pack(m)
-	s.ops[op.Name] = op
+	s.keepOperation(op)
 	return op
+}
+
+// keepOperation stores an operation under its name, and under its location and id.
+func (s *store) keepOperation(op *longrunningpb.Operation) {
+	s.ops[op.Name] = op
+	s.opsByID[opKey(op)] = op
+}
+
+func opKey(op *longrunningpb.Operation) string {
+	return strings.Join(strings.SplitN(op.Name, "/", 5)[:4], "/") + "/" + lastWord(op.Name)
 }
 
 // complete ends an operation with a response or an error; a name that is gone is
@@ -89,6 +101,9 @@ func (s *Server) operation(name string) (*longrunningpb.Operation, error) {
 		return nil, fieldError("name", "Invalid Operation resource name.")
 	}
 	op := s.ops[parent+"/"+rest]
+	if id, bare := strings.CutPrefix(rest, "operations/"); op == nil && bare {
+		op = s.opsByID[parent+"/"+id] // as gcloud asks, whatever the operation is about
+	}
 	if op == nil {
 		return nil, status.Errorf(codes.NotFound, "The Operation %q does not exist.", name)
 	}
@@ -137,6 +152,7 @@ func (s operationService) DeleteOperation(_ context.Context, req *longrunningpb.
 		op, err := s.operation(req.GetName())
 		if err == nil {
 			delete(s.ops, op.Name)
+			delete(s.opsByID, opKey(op))
 		}
 		return err
 	})
@@ -156,7 +172,7 @@ func (s operationService) WaitOperation(ctx context.Context, req *longrunningpb.
 			return op, err
 		}
 		// An operation can only be done by an event: wait for the next one.
-		next, any := s.nextEvent()
+		next, any := s.NextEvent()
 		wait := next.Sub(s.clock.Now())
 		if t := req.GetTimeout(); t != nil {
 			left := begin.Add(t.AsDuration()).Sub(s.clock.Now())

@@ -183,7 +183,7 @@ func (s *Server) StartForeignJob(name, pool string, replicas int64, run time.Dur
 						},
 					}},
 				},
-			}, run, succeeded)
+			}, lot{startDelay: -1, runFor: run, end: succeeded})
 			j.places = []place{{pool, replicas}}
 			s.enter(j, verdict{on: r})
 			out = proto.CloneOf(j.pb)

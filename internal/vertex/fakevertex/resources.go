@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
@@ -74,33 +73,81 @@ func (s resourceService) ListPersistentResources(_ context.Context, req *aiplatf
 		if err != nil {
 			return err
 		}
-		var all []*resource
-		for _, r := range s.byAge() {
-			if r.parent == parent {
-				all = append(all, r)
+		page, err := newPage(req, parent)
+		if err != nil {
+			return err
+		}
+		for _, r := range slices.Backward(s.byAge()) {
+			if r.parent != parent || page.before > 0 && r.uid >= page.before {
+				continue
 			}
-		}
-		page, next, err := paginate(all, func(r *resource) int64 { return r.uid }, req, parent)
-		for _, r := range page {
+			if len(out.PersistentResources) == page.size {
+				out.NextPageToken = page.next()
+				break
+			}
 			out.PersistentResources = append(out.PersistentResources, proto.CloneOf(r.pb))
+			page.before = r.uid
 		}
-		out.NextPageToken = next
-		return err
+		return nil
 	})
 	return out, err
 }
 
-// UpdatePersistentResource is always refused: the real service updates Ray clusters
-// only, and no test needs that.
-func (s resourceService) UpdatePersistentResource(_ context.Context, req *aiplatformpb.UpdatePersistentResourceRequest) (*longrunningpb.Operation, error) {
-	return nil, s.withResource(req.GetPersistentResource().GetName(), func(*resource) error {
+// UpdatePersistentResource changes replica counts of pools, named by their ids, and
+// nothing else. The real service is said to do so for Ray clusters only.
+func (s resourceService) UpdatePersistentResource(_ context.Context, req *aiplatformpb.UpdatePersistentResourceRequest) (op *longrunningpb.Operation, err error) {
+	err = s.withResource(req.GetPersistentResource().GetName(), func(r *resource) error {
 		for _, path := range req.GetUpdateMask().GetPaths() {
-			if !strings.HasPrefix(path, "resource_pools") {
+			if path != "resource_pools" && path != "resource_pools.replica_count" {
 				return fieldError("update_mask", fmt.Sprintf("Unrecognized path %q.", path))
 			}
 		}
-		return status.Error(codes.InvalidArgument, "Updating a PersistentResource is only supported on Ray clusters.")
+		if len(req.GetUpdateMask().GetPaths()) == 0 {
+			return fieldError("update_mask", "Required field is not set.")
+		}
+		if r.pb.GetResourceRuntimeSpec().GetRaySpec() == nil && !s.knobs.AllowUpdate {
+			return status.Error(codes.InvalidArgument, "Updating a PersistentResource is only supported on Ray clusters.")
+		}
+		if r.pb.State != aiplatformpb.PersistentResource_RUNNING {
+			return status.Errorf(codes.FailedPrecondition, "PersistentResource %q is in state %v thus can not be updated.", lastWord(r.pb.Name), r.pb.State)
+		}
+		sizes := map[string]int64{}
+		for i, p := range req.GetPersistentResource().GetResourcePools() {
+			old := r.pool(p.GetId())
+			switch n := p.GetReplicaCount(); {
+			case old == nil:
+				return fieldError(fmt.Sprintf("persistent_resource.resource_pools[%d].id", i), "There is no such resource pool.")
+			case p.ReplicaCount == nil:
+			case n < 1 || old.AutoscalingSpec != nil && (n < old.AutoscalingSpec.GetMinReplicaCount() || n > old.AutoscalingSpec.GetMaxReplicaCount()):
+				return fieldError(fmt.Sprintf("persistent_resource.resource_pools[%d].replica_count", i), fmt.Sprintf("Must be at least 1 and within the bounds of autoscaling, got %d.", n))
+			default:
+				sizes[p.GetId()] = n
+			}
+		}
+		made := s.newOperation(r.pb.Name, &aiplatformpb.UpdatePersistentResourceOperationMetadata{ProgressMessage: "Update persistent resource request received."})
+		r.op = made.Name
+		r.pb.State = aiplatformpb.PersistentResource_UPDATING
+		r.pb.Error, r.pb.UpdateTime = nil, s.stamp()
+		for _, p := range r.pb.ResourcePools {
+			if n, ok := sizes[p.Id]; ok {
+				s.after(s.knobs.UpdateAfter, event{Kind: evResize, Resource: r.pb.Name, UID: r.uid, Pool: p.Id, Count: n})
+			}
+		}
+		s.after(s.knobs.UpdateAfter, event{Kind: evUpdated, Resource: r.pb.Name, UID: r.uid})
+		op = proto.CloneOf(made)
+		return nil
 	})
+	return op, err
+}
+
+// pool is the pool of that id, or nil.
+func (r *resource) pool(id string) *aiplatformpb.ResourcePool {
+	for _, p := range r.pb.ResourcePools {
+		if p.Id == id {
+			return p
+		}
+	}
+	return nil
 }
 
 func (s resourceService) DeletePersistentResource(_ context.Context, req *aiplatformpb.DeletePersistentResourceRequest) (op *longrunningpb.Operation, err error) {

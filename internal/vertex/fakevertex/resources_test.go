@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	aiplatform "cloud.google.com/go/aiplatform/apiv1"
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"google.golang.org/api/iterator"
@@ -131,6 +132,58 @@ func TestUpdateIsRefused(t *testing.T) {
 		_, err := w.resources.UpdatePersistentResource(t.Context(), &aiplatformpb.UpdatePersistentResourceRequest{
 			PersistentResource: &aiplatformpb.PersistentResource{Name: resourceName}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{path}}})
 		refused(t, err, codes.InvalidArgument, text)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	for _, ray := range []bool{false, true} {
+		w := newWorld(t, func(b *fakevertex.Behaviour) { b.AllowUpdate = !ray })
+		r := &aiplatformpb.PersistentResource{Name: resourceName, ResourcePools: []*aiplatformpb.ResourcePool{fixedPool("", 1), scalingPool("b", 1, 4)}}
+		if ray {
+			r.ResourceRuntimeSpec = &aiplatformpb.ResourceRuntimeSpec{RaySpec: &aiplatformpb.RaySpec{}}
+		}
+		if _, err := w.AddResource(r); err != nil {
+			t.Fatal(err)
+		}
+		update := func(path, id string, n int64) (*aiplatform.UpdatePersistentResourceOperation, error) {
+			return w.resources.UpdatePersistentResource(t.Context(), &aiplatformpb.UpdatePersistentResourceRequest{
+				PersistentResource: &aiplatformpb.PersistentResource{Name: resourceName, ResourcePools: []*aiplatformpb.ResourcePool{{Id: id, ReplicaCount: &n}}},
+				UpdateMask:         &fieldmaskpb.FieldMask{Paths: []string{path}}})
+		}
+		const path = "resource_pools.replica_count"
+		_, err := update(path, "none", 1)
+		refused(t, err, codes.InvalidArgument, "no such resource pool")
+		_, err = update(path, "b", 5)
+		refused(t, err, codes.InvalidArgument, "bounds of autoscaling")
+		_, err = update("display_name", pool, 2)
+		refused(t, err, codes.InvalidArgument, "Unrecognized path")
+		waits := w.mustCreate(t, one(1, "fake-run", "1h"))
+		more := w.mustCreate(t, one(4, "fake-run", "1h"))
+		more2 := w.mustCreate(t, one(1, "fake-run", "1h"))
+		op, err := update(path, pool, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Placed(more2) != nil || w.resource(t).State != aiplatformpb.PersistentResource_UPDATING {
+			t.Errorf("placed %v while %v", w.Placed(more2), w.resource(t).State)
+		}
+		_, err = w.create(t, one(1))
+		refused(t, err, codes.FailedPrecondition, "UPDATING")
+		_, err = update(path, pool, 3)
+		refused(t, err, codes.FailedPrecondition, "UPDATING thus can not be updated")
+		w.clock.Advance(2*time.Minute - time.Second)
+		if got, err := op.Poll(t.Context()); err != nil || got != nil {
+			t.Errorf("done early: %v, %v", got, err)
+		}
+		w.clock.Advance(time.Second)
+		got, err := op.Poll(t.Context())
+		if err != nil || got.GetName() != numbered+"/persistentResources/pr" {
+			t.Errorf("done: %v, %v", got, err)
+		}
+		if r := w.resource(t); r.State != aiplatformpb.PersistentResource_RUNNING || r.ResourcePools[0].GetReplicaCount() != 2 ||
+			w.Placed(waits)[pool] != 1 || w.Placed(more)["b"] != 4 || w.Placed(more2)[pool] != 1 {
+			t.Errorf("updated %v; %v, %v", r, w.Placed(more), w.Placed(more2))
+		}
 	}
 }
 

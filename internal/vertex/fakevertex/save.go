@@ -22,8 +22,12 @@ import (
 func emptyStore() store {
 	return store{
 		jobs:      map[string]*job{},
+		index:     map[string]*jobIndex{},
+		named:     map[string]int64{},
+		logOf:     map[string][]*logEntry{},
 		resources: map[string]*resource{},
 		ops:       map[string]*longrunningpb.Operation{},
+		opsByID:   map[string]*longrunningpb.Operation{},
 	}
 }
 
@@ -38,6 +42,7 @@ type (
 		Resources  []savedResource   `json:"resources"`
 		Operations []json.RawMessage `json:"operations"`
 		Events     []*event          `json:"events"`
+		Log        []*logEntry       `json:"log"` // oldest first
 	}
 	savedJob struct {
 		Job      json.RawMessage `json:"job"`
@@ -47,8 +52,10 @@ type (
 		UID      int64           `json:"uid,omitempty"`
 		Places   []place         `json:"places,omitempty"`
 		Holding  bool            `json:"holding,omitempty"`
-		RunFor   time.Duration   `json:"runFor"` // nanoseconds
+		Delay    time.Duration   `json:"startDelay"` // nanoseconds, as RunFor
+		RunFor   time.Duration   `json:"runFor"`
 		End      string          `json:"end"`
+		Failure  string          `json:"failure,omitempty"`
 	}
 	savedResource struct {
 		Resource json.RawMessage  `json:"resource"`
@@ -93,7 +100,7 @@ func (s *Server) Load(r io.Reader) error {
 }
 
 func (s *Server) encode() ([]byte, error) {
-	out := savedStore{Now: s.now, Seq: s.seq, Seed: s.options.Seed, Events: s.events}
+	out := savedStore{Now: s.now, Seq: s.seq, Seed: s.options.Seed, Events: s.events, Log: s.log}
 	var errs []error
 	message := func(m proto.Message) json.RawMessage {
 		b, err := protojson.Marshal(m)
@@ -101,7 +108,7 @@ func (s *Server) encode() ([]byte, error) {
 		return b
 	}
 	for _, j := range s.order {
-		out.Jobs = append(out.Jobs, savedJob{message(j.pb), j.seq, j.parent, j.resource, j.uid, j.places, j.holding, j.runFor, j.end.String()})
+		out.Jobs = append(out.Jobs, savedJob{message(j.pb), j.seq, j.parent, j.resource, j.uid, j.places, j.holding, j.startDelay, j.runFor, j.end.String(), j.failure})
 	}
 	for _, r := range s.byAge() {
 		saved := savedResource{message(r.pb), r.uid, r.parent, nil, r.used, r.grows, r.op, r.halted}
@@ -130,33 +137,31 @@ func (s *Server) decode(data []byte) error {
 	ids := map[string]bool{}
 	for i, saved := range in.Jobs {
 		j := &job{pb: &aiplatformpb.CustomJob{}, seq: saved.Seq, parent: saved.Parent, resource: saved.Resource, uid: saved.UID,
-			places: saved.Places, holding: saved.Holding, runFor: saved.RunFor,
-			end: aiplatformpb.JobState(aiplatformpb.JobState_value[saved.End])}
+			places: saved.Places, holding: saved.Holding,
+			lot: lot{saved.Delay, saved.RunFor, aiplatformpb.JobState(aiplatformpb.JobState_value[saved.End]), saved.Failure}}
 		if err := protojson.Unmarshal(saved.Job, j.pb); err != nil {
 			return fmt.Errorf("job %d of %d: %w", i+1, len(in.Jobs), err)
 		}
+		j.asks = asksOf(j.pb.JobSpec)
 		next.jobs[j.pb.Name] = j
 		next.order = append(next.order, j)
+		next.named[j.pb.DisplayName]++
 		ids[lastWord(j.pb.Name)] = true
 	}
 	for i, saved := range in.Resources {
-		r := &resource{pb: &aiplatformpb.PersistentResource{}, uid: saved.UID, parent: saved.Parent,
-			used: saved.Used, grows: saved.Grows, op: saved.Op, halted: saved.Halted}
+		r := newResource(&aiplatformpb.PersistentResource{}, saved.UID, saved.Parent)
+		r.op, r.halted = saved.Op, saved.Halted
+		maps.Copy(r.used, saved.Used)
+		maps.Copy(r.grows, saved.Grows)
 		if err := protojson.Unmarshal(saved.Resource, r.pb); err != nil {
 			return fmt.Errorf("resource %d of %d: %w", i+1, len(in.Resources), err)
-		}
-		if r.used == nil {
-			r.used = map[string]int64{}
-		}
-		if r.grows == nil {
-			r.grows = map[string]bool{}
 		}
 		for _, name := range saved.Jobs {
 			j := next.jobs[name]
 			if j == nil {
 				return fmt.Errorf("resource %s: its job %s is missing", r.pb.Name, name)
 			}
-			r.jobs = append(r.jobs, j)
+			r.add(j)
 		}
 		next.resources[r.pb.Name] = r
 	}
@@ -165,10 +170,16 @@ func (s *Server) decode(data []byte) error {
 		if err := protojson.Unmarshal(raw, op); err != nil {
 			return fmt.Errorf("operation %d of %d: %w", i+1, len(in.Operations), err)
 		}
-		next.ops[op.Name] = op
+		next.keepOperation(op)
 		ids[lastWord(op.Name)] = true
 	}
 	s.store, s.ids, s.options.Seed = next, ids, in.Seed
+	for _, j := range s.order {
+		s.indexOf(j.parent).add(j)
+	}
+	for _, e := range in.Log {
+		s.keepEntry(e)
+	}
 	return nil
 }
 

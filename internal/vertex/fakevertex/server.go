@@ -53,12 +53,16 @@ type Server struct {
 	knobs      Behaviour
 	windows    map[quotaKey]*window
 	calls      map[string]int
+	work       int // jobs looked at and events played, for tests of what a call costs
 	faultHook  func(method string, req any) Fault
 	faultsOnce map[string][]Fault
+	faultRules []*ruledFaults
+	jobRules   []JobRule
 	fileErr    error // the last failure with the state file
 
-	grpc *grpc.Server
-	http *http.Server
+	grpc   *grpc.Server
+	http   *http.Server
+	beside map[string]http.Handler // by the beginning of the path; fixed before Serve
 
 	gate    sync.Mutex // guards stopped and every Add to active
 	stopped bool
@@ -77,6 +81,7 @@ func New(o Options) *Server {
 		windows:    map[quotaKey]*window{},
 		calls:      map[string]int{},
 		faultsOnce: map[string][]Fault{},
+		beside:     map[string]http.Handler{},
 	}
 	if s.clock == nil {
 		s.clock = RealClock{}
@@ -155,9 +160,23 @@ func (s *Server) handler() http.Handler {
 			s.grpc.ServeHTTP(w, r)
 			return
 		}
+		for prefix, h := range s.beside {
+			if strings.HasPrefix(r.URL.Path, prefix) {
+				h.ServeHTTP(w, r)
+				return
+			}
+		}
+		if r.Method == http.MethodPost && r.URL.Path == logPath {
+			s.serveLog(w, r)
+			return
+		}
 		rest.ServeHTTP(w, r)
 	})
 }
+
+// Handle lets another handler answer the HTTP requests whose path begins with prefix, on
+// the same port. It must be called before Serve.
+func (s *Server) Handle(prefix string, h http.Handler) { s.beside[prefix] = h }
 
 // intercept surrounds every call of either protocol: it counts the call, applies
 // faults and charges the call to its rate.
@@ -195,8 +214,8 @@ func (s *Server) Calls() map[string]int {
 	return maps.Clone(s.calls)
 }
 
-// nextEvent is when the next event is due, if there is one.
-func (s *Server) nextEvent() (time.Time, bool) {
+// NextEvent is when the next event is due, if there is one.
+func (s *Server) NextEvent() (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.events) == 0 {

@@ -22,10 +22,18 @@ type job struct {
 	resource string // name of the resource it asked for, or ""
 	uid      int64  // which incarnation of it; zero if the job never got onto one
 
-	places  []place       // of a placed job, what it takes from which pool
-	holding bool          // its machines exist and are its own
-	runFor  time.Duration // negative means for ever
-	end     aiplatformpb.JobState
+	asks    string  // equal for jobs that ask for equal machines
+	places  []place // of a placed job, what it takes from which pool
+	holding bool    // its machines exist and are its own
+	lot
+}
+
+// A lot is what becomes of a job once it has machines.
+type lot struct {
+	startDelay time.Duration // from having machines to RUNNING; negative means as the knobs say
+	runFor     time.Duration // negative means for ever
+	end        aiplatformpb.JobState
+	failure    string // what the error of a job that fails says; "" for the usual text
 }
 
 // A place is what one worker pool takes of one pool.
@@ -39,11 +47,17 @@ type resource struct {
 	pb     *aiplatformpb.PersistentResource
 	uid    int64
 	parent string
-	jobs   []*job           // live, or ended and not yet released; oldest first
-	used   map[string]int64 // true number of machines in use per pool
-	grows  map[string]bool  // pools whose growth is due
-	op     string           // operation that ends with the present transition
-	halted bool             // STOPPING, and its least time is over
+	jobs   jobList            // live, or ended and not yet released
+	live   int                // of jobs, how many are live
+	wait   map[string]jobList // of jobs, those without places, by what they ask for
+	coming jobList            // of jobs, those that have places and do not hold them yet
+	taken  map[string]int64   // replicas of all places, per pool
+	held   map[string]int64   // of taken, those that jobs hold
+	busy   map[string]int64   // of held, those of live jobs
+	used   map[string]int64   // busy, as it was last counted
+	grows  map[string]bool    // pools whose growth is due
+	op     string             // operation that ends with the present transition
+	halted bool               // STOPPING, and its least time is over
 }
 
 // Kinds of events. Each is guarded, when it fires, by the state it leaves, so an
@@ -65,6 +79,8 @@ const (
 	evProvisioned = "provisioned"
 	evRebooted    = "rebooted"
 	evHalted      = "halted"
+	evResize      = "resize"
+	evUpdated     = "updated"
 )
 
 // An event is something due. Its fields are exported for the saved form only.
@@ -106,10 +122,15 @@ type store struct {
 	now       time.Time // of the event being played, or of the last touch
 	seq       int64     // last sequence number given
 	jobs      map[string]*job
-	order     []*job // all jobs, oldest first
+	order     jobList              // all jobs
+	index     map[string]*jobIndex // by location
+	named     map[string]int64     // how many jobs were created under a display name
 	resources map[string]*resource
 	ops       map[string]*longrunningpb.Operation
+	opsByID   map[string]*longrunningpb.Operation // by location and id
 	events    eventQueue
+	log       []*logEntry            // oldest first
+	logOf     map[string][]*logEntry // by the ids of jobs
 }
 
 // touch plays what is due, runs f, which may change the store, and keeps the
@@ -151,6 +172,7 @@ func (s *Server) playDue() {
 	now := s.clock.Now().UTC().Truncate(time.Microsecond)
 	for len(s.events) > 0 && !s.events[0].At.After(now) {
 		e := heap.Pop(&s.events).(*event)
+		s.work++
 		if e.At.After(s.now) {
 			s.now = e.At
 		}
@@ -176,10 +198,7 @@ func (s *Server) stamp() *timestamppb.Timestamp { return timestamppb.New(s.now) 
 func (s *Server) newID() string {
 	for {
 		s.seq++
-		z := uint64(s.options.Seed) + uint64(s.seq)*0x9e3779b97f4a7c15
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		z ^= z >> 31
+		z := mix(uint64(s.options.Seed) + uint64(s.seq)*0x9e3779b97f4a7c15)
 		id := fmt.Sprint(1_000_000_000_000_000_000 + z%8_000_000_000_000_000_000)
 		if !s.ids[id] {
 			s.ids[id] = true

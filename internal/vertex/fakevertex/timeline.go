@@ -1,7 +1,7 @@
 package fakevertex
 
 import (
-	"slices"
+	"cmp"
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
@@ -28,6 +28,7 @@ const defaultTimeout = 7 * 24 * time.Hour
 // begin queues the early life of a job that was just created.
 func (s *Server) begin(j *job) {
 	name := j.pb.Name
+	s.say(j, "Waiting for job to be provisioned.")
 	s.after(s.knobs.StartTimeAfter, event{Kind: evStartTime, Job: name})
 	s.after(s.knobs.QueuedAfter, event{Kind: evQueued, Job: name})
 	s.after(s.knobs.PendingAfter, event{Kind: evPending, Job: name})
@@ -37,8 +38,16 @@ func (s *Server) begin(j *job) {
 // it and RUNNING.
 func (s *Server) hold(j *job) {
 	j.holding = true
+	if r := s.home(j); r != nil {
+		r.took(j)
+	}
 	created := j.pb.CreateTime.AsTime()
 	wait := max(created.Add(s.knobs.RunningAfter).Sub(s.now), s.knobs.RunningAfter-s.knobs.PendingAfter)
+	s.say(j, "Vertex AI is provisioning job running framework.")
+	s.say(j, "Vertex AI is setting up this job.")
+	if j.startDelay >= 0 {
+		wait = j.startDelay
+	}
 	if j.pb.State == queued && !s.now.Before(created.Add(s.knobs.PendingAfter)) {
 		s.setState(j, pending)
 	}
@@ -57,10 +66,13 @@ func (s *Server) finish(j *job, state aiplatformpb.JobState, code codes.Code, me
 	if code != codes.OK {
 		j.pb.Error = &statuspb.Status{Code: int32(code), Message: message}
 	}
+	s.sayEnd(j)
+	s.indexOf(j.parent).ended(j)
 	r := s.home(j)
 	if r == nil {
 		return
 	}
+	r.ended(j)
 	s.recount(r)
 	if s.knobs.ReleaseLag > 0 && j.holding {
 		s.after(s.knobs.ReleaseLag, event{Kind: evRelease, Job: j.pb.Name})
@@ -72,7 +84,7 @@ func (s *Server) finish(j *job, state aiplatformpb.JobState, code codes.Code, me
 
 // release lets others have the machines of an ended job.
 func (s *Server) release(r *resource, j *job) {
-	r.jobs = slices.DeleteFunc(r.jobs, func(other *job) bool { return other == j })
+	r.leave(j)
 	s.pump(r)
 	if s.knobs.ScaleDownAfter > 0 {
 		for _, p := range j.places {
@@ -88,6 +100,7 @@ func (s *Server) cancel(j *job) {
 		return
 	}
 	s.setState(j, cancelling)
+	s.say(j, "Job is being cancelled.")
 	s.after(s.knobs.CancelAfter, event{Kind: evCancelled, Job: j.pb.Name})
 }
 
@@ -133,7 +146,7 @@ func (s *Server) play(e *event) {
 	case evEnd:
 		switch {
 		case j.end == failed:
-			s.finish(j, failed, codes.InvalidArgument, "The replica workerpool0-0 exited with a non-zero status of 1.")
+			s.finish(j, failed, codes.InvalidArgument, cmp.Or(j.failure, "The replica workerpool0-0 exited with a non-zero status of 1."))
 		case state == running || j.end == succeeded: // a cancelling job may end so, too
 			s.finish(j, j.end, codes.OK, "")
 		}
@@ -161,7 +174,10 @@ func (s *Server) play(e *event) {
 }
 
 func (s *Server) run(j *job) {
+	s.say(j, "Waiting for training program to start.")
 	s.setState(j, running)
+	s.say(j, "Job is running.")
+	s.sayOf(j, "workerpool0-0", "DEFAULT", "This is a fake Vertex AI: the container is not run.")
 	if j.pb.StartTime == nil {
 		j.pb.StartTime = s.stamp()
 	}

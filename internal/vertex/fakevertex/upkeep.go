@@ -2,7 +2,6 @@ package fakevertex
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
@@ -24,7 +23,7 @@ func (s *Server) storeResource(parent string, pb *aiplatformpb.PersistentResourc
 	pb.UpdateTime = s.stamp()
 	s.fillPools(pb)
 	s.seq++
-	r := &resource{pb: pb, uid: s.seq, parent: parent, used: map[string]int64{}, grows: map[string]bool{}}
+	r := newResource(pb, s.seq, parent)
 	s.resources[pb.Name] = r
 	if pb.State == aiplatformpb.PersistentResource_RUNNING {
 		s.setRunning(r)
@@ -70,8 +69,7 @@ func (s *Server) setRunning(r *resource) {
 
 // stopIfIdle removes a resource that is STOPPING once nothing lives on it.
 func (s *Server) stopIfIdle(r *resource) {
-	live := slices.ContainsFunc(r.jobs, (*job).live)
-	if r.pb.State != aiplatformpb.PersistentResource_STOPPING || !r.halted || live || s.resources[r.pb.Name] != r {
+	if r.pb.State != aiplatformpb.PersistentResource_STOPPING || !r.halted || r.live > 0 || s.resources[r.pb.Name] != r {
 		return
 	}
 	delete(s.resources, r.pb.Name)
@@ -104,6 +102,11 @@ func (s *Server) playResource(r *resource, e *event) {
 		}
 		s.setRunning(r)
 		s.complete(r.op, only, nil)
+	case evUpdated:
+		if r.pb.State == aiplatformpb.PersistentResource_UPDATING {
+			s.setRunning(r)
+			s.complete(r.op, only, nil)
+		}
 	case evHalted:
 		r.halted = true
 		s.stopIfIdle(r)
@@ -115,6 +118,8 @@ func (s *Server) playResource(r *resource, e *event) {
 			switch e.Kind {
 			case evUsed:
 				p.UsedReplicaCount = e.Count
+			case evResize:
+				p.ReplicaCount = proto.Int64(e.Count)
 			case evGrow:
 				s.grow(r, p)
 			case evShrink:

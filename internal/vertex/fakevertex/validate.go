@@ -53,9 +53,9 @@ func bindsReservation(a *aiplatformpb.ReservationAffinity) bool {
 	return true
 }
 
-// validateJob makes the checks of a job that need no resource, and reads from its
-// labels how long it runs and how it ends.
-func (s *Server) validateJob(j *aiplatformpb.CustomJob) (runFor time.Duration, end aiplatformpb.JobState, err error) {
+// validateJob makes the checks of a job that need no resource, and decides what becomes
+// of it by the rules and its labels.
+func (s *Server) validateJob(j *aiplatformpb.CustomJob) (lot, error) {
 	var p problems
 	p.displayName("custom_job.display_name", j.GetDisplayName(), true)
 	p.labels("custom_job.labels", j.GetLabels())
@@ -92,31 +92,27 @@ func (s *Server) validateJob(j *aiplatformpb.CustomJob) (runFor time.Duration, e
 	if k := j.GetEncryptionSpec(); k != nil {
 		p.needs("custom_job.encryption_spec.kms_key_name", k.GetKmsKeyName())
 	}
-	runFor, end = p.fakeLabels(j.GetLabels(), s.knobs.RunFor)
-	return runFor, end, p.err()
+	lot := s.draw(j.GetDisplayName())
+	p.fakeLabels(j.GetLabels(), &lot)
+	return lot, p.err()
 }
 
 // fakeLabels reads the two labels that this server gives a meaning.
-func (p *problems) fakeLabels(labels map[string]string, runFor time.Duration) (time.Duration, aiplatformpb.JobState) {
+func (p *problems) fakeLabels(labels map[string]string, l *lot) {
 	if text, ok := labels["fake-run"]; ok {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < 0 {
 			p.add("custom_job.labels", "fake-run %q is not a duration such as 300ms, 5s or 2m.", text)
 		}
-		runFor = d
+		l.runFor = d
 	}
-	switch text, ok := labels["fake-end"]; {
-	case !ok, text == "succeeded":
-	case text == "failed":
-		return runFor, failed
-	case text == "expired":
-		return runFor, expired
-	case text == "partially-succeeded":
-		return runFor, partly
-	default:
-		p.add("custom_job.labels", "fake-end %q is none of succeeded, failed, expired, partially-succeeded.", text)
+	if text, ok := labels["fake-end"]; ok {
+		end, known := ends[text]
+		if !known {
+			p.add("custom_job.labels", "fake-end %q is none of succeeded, failed, expired, partially-succeeded.", text)
+		}
+		l.end = end
 	}
-	return runFor, succeeded
 }
 
 func (p *problems) displayName(field, name string, required bool) {
