@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -13,6 +14,9 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"example.com/berth/internal/vertex/fakevertex"
+	"example.com/berth/internal/vertex/fakevertex/scenario"
 )
 
 // maxReadme is how long README may be, in bytes. A newcomer reads it in ten minutes. It
@@ -158,6 +162,32 @@ func TestCodesPage(t *testing.T) {
 		t.Fatalf("only %d codes were found in the source", len(rows))
 	}
 	holdTable(t, "deploy/events.md", "code", rows)
+}
+
+// The table of the fake's switches is the comments of fakevertex.Behaviour, and its
+// defaults; -update writes it.
+func TestFakePage(t *testing.T) {
+	defaults := reflect.ValueOf(fakevertex.DefaultBehaviour())
+	var rows []string
+	for _, field := range fieldsOf(t, "../vertex/fakevertex/behaviour.go", "Behaviour") {
+		name, text := field.Names[0].Name, ""
+		if field.Comment != nil {
+			text = sentence(field.Comment)
+		}
+		if len(field.Names) != 1 || text == "" {
+			t.Errorf("%s has no comment of its own", name)
+		}
+		value := defaults.FieldByName(name).Interface()
+		of := fmt.Sprintf("`%v`", value)
+		if of == "``" {
+			of = ""
+		}
+		if words, is := value.(interface{ Words() []string }); is {
+			text += ": " + strings.Join(words.Words(), ", ")
+		}
+		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |", scenario.KnobName(name), of, text))
+	}
+	holdTable(t, "deploy/fakevertex.md", "switch", rows)
 }
 
 // sentence is a comment as one line.

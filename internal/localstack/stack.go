@@ -23,6 +23,7 @@ import (
 	"example.com/berth/internal/localstack/emulator"
 	"example.com/berth/internal/vertex"
 	"example.com/berth/internal/vertex/fakevertex"
+	"example.com/berth/internal/vertex/fakevertex/scenario"
 )
 
 // What the stack calls things. Topics are named as a deployment names them.
@@ -245,6 +246,7 @@ func (s *Stack) startVertex(o Options) error {
 	if _, err := s.Fake.AddResource(&aiplatformpb.PersistentResource{Name: s.ResourceName(), ResourcePools: Pools()}); err != nil {
 		return fmt.Errorf("make persistent resource %s: %w", s.ResourceName(), err)
 	}
+	s.Fake.Handle(scenario.AdminPath, scenario.NewAdmin(s.Fake, nil, nil, scenario.Location{Project: s.Project, Region: Region}))
 	lis, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.VertexPort)))
 	if err != nil {
 		return fmt.Errorf("listen for the fake Vertex AI: %w", err)

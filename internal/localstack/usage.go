@@ -30,11 +30,13 @@ func (s *Stack) Usage() string {
 	p("With gcloud:")
 	p("  export CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://%s/", s.PubSub)
 	p("  export CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM=http://%s/", s.Vertex)
+	p("  export CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING=http://%s/", s.Vertex)
 	p("  export CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true CLOUDSDK_CORE_PROJECT=%s", s.Project)
 	p("  gcloud pubsub topics publish %s --message=\"$(cat testdata/jobs/cpu.json)\" --attribute=berth-request-id=my-job", RequestTopic)
 	p("  gcloud pubsub subscriptions pull %s --auto-ack --limit=50", OutcomePull)
 	p("  gcloud ai custom-jobs list --region=%s", Region)
 	p("")
+	p("Vertex AI: http://%s/admin shows and changes the fake (deploy/fakevertex.md)", s.Vertex)
 	p("Status:    %s", s.Function.URL("Status"))
 	if s.Firestore == "" {
 		p("Function:  process %d; the ledger is in its memory, so a kill -9 loses every request", s.Function.PID())

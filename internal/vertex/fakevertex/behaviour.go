@@ -20,8 +20,9 @@ const (
 	FullAcceptThenFail     FullPool = "accept-then-fail"    // accepted; FAILED after AcceptFailAfter
 )
 
-// Refusal says how a job is refused that this resource can never run. The empty
-// word means the first value for which the field that holds it says so.
+// Refusal says how a job is refused that this resource can never run. The empty word
+// means RefuseInvalidArgument for Mismatch, RefuseFailedPrecondition for ResourceNotRunning
+// and RefuseNotFound for ResourceAbsent.
 type Refusal string
 
 // How a job is refused.
@@ -52,6 +53,24 @@ const (
 	CreateDropped          CreateAnswer = "dropped"           // the connection closes without an answer
 )
 
+// Words are the values of the type.
+func (FullPool) Words() []string {
+	return []string{string(FullQueueForEver), string(FullQueueThenFail), string(FullFailedPrecondition), string(FullResourceExhausted), string(FullAcceptThenFail)}
+}
+
+// Words are the values of the type.
+func (Refusal) Words() []string {
+	return []string{string(RefuseInvalidArgument), string(RefuseFailedPrecondition), string(RefuseNotFound), string(RefuseByFailing)}
+}
+
+// Words are the values of the type.
+func (WaitState) Words() []string { return []string{string(WaitPending), string(WaitQueued)} }
+
+// Words are the values of the type.
+func (CreateAnswer) Words() []string {
+	return []string{string(CreateAnswered), string(CreateUnavailable), string(CreateDeadlineExceeded), string(CreateDropped)}
+}
+
 // A Behaviour is the set of knobs. Start from [DefaultBehaviour]: in a zero
 // Behaviour all delays are zero and all rates unlimited. Change it at any time
 // with [Server.SetBehaviour]; it then holds for what happens from that moment
@@ -62,7 +81,7 @@ type Behaviour struct {
 	// Life of a job, counted from its creation. The order of the first three is
 	// that of the real service; a job that had to wait becomes RUNNING as long
 	// after it got its machines as RunningAfter exceeds PendingAfter.
-	StartTimeAfter time.Duration // start_time is set
+	StartTimeAfter time.Duration // start_time is set, counted from creation, as the next three
 	QueuedAfter    time.Duration // PENDING becomes QUEUED
 	PendingAfter   time.Duration // QUEUED becomes PENDING again
 	RunningAfter   time.Duration // PENDING becomes RUNNING
@@ -70,17 +89,17 @@ type Behaviour struct {
 	CancelAfter    time.Duration // from cancelling to CANCELLED
 
 	// Full pools and jobs that can never run.
-	FullPool           FullPool
-	QueueState         WaitState
-	QueueFailAfter     time.Duration // of FullQueueThenFail
-	AcceptFailAfter    time.Duration // of FullAcceptThenFail and RefuseByFailing
-	Mismatch           Refusal       // no pool of the shape, more than its limit, or another network, key or account; empty: INVALID_ARGUMENT
-	ResourceNotRunning Refusal       // empty: FAILED_PRECONDITION
-	ResourceAbsent     Refusal       // empty: NOT_FOUND
+	FullPool           FullPool      // what becomes of a job whose pools have it all in use
+	QueueState         WaitState     // the state of a job that waits
+	QueueFailAfter     time.Duration // how long a job waits under queue-then-fail
+	AcceptFailAfter    time.Duration // how long a job lasts under accept-then-fail
+	Mismatch           Refusal       // how a job is refused that fits no pool even when all are free, or has another network, key or account
+	ResourceNotRunning Refusal       // how a job is refused whose resource is not RUNNING
+	ResourceAbsent     Refusal       // how a job is refused whose resource does not exist
 
-	// What an unset disk type becomes, of a worker pool and of a resource pool;
-	// empty: pd-ssd. Machines of A3 Ultra have hyperdisk-balanced in any case.
-	JobDisk, PoolDisk string
+	// Machines of A3 Ultra have hyperdisk-balanced in any case.
+	JobDisk  string // what an unset disk type of a job becomes; empty: pd-ssd
+	PoolDisk string // what an unset disk type of a resource pool becomes; empty: pd-ssd
 
 	// What a resource refuses beside that, in the way of Mismatch.
 	RefuseAccounts bool // a job with a service account, where enable_custom_service_account is not set
@@ -111,23 +130,18 @@ type Behaviour struct {
 
 	// Listing and creating.
 	ListLag      time.Duration // ListCustomJobs leaves out younger jobs
-	CreateAnswer CreateAnswer
+	CreateAnswer CreateAnswer  // what the caller of CreateCustomJob gets after the job exists
 
 	// Endings.
 	TimeoutFails    bool // a job over its scheduling.timeout is FAILED, not CANCELLED
 	CancelIsIgnored bool // a cancelled job ends SUCCEEDED
 
-	// Rates per project and location; zero means unlimited. A breach fails with
-	// RESOURCE_EXHAUSTED.
-	SubmitPerMinute int // creates and deletes, and reboots
-	OtherPerMinute  int // everything else
+	// Rates per project and location; a breach fails with RESOURCE_EXHAUSTED.
+	SubmitPerMinute int // creates, deletes and reboots; 0 means any number
+	OtherPerMinute  int // all other calls; 0 means any number
 
-	// MachineQuota, if not empty, is a metric such as
-	// "custom_model_training_nvidia_l4_gpus" whose quota is used up: creating a
-	// job fails with RESOURCE_EXHAUSTED, naming it. It holds for jobs on machines
-	// of their own and, with MachineQuotaOnResources, for jobs on a resource.
-	MachineQuota            string
-	MachineQuotaOnResources bool
+	MachineQuota            string // a metric such as custom_model_training_nvidia_l4_gpus that is used up: creating a job fails with RESOURCE_EXHAUSTED, naming it
+	MachineQuotaOnResources bool   // that holds for jobs on a resource, too
 }
 
 // DefaultBehaviour is what is recorded or documented of the real service, and

@@ -2,6 +2,7 @@ package fakevertex
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
@@ -82,17 +83,30 @@ func (s *Server) RecreateResource(pb *aiplatformpb.PersistentResource) (*aiplatf
 		if r == nil {
 			return errNoResource
 		}
-		delete(s.resources, name) // so that nothing is started on what is left
-		for _, j := range r.jobs {
-			if j.live() {
-				s.finish(j, cancelled, codes.Canceled, "CANCELED")
-			}
-		}
+		s.removeResource(r)
 		s.now = s.now.Add(time.Microsecond) // never the create time of the old one
 		out = proto.CloneOf(s.putResource(name, pb).pb)
 		return nil
 	})
 	return out, wrap("recreate", pb.GetName(), err)
+}
+
+// RemoveResource deletes a resource in one moment, without an operation: its live jobs are
+// CANCELLED.
+func (s *Server) RemoveResource(name string) error {
+	return wrap("remove", name, s.withResource(name, func(r *resource) error {
+		s.removeResource(r)
+		return nil
+	}))
+}
+
+func (s *Server) removeResource(r *resource) {
+	delete(s.resources, r.pb.Name) // so that nothing is started on what is left
+	for _, j := range r.jobs {
+		if j.live() {
+			s.finish(j, cancelled, codes.Canceled, "CANCELED")
+		}
+	}
 }
 
 func wrap(verb, name string, err error) error {
@@ -192,6 +206,31 @@ func (s *Server) StartForeignJob(name, pool string, replicas int64, run time.Dur
 		return fmt.Errorf("it has no such pool")
 	})
 	return out, wrap("start foreign job on pool "+pool+" of", name, err)
+}
+
+// Reset forgets all jobs, resources, operations, logs and counts of calls. The clock, the
+// knobs and the rules stay as they are; ids are drawn as from the start.
+func (s *Server) Reset() {
+	_ = s.touch(func() error {
+		now := s.now
+		s.store, s.ids = emptyStore(), map[string]bool{}
+		s.now = now
+		s.windows, s.calls = map[quotaKey]*window{}, map[string]int{}
+		return nil
+	})
+}
+
+// States is how many jobs are in each state, by its name without prefix, after everything
+// that is due has been played.
+func (s *Server) States() map[string]int {
+	n := map[string]int{}
+	_ = s.read(func() error {
+		for _, j := range s.order {
+			n[strings.TrimPrefix(j.pb.State.String(), "JOB_STATE_")]++
+		}
+		return nil
+	})
+	return n
 }
 
 // Jobs is a copy of all jobs, oldest first, those included that a list leaves out.
