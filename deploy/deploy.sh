@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 #
-# Deploys Berth to a Google Cloud project, or updates a deployment. It can be run
-# again at any time: it keeps what exists, and sets again every setting that can
-# drift. --help lists the flags; --dry-run prints the commands as a script and
-# runs none of them.
+# Deploys Berth to a Google Cloud project, updates a deployment, or deletes one. It
+# can be run again at any time: it keeps what exists, and sets again every setting
+# that can drift. --help lists the flags; --dry-run prints the commands as a script
+# and runs none of them.
 #
 # Exit codes: 0 done, 1 a command failed, 2 the command line is wrong.
 
@@ -31,6 +31,10 @@ subscriptions, and the tick.
   --publisher=MEMBER        principal that may publish requests, such as
                             serviceAccount:train@example.iam.gserviceaccount.com;
                             may be repeated
+  --tenant=NAME[=MEMBER]    a tenant with a request topic of its own,
+                            PREFIX-requests-NAME, and a principal that may publish
+                            there; may be repeated, also with the same name. Sets
+                            BERTH_TENANTS
   --operator=MEMBER         principal that may pause and resume what Berth starts
                             (berth pause); may be repeated
   --status-user=MEMBER      principal that may call the Status function; may be
@@ -46,9 +50,29 @@ subscriptions, and the tick.
   --runtime=ID              functions runtime (default go126)
   --prefix=NAME             beginning of every name (default berth)
   --dry-run                 print the commands, run none; needs no credentials
+  --undeploy                delete the deployment of this prefix but its database
+                            and custom role; prints what it would do, unless --yes
+                            is given. --tenant and --job-service-account name
+                            what an earlier run was given
+  --yes                     with --undeploy: do it
   --help                    print this
 
-A value may also follow its flag after a space: --project ID.'
+A value may also follow its flag after a space: --project ID.
+
+A first run takes 20 to 40 minutes: three builds of some minutes each, and more
+than twenty indexes that Firestore makes one after another. Later runs take as long
+as the builds.
+
+Whoever runs it needs, on the project, roles/owner or all of these:
+  roles/artifactregistry.admin        roles/cloudfunctions.developer
+  roles/cloudscheduler.admin          roles/datastore.owner
+  roles/iam.roleAdmin                 roles/iam.serviceAccountAdmin
+  roles/iam.serviceAccountUser        roles/pubsub.admin
+  roles/resourcemanager.projectIamAdmin
+  roles/run.admin                     roles/serviceusage.serviceUsageAdmin
+  roles/logging.configWriter          with --log-sink, and for --undeploy
+and roles/iam.serviceAccountAdmin on each --job-service-account of another project.
+deploying.md says more.'
 }
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -65,8 +89,9 @@ misused() {
 # --- command line -----------------------------------------------------------
 
 project='' default_resource='' runtime=go126 prefix=berth
-dry_run=false log_sink=false
+dry_run=false log_sink=false undeploy=false yes=false
 regions=() job_accounts=() publishers=() operators=() status_users=() settings=()
+tenants=() tenant_publishers=() # tenant_publishers: NAME=MEMBER
 
 # Values end up in printed commands, conditions and lists with delimiters, so
 # each is held to a form in which no character has a meaning there.
@@ -103,7 +128,23 @@ while (($#)); do
       log_sink=false
       continue
       ;;
-    --dry-run=* | --log-sink=* | --help=*) misused "$flag: takes true or false" ;;
+    --undeploy | --undeploy=true)
+      undeploy=true
+      continue
+      ;;
+    --undeploy=false)
+      undeploy=false
+      continue
+      ;;
+    --yes | --yes=true)
+      yes=true
+      continue
+      ;;
+    --yes=false)
+      yes=false
+      continue
+      ;;
+    --dry-run=* | --log-sink=* | --undeploy=* | --yes=* | --help=*) misused "$flag: takes true or false" ;;
     --*=*)
       value=${flag#*=}
       flag=${flag%%=*}
@@ -140,6 +181,16 @@ while (($#)); do
     --publisher)
       want_member publisher "$value"
       publishers+=("$value")
+      ;;
+    --tenant)
+      tenant=${value%%=*}
+      want tenant "$tenant" '^[a-z0-9][a-z0-9-]{0,61}$' 'a name of lowercase letters, digits and dashes, or NAME=MEMBER'
+      [[ $tenant != operators ]] || misused '--tenant: "operators" is the tenant of the answers to operators'
+      if [[ $value == *=* ]]; then
+        want_member tenant "${value#*=}"
+        tenant_publishers+=("$value")
+      fi
+      [[ " ${tenants[*]-} " == *" $tenant "* ]] || tenants+=("$tenant")
       ;;
     --operator)
       want_member operator "$value"
@@ -183,6 +234,13 @@ done
 [[ -n $project ]] || misused '--project is missing'
 ((${#regions[@]})) || misused '--region is missing'
 region=${regions[0]}
+$undeploy || ! $yes || misused '--yes: belongs to --undeploy'
+for setting in ${settings[@]+"${settings[@]}"}; do
+  [[ ${setting%%=*} != BERTH_TENANTS || ${#tenants[@]} -eq 0 ]] || misused '--env: BERTH_TENANTS follows from --tenant'
+done
+if $undeploy && ! $yes; then
+  dry_run=true
+fi
 
 # --- names ------------------------------------------------------------------
 
@@ -214,6 +272,12 @@ environment() {
     "BERTH_DATABASE=$database" "BERTH_OUTCOME_TOPIC=$outcomes" "BERTH_OPERATORS_SUBSCRIPTION=$prefix-operators" BERTH_TICK=1m "BERTH_TIMEOUT=${1}s"
     BERTH_RUN_IAM=true "BERTH_PUSH_ACCOUNT=$push_account")
   [[ -z $default_resource ]] || environment+=("BERTH_DEFAULT_RESOURCE=$default_resource")
+  # A subscription that is not listed admits for the tenant "default".
+  local tenant list=''
+  for tenant in ${tenants[@]+"${tenants[@]}"}; do
+    list+=,$prefix-admit-$tenant:$tenant
+  done
+  [[ -z $list ]] || environment+=("BERTH_TENANTS=${list#,}")
   environment+=(${settings[@]+"${settings[@]}"})
 }
 
@@ -232,7 +296,7 @@ check_names() {
 
 # A function that refuses a value does not work, and reports that only when called.
 check_values() {
-  [[ -n $default_resource ]] || ((${#settings[@]})) || return 0
+  [[ -n $default_resource ]] || ((${#settings[@]} + ${#tenants[@]})) || return 0
   if ! command -v go >/dev/null; then
     note 'go is not installed: the values of settings are not checked before they are deployed'
     return
@@ -251,8 +315,123 @@ check_values() {
   done
 }
 
-check_names
-check_values
+if ! $undeploy; then
+  check_names
+  check_values
+fi
+
+# --- calling gcloud -----------------------------------------------------------
+
+# A dry run prints these functions too, so that what it prints tries again and stops
+# where a run does. So they use nothing else of this file, and call gcloud and sleep.
+
+# lags COMMAND... succeeds if $answer, the text of a failed command, is one that
+# passes by itself, and sets $awaited to what is waited for. gcloud has one exit code
+# for all failures, so only its text tells.
+lags() {
+  local text=${answer,,} command="$* " word member=''
+  awaited=''
+  for word in "$@"; do
+    [[ $word != --member=* ]] || member=${word#--member=}
+  done
+  case $text in
+    *'has not been used in project'* | *service_disabled* | *'it is disabled'*)
+      awaited='an API that has just been enabled' ;;
+  esac
+  case $command in
+    *'-iam-policy-binding '* | 'gcloud iam roles '* | 'gcloud firestore '*)
+      case $text in
+        *'concurrent policy changes'* | *aborted*) awaited='another change of the same policy or database' ;;
+      esac
+      ;;
+  esac
+  case $command in
+    *' add-iam-policy-binding '*)
+      # A user or a group is not made here: if that is unknown, its address is wrong.
+      [[ $member == serviceAccount:* || $text != *"${member#*:}"* ]] || return 1
+      case $text in
+        *not_found* | *'not found'* | *'does not exist'* | *'unknown service account'*)
+          awaited='an account, role or service that has just been made' ;;
+      esac
+      ;;
+    'gcloud pubsub subscriptions '*'--push-endpoint='*)
+      case $text in
+        *not_found* | *'not found'* | *'does not exist'* | *serviceaccounts.actas*)
+          awaited='an account or topic that has just been made' ;;
+      esac
+      ;;
+    'gcloud functions deploy '*)
+      # Whoever deploys without the right to do so gets other texts.
+      case $text in
+        *serviceaccounts.actas* | *not_found* | *'service account'*'not found'* | *'service account'*'does not exist'*)
+          awaited='an account that has just been made' ;;
+        *storage.objects.* | *'storage object viewer'* | *artifactregistry.* | *'write logs'* | *logging.logentries* | \
+          *'missing permission on the build service account'* | *'permissions might take a few minutes'*)
+          awaited='the rights of an account that builds, which have just been given' ;;
+      esac
+      ;;
+  esac
+  [[ -n $awaited ]]
+}
+
+# try COMMAND... runs a command; and again, up to seven times within two minutes of
+# pauses, while its answer passes by itself. Then $answer is what it wrote to stderr.
+# Its stdout is passed on. Its stdin is empty, since that may be the printed script.
+try() {
+  local pause
+  for pause in 4 8 12 20 32 44 none; do
+    if { answer=$("$@" 2>&1 >&3 3>&- </dev/null); } 3>&1; then
+      return 0
+    fi
+    [[ $pause != none ]] && lags "$@" || return 1
+    note "waiting $pause s for $awaited: ${answer%%$'\n'*}"
+    sleep "$pause"
+  done
+}
+
+# attempt COMMAND... tries a command that has to succeed.
+attempt() {
+  try "$@" || fail "$*: $answer"
+  [[ -z $answer ]] || printf '%s\n' "$answer" >&2
+}
+
+# ask COMMAND... tries a command that has to print something.
+ask() {
+  local out
+  out=$(attempt "$@") || exit 1
+  [[ -n $out ]] || fail "$*: printed nothing"
+  printf '%s\n' "$out"
+}
+
+# absent succeeds if $answer says that the thing in question is not there. Every
+# other failure tells nothing of the thing: no right to see it, no network.
+absent() {
+  case ${answer,,} in
+    *denied* | *forbidden* | *'may not exist'*) return 1 ;;
+    *not_found* | *'was not found'* | *'does not exist'* | *'status=[404]'* | *'cannot find service'* | *'the specified principal'*'not found!'*) return 0 ;;
+  esac
+  return 1
+}
+
+# exists COMMAND... describes a thing, and stops if that shows neither that it is there
+# nor that it is not.
+exists() {
+  try "$@" >/dev/null && return 0
+  absent || fail "$*: $answer"
+  return 1
+}
+
+# once COMMAND... creates a thing that has no name to describe it by; the service
+# refuses a second equal one.
+once() {
+  try "$@" && return 0
+  [[ ${answer,,} == *already*exists* ]] || fail "$*: $answer"
+}
+
+# remove COMMAND... deletes a thing that may not be there.
+remove() {
+  try "$@" || absent || fail "$*: $answer"
+}
 
 # --- running, or printing ---------------------------------------------------
 
@@ -275,27 +454,36 @@ print() {
 # Without --quiet, gcloud may ask a question and wait for an answer.
 wide=(--project="$project" --quiet)
 
-run() {
+# calls FUNCTION ARGUMENTS... calls gcloud through one of the functions above.
+calls() {
   if $dry_run; then
-    print gcloud "$@" "${wide[@]}"
+    print "$1" gcloud "${@:2}" "${wide[@]}"
     echo
   else
-    gcloud "$@" "${wide[@]}" >/dev/null
+    "$1" gcloud "${@:2}" "${wide[@]}" >/dev/null
   fi
 }
 
-exists() { gcloud "$@" "${wide[@]}" >/dev/null 2>&1; }
+run() { calls attempt "$@"; }
 
 # learn VARIABLE COMMAND... sets the variable to what the command prints.
 learn() {
   local -n learned=$1
   if $dry_run; then
     # shellcheck disable=SC2016 # to be expanded where it is printed to
-    printf '%s=$(%s)\n' "$1" "$(print gcloud "${@:2}" "${wide[@]}")"
+    printf '%s=$(%s)\n' "$1" "$(print ask gcloud "${@:2}" "${wide[@]}")"
     learned=\$$1
   else
-    learned=$(gcloud "${@:2}" "${wide[@]}")
-    [[ -n $learned ]] || fail "gcloud ${*:2}: printed nothing"
+    learned=$(ask gcloud "${@:2}" "${wide[@]}")
+  fi
+}
+
+# report TEXT is for what a user reads at the end.
+report() {
+  if $dry_run; then
+    printf 'note %s\n' "$(print "$1")"
+  else
+    note "$1"
   fi
 }
 
@@ -320,9 +508,9 @@ split() {
 create() {
   split "$@"
   if $dry_run; then
-    printf '%s >/dev/null 2>&1 ||\n  ' "$(print gcloud "${first[@]}" "${wide[@]}")"
+    printf '%s ||\n  ' "$(print exists gcloud "${first[@]}" "${wide[@]}")"
     run "${second[@]}"
-  elif ! exists "${first[@]}"; then
+  elif ! exists gcloud "${first[@]}" "${wide[@]}"; then
     run "${second[@]}"
   fi
 }
@@ -332,57 +520,93 @@ create() {
 put() {
   split "$@"
   if $dry_run; then
-    printf 'if %s >/dev/null 2>&1; then\n  ' "$(print gcloud "${first[@]}" "${wide[@]}")"
+    printf 'if %s; then\n  ' "$(print exists gcloud "${first[@]}" "${wide[@]}")"
     run "${third[@]}"
     printf 'else\n  '
     run "${second[@]}"
     echo 'fi'
-  elif exists "${first[@]}"; then
+  elif exists gcloud "${first[@]}" "${wide[@]}"; then
     run "${third[@]}"
   else
     run "${second[@]}"
   fi
 }
 
-# index creates a composite index. They have generated names, so there is
-# nothing to describe; the service refuses a second equal one.
-index() {
-  if $dry_run; then
-    printf '%s || true # it may exist\n' "$(print gcloud firestore indexes composite create "$@" "${wide[@]}")"
-    return
-  fi
-  local out
-  if ! out=$(gcloud firestore indexes composite create "$@" "${wide[@]}" 2>&1); then
-    [[ ${out,,} == *already*exists* ]] || fail "create an index: $out"
-  fi
-}
+# index creates a composite index; these have generated names.
+index() { calls once firestore indexes composite create "$@"; }
 
-# grant adds a binding. A new account or role is not known everywhere at once, so
-# the first attempt in a new project can fail; grant tries again.
-grant() {
-  if $dry_run; then
-    run "$@"
-    return
-  fi
-  local out try
-  for try in 1 2 3 4 5 6 7 8; do
-    if out=$(gcloud "$@" "${wide[@]}" 2>&1 >/dev/null); then
-      return
-    fi
-    [[ $out == *'does not exist'* || $out == *NOT_FOUND* || $out == *'not found'* ]] || break
-    ((try < 8)) || break
-    note 'the account or role is not known everywhere yet; trying again in 10 s'
-    sleep 10
-  done
-  fail "gcloud $*: $out"
-}
+grant() { run "$@"; }
+
+stopped() { (($? == 0)) || echo 'deploy.sh: stopped; fix the cause and run it again' >&2; }
 
 if $dry_run; then
   echo '#!/usr/bin/env bash'
   echo 'set -euo pipefail'
+  echo
+  declare -f note fail stopped lags try attempt ask absent exists once remove
+  echo 'trap stopped EXIT'
+  echo
 else
   command -v gcloud >/dev/null || fail 'gcloud is not installed (or not on the PATH); --dry-run works without'
-  trap '(($? == 0)) || echo "deploy.sh: stopped; fix the cause and run it again" >&2' EXIT
+  trap stopped EXIT
+fi
+
+# --- undeploying --------------------------------------------------------------
+
+# What calls the functions goes first, so that nothing is decided half-way, and an
+# account goes after its bindings, which could not be named without it. Nothing has to
+# be there: a run that stopped half-way is finished by another.
+if $undeploy; then
+  say 'tick'
+  calls remove scheduler jobs delete "$prefix-tick" --location="$region"
+  say 'subscriptions'
+  of_tenants=() topics=("$requests" "$operator_topic" "$ticks" "$outcomes" "$dead_letters" "$job_logs")
+  for tenant in ${tenants[@]+"${tenants[@]}"}; do
+    of_tenants+=("$prefix-admit-$tenant")
+    topics+=("$requests-$tenant")
+  done
+  for name in "$prefix-admit" ${of_tenants[@]+"${of_tenants[@]}"} "$prefix-operators" "$prefix-reconcile" "$job_logs" "$dead_letters"; do
+    calls remove pubsub subscriptions delete "$name"
+  done
+  say 'functions'
+  for name in admit reconcile status; do
+    calls remove functions delete "$prefix-$name" --region="$region"
+  done
+  say 'log sink'
+  calls remove logging sinks delete "$job_logs"
+  say 'topics'
+  for name in "${topics[@]}"; do
+    calls remove pubsub topics delete "$name"
+  done
+  # With --all under every condition, so also those that an earlier release gave.
+  say 'bindings'
+  for binding in "$run_account projects/$project/roles/$role" "$run_account roles/datastore.user" \
+    "$build_account roles/logging.logWriter" "$build_account roles/storage.objectViewer"; do
+    calls remove projects remove-iam-policy-binding "$project" --member="serviceAccount:${binding% *}" --role="${binding#* }" --all
+  done
+  for account in ${job_accounts[@]+"${job_accounts[@]}"}; do
+    calls remove iam service-accounts remove-iam-policy-binding "$account" \
+      --member="serviceAccount:$run_account" --role=roles/iam.serviceAccountUser --all
+  done
+  say 'accounts'
+  for account in "$run_account" "$push_account" "$build_account"; do
+    calls remove iam service-accounts delete "$account"
+  done
+  say 'image repository'
+  calls remove artifacts repositories delete "$prefix" --location="$region"
+
+  say "what stays of $prefix in $project"
+  report "The database $database, with all requests; it is protected against deletion. A later deployment finds it. To delete it:"
+  report "  gcloud firestore databases update --database=$database --no-delete-protection --project=$project"
+  report "  gcloud firestore databases delete --database=$database --project=$project"
+  report "The custom role $role, because a deleted role keeps its name for 37 days, in which none can be deployed under this prefix. To delete it:"
+  report "  gcloud iam roles delete $role --project=$project"
+  report 'Jobs that run on Vertex AI, until they end. Subscriptions of others to the deleted topics, which get no messages any more.'
+  report "Topics and subscriptions of tenants that no --tenant names: gcloud pubsub subscriptions list --project=$project"
+  if $dry_run; then
+    say 'nothing was run; --undeploy --yes does it'
+  fi
+  exit 0
 fi
 
 # --- project ----------------------------------------------------------------
@@ -393,9 +617,11 @@ run services enable "${apis[@]/%/.googleapis.com}"
 PROJECT_NUMBER=
 learn PROJECT_NUMBER projects describe "$project" '--format=value(projectNumber)'
 
-# Pub/Sub acts under an account of its own, which a project that never used
-# Pub/Sub does not have yet; grants to it would fail.
-run beta services identity create --service=pubsub.googleapis.com
+# These services act under accounts of their own. A project that has never used them
+# may not have these yet: grants to Pub/Sub's and the first build would fail.
+for service in pubsub cloudbuild artifactregistry cloudfunctions run; do
+  run beta services identity create --service="$service.googleapis.com"
+done
 pubsub_agent=serviceAccount:service-$PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com
 
 # --- identities -------------------------------------------------------------
@@ -445,9 +671,12 @@ done
 # the concurrency mode (pessimistic is Standard's default; gcloud has no flag for
 # it) has no effect. Edition and type matter, because their indexes differ.
 say "Firestore database $database in $region"
-create firestore databases describe --database="$database" -- \
+# Point-in-time recovery keeps every version of the last seven days.
+put firestore databases describe --database="$database" -- \
   firestore databases create --database="$database" --location="$region" \
-  --edition=standard --type=firestore-native --delete-protection
+  --edition=standard --type=firestore-native --delete-protection --enable-pitr -- \
+  firestore databases update --database="$database" --delete-protection --enable-pitr
+calls once firestore backups schedules create --database="$database" --recurrence=daily --retention=14d
 
 # By default Firestore indexes every field of every document, those inside "doc"
 # included: slow writes, and at most 40,000 entries a document, so that one long
@@ -496,7 +725,7 @@ topic() {
 topic_grant() { # topic, member
   grant pubsub topics add-iam-policy-binding "$1" --member="$2" --role=roles/pubsub.publisher
 }
-for name in "$requests" "$operator_topic" "$ticks" "$outcomes" "$dead_letters"; do
+for name in "$requests" "$operator_topic" "$ticks" "$outcomes" "$dead_letters" ${tenants[@]+"${tenants[@]/#/$requests-}"}; do
   topic "$name"
 done
 if $log_sink; then
@@ -505,6 +734,9 @@ fi
 topic_grant "$outcomes" "serviceAccount:$run_account"
 for member in ${publishers[@]+"${publishers[@]}"}; do
   topic_grant "$requests" "$member"
+done
+for pair in ${tenant_publishers[@]+"${tenant_publishers[@]}"}; do
+  topic_grant "$requests-${pair%%=*}" "${pair#*=}"
 done
 # Whoever may publish there may pause everything. It is not the topic of any tenant.
 for member in ${operators[@]+"${operators[@]}"}; do
@@ -595,9 +827,12 @@ push() {
 # because of the message, since an invalid message gets an answer. So Pub/Sub gives a
 # message up only after some 15 hours, the most that it allows: 100 attempts, at last
 # 10 minutes apart. An outage of one night makes no valid request a dead letter.
-for name in admit operators; do
-  topic=$requests
-  [[ $name == admit ]] || topic=$operator_topic
+for name in admit operators ${tenants[@]+"${tenants[@]/#/admit-}"}; do
+  case $name in
+    admit) topic=$requests ;;
+    operators) topic=$operator_topic ;;
+    *) topic=$requests-${name#admit-} ;;
+  esac
   push "$prefix-$name" "$topic" admit --dead-letter-topic="$dead_letters" --max-delivery-attempts=100
   grant pubsub subscriptions add-iam-policy-binding "$prefix-$name" --member="$pubsub_agent" --role=roles/pubsub.subscriber
 done
@@ -630,9 +865,28 @@ if $log_sink; then
   topic_grant "$job_logs" "$WRITER"
 fi
 
+# --- what to do next ----------------------------------------------------------
+
+$dry_run || say 'done'
+URL=
+learn URL run services describe "$prefix-status" --region="$region" '--format=value(status.url)'
+report "Status: $URL"
+report "requests: publish to projects/$project/topics/$requests"
+for tenant in ${tenants[@]+"${tenants[@]}"}; do
+  report "requests of $tenant: publish to projects/$project/topics/$requests-$tenant"
+done
+report "outcomes: subscribe to projects/$project/topics/$outcomes before you publish, since a topic keeps no messages for later subscriptions"
+report "operators: publish to projects/$project/topics/$operator_topic (berth pause and others do)"
+report "dead letters: in projects/$project/subscriptions/$dead_letters (berth repair dead-letters)"
+report 'for the berth command:'
+report "  export BERTH_PROJECT=$project BERTH_REGIONS=$regions_list BERTH_STATUS_URL=$URL"
+if [[ $prefix != berth ]]; then
+  report "  export BERTH_PREFIX=$prefix BERTH_REQUEST_TOPIC=$requests BERTH_OPERATORS_TOPIC=$operator_topic"
+fi
+doctor="berth doctor --project=$project --region=$regions_list --status-url=$URL"
+[[ $prefix == berth ]] || doctor+=" --prefix=$prefix"
+report 'now see whether all of it works:'
+report "  $doctor"
 if $dry_run; then
   say 'nothing was run'
-else
-  say "done; publish requests to projects/$project/topics/$requests"
-  note "subscribe to $outcomes first: a topic keeps no messages for later subscriptions"
 fi

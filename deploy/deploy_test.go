@@ -35,6 +35,7 @@ const (
 	buildAs   = "serviceAccount:berth-build@demo-project.iam.gserviceaccount.com"
 	pubsubAs  = "serviceAccount:service-123456789@gcp-sa-pubsub.iam.gserviceaccount.com"
 	publisher = "group:ml@example.com"
+	submitter = "serviceAccount:train@red-project.iam.gserviceaccount.com"
 	operator  = "user:ops@example.com"
 	reader    = "user:ann@example.com"
 	jobA      = "job-a@demo-project.iam.gserviceaccount.com"
@@ -45,7 +46,7 @@ const (
 var everything = []string{
 	"--project=demo-project", "--region", "us-central1,europe-west4", "--region=us-east1",
 	"--default-resource=a100", "--job-service-account=" + jobA, "--job-service-account", jobB,
-	"--publisher=" + publisher, "--operator=" + operator, "--status-user=" + reader, "--env=BERTH_MAX_WAIT=24h",
+	"--publisher=" + publisher, "--tenant=red=" + submitter, "--tenant", "blue", "--operator=" + operator, "--status-user=" + reader, "--env=BERTH_MAX_WAIT=24h",
 	"--log-sink", "--runtime=go127",
 }
 
@@ -54,12 +55,7 @@ var everything = []string{
 func deployed(t *testing.T, args ...string) []command {
 	t.Helper()
 	r := newRig(t)
-	printed := dryRun(t, args...)
-	file := filepath.Join(t.TempDir(), "printed.sh")
-	if err := os.WriteFile(file, []byte(printed), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	calls, res := r.run(file)
+	calls, res := r.run(r.print(args...))
 	if res.code != 0 {
 		t.Fatalf("the printed script fails with %d:\n%s", res.code, res.stderr)
 	}
@@ -98,11 +94,8 @@ func TestDryRunCallsNothing(t *testing.T) {
 // no less, in a new project and in an old one.
 func TestDryRunPrintsWhatARunDoes(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "printed.sh")
-	if err := os.WriteFile(file, []byte(dryRun(t, everything...)), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	really, printed := newRig(t), newRig(t)
+	file := printed.print(everything...)
 	for _, when := range []string{"first", "second"} {
 		want, res := really.run(append([]string{script}, everything...)...)
 		if res.code != 0 || res.stdout != "" {
@@ -114,6 +107,9 @@ func TestDryRunPrintsWhatARunDoes(t *testing.T) {
 		}
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("%s run (-run +printed):\n%s", when, diff)
+		}
+		if diff := gocmp.Diff(really.project(), printed.project()); diff != "" {
+			t.Errorf("after the %s run (-run +printed):\n%s", when, diff)
 		}
 		if len(want) < 50 {
 			t.Errorf("%s run made only %d calls", when, len(want))
@@ -137,7 +133,7 @@ func TestSecondRun(t *testing.T) {
 	var updated []string
 	for _, c := range calls {
 		switch {
-		case c.Verb == "create" && !c.is("firestore indexes composite") && !c.is("beta services identity"):
+		case c.Verb == "create" && !c.is("firestore indexes composite") && !c.is("firestore backups schedules") && !c.is("beta services identity"):
 			t.Errorf("creates again: %s", c)
 		case c.Verb == "update" && !c.is("firestore"):
 			updated = append(updated, c.Thing)
@@ -146,7 +142,7 @@ func TestSecondRun(t *testing.T) {
 	slices.Sort(updated)
 	want := []string{
 		"iam roles berth_jobs", "logging sinks berth-job-logs",
-		"pubsub subscriptions berth-admit", "pubsub subscriptions berth-dead-letters", "pubsub subscriptions berth-job-logs", "pubsub subscriptions berth-operators", "pubsub subscriptions berth-reconcile",
+		"pubsub subscriptions berth-admit", "pubsub subscriptions berth-admit-blue", "pubsub subscriptions berth-admit-red", "pubsub subscriptions berth-dead-letters", "pubsub subscriptions berth-job-logs", "pubsub subscriptions berth-operators", "pubsub subscriptions berth-reconcile",
 		"scheduler jobs berth-tick",
 	}
 	if diff := gocmp.Diff(want, updated); diff != "" {
@@ -276,11 +272,12 @@ func TestEnvironment(t *testing.T) {
 			if limit := duration(t, c, "timeout"); cfg.Timeout != limit {
 				t.Errorf("%s thinks it has %s, and has %s", c.name(), cfg.Timeout, limit)
 			}
-			wantRegions, wantDefault, wantWait := []string{"us-central1"}, "", 168*time.Hour
+			wantRegions, wantDefault, wantWait, wantTenants := []string{"us-central1"}, "", 168*time.Hour, map[string]string(nil)
 			if len(args) > 2 {
 				wantRegions, wantDefault, wantWait = []string{"us-central1", "europe-west4", "us-east1"}, "a100", 24*time.Hour
+				wantTenants = map[string]string{"berth-admit-red": "red", "berth-admit-blue": "blue"}
 			}
-			if cfg.Project != "demo-project" || !slices.Equal(cfg.Regions, wantRegions) || cfg.DefaultResource != wantDefault || cfg.MaxWait != wantWait {
+			if !maps.Equal(cfg.Tenants, wantTenants) || cfg.Project != "demo-project" || !slices.Equal(cfg.Regions, wantRegions) || cfg.DefaultResource != wantDefault || cfg.MaxWait != wantWait {
 				t.Errorf("%s: %+v", c.name(), cfg)
 			}
 		}
@@ -320,7 +317,7 @@ func TestNamesAreTheDefaults(t *testing.T) {
 		topics = append(topics, c.name())
 	}
 	slices.Sort(topics)
-	if want := []string{"berth-dead-letters", "berth-job-logs", "berth-operators", byDefault.OutcomeTopic, "berth-requests", "berth-ticks"}; !slices.Equal(topics, want) {
+	if want := []string{"berth-dead-letters", "berth-job-logs", "berth-operators", byDefault.OutcomeTopic, "berth-requests", "berth-requests-blue", "berth-requests-red", "berth-ticks"}; !slices.Equal(topics, want) {
 		t.Errorf("topics %v, want %v", topics, want)
 	}
 }
@@ -372,7 +369,7 @@ func TestSubscriptions(t *testing.T) {
 		}
 		// A dead letter is a request without an answer. Old ticks and hints among
 		// them would make an operator publish them again as requests.
-		if name == "berth-admit" || name == "berth-operators" {
+		if strings.HasPrefix(name, "berth-admit") || name == "berth-operators" {
 			if c.flag("dead-letter-topic") != "berth-dead-letters" || c.flag("max-delivery-attempts") != "100" {
 				t.Errorf("%s: dead letters to %q after %q attempts", name, c.flag("dead-letter-topic"), c.flag("max-delivery-attempts"))
 			}
@@ -390,6 +387,8 @@ func TestSubscriptions(t *testing.T) {
 	}
 	want := map[string]string{
 		"berth-admit":        "berth-requests https://berth-admit.example.run.app",
+		"berth-admit-red":    "berth-requests-red https://berth-admit.example.run.app",
+		"berth-admit-blue":   "berth-requests-blue https://berth-admit.example.run.app",
 		"berth-operators":    "berth-operators https://berth-admit.example.run.app",
 		"berth-reconcile":    "berth-ticks https://berth-reconcile.example.run.app",
 		"berth-job-logs":     "berth-job-logs https://berth-reconcile.example.run.app",
@@ -515,6 +514,8 @@ func TestGrants(t *testing.T) {
 		// could publish jobs.
 		"pubsub topics berth-outcomes: roles/pubsub.publisher to " + runAs,
 		"pubsub topics berth-requests: roles/pubsub.publisher to " + publisher,
+		// The topic of a request decides its tenant.
+		"pubsub topics berth-requests-red: roles/pubsub.publisher to " + submitter,
 		"pubsub topics berth-operators: roles/pubsub.publisher to " + operator,
 		"pubsub topics berth-job-logs: roles/pubsub.publisher to serviceAccount:sink@example.iam.gserviceaccount.com",
 		// The rights of Pub/Sub itself: to push with a token, and to move dead
@@ -522,6 +523,8 @@ func TestGrants(t *testing.T) {
 		"iam service-accounts " + strings.TrimPrefix(pushAs, "serviceAccount:") + ": roles/iam.serviceAccountTokenCreator to " + pubsubAs + " if " + none,
 		"pubsub topics berth-dead-letters: roles/pubsub.publisher to " + pubsubAs,
 		"pubsub subscriptions berth-admit: roles/pubsub.subscriber to " + pubsubAs,
+		"pubsub subscriptions berth-admit-red: roles/pubsub.subscriber to " + pubsubAs,
+		"pubsub subscriptions berth-admit-blue: roles/pubsub.subscriber to " + pubsubAs,
 		"pubsub subscriptions berth-operators: roles/pubsub.subscriber to " + pubsubAs,
 		"run services berth-admit: roles/run.invoker to " + pushAs + " if " + none,
 		"run services berth-reconcile: roles/run.invoker to " + pushAs + " if " + none,
@@ -617,6 +620,14 @@ func TestCommandLine(t *testing.T) {
 		{append(good, "--default-resource=a/b"), 2, "persistentResources"},
 		{append(good, "--env=BERTH_MAX_WAITS=1h"), 2, "BERTH_MAX_WAITS is not a setting of the functions; the settings are: BERTH_PROJECT"},
 		{append(good, "--env=BERTH_MAX_WAIT=1h", "--env", "BERTH_MAX_WAIT=2h"), 2, "BERTH_MAX_WAIT is given twice"},
+		{append(good, "--tenant=Red"), 2, "--tenant: \"Red\" is not a name"},
+		{append(good, "--tenant=red=allUsers"), 2, "--tenant: \"allUsers\" is not a member"},
+		{append(good, "--tenant==group:a@example.com"), 2, "is not a name"},
+		{append(good, "--tenant=operators"), 2, "the tenant of the answers to operators"},
+		{append(good, "--tenant=red", "--env=BERTH_TENANTS=x:red"), 2, "BERTH_TENANTS follows from --tenant"},
+		{append(good, "--yes"), 2, "--yes: belongs to --undeploy"},
+		{append(good, "--undeploy=maybe"), 2, "--undeploy=maybe: takes true or false"},
+		{append(good, "--undeploy", "--yes"), 1, "gcloud is not installed"},
 		{append(good, "--dry-run=maybe"), 2, "--dry-run=maybe: takes true or false"},
 		{append(good, "--log-sink=1"), 2, "takes true or false"},
 		{[]string{"--project", "--region=us-central1"}, 2, "--project: unknown, or its value is missing"},
@@ -637,7 +648,7 @@ func TestCommandLine(t *testing.T) {
 func TestFlagForms(t *testing.T) {
 	t.Parallel()
 	equals := []string{"--project=demo-project", "--region=us-central1", "--default-resource=a100", "--job-service-account=" + jobA,
-		"--publisher=" + publisher, "--operator=" + operator, "--status-user=" + reader, "--env=BERTH_MAX_WAIT=24h", "--runtime=go127", "--prefix=night-shift", "--log-sink=true"}
+		"--publisher=" + publisher, "--tenant=red=" + submitter, "--operator=" + operator, "--status-user=" + reader, "--env=BERTH_MAX_WAIT=24h", "--runtime=go127", "--prefix=night-shift", "--log-sink=true"}
 	var spaces []string
 	for _, arg := range equals[:len(equals)-1] {
 		flag, value, _ := strings.Cut(arg, "=")
@@ -682,41 +693,6 @@ func TestSettingsAreChecked(t *testing.T) {
 	}
 }
 
-func TestTrouble(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name, at, text, lasts string
-		code                  int
-		says                  string
-	}{
-		{"account not known everywhere yet", "pubsub topics add-iam-policy-binding", "Service account berth-run does not exist.", "", 0, "trying again"},
-		{"account never known", "pubsub topics add-iam-policy-binding", "Service account berth-run does not exist.", "yes", 1, "does not exist"},
-		{"not allowed", "projects add-iam-policy-binding", "PERMISSION_DENIED: no", "yes", 1, "PERMISSION_DENIED"},
-		{"index refused", "firestore indexes composite create", "RESOURCE_EXHAUSTED: too many indexes", "yes", 1, "RESOURCE_EXHAUSTED"},
-		{"build broken", "functions deploy", "build failed", "yes", 1, "stopped; fix"},
-		{"no project", "projects describe", "NOT_FOUND: demo-project", "yes", 1, "NOT_FOUND: demo-project"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t)
-			r.env = []string{"FAKE_TROUBLE=" + c.at, "FAKE_TROUBLE_TEXT=" + c.text, "FAKE_TROUBLE_LASTS=" + c.lasts}
-			calls, res := r.run(append([]string{script}, everything...)...)
-			if res.code != c.code || !strings.Contains(res.stderr, c.says) {
-				t.Errorf("exit %d, want %d and %q\n%s", res.code, c.code, c.says, res.stderr)
-			}
-			if len(calls) == 0 {
-				t.Fatal("made no calls")
-			}
-			if last := calls[len(calls)-1]; c.code != 0 && !last.is(c.at) {
-				t.Errorf("after the failure it went on: %s", last)
-			}
-			if c.code != 0 && strings.Contains(res.stderr, "done;") {
-				t.Errorf("says it is done\n%s", res.stderr)
-			}
-		})
-	}
-}
-
 // The table of gcloud's shell completion has all flags. Without this test a misspelt
 // flag fails when half of a deployment has been created.
 func TestFlagsAreGclouds(t *testing.T) {
@@ -744,9 +720,9 @@ func TestFlagsAreGclouds(t *testing.T) {
 	}
 	r := newRig(t)
 	var calls []command
-	for range 2 { // for creations, then for updates
-		more, _ := r.run(append([]string{script}, everything...)...)
-		calls = append(calls, more...)
+	for _, more := range [][]string{nil, nil, {"--undeploy", "--yes"}} { // creations, updates, deletions
+		made, _ := r.run(slices.Concat([]string{script}, everything, more)...)
+		calls = append(calls, made...)
 	}
 	for _, c := range calls {
 		n := root

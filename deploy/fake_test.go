@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 }
 
 // fakeGcloud returns a folder with nothing but the fake gcloud, and a sleep that
-// does not.
+// writes down for how long it would.
 func fakeGcloud(t *testing.T) string {
 	t.Helper()
 	shell := bash(t)
@@ -65,7 +65,7 @@ func fakeGcloud(t *testing.T) string {
 			if fake.dir, err = os.MkdirTemp("", "fakegcloud"); err != nil {
 				return err
 			}
-			if err := os.WriteFile(filepath.Join(fake.dir, "sleep"), []byte("#!"+shell+"\n"), 0o755); err != nil {
+			if err := os.WriteFile(filepath.Join(fake.dir, "sleep"), []byte("#!"+shell+"\necho \"$1\" >>\"$FAKE_GCLOUD/slept\"\n"), 0o755); err != nil {
 				return err
 			}
 			out, err := exec.Command("go", "build", "-o", filepath.Join(fake.dir, "gcloud"), "./testdata/fakegcloud").CombinedOutput()
@@ -94,13 +94,63 @@ func newRig(t *testing.T) *rig {
 	return &rig{t: t, state: t.TempDir(), path: fakeGcloud(t)}
 }
 
+// trouble makes commands with this beginning fail in the next runs, twice or, with
+// more, always ("LASTS") and after doing their work ("DONE").
+func (r *rig) trouble(at, text string, more ...string) {
+	r.t.Helper()
+	if r.env = nil; at == "" {
+		return
+	}
+	r.env = []string{"FAKE_TROUBLE=" + at, "FAKE_TROUBLE_TEXT=" + text}
+	for _, m := range more {
+		r.env = append(r.env, "FAKE_TROUBLE_"+m+"=yes")
+	}
+}
+
+// slept returns for how many seconds the last run paused each time.
+func (r *rig) slept() string {
+	r.t.Helper()
+	data, err := os.ReadFile(filepath.Join(r.state, "slept"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		r.t.Fatal(err)
+	}
+	return strings.Join(strings.Fields(string(data)), " ")
+}
+
+// project returns all things and bindings that there are, in order.
+func (r *rig) project() (there []string) {
+	r.t.Helper()
+	files, err := os.ReadDir(r.state)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, f := range files {
+		if name := f.Name(); name != "log" && name != "slept" && !strings.HasPrefix(name, "trouble") {
+			there = append(there, name)
+		}
+	}
+	return there
+}
+
+// print writes what a dry run prints into a file, and returns its path.
+func (r *rig) print(args ...string) string {
+	r.t.Helper()
+	file := filepath.Join(r.t.TempDir(), "printed.sh")
+	if err := os.WriteFile(file, []byte(dryRun(r.t, args...)), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+	return file
+}
+
 // run runs bash with the fake gcloud and nothing else to call, and returns the
 // calls of gcloud beside what it said.
 func (r *rig) run(args ...string) (calls []command, res result) {
 	r.t.Helper()
 	log := filepath.Join(r.state, "log")
-	if err := os.Remove(log); err != nil && !errors.Is(err, os.ErrNotExist) {
-		r.t.Fatal(err)
+	for _, name := range []string{"log", "slept", "trouble_1", "trouble_2"} {
+		if err := os.Remove(filepath.Join(r.state, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			r.t.Fatal(err)
+		}
 	}
 	res = runBash(r.t, append([]string{"PATH=" + r.path, "FAKE_GCLOUD=" + r.state}, r.env...), args...)
 	data, err := os.ReadFile(log)
