@@ -78,9 +78,15 @@ func FromEnvironment(ctx context.Context) (*App, error) {
 // call to any service.
 func New(ctx context.Context, cfg Config) (*App, error) {
 	log := newLogger(os.Stdout, cfg.LogLevel)
+	env := controller.RealEnv()
+	recorder, exporter, err := cfg.telemetry(ctx, log)
+	if err != nil {
+		return nil, fmt.Errorf("make exporter of traces and metrics: %w", err)
+	}
+	env.Telemetry = recorder
 	var l ledger.Ledger = ledger.NewMem(time.Now)
 	if cfg.Ledger == "firestore" {
-		f, err := gcp.OpenLedger(ctx, gcp.LedgerOptions{Project: cfg.Project, Database: cfg.Database, AllowEmulator: cfg.Emulators})
+		f, err := gcp.OpenLedger(ctx, gcp.LedgerOptions{Project: cfg.Project, Database: cfg.Database, AllowEmulator: cfg.Emulators, Telemetry: recorder})
 		if err != nil {
 			return nil, fmt.Errorf("open ledger: %w", err)
 		}
@@ -98,13 +104,8 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make publisher: %w", err)
 	}
-	env := controller.RealEnv()
-	var e *export.Exporter
-	if env.Telemetry, e, err = cfg.telemetry(ctx, log); err != nil {
-		return nil, fmt.Errorf("make exporter of traces and metrics: %w", err)
-	}
 	a := assemble(cfg, log, controller.New(cfg.controller(), l, v, p, log, env), l) //nolint:contextcheck // the verifiers read keys with the context of each request
-	a.telemetry, a.export = env.Telemetry, e
+	a.telemetry, a.export = recorder, exporter
 	return a, nil
 }
 

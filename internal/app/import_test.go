@@ -78,7 +78,7 @@ var rooms = []room{
 	{"internal/controller", list("internal/admission", "internal/batch", "internal/capacity", "internal/estimate", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/logctx", "internal/message", "internal/pace", "internal/policy", "internal/reason", "internal/telemetry", "internal/vertex", "internal/visible"),
 		list(wireTypes, "google.golang.org/protobuf/...", "golang.org/x/sync/...", "golang.org/x/time/rate", "github.com/hashicorp/golang-lru/..."),
 		"it passes jobs through from ledger to port, adding id and labels, and looks at nothing else in them"},
-	{"internal/gcp", list("internal/admission", "internal/capacity", "internal/controller", "internal/ledger", "internal/lifecycle", "internal/message", "internal/vertex"),
+	{"internal/gcp", list("internal/admission", "internal/capacity", "internal/controller", "internal/ledger", "internal/lifecycle", "internal/message", "internal/telemetry", "internal/vertex"),
 		list(wireTypes, "cloud.google.com/go/...", "google.golang.org/...", "github.com/googleapis/gax-go/..."),
 		"the only deployed room with cloud clients: no other room handles their errors, retries and connections"},
 	{"internal/identity", nil, list("google.golang.org/api/idtoken", "google.golang.org/api/option"),

@@ -43,6 +43,7 @@ func (c *Controller) answer(ctx context.Context, tenant string, d message.Delive
 	if rec == nil {
 		return nil
 	}
+	c.answered(ctx, o.Type, code(o.Reason))
 	c.log.InfoContext(ctx, "answered", "event", "answer", "type", string(o.Type), "reason", code(o.Reason))
 	c.publishOrLeave(ctx, rec)
 	return nil

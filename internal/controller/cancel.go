@@ -95,11 +95,13 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 	}
 	switch {
 	case did.answered != nil:
+		c.answered(ctx, did.answered.Outbox[0].Type, code(did.answered.Why))
 		c.log.InfoContext(ctx, "answered", "event", "answer", "type", string(did.answered.Outbox[0].Type), "reason", code(did.answered.Why))
 		c.publishOrLeave(ctx, did.answered)
 	case did.moved != nil:
 		ctx = withRecord(ctx, did.moved)
 		c.log.InfoContext(ctx, "cancel", "event", "cancel", "state", string(did.moved.State))
+		c.gaveBack(did.moved)
 		c.sendCancel(ctx, did.moved)
 		c.publishOrLeave(ctx, did.moved)
 	}

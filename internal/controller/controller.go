@@ -42,6 +42,7 @@ type Controller struct {
 	// hinting is how many hints are being followed.
 	hinting atomic.Int64
 
+	freed           freed
 	unreadable      unreadable
 	dueFrom         [len(dueClasses)]resume // where the next pass goes on with the timers
 	unpublishedFrom resume

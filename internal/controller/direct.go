@@ -79,6 +79,7 @@ func (c *Controller) direct(ctx context.Context, d message.Delivery, o message.O
 	events := []*ledger.Record{did.answered}
 	if did.moved != nil {
 		ctx = withRecord(ctx, did.moved)
+		c.gaveBack(did.moved)
 		c.sendCancel(ctx, did.moved)
 		events = append(events, did.moved)
 	}

@@ -59,7 +59,7 @@ func (c *Controller) enter(ctx context.Context, d message.Delivery, draft *ledge
 	v, rec, started, err := c.decideNew(deciding, draft, started)
 	switch {
 	case err == nil && v == entered:
-		c.decided(span, rec)
+		c.decided(ctx, span, rec)
 	case err == nil:
 		span.Set(telemetry.KeyVerdict, "answer") // it made no request
 		fallthrough

@@ -49,6 +49,7 @@ func (c *Controller) Hint(ctx context.Context, job string) error {
 	if err != nil || !moved {
 		return err
 	}
+	c.gaveBack(after)
 	c.sendCancel(ctx, after)
 	c.publishOrLeave(ctx, after)
 	if after.State.Terminal() {

@@ -212,6 +212,7 @@ func (c *Controller) applyAll(ctx context.Context, s classified, keys []message.
 		keys = keys[done:]
 		p.Learned += len(moved)
 		for _, rec := range moved {
+			c.gaveBack(rec)
 			if rec.State == lifecycle.Submitted {
 				c.resumed(ctx, vertex.NameOf(rec.Resource).Parent()) // its create was done and not answered
 			}

@@ -15,6 +15,7 @@ import (
 // pass does every kind of work once. What waits for its time and for its
 // publication comes first: it needs no observation of a resource.
 func (c *Controller) pass(ctx context.Context, clock func() time.Time, t *tasks, next map[string]time.Time) {
+	began := c.env.Monotonic()
 	t.begin()
 	c.passes.Add(1)
 	own := &t.total
@@ -26,6 +27,7 @@ func (c *Controller) pass(ctx context.Context, clock func() time.Time, t *tasks,
 	rested := maps.Clone(next) // a part may outlast this pass, and the next one writes the map
 	t.start(ctx, "resources", "", own, func(p *progress) error { return c.passRegions(ctx, clock, rested, p) })
 	t.wait("", c.cfg.Poll)
+	c.env.Telemetry.Pass(ctx, c.env.Monotonic().Sub(began))
 }
 
 // passRegions starts the work on every region that has rested.
@@ -140,6 +142,9 @@ func (c *Controller) passResource(ctx context.Context, name string, clock func()
 		}
 	}
 	waiting, err := c.schedule(ctx, name, after, p)
+	if counted := c.countQueue(ctx, name); !c.leftAlone(ctx, counted, p) {
+		errs = append(errs, counted)
+	}
 	if after == nil || after.Paused == nil { // else nothing that waits can start within this tick
 		p.Waiting += waiting
 	}

@@ -117,24 +117,42 @@ func (c *Controller) markPublished(ctx context.Context, recs []*ledger.Record, i
 	for _, rec := range recs {
 		hints.Bytes += rec.Weight()
 	}
-	return c.grouped.Update(ctx, ledger.ReadSetOf(recs...), func(tx ledger.Tx) error {
+	var marked []ledger.OutboxEvent
+	var now time.Time
+	err := c.grouped.Update(ctx, ledger.ReadSetOf(recs...), func(tx ledger.Tx) error {
+		marked, now = nil, tx.Now()
 		for _, known := range recs {
 			key := known.Key
 			rec := tx.Record(key)
 			if rec != nil && slices.ContainsFunc(rec.Unpublished(), func(l ledger.OutboxEvent) bool { return slices.Contains(ids[key], l.ID) }) {
+				if c.env.Telemetry.Counts() {
+					marked = append(marked, slices.DeleteFunc(rec.Unpublished(), func(l ledger.OutboxEvent) bool { return !slices.Contains(ids[key], l.ID) })...)
+				}
 				rec.MarkPublished(ids[key], tx.Now(), c.cfg.Keep)
 				tx.Put(rec)
 			}
 		}
 		return nil
 	}, hints)
+	if err == nil {
+		c.published(ctx, marked, now)
+	}
+	return err
 }
 
 // publishLate publishes outbox events that the instance that wrote them has not.
 func (c *Controller) publishLate(ctx context.Context, now time.Time, p *progress) error {
 	const most = 200
 	keys, more, err := c.oneByOne(&c.unpublishedFrom, most, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
-		return c.ledger.Unpublished(ctx, after, limit)
+		found, err := c.ledger.Unpublished(ctx, after, limit)
+		if err == nil && after == (ledger.Timed{}) {
+			age := time.Duration(0)
+			if len(found) > 0 {
+				age = now.Sub(found[0].Time)
+			}
+			c.env.Telemetry.Unpublished(ctx, age)
+		}
+		return found, err
 	})
 	if err != nil {
 		return fmt.Errorf("list unpublished events: %w", err)

@@ -81,6 +81,7 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 		c.sendCancel(ctx, after)
 		return nil
 	}
+	c.gaveBack(after)
 	if after.State == lifecycle.Cancelling {
 		if after.Reservation.Job == "" {
 			c.keepObserving(ctx, after)

@@ -24,6 +24,7 @@ import (
 // document say what each needs.
 func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Resource, p *progress) (waiting int, err error) {
 	ctx = onResource(ctx, name)
+	defer c.freed.forget(name)
 	var now time.Time // by the ledger's clock
 	if seen != nil {
 		now = seen.ObservedAt
@@ -46,11 +47,15 @@ func (c *Controller) schedule(ctx context.Context, name string, seen *ledger.Res
 			return waiting, err
 		}
 		for _, rec := range round.moved {
+			if rec.State == lifecycle.Waiting {
+				continue // it has another reason
+			}
 			_, span := c.env.Telemetry.Follow(ctx, "decide", rec.Trace)
-			c.decided(span, rec)
+			c.decided(ctx, span, rec)
 			if rec.State.Holds() {
 				p.Started++
 				p.wait(rec)
+				c.reused(ctx, name, round.now)
 			}
 		}
 		c.finishAll(ctx, round.moved, began)
@@ -84,6 +89,44 @@ func (c *Controller) readResource(ctx context.Context, name string) (res *ledger
 		return nil, now, fmt.Errorf("read the queue of %s: %w", name, err)
 	}
 	return res, now, nil
+}
+
+// countQueue notes how many requests wait for a resource, and for how long the oldest of
+// those that come first in their classes has: older ones come first, but for the order
+// of run times within two days.
+func (c *Controller) countQueue(ctx context.Context, name string) error {
+	if !c.env.Telemetry.Counts() {
+		return nil
+	}
+	res, _, err := c.readResource(ctx, name)
+	if err != nil || res == nil {
+		return err
+	}
+	var keys []message.Key
+	for _, class := range res.Queue {
+		if heads := res.Readable(class.Heads); len(heads) > 0 && len(keys) < commitRecords {
+			keys = append(keys, heads[0].ID)
+		}
+	}
+	var oldest time.Duration
+	if len(keys) > 0 {
+		err = ledger.Read(ctx, c.ledger, ledger.Records(keys...), func(tx ledger.Tx) {
+			oldest = 0
+			for _, key := range keys {
+				if !c.readable(ctx, tx, key, nil) {
+					continue
+				}
+				if rec := tx.Record(key); rec != nil && rec.State == lifecycle.Waiting {
+					oldest = max(oldest, tx.Now().Sub(rec.Times.Received))
+				}
+			}
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("count the queue of %s: %w", name, err)
+	}
+	c.env.Telemetry.Queue(ctx, name, waitingOn(res), oldest)
+	return nil
 }
 
 // A candidateSet is waiting requests that one update decides.

@@ -44,12 +44,14 @@ func (c *Controller) submit(ctx context.Context, rec *ledger.Record, started tim
 	defer cancel()
 	created, err := c.vertex.Create(create, vertex.NameOf(rec.Resource).Parent(), job)
 	if err == nil {
+		c.env.Telemetry.Submission(ctx, "CREATED")
 		return c.accepted(ctx, rec, created)
 	}
 	var e *vertex.Error
 	if !errors.As(err, &e) {
 		e = &vertex.Error{Op: "create", Kind: vertex.Unclear, Err: err}
 	}
+	c.env.Telemetry.Submission(ctx, string(e.Kind))
 	switch e.Kind {
 	case vertex.RateLimited:
 		return c.declined(ctx, rec, lifecycle.Rate, e)

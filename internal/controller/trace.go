@@ -3,10 +3,12 @@ package controller
 import (
 	"context"
 	"errors"
+	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/message"
 	"example.com/berth/internal/telemetry"
 	"example.com/berth/internal/vertex"
 )
@@ -101,4 +103,19 @@ func failure(err error) string {
 		return "CANCELLED"
 	}
 	return "FAILED"
+}
+
+// published counts events that have been published at a moment of the ledger, and the
+// holds that they report the end of.
+func (c *Controller) published(ctx context.Context, events []ledger.OutboxEvent, now time.Time) {
+	for _, e := range events {
+		c.env.Telemetry.Published(ctx, now.Sub(e.Time))
+		t := e.Outcome.Times
+		switch {
+		case t.Reserved.IsZero():
+		case e.Type == message.Queued && t.Queued.Equal(e.Time), // it waits again
+			e.Type != message.Queued && e.Type.Terminal() && !t.Queued.After(t.Reserved):
+			c.env.Telemetry.Hold(ctx, e.Time.Sub(t.Reserved), e.Outcome.State)
+		}
+	}
 }

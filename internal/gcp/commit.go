@@ -139,6 +139,11 @@ const (
 	refused                 // it has not, and would not if sent again. Return the error
 )
 
+// String is the word by which an answer is counted.
+func (a answer) String() string {
+	return [...]string{unknown: "unknown", committed: "committed", stale: "conflict", refused: "refused"}[a]
+}
+
 // commitRules is the map from codes to answers. A code that is not listed is
 // unknown, which is always safe: it costs one more read.
 var commitRules = map[codes.Code]answer{

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/telemetry"
 )
 
 // Bounds of one update. One that loses every try has waited for about ten times
@@ -32,6 +33,8 @@ type LedgerOptions struct {
 	// Without it the variable is an error.
 	AllowEmulator bool
 	ClientOptions []option.ClientOption
+	// Telemetry counts commits; nil if nothing does.
+	Telemetry *telemetry.Recorder
 }
 
 // A Ledger is a [ledger.Ledger] in Firestore. It is safe for concurrent use.
@@ -41,6 +44,7 @@ type Ledger struct {
 	database   string // projects/P/databases/D
 	recent     recent
 	contention contention
+	telemetry  *telemetry.Recorder
 }
 
 var _ ledger.Ledger = (*Ledger)(nil)
@@ -54,7 +58,7 @@ func OpenLedger(ctx context.Context, o LedgerOptions) (*Ledger, error) {
 	if o.Database == "" {
 		o.Database = "(default)"
 	}
-	l := &Ledger{database: "projects/" + o.Project + "/databases/" + o.Database}
+	l := &Ledger{database: "projects/" + o.Project + "/databases/" + o.Database, telemetry: o.Telemetry}
 	options, err := emulator("FIRESTORE_EMULATOR_HOST", o.AllowEmulator)
 	if err != nil {
 		return nil, fmt.Errorf("open ledger %s: %w", l.database, err)
@@ -139,6 +143,7 @@ func (l *Ledger) Update(ctx context.Context, reads ledger.ReadSet, closure func(
 			return unclearError(about, unclear, fmt.Errorf("commit of %s: %w", about, err))
 		}
 		answer, err := l.commit(ctx, docs, writes)
+		l.telemetry.Commit(ctx, answer.String())
 		switch answer {
 		case committed:
 			l.contention.after(reads.Names(ledger.KindResource), lost, time.Since(began), time.Now())

@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -11,12 +12,12 @@ import (
 // A deployment without a collector pays nothing for what it does not record.
 func TestOffCostsNothing(t *testing.T) {
 	var off *telemetry.Recorder
-	counts, err := telemetry.New("p", nil, nil)
+	none, err := telemetry.New("p", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	attributes := map[string]string{"berth-priority": "1"}
-	for name, r := range map[string]*telemetry.Recorder{"off": off, "without spans": counts} {
+	for name, r := range map[string]*telemetry.Recorder{"off": off, "of nothing": none} {
 		n := testing.AllocsPerRun(100, func() {
 			ctx, admit := r.Receive(t.Context(), "admit", trace.SpanContext{}, trace.SpanContext{})
 			ctx, tick := r.Tick(ctx, "reconcile", trace.SpanContext{}, trace.SpanContext{})
@@ -32,7 +33,16 @@ func TestOffCostsNothing(t *testing.T) {
 					t.Error("there is a span")
 				}
 			}
-			if ctx != t.Context() || r.Traceparent(ctx, attributes) != "" {
+			r.Decision(ctx, "admit", "FULL")
+			r.Submission(ctx, "CREATED")
+			r.Commit(ctx, "committed")
+			r.Queue(ctx, "pool", 1, time.Second)
+			r.Hold(ctx, time.Second, "FAILED")
+			r.Reuse(ctx, time.Second)
+			r.Published(ctx, time.Second)
+			r.Unpublished(ctx, time.Second)
+			r.Pass(ctx, time.Second)
+			if r.Counts() || ctx != t.Context() || r.Traceparent(ctx, attributes) != "" {
 				t.Error("there is a trace")
 			}
 		})

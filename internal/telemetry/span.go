@@ -18,15 +18,22 @@ const Scope = "example.com/berth"
 // nothing.
 type Recorder struct {
 	tracer  trace.Tracer
-	project string // in which Cloud Logging finds the traces
+	project string  // in which Cloud Logging finds the traces
+	counts  *counts // nil for none
 }
 
 // New returns a Recorder for the providers of a deployment, nil for no spans or no counts;
 // project is the id of the project that its traces are exported to.
-func New(project string, traces trace.TracerProvider, _ metric.MeterProvider) (*Recorder, error) {
+func New(project string, traces trace.TracerProvider, meters metric.MeterProvider) (*Recorder, error) {
 	r := &Recorder{project: project}
 	if traces != nil {
 		r.tracer = traces.Tracer(Scope)
+	}
+	if meters != nil {
+		var err error
+		if r.counts, err = newCounts(meters.Meter(Scope)); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
 }

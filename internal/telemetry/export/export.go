@@ -101,7 +101,14 @@ func Open(ctx context.Context, s Settings) (*telemetry.Recorder, *Exporter, erro
 		if e.metrics, err = s.metricExporter(ctx); err != nil {
 			return nil, nil, err
 		}
-		e.reader = sdkmetric.NewManualReader(sdkmetric.WithTemporalitySelector(e.metrics.Temporality))
+		e.reader = sdkmetric.NewManualReader(sdkmetric.WithTemporalitySelector(func(kind sdkmetric.InstrumentKind) metricdata.Temporality {
+			if kind == sdkmetric.InstrumentKindGauge {
+				// A gauge is sent once. Otherwise an instance that makes no passes any more
+				// would repeat what it observed last.
+				return metricdata.DeltaTemporality
+			}
+			return e.metrics.Temporality(kind)
+		}))
 		meters = sdkmetric.NewMeterProvider(sdkmetric.WithResource(about), sdkmetric.WithReader(e.reader))
 	}
 	recorder, err := telemetry.New(s.Project, tracers, meters)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,11 +28,11 @@ import (
 
 // A sink is a collector in memory. It answers err, or if hang is set not at all.
 type sink struct {
-	mu    sync.Mutex
-	calls int
-	spans []string
-	err   error
-	hang  bool
+	mu             sync.Mutex
+	calls          int
+	spans, metrics []string
+	err            error
+	hang           bool
 	sdkmetric.Exporter
 }
 
@@ -54,10 +55,17 @@ func (s *sink) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) e
 
 func (s *sink) Shutdown(context.Context) error { return nil }
 
-func (s *sink) Export(context.Context, *metricdata.ResourceMetrics) error {
+func (s *sink) Export(_ context.Context, all *metricdata.ResourceMetrics) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
+	s.metrics = nil
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			s.metrics = append(s.metrics, m.Name)
+		}
+	}
+	slices.Sort(s.metrics)
 	return s.err
 }
 
@@ -178,6 +186,14 @@ func TestCountsAreNotSentTooOften(t *testing.T) {
 		now, s.err = now.Add(c.later), c.err
 		if e.Flush(t.Context()); s.calls != c.want {
 			t.Errorf("step %d: %d calls, want %d", i, s.calls, c.want)
+		}
+	}
+	recorder.Queue(t.Context(), "pool", 3, time.Minute)
+	recorder.Decision(t.Context(), "admit", "")
+	for i, want := range []string{"berth.decisions berth.queue.oldest berth.queue.waiting", "berth.decisions"} {
+		now = now.Add(time.Minute)
+		if e.Flush(t.Context()); strings.Join(s.metrics, " ") != want {
+			t.Errorf("export %d has %v, want %s: a gauge of a pass is sent once, a count goes on", i, s.metrics, want)
 		}
 	}
 	var none *Exporter
