@@ -45,8 +45,8 @@ func Order(before, after Picture) []Violation {
 			if k < 0 {
 				continue
 			}
-			if n := res.Reserved[k]; outranked(res, o) {
-				if !n.At.After(o.At) {
+			if n, passed := res.Reserved[k], startedHigher(started[res.Name], o); passed || outranked(res, o) {
+				if !passed && !n.At.After(o.At) {
 					continue // a request of a higher priority goes first, and the plan that says when it starts is not stored yet
 				}
 				o = n
@@ -78,8 +78,7 @@ func Order(before, after Picture) []Violation {
 func (c *checker) promises(old, res *ledger.Resource, started []*ledger.Record) {
 	for _, n := range res.Reserved {
 		i := slices.IndexFunc(old.Reserved, func(o admission.Reservation) bool { return o.ID == n.ID })
-		if i < 0 || old.Reserved[i].At.IsZero() || outranked(res, n) ||
-			slices.ContainsFunc(started, func(r *ledger.Record) bool { return higher(r.Head(), n) }) {
+		if i < 0 || old.Reserved[i].At.IsZero() || outranked(res, n) || startedHigher(started, n) {
 			continue
 		}
 		if o := old.Reserved[i]; n.At.IsZero() || n.At.After(o.At) {
@@ -97,6 +96,12 @@ func outranked(res *ledger.Resource, o admission.Reservation) bool {
 		}
 	}
 	return false
+}
+
+// startedHigher reports whether a request of a higher priority that has just started takes
+// a shape of a reservation.
+func startedHigher(started []*ledger.Record, o admission.Reservation) bool {
+	return slices.ContainsFunc(started, func(r *ledger.Record) bool { return higher(r.Head(), o) })
 }
 
 // higher reports whether a request of a higher priority asks for a shape of a reservation.
