@@ -6,7 +6,7 @@ locals {
 
   # A function ignores a variable that it does not know, so the names are read from
   # the code that is deployed.
-  known_settings = toset(flatten(regexall("env:\"(BERTH_[A-Z_]+)", file("${path.module}/../../internal/app/config.go"))))
+  known_settings = toset(flatten(regexall("env:\"((?:BERTH|OTEL)_[A-Z_]+)", file("${path.module}/../../internal/app/config.go"))))
 
   # managed_settings follow from variables of this configuration, and local_settings
   # are for machines without a cloud.
