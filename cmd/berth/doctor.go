@@ -13,6 +13,7 @@ import (
 
 type doctorCmd struct {
 	siteFlags
+	probeFlags
 }
 
 // Help is shown by berth doctor --help.
@@ -20,7 +21,11 @@ func (*doctorCmd) Help() string {
 	return `Reads the whole ledger, lists the live jobs, and checks topics and subscriptions.
 It changes nothing. To count dead letters it pulls them from their subscription and returns them at once.
 
-Ends with 0 if all is well, with 6 if a check says FAIL, and with 1 if none does but one could not be made.`
+Ends with 0 if all is well, with 6 if a check says FAIL, and with 1 if none does but one could not be made.
+
+With --probe RESOURCE it checks no deployment. It creates a few tiny jobs on that persistent resource, to find out what Vertex AI does
+where its documentation is silent, and prints what it did and the settings of Berth that follow. It says first what it will do and cost. It
+needs the rights to create, get, list and cancel custom jobs. It ends with 6 if it could not end every job that it created.`
 }
 
 // A diagnosis is what doctor prints with --json.
@@ -34,6 +39,9 @@ type diagnosis struct {
 
 // Run makes every check, even after one has failed.
 func (c *doctorCmd) Run(g *globals) error {
+	if c.Probe != "" {
+		return c.probe(g)
+	}
 	s, err := g.reach(g, c.siteFlags)
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ const (
 	exitRefused     = 3   // the job was refused, or can never fit; the policy is refused
 	exitWaits       = 4   // explain: it would have to wait
 	exitEndedBadly  = 5   // submit --follow: failed, cancelled or expired
-	exitProblems    = 6   // doctor found a problem; repair or policy did not make a change; policy diff found a difference; evaluate found a difference
+	exitProblems    = 6   // doctor found a problem, or left a job of its probe; repair or policy did not make a change; policy diff found a difference; evaluate found a difference
 	exitInterrupted = 130 // Ctrl-C
 )
 
@@ -38,7 +38,7 @@ Without --project and --status-url the target is the local stack that runs on th
 
 Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, or a policy) or never fits, 4 would have to wait (explain), ` +
 	`5 ended badly (submit --follow: failed, cancelled, expired), ` +
-	`6 problems (doctor: at least one FAIL, while 1 means that something could not be checked; repair, policy apply, rollback: something asked for was not done; policy diff: the file differs; evaluate --check-references: a score differs), 130 interrupted.`
+	`6 problems (doctor: at least one FAIL, or a job of its probe is left, while 1 means that something could not be checked; repair, policy apply, rollback: something asked for was not done; policy diff: the file differs; evaluate --check-references: a score differs), 130 interrupted.`
 
 type cli struct {
 	globals

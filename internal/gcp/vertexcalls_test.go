@@ -35,6 +35,11 @@ func TestVertexCallsSayWhatFailed(t *testing.T) {
 		{"live", "ListCustomJobs", parent, func(ctx context.Context) error { _, err := w.Live(ctx, parent); return err }},
 		{"cancel", "CancelCustomJob", job1, func(ctx context.Context) error { return w.Cancel(ctx, job1) }},
 		{"resource", "GetPersistentResource", pool, func(ctx context.Context) error { _, err := w.Resource(ctx, pool); return err }},
+		{"create", "CreateCustomJob", parent, func(ctx context.Context) error { _, err := w.Raw().Create(ctx, parent, job("run", 1)); return err }},
+		{"get", "GetCustomJob", job1, func(ctx context.Context) error { _, err := w.Raw().Get(ctx, job1); return err }},
+		{"list", "ListCustomJobs", parent, func(ctx context.Context) error { _, err := w.Raw().List(ctx, parent, ""); return err }},
+		{"cancel", "CancelCustomJob", job1, func(ctx context.Context) error { return w.Raw().Cancel(ctx, job1) }},
+		{"resource", "GetPersistentResource", pool, func(ctx context.Context) error { _, err := w.Raw().Resource(ctx, pool); return err }},
 	} {
 		w.FaultOnce(test.rpc, fakevertex.FailBefore(codes.OutOfRange, "out of it"))
 		err := test.call(t.Context())

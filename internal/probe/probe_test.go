@@ -1,0 +1,368 @@
+package probe_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"example.com/berth/internal/gcp"
+	"example.com/berth/internal/probe"
+	"example.com/berth/internal/vertex/fakevertex"
+	"example.com/berth/internal/vertex/fakevertex/scenario"
+)
+
+const (
+	parent   = "projects/secret-project/locations/us-central1"
+	resource = parent + "/persistentResources/secret-pool"
+	account  = "secret@secret-project.iam.gserviceaccount.com"
+)
+
+// A world is a fake Vertex AI with one resource, and a clock that sleeping moves.
+type world struct {
+	*fakevertex.Server
+	*fakevertex.ManualClock
+	gcp.Raw
+	sleeps func() error // asked at every sleep, if not nil
+}
+
+func (w *world) Now() time.Time { return w.ManualClock.Now() }
+
+func (w *world) Sleep(ctx context.Context, d time.Duration) error {
+	if w.sleeps != nil {
+		if err := w.sleeps(); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	w.Advance(d)
+	return nil
+}
+
+func newWorld(t *testing.T, change func(*fakevertex.Behaviour), edit func(*aiplatformpb.PersistentResource)) *world {
+	t.Helper()
+	b := fakevertex.DefaultBehaviour()
+	b.RunFor = 20 * time.Second
+	if change != nil {
+		change(&b)
+	}
+	w := &world{ManualClock: fakevertex.NewManualClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
+	w.Server = fakevertex.New(fakevertex.Options{Clock: w.ManualClock, Behaviour: &b, Seed: 1})
+	long := &fakevertex.Span{From: 10 * time.Minute, To: 10 * time.Minute}
+	if err := w.SetJobRules([]fakevertex.JobRule{{Name: "berth-probe-tiny"}, {Name: "berth-probe-*", RunFor: long}}); err != nil {
+		t.Fatal(err)
+	}
+	r := &aiplatformpb.PersistentResource{Name: resource, ResourcePools: []*aiplatformpb.ResourcePool{
+		{MachineSpec: &aiplatformpb.MachineSpec{MachineType: "n1-standard-4"}, ReplicaCount: proto.Int64(2),
+			DiskSpec: &aiplatformpb.DiskSpec{BootDiskType: "pd-ssd", BootDiskSizeGb: 100}}}}
+	if edit != nil {
+		edit(r)
+	}
+	if _, err := w.AddResource(r); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- w.Serve(l) }()
+	client, err := gcp.NewVertex(gcp.VertexOptions{Insecure: true, Endpoint: func(string) string { return l.Addr().String() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		client.Close()
+		w.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	w.Raw = client.Raw()
+	return w
+}
+
+func (w *world) plan(t *testing.T) *probe.Plan {
+	t.Helper()
+	r, err := w.Resource(t.Context(), resource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := probe.NewPlan(r, probe.Options{ID: "p1", Parent: parent, Image: "secret.io/image", Account: account, Wait: 4 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// live is how many jobs have not ended.
+func (w *world) live() int {
+	n := 0
+	for state, k := range w.States() {
+		if state != "SUCCEEDED" && state != "FAILED" && state != "CANCELLED" {
+			n += k
+		}
+	}
+	return n
+}
+
+// probed runs a whole probe.
+func (w *world) probed(t *testing.T) *probe.Record {
+	t.Helper()
+	p := w.plan(t)
+	seen, left, err := probe.Run(t.Context(), w, w, p, t.Logf)
+	if err != nil || len(left) > 0 || w.live() > 0 {
+		t.Errorf("stopped by %v, left %v; %d jobs are live", err, left, w.live())
+	}
+	return probe.NewRecord(p, seen, left, err, w.Now(), "v1")
+}
+
+// answer is the answer to a question.
+func answer(r *probe.Record, question string) string {
+	for _, f := range r.Findings {
+		if f.Question == question {
+			return f.Answer
+		}
+	}
+	return ""
+}
+
+func setting(r *probe.Record, name string) string {
+	for _, s := range r.Settings {
+		if s.Name == name {
+			return s.Value
+		}
+	}
+	return ""
+}
+
+// Every value of every switch about which the service is silent is found out.
+func TestFindsEachSwitch(t *testing.T) {
+	type knobs = fakevertex.Behaviour
+	var usual *probe.Record
+	for _, c := range []struct {
+		name     string
+		change   func(*knobs)
+		edit     func(*aiplatformpb.PersistentResource)
+		question string
+		answer   string
+		knob     string // and its value in the record
+		value    any
+		settings string // NAME=VALUE ...
+	}{
+		{"defaults", nil, nil, "starts", "4s", "runningAfter", "4s", "BERTH_DISK_TYPE=pd-ssd BERTH_SERVICE_ACCOUNTS=allow BERTH_RETRY_AFTER=30s BERTH_BACKOFF=15s"},
+		{"full queue-for-ever", func(b *knobs) { b.FullPool = fakevertex.FullQueueForEver }, nil, "fullPool", "queue-for-ever", "fullPool", "queue-for-ever", ""},
+		{"full queue-then-fail", func(b *knobs) { b.FullPool, b.QueueFailAfter = fakevertex.FullQueueThenFail, 3*time.Minute }, nil, "fullPool", "queue-then-fail", "queueFailAfter", "3m1s", ""},
+		{"full failed-precondition", func(b *knobs) { b.FullPool = fakevertex.FullFailedPrecondition }, nil, "fullPool", "failed-precondition", "fullPool", "failed-precondition", "BERTH_DECLINE_TIMEOUT=24h0m0s"},
+		{"full resource-exhausted", func(b *knobs) { b.FullPool = fakevertex.FullResourceExhausted }, nil, "fullPool", "resource-exhausted", "fullPool", "resource-exhausted", ""},
+		{"full accept-then-fail", func(b *knobs) { b.FullPool = fakevertex.FullAcceptThenFail }, nil, "fullPool", "accept-then-fail", "fullPool", "accept-then-fail", ""},
+		{"waits pending", nil, nil, "waitState", "PENDING", "queueState", "pending", ""},
+		{"waits queued", func(b *knobs) { b.QueueState = fakevertex.WaitQueued }, nil, "waitState", "QUEUED", "queueState", "queued", ""},
+		{"mismatch invalid-argument", nil, nil, "mismatch", "invalid-argument", "mismatch", "invalid-argument", ""},
+		{"mismatch failed-precondition", func(b *knobs) { b.Mismatch = fakevertex.RefuseFailedPrecondition }, nil, "mismatch", "failed-precondition", "mismatch", "failed-precondition", ""},
+		{"mismatch not-found", func(b *knobs) { b.Mismatch = fakevertex.RefuseNotFound }, nil, "tooManyReplicas", "not-found", "mismatch", "not-found", ""},
+		{"mismatch accept-then-fail", func(b *knobs) { b.Mismatch = fakevertex.RefuseByFailing }, nil, "mismatch", "accept-then-fail", "mismatch", "accept-then-fail", ""},
+		{"absent not-found", nil, nil, "resourceAbsent", "not-found", "resourceAbsent", "not-found", ""},
+		{"absent invalid-argument", func(b *knobs) { b.ResourceAbsent = fakevertex.RefuseInvalidArgument }, nil, "resourceAbsent", "invalid-argument", "resourceAbsent", "invalid-argument", ""},
+		{"absent failed-precondition", func(b *knobs) { b.ResourceAbsent = fakevertex.RefuseFailedPrecondition }, nil, "resourceAbsent", "failed-precondition", "resourceAbsent", "failed-precondition", ""},
+		{"absent accept-then-fail", func(b *knobs) { b.ResourceAbsent = fakevertex.RefuseByFailing }, nil, "resourceAbsent", "accept-then-fail", "resourceAbsent", "accept-then-fail", ""},
+		{"job disk pd-standard", func(b *knobs) { b.JobDisk = "pd-standard" }, nil, "defaultDisk", "not pd-ssd 100", "jobDisk", "pd-standard", "BERTH_DISK_TYPE=pd-standard"},
+		{"job disk shown", func(b *knobs) { b.JobDisk = "pd-standard" }, func(r *aiplatformpb.PersistentResource) {
+			r.ResourcePools[0].DiskSpec.BootDiskType = "pd-standard"
+		}, "defaultDisk", "pd-standard 100", "jobDisk", "pd-standard", "BERTH_DISK_TYPE=pd-standard"},
+		{"job disk of a refused job", nil, func(r *aiplatformpb.PersistentResource) { r.ResourcePools[0].DiskSpec.BootDiskSizeGb = 200 },
+			"defaultDisk", "not pd-ssd 200", "", nil, ""},
+		{"disk size compared", nil, nil, "diskSize", "compared", "ignoreDiskSize", false, ""},
+		{"disk size ignored", func(b *knobs) { b.IgnoreDiskSize = true }, nil, "diskSize", "not compared", "ignoreDiskSize", true, ""},
+		{"accounts refused", func(b *knobs) { b.RefuseAccounts = true }, nil, "serviceAccount", "invalid-argument", "refuseAccounts", true, "BERTH_SERVICE_ACCOUNTS=refuse"},
+		{"accounts allowed", nil, nil, "serviceAccount", "runs", "refuseAccounts", false, "BERTH_SERVICE_ACCOUNTS=allow"},
+		{"Ray refused", func(b *knobs) { b.RefuseRay = true }, ray, "rayCluster", "invalid-argument", "refuseRay", true, "BERTH_RAY_CLUSTERS=refuse"},
+		{"Ray allowed", nil, ray, "rayCluster", "runs", "refuseRay", false, "BERTH_RAY_CLUSTERS=allow"},
+		{"many chiefs allowed", nil, nil, "firstWorkerPool", "allowed", "rejectManyChiefs", false, ""},
+		{"many chiefs refused", func(b *knobs) { b.RejectManyChiefs = true }, nil, "firstWorkerPool", "refused", "rejectManyChiefs", true, ""},
+		{"shared pool allowed", nil, nil, "sharedPool", "allowed", "rejectSharedPool", false, ""},
+		{"shared pool refused", func(b *knobs) { b.RejectSharedPool = true }, nil, "sharedPool", "refused", "rejectSharedPool", true, ""},
+		{"list lag", func(b *knobs) { b.ListLag = 40 * time.Second }, nil, "listLag", "40s", "listLag", "40s", "BERTH_RETRY_AFTER=1m20s"},
+		{"long list lag", func(b *knobs) { b.ListLag = 2 * time.Minute }, nil, "listLag", "2m1s", "listLag", "2m1s", "BERTH_RETRY_AFTER=4m2s BERTH_UNCLEAR_TIMEOUT=20m0s"},
+		{"used count lag", func(b *knobs) { b.UsedCountLag = 30 * time.Second }, nil, "usedCountLag", "30s", "usedCountLag", "30s", ""},
+		{"no used count lag", nil, nil, "usedCountLag", "0s", "usedCountLag", "0s", ""},
+		{"release lag", func(b *knobs) { b.ReleaseLag = 50 * time.Second }, nil, "reuse", "50s", "", nil, "BERTH_BACKOFF=50s"},
+		{"release lag of a pool that refuses", func(b *knobs) {
+			b.ReleaseLag, b.FullPool = 50*time.Second, fakevertex.FullFailedPrecondition
+		}, nil, "reuse", "56s", "", nil, ""},
+		{"timeout cancels", nil, nil, "timeout", "CANCELLED", "timeoutFails", false, ""},
+		{"timeout fails", func(b *knobs) { b.TimeoutFails = true }, nil, "timeout", "FAILED", "timeoutFails", true, ""},
+		{"cancel cancels", nil, nil, "cancel", "CANCELLED", "cancelIsIgnored", false, ""},
+		{"cancel is ignored", func(b *knobs) { b.CancelIsIgnored = true }, nil, "cancel", "SUCCEEDED", "cancelIsIgnored", true, ""},
+		{"no lost answers", nil, nil, "lostAnswers", "none", "", nil, ""},
+		{"answers unavailable", func(b *knobs) { b.CreateAnswer = fakevertex.CreateUnavailable }, nil, "lostAnswers", "9", "", nil, ""},
+		{"answers late", func(b *knobs) { b.CreateAnswer = fakevertex.CreateDeadlineExceeded }, nil, "lostAnswers", "9", "", nil, ""},
+		{"answers dropped", func(b *knobs) { b.CreateAnswer = fakevertex.CreateDropped }, nil, "lostAnswers", "9", "", nil, ""},
+		{"filters", nil, nil, "filters", "all found the job", "", nil, ""},
+		{"not running failed-precondition", nil, rebooting, "resourceNotReady", "failed-precondition", "resourceNotRunning", "failed-precondition", ""},
+		{"not running invalid-argument", func(b *knobs) { b.ResourceNotRunning = fakevertex.RefuseInvalidArgument }, rebooting, "resourceNotReady", "invalid-argument", "resourceNotRunning", "invalid-argument", ""},
+		{"not running not-found", func(b *knobs) { b.ResourceNotRunning = fakevertex.RefuseNotFound }, rebooting, "resourceNotReady", "not-found", "resourceNotRunning", "not-found", ""},
+		{"not running accept-then-fail", func(b *knobs) { b.ResourceNotRunning = fakevertex.RefuseByFailing }, rebooting, "resourceNotReady", "accept-then-fail", "resourceNotRunning", "accept-then-fail", ""},
+		{"machine quota", func(b *knobs) { b.MachineQuota, b.MachineQuotaOnResources = "custom_model_training_cpus", true }, nil, "starts", "no", "", nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := usual // several questions are answered by one probe
+			if r == nil || c.change != nil || c.edit != nil {
+				r = newWorld(t, c.change, c.edit).probed(t)
+			}
+			if c.change == nil && c.edit == nil {
+				usual = r
+			}
+			if got := answer(r, c.question); got != c.answer {
+				t.Errorf("%s: %q, want %q", c.question, got, c.answer)
+			}
+			if got := r.Switches[c.knob]; c.knob != "" && got != c.value {
+				t.Errorf("switch %s is %v, want %v", c.knob, got, c.value)
+			}
+			for _, pair := range strings.Fields(c.settings) {
+				name, value, _ := strings.Cut(pair, "=")
+				if got := setting(r, name); got != value {
+					t.Errorf("%s is %q, want %q", name, got, value)
+				}
+			}
+			if t.Failed() {
+				t.Log("\n" + r.Text())
+			}
+			// The switches are a scenario of the fake; the file holds no name.
+			file, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(file), "secret") || strings.Contains(r.Text(), "secret") {
+				t.Errorf("the record names what is secret:\n%s", file)
+			}
+			if _, err := scenario.Read("record", fmt.Appendf(nil, `{"behaviour": %s}`, mustJSON(t, r.Switches)), scenario.Location{}); err != nil {
+				t.Errorf("behaviour %v: %v", r.Switches, err)
+			}
+		})
+	}
+}
+
+func mustJSON(t *testing.T, v any) []byte {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func ray(r *aiplatformpb.PersistentResource) {
+	r.ResourceRuntimeSpec = &aiplatformpb.ResourceRuntimeSpec{RaySpec: &aiplatformpb.RaySpec{}}
+}
+
+func rebooting(r *aiplatformpb.PersistentResource) {
+	r.State = aiplatformpb.PersistentResource_REBOOTING
+}
+
+// Whatever fails, and whenever the prober is interrupted, no job of it is left.
+func TestLeavesNothingBehind(t *testing.T) {
+	for _, method := range []string{"CreateCustomJob", "GetCustomJob", "ListCustomJobs", "CancelCustomJob", "GetPersistentResource"} {
+		for _, after := range []bool{false, true} {
+			for _, code := range []codes.Code{codes.Unavailable, codes.PermissionDenied, codes.ResourceExhausted} {
+				w := newWorld(t, nil, nil)
+				if after && code != codes.Unavailable {
+					continue // a refusal is not carried out
+				}
+				p := w.plan(t)
+				if err := w.SetFaultRules([]fakevertex.FaultRule{{Method: method, Rate: 0.3, Count: 20, After: after, Code: code}}); err != nil {
+					t.Fatal(err)
+				}
+				_, left, err := probe.Run(t.Context(), w, w, p, func(string, ...any) {})
+				if len(left) > 0 || w.live() > 0 {
+					t.Errorf("%s %v after=%v: left %v, %d live, error %v", method, code, after, left, w.live(), err)
+				}
+			}
+		}
+	}
+	for _, n := range []int{1, 2, 5, 9, 40, 60, 80, 100, 120} {
+		w := newWorld(t, nil, nil)
+		ctx, stop := context.WithCancel(t.Context())
+		w.sleeps = func() error {
+			if n--; n == 0 {
+				stop()
+			}
+			return nil
+		}
+		seen, left, err := probe.Run(ctx, w, w, w.plan(t), func(string, ...any) {})
+		if err == nil || len(left) > 0 || w.live() > 0 {
+			t.Errorf("interrupted: error %v, %d observations, left %v, %d live", err, len(seen), left, w.live())
+		}
+		stop()
+	}
+	// Where nothing can be cancelled the names are told.
+	w := newWorld(t, nil, nil)
+	p := w.plan(t)
+	if err := w.SetFaultRules([]fakevertex.FaultRule{{Method: "CancelCustomJob", Code: codes.PermissionDenied}}); err != nil {
+		t.Fatal(err)
+	}
+	_, left, err := probe.Run(t.Context(), w, w, p, func(string, ...any) {})
+	if err == nil || len(left) != w.live() || len(left) == 0 {
+		t.Errorf("left %v with %d live, error %v", left, w.live(), err)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	w := newWorld(t, nil, nil)
+	p := w.plan(t)
+	text := p.Announce()
+	for _, want := range []string{"creates 13 jobs", "n1-standard-4: n1-standard-4, pd-ssd 100 GB, replicas 2, in use 0", "one more job of one replica on the full pool",
+		"cost nothing beyond that", "keeps every free replica of the pool busy (2)", "berth-probe=p1"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if len(w.Jobs()) != 0 {
+		t.Error("a plan creates jobs")
+	}
+	pools := func(list ...*aiplatformpb.ResourcePool) *aiplatformpb.PersistentResource {
+		return &aiplatformpb.PersistentResource{Name: resource, State: aiplatformpb.PersistentResource_RUNNING, ResourcePools: list}
+	}
+	pool := func(id string, replicas, used int64, scales bool) *aiplatformpb.ResourcePool {
+		out := &aiplatformpb.ResourcePool{Id: id, ReplicaCount: &replicas, UsedReplicaCount: used, MachineSpec: &aiplatformpb.MachineSpec{MachineType: "m"}}
+		if scales {
+			out.AutoscalingSpec = &aiplatformpb.ResourcePool_AutoscalingSpec{MaxReplicaCount: proto.Int64(9)}
+		}
+		return out
+	}
+	for _, c := range []struct {
+		r          *aiplatformpb.PersistentResource
+		pool, want string // the chosen one, or an error
+		leftOut    string // questions
+	}{
+		{pools(pool("a", 2, 2, false), pool("b", 3, 0, true), pool("c", 2, 1, false)), "", "c", "resourceNotReady serviceAccount firstWorkerPool sharedPool"},
+		{pools(pool("a", 2, 2, false), pool("b", 3, 0, true)), "b", "b", "resourceNotReady fullPool reuse serviceAccount"},
+		{pools(pool("a", 20, 2, false)), "", "a", "resourceNotReady fullPool reuse serviceAccount"},
+		{pools(pool("a", 2, 2, false)), "", "no replica of the pool is free; name another pool, or wait", ""},
+		{pools(pool("a", 2, 2, false)), "x", `the persistent resource has no pool "x"`, ""},
+	} {
+		p, err := probe.NewPlan(c.r, probe.Options{ID: "p1", Parent: parent, Pool: c.pool})
+		if err != nil {
+			if err.Error() != c.want {
+				t.Errorf("%v, want %s", err, c.want)
+			}
+			continue
+		}
+		var out []string
+		for _, f := range p.LeftOut {
+			out = append(out, f.Question)
+		}
+		if p.Pool.Id != c.want || strings.Join(out, " ") != c.leftOut {
+			t.Errorf("pool %s, left out %v; want %s, %s", p.Pool.Id, out, c.want, c.leftOut)
+		}
+	}
+}
