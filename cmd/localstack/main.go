@@ -5,7 +5,8 @@
 //
 // It publishes the sample requests, prints their outcome events, and checks that
 // each ended as its file says. With -once it then exits: 0 if all did, else 1.
-// Without -once it stays up for further requests. Wrong usage, such as a port in
+// Without -once it stays up for further requests. With -traces it also shows what became
+// of each request as an OpenTelemetry trace. Wrong usage, such as a port in
 // use, ends with 2, an interrupt before the end with 130.
 package main
 
@@ -33,6 +34,9 @@ const (
 	exitInterrupted = 130 // before the stack was up, or with -once before all had ended
 )
 
+// tracesWithin is how long the last spans may take. Those of a tick come when it has ended.
+const tracesWithin = 20 * time.Second
+
 func main() {
 	if localstack.FunctionMain() {
 		return
@@ -56,6 +60,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&o.once, "once", false, "run the sample requests, check their outcomes, and exit")
 	flags.BoolVar(&o.Embedded, "embedded", false, "do not use the official emulators")
+	flags.BoolVar(&o.Traces, "traces", false, "show the trace of each sample request, and the metrics")
 	flags.StringVar(&o.requests, "requests", "", "folder of sample requests (default testdata/requests of this project)")
 	flags.StringVar(&o.logFile, "log", "", "write the logs of all processes to this file")
 	flags.DurationVar(&o.limit, "limit", 3*time.Minute, "with -once, give up after this long")
@@ -172,6 +177,12 @@ func play(ctx context.Context, o options, out io.Writer) error {
 	}
 	say("")
 	wrong := errors.Join(unfinished, story.Check(context.WithoutCancel(ctx), out))
+	if o.Traces {
+		say("\nTraces: each span with how long it took, and when it began.")
+		complete, end := context.WithTimeout(context.WithoutCancel(ctx), tracesWithin)
+		defer end()
+		wrong = errors.Join(wrong, story.ShowTraces(complete, out))
+	}
 	if wrong == nil {
 		say("\nAll %d ended as their files say; no hold and no waiting request is left.", len(requests))
 	}

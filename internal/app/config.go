@@ -192,6 +192,10 @@ type Config struct {
 	TracesSampler string `env:"OTEL_TRACES_SAMPLER, default=parentbased_always_on"`
 	// TracesSamplerArg is the share of traces that traceidratio keeps, 0 to 1.
 	TracesSamplerArg string `env:"OTEL_TRACES_SAMPLER_ARG"`
+	// MetricInterval is the shortest time between two exports of metrics by one instance, in
+	// milliseconds. Cloud Monitoring takes a point of one series every 5 seconds. 1 to
+	// 3600000.
+	MetricInterval int `env:"OTEL_METRIC_EXPORT_INTERVAL, default=10000"`
 	// TelemetryDisabled turns traces and metrics off whatever the endpoints are.
 	TelemetryDisabled bool `env:"OTEL_SDK_DISABLED"`
 

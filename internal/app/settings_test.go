@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -519,6 +520,25 @@ var effects = map[string]func(*testing.T){
 			}
 		}
 	},
+	"OTEL_METRIC_EXPORT_INTERVAL": func(t *testing.T) {
+		for pair, want := range map[string]int{"OTEL_METRIC_EXPORT_INTERVAL=": 1, "OTEL_METRIC_EXPORT_INTERVAL=1": 2} {
+			var metrics atomic.Int64
+			web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/v1/metrics" {
+					metrics.Add(1)
+				}
+			}))
+			t.Cleanup(web.Close)
+			s := listen(t).open(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+web.URL, pair)
+			s.post(t, oneCPU)
+			for began := time.Now(); time.Since(began) <= time.Millisecond; { // so much has passed
+			}
+			s.post(t, oneCPU)
+			if n := int(metrics.Load()); n != want {
+				t.Errorf("%s: metrics are sent %d times, want %d", pair, n, want)
+			}
+		}
+	},
 	"OTEL_TRACES_SAMPLER": func(t *testing.T) {
 		if got := sent(t, "OTEL_EXPORTER_OTLP_ENDPOINT=@URL@", "OTEL_TRACES_SAMPLER=always_off"); got != "/v1/metrics" {
 			t.Errorf("the collector gets %s", got)
@@ -805,6 +825,7 @@ func TestSettingsOutOfRange(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT":  {{"http://localhost:4318/v1/traces"}, {"localhost:4318"}},
 		"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": {{"http://localhost:4318/v1/metrics"}, {"localhost:4318"}},
 		"OTEL_EXPORTER_OTLP_PROTOCOL":         {{"grpc", "http/protobuf"}, {"http/json", "GRPC"}},
+		"OTEL_METRIC_EXPORT_INTERVAL":         {{"1", "3600000"}, {"0", "-1", "3600001"}},
 		"OTEL_TRACES_SAMPLER":                 {{"always_on", "parentbased_traceidratio"}, {"xray", "ALWAYS_ON"}},
 		"OTEL_TRACES_SAMPLER_ARG":             {{"0", "0.5", "1"}, {"-1", "2", "half"}},
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"example.com/berth/internal/controller"
 	"example.com/berth/internal/logctx"
@@ -30,6 +31,9 @@ func (c Config) checkTelemetry() (errs []error) {
 	if c.OTLPProtocol != "" && c.OTLPProtocol != overHTTP && c.OTLPProtocol != overGRPC {
 		errs = append(errs, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL %q: want %s or %s", c.OTLPProtocol, overHTTP, overGRPC))
 	}
+	if c.MetricInterval < 1 || c.MetricInterval > 3600000 {
+		errs = append(errs, fmt.Errorf("OTEL_METRIC_EXPORT_INTERVAL is %d; want 1 to 3600000", c.MetricInterval))
+	}
 	if _, err := export.SamplerOf(c.TracesSampler, c.TracesSamplerArg); err != nil {
 		errs = append(errs, fmt.Errorf("OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG: %w", err))
 	}
@@ -51,7 +55,8 @@ func (c Config) telemetry(ctx context.Context, log *slog.Logger) (*telemetry.Rec
 	if err != nil {
 		return nil, nil, err
 	}
-	s := export.Settings{Traces: traces, Metrics: metrics, Sampler: sampler, Project: c.Project, Log: log}
+	s := export.Settings{Traces: traces, Metrics: metrics, Sampler: sampler, Project: c.Project, Log: log,
+		Interval: time.Duration(c.MetricInterval) * time.Millisecond}
 	s.Service, s.Version = service()
 	if s.GRPC = c.OTLPProtocol == overGRPC || c.OTLPProtocol == "" && gRPCPort(cmp.Or(traces, metrics)); !s.GRPC {
 		// The general endpoint is that of a server, those of its kind have a path.

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"example.com/berth/internal/localstack/child"
+	"example.com/berth/internal/localstack/collector"
 	"example.com/berth/internal/localstack/emulator"
 	"example.com/berth/internal/vertex"
 	"example.com/berth/internal/vertex/fakevertex"
@@ -58,6 +59,8 @@ type Options struct {
 	Tick time.Duration // period of the tick topic; 0 for 2 s
 	Env  []string      // further variables of the function process, KEY=value
 
+	Traces bool // have a collector take the function's traces and metrics
+
 	Behaviour *fakevertex.Behaviour // of the fake Vertex AI; nil for its defaults with quick jobs
 	Log       io.Writer             // logs of all processes; nil drops them
 	Say       func(format string, args ...any)
@@ -72,6 +75,7 @@ type Stack struct {
 	Function  *Function
 	Fake      *fakevertex.Server
 	Client    *pubsub.Client
+	Collector *collector.Collector // nil without traces
 
 	conn  *grpc.ClientConn
 	tick  *time.Ticker
@@ -156,6 +160,14 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 	}
 	o.Say("  %-12s %s", "Vertex AI", "fake at "+s.Vertex)
 	var err error
+	if o.Traces {
+		if s.Collector, err = collector.Start(); err != nil {
+			return err
+		}
+		s.stops = append(s.stops, s.Collector.Stop)
+		o.Env = append(slices.Clip(o.Env), "OTEL_EXPORTER_OTLP_ENDPOINT="+s.Collector.URL(), "OTEL_METRIC_EXPORT_INTERVAL=1")
+		o.Say("  %-12s OTLP over HTTP at %s", "collector", s.Collector.URL())
+	}
 	if s.Function, err = StartFunction(ctx, o.FunctionPort, append(s.environment(o), o.Env...), o.Log); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 // start starts a stack for a test, on shared official emulators or embedded.
 func start(t *testing.T, embedded bool) *Stack {
 	t.Helper()
-	o := Options{Embedded: embedded, Project: emulatortest.Project(t), Log: &logs{t: t}}
+	o := Options{Embedded: embedded, Project: emulatortest.Project(t), Log: &logs{t: t}, Traces: embedded}
 	if !embedded {
 		t.Setenv(emulator.FirestoreHostEnv, emulatortest.Firestore(t))
 		t.Setenv(emulator.PubSubHostEnv, emulatortest.PubSub(t))
@@ -100,9 +101,42 @@ func play(t *testing.T, s *Stack, samples []Sample, meanwhile func(context.Conte
 	}
 	cancel()
 	<-done
+	if s.Collector != nil {
+		showsTraces(t, story)
+	}
 	var table strings.Builder
 	if err := story.Check(t.Context(), &table); err != nil {
 		t.Errorf("%v\n%s", err, table.String())
+	}
+}
+
+// showsTraces checks what is shown of the samples once the story has ended.
+func showsTraces(t *testing.T, st *Story) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var shown strings.Builder
+	st.say = func(format string, args ...any) { fmt.Fprintf(&shown, format+"\n", args...) }
+	if err := st.ShowTraces(ctx, &shown); err != nil {
+		t.Error(err)
+	}
+	texts := strings.Split(shown.String(), ", trace ")
+	if len(texts) != len(st.samples)+1 {
+		t.Fatalf("%d traces of %d samples:\n%s", len(texts)-1, len(st.samples), shown.String())
+	}
+	for i, s := range st.samples {
+		trace := texts[i+1]
+		if !regexp.MustCompile(`^[0-9a-f]{32}\n    admit  `).MatchString(trace) || len(st.eventsOf(s)) > 0 && !strings.Contains(trace, "\n      publish ") {
+			t.Errorf("%s is shown as %s", s.Name, trace)
+		}
+		if s.Name == "06-waits" && !regexp.MustCompile(`(?s)decide .* verdict=wait reason=FULL state=WAITING\n.* decide .* verdict=admit state=SUBMITTING \(linked to trace [0-9a-f]{8}\)\n.* vertex create `).MatchString(trace) {
+			t.Errorf("%s is shown as %s", s.Name, trace)
+		}
+	}
+	for _, metric := range []string{`berth\.decisions reason=FULL verdict=refuse +1\n`, `berth\.queue\.waiting resource=us-central1/pool +0\n`, `berth\.reuse\.delay +\d+ of \d\.\d\d s on average\n`, `berth\.submissions result=CREATED +[1-9]`} {
+		if !regexp.MustCompile(metric).MatchString(shown.String()) {
+			t.Errorf("the metrics do not have %s: %s", metric, texts[len(texts)-1])
+		}
 	}
 }
 

@@ -88,6 +88,7 @@ type Story struct {
 
 	mu      sync.Mutex
 	ids     map[string]string            // sample name to message id
+	traces  map[string]string            // sample name to the trace that it was published in
 	events  map[string][]message.Outcome // by request id or message id
 	printed map[string]int64             // last sequence number printed, by the same
 	changed chan struct{}                // closed and replaced at every event
@@ -95,7 +96,7 @@ type Story struct {
 
 // NewStory prepares a story on a running stack.
 func NewStory(s *Stack, samples []Sample, say func(string, ...any)) *Story {
-	return &Story{stack: s, samples: samples, say: say, began: time.Now(), ids: map[string]string{},
+	return &Story{stack: s, samples: samples, say: say, began: time.Now(), ids: map[string]string{}, traces: map[string]string{},
 		events: map[string][]message.Outcome{}, printed: map[string]int64{}, changed: make(chan struct{})}
 }
 
@@ -122,7 +123,7 @@ func (st *Story) Run(ctx context.Context) error {
 			}
 		}
 		for range s.copies() {
-			id, err := publisher.Publish(ctx, &pubsub.Message{Data: []byte(s.Message.Data), Attributes: s.Message.Attributes}).Get(ctx)
+			id, err := publisher.Publish(ctx, &pubsub.Message{Data: []byte(s.Message.Data), Attributes: st.traced(s)}).Get(ctx)
 			if err != nil {
 				return fmt.Errorf("publish %s: %w", s.Name, err)
 			}

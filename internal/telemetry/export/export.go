@@ -35,10 +35,6 @@ const (
 	longestPause = time.Minute
 	// maxSpans are kept while a collector does not take them; later ones are dropped.
 	maxSpans = 2000
-	// countsEvery is the shortest time between two exports of the counts. Cloud Monitoring
-	// takes a point of one series every 5 seconds.
-	// https://cloud.google.com/monitoring/quotas
-	countsEvery = 10 * time.Second
 )
 
 // Settings say where a collector is, and what it is told about the sender.
@@ -48,6 +44,7 @@ type Settings struct {
 	Sampler          sdktrace.Sampler // nil for the SDK's own: what a publisher samples, and all that have none
 	Project          string           // in which Cloud Logging finds the traces
 	Service, Version string
+	Interval         time.Duration // shortest time between two exports of the counts
 	Log              *slog.Logger
 	Now              func() time.Time // nil for time.Now
 }
@@ -59,6 +56,7 @@ type Exporter struct {
 	traces  sdktrace.SpanExporter // nil for none
 	metrics sdkmetric.Exporter    // nil for none
 	reader  *sdkmetric.ManualReader
+	every   time.Duration
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -72,7 +70,7 @@ type Exporter struct {
 // Open returns the Recorder of a deployment and the Exporter of what it records. It makes
 // no connection: a collector may start later, or not at all.
 func Open(ctx context.Context, s Settings) (*telemetry.Recorder, *Exporter, error) {
-	e := &Exporter{log: s.Log, now: s.Now, turn: make(chan struct{}, 1)}
+	e := &Exporter{every: s.Interval, log: s.Log, now: s.Now, turn: make(chan struct{}, 1)}
 	if e.now == nil {
 		e.now = time.Now
 	}
@@ -163,7 +161,7 @@ func (e *Exporter) sendSpans(ctx context.Context) error {
 }
 
 func (e *Exporter) sendCounts(ctx context.Context, now time.Time) error {
-	if e.metrics == nil || now.Sub(e.countsAt) < countsEvery {
+	if e.metrics == nil || now.Sub(e.countsAt) < e.every {
 		return nil
 	}
 	var all metricdata.ResourceMetrics

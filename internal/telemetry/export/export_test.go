@@ -169,7 +169,7 @@ func TestSpansAreBounded(t *testing.T) {
 // Counts go at most every ten seconds; those of a failure go again.
 func TestCountsAreNotSentTooOften(t *testing.T) {
 	s := &sink{}
-	recorder, e, err := Open(t.Context(), Settings{Metrics: "http://127.0.0.1:1/v1/metrics", Log: slog.New(slog.DiscardHandler)})
+	recorder, e, err := Open(t.Context(), Settings{Metrics: "http://127.0.0.1:1/v1/metrics", Interval: 10 * time.Second, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
