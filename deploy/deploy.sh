@@ -725,8 +725,14 @@ topic() {
 topic_grant() { # topic, member
   grant pubsub topics add-iam-policy-binding "$1" --member="$2" --role=roles/pubsub.publisher
 }
-for name in "$requests" "$operator_topic" "$ticks" "$outcomes" "$dead_letters" ${tenants[@]+"${tenants[@]/#/$requests-}"}; do
+for name in "$operator_topic" "$ticks" "$outcomes" "$dead_letters"; do
   topic "$name"
+done
+# After a restore of the database the requests since the backup are delivered again.
+for name in "$requests" ${tenants[@]+"${tenants[@]/#/$requests-}"}; do
+  put pubsub topics describe "$name" -- \
+    pubsub topics create "$name" --message-retention-duration=7d -- \
+    pubsub topics update "$name" --message-retention-duration=7d
 done
 if $log_sink; then
   topic "$job_logs"

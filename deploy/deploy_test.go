@@ -143,6 +143,7 @@ func TestSecondRun(t *testing.T) {
 	want := []string{
 		"iam roles berth_jobs", "logging sinks berth-job-logs",
 		"pubsub subscriptions berth-admit", "pubsub subscriptions berth-admit-blue", "pubsub subscriptions berth-admit-red", "pubsub subscriptions berth-dead-letters", "pubsub subscriptions berth-job-logs", "pubsub subscriptions berth-operators", "pubsub subscriptions berth-reconcile",
+		"pubsub topics berth-requests", "pubsub topics berth-requests-blue", "pubsub topics berth-requests-red",
 		"scheduler jobs berth-tick",
 	}
 	if diff := gocmp.Diff(want, updated); diff != "" {
@@ -440,6 +441,32 @@ func TestTick(t *testing.T) {
 	}
 	if got := jobs[0].flag("topic"); got != "projects/demo-project/topics/berth-ticks" {
 		t.Errorf("ticks go to %s", got)
+	}
+}
+
+// What a restore of the database needs: versions, backups, and the requests that came
+// after the backup, for as long as versions are kept.
+func TestBackups(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, verb := range []string{"create", "update"} { // the first run creates, the second updates
+		calls, res := r.run(append([]string{script}, everything...)...)
+		if res.code != 0 {
+			t.Fatal(res.stderr)
+		}
+		for _, flag := range []string{"enable-pitr", "delete-protection"} {
+			if c := only(calls, "firestore databases "+verb); len(c) != 1 || c[0].flag("database") != "berth" || !c[0].has(flag) {
+				t.Errorf("%s without --%s: %v", verb, flag, c)
+			}
+		}
+		if c := only(calls, "firestore backups schedules create"); len(c) != 1 || c[0].flag("recurrence") != "daily" || c[0].flag("retention") != "14d" || c[0].flag("database") != "berth" {
+			t.Errorf("backups: %v", c)
+		}
+		for _, topic := range []string{"berth-requests", "berth-requests-red", "berth-requests-blue"} {
+			if c := only(calls, "pubsub topics "+verb+" "+topic); len(c) != 1 || c[0].flag("message-retention-duration") != "7d" {
+				t.Errorf("%s %s: %v", verb, topic, c)
+			}
+		}
 	}
 }
 

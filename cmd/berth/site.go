@@ -160,7 +160,7 @@ func (s *site) configure(g *globals, f siteFlags) {
 	}
 	s.settings = repair.Settings{
 		Tick: cmp.Or(tick, c.Tick), StartTimeout: cmp.Or(f.StartTimeout, c.StartTimeout),
-		RetryAfter: c.RetryAfter, Keep: c.Keep, Lease: controller.ReconcileLease,
+		RetryAfter: c.RetryAfter, Keep: c.Keep, Lease: controller.ReconcileLease, Deployment: s.deployment,
 	}
 	for _, r := range regions {
 		s.parents = append(s.parents, vertex.InRegion(g.Project, r).Parent())

@@ -16,7 +16,9 @@ import (
 // Adopt records a job at Vertex AI for a reservation that names none, as the
 // submission would have. The job must carry the labels of the request and of
 // its present run, and be on its persistent resource: a job of an earlier run
-// is always an orphan job. job is a full name, or the last segment of one.
+// is always an orphan job. A request that waits, and has never heard of the run, takes
+// the run with the job: the ledger was restored from a backup that is older than both.
+// job is a full name, or the last segment of one.
 func (k Kit) Adopt(ctx context.Context, key message.Key, job string) ([]Change, error) {
 	var rec *ledger.Record
 	err := ledger.Read(ctx, k.Ledger, ledger.Records(key), func(tx ledger.Tx) { rec = tx.Record(key) })
@@ -33,7 +35,15 @@ func (k Kit) Adopt(ctx context.Context, key message.Key, job string) ([]Change, 
 	if err != nil {
 		return nil, fmt.Errorf("get job %s, to be adopted by %s: %w", job, key, err)
 	}
-	changes, err := k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change { return k.adopt(tx, rec, found) })
+	var changes []Change
+	if rec.State == lifecycle.Waiting || rec.State == lifecycle.Reserved {
+		changes, err = k.update(ctx, ledger.Resources(rec.Resource).And(ledger.Records(key)), func(tx ledger.Tx) []Change {
+			rec := tx.Record(key)
+			return []Change{k.adoptUnsubmitted(tx, tx.Resource(rec.Resource), rec, found)}
+		})
+	} else {
+		changes, err = k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change { return k.adopt(tx, rec, found) })
+	}
 	if err != nil {
 		return nil, fmt.Errorf("record job %s of %s: %w", found.Name, key, err)
 	}
@@ -41,6 +51,72 @@ func (k Kit) Adopt(ctx context.Context, key message.Key, job string) ([]Change, 
 }
 
 func (k Kit) adopt(tx ledger.Tx, rec *ledger.Record, job vertex.Job) Change {
+	c := refusal(rec, job)
+	if c.Left == "" && (job.Run != rec.Run || rec.Run == "") {
+		c.Left = fmt.Sprintf("the job's label %s is %q; the run of the request is %q", vertex.LabelRun, job.Run, rec.Run)
+	}
+	if c.Left != "" {
+		return c
+	}
+	rec.JobState = string(job.State)
+	if k.move(tx, rec, lifecycle.Accept(job.Run, job.Name), &c) {
+		rec.TimerAt = k.nextTimer(rec, tx.Now())
+		tx.Put(rec)
+	}
+	return c
+}
+
+// adoptUnsubmitted is the same for a request that was not submitted when the backup was
+// made that the ledger was restored from.
+func (k Kit) adoptUnsubmitted(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, job vertex.Job) Change {
+	c := refusal(rec, job)
+	moves := []lifecycle.Move{lifecycle.Lease(job.Run, tx.Now()), lifecycle.Accept(job.Run, job.Name)}
+	switch {
+	case c.Left != "":
+		return c
+	case rec.State == lifecycle.Waiting:
+		moves = slices.Insert(moves, 0, lifecycle.Admit(job.Run))
+	case job.Run != rec.Run:
+		c.Left = fmt.Sprintf("the job's label %s is %q; the run of the request is %q", vertex.LabelRun, job.Run, rec.Run)
+	}
+	switch {
+	case c.Left != "":
+		return c
+	case job.Run == "":
+		c.Left = "the job has no label " + vertex.LabelRun
+	case res == nil:
+		c.Left = "the persistent resource has no document in the ledger: first berth repair leaked-holds"
+	case len(res.Holds) >= ledger.MaxHolds && rec.State == lifecycle.Waiting:
+		c.Left = fmt.Sprintf("the resource has %d holds, as many as it can have", len(res.Holds))
+	}
+	if c.Left != "" {
+		return c
+	}
+	for _, m := range moves {
+		if m.Event() == lifecycle.Accepted {
+			rec.JobState = string(job.State)
+		}
+		if !k.move(tx, rec, m, &c) {
+			return c
+		}
+	}
+	rec.Parked, rec.RetryAt = false, time.Time{}
+	rec.TimerAt = k.nextTimer(rec, tx.Now())
+	// The job runs, so its replicas are taken whether or not they fit; an observation may
+	// have counted it as foreign use.
+	res.Leave(rec)
+	before := len(res.Foreign)
+	res.Foreign = slices.DeleteFunc(res.Foreign, func(f ledger.Foreign) bool { return f.Job == job.Name })
+	res.ForeignJobs -= before - len(res.Foreign)
+	res.Hold(rec, k.endFrom(rec, tx.Now()))
+	res.Recompute()
+	tx.Put(res)
+	tx.Put(rec)
+	return c
+}
+
+// refusal says why a job cannot be that of a request, whatever its run.
+func refusal(rec *ledger.Record, job vertex.Job) Change {
 	c := onRecord(rec, "job")
 	c.From, c.To = reservationText(rec.Reservation), job.Name
 	switch {
@@ -52,40 +128,45 @@ func (k Kit) adopt(tx ledger.Tx, rec *ledger.Record, job vertex.Job) Change {
 		c.Left = fmt.Sprintf("the job's label %s is %q, which is not this request", vertex.LabelRequest, job.Request)
 	case slices.Contains(rec.PastRuns, job.Run):
 		c.Left = fmt.Sprintf("the job is of run %s, which is over; the present one is %q. Reconcile cancels it", job.Run, rec.Run)
-	case job.Run != rec.Run || rec.Run == "":
-		c.Left = fmt.Sprintf("the job's label %s is %q; the run of the request is %q", vertex.LabelRun, job.Run, rec.Run)
 	case elsewhere(rec, job):
 		c.Left = fmt.Sprintf("the job is on persistent resource %q in %s, the request on %q in %s", job.PersistentResource, vertex.NameOf(job.Name).Region(), vertex.NameOf(rec.Resource).ID(), vertex.NameOf(rec.Resource).Region())
 	case !slices.Equal(job.Ask, rec.Ask):
 		c.Left = fmt.Sprintf("the job uses %s, the request asks for %s", asked(job.Ask), asked(rec.Ask))
 	}
-	if c.Left != "" {
-		return c
-	}
-	next, row, effect := lifecycle.Next(rec.Reservation, lifecycle.Accept(job.Run, job.Name))
-	if effect != lifecycle.Moved {
-		c.Left = fmt.Sprintf("a request that is %s takes no job", rec.State)
-		return c
-	}
-	rec.Reservation, rec.JobState = next, string(job.State)
-	if rec.State == lifecycle.Submitted && rec.Times.Submitted.IsZero() {
-		rec.Times.Submitted = tx.Now()
-	}
-	rec.TimerAt = k.nextTimer(rec, tx.Now())
-	if row.Outcome != "" {
-		rec.Append(submitted(rec), tx.Now())
-		c.Note = "with the outcome event " + row.Outcome
-	}
-	c.To = reservationText(next)
-	tx.Put(rec)
 	return c
 }
 
-// submitted is the one outcome event that a fix writes: only
-// [lifecycle.Accepted] rows publish it.
-func submitted(rec *ledger.Record) message.Outcome {
+// move makes a move of a record and appends its outcome event. It reports whether it
+// could.
+func (k Kit) move(tx ledger.Tx, rec *ledger.Record, m lifecycle.Move, c *Change) bool {
+	next, row, effect := lifecycle.Next(rec.Reservation, m)
+	if effect != lifecycle.Moved {
+		c.Left = fmt.Sprintf("a request that is %s takes no job", rec.State)
+		return false
+	}
+	rec.Reservation, c.To = next, reservationText(next)
+	switch now := tx.Now(); {
+	case m.Event() == lifecycle.Admitted:
+		rec.Times.Reserved, rec.Why = now, nil
+	case m.Event() == lifecycle.Leased:
+		rec.LeasedAt, rec.Excused = now, 0
+	case rec.State == lifecycle.Submitted && rec.Times.Submitted.IsZero():
+		rec.Times.Submitted = now
+	}
+	if row.Outcome != "" {
+		rec.Append(outcome(rec, eventTypes[row.Outcome]), tx.Now())
+		c.Note = "with the outcome event " + row.Outcome
+	}
+	return true
+}
+
+// eventTypes are the outcome events that a fix writes, by their names in the state table.
+var eventTypes = map[string]message.Type{"reserved": message.Reserved, "submitted": message.Submitted}
+
+// outcome is the event that says how a record is now.
+func outcome(rec *ledger.Record, t message.Type) message.Outcome {
 	o := message.Outcome{
-		Type: message.Submitted, Tenant: rec.Tenant, MessageID: rec.MessageID, State: string(rec.State),
+		Type: t, Tenant: rec.Tenant, MessageID: rec.MessageID, State: string(rec.State),
 		PersistentResource: rec.Resource, DisplayName: rec.DisplayName, Labels: rec.Labels,
 		Job: rec.Reservation.Job, JobState: rec.JobState, JobError: rec.JobError, Reason: rec.Why, Times: rec.Times,
 	}

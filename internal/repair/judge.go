@@ -9,6 +9,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/vertex"
 )
@@ -165,10 +166,15 @@ func (j *judge) jobs() {
 	}
 	for _, job := range j.Jobs {
 		r := j.records[job.Request]
-		if r == nil || r.Reservation.Job == job.Name || job.Run != r.Run && !slices.Contains(r.PastRuns, job.Run) {
-			continue // named, or not of this deployment: a label alone proves nothing
+		if r == nil {
+			j.unknownRequest(job)
+			continue
 		}
-		if elsewhere(r, job) {
+		if r.Reservation.Job == job.Name || elsewhere(r, job) {
+			continue
+		}
+		if job.Run != r.Run && !slices.Contains(r.PastRuns, job.Run) {
+			j.unknownRun(r, job)
 			continue
 		}
 		old := j.Now.Sub(job.CreateTime)
@@ -199,6 +205,33 @@ func (j *judge) jobs() {
 		f.Job, f.Means, f.Do = job.Name, "Its replicas stay held until a pass of reconcile learns of the end.", "See the check tick."
 		j.add(f)
 	}
+}
+
+// unknownRequest reports a live job of this deployment whose request the ledger does not
+// have. Jobs of other deployments carry the name of theirs.
+func (j *judge) unknownRequest(job vertex.Job) {
+	if job.Request == "" || j.Deployment == "" || job.Deployment != j.Deployment || slices.ContainsFunc(j.Unreadable, func(u *ledger.UnreadableError) bool {
+		return u.Ref == ledger.RecordRef(job.Request)
+	}) {
+		return
+	}
+	j.add(Finding{Level: Warn, Request: job.Request, Job: job.Name,
+		Text:  fmt.Sprintf("job %s carries the labels of this deployment and of request %s, which is not in the ledger", job.Name, job.Request),
+		Means: "The ledger was restored from a backup that is older than the request, or the document was deleted. The job counts as foreign use, and no event will tell its end.",
+		Do:    "Let it end or cancel it. After a restore, deliver the messages since the backup again before that, as deploy/upgrading.md says."})
+}
+
+// unknownRun reports a live job under the label of a waiting request that has never
+// heard of its run. A user can copy the label, so this alone proves nothing.
+func (j *judge) unknownRun(r *ledger.Record, job vertex.Job) {
+	if r.State != lifecycle.Waiting || job.Run == "" || !slices.Equal(job.Ask, r.Ask) {
+		return
+	}
+	f := about(r, Warn, "is %s, but job %s carries its label, for a run that the ledger does not know", r.State, job.Name)
+	f.Job = job.Name
+	f.Means = "The ledger was restored from a backup that is older than the job, or the label was copied. Berth will submit the request once more."
+	f.Do = fmt.Sprintf("After a restore, before the tick runs again: berth repair adopt %s %s", name(r), job.Name)
+	j.add(f)
 }
 
 // tick reports whether reconcile runs. Its lease ends when a pass does.

@@ -50,6 +50,7 @@ type Settings struct {
 	RetryAfter   time.Duration // between an attempt's end and the next create
 	Keep         time.Duration // how long an ended request stays in the ledger
 	Lease        string        // name of the lease that reconcile takes
+	Deployment   string        // label of the deployment's jobs; "" if it is not known
 }
 
 // late is the greatest age of work that a pass of reconcile should have done. A

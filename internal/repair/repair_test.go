@@ -273,6 +273,50 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestAdoptUnsubmitted: a request that was restored from a backup takes the job that was
+// created since, in one update that keeps every promise.
+func TestAdoptUnsubmitted(t *testing.T) {
+	for _, state := range []lifecycle.State{lifecycle.Waiting, lifecycle.Reserved} {
+		w, job := unnamed(t)
+		w.pass() // it counts no job as foreign that has a hold
+		w.hand("runs", func(res *ledger.Resource, r *ledger.Record) {
+			run := r.Run
+			r.Reservation, r.Outbox, r.Sequence, r.JobState = lifecycle.Reservation{State: state, Run: run}, r.Outbox[:1], 1, ""
+			res.SetPending(r.Key, true, w.now)
+			if state == lifecycle.Waiting {
+				r.Reservation.Run, r.Outbox[0].Type, r.Outbox[0].Outcome.State = "", message.Queued, string(lifecycle.Waiting)
+				res.Release(r.Key)
+				res.Join(r)
+				res.AddForeign(job, r.Ask, w.now)
+			}
+		})
+		before := w.contents()
+		if changes, err := w.kit(false).Adopt(t.Context(), w.key("runs"), job); err != nil || changes[0].Left != "" || changes[0].To != "SUBMITTED with job "+job {
+			t.Fatalf("%s: changes %+v, %v", state, changes, err)
+		}
+		w.unchangedSince(before)
+		if _, err := w.kit(true).Adopt(t.Context(), w.key("runs"), job); err != nil {
+			t.Fatal(err)
+		}
+		rec := w.read(w.key("runs"))
+		want := []message.Type{message.Queued, message.Reserved, message.Submitted}
+		if state == lifecycle.Reserved {
+			want = want[1:]
+		}
+		var got []message.Type
+		for _, e := range rec.Outbox {
+			got = append(got, e.Type)
+		}
+		if !slices.Equal(got, want) || rec.Reservation.Job != job || rec.State != lifecycle.Submitted {
+			t.Errorf("%s: %+v after events %v, want %v", state, rec.Reservation, got, want)
+		}
+		w.pass()
+		if bad := w.doctor(); len(bad) > 0 {
+			t.Errorf("%s: in the end: %+v", state, bad)
+		}
+	}
+}
+
 func TestAdoptRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -306,10 +350,22 @@ func TestAdoptRefuses(t *testing.T) {
 			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.State = lifecycle.Failed })
 			return job
 		}, "FAILED takes no job"},
-		{"it was not submitted", func(w *world, job string) string {
-			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.State = lifecycle.Reserved })
+		{"it has replicas for another run", func(w *world, job string) string {
+			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) { r.State, r.Run = lifecycle.Reserved, "rx" })
 			return job
-		}, "RESERVED takes no job"},
+		}, `the run of the request is "rx"`},
+		{"it waits, and the run is over", func(w *world, job string) string {
+			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) {
+				r.PastRuns, r.Reservation = []string{r.Run}, lifecycle.Reservation{State: lifecycle.Waiting}
+			})
+			return job
+		}, "which is over"},
+		{"it waits, and the job is of another size", func(w *world, job string) string {
+			w.hand("runs", func(_ *ledger.Resource, r *ledger.Record) {
+				r.Ask[0].Replicas, r.Reservation = 1, lifecycle.Reservation{State: lifecycle.Waiting}
+			})
+			return job
+		}, "the request asks for 1 x"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, job := unnamed(t)

@@ -41,6 +41,8 @@ type world struct {
 	now       time.Time // the clock of a ledger in memory, and of Vertex AI
 	real      bool      // the ledger has a clock of its own
 	publisher *testPublisher
+	project   string             // of the emulator
+	sent      []message.Delivery // requests that were delivered
 }
 
 // A testPublisher is the outcome topic.
@@ -73,7 +75,8 @@ func newWorld(t *testing.T, real bool) *world {
 	w.vertex = vertex.NewMem(w.clock)
 	w.ledger = ledger.NewMem(w.clock)
 	if real {
-		w.ledger = openEmulator(t)
+		w.project = emulatortest.Project(t)
+		w.ledger = openEmulator(t, w.project)
 	}
 	w.vertex.SetResource(pool, vertex.Resource{State: vertex.Running, CreateTime: w.clock().Add(-time.Hour), Pools: []capacity.Pool{{ID: "cpu", Shape: cpu, Count: 4}}})
 	w.cfg.Project, w.cfg.Regions, w.cfg.DefaultResource = "test-project", []string{"us-central1"}, "pool"
@@ -92,9 +95,9 @@ func newWorld(t *testing.T, real bool) *world {
 	return w
 }
 
-func openEmulator(t *testing.T) *gcp.Ledger {
+func openEmulator(t *testing.T, project string) *gcp.Ledger {
 	t.Helper()
-	l, err := gcp.OpenLedger(t.Context(), gcp.LedgerOptions{Project: emulatortest.Project(t), AllowEmulator: true, ClientOptions: []option.ClientOption{
+	l, err := gcp.OpenLedger(t.Context(), gcp.LedgerOptions{Project: project, AllowEmulator: true, ClientOptions: []option.ClientOption{
 		option.WithEndpoint(emulatortest.Firestore(t)), option.WithoutAuthentication(), option.WithTelemetryDisabled(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
 	}})
@@ -108,9 +111,9 @@ func openEmulator(t *testing.T) *gcp.Ledger {
 func (w *world) request(id string, replicas int) {
 	w.t.Helper()
 	w.now = w.now.Add(time.Second) // the earlier request is first in the queue
-	err := w.c.Handle(w.t.Context(), "default", message.Delivery{ID: "m-" + id, PublishTime: w.clock(), Data: fmt.Appendf(nil,
+	w.sent = append(w.sent, message.Delivery{ID: "m-" + id, PublishTime: w.clock(), Data: fmt.Appendf(nil,
 		`{"requestId":%q,"job":{"displayName":"train","jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":%d,"containerSpec":{"imageUri":"gcr.io/p/image","env":[{"name":"TOKEN","value":"hush-hush"}]}}]}}}`, id, replicas)})
-	if err != nil {
+	if err := w.c.Handle(w.t.Context(), "default", w.sent[len(w.sent)-1]); err != nil {
 		w.t.Fatal(err)
 	}
 	if w.read(w.key(id)) == nil {
@@ -120,7 +123,11 @@ func (w *world) request(id string, replicas int) {
 
 func (w *world) pass() {
 	w.t.Helper()
-	if _, err := w.c.Reconcile(w.t.Context(), "test", 5*time.Second); err != nil {
+	budget := 5 * time.Second
+	if w.real {
+		budget = 100 * time.Millisecond // a pass observes until then while requests wait
+	}
+	if _, err := w.c.Reconcile(w.t.Context(), "test", budget); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -163,7 +170,7 @@ func (w *world) hand(id string, change func(res *ledger.Resource, r *ledger.Reco
 }
 
 func (w *world) settings() repair.Settings {
-	return repair.Settings{Tick: w.cfg.Tick, StartTimeout: w.cfg.StartTimeout, RetryAfter: w.cfg.RetryAfter, Keep: w.cfg.Keep, Lease: controller.ReconcileLease}
+	return repair.Settings{Tick: w.cfg.Tick, StartTimeout: w.cfg.StartTimeout, RetryAfter: w.cfg.RetryAfter, Keep: w.cfg.Keep, Lease: controller.ReconcileLease, Deployment: w.cfg.Deployment}
 }
 
 func (w *world) kit(do bool) repair.Kit {
