@@ -13,6 +13,8 @@ import (
 )
 
 type listCmd struct {
+	watchFlags
+
 	Prefix   string   `arg:"" optional:"" help:"Only requests whose id begins like this."`
 	State    []string `placeholder:"STATE,..." help:"Only requests in these states; REFUSED are messages that made no request, QUOTED answers to dry runs."`
 	Active   bool     `help:"Only requests that have not ended."`
@@ -82,6 +84,10 @@ func moment(text string, now time.Time) (time.Time, error) {
 }
 
 func (c *listCmd) Run(g *globals) error {
+	return c.run(g, func(g *globals) (bool, error) { return false, c.once(g) })
+}
+
+func (c *listCmd) once(g *globals) error {
 	query, err := c.query(time.Now())
 	if err != nil {
 		return err

@@ -26,8 +26,8 @@ const (
 	exitError       = 1   // an error; it says nothing about the job
 	exitUsage       = 2   // the command line is wrong, or names no target
 	exitRefused     = 3   // the job was refused, or can never fit; the policy is refused
-	exitWaits       = 4   // explain: it would have to wait
-	exitEndedBadly  = 5   // submit --follow: failed, cancelled or expired
+	exitWaits       = 4   // explain: it would have to wait; wait: the time is up
+	exitEndedBadly  = 5   // submit --follow, wait: failed, cancelled or expired
 	exitProblems    = 6   // doctor found a problem, or left a job of its probe; repair or policy did not make a change; policy diff found a difference; evaluate found a difference
 	exitInterrupted = 130 // Ctrl-C
 )
@@ -36,8 +36,8 @@ const description = `Submit training jobs to a Berth deployment and follow them 
 
 Without --project and --status-url the target is the local stack that runs on this machine.
 
-Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, or a policy) or never fits, 4 would have to wait (explain), ` +
-	`5 ended badly (submit --follow: failed, cancelled, expired), ` +
+Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, or a policy) or never fits, 4 would have to wait (explain), or the time is up (wait), ` +
+	`5 ended badly (submit --follow, wait: failed, cancelled, expired), ` +
 	`6 problems (doctor: at least one FAIL, or a job of its probe is left, while 1 means that something could not be checked; repair, policy apply, rollback: something asked for was not done; policy diff: the file differs; evaluate --check-references: a score differs), 130 interrupted.`
 
 type cli struct {
@@ -46,6 +46,8 @@ type cli struct {
 	Submit         submitCmd         `cmd:"" help:"Check a job and publish it to the request topic."`
 	List           listCmd           `cmd:"" help:"List running and recent requests, the latest first."`
 	Show           showCmd           `cmd:"" help:"Show one request, by its id or by its job: its state, the reason, its history."`
+	Wait           waitCmd           `cmd:"" help:"Wait until requests are submitted, have started, or have ended."`
+	Init           initCmd           `cmd:"" help:"Write a first job file for a pool of a persistent resource."`
 	Check          checkCmd          `cmd:"" help:"Check a job file here, without a deployment."`
 	Explain        explainCmd        `cmd:"" help:"Say what would happen to a job now, without publishing it."`
 	Pools          poolsCmd          `cmd:"" help:"Show the pools of the persistent resources and what is free."`
@@ -75,6 +77,7 @@ type cli struct {
 type globals struct {
 	target
 	JSON        bool             `name:"json" help:"Write JSON instead of text."`
+	Color       string           `name:"color" enum:"auto,always,never" default:"auto" help:"Colours of states: auto for a terminal and without NO_COLOR, always, or never."`
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version of this tool."`
 
 	ctx      context.Context
@@ -121,6 +124,7 @@ func runOn(behind reach, args []string, in io.Reader, out, errOut io.Writer) int
 		if parsed, err = parser.Parse(args); err != nil {
 			err = usage("%w; see berth --help", err)
 		} else {
+			c.out = newScreen(out, c.Color)
 			err = parsed.Run(&c.globals)
 		}
 	}

@@ -16,11 +16,17 @@ import (
 )
 
 type poolsCmd struct {
+	watchFlags
+
 	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; all by default."`
 	Limit    int    `default:"200" help:"Show at most this many persistent resources."`
 }
 
 func (c *poolsCmd) Run(g *globals) error {
+	return c.run(g, func(g *globals) (bool, error) { return false, c.once(g) })
+}
+
+func (c *poolsCmd) once(g *globals) error {
 	all := statuspage.Pools{Resources: []statuspage.Resource{}}
 	var err error
 	all.Next, err = pages(g, "pools", resourceQuery(c.Resource), c.Limit, func(p statuspage.Pools) (int, string) {

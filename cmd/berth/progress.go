@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -36,10 +35,7 @@ func newProgress(g *globals, total int) *progress {
 	debug.SetGCPercent(400) // a run makes much garbage and keeps little
 	p := &progress{ctx: g.ctx, out: g.err, total: max(1, total), began: time.Now()}
 	p.printed = p.began
-	if f, ok := g.err.(*os.File); ok {
-		info, err := f.Stat()
-		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
+	p.terminal = newScreen(g.err, "never").terminal
 	return p
 }
 

@@ -8,11 +8,17 @@ import (
 )
 
 type queueCmd struct {
+	watchFlags
+
 	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; all by default."`
 	Limit    int    `default:"200" help:"Show at most this many requests."`
 }
 
 func (c *queueCmd) Run(g *globals) error {
+	return c.run(g, func(g *globals) (bool, error) { return false, c.once(g) })
+}
+
+func (c *queueCmd) once(g *globals) error {
 	all := statuspage.Queue{Waiting: []statuspage.Waiter{}}
 	var err error
 	all.Next, err = pages(g, "queue", g.inTenant(resourceQuery(c.Resource)), c.Limit, func(q statuspage.Queue) (int, string) {

@@ -14,6 +14,8 @@ import (
 )
 
 type showCmd struct {
+	watchFlags
+
 	ID   string `arg:"" help:"Request id, or the id of the message where the request has none, or the name or number of its job."`
 	Kind string `enum:"request,message,answer,job," default:"" placeholder:"request|message|answer|job" help:"What kind of id it is; by default the first of these that is known."`
 }
@@ -26,12 +28,16 @@ func (c *showCmd) Run(g *globals) error {
 	if err != nil {
 		return err
 	}
+	return c.run(g, func(g *globals) (ended bool, err error) { return c.once(g, d) })
+}
+
+func (c *showCmd) once(g *globals, d *statusClient) (ended bool, err error) {
 	r, text, err := d.request(g, c.ID, c.Kind)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if g.JSON {
-		return indent(g.out, text)
+		return r.Terminal, indent(g.out, text)
 	}
 	head(g.out, r)
 	if r.State == lifecycle.Waiting || r.State == lifecycle.Rejected {
@@ -43,7 +49,7 @@ func (c *showCmd) Run(g *globals) error {
 		say(g.out, "Warnings:")
 		problems(g.out, r.Warnings)
 	}
-	return nil
+	return r.Terminal, nil
 }
 
 // request asks for one request; an empty kind means any.
@@ -72,7 +78,7 @@ func head(w io.Writer, r statuspage.Request) {
 		row("Kind", "message (the request has no id of its own)")
 	}
 	row("Tenant", r.Tenant)
-	row("State", state(r))
+	row("State", stateOf(r))
 	row("Reason", problem(r.Reason))
 	if r.Reason != nil {
 		row("Fix", r.Reason.Fix)
@@ -153,8 +159,8 @@ func expected(e *statuspage.Expected) string {
 	return fmt.Sprintf("to run %s, by %s like it", span(time.Duration(e.Run)), plural(int(e.Jobs), "job"))
 }
 
-// state adds details that the word of the state leaves out.
-func state(r statuspage.Request) string {
+// stateOf adds details that the word of the state leaves out.
+func stateOf(r statuspage.Request) string {
 	switch {
 	case r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type == message.Quoted:
 		return "QUOTED (a dry run): " + r.Events[0].Outcome.Verdict

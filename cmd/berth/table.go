@@ -8,22 +8,24 @@ import (
 	"unicode/utf8"
 )
 
-const (
-	tableWidth = 100 // columns that a row may take
-	tableGap   = 2   // columns between cells
-)
+const tableGap = 2 // columns between cells
 
 // A table aligns rows of cells. A cell that is too wide continues on the next
 // line, so that nothing is cut off.
 type table struct{ rows *tableRows }
 
 type tableRows struct {
-	out   io.Writer
+	out   *screen
+	heads bool // the first row are heads
 	cells [][]string
 }
 
 func newTable(out io.Writer, heads ...string) table {
-	t := table{&tableRows{out: out}}
+	s, ok := out.(*screen)
+	if !ok {
+		s = newScreen(out, "never")
+	}
+	t := table{&tableRows{out: s, heads: len(heads) > 0}}
 	if len(heads) > 0 {
 		t.rows.cells = append(t.rows.cells, slices.Clone(heads))
 	}
@@ -40,8 +42,8 @@ func (t table) row(cells ...any) {
 
 // end writes the rows.
 func (t table) end() {
-	widths := fitWidths(naturalWidths(t.rows.cells))
-	for _, row := range t.rows.cells {
+	widths := fitWidths(naturalWidths(t.rows.cells), t.rows.out.width)
+	for k, row := range t.rows.cells {
 		var wrapped [][]string
 		lines := 0
 		for i, cell := range row {
@@ -55,12 +57,24 @@ func (t table) end() {
 				if n < len(cell) {
 					text = cell[n]
 				}
-				b.WriteString(text)
+				b.WriteString(t.colour(k == 0, row[i]).on(text))
 				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+tableGap))
 			}
 			fmt.Fprintln(t.rows.out, strings.TrimRight(b.String(), " ")) //nolint:errcheck // as say
 		}
 	}
+}
+
+// colour is that of a cell: of a head, or of a word that has one.
+func (t table) colour(first bool, cell string) paint {
+	switch {
+	case !t.rows.out.colour:
+		return ""
+	case first && t.rows.heads:
+		return bold
+	}
+	word, _, _ := strings.Cut(strings.TrimSpace(cell), " ")
+	return paints[word]
 }
 
 func naturalWidths(rows [][]string) []int {
@@ -78,8 +92,8 @@ func naturalWidths(rows [][]string) []int {
 
 // fitWidths narrows columns until a row fits: alternately the last one, which
 // holds sentences, and the widest of the others.
-func fitWidths(widths []int) []int {
-	over := (len(widths)-1)*tableGap - tableWidth
+func fitWidths(widths []int, width int) []int {
+	over := (len(widths)-1)*tableGap - width
 	for _, w := range widths {
 		over += w
 	}
@@ -90,7 +104,7 @@ func fitWidths(widths []int) []int {
 		return cut > 0
 	}
 	last := len(widths) - 1
-	for _, least := range []struct{ last, others int }{{30, 50}, {12, 12}} {
+	for _, least := range []struct{ last, others int }{{30, 50}, {12, 12}, {6, 4}} {
 		for narrow(last, least.last) || last > 0 && narrow(widest(widths[:last]), least.others) {
 		}
 	}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// A screen is where the tool writes text, and what it knows of it.
+type screen struct {
+	io.Writer
+	terminal bool
+	width    int  // columns that a row may take
+	colour   bool // states have colours
+}
+
+const (
+	pipeWidth  = 100 // columns of a row that goes to no terminal
+	leastWidth = 40  // a narrower terminal breaks the rows itself
+)
+
+// newScreen finds out what a stream is. colour is auto, always or never; auto is for a
+// terminal, and not where NO_COLOR is set (no-color.org) or the terminal is dumb.
+func newScreen(w io.Writer, colour string) *screen {
+	s := &screen{Writer: w, width: pipeWidth, colour: colour == "always"}
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return s
+	}
+	s.terminal = true
+	s.measure()
+	if colour == "auto" {
+		s.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	return s
+}
+
+// measure takes in how wide the terminal is, which its user may change.
+func (s *screen) measure() {
+	if f, ok := s.Writer.(*os.File); ok && s.terminal {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			s.width = max(width, leastWidth)
+		}
+	}
+}
+
+// A paint is a colour of a word: the number of an SGR sequence (ECMA-48), "" for none.
+type paint string
+
+const (
+	bold   paint = "1"
+	red    paint = "31"
+	green  paint = "32"
+	yellow paint = "33"
+	blue   paint = "34"
+)
+
+// paints are the colours of words that say how something stands. The word says it too, so
+// nothing is told by colour alone.
+var paints = map[string]paint{
+	"SUCCEEDED": green, "RUNNING": blue, "SUBMITTING": blue, "SUBMITTED": blue, "RESERVED": blue, "CANCELLING": yellow, "WAITING": yellow,
+	"FAILED": red, "CANCELLED": red, "EXPIRED": red, "REJECTED": red, "REFUSED": red,
+	"ok": green, "FAIL": red, "unknown": yellow,
+}
+
+// on puts a colour around a text.
+func (p paint) on(text string) string {
+	if p == "" || text == "" {
+		return text
+	}
+	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", string(p), text)
+}
