@@ -22,7 +22,7 @@ import (
 // A value is a word or a quoted string. After ":" a star in the value of
 // display_name stands for any text.
 func parseFilter(text string) (clause[*aiplatformpb.CustomJob], error) {
-	return parseClauses(text, jobTerm)
+	return parseClauses(text, jobTerm, false)
 }
 
 // A clause selects entries of a list. Beside the test itself it says what an index can
@@ -63,8 +63,8 @@ func (c comparison) refuse() error {
 }
 
 // parseClauses reads a filter whose terms mean what term says. An empty one selects
-// everything.
-func parseClauses[T any](text string, term func(comparison) (clause[T], error)) (clause[T], error) {
+// everything. With juxtaposed, terms without an operator between them are joined by AND.
+func parseClauses[T any](text string, term func(comparison) (clause[T], error), juxtaposed bool) (clause[T], error) {
 	tokens, err := lex(text)
 	if err != nil {
 		return clause[T]{}, err
@@ -72,7 +72,7 @@ func parseClauses[T any](text string, term func(comparison) (clause[T], error)) 
 	if len(tokens) == 0 {
 		return clause[T]{holds: func(T) bool { return true }, can: anyState, must: anyState}, nil
 	}
-	p := &filterParser[T]{tokens: tokens, meaning: term}
+	p := &filterParser[T]{tokens: tokens, meaning: term, juxtaposed: juxtaposed}
 	f, err := p.conjunction()
 	if err == nil && !p.done() {
 		err = fmt.Errorf("unexpected %q", p.peek().text)
@@ -129,9 +129,10 @@ func wordRune(c rune) bool {
 }
 
 type filterParser[T any] struct {
-	tokens  []token
-	at      int
-	meaning func(comparison) (clause[T], error)
+	tokens     []token
+	at         int
+	meaning    func(comparison) (clause[T], error)
+	juxtaposed bool
 }
 
 func (p *filterParser[T]) done() bool { return p.at >= len(p.tokens) }
@@ -160,7 +161,7 @@ func (p *filterParser[T]) accept(kind rune, text string) bool {
 
 func (p *filterParser[T]) conjunction() (clause[T], error) {
 	left, err := p.disjunction()
-	for err == nil && p.accept('w', "AND") {
+	for err == nil && (p.accept('w', "AND") || p.juxtaposed && !p.done() && p.peek() != (token{'o', ")"})) {
 		var right clause[T]
 		right, err = p.disjunction()
 		left = left.and(right)

@@ -63,7 +63,7 @@ func (s *Server) logEntries(body []byte) (map[string]any, error) {
 	if !known {
 		return nil, status.Errorf(codes.InvalidArgument, "Unsupported order_by %q.", req.OrderBy)
 	}
-	selects, err := parseClauses(req.Filter, logTerm)
+	selects, err := parseClauses(req.Filter, logTerm, true)
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "Unparseable filter: %v.", err)
 	}

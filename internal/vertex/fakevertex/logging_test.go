@@ -97,7 +97,7 @@ func TestLogEntries(t *testing.T) {
 	}
 	for filter, want := range map[string]int{
 		job + ` AND severity>=ERROR`: 2, job + ` AND resource.labels.task_name="workerpool0-0"`: 1, job + ` AND labels."ml.googleapis.com/job_state":*`: 7,
-		job + ` AND textPayload:"JOB IS"`: 1, job + ` AND NOT severity=INFO`: 3, `labels."ml.googleapis.com/job_state"="FAILED"`: 2,
+		job + ` (severity=ERROR OR severity=DEFAULT) textPayload:"a"`: 3, job + ` textPayload:"JOB IS"`: 1, job + ` AND NOT severity=INFO`: 3, `labels."ml.googleapis.com/job_state"="FAILED"`: 2,
 		`resource.labels.job_id="` + otherID + `"`: 7, "": 15, `resource.labels.job_id="1"`: 0, `resource.type="gce_instance"`: 0,
 		job + ` AND timestamp<"2026-03-01T12:00:00Z"`: 0,
 	} {
@@ -126,7 +126,7 @@ func TestLogEntries(t *testing.T) {
 	for _, bad := range []map[string]any{
 		{}, {"resourceNames": []string{"folders/1"}}, {"resourceNames": []string{"projects/p"}, "filter": "severity>=LOUD"},
 		{"resourceNames": []string{"projects/p"}, "filter": `jsonPayload.x="y"`}, {"resourceNames": []string{"projects/p"}, "orderBy": "severity"},
-		{"resourceNames": []string{"projects/p"}, "pageToken": "x"}, {"resourceNames": []string{"projects/p"}, "filter": `timestamp>"noon"`}, {"filters": ""},
+		{"resourceNames": []string{"projects/p"}, "pageToken": "x"}, {"resourceNames": []string{"projects/p"}, "filter": `timestamp>"noon"`}, {"filters": ""}, {"resourceNames": []string{"projects/p"}, "filter": `severity=INFO AND`},
 	} {
 		if got := w.logs(t, bad); got.Error.Code != 400 || got.Error.Status != "INVALID_ARGUMENT" || got.Error.Message == "" {
 			t.Errorf("%v: %+v", bad, got)
