@@ -138,6 +138,8 @@ var rooms = []room{
 		"a main around the library"},
 	{"cmd/mutate", list("internal/mutation"), nil,
 		"a main around the library"},
+	{"cmd/fakevertex/vertextest", list("internal/vertex/fakevertex", "internal/vertex/fakevertex/scenario"), list("google.golang.org/api/option", "google.golang.org/grpc/..."),
+		"the library for tests of other modules, which cannot import what is internal"},
 	{"cmd/fakevertex", list("internal/vertex/fakevertex", "internal/vertex/fakevertex/scenario"), list("github.com/alecthomas/kong", "go.yaml.in/yaml/..."),
 		"a main around the library"},
 	{"cmd/localstack", list("internal/localstack", "internal/localstack/statefile"), nil,

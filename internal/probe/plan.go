@@ -85,6 +85,9 @@ func NewPlan(r *aiplatformpb.PersistentResource, o Options) (*Plan, error) {
 	if running && p.Free < 1 {
 		return nil, errors.New("no replica of the pool is free; name another pool, or wait")
 	}
+	if r.GetResourceRuntimeSpec().GetServiceAccountSpec().GetEnableCustomServiceAccount() && o.Account == "" {
+		return nil, errors.New("the resource takes only jobs that name a service account; name one with --probe-account")
+	}
 	add := func(name, asks string, change func(*aiplatformpb.CustomJob)) {
 		p.Steps = append(p.Steps, Step{name, asks, p.job(name, change)})
 	}
