@@ -24,8 +24,8 @@
 //	all         doc           string      the document itself, as JSON; never indexed
 //	            token         string      drawn at random by the commit that wrote it
 //	            layout        integer     of the release that wrote it; see [ledger.Layout]
-//	            since         integer     the oldest layout whose releases may read it, where
-//	                                      that is another
+//	            since         integer     the oldest layout whose releases may read it; layout
+//	                                      itself in documents of layout 2, which lack it
 //
 // Every field but token follows from doc. The indexes that the queries need are in
 // [Indexes]; all others are to be off, because each index that a write changes costs

@@ -65,7 +65,7 @@ func pack(doc ledger.Document, token string) (map[string]*firestorepb.Value, err
 		return nil, err
 	}
 	fields := map[string]*firestorepb.Value{
-		"doc": stringValue(string(body)), "token": stringValue(token), "layout": integerValue(ledger.Layout),
+		"doc": stringValue(string(body)), "token": stringValue(token), "layout": integerValue(ledger.Layout), "since": integerValue(ledger.Since),
 	}
 	if newer := ledger.NewerOf(doc); newer != nil {
 		fields["layout"], fields["since"] = integerValue(int64(newer.Layout)), integerValue(int64(newer.Since))

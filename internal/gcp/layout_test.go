@@ -58,12 +58,12 @@ func TestDocumentOfANewerRelease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := fields["since"]; s != nil || fields["layout"].GetIntegerValue() != ledger.Layout {
-			t.Errorf("this release writes layout %v since %v", fields["layout"], s)
+		if fields["since"].GetIntegerValue() != ledger.Since || fields["layout"].GetIntegerValue() != ledger.Layout {
+			t.Errorf("this release writes layout %v since %v", fields["layout"], fields["since"])
 		}
-		fields["layout"] = integerValue(layout)
-		if since != 0 {
-			fields["since"] = integerValue(since)
+		fields["layout"], fields["since"] = integerValue(layout), integerValue(since)
+		if since == 0 {
+			delete(fields, "since") // as layout 2 was written
 		}
 		fields["doc"] = stringValue(strings.Replace(fields["doc"].GetStringValue(), `{`, `{"later":[1,2],`, 1))
 		fields["laterQuery"], fields["timerAt"] = stringValue("found by this"), timeValue(time.Unix(1, 0))
@@ -101,7 +101,7 @@ func TestDocumentOfANewerRelease(t *testing.T) {
 // A field that pack writes and that is not among the known ones would be written back
 // after it has lost its meaning.
 func TestKnownFields(t *testing.T) {
-	written := []string{"since"} // of a newer release only
+	var written []string
 	for _, doc := range ledgertest.Filled() {
 		if rec, is := doc.(*ledger.Record); is {
 			rec.State, rec.Outbox[0].Published = lifecycle.Waiting, false
@@ -176,7 +176,7 @@ func TestQueryFields(t *testing.T) {
 			}
 		}
 		delete(got, "doc")
-		test.want["token"], test.want["layout"] = "token", fmt.Sprint(ledger.Layout)
+		test.want["token"], test.want["layout"], test.want["since"] = "token", fmt.Sprint(ledger.Layout), fmt.Sprint(ledger.Since)
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s: want -, got +:\n%s", test.name, diff)
 		}
@@ -286,11 +286,11 @@ func TestUnpackRefuses(t *testing.T) {
 	if bad != nil || doc.(*ledger.Lease).Name != "l" {
 		t.Fatalf("%v, %v", doc, bad)
 	}
-	fields["layout"] = integerValue(ledger.Layout + 1)
+	fields["layout"], fields["since"] = integerValue(ledger.Layout+1), integerValue(ledger.Layout+1)
 	if _, err := unpack(ledger.KindLease, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {
 		t.Errorf("layout of a later release: error %v", err)
 	}
-	fields["layout"], fields["doc"] = integerValue(ledger.Layout), stringValue("torn")
+	fields["layout"], fields["since"], fields["doc"] = integerValue(ledger.Layout), integerValue(ledger.Since), stringValue("torn")
 	if _, err := unpack(ledger.KindLease, &firestorepb.Document{Name: name, Fields: fields}); err == nil || !strings.Contains(err.Error(), "leases/l") {
 		t.Errorf("document that is no map: error %v", err)
 	}

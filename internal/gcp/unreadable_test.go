@@ -3,6 +3,8 @@ package gcp
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,21 +25,21 @@ func (l *Ledger) Spoil(d ledger.Ref, how string) {
 	if err != nil || text == "" {
 		panic(fmt.Sprintf("spoil %s: %v, text %q", d, err, text))
 	}
-	field, value := "doc", stringValue("")
+	fields := map[string]*firestorepb.Value{}
 	switch how {
 	case "layout":
-		field, value = "layout", integerValue(ledger.Layout+1)
+		fields["layout"], fields["since"] = integerValue(ledger.Layout+1), integerValue(ledger.Layout+1)
 	case "text":
-		value = stringValue(text[:len(text)/2])
+		fields["doc"] = stringValue(text[:len(text)/2])
 	case "name":
-		value = stringValue(strings.Replace(text, d.Name, "other", 1))
+		fields["doc"] = stringValue(strings.Replace(text, d.Name, "other", 1))
 	case "state":
-		value = stringValue(strings.Replace(text, `"state":"`, `"state":"PAUSED`, 1))
+		fields["doc"] = stringValue(strings.Replace(text, `"state":"`, `"state":"PAUSED`, 1))
 	}
 	for {
 		_, err = l.client.Commit(l.headers(context.Background()), &firestorepb.CommitRequest{Database: l.database, Writes: []*firestorepb.Write{{
-			Operation:  &firestorepb.Write_Update{Update: &firestorepb.Document{Name: documentName(l.database, d), Fields: map[string]*firestorepb.Value{field: value}}},
-			UpdateMask: &firestorepb.DocumentMask{FieldPaths: []string{field}},
+			Operation:  &firestorepb.Write_Update{Update: &firestorepb.Document{Name: documentName(l.database, d), Fields: fields}},
+			UpdateMask: &firestorepb.DocumentMask{FieldPaths: slices.Sorted(maps.Keys(fields))},
 		}}})
 		if err == nil {
 			break

@@ -42,11 +42,13 @@ import (
 // An event in the outbox is published by the release that finds it, with the fields that
 // this release knows, whatever its type.
 //
-// testdata/stored has documents of every layout that this release reads. A test reads
-// them.
+// testdata/stored has documents of every layout that this release reads, and a document
+// of each kind with a value in every field of its own layout. A test reads them, and so
+// notices a change that has not raised Layout.
 const (
-	Layout       = 2
-	OldestLayout = 2
+	Layout       = 3
+	OldestLayout = 2 // the oldest that this release reads
+	Since        = 2 // the oldest layout whose releases may read what this release writes
 )
 
 // Readable reports whether this release may read a document of a layout. since is the
