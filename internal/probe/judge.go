@@ -83,11 +83,13 @@ const (
 const quickly = time.Minute
 
 // fate is what became of a job: the code of its refusal, or one of the words above. A fate of
-// "" is not about the job: the caller's rate or rights, or no answer.
+// "" may not be about the job: the caller's rate or rights, no answer, or other jobs.
 func fate(o *Observation) string {
 	switch {
 	case o.Exists && o.ran():
 		return runs
+	case o.Others:
+		return "" // for want of room, perhaps
 	case o.Exists && o.End != nil && o.End.State == "FAILED":
 		return acceptThenFail
 	case o.Exists:
@@ -128,6 +130,9 @@ func Judge(p *Plan, seen []*Observation) (findings []Finding, settings []Setting
 	j.allowed(qChiefs, "rejectManyChiefs", by[stepChiefs])
 	j.allowed(qShared, "rejectSharedPool", by[stepShared])
 	j.timeout(by[stepTimeout])
+	if by[stepFill] != nil && by[stepFull] == nil {
+		j.find(qFull, unclear, "the pool could not be filled: other jobs use it, or the probe was stopped")
+	}
 	j.full(by[stepFull])
 	j.cancel(seen)
 	j.lost(seen)
@@ -348,7 +353,7 @@ func (j *judgement) full(o *Observation) {
 	f := fate(o)
 	switch {
 	case o.Others:
-		j.find(qFull, unclear, "other jobs used the pool meanwhile: %s", said(o))
+		j.find(qFull, unclear, "other jobs had come onto the pool: %s", said(o))
 		return
 	case f == "" || f == runs:
 		j.find(qFull, unclear, "%s", said(o))

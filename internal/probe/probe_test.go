@@ -3,6 +3,7 @@ package probe_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -309,6 +310,25 @@ func TestLeavesNothingBehind(t *testing.T) {
 		}
 		stop()
 	}
+	// A create that is cut off is carried out: only a list shows its job, and late.
+	for _, cut := range []int{0, 1, 4} {
+		w := newWorld(t, func(b *fakevertex.Behaviour) { b.ListLag = 20 * time.Second }, nil)
+		ctx, stop := context.WithCancel(t.Context())
+		p, n := w.plan(t), 0
+		w.SetFault(func(method string, _ any) fakevertex.Fault {
+			if method == "CreateCustomJob" {
+				if n++; n == cut+1 {
+					stop()
+					return fakevertex.HangAfter()
+				}
+			}
+			return fakevertex.Fault{}
+		})
+		_, left, err := probe.Run(ctx, w, w, p, func(string, ...any) {})
+		if !errors.Is(err, context.Canceled) || len(left) > 0 || w.live() > 0 || len(w.Jobs()) != cut+1 {
+			t.Errorf("cut off: error %v, left %v, %d of %d live", err, left, w.live(), len(w.Jobs()))
+		}
+	}
 	// Where nothing can be cancelled the names are told.
 	w := newWorld(t, nil, nil)
 	p := w.plan(t)
@@ -318,6 +338,51 @@ func TestLeavesNothingBehind(t *testing.T) {
 	_, left, err := probe.Run(t.Context(), w, w, p, func(string, ...any) {})
 	if err == nil || len(left) != w.live() || len(left) == 0 {
 		t.Errorf("left %v with %d live, error %v", left, w.live(), err)
+	}
+}
+
+// Other jobs on the pool make an answer unclear, never wrong.
+func TestOthersUseThePool(t *testing.T) {
+	for _, full := range []fakevertex.FullPool{fakevertex.FullQueueForEver, fakevertex.FullFailedPrecondition, fakevertex.FullAcceptThenFail} {
+		w := newWorld(t, func(b *fakevertex.Behaviour) { b.FullPool = full }, nil)
+		p := w.plan(t)
+		if _, err := w.StartForeignJob(resource, "n1-standard-4", 1, -1); err != nil {
+			t.Fatal(err)
+		}
+		seen, left, err := probe.Run(t.Context(), w, w, p, func(string, ...any) {})
+		if err != nil || len(left) > 0 || w.live() != 1 {
+			t.Errorf("error %v, left %v, %d live", err, left, w.live())
+		}
+		r := probe.NewRecord(p, seen, left, err, w.Now(), "v1")
+		for question, want := range map[string]string{"fullPool": "unclear", "firstWorkerPool": "unclear", "sharedPool": "unclear", "defaultDisk": "pd-ssd 100", "mismatch": "invalid-argument"} {
+			if got := answer(r, question); got != want {
+				t.Errorf("%s: %s is %q, want %q\n%s", full, question, got, want, r.Text())
+			}
+		}
+	}
+}
+
+// What the service says is kept without names, and a missing right is no answer.
+func TestNamesAreCutOut(t *testing.T) {
+	w := newWorld(t, nil, nil)
+	w.SetFault(func(_ string, req any) fakevertex.Fault {
+		if r, is := req.(*aiplatformpb.CreateCustomJobRequest); is && r.GetCustomJob().GetDisplayName() == "berth-probe-account" {
+			return fakevertex.FailBefore(codes.InvalidArgument, "You do not have permission to act as service_account: "+account+
+				" (or it may not exist) for secret.io/image in projects/987654321098/locations/us-central1 of secret-project, "+
+				"persistentResources/secret-pool, \"secret-pool\", job 1234567890123456789.")
+		}
+		return fakevertex.Fault{}
+	})
+	r := w.probed(t)
+	const want = `INVALID_ARGUMENT: You do not have permission to act as service_account: ADDRESS (or it may not exist) for IMAGE in ` +
+		`projects/PROJECT/locations/us-central1 of PROJECT, persistentResources/RESOURCE, "RESOURCE", job NUMBER.`
+	for _, f := range r.Findings {
+		if f.Question == "serviceAccount" && (f.Answer != "unclear" || f.Detail != want) {
+			t.Errorf("%s: %s, want\n%s", f.Answer, f.Detail, want)
+		}
+	}
+	if setting(r, "BERTH_SERVICE_ACCOUNTS") != "" || strings.Contains(string(mustJSON(t, r)), "secret") {
+		t.Errorf("record %s", mustJSON(t, r))
 	}
 }
 

@@ -105,8 +105,9 @@ type prober struct {
 	say     func(format string, args ...any)
 	created []string // names of jobs
 	seen    []*Observation
-	settle  time.Duration
-	unclear bool // a create was cut off, and its job may still appear
+	late    time.Duration // of used_replica_count, as measured
+	settle  time.Duration // pause after a job, until its machines are free and counted so
+	unclear bool          // a create was cut off, and its job may still appear
 }
 
 // Run carries a plan out. It ends every job that it created, even if ctx ends: left are the
@@ -150,10 +151,16 @@ func (r *prober) steps(ctx context.Context) error {
 	return nil
 }
 
+// needRoom are the steps whose jobs are refused or wait, too, if the pool is full.
+var needRoom = map[string]bool{stepDisk: true, stepDiskSize: true, stepAccount: true, stepChiefs: true, stepShared: true}
+
 // try creates the job of a step. An answer that may be lost is no error: the job is looked
 // for by its labels.
 func (r *prober) try(ctx context.Context, s Step) (*Observation, error) {
 	o := &Observation{Step: s.Name, sent: r.clock.Now()}
+	if needRoom[s.Name] {
+		o.Others = r.used(ctx) > r.plan.Pool.GetUsedReplicaCount()
+	}
 	r.seen = append(r.seen, o)
 	r.say("%s: %s", s.Name, s.Asks)
 	job, err := r.Create(ctx, r.plan.Options.Parent, s.Job)
@@ -379,6 +386,8 @@ func (r *prober) freed(ctx context.Context, o *Observation) error {
 			r.count(ctx, o)
 		case n >= 0 && o.Counted != nil:
 			o.Freed = since(r.clock.Now().Sub(end))
+			r.late = o.Freed.duration()
+			r.settle = max(usualSettle, r.late+moreSettle)
 			return nil
 		}
 		if err := r.clock.Sleep(ctx, pause); err != nil {
@@ -418,6 +427,11 @@ func (r *prober) full(ctx context.Context, steps []Step, more Step) error {
 	for _, o := range fill {
 		if err := r.watch(ctx, o, startLimit, o.ran); err != nil {
 			return err
+		}
+	}
+	for _, o := range fill { // one may have ended while another waited
+		if job, err := r.Get(ctx, o.name); o.Exists && err == nil {
+			r.note(o, job)
 		}
 		full = full && o.state() == "RUNNING"
 	}
@@ -488,7 +502,7 @@ func (r *prober) reuse(ctx context.Context, more Step, freed, waited *Observatio
 		}
 		if waits.ran() {
 			freed.Reused = since(r.clock.Now().Sub(from))
-			r.settle = freed.Reused.duration() + moreSettle
+			r.settle = max(r.late, freed.Reused.duration()) + moreSettle
 			break
 		}
 		if err := r.clock.Sleep(ctx, pause); err != nil {
