@@ -653,6 +653,7 @@ func TestCommandLine(t *testing.T) {
 		{append(good, "--runtime=python312"), 2, "Go runtime"},
 		{append(good, "--default-resource=a/b"), 2, "persistentResources"},
 		{append(good, "--env=BERTH_MAX_WAITS=1h"), 2, "BERTH_MAX_WAITS is not a setting of the functions; the settings are: BERTH_PROJECT"},
+		{append(good, "--env=OTEL_EXPORTER_OTLP_ENDPOIN=http://localhost:4318"), 2, "OTEL_EXPORTER_OTLP_ENDPOIN is not a setting of the functions"},
 		{append(good, "--env=BERTH_MAX_WAIT=1h", "--env", "BERTH_MAX_WAIT=2h"), 2, "BERTH_MAX_WAIT is given twice"},
 		{append(good, "--tenant=Red"), 2, "--tenant: \"Red\" is not a name"},
 		{append(good, "--tenant=red=allUsers"), 2, "--tenant: \"allUsers\" is not a member"},
@@ -707,13 +708,18 @@ func TestSettingsAreChecked(t *testing.T) {
 		{"BERTH_MAX_WAIT=2000h", "BERTH_MAX_WAIT is 2000h0m0s; want 1s to 720h0m0s"},
 		{"BERTH_POLL=soon", "Poll"},
 		{"BERTH_TENANTS=berth-admit:Team", "BERTH_TENANTS: tenant"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=localhost:4318", `OTEL_EXPORTER_OTLP_ENDPOINT "localhost:4318": want a URL`},
 		{"BERTH_MAX_WAIT=24h", ""},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318", ""},
 	} {
-		res := runBash(t, append(os.Environ(), "BERTH_TICK=never", "BERTH_PROJECT=x"),
+		res := runBash(t, append(os.Environ(), "BERTH_TICK=never", "OTEL_TRACES_SAMPLER=never", "BERTH_PROJECT=x"),
 			script, "--dry-run", "--project=demo-project", "--region=us-central1", "--env="+c.setting)
 		if c.says == "" {
 			if res.code != 0 || strings.Contains(res.stderr, "not checked") {
 				t.Errorf("%s: exit %d\n%s", c.setting, res.code, res.stderr)
+			}
+			if !strings.Contains(res.stdout, c.setting) {
+				t.Errorf("%s is not in what is printed", c.setting)
 			}
 			continue
 		}

@@ -57,7 +57,7 @@ var rooms = []room{
 		"what a log record is about is known at the entry point; what it says is for those who log"},
 	{"internal/telemetry", list("internal/logctx"), list("go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/metric/...", "go.opentelemetry.io/otel/trace/..."),
 		"what a trace context is, OpenTelemetry says; its API is all that the rooms which trace and count see of it"},
-	{"internal/telemetry/export", list("internal/telemetry"), list("go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/exporters/otlp/...", "go.opentelemetry.io/otel/metric/...", "go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/trace/..."),
+	{"internal/telemetry/export", list("internal/telemetry"), list("go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/exporters/otlp/...", "go.opentelemetry.io/otel/metric/...", "go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/trace/...", "google.golang.org/grpc/..."),
 		"the SDK and the exporters: no room that records knows whether, how and where to it is sent"},
 	{"internal/pace", nil, nil,
 		"how fast to submit is arithmetic over moments and counts; whose jobs they are is of no account"},

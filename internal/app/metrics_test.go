@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
@@ -146,6 +147,42 @@ func TestMetricsOfRefusals(t *testing.T) {
 		want["berth.submissions{result=CREATED}"] = ""
 		r.expect(want)
 	}
+}
+
+// What a request held before it waited again is counted once, whatever ends the wait; no
+// machine comes free by that.
+func TestMetricsOfAWaitAfterAHold(t *testing.T) {
+	r := record(t, deployed(t))
+	r.Vertex.Admit = func(string, *aiplatformpb.CustomJob) error {
+		r.Vertex.Admit = nil
+		r.Now = r.Now.Add(3 * time.Second)
+		return &vertex.Error{Op: "create", Kind: vertex.Transient, Code: 9, Message: "refused by test"}
+	}
+	r.send(oneCPU, "")
+	r.Cancel("a")
+	r.send(sim.Job{ID: "b", CPU: 1}, "")
+	r.After(2 * time.Minute)
+	if r.JobOf("b") == "" {
+		t.Fatal("the other has not started")
+	}
+	r.expect(map[string]string{"berth.hold.duration{state=WAITING}": "1/3", "berth.hold.duration{state=CANCELLED}": "", "berth.reuse.delay{}": ""})
+}
+
+// A request that starts because a pool has grown reuses nothing, although other machines
+// came free before.
+func TestMetricsOfAPoolThatGrows(t *testing.T) {
+	r := record(t, deployed(t))
+	r.send(sim.Job{ID: "gpu", GPU: 1}, "")
+	r.send(sim.Job{ID: "first", CPU: 4}, "")
+	r.send(sim.Job{ID: "second", CPU: 4}, "")
+	r.Vertex.SetJob(r.JobOf("gpu"), vertex.JobSucceeded)
+	r.After(time.Minute)
+	r.SetPools(vertex.Running, capacity.Pool{ID: "cpu", Shape: sim.CPU, Count: 8}, capacity.Pool{ID: "gpu", Shape: sim.GPU, Count: 2})
+	r.After(time.Minute)
+	if r.JobOf("second") == "" {
+		t.Fatal("the waiting request has not started")
+	}
+	r.expect(map[string]string{"berth.reuse.delay{}": "", "berth.decisions{reason=,verdict=admit}": "3"})
 }
 
 // The age of events that cannot be published is known, and how late they were.

@@ -211,6 +211,9 @@ func TestTraceSurvivesTheInstance(t *testing.T) {
 	if got := r.tree(publisherTrace); !strings.Contains(got, "publish FAILED\n") {
 		t.Errorf("the publication that failed is not shown:\n%s", got)
 	}
+	if lines := r.logged("publish_failed"); len(lines) != 1 || lines[0]["severity"] != "WARNING" || lines[0]["@type"] != nil {
+		t.Errorf("the log says %v", lines)
+	}
 	r.Out.Fail = nil
 	r.restart()
 	r.After(time.Minute)
@@ -270,6 +273,12 @@ func TestTraceWithoutSpans(t *testing.T) {
 	r.restart()
 	r.send(oneCPU, publisherSpan)
 	r.send(sim.Job{ID: "b", CPU: 1}, "canary")
+	if err := push(r.app.admit, message.Delivery{ID: "m", PublishTime: r.Now, Data: []byte("{"), Attributes: map[string]string{"traceparent": publisherSpan}}); err != nil {
+		t.Fatal(err)
+	}
+	if o := s.Out.Last("m"); o.Type != message.Refused || o.Trace != publisherSpan {
+		t.Errorf("the answer carries %q: %+v", o.Trace, o)
+	}
 	for id, want := range map[string]string{"a": publisherSpan, "b": ""} {
 		for _, e := range s.Out.All() {
 			_, attributes, err := e.PubSub(message.Source{Project: "p", Deployment: "d"})

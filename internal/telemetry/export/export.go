@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"example.com/berth/internal/telemetry"
 )
@@ -114,7 +117,7 @@ func Open(ctx context.Context, s Settings) (*telemetry.Recorder, *Exporter, erro
 }
 
 // Flush sends what has been recorded, in at most [Cap], also after the context has ended.
-// What cannot be sent is logged once, and sent later if it can be.
+// What cannot be sent is logged once. Spans to which no collector answers are sent later.
 func (e *Exporter) Flush(ctx context.Context) {
 	if e == nil {
 		return
@@ -154,10 +157,21 @@ func (e *Exporter) sendSpans(ctx context.Context) error {
 		return nil
 	}
 	err := e.traces.ExportSpans(ctx, spans)
-	if err != nil {
+	switch {
+	case err == nil:
+	case unanswered(err):
 		e.spans.putBack(spans)
+	default: // the same spans would be refused again, or those that were taken be there twice
+		e.spans.drop(len(spans))
 	}
 	return err
+}
+
+// unanswered reports whether an error comes from no collector: it can get the same later.
+func unanswered(err error) bool {
+	noHTTP := (*url.Error)(nil)
+	code := status.Code(err)
+	return errors.As(err, &noHTTP) || errors.Is(err, context.DeadlineExceeded) || code == codes.Unavailable || code == codes.DeadlineExceeded
 }
 
 func (e *Exporter) sendCounts(ctx context.Context, now time.Time) error {
@@ -213,6 +227,12 @@ func (b *buffer) putBack(spans []sdktrace.ReadOnlySpan) {
 	all := append(spans, b.spans...)
 	b.spans = all[:min(len(all), maxSpans)]
 	b.dropped += len(all) - len(b.spans)
+}
+
+func (b *buffer) drop(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dropped += n
 }
 
 // forget returns how many spans were dropped, and counts anew.

@@ -23,6 +23,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -148,7 +150,7 @@ func TestSilentCollectorAndManyRequests(t *testing.T) {
 
 // What a collector does not take is kept up to a bound, and the rest is counted.
 func TestSpansAreBounded(t *testing.T) {
-	s := &sink{err: errors.New("refused")}
+	s := &sink{err: status.Error(codes.Unavailable, "")}
 	e, span, log := opened(t, s)
 	now := time.Unix(1e9, 0)
 	e.now = func() time.Time { return now }
@@ -247,6 +249,49 @@ func TestProtocols(t *testing.T) {
 			}
 		default:
 			t.Errorf("gRPC %v: the collector has nothing", settings.GRPC)
+		}
+	}
+}
+
+// Spans that a collector has refused, or taken a part of, are not sent again; those that
+// reach none are.
+func TestWhatIsSentAgain(t *testing.T) {
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	part, err := proto.Marshal(&collector.ExportTraceServiceResponse{PartialSuccess: &collector.ExportTracePartialSuccess{RejectedSpans: 1, ErrorMessage: "too many"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := func(status int, body []byte) string {
+		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/x-protobuf")
+			w.WriteHeader(status)
+			_, _ = w.Write(body)
+		}))
+		t.Cleanup(web.Close)
+		return web.URL
+	}
+	for name, c := range map[string]struct {
+		settings Settings
+		again    int
+	}{
+		"takes a part":    {Settings{Traces: answers(200, part)}, 0},
+		"refuses":         {Settings{Traces: answers(400, nil)}, 0},
+		"is overloaded":   {Settings{Traces: answers(503, nil)}, 0},
+		"is not there":    {Settings{Traces: closed.URL}, 1},
+		"is no gRPC host": {Settings{Traces: closed.URL, GRPC: true}, 1},
+	} {
+		var log bytes.Buffer
+		c.settings.Log = slog.New(slog.NewTextHandler(&log, nil))
+		recorder, e, err := Open(t.Context(), c.settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, span := recorder.Receive(t.Context(), "admit", trace.SpanContext{}, trace.SpanContext{})
+		span.End("")
+		e.Flush(t.Context())
+		if again, dropped := len(e.spans.take()), e.spans.forget(); again != c.again || dropped != 1-c.again || strings.Count(log.String(), "telemetry_failed") != 1 {
+			t.Errorf("a collector that %s: %d spans are sent again, %d are dropped; the log says %s", name, again, dropped, log.String())
 		}
 	}
 }
