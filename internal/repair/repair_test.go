@@ -298,6 +298,10 @@ func TestAdoptUnsubmitted(t *testing.T) {
 		if _, err := w.kit(true).Adopt(t.Context(), w.key("runs"), job); err != nil {
 			t.Fatal(err)
 		}
+		all, err := w.ledger.Resources(t.Context(), "", 1)
+		if err != nil || len(all) != 1 || len(all[0].Holds) != 1 || len(all[0].Foreign) != 0 {
+			t.Errorf("%s: holds and foreign jobs %+v, %v", state, all, err)
+		}
 		rec := w.read(w.key("runs"))
 		want := []message.Type{message.Queued, message.Reserved, message.Submitted}
 		if state == lifecycle.Reserved {
@@ -313,6 +317,47 @@ func TestAdoptUnsubmitted(t *testing.T) {
 		w.pass()
 		if bad := w.doctor(); len(bad) > 0 {
 			t.Errorf("%s: in the end: %+v", state, bad)
+		}
+	}
+}
+
+// TestJobsOfARestoredLedger: the doctor names live jobs that the ledger knows nothing of, of
+// this deployment only, and only where a label says more than that it was copied.
+func TestJobsOfARestoredLedger(t *testing.T) {
+	other := capacity.Ask{{Shape: cpu, Replicas: 1}}
+	for _, c := range []struct {
+		name   string
+		change func(r *ledger.Record, j *vertex.Job) // of the request "next", which waits
+		do     string                                // "" if nothing is found
+	}{
+		{"created after the backup", func(*ledger.Record, *vertex.Job) {}, "berth repair adopt next "},
+		{"of another size", func(_ *ledger.Record, j *vertex.Job) { j.Ask = other }, ""},
+		{"on another resource", func(_ *ledger.Record, j *vertex.Job) { j.PersistentResource = "other" }, ""},
+		{"without a run", func(_ *ledger.Record, j *vertex.Job) { j.Run = "" }, ""},
+		{"of a request that has ended", func(r *ledger.Record, _ *vertex.Job) { r.State = lifecycle.Cancelled }, ""},
+		{"of a request that came after the backup", func(_ *ledger.Record, j *vertex.Job) { j.Request = "0123456789abcdef0123456789abcdef" }, "deploy/upgrading.md"},
+		{"of such a request of another deployment", func(_ *ledger.Record, j *vertex.Job) {
+			j.Request, j.Deployment = "0123456789abcdef0123456789abcdef", "other"
+		}, ""},
+		{"of no request", func(_ *ledger.Record, j *vertex.Job) { j.Request, j.Run = "", "" }, ""},
+	} {
+		w := newWorld(t, false)
+		p, err := repair.Gather(t.Context(), repair.Source{Ledger: w.ledger, Vertex: w.vertex, Parents: []string{parent}, Clock: w.clock}, w.settings().Lease)
+		if err != nil {
+			t.Fatal(err)
+		}
+		job := vertex.Job{Name: parent + "/customJobs/77", State: vertex.JobRunning, CreateTime: w.now, Run: "rnew", Request: w.key("next"), Deployment: w.cfg.Deployment, PersistentResource: "pool"}
+		for _, r := range p.Records {
+			if r.Key == w.key("next") {
+				job.Ask = r.Ask
+				c.change(r, &job)
+			}
+		}
+		p.Jobs = append(p.Jobs, job)
+		found := slices.DeleteFunc(repair.Judge(p, w.settings()), func(f repair.Finding) bool { return f.Check != repair.CheckJobs || f.Job != job.Name })
+		switch {
+		case c.do == "" && len(found) > 0, c.do != "" && (len(found) != 1 || found[0].Level != repair.Warn || !strings.Contains(found[0].Do, c.do) || found[0].Request != job.Request):
+			t.Errorf("a job %s: found %+v, want %q", c.name, found, c.do)
 		}
 	}
 }

@@ -5,22 +5,32 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
 	"example.com/berth/internal/vertex"
 )
 
 // A newerLedger is the ledger of a release after this one: it puts a field that this
-// one does not know into every document that it writes.
-type newerLedger struct{ ledger.Ledger }
-
-func (l newerLedger) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error, hints ...ledger.Hints) error {
-	return l.Ledger.Update(ctx, names, func(tx ledger.Tx) error { return closure(ledger.Tx{Docs: newerDocs{tx.Docs}}) }, hints...)
+// one does not know into every document that it writes, which releases since a layout may
+// read.
+type newerLedger struct {
+	ledger.Ledger
+	since int
 }
 
-type newerDocs struct{ ledger.Documents }
+func (l newerLedger) Update(ctx context.Context, names ledger.ReadSet, closure func(ledger.Tx) error, hints ...ledger.Hints) error {
+	return l.Ledger.Update(ctx, names, func(tx ledger.Tx) error { return closure(ledger.Tx{Docs: newerDocs{tx.Docs, l.since}}) }, hints...)
+}
+
+type newerDocs struct {
+	ledger.Documents
+	since int
+}
 
 func (d newerDocs) Put(doc ledger.Document) *ledger.UnreadableError {
 	text, err := ledger.Marshal(doc)
@@ -36,7 +46,7 @@ func (d newerDocs) Put(doc ledger.Document) *ledger.UnreadableError {
 		panic(err)
 	}
 	newer := ledger.New(ledger.Ref{Kind: doc.Ref().Kind})
-	if err := ledger.Unmarshal(text, ledger.Layout+1, ledger.Layout, newer); err != nil {
+	if err := ledger.Unmarshal(text, ledger.Layout+1, d.since, newer); err != nil {
 		panic(err)
 	}
 	return d.Documents.Put(newer)
@@ -50,7 +60,7 @@ func TestMixedFleet(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w, rng := New(t), rand.New(rand.NewPCG(seed, 1)) // #nosec G404 -- a draw that can be repeated
 			this := w.Controller
-			next := w.over(newerLedger{w.Ledger}, w.Config, func() time.Time { return w.Now })
+			next := w.over(newerLedger{w.Ledger, ledger.Since}, w.Config, func() time.Time { return w.Now })
 			marked := map[ledger.Ref]bool{} // documents that the next release has written
 			w.Ledger.Wrote = func(ref ledger.Ref, before, after ledger.Document) {
 				has := ledger.NewerOf(after) != nil
@@ -104,5 +114,83 @@ func TestMixedFleet(t *testing.T) {
 				t.Errorf("the next release wrote %d documents", len(marked))
 			}
 		})
+	}
+}
+
+// After a roll-back from a release whose documents this one may not read, it leaves all of
+// them alone, says which they are, and starts, cancels and frees nothing of theirs. When the
+// newer release is deployed again it finishes every request with the one job that it has.
+func TestRollbackFromWhatCannotBeRead(t *testing.T) {
+	w := newListening(t)
+	this, next := w.Controller, w.over(newerLedger{w.Ledger, ledger.Layout + 1}, w.Config, func() time.Time { return w.Now })
+	newer := func() (refs []ledger.Ref) {
+		w.Ledger.Each(func(ref ledger.Ref, doc ledger.Document, _ int) {
+			if n := ledger.NewerOf(doc); n != nil && !ledger.Readable(n.Layout, n.Since) {
+				refs = append(refs, ref)
+			}
+		})
+		return refs
+	}
+	w.Ask(Job{ID: "early", CPU: 1})
+	w.Controller = next
+	w.After(time.Minute)
+	w.Ask(Job{ID: "ends", CPU: 2})
+	w.Ask(Job{ID: "runs", CPU: 1})
+	w.Ask(Job{ID: "waits", CPU: 2})
+	w.Vertex.SetJob(w.JobOf("runs"), vertex.JobRunning)
+	w.After(time.Minute)
+	w.Expect("waits", lifecycle.Waiting, "queued")
+
+	w.Controller = this
+	left := newer()
+	for _, ref := range left {
+		w.Ledger.Spoil(ref, "it has a later layout")
+	}
+	if !slices.Contains(left, ledger.ResourceRef(Resource)) || len(left) < 5 {
+		t.Fatalf("the newer release has written %v", left)
+	}
+	w.Ledger.Wrote = func(ref ledger.Ref, _, _ ledger.Document) {
+		if slices.Contains(left, ref) {
+			t.Errorf("%s was written by a release that cannot read it", ref)
+		}
+	}
+	calls := w.Vertex.Calls()
+	w.Vertex.SetJob(w.JobOf("ends"), vertex.JobSucceeded)
+	later := Job{ID: "later", GPU: 1}.Body()
+	id, err := w.Try(later)
+	if err == nil {
+		t.Error("a request for the persistent resource was taken") // it is to be delivered again
+	}
+	for range 15 {
+		w.After(time.Minute)
+	}
+	for _, op := range []string{"create", "cancel"} {
+		if n := w.Vertex.Calls()[op] - calls[op]; n != 0 {
+			t.Errorf("%d calls of %s", n, op)
+		}
+	}
+	if n := w.logged[ledger.ResourceRef(Resource).String()]; n == 0 {
+		t.Errorf("the log does not name the persistent resource: %v", w.logged)
+	}
+
+	w.Ledger.Wrote = nil
+	for _, ref := range left {
+		w.Ledger.Heal(ref)
+	}
+	w.Controller = next
+	w.Again(id, later)
+	w.After(10 * time.Minute)
+	w.Expect("ends", lifecycle.Succeeded, "reserved", "submitted", "succeeded")
+	w.Expect("runs", lifecycle.Running, "reserved", "submitted", "started")
+	w.Expect("waits", lifecycle.Submitted, "queued", "reserved", "submitted")
+	w.Expect("later", lifecycle.Submitted, "reserved", "submitted")
+	jobs := map[message.Key]int{}
+	for _, j := range w.Vertex.Jobs() {
+		if jobs[j.Request]++; jobs[j.Request] > 1 {
+			t.Errorf("request %s has %d jobs", j.Request, jobs[j.Request])
+		}
+	}
+	if len(jobs) != 5 {
+		t.Errorf("%d requests have jobs, want 5", len(jobs))
 	}
 }
