@@ -69,6 +69,7 @@ type cli struct {
 	Repair         repairCmd         `cmd:"" help:"Fix what doctor found. A dry run unless --yes is given."`
 
 	CheckSettings checkSettingsCmd `cmd:"" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`
+	Tail          tailCmd          `cmd:"" help:"Print the events of requests as they are published."`
 	Completion    completionCmd    `cmd:"" help:"Print a script that completes command lines in bash, zsh or fish."`
 	Complete      completeCmd      `cmd:"" hidden:"" help:"Say what may come next in a command line."`
 	Version       versionCmd       `cmd:"" help:"Print the version of this tool."`
