@@ -380,16 +380,20 @@ lags() {
 try() {
   local pause
   for pause in 4 8 12 20 32 44 none; do
+    # shellcheck disable=SC2069 # stderr into the variable, stdout past it
     if { answer=$("$@" 2>&1 >&3 3>&- </dev/null); } 3>&1; then
       return 0
     fi
-    [[ $pause != none ]] && lags "$@" || return 1
+    if [[ $pause == none ]] || ! lags "$@"; then
+      return 1
+    fi
     note "waiting $pause s for $awaited: ${answer%%$'\n'*}"
     sleep "$pause"
   done
 }
 
 # attempt COMMAND... tries a command that has to succeed.
+# shellcheck disable=SC2317,SC2329 # called by its name
 attempt() {
   try "$@" || fail "$*: $answer"
   [[ -z $answer ]] || printf '%s\n' "$answer" >&2
@@ -423,12 +427,14 @@ exists() {
 
 # once COMMAND... creates a thing that has no name to describe it by; the service
 # refuses a second equal one.
+# shellcheck disable=SC2317,SC2329 # called by its name
 once() {
   try "$@" && return 0
   [[ ${answer,,} == *already*exists* ]] || fail "$*: $answer"
 }
 
 # remove COMMAND... deletes a thing that may not be there.
+# shellcheck disable=SC2317,SC2329 # called by its name
 remove() {
   try "$@" || absent || fail "$*: $answer"
 }
@@ -537,6 +543,7 @@ index() { calls once firestore indexes composite create "$@"; }
 
 grant() { run "$@"; }
 
+# shellcheck disable=SC2317,SC2329 # called by its name
 stopped() { (($? == 0)) || echo 'deploy.sh: stopped; fix the cause and run it again' >&2; }
 
 if $dry_run; then
