@@ -185,6 +185,7 @@ while (($#)); do
     --tenant)
       tenant=${value%%=*}
       want tenant "$tenant" '^[a-z0-9][a-z0-9-]{0,61}$' 'a name of lowercase letters, digits and dashes, or NAME=MEMBER'
+      [[ $tenant != default ]] || misused '--tenant: "default" is the tenant of the request topic of all; see --publisher'
       [[ $tenant != operators ]] || misused '--tenant: "operators" is the tenant of the answers to operators'
       if [[ $value == *=* ]]; then
         want_member tenant "${value#*=}"

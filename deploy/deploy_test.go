@@ -658,6 +658,7 @@ func TestCommandLine(t *testing.T) {
 		{append(good, "--tenant=Red"), 2, "--tenant: \"Red\" is not a name"},
 		{append(good, "--tenant=red=allUsers"), 2, "--tenant: \"allUsers\" is not a member"},
 		{append(good, "--tenant==group:a@example.com"), 2, "is not a name"},
+		{append(good, "--tenant=default"), 2, "see --publisher"},
 		{append(good, "--tenant=operators"), 2, "the tenant of the answers to operators"},
 		{append(good, "--tenant=red", "--env=BERTH_TENANTS=x:red"), 2, "BERTH_TENANTS follows from --tenant"},
 		{append(good, "--yes"), 2, "--yes: belongs to --undeploy"},
