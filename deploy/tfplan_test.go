@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -509,6 +510,18 @@ func (p *plan) functions() map[string]function.Function {
 			found, err := fileset(a[0], a[1])
 			return cty.SetVal(found), err
 		}, cty.Set(cty.String), "path", "pattern"),
+		// A pattern between slashes is a regular expression.
+		"replace": texts(func(a ...string) (cty.Value, error) {
+			pattern := regexp.QuoteMeta(a[1])
+			if len(a[1]) > 2 && strings.HasPrefix(a[1], "/") && strings.HasSuffix(a[1], "/") {
+				pattern = strings.Trim(a[1], "/")
+			}
+			compiled, err := regexp.Compile(pattern)
+			if err != nil {
+				return cty.NilVal, err
+			}
+			return cty.StringVal(compiled.ReplaceAllLiteralString(a[0], a[2])), nil
+		}, cty.String, "text", "pattern", "by"),
 		"templatefile": function.New(&function.Spec{
 			Params: []function.Parameter{{Name: "path", Type: cty.String}, {Name: "vars", Type: cty.DynamicPseudoType}},
 			Type:   function.StaticReturnType(cty.String),
@@ -532,8 +545,8 @@ func (p *plan) functions() map[string]function.Function {
 		"tostring": stdlib.MakeToFunc(cty.String), "tonumber": stdlib.MakeToFunc(cty.Number), "toset": stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
 		"can": tryfunc.CanFunc, "try": tryfunc.TryFunc, "concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc, "distinct": stdlib.DistinctFunc,
 		"flatten": stdlib.FlattenFunc, "floor": stdlib.FloorFunc, "join": stdlib.JoinFunc, "jsondecode": stdlib.JSONDecodeFunc, "jsonencode": stdlib.JSONEncodeFunc,
-		"keys": stdlib.KeysFunc, "length": stdlib.LengthFunc, "max": stdlib.MaxFunc, "merge": stdlib.MergeFunc, "min": stdlib.MinFunc,
-		"regex": stdlib.RegexFunc, "regexall": stdlib.RegexAllFunc, "replace": stdlib.ReplaceFunc, "reverse": stdlib.ReverseListFunc,
+		"keys": stdlib.KeysFunc, "length": stdlib.LengthFunc, "lookup": stdlib.LookupFunc, "max": stdlib.MaxFunc, "merge": stdlib.MergeFunc, "min": stdlib.MinFunc,
+		"regex": stdlib.RegexFunc, "regexall": stdlib.RegexAllFunc, "reverse": stdlib.ReverseListFunc,
 		"setintersection": stdlib.SetIntersectionFunc, "sort": stdlib.SortFunc, "split": stdlib.SplitFunc, "title": stdlib.TitleFunc,
 		"trimprefix": stdlib.TrimPrefixFunc, "trimsuffix": stdlib.TrimSuffixFunc, "values": stdlib.ValuesFunc,
 	}

@@ -58,7 +58,7 @@ func (f *freed) forget(resource string) {
 // gaveBack notes that a record may just have given its replicas back: at the end of its
 // job, or if that is not known, of its hold.
 func (c *Controller) gaveBack(rec *ledger.Record) {
-	if !c.env.Telemetry.Counts() || rec.Times.Reserved.IsZero() || rec.Times.Queued.After(rec.Times.Reserved) || !rec.State.Terminal() {
+	if rec.Times.Reserved.IsZero() || rec.Times.Queued.After(rec.Times.Reserved) || !rec.State.Terminal() {
 		return
 	}
 	at := rec.Times.JobEnded
@@ -82,5 +82,6 @@ func (c *Controller) reused(ctx context.Context, resource string, now time.Time)
 	c.freed.mu.Unlock()
 	if known {
 		c.env.Telemetry.Reuse(ctx, now.Sub(at))
+		c.log.InfoContext(ctx, "a waiting request starts on replicas that came free", "event", "reused", "wait_seconds", now.Sub(at).Seconds())
 	}
 }

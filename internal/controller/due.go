@@ -35,6 +35,7 @@ func (c *Controller) runTimers(ctx context.Context, now time.Time, p *progress) 
 	if err != nil {
 		return fmt.Errorf("list due records: %w", err)
 	}
+	c.since(&p.late.timer, first)
 	if len(first) < duePerPass {
 		return c.runAllTimers(ctx, slices.DeleteFunc(ledger.KeysOf(first), func(key message.Key) bool {
 			return c.unreadable.known(key, c.env.Monotonic())

@@ -109,7 +109,7 @@ func (c *Controller) passRegion(ctx context.Context, parent string, resources []
 func (c *Controller) passResource(ctx context.Context, name string, clock func() time.Time, lists map[string]listing, p *progress) error {
 	ctx = onResource(ctx, name)
 	var errs []error
-	var after *ledger.Resource
+	var after, observed *ledger.Resource
 	l, err := c.list(ctx, vertex.NameOf(name).Parent(), clock, lists, p)
 	if err == nil { // else the region says so
 		p.called(vertex.NameOf(name).Parent(), 1)
@@ -122,6 +122,7 @@ func (c *Controller) passResource(ctx context.Context, name string, clock func()
 					c.publishOrLeave(ctx, s.drained)
 				}
 				learned := p.Learned
+				observed = s.res
 				if !s.older {
 					errs = append(errs, c.learn(ctx, s, p), c.sample(ctx, s.res, int(c.passes.Load())))
 				}
@@ -144,6 +145,9 @@ func (c *Controller) passResource(ctx context.Context, name string, clock func()
 	waiting, err := c.schedule(ctx, name, after, p)
 	if counted := c.countQueue(ctx, name); !c.leftAlone(ctx, counted, p) {
 		errs = append(errs, counted)
+	}
+	if observed != nil {
+		p.late.stands(observed, waiting)
 	}
 	if after == nil || after.Paused == nil { // else nothing that waits can start within this tick
 		p.Waiting += waiting

@@ -145,6 +145,7 @@ func (c *Controller) publishLate(ctx context.Context, now time.Time, p *progress
 	const most = 200
 	keys, more, err := c.oneByOne(&c.unpublishedFrom, most, func(after ledger.Timed, limit int) ([]ledger.Timed, error) {
 		found, err := c.ledger.Unpublished(ctx, after, limit)
+		c.since(&p.late.event, found)
 		if err == nil && after == (ledger.Timed{}) {
 			age := time.Duration(0)
 			if len(found) > 0 {

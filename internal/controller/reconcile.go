@@ -56,6 +56,7 @@ func (c *Controller) Reconcile(ctx context.Context, holder string, budget time.D
 	t.all.Wait()
 	c.countOutage(ctx, t.failing)
 	p, _ := t.progress()
+	c.reportLate(ctx, clock(), p.late)
 	// If the lease cannot be given back, it runs out.
 	last, end := c.env.within(ctx, whole-c.env.Monotonic().Sub(started))
 	defer end()

@@ -191,7 +191,8 @@ type progress struct {
 	pending    map[string]bool // resources on which admitted requests wait for submission slots
 	calls      map[string]int  // of Vertex AI in the present pass, by region
 	more       bool            // the present pass left something to the next
-	tasks      *tasks          // where it starts further parts
+	late       late
+	tasks      *tasks // where it starts further parts
 }
 
 // wait records that an admitted request may wait for submission slots.
@@ -236,6 +237,7 @@ func (p *progress) add(o progress) {
 	p.Waiting += o.Waiting
 	p.Pending += o.Pending
 	p.more = p.more || o.more
+	p.late.add(o.late)
 	for d := range o.unreadable {
 		p.unread(d)
 	}
