@@ -102,3 +102,14 @@ func (c *Controller) firstOf(n int, now time.Time) int {
 	}
 	return int(now.Unix()/int64(max(time.Second, c.cfg.Tick)/time.Second)) % 4 * ((n + 3) / 4) % n
 }
+
+// since keeps the earliest time of those that a query found. Records that are known to
+// be unreadable have an alarm of their own.
+func (c *Controller) since(at *time.Time, found []ledger.Timed) {
+	for _, place := range found {
+		if !c.unreadable.known(place.Key, c.env.Monotonic()) {
+			earliest(at, place.Time)
+			return // they come in order
+		}
+	}
+}

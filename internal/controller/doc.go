@@ -80,7 +80,7 @@
 //   - unreadable.go: documents that this release cannot read
 //   - tasks.go: the parts of a pass, and its working state
 //   - report.go: the log record of a pass
-//   - sample.go, alarm.go, logs.go: what an operator has to know
+//   - sample.go, alarm.go, late.go, logs.go: what an operator has to know
 //   - config.go, env.go: settings, and the part of the world that tests replace
 //
 // The tests of all this are in internal/sim, which runs real controllers in virtual

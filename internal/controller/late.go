@@ -27,17 +27,7 @@ type standing struct {
 	waiting int    // requests in the queue; parked ones are not counted
 }
 
-// since keeps the earliest time of those that a query found. Records that are known to
-// be unreadable have an alarm of their own.
-func (c *Controller) since(at *time.Time, found []ledger.Timed) {
-	for _, place := range found {
-		if !c.unreadable.known(place.Key, c.env.Monotonic()) {
-			earliest(at, place.Time)
-			return // they come in order
-		}
-	}
-}
-
+// earliest keeps the earlier of two times; zero is none.
 func earliest(at *time.Time, t time.Time) {
 	if !t.IsZero() && (at.IsZero() || t.Before(*at)) {
 		*at = t

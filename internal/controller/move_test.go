@@ -25,7 +25,7 @@ func TestIllegalMoveIsReported(t *testing.T) {
 	rec := recordIn(lifecycle.Running, "j")
 	before := rec.Reservation
 	err := b.mem.Update(t.Context(), ledger.Records(rec.Key), func(tx ledger.Tx) error {
-		if effect := b.c.move(t.Context(), tx, nil, rec, lifecycle.TimeOut(), nil); effect != lifecycle.Illegal {
+		if effect := b.c.move(t.Context(), tx, nil, rec, lifecycle.Refuse(), nil); effect != lifecycle.Illegal {
 			t.Errorf("the move is %v", effect)
 		}
 		return nil
