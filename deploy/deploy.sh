@@ -426,6 +426,14 @@ exists() {
   return 1
 }
 
+# any COMMAND... lists things, and succeeds if there is one.
+# shellcheck disable=SC2317,SC2329 # called by its name
+any() {
+  local out
+  out=$(attempt "$@") || exit 1
+  [[ -n $out ]]
+}
+
 # once COMMAND... creates a thing that has no name to describe it by; the service
 # refuses a second equal one.
 # shellcheck disable=SC2317,SC2329 # called by its name
@@ -511,16 +519,20 @@ split() {
   done
 }
 
-# create DESCRIBE... -- CREATE... makes what is missing.
-create() {
-  split "$@"
+# unless FUNCTION DESCRIBE... -- CREATE... makes what the function, exists or any, does
+# not find.
+unless() {
+  split "${@:2}"
   if $dry_run; then
-    printf '%s ||\n  ' "$(print exists gcloud "${first[@]}" "${wide[@]}")"
+    printf '%s ||\n  ' "$(print "$1" gcloud "${first[@]}" "${wide[@]}")"
     run "${second[@]}"
-  elif ! exists gcloud "${first[@]}" "${wide[@]}"; then
+  elif ! "$1" gcloud "${first[@]}" "${wide[@]}"; then
     run "${second[@]}"
   fi
 }
+
+# create DESCRIBE... -- CREATE... makes what is missing.
+create() { unless exists "$@"; }
 
 # put DESCRIBE... -- CREATE... -- UPDATE... makes what is missing, and
 # updates what exists.
@@ -551,7 +563,7 @@ if $dry_run; then
   echo '#!/usr/bin/env bash'
   echo 'set -euo pipefail'
   echo
-  declare -f note fail stopped lags try attempt ask absent exists once remove
+  declare -f note fail stopped lags try attempt ask absent exists any once remove
   echo 'trap stopped EXIT'
   echo
 else
@@ -684,7 +696,9 @@ put firestore databases describe --database="$database" -- \
   firestore databases create --database="$database" --location="$region" \
   --edition=standard --type=firestore-native --delete-protection --enable-pitr -- \
   firestore databases update --database="$database" --delete-protection --enable-pitr
-calls once firestore backups schedules create --database="$database" --recurrence=daily --retention=14d
+# A database can have one daily schedule, and one weekly, which may be an operator's.
+unless any firestore backups schedules list --database="$database" '--filter=NOT weeklyRecurrence:*' '--format=value(name)' -- \
+  firestore backups schedules create --database="$database" --recurrence=daily --retention=14d
 
 # By default Firestore indexes every field of every document, those inside "doc"
 # included: slow writes, and at most 40,000 entries a document, so that one long

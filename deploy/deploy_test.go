@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,7 +134,7 @@ func TestSecondRun(t *testing.T) {
 	var updated []string
 	for _, c := range calls {
 		switch {
-		case c.Verb == "create" && !c.is("firestore indexes composite") && !c.is("firestore backups schedules") && !c.is("beta services identity"):
+		case c.Verb == "create" && !c.is("firestore indexes composite") && !c.is("beta services identity"):
 			t.Errorf("creates again: %s", c)
 		case c.Verb == "update" && !c.is("firestore"):
 			updated = append(updated, c.Thing)
@@ -459,7 +460,7 @@ func TestBackups(t *testing.T) {
 				t.Errorf("%s without --%s: %v", verb, flag, c)
 			}
 		}
-		if c := only(calls, "firestore backups schedules create"); len(c) != 1 || c[0].flag("recurrence") != "daily" || c[0].flag("retention") != "14d" || c[0].flag("database") != "berth" {
+		if c := only(calls, "firestore backups schedules create"); verb == "create" && (len(c) != 1 || c[0].flag("recurrence") != "daily" || c[0].flag("retention") != "14d" || c[0].flag("database") != "berth") {
 			t.Errorf("backups: %v", c)
 		}
 		for _, topic := range []string{"berth-requests", "berth-requests-red", "berth-requests-blue"} {
@@ -833,4 +834,23 @@ func duration(t *testing.T, c command, flag string) time.Duration {
 		t.Error(fmt.Errorf("%s: --%s: %w", c, flag, err))
 	}
 	return d
+}
+
+// Whoever deploys reads the same list of roles in both places.
+func TestRolesOfWhoeverDeploys(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("deploying.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	help := runBash(t, []string{"PATH=" + t.TempDir()}, script, "--help").stdout
+	role := regexp.MustCompile(`roles/[a-zA-Z.]+`)
+	roles := func(text string) []string {
+		all := role.FindAllString(text, -1)
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	if diff := gocmp.Diff(roles(string(page)), roles(help)); diff != "" || len(roles(help)) < 10 {
+		t.Errorf("roles (-page +help):\n%s", diff)
+	}
 }

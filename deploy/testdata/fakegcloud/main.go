@@ -62,7 +62,7 @@ func (c command) flag(name string) string {
 
 func (c command) has(name string) bool { return len(c.Flags[name]) > 0 }
 
-var verbs = []string{"describe", "create", "update", "deploy", "enable", "delete", "add-iam-policy-binding", "remove-iam-policy-binding"}
+var verbs = []string{"describe", "list", "create", "update", "deploy", "enable", "delete", "add-iam-policy-binding", "remove-iam-policy-binding"}
 
 func (c command) verb() int {
 	return slices.IndexFunc(c.Words, func(w string) bool { return slices.Contains(verbs, w) })
@@ -188,6 +188,12 @@ func (p project) do(c command) error {
 		case group == "logging sinks":
 			fmt.Println("serviceAccount:sink@example.iam.gserviceaccount.com")
 		}
+	case "list":
+		found, err := filepath.Glob(p.file(c.Thing) + "*")
+		for range found {
+			fmt.Println("one")
+		}
+		return err
 	case "create":
 		if c.is("beta services identity") {
 			break // it says which there is
