@@ -104,7 +104,7 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make publisher: %w", err)
 	}
-	a := assemble(cfg, log, controller.New(cfg.controller(), l, v, p, log, env), l) //nolint:contextcheck // the verifiers read keys with the context of each request
+	a := assemble(cfg, log, controller.New(cfg.controller(), l, v, p, log, env), l)
 	a.telemetry, a.export = recorder, exporter
 	return a, nil
 }

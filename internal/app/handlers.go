@@ -13,6 +13,7 @@ import (
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
+	"example.com/berth/internal/telemetry"
 	"example.com/berth/internal/vertex"
 )
 
@@ -101,7 +102,15 @@ func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
 func (a *App) serve(w http.ResponseWriter, r *http.Request, name string, handle func(context.Context, message.Delivery, *message.Refusal) (any, error)) {
 	ctx, cancel := context.WithTimeout(a.traced(r.Context(), r.Header), a.cfg.Timeout-a.cfg.Timeout/20)
 	defer cancel()
-	defer func() { a.recovered(ctx, w, recover()) }()
+	var span telemetry.Span
+	defer func() {
+		found := recover()
+		if found != nil {
+			span.End("PANIC")
+			a.export.Flush(ctx)
+		}
+		a.recovered(ctx, w, found)
+	}()
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, http.StatusMethodNotAllowed, reason.Problem{Code: reason.Malformed,
@@ -139,7 +148,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, name string, handle 
 		refuse(w, http.StatusBadRequest, reason.Problem{Code: reason.Malformed, Detail: "The body cannot be read."})
 		return
 	}
-	ctx, span := a.receive(ctx, r, name, &d)
+	ctx, span = a.receive(ctx, r, name, &d)
 	answer, err := handle(ctx, d, refusal)
 	a.ended(ctx, span, answer, err)
 	if err != nil {

@@ -243,6 +243,12 @@ func TestSpansOfFailures(t *testing.T) {
 	if got := r.tree(publisherTrace); !strings.HasPrefix(got, "admit of 2222222222222222 FAILED") {
 		t.Errorf("the spans are\n%s", got)
 	}
+	r = record(t, deployed(t))
+	r.Vertex.Fault = func(string, string) vertex.Fault { panic("a bug") }
+	post(r.app.admit, message.Delivery{ID: "m", Data: oneCPU.Body(), Attributes: map[string]string{"traceparent": publisherSpan}}.Push())
+	if got := r.tree(publisherTrace); !strings.HasPrefix(got, "admit of 2222222222222222 PANIC") {
+		t.Errorf("the spans of a panic are\n%s", got)
+	}
 }
 
 // A cancel belongs to the trace of its own message; what becomes of the request, to that
