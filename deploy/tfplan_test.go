@@ -510,6 +510,14 @@ func (p *plan) functions() map[string]function.Function {
 			found, err := fileset(a[0], a[1])
 			return cty.SetVal(found), err
 		}, cty.Set(cty.String), "path", "pattern"),
+		// That of Terraform also counts the attributes of an object.
+		"length": function.New(&function.Spec{Params: []function.Parameter{{Name: "of", Type: cty.DynamicPseudoType}}, Type: function.StaticReturnType(cty.Number),
+			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+				if t := args[0].Type(); t.IsObjectType() {
+					return cty.NumberIntVal(int64(len(t.AttributeTypes()))), nil
+				}
+				return args[0].Length(), nil
+			}}),
 		// A pattern between slashes is a regular expression.
 		"replace": texts(func(a ...string) (cty.Value, error) {
 			pattern := regexp.QuoteMeta(a[1])
@@ -545,7 +553,7 @@ func (p *plan) functions() map[string]function.Function {
 		"tostring": stdlib.MakeToFunc(cty.String), "tonumber": stdlib.MakeToFunc(cty.Number), "toset": stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
 		"can": tryfunc.CanFunc, "try": tryfunc.TryFunc, "concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc, "distinct": stdlib.DistinctFunc,
 		"flatten": stdlib.FlattenFunc, "floor": stdlib.FloorFunc, "join": stdlib.JoinFunc, "jsondecode": stdlib.JSONDecodeFunc, "jsonencode": stdlib.JSONEncodeFunc,
-		"keys": stdlib.KeysFunc, "length": stdlib.LengthFunc, "lookup": stdlib.LookupFunc, "max": stdlib.MaxFunc, "merge": stdlib.MergeFunc, "min": stdlib.MinFunc,
+		"keys": stdlib.KeysFunc, "lookup": stdlib.LookupFunc, "max": stdlib.MaxFunc, "merge": stdlib.MergeFunc, "min": stdlib.MinFunc,
 		"regex": stdlib.RegexFunc, "regexall": stdlib.RegexAllFunc, "reverse": stdlib.ReverseListFunc,
 		"setintersection": stdlib.SetIntersectionFunc, "sort": stdlib.SortFunc, "split": stdlib.SplitFunc, "title": stdlib.TitleFunc,
 		"trimprefix": stdlib.TrimPrefixFunc, "trimsuffix": stdlib.TrimSuffixFunc, "values": stdlib.ValuesFunc,
