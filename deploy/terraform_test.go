@@ -596,6 +596,7 @@ func TestTerraformVariables(t *testing.T) {
 		`{"project": "demo-project", "regions": ["us-central1"], "submissions_per_minute": 0.5}`:                                      "1 to 1000000",
 		`{"project": "demo-project", "regions": ["us-central1"], "backup_days": 99}`:                                                  "1 to 98 days",
 		`{"project": "demo-project", "regions": ["us-central1"], "notification_channels": ["ann"]}`:                                   "notificationChannels",
+		`{"project": "demo-project", "regions": ["us-central1"], "collector_image": "otelcol"}`:                                       "a tag or a digest",
 		`{"project": "demo-project", "regions": ["us-central1"], "playbooks": "http://example.com"}`:                                  "https URL",
 		`{"project": "demo-project", "regions": ["us-central1"], "default_resource": "a/b"}`:                                          "persistentResources",
 		`{"project": "demo-project", "regions": ["us-central1"], "persistent_resources": {"a": {"region": "us-east1", "pools": []}}}`: "serves only the regions",
@@ -656,6 +657,37 @@ func TestTerraformPersistentResource(t *testing.T) {
 	for name := range passed {
 		if p.vars[name] == nil && !slices.Contains(meta, name) && name != "source" {
 			t.Errorf("the module has no variable %s", name)
+		}
+	}
+}
+
+// A collector runs beside each function, gets its traces and metrics, and may send them on.
+// Without one there is neither.
+func TestTerraformCollector(t *testing.T) {
+	t.Parallel()
+	const image = "us-docker.pkg.dev/cloud-ops-agents-artifacts/google-cloud-opentelemetry-collector/otelcol-google:0.156.0"
+	p := configuration(t, "terraform", `{"project": "demo-project", "regions": ["us-central1"], "collector_image": "`+image+`"}`)
+	for entry, f := range functionsOf(t, p) {
+		if f.text("template.0.containers.1.image") != image || f.at("template.0.containers.1.ports") != nil || f.number("template.0.containers.0.ports.0.container_port") != 8080 {
+			t.Errorf("%s: %v", entry, f.at("template.0.containers.1"))
+		}
+		if cfg := load(t, environmentOf(t, f)); cfg.OTLPEndpoint != "http://localhost:4318" {
+			t.Errorf("%s sends to %q", entry, cfg.OTLPEndpoint)
+		}
+	}
+	var roles []string
+	for _, g := range p.all(t, "google_project_iam_member") {
+		if g.text("member") == runAs && g.text("condition.0.title") == "" {
+			roles = append(roles, g.text("role"))
+		}
+	}
+	slices.Sort(roles)
+	if want := []string{"projects/demo-project/roles/berth_jobs", "roles/cloudtrace.agent", "roles/monitoring.metricWriter"}; !slices.Equal(want, roles) {
+		t.Errorf("the functions have %v, want %v", roles, want)
+	}
+	for entry, f := range functionsOf(t, configuration(t, "terraform", leastVariables)) {
+		if f.at("template.0.containers.1") != nil || environmentOf(t, f)["OTEL_EXPORTER_OTLP_ENDPOINT"] != "" {
+			t.Errorf("%s has a collector that no variable asks for", entry)
 		}
 	}
 }

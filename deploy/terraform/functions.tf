@@ -91,7 +91,13 @@ resource "google_cloud_run_v2_service" "function" {
     }
 
     containers {
+      name  = "function"
       image = data.google_cloud_run_v2_service.build.template[0].containers[0].image
+
+      # Of two containers one is to say that it takes the requests.
+      ports {
+        container_port = 8080
+      }
 
       resources {
         limits = {
@@ -121,6 +127,23 @@ resource "google_cloud_run_v2_service" "function" {
         content {
           name  = env.key
           value = env.value
+        }
+      }
+    }
+
+    dynamic "containers" {
+      for_each = var.collector_image == "" ? [] : [var.collector_image]
+      content {
+        name  = "collector"
+        image = containers.value
+
+        resources {
+          limits = {
+            cpu    = "1"
+            memory = "512Mi"
+          }
+          cpu_idle          = true
+          startup_cpu_boost = true
         }
       }
     }

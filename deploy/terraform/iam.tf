@@ -61,6 +61,14 @@ resource "google_project_iam_member" "ledger" {
   }
 }
 
+# The collector beside a function sends as the function's account.
+resource "google_project_iam_member" "telemetry" {
+  for_each = toset(var.collector_image == "" ? [] : ["roles/cloudtrace.agent", "roles/monitoring.metricWriter"])
+  project  = var.project
+  role     = each.value
+  member   = google_service_account.run.member
+}
+
 # Outcomes, not requests: otherwise an attacker who controls a function could publish
 # jobs.
 resource "google_pubsub_topic_iam_member" "outcomes" {

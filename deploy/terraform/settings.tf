@@ -34,6 +34,7 @@ locals {
     length(var.tenants) == 0 ? {} : {
       BERTH_TENANTS = join(",", [for name in sort(keys(var.tenants)) : "${var.prefix}-admit-${name}:${name}"])
     },
+    var.collector_image == "" ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT = "http://localhost:4318" },
     var.settings,
   )
 }

@@ -195,6 +195,16 @@ variable "playbooks" {
   }
 }
 
+variable "collector_image" {
+  description = "Image of an OpenTelemetry collector that takes OTLP over HTTP at port 4318, to run beside each function. Without one, traces and metrics are off."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.collector_image == "" || can(regex("^[a-z0-9./_-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", var.collector_image))
+    error_message = "Want an image with a tag or a digest."
+  }
+}
+
 variable "persistent_resources" {
   description = "Persistent resources to create, by id. Without any, Berth serves those that exist."
   type = map(object({
