@@ -13,6 +13,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"example.com/berth/internal/app"
 	"example.com/berth/internal/gcp"
@@ -688,6 +689,34 @@ func TestTerraformCollector(t *testing.T) {
 	for entry, f := range functionsOf(t, configuration(t, "terraform", leastVariables)) {
 		if f.at("template.0.containers.1") != nil || environmentOf(t, f)["OTEL_EXPORTER_OTLP_ENDPOINT"] != "" {
 			t.Errorf("%s has a collector that no variable asks for", entry)
+		}
+	}
+}
+
+// The pace is the least quota of the regions that are served, and Vertex AI's default where
+// the project's quotas do not say.
+func TestTerraformReadsTheQuota(t *testing.T) {
+	t.Parallel()
+	const crud = `{"quota_display_name": "Resource management (CRUD) requests per minute per region", "dimensions_infos": [{"applicable_locations": ["us-central1"], "details": [{"value": "7"}]}]}`
+	for quotas, want := range map[string]float64{
+		`[]`:             60,
+		`[` + crud + `]`: 60,
+		`[` + crud + `, {"quota_display_name": "Job or LRO submission requests per minute per region", "dimensions_infos": [
+			{"applicable_locations": ["us-central1", "us-east1"], "details": [{"value": "120"}]},
+			{"applicable_locations": ["europe-west4"], "details": [{"value": "90"}]},
+			{"applicable_locations": ["asia-east1"], "details": [{"value": "30"}]}]}]`: 90,
+	} {
+		p := configuration(t, "terraform", `{"project": "demo-project", "regions": ["us-central1", "europe-west4"]}`)
+		text := []byte(`[{"quota_infos": ` + quotas + `}]`)
+		typ, err := ctyjson.ImpliedType(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.done["data.google_cloud_quotas_quota_infos.vertex"], err = ctyjson.Unmarshal(text, typ); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.output(t, "submissions_per_minute"); got != want {
+			t.Errorf("%s: %v a minute, want %v", quotas, got, want)
 		}
 	}
 }
