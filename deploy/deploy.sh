@@ -705,7 +705,7 @@ unless any firestore backups schedules list --database="$database" '--filter=NOT
 # list of holds stops all admissions. So all are switched off, and those of queries
 # on. A missing index fails queries in a deployment only, not on emulators.
 say 'indexes'
-for collection in resources requests leases budgets histories concurrency usage policies; do
+for collection in resources requests leases budgets histories concurrency usage policies pauses; do
   run firestore indexes fields update '*' --collection-group="$collection" --database="$database" --disable-indexes
 done
 field() { # collection, field

@@ -57,7 +57,7 @@ type cli struct {
 	CancelMatching cancelMatchingCmd `cmd:"" help:"Cancel all requests that a filter matches, as an operator. A preview unless --yes is given."`
 	Requeue        requeueCmd        `cmd:"" help:"Have a request give its replicas back and wait again."`
 	Prioritise     prioritiseCmd     `cmd:"" help:"Give a waiting request another place in the order."`
-	Pause          pauseCmd          `cmd:"" help:"Let nothing start on a persistent resource."`
+	Pause          pauseCmd          `cmd:"" help:"Let nothing start on a persistent resource, or of a tenant."`
 	Drain          drainCmd          `cmd:"" help:"Let nothing start on a persistent resource, and say when nothing runs any more."`
 	Resume         resumeCmd         `cmd:"" help:"Undo a pause or a drain."`
 	Simulate       simulateCmd       `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`

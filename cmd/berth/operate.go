@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/user"
 	"strings"
 
@@ -22,18 +23,18 @@ type operatorFlags struct {
 type pauseCmd struct {
 	operatorFlags
 	Pool     string `placeholder:"ID" help:"Only the machines of this pool. What is in use counts for the other pools of its shape."`
-	Resource string `arg:"" help:"Persistent resource: id or full name."`
+	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; none to pause --tenant."`
 }
 
 // Help is shown below the flags.
 func (pauseCmd) Help() string {
-	return `Nothing is admitted, submitted or started on it until a resume. Running jobs go on, and so do the longest waits of requests. berth pools shows who paused it, since when and why.`
+	return `Nothing is admitted, submitted or started on it until a resume. Running jobs go on, and so do the longest waits of requests. berth pools shows who paused it, since when and why. With --tenant=NAME and no persistent resource nothing of that tenant starts anywhere; its requests keep their places, and no other tenant waits for them.`
 }
 
 type resumeCmd struct {
 	operatorFlags
 	Pool     string `placeholder:"ID" help:"Only this pool."`
-	Resource string `arg:"" help:"Persistent resource: id or full name."`
+	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; none to resume --tenant."`
 }
 
 type drainCmd struct {
@@ -51,19 +52,33 @@ func (c *drainCmd) Run(g *globals) error {
 }
 
 func (c *pauseCmd) Run(g *globals) error {
-	return c.operate(g, onPool(message.Pause, c.Resource, c.Pool), "The pause of "+c.Resource)
+	return c.pauseOr(g, message.Pause, c.Resource, c.Pool)
 }
 
 func (c *resumeCmd) Run(g *globals) error {
-	return c.operate(g, onPool(message.Resume, c.Resource, c.Pool), "The resume of "+c.Resource)
+	return c.pauseOr(g, message.Resume, c.Resource, c.Pool)
 }
 
-func onPool(action message.Action, resource, pool string) map[string]any {
-	fields := map[string]any{"action": action, "persistentResource": resource}
+// pauseOr pauses or resumes a persistent resource, a pool of it, or a tenant.
+func (f *operatorFlags) pauseOr(g *globals, action message.Action, resource, pool string) error {
+	fields := map[string]any{"action": action}
+	what := "The " + string(action) + " of "
+	switch {
+	case resource != "" && g.Tenant != "" && g.Tenant != os.Getenv("BERTH_TENANT"):
+		return usage("name a persistent resource or --tenant, not both")
+	case resource != "":
+		fields["persistentResource"] = resource
+		what += resource
+	case g.Tenant == "":
+		return usage("name a persistent resource, or a tenant with --tenant")
+	default:
+		fields["tenant"] = g.Tenant
+		what += "the tenant " + g.Tenant
+	}
 	if pool != "" {
 		fields["pool"] = pool
 	}
-	return fields
+	return f.operate(g, fields, what)
 }
 
 type requeueCmd struct {

@@ -30,7 +30,7 @@ func (c *poolsCmd) once(g *globals) error {
 	all := statuspage.Pools{Resources: []statuspage.Resource{}}
 	var err error
 	all.Next, err = pages(g, "pools", resourceQuery(c.Resource), c.Limit, func(p statuspage.Pools) (int, string) {
-		all.AsOf = p.AsOf
+		all.AsOf, all.PausedTenants = p.AsOf, p.PausedTenants
 		all.Resources, all.Unreadable = append(all.Resources, p.Resources...), append(all.Unreadable, p.Unreadable...)
 		return len(all.Resources), p.Next
 	})
@@ -43,8 +43,12 @@ func (c *poolsCmd) once(g *globals) error {
 	if len(all.Resources)+len(all.Unreadable) == 0 {
 		say(g.out, "No persistent resource is known yet; Berth observes one when a request names it.")
 	}
+	for _, tenant := range slices.Sorted(maps.Keys(all.PausedTenants)) {
+		p := all.PausedTenants[tenant]
+		say(g.out, "tenant %s: %s", tenant, paused(&p))
+	}
 	for i, r := range all.Resources {
-		if i > 0 {
+		if i > 0 || len(all.PausedTenants) > 0 {
 			say(g.out, "")
 		}
 		resource(g.out, all, r)

@@ -222,7 +222,9 @@ func decide(s Snapshot, a Ask, p Policy, start *Start) Decision {
 		}
 		return d
 	}
-	d.Reason = obstacle(s, p, fresh)
+	if d.Reason = p.Plan.tenantPaused(a.Tenant); d.Reason == nil {
+		d.Reason = obstacle(s, p, fresh)
+	}
 	switch {
 	case d.Reason != nil:
 	case start != nil && fit.Verdict == capacity.Fits:

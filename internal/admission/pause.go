@@ -40,6 +40,21 @@ func (p *Pause) problem(what string) *reason.Problem {
 // Problem is why a request waits on a persistent resource that is paused.
 func (p *Pause) Problem() *reason.Problem { return p.problem("The persistent resource") }
 
+// TenantProblem is why a request of a tenant that is paused waits.
+func (p *Pause) TenantProblem() *reason.Problem {
+	return &reason.Problem{Code: reason.TenantPaused,
+		Detail: fmt.Sprintf("The tenant has been paused since %s, by %s: %s. Nothing of it starts until an operator resumes it.",
+			p.Since.UTC().Format(time.RFC3339), p.Who, p.Reason)}
+}
+
+// tenantPaused is why no request of a tenant starts; nil if it is not paused.
+func (p *PlanPolicy) tenantPaused(tenant string) *reason.Problem {
+	if pause, is := p.Paused[tenant]; is {
+		return pause.TenantProblem()
+	}
+	return nil
+}
+
 // PausedUse is what the machines of paused pools, by id, can have by shape; nil for none. A
 // job does not name its pool, so nothing may start that might come to run on them: all of
 // them count as taken, and what runs counts for the other pools of the shape.

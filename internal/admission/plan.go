@@ -84,6 +84,9 @@ type PlanPolicy struct {
 	Patience     time.Duration // from a request's key until the gates of its shapes shut
 	NoBackfill   bool          // no request passes a reservation
 	Quotas       *Quotas       // of the tenants on this resource; nil for no policy
+	// Paused are the tenants that operators have paused. Their requests take no part in a
+	// plan: none starts, none has a reservation, and no other waits for one.
+	Paused map[string]Pause
 }
 
 // startIn is the least time that the job of a request which passes a reservation has

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -45,6 +46,10 @@ type planClass struct {
 
 func newPlanner(s PlanSnapshot, p PlanPolicy) *planner {
 	pl := &planner{s: s, p: p, room: capacity.NewRoom(s.Pools, withPaused(s.Pools, s.Use, s.Paused)), classes: make([]planClass, 0, len(s.Queue))}
+	if len(p.Paused) > 0 {
+		pl.s.Queue, pl.s.Reserved = pl.withoutPaused()
+		s = pl.s
+	}
 	heads := 0
 	for _, c := range s.Queue {
 		heads += len(c.Heads)
@@ -328,6 +333,7 @@ func (pl *planner) serveHeads() {
 				pl.foresee(i) // it has a lower priority, so it waits for this start too
 			}
 		} else {
+			h.Tenant = cmp.Or(h.Tenant, c.id.tenant())
 			r := Reservation{Head: h, Shapes: slices.Clone(free), Budget: h.Demand.Replicas(), Since: pl.s.Now, Owed: pl.shared && t.owed(h.Demand)}
 			pl.reserve(r)
 			t.stand(&r)

@@ -123,6 +123,9 @@ func (c *Controller) saveObservation(ctx context.Context, name string, v observa
 			if c.policies.latest() != nil { // else it is not known whether there are shares
 				res.AddUsed(res.ObservedAt, c.policyOf(name).Plan.Quotas.Shared())
 			}
+			if book := c.policies.latest(); book != nil {
+				res.TellPauses(book.pauses)
+			}
 			c.moveUsage(ctx, tx, res, adding)
 			if !maps.Equal(before.Use(), res.Use()) {
 				res.Version++

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
@@ -76,6 +77,9 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 			if rec.Fit, rec.ScaleUp, rec.Ahead = d.Fit, d.ScaleUp, d.Ahead; res.State == ledger.Absent {
 				rec.Fit, rec.ScaleUp = nil, false // by pools that are no longer there
 			}
+			if code(d.Reason) == string(reason.TenantPaused) {
+				rec.StartsBy = time.Time{} // it has no reservation any more
+			}
 			c.waitsOn(ctx, tx, res, rec, d.Reason)
 			tx.Put(rec)
 			bytes += rec.Weight()
@@ -95,7 +99,7 @@ func (c *Controller) notifyPart(ctx context.Context, seen *ledger.Resource, wait
 	return res, notified, nil
 }
 
-// ofCondition says whether a reason is about the resource as a whole.
+// ofCondition says whether a reason is about the resource or the tenant as a whole.
 func ofCondition(code string) bool {
-	return code == string(reason.ResourceGone) || code == string(reason.ResourceNotReady) || code == string(reason.Paused)
+	return code == string(reason.ResourceGone) || code == string(reason.ResourceNotReady) || code == string(reason.Paused) || code == string(reason.TenantPaused)
 }

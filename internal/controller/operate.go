@@ -39,6 +39,9 @@ func (c *Controller) operate(ctx context.Context, d message.Delivery) error {
 	if o.OnRequest() {
 		return c.direct(ctx, d, o.Operation)
 	}
+	if o.Tenant != "" {
+		return c.operateOnTenant(ctx, d, o)
+	}
 	name, why := c.resolve(o.PersistentResource, message.Paths{})
 	if why != nil {
 		return c.refuseOperator(ctx, d, why)

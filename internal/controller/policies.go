@@ -14,7 +14,7 @@ import (
 	"example.com/berth/internal/policy"
 )
 
-// The policy in force is read by every instance at most once a tick, when the first request
+// The policy in force and the tenants that are paused are read together, by every instance at most once a tick, when the first request
 // or pass of the tick needs it. So a policy that is written holds everywhere one tick later,
 // and costs the requests between two reads nothing. A request is held against the version
 // that its instance knows when it comes in; its record says which one that was.
@@ -32,6 +32,9 @@ type rulebook struct {
 	policy  *policy.Policy // nil for no policy
 	at      time.Time      // when the read began, on the monotonic clock
 	quotas  *sync.Map      // *admission.Quotas by the full name of a persistent resource, made when asked for
+
+	paused map[string]admission.Pause // tenants that operators have paused
+	pauses int64                      // version of that; 0 if none has ever been paused
 }
 
 // policies is the copy of an instance.
@@ -98,7 +101,7 @@ func (c *Controller) PolicyOf(ctx context.Context, resource string) (admission.P
 // policyOf is PolicyOf by the version that this instance has read last. Updates of the ledger
 // go by it, after a call of rulebook: they make no reads of their own.
 func (c *Controller) policyOf(resource string) admission.Policy {
-	p := c.cfg.Policy
+	p := c.withPauses(c.cfg.Policy)
 	known := c.policies.latest()
 	if known == nil || known.policy == nil {
 		return p
@@ -111,12 +114,25 @@ func (c *Controller) policyOf(resource string) admission.Policy {
 	return p
 }
 
-// readPolicy reads the policy in force. A version that is known is not parsed again.
+// withPauses adds the tenants that are paused, as this instance has read them last.
+func (c *Controller) withPauses(p admission.Policy) admission.Policy {
+	if known := c.policies.latest(); known != nil {
+		p.Plan.Paused = known.paused
+	}
+	return p
+}
+
+// readPolicy reads the policy in force and the tenants that are paused. A version that is
+// known is not parsed again.
 func (c *Controller) readPolicy(ctx context.Context, known *rulebook) (*rulebook, error) {
 	now := &rulebook{at: c.env.Monotonic(), quotas: &sync.Map{}}
 	var stored *ledger.Policy
-	err := ledger.Read(ctx, c.ledger, ledger.Policies(ledger.CurrentPolicy), func(tx ledger.Tx) {
+	err := ledger.Read(ctx, c.ledger, ledger.Policies(ledger.CurrentPolicy).And(ledger.AllPauses()), func(tx ledger.Tx) {
 		stored = ledger.Get[*ledger.Policy](tx, ledger.PolicyRef(ledger.CurrentPolicy))
+		now.paused, now.pauses = nil, 0
+		if pauses := ledger.Get[*ledger.Pauses](tx, ledger.PauseRef(ledger.TenantPauses)); pauses != nil {
+			now.paused, now.pauses = pauses.Tenants, pauses.Version
+		}
 	})
 	switch {
 	case err != nil:
@@ -154,6 +170,10 @@ func (c *Controller) reportPolicy(ctx context.Context, err error) {
 	switch {
 	case errors.As(err, &text):
 		version, why = text.version, text.Error()
+	case errors.As(err, &document) && document.Kind == ledger.KindPause:
+		c.log.ErrorContext(ctx, "it cannot be read which tenants are paused, so no request is decided; see berth doctor",
+			"event", "pauses_unreadable", "why", document.Why)
+		return
 	case errors.As(err, &document):
 		why = document.Why
 	default:

@@ -35,7 +35,7 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 		also = withBudget
 	}
 	ruled := true
-	if state == lifecycle.Waiting {
+	if state == lifecycle.Waiting || state == lifecycle.Submitting || state == lifecycle.Reserved {
 		_, noRules := c.rulebook(ctx)
 		ruled = noRules == nil
 	}
@@ -94,8 +94,8 @@ func (c *Controller) runTimer(ctx context.Context, key message.Key, p *progress)
 }
 
 // doDue makes the moves that a record's timer calls for. It reports whether the
-// record moved; if not, it has set the timer anew. Without the policy it decides nothing:
-// only the end of a wait comes.
+// record moved; if not, it has set the timer anew. Without the policy it decides nothing and
+// lets no attempt begin.
 func (c *Controller) doDue(ctx context.Context, tx ledger.Tx, res *ledger.Resource, rec *ledger.Record, ruled bool) bool {
 	now := tx.Now()
 	t, has := timers[rec.State]
@@ -103,9 +103,11 @@ func (c *Controller) doDue(ctx context.Context, tx ledger.Tx, res *ledger.Resour
 		rec.TimerAt = time.Time{}
 		return false
 	}
-	d := t.what(c.cfg, rec, now, res)
+	cfg := c.cfg
+	cfg.Policy = c.withPauses(cfg.Policy)
+	d := t.what(cfg, rec, now, res)
 	switch {
-	case d.place && !ruled:
+	case (d.place || d.retry) && !ruled:
 		rec.TimerAt = now.Add(c.cfg.Tick)
 		return false
 	case d.place:

@@ -195,7 +195,11 @@ func (c *Controller) candidates(ctx context.Context, res *ledger.Resource, now t
 			if n := len(heads); n > 0 {
 				after = heads[n-1].Order
 			}
-			more, err := c.ledger.Queue(ctx, res.Name, string(class), after, mayStart(res, class))
+			limit := mayStart(res, class)
+			if paused := c.policyOf(res.Name).Plan.Paused; len(paused) > 0 && slices.ContainsFunc(heads, func(h admission.Head) bool { _, is := paused[h.Tenant]; return is }) {
+				limit = commitRecords // those behind requests of a paused tenant
+			}
+			more, err := c.ledger.Queue(ctx, res.Name, string(class), after, limit)
 			if err != nil {
 				return next, fmt.Errorf("read class %s of %s: %w", class, res.Name, err)
 			}

@@ -75,6 +75,10 @@ type granted struct {
 // reservations of some resources of one region. With all, these are all that
 // wait in the region, and the first that is left is noted in the budget.
 func (c *Controller) grantSlots(ctx context.Context, parent string, resources []string, all bool) (g granted, err error) {
+	book, err := c.rulebook(ctx)
+	if err != nil {
+		return g, fmt.Errorf("give submission slots in %s: %w", parent, err)
+	}
 	var free int
 	var freeIn time.Duration
 	var pending []*ledger.Resource
@@ -105,7 +109,7 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 		// One more than can go, to know which comes next; all of a resource that is not
 		// there, or is drained.
 		limit, to := min(free, commitRecords)+1, &going
-		if paused {
+		if paused || len(book.paused) > 0 {
 			limit = commitRecords
 		}
 		if res.State != vertex.Running || res.Paused != nil {
@@ -115,7 +119,13 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 		if err != nil {
 			return g, err
 		}
-		*to = append(*to, recs...)
+		for _, rec := range recs {
+			if _, is := book.paused[rec.Tenant]; is {
+				lost = append(lost, rec) // its replicas are for others meanwhile
+			} else {
+				*to = append(*to, rec)
+			}
+		}
 	}
 	n, next := pace.First(going, free, paused, func(rec *ledger.Record) pace.Waiting { return pace.Waiting{Order: rec.Order, DeniedAt: rec.DeniedAt} })
 	going = going[:n]
@@ -191,7 +201,7 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 			if !res.Holding(rec) {
 				continue
 			}
-			switch p := lost(now, res, rec, c.cfg.Policy); {
+			switch p := lost(now, res, rec, c.withPauses(c.cfg.Policy)); {
 			case p != nil:
 				c.move(ctx, tx, res, rec, lifecycle.Withdraw(), p)
 			case keepsBack(res):

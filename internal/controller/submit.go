@@ -117,6 +117,10 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 			cause = refused
 		case res != nil && res.Paused != nil:
 			cause = res.Paused.Problem()
+		default:
+			if pause, is := c.withPauses(c.cfg.Policy).Plan.Paused[rec.Tenant]; is {
+				cause = pause.TenantProblem()
+			}
 		}
 		rec.Rounds++
 		accepted := time.Time{}

@@ -135,13 +135,14 @@ const maxSubmitting = 24 * time.Hour
 
 // whatSubmitting begins the next attempt. After the last all that is left is to
 // wait until it is settled that there is no job. An outage does not use up the
-// attempts. While the resource is paused there is no next attempt.
+// attempts. While the resource or the tenant is paused there is no next attempt.
 func whatSubmitting(cfg Config, rec *ledger.Record, now time.Time, res *ledger.Resource) due {
 	if missedStart(rec, now) {
 		return due{moves: []dueMove{{lifecycle.Requeue(), delays(rec)}}}
 	}
+	_, paused := cfg.Policy.Plan.Paused[rec.Tenant]
 	observeOnly := rec.Attempt-rec.Excused >= cfg.MaxAttempts || !now.Before(rec.LeasedAt.Add(maxSubmitting)) ||
-		res != nil && res.Paused != nil
+		paused || res != nil && res.Paused != nil
 	return due{moves: []dueMove{{lifecycle.Reclaim(rec.Run, now, cfg.SubmitTimeout, observeOnly), rec.Why}}, retry: !observeOnly && !rec.ObserveOnly}
 }
 

@@ -64,7 +64,7 @@ const (
 	QueueOrder   Rule = "queue-order"   // no request that starts delays a reservation of the same or a higher priority, but for one within its tenant's share
 	PromiseKept  Rule = "promise-kept"  // a latest start never becomes later, and one that is not kept has its causes
 	QuotaHeld    Rule = "quota-held"    // no tenant holds more than its cap, or by more requests than its quota allows
-	PauseKept    Rule = "pause-kept"    // nothing is admitted on a resource that is paused, or gets a submission slot; one that is called empty is
+	PauseKept    Rule = "pause-kept"    // nothing is admitted on a resource that is paused, or gets a submission slot, nor of a tenant one tick after its pause; a resource that is called empty is
 	NoStarvation Rule = "no-starvation" // at rest no request waits that fits
 	NothingLeft  Rule = "nothing-left"  // at rest nothing is unpublished or in flight, and no job is an orphan
 	LearnedOnce  Rule = "learned-once"  // a job that ends teaches how long it ran at most once

@@ -21,6 +21,7 @@ var kinds = []entry{
 	{KindConcurrency, func(name string) Document { return &Concurrency{Name: name} }},
 	{KindUsage, func(name string) Document { return &Usage{Resource: name} }},
 	{KindPolicy, func(name string) Document { return &Policy{Name: name} }},
+	{KindPause, func(name string) Document { return &Pauses{Name: name} }},
 }
 
 // An entry is a kind and the constructor of a document that has nothing but its name.

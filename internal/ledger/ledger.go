@@ -15,6 +15,7 @@
 //   - A [Usage] is what became of the machines of one persistent resource. Nothing is
 //     decided by it.
 //   - A [Policy] is one version of the policy of the deployment: its text, and who wrote it.
+//   - A [Pauses] is the tenants of which operators let nothing start.
 //   - A [Budget] is how many jobs may be submitted a minute in one region.
 //   - A [Lease] keeps two instances from doing the same work. No promise rests
 //     on it.

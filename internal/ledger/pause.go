@@ -62,3 +62,14 @@ func (r *Resource) changedPause() {
 	r.Notice = &Notice{} // from the first request on, also if another notice is under way
 	r.Version++
 }
+
+// TellPauses has the waiting requests told why they wait, if tenants have been paused or
+// resumed since they were told last. version is that of [Pauses], as an instance knows it.
+func (r *Resource) TellPauses(version int64) {
+	if version <= r.ToldPauses {
+		return
+	}
+	if r.ToldPauses = version; len(r.Queue) > 0 || r.HasParked {
+		r.Notice = &Notice{}
+	}
+}

@@ -70,6 +70,8 @@ type Resource struct {
 
 	// Paused is set while an operator lets nothing start.
 	Paused *admission.Pause `json:"paused,omitempty"`
+	// ToldPauses is the version of [Pauses] that the waiting requests were told of.
+	ToldPauses int64 `json:"toldPauses,omitempty"`
 	// PausedPools are the pools, by id, on whose machines operators let nothing start.
 	PausedPools map[string]admission.Pause `json:"pausedPools,omitempty"`
 	// NotBefore stops admissions for a while after Vertex AI declined a job.

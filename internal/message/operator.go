@@ -43,7 +43,8 @@ type Operation struct {
 	// Pool is the id of a pool, for a pause of its machines alone.
 	Pool string `json:"pool,omitempty"`
 	// Tenant and RequestID name the request that it was done to. MessageID is set in the
-	// place of RequestID for a request without one.
+	// place of RequestID for a request without one. Tenant alone is a tenant that was paused
+	// or resumed.
 	Tenant    string `json:"tenant,omitempty"`
 	RequestID string `json:"requestId,omitempty"`
 	MessageID string `json:"messageId,omitempty"`
@@ -62,7 +63,7 @@ func (o Operation) OnRequest() bool {
 // An Operator is a message of an operator: an operation and what it is done to.
 type Operator struct {
 	Operation
-	PersistentResource string // id or full name; empty for an operation on a request
+	PersistentResource string // id or full name; empty for an operation on a request or a tenant
 }
 
 // LogValue shows the action.
@@ -78,9 +79,9 @@ func (o Operation) GoString() string { return o.String() }
 
 // actionFields are the fields that an action takes, beside who and reason.
 var actionFields = map[Action][]string{
-	Pause:  {"persistent_resource", "pool"},
+	Pause:  {"persistent_resource", "pool", "tenant"},
 	Drain:  {"persistent_resource"},
-	Resume: {"persistent_resource", "pool"},
+	Resume: {"persistent_resource", "pool", "tenant"},
 
 	CancelRequest: {"tenant", "request_id", "message_id"},
 	Requeue:       {"tenant", "request_id", "message_id"},
@@ -189,9 +190,18 @@ func readOperator(root *strict.Node, r *report) (o Operator) {
 	case o.OnRequest():
 		readTarget(n, fields, &o.Operation, r)
 	default:
+		if m := fields["tenant"]; m != nil && !m.Blank() && slices.Contains(actionFields[o.Action], "tenant") {
+			o.Tenant = tenantOf(m, r)
+			for _, other := range []string{"persistent_resource", "pool"} {
+				if f := fields[other]; f != nil && !f.Blank() {
+					r.At(f, reason.Conflict, "The message names a tenant and a persistent resource.", "Send one message for each.")
+				}
+			}
+			return o
+		}
 		name := "persistent_resource"
 		if m := fields[name]; m == nil || m.Blank() {
-			r.Add(n.Missing(name), reason.MissingField, fmt.Sprintf("The action %s needs this field.", o.Action), "Name the persistent resource by its id or its full name.")
+			r.Add(n.Missing(name), reason.MissingField, fmt.Sprintf("The action %s needs this field.", o.Action), fixTarget(o.Action))
 		} else if s, ok := textOption(m, r); ok {
 			if _, known := resourceOf(s); !known {
 				r.At(m, reason.InvalidValue, "Want the id of a persistent resource, or projects/P/locations/L/persistentResources/ID.", "Write it so.")
@@ -208,6 +218,24 @@ func readOperator(root *strict.Node, r *report) (o Operator) {
 	return o
 }
 
+// fixTarget says how to name what an action is done to.
+func fixTarget(a Action) string {
+	const fix = "Name the persistent resource by its id or its full name"
+	if slices.Contains(actionFields[a], "tenant") {
+		return fix + ", or a tenant."
+	}
+	return fix + "."
+}
+
+// tenantOf reads the name of a tenant.
+func tenantOf(m *strict.Node, r *report) string {
+	s, ok := textOption(m, r)
+	if ok && !tenantName.MatchString(s) {
+		r.At(m, reason.InvalidValue, "Want the name of a tenant: lowercase letters, digits and dashes.", "Write it as the deployment names it.")
+	}
+	return s
+}
+
 // readTarget reads which request is meant, and its new place.
 func readTarget(n *strict.Node, fields map[string]*strict.Node, o *Operation, r *report) {
 	text := func(name string) string {
@@ -218,10 +246,9 @@ func readTarget(n *strict.Node, fields map[string]*strict.Node, o *Operation, r 
 		}
 		return ""
 	}
-	if o.Tenant = text("tenant"); o.Tenant == "" {
-		o.Tenant = "default"
-	} else if !tenantName.MatchString(o.Tenant) {
-		r.At(fields["tenant"], reason.InvalidValue, "Want the name of a tenant: lowercase letters, digits and dashes.", "Write it as the deployment names it.")
+	o.Tenant = "default"
+	if m := fields["tenant"]; m != nil && !m.Blank() {
+		o.Tenant = tenantOf(m, r)
 	}
 	if o.RequestID = text("request_id"); o.RequestID != "" {
 		idOf(fields["request_id"], r)

@@ -53,6 +53,7 @@ const (
 	QueueFull         Code = "QUEUE_FULL"          // as many requests of its tenant wait as the policy allows
 	Overdrawn         Code = "OVERDRAWN"           // not now: more replicas are in use than the pools have
 	Paused            Code = "PAUSED"              // not now: an operator has paused it
+	TenantPaused      Code = "TENANT_PAUSED"       // not now: an operator has paused its tenant
 	UnknownPool       Code = "UNKNOWN_POOL"        // the persistent resource has no pool of this id
 	NotPaused         Code = "NOT_PAUSED"          // a resume of what is not paused
 	ResourceNotReady  Code = "RESOURCE_NOT_READY"  // not now: the persistent resource is not RUNNING

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/invariant"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
@@ -32,6 +33,8 @@ type Picture struct {
 	// others, each with its error.
 	Listed   []string
 	Unlisted map[string]error
+	// PausedTenants are the tenants of which operators let nothing start.
+	PausedTenants map[string]admission.Pause
 	// Unreadable are the documents that cannot be read.
 	Unreadable []*ledger.UnreadableError
 	// Observed are the resources that Vertex AI was asked for, each with the error,
@@ -74,6 +77,9 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 		p.Unreadable = append(p.Unreadable, bad...)
 		p.Resources = append(p.Resources, ledger.Of[*ledger.Resource](docs)...)
 		p.Records = append(p.Records, ledger.Of[*ledger.Record](docs)...)
+		for _, pauses := range ledger.Of[*ledger.Pauses](docs) {
+			p.PausedTenants = pauses.Tenants
+		}
 	}
 	p.ask(ctx, src)
 	p.Complete = !slices.ContainsFunc(p.Unreadable, func(u *ledger.UnreadableError) bool {

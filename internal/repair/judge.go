@@ -102,6 +102,9 @@ func (j *judge) unreadable() {
 			if u.Name == ledger.CurrentPolicy {
 				f.Means = "No request is decided: messages are delivered again and again, and nothing that waits starts."
 			}
+		case ledger.KindPause:
+			f.Means = "It is not known which tenants are paused. No request is decided: messages are delivered again and again, and nothing that waits starts."
+			f.Do = "Deploy the release that wrote it, or delete the document: then no tenant is paused."
 		case ledger.KindConcurrency:
 			f.Means = "Requests of that concurrency key are not taken, and delivered again until it can be read."
 			f.Do = "Deploy the release that wrote it, or delete the document: an earlier request of the key is then searched for."
@@ -117,6 +120,17 @@ func (j *judge) unreadable() {
 
 // pauses names what operators have paused.
 func (j *judge) pauses() {
+	for _, tenant := range slices.Sorted(maps.Keys(j.PausedTenants)) {
+		p := j.PausedTenants[tenant]
+		n := 0
+		for _, r := range j.Records {
+			if r.Tenant == tenant && r.State == lifecycle.Waiting {
+				n++
+			}
+		}
+		j.add(Finding{Level: Warn, Text: fmt.Sprintf("tenant %s has been paused since %s, by %s: %s", tenant, p.Since.UTC().Format(time.RFC3339), p.Who, p.Reason),
+			Means: fmt.Sprintf("Nothing of it starts. %s.", waits(n)), Do: "When its cause is over: berth resume --tenant=" + tenant})
+	}
 	for _, res := range j.Resources {
 		for _, id := range slices.Sorted(maps.Keys(res.PausedPools)) {
 			p := res.PausedPools[id]

@@ -136,7 +136,7 @@ tenants:
 // persistent resource.
 func someOperation(id string, requests []string, rnd *rand.Rand) Actor {
 	if rnd.IntN(3) == 0 || len(requests) == 0 {
-		pool := [][]string{nil, nil, {`"pool":"cpu"`}, {`"pool":"gpu"`}}[rnd.IntN(4)]
+		pool := [][]string{nil, nil, {`"pool":"cpu"`}, {`"pool":"gpu"`}, {`"tenant":"` + Tenant + `"`}}[rnd.IntN(5)]
 		if pool != nil {
 			return Operates(id, []message.Action{message.Pause, message.Resume}[rnd.IntN(2)], pool...)
 		}

@@ -35,6 +35,7 @@ type decision struct {
 // A run is one execution of a scenario under a schedule.
 type run struct {
 	shares   *admission.Quotas // of the tenants, by the policy of the world
+	pauses   *ledger.Pauses    // of the tenants, as they are stored
 	w        *World
 	schedule Schedule
 	choose   func(decision) Action // in place of a schedule
@@ -63,7 +64,7 @@ type process struct {
 	started      bool
 	dead         bool
 	op           string // the call it is about to make
-	asked        time.Time
+	asked, began time.Time
 	resume       chan Action
 	results      *maphash.Hash
 }
@@ -100,6 +101,12 @@ func newRun(s Scenario, schedule Schedule, seed maphash.Seed) *run {
 			was, _ := before.(*ledger.Resource)
 			r.violations = append(r.violations, invariant.Commit(was, res)...)
 			r.violations = append(r.violations, invariant.Quotas(res, r.shares)...)
+			if r.current != nil { // it has read pauses since it began
+				r.violations = append(r.violations, invariant.TenantPauses(r.current.began, was, res, r.pauses, 0)...)
+			}
+		}
+		if pauses, ok := after.(*ledger.Pauses); ok {
+			r.pauses = pauses
 		}
 	}
 	r.w.Vertex.Fault = func(op, _ string) vertex.Fault { return vertexFault(r.yield(op)) }
@@ -246,7 +253,7 @@ func (r *run) step(p *process, a Action) {
 	r.current = p
 	switch {
 	case !p.started:
-		p.started = true
+		p.started, p.began = true, r.w.Now
 		instance := &Instance{r.w.Instance(r.w.Config)}
 		go func() {
 			err := p.Run(context.Background(), r.w, instance)
@@ -408,6 +415,12 @@ func (r *run) quotas() *admission.Quotas {
 // resumeAll undoes what operators have paused.
 func resumeAll(ctx context.Context, w *World, c *controller.Controller, round int) (found []invariant.Violation) {
 	_, resources := stored(w.Ledger)
+	for i, tenant := range pausedTenants(w.Ledger) {
+		d := message.Delivery{ID: fmt.Sprintf("calm%d-tenant%d", round, i), Data: Operation(message.Resume, `"tenant":"`+tenant+`"`)}
+		if err := c.Operate(ctx, d); err != nil {
+			found = append(found, invariant.Violation{Rule: invariant.NothingLeft, This: "nothing fails any more", That: err.Error()})
+		}
+	}
 	for _, res := range resources {
 		var all []string
 		if res.Paused != nil {
@@ -424,6 +437,16 @@ func resumeAll(ctx context.Context, w *World, c *controller.Controller, round in
 		}
 	}
 	return found
+}
+
+// pausedTenants are the tenants that are paused, in order.
+func pausedTenants(m *ledger.Mem) (tenants []string) {
+	m.Each(func(_ ledger.Ref, doc ledger.Document, _ int) {
+		if pauses, ok := doc.(*ledger.Pauses); ok {
+			tenants = slices.Sorted(maps.Keys(pauses.Tenants))
+		}
+	})
+	return tenants
 }
 
 // atRest says whether nothing is to come any more.

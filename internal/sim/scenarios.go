@@ -149,6 +149,8 @@ func Scenarios() []Scenario {
 		{Name: "a run replaces the one before", Actors: actors(Request(run("a", "replace")), Request(run("b", "replace")), Jobs(vertex.JobCancelling, vertex.JobCancelled), TickAfter(2*time.Minute))},
 		{Name: "a run is forbidden by the one before", Actors: actors(Request(run("a", "forbid")), Request(run("b", "forbid")), Jobs(vertex.JobPending, vertex.JobSucceeded), TickAfter(2*time.Minute))},
 		{Name: "a pool is paused", Actors: actors(Request(single), Operates("o1", message.Pause, `"pool":"cpu"`), Request(gang), Jobs(vertex.JobPending, vertex.JobSucceeded), TickAfter(time.Minute), Operates("o2", message.Resume, `"pool":"cpu"`))},
+		{Name: "a tenant is paused", Setup: func(w *World) { w.Config.Submissions = 1 }, Actors: actors(Request(gang), Operates("o1", message.Pause, `"tenant":"default"`), Request(single),
+			Message("other tenant", "m-b", "other", single.Body()), TickAfter(2*time.Minute), Operates("o2", message.Resume, `"tenant":"default"`), TickAfter(time.Minute))},
 		{Name: "all together", Setup: lag(1), Actors: actors(
 			Request(gang), Twice(gang), Request(wide), ForeignJob(1), Request(single), CancelOf("g"), TickAfter(2*time.Minute),
 			Pools(vertex.Running, 5, 2), Jobs(vertex.JobPending, vertex.JobRunning), TickAfter(time.Minute), Recreate(), TickAfter(time.Minute))},

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -200,10 +201,10 @@ func (w *World) Operate(action message.Action, fields ...string) message.Outcome
 }
 
 // Operation is an operator's message, about the persistent resource unless it is about a
-// request, with more fields as JSON: "name": value.
+// request or a tenant, with more fields as JSON: "name": value.
 func Operation(action message.Action, fields ...string) []byte {
 	all := []string{`"action":"` + string(action) + `","who":"ann","reason":"new drivers"`}
-	if !(message.Operation{Action: action}).OnRequest() {
+	if ofTenant := func(f string) bool { return strings.HasPrefix(f, `"tenant"`) }; !(message.Operation{Action: action}).OnRequest() && !slices.ContainsFunc(fields, ofTenant) {
 		all = append(all, `"persistentResource":"pool"`)
 	}
 	return []byte(`{"operator":{` + strings.Join(append(all, fields...), ",") + `}}`)

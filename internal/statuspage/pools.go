@@ -106,6 +106,9 @@ func (d *handler) pools(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
+	if p.PausedTenants, err = d.pausedTenants(r.Context(), scopeOf(r)); err != nil {
+		return nil, err
+	}
 	for _, res := range found {
 		entry := d.show(res, p.AsOf)
 		if s := scopeOf(r); !s.All && !s.Sole {
@@ -114,6 +117,25 @@ func (d *handler) pools(r *http.Request) (any, error) {
 		p.Resources = append(p.Resources, entry)
 	}
 	return p, nil
+}
+
+// pausedTenants returns the paused tenants that the caller may see.
+func (d *handler) pausedTenants(ctx context.Context, s Scope) (shown map[string]admission.Pause, err error) {
+	err = ledger.Read(ctx, d.ledger, ledger.AllPauses(), func(tx ledger.Tx) {
+		shown = nil
+		ref := ledger.PauseRef(ledger.TenantPauses)
+		if tx.Unreadable(ref) != nil {
+			return // routes that decide say so
+		}
+		if pauses := ledger.Get[*ledger.Pauses](tx, ref); pauses != nil {
+			shown = maps.Clone(pauses.Tenants)
+			maps.DeleteFunc(shown, func(tenant string, _ admission.Pause) bool { return !s.shows(tenant) })
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read which tenants are paused: %w", err)
+	}
+	return shown, nil
 }
 
 // pageOfResources returns the resource documents of a page, those of it that cannot be

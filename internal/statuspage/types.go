@@ -105,7 +105,10 @@ type Health struct {
 type Pools struct {
 	AsOf      time.Time  `json:"asOf"`
 	Resources []Resource `json:"resources"`
-	Next      string     `json:"next,omitempty"`
+	// PausedTenants are the tenants, of those that are shown to the caller, of which
+	// operators let nothing start.
+	PausedTenants map[string]admission.Pause `json:"pausedTenants,omitempty"`
+	Next          string                     `json:"next,omitempty"`
 	// Unreadable are documents that this release cannot read. It leaves
 	// them unchanged.
 	Unreadable []*ledger.UnreadableError `json:"unreadable,omitempty"`
