@@ -145,6 +145,7 @@ func modelPlan(s PlanSnapshot, p PlanPolicy) (starts []Start, reserved []Reserva
 		case len(f) == len(h.Demand.Shapes()) && fits(h):
 			start(h, time.Time{})
 		default:
+			h.Tenant = "t" // a reservation names the tenant of its class
 			reserved = append(reserved, Reservation{Head: h, Shapes: f, Budget: h.Demand.Replicas()})
 			slices.SortStableFunc(reserved, func(a, b Reservation) int { return priorityOf(a.Order) - priorityOf(b.Order) })
 			remove(h.ID)

@@ -42,6 +42,7 @@
 //   - handle.go: a message comes in; the update that decides a new request
 //   - concurrency.go: requests of one concurrency key
 //   - operate.go: an operator's message comes in
+//   - tenantpause.go: a tenant is paused and resumed
 //   - direct.go: what an operator asks for is done to a request
 //   - hint.go: a job may have changed
 //   - reconcile.go: the passes of one tick, and the lease

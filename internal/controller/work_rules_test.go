@@ -370,6 +370,9 @@ func TestNoSlotIsAskedForTwice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if _, err := b.c.rulebook(t.Context()); err != nil { // read as the request came in
+			t.Fatal(err)
+		}
 		rec, before := b.record(keys[0]), b.mem.Stats()
 		if err := b.c.requestSlot(t.Context(), rec); err != nil || b.mem.Stats().Reads != before.Reads+1 || b.mem.Stats().Commits != before.Commits {
 			t.Errorf("%s: %v, reads %d", name, err, b.mem.Stats().Reads-before.Reads)
@@ -515,7 +518,7 @@ func TestWhatUpdatesRead(t *testing.T) {
 		}
 	}
 	handle("m1", body("a"))
-	expect("the first request of a tick, without an allowance", "policies 1; resources 1 requests 1; requests 1 recent; resources 1 budgets 1; resources 1 requests 1 budgets 1; requests 1 recent; requests 1 recent")
+	expect("the first request of a tick, without an allowance", "policies 1 pauses 1; resources 1 requests 1; requests 1 recent; resources 1 budgets 1; resources 1 requests 1 budgets 1; requests 1 recent; requests 1 recent")
 	handle("m2", body("b"))
 	expect("a request with an allowance", "resources 1 requests 1; requests 1 recent; requests 1 recent")
 	handle("m2", body("b"))

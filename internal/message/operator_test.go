@@ -26,6 +26,8 @@ func TestOperatorMessages(t *testing.T) {
 			Operation{Action: Resume, Who: "a", Reason: "b"}, "projects/p/locations/us-central1/persistentResources/prod"},
 		`{"operator": {"action": "pause", "persistentResource": "prod", "pool": "gpu", "who": "a", "reason": "b"}}`: {
 			Operation{Action: Pause, Who: "a", Reason: "b", Pool: "gpu"}, "prod"},
+		`{"operator": {"action": "pause", "tenant": "vision", "who": "a", "reason": "b"}}`:  {Operation: Operation{Action: Pause, Who: "a", Reason: "b", Tenant: "vision"}},
+		`{"operator": {"action": "resume", "tenant": "vision", "who": "a", "reason": "b"}}`: {Operation: Operation{Action: Resume, Who: "a", Reason: "b", Tenant: "vision"}},
 		`{"operator": {"action": "cancel", "tenant": "vision", "requestId": "train-7", "who": "a", "reason": "b"}}`: {
 			Operation: Operation{Action: CancelRequest, Who: "a", Reason: "b", Tenant: "vision", RequestID: "train-7"}},
 		`{"operator": {"action": "requeue", "message_id": "17", "who": "a", "reason": "b"}}`: {
@@ -56,15 +58,19 @@ func TestOperatorRefusals(t *testing.T) {
 	}
 	request := func(fields string) string { return `{"operator": {` + fields + `, "who": "a", "reason": "b"}}` }
 	for data, want := range map[string]string{
-		`{"job": ` + plainJob + `}`:          "WRONG_TOPIC ",
-		plainJob:                             "WRONG_TOPIC ",
-		`{"cancel": {"requestId": "train"}}`: "WRONG_TOPIC ",
-		`[]`:                                 "WRONG_TOPIC ",
-		`{}`:                                 "WRONG_TOPIC ",
-		``:                                   "MISSING_FIELD operator",
-		`{"operator": "pause"}`:              "INVALID_VALUE operator",
-		`{"operator": null}`:                 "INVALID_VALUE operator",
-		`{"operator": {}}`:                   "MISSING_FIELD operator.action; MISSING_FIELD operator.who; MISSING_FIELD operator.reason",
+		with(`, "tenant": "vision"`):                                    "CONFLICT operator.persistentResource",
+		request(`"action": "pause", "tenant": "Vision"`):                "INVALID_VALUE operator.tenant",
+		request(`"action": "pause", "tenant": "vision", "pool": "gpu"`): "CONFLICT operator.pool",
+		request(`"action": "drain", "tenant": "vision"`):                "MISSING_FIELD operator.persistentResource; CONFLICT operator.tenant",
+		`{"job": ` + plainJob + `}`:                                     "WRONG_TOPIC ",
+		plainJob:                                                        "WRONG_TOPIC ",
+		`{"cancel": {"requestId": "train"}}`:                            "WRONG_TOPIC ",
+		`[]`:                                                            "WRONG_TOPIC ",
+		`{}`:                                                            "WRONG_TOPIC ",
+		``:                                                              "MISSING_FIELD operator",
+		`{"operator": "pause"}`:                                         "INVALID_VALUE operator",
+		`{"operator": null}`:                                            "INVALID_VALUE operator",
+		`{"operator": {}}`:                                              "MISSING_FIELD operator.action; MISSING_FIELD operator.who; MISSING_FIELD operator.reason",
 		`{"operator": {"action": "stop", "persistentResource": "prod", "who": "a", "reason": "b"}}`:                                 "INVALID_VALUE operator.action",
 		`{"operator": {"action": 1, "persistentResource": "prod", "who": "a", "reason": "b"}}`:                                      "INVALID_VALUE operator.action",
 		`{"operator": {"action": "pause", "who": "a", "reason": "b"}}`:                                                              "MISSING_FIELD operator.persistentResource",
