@@ -294,6 +294,14 @@ func (s *stack) await(ts *testscript.TestScript, id, state string) {
 			if res != nil && (res.Paused != nil) == (state == "PAUSED") {
 				return
 			}
+		} else if state == "TENANT_PAUSED" {
+			var pauses *ledger.Pauses
+			ts.Check(ledger.Read(context.Background(), s.ledger, ledger.AllPauses(), func(tx ledger.Tx) {
+				pauses = ledger.Get[*ledger.Pauses](tx, ledger.PauseRef(ledger.TenantPauses))
+			}))
+			if pauses != nil && len(pauses.Tenants) > 0 {
+				return
+			}
 		} else if state == "FIRST" {
 			if r := s.find(id); r != nil && strings.HasPrefix(r.Order, "1000-19") {
 				return

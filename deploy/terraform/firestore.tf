@@ -22,7 +22,7 @@ resource "google_firestore_backup_schedule" "daily" {
 }
 
 locals {
-  collections = ["resources", "requests", "leases", "budgets", "histories", "concurrency", "usage", "policies"]
+  collections = ["resources", "requests", "leases", "budgets", "histories", "concurrency", "usage", "policies", "pauses"]
 
   single_field_indexes = {
     "requests/outbox" = { collection = "requests", field = "outbox" }

@@ -25,7 +25,7 @@ type Rates struct {
 var DefaultRates = Rates{Delay: 0.15, Fault: 0.03}
 
 // RandomScenario draws a workload: requests of all sorts with duplicates,
-// reorderings and cancels, in every fourth world operators' messages, in every fifth a policy with quotas, ticks, and a restless outside world, with every
+// reorderings and cancels, in every fourth world operators' messages, in every eighth pauses of a tenant, in every fifth a policy with quotas, ticks, and a restless outside world, with every
 // switch of what is unknown about Vertex AI thrown one way or the other.
 func RandomScenario(seed uint64, messages int) Scenario {
 	rnd := rand.New(rand.NewPCG(seed, 1))       // #nosec G404 -- a seed makes a run again
@@ -90,6 +90,9 @@ func RandomScenario(seed uint64, messages int) Scenario {
 		if seed%4 == 3 && operators.IntN(6) == 0 {
 			list = append(list, someOperation(fmt.Sprintf("o%d", i), ids, operators))
 		}
+		if seed%8 == 1 && operators.IntN(8) == 0 {
+			list = append(list, Operates(fmt.Sprintf("o%d", i), []message.Action{message.Pause, message.Resume}[operators.IntN(2)], `"tenant":"`+Tenant+`"`))
+		}
 		if rnd.IntN(3) == 0 {
 			list = append(list, TickAfter(time.Duration(1+rnd.IntN(240))*time.Second)...)
 		}
@@ -136,7 +139,7 @@ tenants:
 // persistent resource.
 func someOperation(id string, requests []string, rnd *rand.Rand) Actor {
 	if rnd.IntN(3) == 0 || len(requests) == 0 {
-		pool := [][]string{nil, nil, {`"pool":"cpu"`}, {`"pool":"gpu"`}, {`"tenant":"` + Tenant + `"`}}[rnd.IntN(5)]
+		pool := [][]string{nil, nil, {`"pool":"cpu"`}, {`"pool":"gpu"`}}[rnd.IntN(4)]
 		if pool != nil {
 			return Operates(id, []message.Action{message.Pause, message.Resume}[rnd.IntN(2)], pool...)
 		}
