@@ -46,7 +46,7 @@ import (
 // of each kind with a value in every field of its own layout. A test reads them, and so
 // notices a change that has not raised Layout.
 const (
-	Layout       = 3
+	Layout       = 4
 	OldestLayout = 2 // the oldest that this release reads
 	Since        = 2 // the oldest layout whose releases may read what this release writes
 )
