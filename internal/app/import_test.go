@@ -118,7 +118,7 @@ var rooms = []room{
 	{"internal/replay", list("internal/admission", "internal/capacity", "internal/estimate", "internal/message"), nil,
 		"workloads in virtual time go through the same plan, so it has no rules of its own"},
 	{"cmd/berth", list("internal/replay", "internal/admission", "internal/app", "internal/capacity", "internal/controller", "internal/gcp", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/localstack/statefile", "internal/message", "internal/policy", "internal/probe", "internal/reason", "internal/repair", "internal/statuspage", "internal/vertex", "internal/visible"),
-		list("cloud.google.com/go/pubsub/v2/...", "google.golang.org/api/option", "google.golang.org/api/idtoken", "google.golang.org/grpc/...", "github.com/alecthomas/kong", "github.com/rogpeppe/go-internal/diff", "go.yaml.in/yaml/...", "golang.org/x/..."),
+		list("cloud.google.com/go/pubsub/v2/...", "google.golang.org/api/option", "google.golang.org/api/idtoken", "google.golang.org/grpc/...", "google.golang.org/protobuf/types/known/durationpb", "github.com/alecthomas/kong", "github.com/rogpeppe/go-internal/diff", "go.yaml.in/yaml/...", "golang.org/x/..."),
 		"it asks the Status function and publishes; only the verbs of repairs and policies open the ledger"},
 	{"internal/chaos", list("internal/admission", "internal/gcp", "internal/invariant", "internal/ledger", "internal/lifecycle", "internal/localstack", "internal/localstack/child", "internal/localstack/emulator", "internal/localstack/proxy", "internal/message", "internal/reason", "internal/vertex", "internal/vertex/fakevertex"),
 		list(wireTypes, "cloud.google.com/go/...", "google.golang.org/...", "github.com/googleapis/gax-go/..."),
