@@ -126,7 +126,7 @@ func (c *cancelMatchingCmd) print(g *globals, found []cancelledMatch) {
 	}
 	t.end()
 	if c.Yes {
-		say(g.out, "%s published.", plural(len(found), "cancel"))
+		say(g.out, "%s published. Show the answers with: berth list --tenant=%s", plural(len(found), "cancel"), message.Operators)
 		return
 	}
 	say(g.out, "Nothing was published. With --yes: %s.", plural(len(found), "cancel"))

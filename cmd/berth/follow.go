@@ -142,6 +142,8 @@ func detail(e statuspage.Event) string {
 	switch {
 	case o.JobError != nil:
 		s += " " + o.JobError.Message
+	case o.Operator != nil && e.Type.Operated():
+		s = operated(o.Operator, o.PersistentResource)
 	case s == "" && e.Type == message.Quoted:
 		s = o.Verdict
 	case s == "" && (e.Type == message.Reserved || e.Type == message.Queued):
@@ -153,6 +155,11 @@ func detail(e statuspage.Event) string {
 		s = o.Job
 	}
 	return s
+}
+
+// done reports whether what is shown is the answer to an operator whose message was done.
+func done(r *statuspage.Request) bool {
+	return r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type.Operated()
 }
 
 // ended returns the tool's error for a request that has ended, nil if it
@@ -167,6 +174,8 @@ func ended(r *statuspage.Request) error {
 		return &quit{code: exitEndedBadly}
 	case len(r.Events) == 1 && r.Events[0].Type == message.Quoted:
 		return verdict(r.Events[0].Outcome.Verdict)
+	case done(r):
+		return nil
 	case len(r.Events) == 1:
 		return &quit{code: exitRefused}
 	}

@@ -25,8 +25,8 @@ import (
 const (
 	exitError       = 1   // an error; it says nothing about the job
 	exitUsage       = 2   // the command line is wrong, or names no target
-	exitRefused     = 3   // the job was refused, or can never fit; the policy is refused
-	exitWaits       = 4   // explain: it would have to wait; wait: the time is up
+	exitRefused     = 3   // the job was refused, or can never fit; the policy or an operator's message is refused
+	exitWaits       = 4   // explain: it would have to wait; wait, verbs of operators: the time is up
 	exitEndedBadly  = 5   // submit --follow, wait: failed, cancelled or expired
 	exitProblems    = 6   // doctor found a problem, or left a job of its probe; repair or policy did not make a change; policy diff found a difference; evaluate found a difference
 	exitInterrupted = 130 // Ctrl-C
@@ -36,7 +36,7 @@ const description = `Submit training jobs to a Berth deployment and follow them 
 
 Without --project and --status-url the target is the local stack that runs on this machine.
 
-Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, or a policy) or never fits, 4 would have to wait (explain), or the time is up (wait), ` +
+Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, a policy, or what an operator asks for) or never fits, 4 would have to wait (explain), or the time is up (wait, and verbs of operators that wait for their answer), ` +
 	`5 ended badly (submit --follow, wait: failed, cancelled, expired), ` +
 	`6 problems (doctor: at least one FAIL, or a job of its probe is left, while 1 means that something could not be checked; repair, policy apply, rollback: something asked for was not done; policy diff: the file differs; evaluate --check-references: a score differs), 130 interrupted.`
 

@@ -168,7 +168,8 @@ func startStack(env *testscript.Env) (*stack, error) {
 	cfg.Policy.Plan.StartIn = cfg.StartTimeout // no job passes another in the hour that it has to start
 	cfg.Project, cfg.Regions, cfg.DefaultResource = project, []string{"us-central1"}, "pool"
 	s.c = controller.New(cfg, s.ledger, s.vertex, nowhere{}, slog.New(slog.DiscardHandler), controller.RealEnv())
-	status := statuspage.New(s.c, s.ledger, statuspage.Info{Project: project, Regions: cfg.Regions, Deployment: cfg.Deployment, Policy: cfg.Policy, Keep: cfg.Keep})
+	status := statuspage.New(s.c, s.ledger, statuspage.Info{Project: project, Regions: cfg.Regions, Deployment: cfg.Deployment, Policy: cfg.Policy, Keep: cfg.Keep, AllTenants: true})
+	narrow := statuspage.New(s.c, s.ledger, statuspage.Info{Project: project, Regions: cfg.Regions, Deployment: cfg.Deployment, Policy: cfg.Policy, Keep: cfg.Keep})
 	if err := s.pull(env); err != nil {
 		return nil, err
 	}
@@ -178,6 +179,7 @@ func startStack(env *testscript.Env) (*stack, error) {
 		return srv.URL
 	}
 	s.status = serve(status.ServeHTTP) + "/Status"
+	env.Setenv("BERTH_NARROW", serve(narrow.ServeHTTP)+"/Status") // it shows the tenant default alone
 	s.locked = serve(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer letmein" || r.Header.Get("X-Serverless-Authorization") != "Bearer letmein" {
 			http.Error(w, "<html>no</html>", http.StatusUnauthorized)

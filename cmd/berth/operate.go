@@ -22,6 +22,7 @@ type operatorFlags struct {
 
 type pauseCmd struct {
 	operatorFlags
+	answerFlags
 	Pool     string `placeholder:"ID" help:"Only the machines of this pool. What is in use counts for the other pools of its shape."`
 	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; none to pause --tenant."`
 }
@@ -33,12 +34,14 @@ func (pauseCmd) Help() string {
 
 type resumeCmd struct {
 	operatorFlags
+	answerFlags
 	Pool     string `placeholder:"ID" help:"Only this pool."`
 	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; none to resume --tenant."`
 }
 
 type drainCmd struct {
 	operatorFlags
+	answerFlags
 	Resource string `arg:"" help:"Persistent resource: id or full name."`
 }
 
@@ -48,19 +51,19 @@ func (drainCmd) Help() string {
 }
 
 func (c *drainCmd) Run(g *globals) error {
-	return c.operate(g, map[string]any{"action": message.Drain, "persistentResource": c.Resource}, "The drain of "+c.Resource)
+	return c.operate(g, &c.answerFlags, map[string]any{"action": message.Drain, "persistentResource": c.Resource}, "The drain of "+c.Resource)
 }
 
 func (c *pauseCmd) Run(g *globals) error {
-	return c.pauseOr(g, message.Pause, c.Resource, c.Pool)
+	return c.pauseOr(g, &c.answerFlags, message.Pause, c.Resource, c.Pool)
 }
 
 func (c *resumeCmd) Run(g *globals) error {
-	return c.pauseOr(g, message.Resume, c.Resource, c.Pool)
+	return c.pauseOr(g, &c.answerFlags, message.Resume, c.Resource, c.Pool)
 }
 
 // pauseOr pauses or resumes a persistent resource, a pool of it, or a tenant.
-func (f *operatorFlags) pauseOr(g *globals, action message.Action, resource, pool string) error {
+func (f *operatorFlags) pauseOr(g *globals, answer *answerFlags, action message.Action, resource, pool string) error {
 	fields := map[string]any{"action": action}
 	what := "The " + string(action) + " of "
 	switch {
@@ -78,11 +81,12 @@ func (f *operatorFlags) pauseOr(g *globals, action message.Action, resource, poo
 	if pool != "" {
 		fields["pool"] = pool
 	}
-	return f.operate(g, fields, what)
+	return f.operate(g, answer, fields, what)
 }
 
 type requeueCmd struct {
 	operatorFlags
+	answerFlags
 	requestArg
 }
 
@@ -108,6 +112,7 @@ func (requeueCmd) Help() string {
 
 type prioritiseCmd struct {
 	operatorFlags
+	answerFlags
 	requestArg
 	Priority *int `placeholder:"N" help:"Its new priority, -1000 to 1000; higher goes first."`
 	Front    bool `help:"Put it before all others of its priority. Latest starts of others that it passes become later."`
@@ -119,7 +124,7 @@ func (prioritiseCmd) Help() string {
 }
 
 func (c *requeueCmd) Run(g *globals) error {
-	return c.operate(g, c.fields(g, message.Requeue), "The requeue of "+c.ID)
+	return c.operate(g, &c.answerFlags, c.fields(g, message.Requeue), "The requeue of "+c.ID)
 }
 
 func (c *prioritiseCmd) Run(g *globals) error {
@@ -133,25 +138,19 @@ func (c *prioritiseCmd) Run(g *globals) error {
 	if c.Front {
 		fields["front"] = true
 	}
-	return c.operate(g, fields, "The new place of "+c.ID)
+	return c.operate(g, &c.answerFlags, fields, "The new place of "+c.ID)
 }
 
-// An operation is what the verbs of operators print with --json.
-type operation struct {
-	MessageID string `json:"messageId"` // its answer is an event of the tenant "operators" about this message
-}
-
-// operate publishes an operator's message and says so.
-func (f *operatorFlags) operate(g *globals, fields map[string]any, what string) error {
+// operate publishes an operator's message and waits for its answer.
+func (f *operatorFlags) operate(g *globals, answer *answerFlags, fields map[string]any, what string) error {
+	if answer.Wait != nil && *answer.Wait < 0 {
+		return usage("--wait %s: want 0s or more", *answer.Wait)
+	}
 	id, err := f.send(g, fields)
 	if err != nil {
 		return err
 	}
-	if g.JSON {
-		return printJSON(g.out, operation{id})
-	}
-	say(g.out, "%s was published as message %s.", what, id)
-	return nil
+	return answer.answer(g, what, id)
 }
 
 // send publishes an operator's message, after the checks that the deployment makes, and

@@ -60,7 +60,7 @@ const (
 // paints are the colours of words that say how something stands. The word says it too, so
 // nothing is told by colour alone.
 var paints = map[string]paint{
-	"SUCCEEDED": green, "RUNNING": blue, "SUBMITTING": blue, "SUBMITTED": blue, "RESERVED": blue, "CANCELLING": yellow, "WAITING": yellow,
+	"SUCCEEDED": green, "DONE": green, "RUNNING": blue, "SUBMITTING": blue, "SUBMITTED": blue, "RESERVED": blue, "CANCELLING": yellow, "WAITING": yellow,
 	"FAILED": red, "CANCELLED": red, "EXPIRED": red, "REJECTED": red, "REFUSED": red,
 	"ok": green, "FAIL": red, "unknown": yellow,
 }

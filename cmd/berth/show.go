@@ -168,6 +168,8 @@ func stateOf(r statuspage.Request) string {
 		return "NOTED (a cancel of an id that was unknown)"
 	case r.Kind == message.KindAnswer && len(r.Events) > 0 && r.Events[0].Type == message.Duplicate:
 		return "DUPLICATE (the request was published again after it had ended as " + r.Events[0].Outcome.State + ")"
+	case done(&r):
+		return "DONE (the operator's message was done)"
 	case r.Kind == message.KindAnswer:
 		return "REFUSED (the message made no request)"
 	case !r.CancelledUntil.IsZero():

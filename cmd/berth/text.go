@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -99,6 +100,29 @@ func problem(p *reason.Problem) string {
 		s += p.Path + ": "
 	}
 	return s + p.Detail
+}
+
+// operated writes what an operator did, to what, who that was and why. The resource is
+// that of the answer; of a request it is left out.
+func operated(o *message.Operation, resource string) string {
+	s := string(o.Action) + " "
+	switch {
+	case o.OnRequest():
+		s += cmp.Or(o.RequestID, o.MessageID) + " of the tenant " + o.Tenant
+	case o.Tenant != "":
+		s += "the tenant " + o.Tenant
+	case o.Pool != "":
+		s += "pool " + o.Pool + " of " + short(resource)
+	default:
+		s += short(resource)
+	}
+	if o.Priority != nil && o.FormerPriority != nil {
+		s += fmt.Sprintf(" to priority %d (before: %d)", *o.Priority, *o.FormerPriority)
+	}
+	if o.Front {
+		s += ", first of its priority"
+	}
+	return s + ", by " + o.Who + ": " + o.Reason
 }
 
 // problems lists problems, each with how to fix it.

@@ -20,7 +20,7 @@ func Statuses() (all []string) {
 	for _, s := range lifecycle.States {
 		all = append(all, string(s))
 	}
-	return append(all, refused, quoted, noted, repeated)
+	return append(all, refused, quoted, noted, repeated, done)
 }
 
 // What stands for the state of an answer, which has none.
@@ -29,6 +29,7 @@ const (
 	quoted   = "QUOTED"    // a dry run
 	noted    = "NOTED"     // a cancel under whose id nothing has come yet
 	repeated = "DUPLICATE" // a request sent again after it has ended
+	done     = "DONE"      // an operator's message
 )
 
 // Status is the record's state, or what kind of answer it is.
@@ -42,6 +43,8 @@ func (r *Record) Status() string {
 		return noted
 	case len(r.Outbox) > 0 && r.Outbox[0].Type == message.Duplicate:
 		return repeated
+	case len(r.Outbox) > 0 && r.Outbox[0].Type.Operated():
+		return done
 	}
 	return refused
 }

@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +30,19 @@ func TestStatus(t *testing.T) {
 	} {
 		if got := r.Status(); got != want {
 			t.Errorf("status %s, want %s", got, want)
+		}
+	}
+	for _, typ := range message.Types() {
+		if operated := strings.Contains(string(typ), ".operator."); (answer(typ).Status() == "DONE") != operated {
+			t.Errorf("the status of an answer that is %s is %s", typ, answer(typ).Status())
+		}
+	}
+	if got := answer(message.Draining, message.Drained).Status(); got != "DONE" {
+		t.Errorf("the status of a drain that is over is %s", got)
+	}
+	for _, want := range []string{"DONE", "REFUSED", "DUPLICATE"} {
+		if !slices.Contains(ledger.Statuses(), want) {
+			t.Errorf("%s is no status to filter by", want)
 		}
 	}
 	if got := answer().Status(); got != "REFUSED" {

@@ -161,6 +161,15 @@ func (t Type) Word() string {
 	return parts[2]
 }
 
+// Operated reports whether the event answers an operator whose message was done.
+func (t Type) Operated() bool {
+	switch t {
+	case Paused, Resumed, Draining, Drained, OperatorCancelling, Requeued, Prioritised:
+		return true
+	}
+	return false
+}
+
 // Terminal reports whether the event is the last of its request.
 func (t Type) Terminal() bool {
 	switch t {

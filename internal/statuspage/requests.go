@@ -147,6 +147,9 @@ func summary(rec *ledger.Record) Summary {
 	if rec.State == lifecycle.Waiting {
 		s.StartsBy = rec.StartsBy
 	}
+	if rec.Kind == message.KindAnswer && len(rec.Outbox) > 0 && rec.Outbox[0].Type.Operated() {
+		s.Operation, s.Target = rec.Outbox[0].Outcome.Operator, rec.Outbox[0].Outcome.PersistentResource
+	}
 	return s
 }
 

@@ -309,7 +309,7 @@ func TestRequestAsItIs(t *testing.T) {
 	}}
 	w.put(res, rec)
 	s := get[Requests](w, "/requests").Requests[0]
-	if missing := fmt.Sprint(empty(s)); missing != "[StartsBy]" { // it does not wait
+	if missing := fmt.Sprint(empty(s)); missing != "[StartsBy Operation Target]" { // it does not wait, and is no operator's message
 		t.Errorf("the list does not show %s", missing)
 	}
 	if s.ID != "full" || s.State != rec.State || s.Priority != 3 || s.Job != rec.Reservation.Job || s.JobState != "PENDING" || s.Reason.Code != reason.Full || s.Times != rec.Times || s.DisplayName != "shown" {

@@ -223,7 +223,7 @@ type Summary struct {
 	ID          string            `json:"id"`
 	Kind        message.Kind      `json:"kind"`
 	Tenant      string            `json:"tenant"`
-	State       lifecycle.State   `json:"state"` // REFUSED or QUOTED for an answer to a message without a request
+	State       lifecycle.State   `json:"state"` // REFUSED, QUOTED or DONE and the like for an answer: see ledger.Statuses
 	Resource    string            `json:"resource,omitempty"`
 	DisplayName string            `json:"displayName,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
@@ -238,6 +238,10 @@ type Summary struct {
 	Job           string          `json:"job,omitempty"`
 	JobState      string          `json:"jobState,omitempty"`
 	Times         message.Times   `json:"times"`
+	// Operation is what an operator did, in a DONE answer; Target is the full name of the
+	// persistent resource that it was done on.
+	Operation *message.Operation `json:"operation,omitempty"`
+	Target    string             `json:"target,omitempty"`
 }
 
 // A Request is the answer of /requests/{id}. For a waiting request Live is a
