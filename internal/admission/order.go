@@ -22,6 +22,7 @@ func (d *Decision) planned(s Snapshot, a Ask, p Policy, fit capacity.Result) {
 	case !fits && reservedByOthers(s.Reserved, a) && !a.Within:
 		d.Reason = short(s, fit)
 		d.Reason.Detail += first(s.Reserved, a)
+		d.overToo(s, a, p.Plan)
 		return
 	}
 	ps := s.plan()
@@ -45,14 +46,31 @@ func (d *Decision) planned(s Snapshot, a Ask, p Policy, fit capacity.Result) {
 	}
 	switch d.Reason = short(s, fit); {
 	case plan.over(a) != nil:
-		d.Reason = plan.over(a)
+		why := plan.over(a)
+		if !fits && d.Reason.Code == reason.Full {
+			why.Detail += " " + d.Reason.Detail
+		}
+		d.Reason = why
 	case fits:
 		d.Reason = behind(a, p.Plan, plan)
 	case i < 0:
 		d.Reason.Detail += first(plan.Reserved, a)
 	}
+	d.overToo(s, a, p.Plan)
 	if d.Late {
 		d.Reason.Detail += " " + plan.Reserved[i].late()
+	}
+}
+
+// overToo says first that the quota of its tenant keeps a request waiting which other
+// requests keep waiting too: the end of their jobs alone would not start it.
+func (d *Decision) overToo(s Snapshot, a Ask, p PlanPolicy) {
+	if d.Reason.Code != reason.Full && d.Reason.Code != reason.Behind {
+		return
+	}
+	if why := overQuota(s, a, p); why != nil {
+		why.Detail += " " + d.Reason.Detail
+		d.Reason = why
 	}
 }
 
