@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -150,26 +151,64 @@ func checkPolicy(file string, text []byte, resources []statuspage.Resource) chec
 	if p == nil {
 		return c
 	}
-	c.Warnings = p.Warnings
+	c.Warnings = policyWarnings(p)
 	for _, r := range p.Reclaims() {
 		c.Shares = append(c.Shares, checkedShare{r.Tenant, r.Share.Resource, r.Share.Shape, r.Share.Replicas, r.Share.Cap, statuspage.Duration(r.Within), r.By, r.InOrder})
 	}
+	if resources == nil {
+		return c
+	}
+	machines := map[string]capacity.Use{}
 	for _, r := range resources {
-		sums, tenants := p.Of(r.Name)
-		for shape := range sums {
-			s := sharedShape{PersistentResource: r.Name, Shape: shape, Shares: sums[shape], Tenants: tenants[shape]}
-			for _, pool := range r.Pools {
-				if pool.Shape == shape {
-					s.Limit = s.Limit.Plus(pool.Limit)
-				}
-			}
-			c.Pools = append(c.Pools, s)
+		machines[r.Name] = capacity.Use{}
+		for _, pool := range r.Pools {
+			machines[r.Name][pool.Shape] = machines[r.Name][pool.Shape].Plus(pool.Limit)
 		}
 	}
-	slices.SortFunc(c.Pools, func(a, b sharedShape) int {
+	c.Pools = compareShares(p, machines)
+	c.Warnings = append(c.Warnings, p.Unknown(sortedKeys(machines))...)
+	return c
+}
+
+// policyWarnings are those of the text, and of the rules that allow no sample job.
+func policyWarnings(p *policy.Policy) []policy.Problem {
+	all := slices.Concat(p.Warnings, p.Try())
+	slices.SortStableFunc(all, func(a, b policy.Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return all
+}
+
+// compareShares compares the shares of each persistent resource with its machines.
+func compareShares(p *policy.Policy, machines map[string]capacity.Use) (all []sharedShape) {
+	for _, name := range sortedKeys(machines) {
+		sums, tenants := p.Of(name)
+		for shape := range sums {
+			all = append(all, sharedShape{PersistentResource: name, Shape: shape, Shares: sums[shape], Tenants: tenants[shape], Limit: machines[name][shape]})
+		}
+	}
+	slices.SortFunc(all, func(a, b sharedShape) int {
 		return strings.Compare(a.PersistentResource+" "+a.Shape.String(), b.PersistentResource+" "+b.Shape.String())
 	})
-	return c
+	return all
+}
+
+// printShared is the table of the shares and the machines.
+func printShared(w io.Writer, list []sharedShape) {
+	if len(list) == 0 {
+		return
+	}
+	say(w, "")
+	t := newTable(w, "RESOURCE", "SHAPE", "TENANTS", "SHARES", "MACHINES", "")
+	for _, s := range list {
+		word := ""
+		switch {
+		case s.Limit == 0:
+			word = "no pool has this shape"
+		case s.Shares > s.Limit:
+			word = "the shares are more than there is"
+		}
+		t.row(short(s.PersistentResource), s.Shape, s.Tenants, s.Shares, s.Limit, word)
+	}
+	t.end()
 }
 
 func (c *checkedPolicy) print(w io.Writer) {
@@ -200,21 +239,7 @@ func (c *checkedPolicy) print(w io.Writer) {
 		}
 		t.end()
 	}
-	if len(c.Pools) > 0 {
-		say(w, "")
-		t := newTable(w, "RESOURCE", "SHAPE", "TENANTS", "SHARES", "MACHINES", "")
-		for _, s := range c.Pools {
-			word := ""
-			switch {
-			case s.Limit == 0:
-				word = "no pool has this shape"
-			case s.Shares > s.Limit:
-				word = "the shares are more than there is"
-			}
-			t.row(short(s.PersistentResource), s.Shape, s.Tenants, s.Shares, s.Limit, word)
-		}
-		t.end()
-	}
+	printShared(w, c.Pools)
 	if len(c.Warnings) > 0 {
 		say(w, "Warnings:")
 		policyProblems(w, c.Warnings)

@@ -97,10 +97,8 @@ func (e *policyEffect) holds(p *policy.Policy, res *ledger.Resource, running map
 	}
 	slices.Sort(names)
 	for _, tenant := range names {
-		for _, s := range p.Tenant(tenant).Shares {
-			if s.Of(res.Name) {
-				e.Shares = append(e.Shares, heldOfShare{tenant, res.Name, s.Shape, held[tenant][s.Shape], s.Replicas, s.Cap})
-			}
+		for _, s := range p.Tenant(tenant).SharesOf(res.Name) {
+			e.Shares = append(e.Shares, heldOfShare{tenant, res.Name, s.Shape, held[tenant][s.Shape], s.Replicas, s.Cap})
 		}
 	}
 }

@@ -33,13 +33,15 @@ const (
 type rule struct {
 	name    string
 	message string
+	place   strict.Place // of its expression
 	compiled
 }
 
 // A compiled expression can be evaluated.
 type compiled struct {
 	program cel.Program
-	never   bool // it is true of no job
+	never   string   // why it allows no job, whatever the job is; "" if it may allow one
+	texts   []string // that it compares with
 }
 
 var ruleName = lazily(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
@@ -100,6 +102,7 @@ func (p parser) expressions(n *strict.Node, r *Rules) {
 			return
 		}
 		if text, ok := p.text(expr); ok {
+			r.rules[len(r.rules)-1].place = expr.Place()
 			r.rules[len(r.rules)-1].compiled = p.compile(expr, text)
 		}
 	})
@@ -110,7 +113,7 @@ func (p parser) expressions(n *strict.Node, r *Rules) {
 func (p parser) compile(n *strict.Node, text string) compiled {
 	c, known := p.compiled[text]
 	if !known {
-		if c.program = p.program(n, text); c.program != nil {
+		if c.program, c.texts = p.program(n, text); c.program != nil {
 			c.never = never(c.program)
 			p.compiled[text] = c
 		}
@@ -118,10 +121,10 @@ func (p parser) compile(n *strict.Node, text string) compiled {
 	return c
 }
 
-func (p parser) program(n *strict.Node, text string) cel.Program {
+func (p parser) program(n *strict.Node, text string) (cel.Program, []string) {
 	if len(text) > maxExpression {
 		p.At(n, reason.TooLarge, fmt.Sprintf("The expression has %d bytes; at most %d are allowed.", len(text), maxExpression), "Split it into several rules.")
-		return nil
+		return nil, nil
 	}
 	env, err := environment()
 	if err != nil {
@@ -132,23 +135,23 @@ func (p parser) program(n *strict.Node, text string) cel.Program {
 		first := issues.Errors()[0]
 		p.At(n, reason.InvalidValue, fmt.Sprintf("The expression is not CEL, at line %d, column %d of it: %s.", first.Location.Line(), max(1, first.Location.Column()+1), strings.TrimSuffix(strict.Clean(first.Message, 200), ".")),
 			"Write an expression over job, a CustomJob with the field names of the API, and tenant. Test with has(job.jobSpec.FIELD) whether a field is set.")
-		return nil
+		return nil, nil
 	}
 	if ast.OutputType().Kind() != types.BoolKind {
 		p.At(n, reason.InvalidValue, fmt.Sprintf("The expression is a %s; want true or false.", strict.Clean(cel.FormatCELType(ast.OutputType()), 80)), "Write an expression that is true of the jobs that are allowed.")
-		return nil
+		return nil, nil
 	}
 	estimate, err := env.EstimateCost(ast, sizes{})
 	if err != nil || estimate.Max > mostEstimated {
 		p.At(n, reason.TooLarge, "The expression could take too long on a large job.", "Look through fewer lists within each other.")
-		return nil
+		return nil, nil
 	}
 	program, err := env.Program(ast, cel.CostLimit(mostSpent), cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval))
 	if err != nil {
 		p.At(n, reason.InvalidValue, "The expression cannot be planned: "+strict.Clean(err.Error(), 200)+".", "Write it in another way.")
-		return nil
+		return nil, nil
 	}
-	return program
+	return program, textsOf(ast)
 }
 
 // sizes bounds the values of a job for estimates of cost. A job is part of a message of
@@ -192,14 +195,19 @@ func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *co
 	return nil
 }
 
-// never reports whether an expression is true of no job, whatever the job is.
-func never(program cel.Program) bool {
+// never says why an expression allows no job, whatever the job is; "" if it may allow one.
+func never(program cel.Program) string {
 	vars, err := cel.PartialVars(map[string]any{}, cel.AttributePattern("job"), cel.AttributePattern("tenant"))
 	if err != nil {
-		return false
+		return ""
 	}
-	value, _, err := program.Eval(vars)
-	return err == nil && value == types.False
+	switch value, _, err := program.Eval(vars); {
+	case err != nil:
+		return "cannot be evaluated for any job"
+	case value == types.False:
+		return "allows no job"
+	}
+	return ""
 }
 
 // checkExpressions returns a problem for each expression that does not allow a job.

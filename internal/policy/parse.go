@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/strict"
 )
@@ -191,8 +192,16 @@ func (r *Rules) lockedBy() string {
 			return list.name + " is empty"
 		}
 	}
-	if i := slices.IndexFunc(r.rules, func(e rule) bool { return e.never }); i >= 0 {
-		return fmt.Sprintf("the rule %q allows no job", r.rules[i].name)
+	for _, key := range r.require {
+		if value, added := r.add[key]; added && value == "" {
+			return fmt.Sprintf("every job gets the label %q without a value, and must have it with one", key)
+		}
+	}
+	if n := len(r.ownLabels()); n > message.MaxLabels {
+		return fmt.Sprintf("with the labels that it must have and those that it gets, every job has %d; at most %d are possible", n, message.MaxLabels)
+	}
+	if i := slices.IndexFunc(r.rules, func(e rule) bool { return e.never != "" }); i >= 0 {
+		return fmt.Sprintf("the rule %q %s", r.rules[i].name, r.rules[i].never)
 	}
 	return ""
 }

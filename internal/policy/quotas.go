@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
-	"strings"
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
@@ -64,23 +62,34 @@ func (p *Policy) Pool(shape capacity.Shape, stands func(Share) bool) *admission.
 	return all
 }
 
+// SharesOf returns the shares that count on a persistent resource, given by its full name:
+// one for each shape, in the order of the policy. A share by the full name of the resource
+// replaces one by its id, with its cap.
+func (r *Rules) SharesOf(resource string) (all []Share) {
+	if r == nil {
+		return nil
+	}
+	for _, s := range r.Shares {
+		if s.Of(resource) && !slices.ContainsFunc(r.Shares, func(other Share) bool { return other.replaces(s) && other.Of(resource) }) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// replaces reports whether a share is by full name of what another has by id.
+func (s Share) replaces(other Share) bool {
+	return s.Shape == other.Shape && s.Resource != other.Resource && sameResource(other.Resource, s.Resource)
+}
+
 // quota returns what the tenant has of a persistent resource, and whether that gives or
-// bounds anything. A share of the resource by its full name counts more than one by its id.
+// bounds anything.
 func (r *Rules) quota(resource string) (q admission.Quota, bounds bool) {
 	q = admission.Quota{Weight: r.Weight, Running: r.MaxRunning, Waiting: r.MaxWaiting}
-	shares := slices.Clone(r.Shares)
-	slices.SortStableFunc(shares, func(a, b Share) int {
-		return cmp.Compare(strings.Count(a.Resource, "/"), strings.Count(b.Resource, "/"))
-	})
-	for _, s := range shares {
-		if !s.Of(resource) {
-			continue
-		}
+	for _, s := range r.SharesOf(resource) {
 		if q.Share == nil {
 			q.Share, q.Cap = capacity.Use{}, capacity.Use{}
 		}
-		delete(q.Share, s.Shape)
-		delete(q.Cap, s.Shape)
 		if s.Replicas > 0 {
 			q.Share[s.Shape] = s.Replicas
 		}

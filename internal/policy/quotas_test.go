@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,6 +37,23 @@ tenants:
 		want := &admission.Quotas{Tenants: map[string]admission.Quota{"a": a, "b": b}, Others: others}
 		if diff := cmp.Diff(want, p.Quotas(resource)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", resource, diff)
+		}
+	}
+	// What the tenants have together is what counts: a share by full name in place of one by id.
+	for resource, want := range map[string]capacity.Use{
+		region + "gpu": {m: 4, n: 0},
+		"projects/p/locations/us-central1/persistentResources/gpu": {m: 1, n: 0},
+		region + "cpu":   {m: 7},
+		region + "other": {},
+	} {
+		sums, tenants := p.Of(resource)
+		if diff := cmp.Diff(map[capacity.Shape]capacity.Replicas(want), sums); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", resource, diff)
+		}
+		for shape, n := range tenants {
+			if n != 1 {
+				t.Errorf("%s: %d tenants have a share of %s", resource, n, shape)
+			}
 		}
 	}
 	if q := policyOf(t, "defaults: {serviceAccounts: any, maxReplicas: 3}").Quotas(region + "gpu"); q != nil {
@@ -94,5 +112,32 @@ tenants:
 	}
 	if q := policyOf(t, "defaults: {serviceAccounts: any, maxWaiting: 3}").Pool(x, func(Share) bool { return true }); q != nil {
 		t.Errorf("a policy without quotas of machines has %+v", q)
+	}
+}
+
+// Names that the deployment does not know are warned of, each once.
+func TestUnknown(t *testing.T) {
+	p := policyOf(t, `
+defaults: {serviceAccounts: any, persistentResources: [gpu, cpu, "projects/p/locations/l/persistentResources/gpu"]}
+tenants:
+  a:
+    shares:
+    - {persistentResource: gpu, shape: "m/pd-ssd:100", replicas: 4}
+    - {persistentResource: tpu, shape: "m/pd-ssd:100", replicas: 4}
+  b: {persistentResources: [tpu, gpu]}
+`)
+	var got []string
+	for _, f := range p.Unknown([]string{region + "gpu"}) {
+		got = append(got, fmt.Sprintf("%d %s %s", f.Line, f.Path, f.Detail))
+	}
+	if diff := cmp.Diff([]string{
+		"0 defaults.persistentResources The deployment knows no persistent resource cpu.",
+		"0 defaults.persistentResources The deployment knows no persistent resource projects/p/locations/l/persistentResources/gpu.",
+		"7 tenants.a.shares The deployment knows no persistent resource tpu.",
+	}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if found := (*Policy)(nil).Unknown(nil); found != nil {
+		t.Errorf("%v", found)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/strict"
 )
 
@@ -109,11 +110,25 @@ func (p parser) warn(policy *Policy, defaults, tenants *strict.Node) {
 			}
 		}
 	}
+	replaced := func(path string, r *Rules) {
+		for _, s := range r.Shares {
+			for _, other := range r.Shares {
+				if other.replaces(s) {
+					p.Warn(strict.Place{Path: path + ".shares", Line: s.line, Pos: 1}, fmt.Sprintf("The share of %s does not count on %s: the share by full name replaces it there, with its cap.", s.Resource, other.Resource),
+						"Write everything that is to hold there into the share by full name, or keep one of the two.")
+				}
+			}
+		}
+	}
 	if defaults != nil {
 		wide(defaults, policy.unnamed)
+		replaced("defaults", policy.unnamed)
 	}
 	for _, name := range policy.Tenants() {
 		r, n := policy.tenants[name], tenants.Member(name)
+		if !slices.Equal(r.Shares, policy.unnamed.Shares) {
+			replaced("tenants."+name, r)
+		}
 		if !slices.Equal(r.repositories.list, policy.unnamed.repositories.list) {
 			wide(n, r)
 		}
@@ -130,12 +145,40 @@ func (p parser) warn(policy *Policy, defaults, tenants *strict.Node) {
 func (p *Policy) Of(resource string) (sums map[capacity.Shape]capacity.Replicas, tenants map[capacity.Shape]int) {
 	sums, tenants = map[capacity.Shape]capacity.Replicas{}, map[capacity.Shape]int{}
 	for _, name := range p.Tenants() {
-		for _, s := range p.tenants[name].Shares {
-			if s.Of(resource) {
-				sums[s.Shape] = sums[s.Shape].Plus(s.Replicas)
-				tenants[s.Shape]++
-			}
+		for _, s := range p.tenants[name].SharesOf(resource) {
+			sums[s.Shape] = sums[s.Shape].Plus(s.Replicas)
+			tenants[s.Shape]++
 		}
 	}
 	return sums, tenants
+}
+
+// Unknown returns a warning for each persistent resource that the policy names and that is
+// none of these, given by their full names.
+func (p *Policy) Unknown(names []string) (found []Problem) {
+	if p == nil {
+		return nil
+	}
+	said := map[string]bool{}
+	check := func(written, path string, line int) {
+		if said[written] || len(found) == strict.MaxProblems || slices.ContainsFunc(names, func(name string) bool { return sameResource(written, name) }) {
+			return
+		}
+		said[written] = true
+		found = append(found, Problem{line, reason.Problem{Code: reason.Warning, Path: path, Detail: fmt.Sprintf("The deployment knows no persistent resource %s.", written),
+			Fix: "Compare the name with berth pools; leave it if requests will name it for the first time."}})
+	}
+	of := func(path string, r *Rules) {
+		for _, s := range r.Shares {
+			check(s.Resource, path+".shares", s.line)
+		}
+		for _, s := range r.resources.list {
+			check(s, path+".persistentResources", 0)
+		}
+	}
+	of("defaults", p.unnamed)
+	for _, name := range p.Tenants() {
+		of("tenants."+name, p.tenants[name])
+	}
+	return found
 }
