@@ -35,7 +35,7 @@ type policyCheckCmd struct {
 // Help is shown below the flags.
 func (policyCheckCmd) Help() string {
 	return `Prints everything that is wrong with each file, with line and path, and what is allowed but rarely meant. ` +
-		`For each share it says how long taking it back from tenants that borrow may last: as long as the longest time limit of their jobs. It calls no deployment, except with --live.
+		`For each share it says how long taking it back from tenants that borrow may last: as long as the longest time limit of their jobs. Each rule in CEL is tried on a few sample jobs, and one that allows none of them is warned of. It calls no deployment, except with --live.
 
 Ends with 0 if every file is a policy that a deployment would take, else with 3.`
 }

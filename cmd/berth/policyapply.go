@@ -18,6 +18,7 @@ type writeFlags struct {
 	Yes  bool          `help:"Write it. Without it, only say what it would do."`
 	Base int64         `default:"-1" placeholder:"N" help:"Write only if version N is in force, 0 for no policy; by default the version that is in force as the command begins."`
 	Past time.Duration `name:"replay" default:"168h" placeholder:"DURATION" help:"Also say what it would have done to the requests of the last time, by running those that ran again in virtual time; 0 for not."`
+	All  bool          `name:"refuse-all" help:"Write it even if it lets none of the requests start that wait or came in the last time."`
 	Note string        `placeholder:"TEXT" help:"Why, for the history."`
 	Who  string        `env:"BERTH_WHO" placeholder:"NAME" help:"Who does it; by default the user of this machine. It is a claim."`
 }
@@ -29,14 +30,16 @@ type policyApplyCmd struct {
 
 // Help is shown below the flags.
 func (policyApplyCmd) Help() string {
-	return `Prints the changes, the waiting requests that would be refused if they came now, what tenants hold of their shares, and what it would have done to the requests of the last days: which it would have refused, and how long those that ran would have waited. With --yes it then writes the policy, if nobody has written another one meanwhile. Every instance goes by it one tick later; what waits keeps what it was taken with.
+	return `Prints the changes, the waiting requests that would be refused if they came now, what tenants hold of their shares, and what it would have done to the requests of the last days: which it would have refused, and how long those that ran would have waited. With --yes it then writes the policy, if nobody has written another one meanwhile. Every instance goes by it one tick later; what waits keeps what it was taken with. A policy under which none of those requests could start is not written, unless --refuse-all is given.
 
-Ends with 3 if the file is not a policy that a deployment would take, with 6 if another version is in force than the one that the policy was made from.`
+To be without bounds again, apply a policy that has none: defaults: {serviceAccounts: any}
+
+Ends with 3 if the file is not a policy that a deployment would take, with 6 if it is not written: another version is in force than the one that the policy was made from, or it would let no request start.`
 }
 
 type policyRollbackCmd struct {
 	writeFlags
-	Version int64 `arg:"" optional:"" help:"The version whose text comes in force again; by default the one before the one in force."`
+	Version *int64 `arg:"" optional:"" help:"The version whose text comes in force again; by default the one before the one in force."`
 }
 
 const maxNote = 500 // characters of a note, and of who writes
@@ -67,9 +70,11 @@ func (c *policyRollbackCmd) Run(g *globals, group *policyCmd) error {
 		if now == nil {
 			return "", ledger.Policy{}, usage("there is no policy to roll back")
 		}
-		version := c.Version
-		if version == 0 {
-			version = now.Version - 1
+		version := now.Version - 1
+		if c.Version != nil {
+			version = *c.Version
+		} else if version == 0 {
+			return "", ledger.Policy{}, usage("version 1, which is in force, is the first; to be without bounds again, apply a policy that has none: defaults: {serviceAccounts: any}")
 		}
 		if version < 1 || version >= now.Version {
 			return "", ledger.Policy{}, usage("version %d cannot be restored: versions 1 to %d can", version, now.Version-1)
@@ -87,13 +92,17 @@ func (c *policyRollbackCmd) Run(g *globals, group *policyCmd) error {
 
 // An applied is what apply and rollback print with --json.
 type applied struct {
-	Written bool             `json:"written"`
-	Base    int64            `json:"base"`    // the version that was in force, 0 for none
-	Version int64            `json:"version"` // the version that is, or would be, written; the one in force if nothing changes
-	Diff    string           `json:"diff,omitempty"`
-	Effect  policyEffect     `json:"effect"`
-	Past    *policyReplay    `json:"past,omitempty"`
-	Warning []policy.Problem `json:"warnings,omitempty"`
+	Written bool          `json:"written"`
+	Base    int64         `json:"base"`    // the version that was in force, 0 for none
+	Version int64         `json:"version"` // the version that is, or would be, written; the one in force if nothing changes
+	Diff    string        `json:"diff,omitempty"`
+	Effect  policyEffect  `json:"effect"`
+	Pools   []sharedShape `json:"pools,omitempty"` // the shares, and the machines that the deployment knows
+	Past    *policyReplay `json:"past,omitempty"`
+	// RefusesAll says that none of the requests that wait or came could start. Such a policy is
+	// written with --refuse-all alone.
+	RefusesAll bool             `json:"refusesAll,omitempty"`
+	Warning    []policy.Problem `json:"warnings,omitempty"`
 }
 
 // write says what a policy would do and, if that was asked for, puts it in force.
@@ -130,7 +139,12 @@ func (f *writeFlags) write(g *globals, group *policyCmd, next func(now *ledger.P
 		return conflict(&ledger.PolicyConflictError{Base: f.Base, Current: out.Base})
 	}
 	parsed, _ := policy.Parse([]byte(p.Text))
-	out.Version, out.Warning = out.Base+1, parsed.Warnings
+	machines, err := poolsOf(g, l)
+	if err != nil {
+		return err
+	}
+	out.Pools = compareShares(parsed, machines)
+	out.Version, out.Warning = out.Base+1, append(policyWarnings(parsed), parsed.Unknown(sortedKeys(machines))...)
 	if out.Effect, err = effectOf(g, l, parsed); err != nil {
 		return err
 	}
@@ -149,17 +163,24 @@ func (f *writeFlags) write(g *globals, group *policyCmd, next func(now *ledger.P
 				say(g.err, "Version %d, which is in force, cannot be read by this release; nothing is run again.", now.Version)
 			}
 		}
-		if now == nil || current != nil {
-			if out.Past, err = replayPast(g, l, current, parsed, time.Now().Add(-f.Past)); err != nil {
-				return err
-			}
+		if out.Past, err = replayPast(g, l, current, parsed, time.Now().Add(-f.Past)); err != nil {
+			return err
+		}
+		if now != nil && current == nil {
+			out.Past.Resources = []replayed{} // there is nothing to compare with
 		}
 	}
+	requests := out.Effect.held
+	if out.Past != nil {
+		requests = requests.plus(out.Past.held)
+	}
+	out.RefusesAll = requests.locksOut()
 	if !g.JSON {
 		if _, err := fmt.Fprint(g.out, multiline(out.Diff)); err != nil {
 			return err
 		}
 		out.Effect.print(g.out)
+		printShared(g.out, out.Pools)
 		if out.Past != nil {
 			out.Past.print(g.out)
 		}
@@ -167,6 +188,14 @@ func (f *writeFlags) write(g *globals, group *policyCmd, next func(now *ledger.P
 			say(g.out, "Warnings:")
 			policyProblems(g.out, out.Warning)
 		}
+	}
+	if f.Yes && out.RefusesAll && !f.All {
+		if g.JSON {
+			if err := pretty(g.out, out); err != nil {
+				return err
+			}
+		}
+		return &quit{exitProblems, errors.New("nothing was written: under this policy none of the requests that wait or came could start; with --refuse-all it is written all the same")}
 	}
 	if f.Yes {
 		p.Who, p.Note = cmp.Or(f.Who, userName()), f.Note
@@ -183,6 +212,8 @@ func (f *writeFlags) write(g *globals, group *policyCmd, next func(now *ledger.P
 		return pretty(g.out, out)
 	case f.Yes:
 		say(g.out, "Version %d is in force; every instance goes by it within a tick.", out.Version)
+	case out.RefusesAll:
+		say(g.out, "Nothing was written. None of the requests that wait or came could start under this policy. With --yes and --refuse-all this becomes version %d.", out.Version)
 	default:
 		say(g.out, "Nothing was written. With --yes this becomes version %d.", out.Version)
 	}

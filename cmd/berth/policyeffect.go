@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
@@ -20,7 +21,43 @@ type policyEffect struct {
 	Refused []refusedByNow  `json:"refused"` // of those, the ones that would be refused if they came now
 	Shares  []heldOfShare   `json:"shares"`
 	Bounds  []boundOfTenant `json:"bounds"` // tenants that are above a bound on their number of requests
+
+	held tally
 }
+
+// A tally counts the requests that were held against a policy.
+type tally struct {
+	all  int
+	none int // that it lets never start: they are refused, or above a cap
+}
+
+// hold holds a request against a policy as it came, and returns why it would be refused. A
+// request that was refused for another reason than a policy says nothing of it.
+func (t *tally) hold(p *policy.Policy, rec *ledger.Record) (*reason.Problem, error) {
+	q, err := asItCame(rec)
+	if err != nil {
+		return nil, err
+	}
+	rules := p.Tenant(rec.Tenant)
+	var refused *reason.Problem
+	if found := rules.Check(q, rec.Resource); len(found) > 0 {
+		refused = &found[0]
+	}
+	if rec.State == lifecycle.Rejected && (rec.Why == nil || rec.Why.Code != reason.OverQuota && !strings.HasPrefix(string(rec.Why.Code), "POLICY_")) {
+		return refused, nil
+	}
+	t.all++
+	if refused != nil || slices.ContainsFunc(rules.SharesOf(rec.Resource), func(s policy.Share) bool { return s.Cap > 0 && rec.Ask.Of(s.Shape) > s.Cap }) {
+		t.none++
+	}
+	return refused, nil
+}
+
+// locksOut reports whether a policy lets none of some requests start.
+func (t *tally) locksOut() bool { return t.all > 0 && t.none == t.all }
+
+// plus adds another tally.
+func (t tally) plus(other tally) tally { return tally{t.all + other.all, t.none + other.none} }
 
 type refusedByNow struct {
 	Tenant    string         `json:"tenant"`
@@ -116,13 +153,11 @@ func (e *policyEffect) queue(g *globals, l ledger.Ledger, p *policy.Policy, reso
 			after = rec.Order
 			waiting[rec.Tenant]++
 			e.Waiting++
-			q, err := asItCame(rec)
-			if err != nil {
+			switch refused, err := e.held.hold(p, rec); {
+			case err != nil:
 				say(g.err, "Request %s of tenant %s cannot be held against the policy: %v", rec.ID, rec.Tenant, err)
-				continue
-			}
-			if found := p.Tenant(rec.Tenant).Check(q, resource); len(found) > 0 {
-				e.Refused = append(e.Refused, refusedByNow{rec.Tenant, rec.ID, found[0]})
+			case refused != nil:
+				e.Refused = append(e.Refused, refusedByNow{rec.Tenant, rec.ID, *refused})
 			}
 		}
 		if len(records) < page {

@@ -27,6 +27,7 @@ type policyReplay struct {
 	Resources []replayed    `json:"resources"`
 
 	window time.Duration // until now
+	held   tally
 }
 
 // A refusedPast is how many requests of a tenant would have been refused for one reason.
@@ -66,11 +67,9 @@ func replayPast(g *globals, l ledger.Ledger, now, next *policy.Policy, since tim
 	jobs := map[string][]pastRequest{}
 	err = past.read(g, l, since, func(rec *ledger.Record) {
 		taken := true
-		if q, err := asItCame(rec); err == nil {
-			if found := next.Tenant(rec.Tenant).Check(q, rec.Resource); len(found) > 0 {
-				refused[refusedPast{Tenant: rec.Tenant, Code: string(found[0].Code), Path: found[0].Path}]++
-				taken = false
-			}
+		if why, err := past.held.hold(next, rec); err == nil && why != nil {
+			refused[refusedPast{Tenant: rec.Tenant, Code: string(why.Code), Path: why.Path}]++
+			taken = false
 		}
 		if job, left := pastJob(rec.State, rec.Ask, rec.Times, rec.Timeout); left == ran {
 			job.Tenant, job.Priority, job.Submit = rec.Tenant, rec.Priority, rec.Times.Received.Sub(since)

@@ -12,6 +12,7 @@ import (
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/policy"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/replay"
 )
 
@@ -121,5 +122,47 @@ all     5 jobs    120m  4.0h     1 job     0s    0s
 	past.print(&out)
 	if err != nil || !strings.Contains(out.String(), "No request came in the last") {
 		t.Errorf("%s, %v", &out, err)
+	}
+}
+
+// What was refused for another reason than a policy does not say whether a policy locks
+// everybody out, and a cap counts as a refusal does.
+func TestTally(t *testing.T) {
+	cpu := capacity.Spec{MachineType: "n1-standard-4"}.Normal()
+	rec := func(state lifecycle.State, code reason.Code, replicas int) *ledger.Record {
+		r := &ledger.Record{Tenant: "a", Resource: poolName, Ask: capacity.Ask{{Shape: cpu, Replicas: capacity.Replicas(replicas)}},
+			Spec: fmt.Sprintf(`{"jobSpec":{"workerPoolSpecs":[{"machineSpec":{"machineType":"n1-standard-4"},"replicaCount":%d,"containerSpec":{"imageUri":"gcr.io/p/i"}}]}}`, replicas)}
+		r.State = state
+		if code != "" {
+			r.Why = &reason.Problem{Code: code}
+		}
+		return r
+	}
+	few := parsed(t, "defaults: {serviceAccounts: any, maxReplicas: 3}")
+	capped := parsed(t, "defaults: {serviceAccounts: any, shares: [{persistentResource: pool, shape: n1-standard-4/pd-ssd:100, replicas: 0, cap: 3}]}")
+	for name, c := range map[string]struct {
+		policy *policy.Policy
+		recs   []*ledger.Record
+		want   tally
+		locks  bool
+	}{
+		"none":               {few, nil, tally{}, false},
+		"refused":            {few, []*ledger.Record{rec(lifecycle.Waiting, "", 4), rec(lifecycle.Succeeded, "", 5)}, tally{2, 2}, true},
+		"one fits":           {few, []*ledger.Record{rec(lifecycle.Waiting, "", 4), rec(lifecycle.Succeeded, "", 3)}, tally{2, 1}, false},
+		"rejected by policy": {few, []*ledger.Record{rec(lifecycle.Rejected, reason.PolicyLimit, 4), rec(lifecycle.Rejected, reason.OverQuota, 4)}, tally{2, 2}, true},
+		"a wrong job too":    {few, []*ledger.Record{rec(lifecycle.Waiting, "", 4), rec(lifecycle.Rejected, reason.InvalidValue, 1)}, tally{1, 1}, true},
+		"wrong jobs only":    {few, []*ledger.Record{rec(lifecycle.Rejected, reason.InvalidValue, 4)}, tally{}, false},
+		"above the cap":      {capped, []*ledger.Record{rec(lifecycle.Waiting, "", 4)}, tally{1, 1}, true},
+		"within the cap":     {capped, []*ledger.Record{rec(lifecycle.Waiting, "", 3), rec(lifecycle.Waiting, "", 4)}, tally{2, 1}, false},
+	} {
+		var got tally
+		for _, r := range c.recs {
+			if _, err := got.hold(c.policy, r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got != c.want || got.locksOut() != c.locks {
+			t.Errorf("%s: %+v, locks out %t", name, got, got.locksOut())
+		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 type policyShowCmd struct {
-	Version int64 `arg:"" optional:"" help:"This version; by default the one in force."`
+	Version *int64 `arg:"" optional:"" help:"This version; by default the one in force."`
 }
 
 type policyHistoryCmd struct {
@@ -21,7 +21,7 @@ type policyHistoryCmd struct {
 
 type policyDiffCmd struct {
 	File    string `arg:"" help:"Policy file in YAML; - for standard input."`
-	Against int64  `placeholder:"N" help:"Compare with this version; by default with the one in force."`
+	Against *int64 `placeholder:"N" help:"Compare with this version; by default with the one in force."`
 }
 
 // Help is shown below the flags.
@@ -57,16 +57,28 @@ func storedPolicy(g *globals, l ledger.Ledger, version int64) (p *ledger.Policy,
 	return p, err
 }
 
+// wantedVersion is a version that the command line names, 0 if it names none.
+func wantedVersion(named *int64) (int64, error) {
+	switch {
+	case named == nil:
+		return 0, nil
+	case *named < 1:
+		return 0, usage("version %d: want 1 or more", *named)
+	}
+	return *named, nil
+}
+
 func (c *policyShowCmd) Run(g *globals, group *policyCmd) error {
-	if c.Version < 0 {
-		return usage("version %d: want 1 or more", c.Version)
+	version, err := wantedVersion(c.Version)
+	if err != nil {
+		return err
 	}
 	l, done, err := group.ledger(g)
 	if err != nil {
 		return err
 	}
 	defer done() //nolint:errcheck // every call has returned
-	p, err := storedPolicy(g, l, c.Version)
+	p, err := storedPolicy(g, l, version)
 	switch {
 	case err != nil:
 		return err
@@ -155,6 +167,10 @@ func (c *policyHistoryCmd) Run(g *globals, group *policyCmd) error {
 }
 
 func (c *policyDiffCmd) Run(g *globals, group *policyCmd) error {
+	version, err := wantedVersion(c.Against)
+	if err != nil {
+		return err
+	}
 	text, err := readPolicy(g, c.File)
 	if err != nil {
 		return err
@@ -164,7 +180,7 @@ func (c *policyDiffCmd) Run(g *globals, group *policyCmd) error {
 		return err
 	}
 	defer done() //nolint:errcheck // every call has returned
-	p, err := storedPolicy(g, l, c.Against)
+	p, err := storedPolicy(g, l, version)
 	if err != nil {
 		return err
 	}
