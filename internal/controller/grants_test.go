@@ -2,6 +2,8 @@ package controller
 
 import (
 	"errors"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
+	"example.com/berth/internal/policy"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
@@ -139,5 +142,88 @@ func TestDispatchCountsWhoIsLeft(t *testing.T) {
 	p := &progress{pending: map[string]bool{resourceOfTests: true}, tasks: newTasks(true)}
 	if err := b.c.dispatch(t.Context(), p); err != nil || p.Pending != 2 {
 		t.Errorf("%d are left, %v; want 2", p.Pending, err)
+	}
+}
+
+// TestGrantSlotsWithinShares: a tenant with a share of the submissions gets no more slots
+// than that, in order, and those that it cannot have go to others. What another instance
+// has given meanwhile counts, and so do further attempts.
+func TestGrantSlotsWithinShares(t *testing.T) {
+	share := func(b *bench, part string) {
+		p, problems := policy.Parse([]byte("defaults: {serviceAccounts: any}\ntenants: {default: {submissions: " + part + "}}"))
+		if p == nil {
+			t.Fatal(problems)
+		}
+		b.c.policies.set(&rulebook{at: noon, policy: p, quotas: &sync.Map{}})
+	}
+	for name, test := range map[string]struct {
+		perMin int
+		part   string
+		others []int // that are of another tenant
+		spent  int   // by the tenant, of late
+		going  string
+	}{
+		"all of it":            {6, "1", nil, 0, "012345"},
+		"half of it":           {6, "0.5", nil, 0, "012"},
+		"others have the rest": {6, "0.3", []int{3, 5}, 0, "0135"},
+		"others are first":     {6, "0.3", []int{0, 1, 2}, 0, "01234"},
+		"it is spent":          {6, "0.3", []int{4}, 2, "4"},
+		"as many as are left":  {3, "1", []int{4}, 0, "012"},
+		"a part is spent":      {6, "0.5", nil, 2, "0"},
+	} {
+		b := newBench(t)
+		b.c.pace.PerMinute = test.perMin
+		share(b, test.part)
+		keys := b.reserved(6, func(*ledger.Resource, []message.Key) {})
+		for _, i := range test.others {
+			rec := b.record(keys[i])
+			rec.Tenant = "other"
+			put(t, b.mem, rec, nil)
+		}
+		budget := &ledger.Budget{Name: regionOfTests}
+		for range test.spent {
+			budget.Count(noon, "default")
+		}
+		if err := b.mem.Update(t.Context(), ledger.Budgets(regionOfTests), func(tx ledger.Tx) error { tx.Put(budget); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		g, err := b.c.grantSlots(t.Context(), regionOfTests, []string{resourceOfTests}, true)
+		going := ""
+		for i, key := range keys {
+			if b.record(key).State == lifecycle.Submitting {
+				going += strconv.Itoa(i)
+			}
+		}
+		if err != nil || going != test.going || g.left != len(keys)-len(going) {
+			t.Errorf("%s: %s go and %d are left, want %s; %v", name, going, g.left, test.going, err)
+		}
+	}
+
+	// Two instances have read the same budget.
+	b := newBench(t)
+	share(b, "0.01")
+	keys := b.reserved(2, func(*ledger.Resource, []message.Key) {})
+	for _, want := range []int{1, 0} {
+		moved, err := b.c.leaseSlots(t.Context(), resourceOfTests, []*ledger.Record{b.record(keys[0]), b.record(keys[1])}, "", true, true)
+		if err != nil || len(moved) != want {
+			t.Errorf("%d get a slot of the one that there is, want %d; %v", len(moved), want, err)
+		}
+	}
+	// An admission of the tenant takes nothing of the allowance, and another attempt counts.
+	res := b.resource()
+	res.Allowance = pace.Allowance{Left: 5, Until: noon.Add(time.Minute)}
+	rec := b.record(keys[0])
+	err := b.mem.Update(t.Context(), ledger.Budgets(regionOfTests).And(ledger.Resources(resourceOfTests)), func(tx ledger.Tx) error {
+		if !b.c.takeForRetry(tx, res, rec) {
+			t.Error("it may not try again")
+		}
+		return nil
+	})
+	var budget *ledger.Budget
+	if err == nil {
+		err = ledger.Read(t.Context(), b.mem, ledger.Budgets(regionOfTests), func(tx ledger.Tx) { budget = tx.Budget(regionOfTests) })
+	}
+	if err != nil || res.Allowance.Left != 5 || len(budget.Tenants) != 1 || budget.Tenants[0].Tokens != 2 {
+		t.Errorf("%+v, %+v, %v", res.Allowance, budget, err)
 	}
 }

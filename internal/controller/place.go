@@ -49,7 +49,8 @@ func (c *Controller) placeBy(ctx context.Context, tx ledger.Tx, res *ledger.Reso
 		// no second one. Otherwise it waits for a submission slot, and stays easy to cancel.
 		admitted := lifecycle.Admit(c.env.NewRun())
 		rec.StartBy, rec.StartsBy = d.By, time.Time{}
-		if res.Allowance.Take(tx.Now()) {
+		// A tenant with a share of the submissions asks the budget, which counts them.
+		if c.submissionShare(rec.Tenant) == 0 && res.Allowance.Take(tx.Now()) {
 			c.move(ctx, tx, res, rec, admitted, nil)
 			c.move(ctx, tx, res, rec, c.lease(tx, rec), nil)
 		} else {

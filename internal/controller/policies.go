@@ -114,6 +114,15 @@ func (c *Controller) policyOf(resource string) admission.Policy {
 	return p
 }
 
+// submissionShare is which part of a minute's submissions a tenant may use, by the policy
+// that this instance has read last; 0 for no bound.
+func (c *Controller) submissionShare(tenant string) float64 {
+	if known := c.policies.latest(); known != nil && known.policy != nil {
+		return known.policy.Tenant(tenant).Submissions
+	}
+	return 0
+}
+
 // withPauses adds the tenants that are paused, as this instance has read them last.
 func (c *Controller) withPauses(p admission.Policy) admission.Policy {
 	if known := c.policies.latest(); known != nil {

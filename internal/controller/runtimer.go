@@ -133,8 +133,9 @@ func (c *Controller) doDue(ctx context.Context, tx ledger.Tx, res *ledger.Resour
 // timer if submissions are paused.
 func (c *Controller) takeForRetry(tx ledger.Tx, res *ledger.Resource, rec *ledger.Record) bool {
 	b := budgetFor(tx, rec.Resource)
+	share := c.submissionShare(rec.Tenant)
 	var allowance *pace.Allowance
-	if res != nil {
+	if res != nil && share == 0 {
 		allowance = &res.Allowance
 	}
 	retry := b.Retry(tx.Now(), c.pace, allowance)
@@ -145,6 +146,9 @@ func (c *Controller) takeForRetry(tx ledger.Tx, res *ledger.Resource, rec *ledge
 	if retry.Excused {
 		c.slots.pause(vertex.NameOf(rec.Resource).Parent(), true)
 		rec.Excused++
+	}
+	if share > 0 {
+		b.Count(tx.Now(), rec.Tenant)
 	}
 	if retry.OfAllowance {
 		tx.Put(res)

@@ -83,9 +83,12 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 	var freeIn time.Duration
 	var pending []*ledger.Resource
 	var paused bool
+	var budget *ledger.Budget
+	var now time.Time
 	err = ledger.Read(ctx, c.ledger, ledger.Resources(resources...).And(ledger.Budgets(parent)), func(tx ledger.Tx) {
 		g, pending = granted{}, nil
 		b := budgetFor(tx, resources[0])
+		budget, now = b, tx.Now()
 		free, freeIn, paused = b.Free(tx.Now(), c.pace), b.FreeAt(tx.Now()).Sub(tx.Now()), b.Refusals > 0
 		for _, name := range resources {
 			if res := tx.Resource(name); res != nil && res.Pending() > 0 && !keepsBack(res) {
@@ -109,7 +112,7 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 		// One more than can go, to know which comes next; all of a resource that is not
 		// there, or is drained.
 		limit, to := min(free, commitRecords)+1, &going
-		if paused || len(book.paused) > 0 {
+		if paused || len(book.paused) > 0 || book.policy.SharesSubmissions() {
 			limit = commitRecords
 		}
 		if res.State != vertex.Running || res.Paused != nil {
@@ -127,6 +130,9 @@ func (c *Controller) grantSlots(ctx context.Context, parent string, resources []
 			}
 		}
 	}
+	going = pace.Within(going, func(a, b *ledger.Record) int { return ledger.CompareOrder(a.Order, b.Order) },
+		func(rec *ledger.Record) string { return rec.Tenant },
+		func(tenant string) int { return budget.Left(now, c.pace, tenant, c.submissionShare(tenant)) })
 	n, next := pace.First(going, free, paused, func(rec *ledger.Record) pace.Waiting { return pace.Waiting{Order: rec.Order, DeniedAt: rec.DeniedAt} })
 	going = going[:n]
 	byResource := map[string][]*ledger.Record{}
@@ -206,10 +212,15 @@ func (c *Controller) leaseSlots(ctx context.Context, resource string, recs []*le
 				c.move(ctx, tx, res, rec, lifecycle.Withdraw(), p)
 			case keepsBack(res):
 				continue
+			case b.Left(now, c.pace, rec.Tenant, c.submissionShare(rec.Tenant)) == 0:
+				continue // another instance was first
 			case !round.Take(rec.Order):
 				continue
 			default:
 				c.move(ctx, tx, res, rec, c.lease(tx, rec), nil)
+				if c.submissionShare(rec.Tenant) > 0 {
+					b.Count(now, rec.Tenant)
+				}
 			}
 			tx.Put(rec)
 			moved = append(moved, rec)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"time"
 
 	"example.com/berth/internal/pace"
@@ -29,7 +30,7 @@ const grantWeight = 100 // bytes
 // less.
 func (b *Budget) Weight() int {
 	n := 1 << 10
-	for _, g := range b.Grants {
+	for _, g := range slices.Concat(b.Grants, b.Tenants) {
 		n += grantWeight + len(g.To)
 	}
 	return n
@@ -45,10 +46,11 @@ func (c copier) budget(b *Budget) *Budget {
 		return nil
 	}
 	n := *b
-	n.Grants = list(c, b.Grants, func(g pace.Grant) pace.Grant {
+	grant := func(g pace.Grant) pace.Grant {
 		g.Until = c.time(g.Until)
 		return g
-	})
+	}
+	n.Grants, n.Tenants = list(c, b.Grants, grant), list(c, b.Tenants, grant)
 	n.ResumedAt = c.time(b.ResumedAt)
 	n.NotBefore, n.DeniedAt, n.FirstWaitingAt = c.time(b.NotBefore), c.time(b.DeniedAt), c.time(b.FirstWaitingAt)
 	return &n

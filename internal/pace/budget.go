@@ -16,6 +16,9 @@ import (
 // the budget.
 type Budget struct {
 	Grants []Grant `json:"grants,omitempty"`
+	// Tenants are the submissions of tenants that may use a share of them; To is the
+	// tenant. They are counted in Grants too.
+	Tenants []Grant `json:"tenants,omitempty"`
 	// Backoff stops all submissions for a while after Vertex AI said that there were
 	// too many, or that Berth may make none, or did not answer.
 	Backoff
@@ -81,21 +84,23 @@ func (b *Budget) spend(now time.Time, n int) { b.grant(now, Grant{Tokens: n, Unt
 
 // grant adds a grant and drops those that no longer count. Moments are rounded up
 // to whole seconds, so that the list stays short.
-func (b *Budget) grant(now time.Time, g Grant) {
-	b.Grants = slices.DeleteFunc(b.Grants, func(g Grant) bool { return !g.counts(now) })
+func (b *Budget) grant(now time.Time, g Grant) { b.Grants = with(b.Grants, now, g) }
+
+func with(list []Grant, now time.Time, g Grant) []Grant {
+	list = slices.DeleteFunc(list, func(g Grant) bool { return !g.counts(now) })
 	if g.Tokens <= 0 {
-		return
+		return list
 	}
 	if whole := g.Until.Truncate(time.Second); whole.Before(g.Until) {
 		g.Until = whole.Add(time.Second)
 	}
-	for i := range b.Grants {
-		if o := &b.Grants[i]; o.To == g.To && o.Until.Equal(g.Until) {
+	for i := range list {
+		if o := &list[i]; o.To == g.To && o.Until.Equal(g.Until) {
 			o.Tokens += g.Tokens
-			return
+			return list
 		}
 	}
-	b.Grants = append(b.Grants, g)
+	return append(list, g)
 }
 
 // revoke takes back what a resource was granted, of which some is left. The rest

@@ -141,12 +141,17 @@ func (p parser) program(n *strict.Node, text string) (cel.Program, []string) {
 		p.At(n, reason.InvalidValue, fmt.Sprintf("The expression is a %s; want true or false.", strict.Clean(cel.FormatCELType(ast.OutputType()), 80)), "Write an expression that is true of the jobs that are allowed.")
 		return nil, nil
 	}
-	estimate, err := env.EstimateCost(ast, sizes{})
-	if err != nil || estimate.Max > mostEstimated {
-		p.At(n, reason.TooLarge, "The expression could take too long on a large job.", "Look through fewer lists within each other.")
+	found, literal := patternsOf(ast.NativeRep())
+	if !literal {
+		p.At(n, reason.InvalidValue, "A pattern of matches() is not written out.", "Write it as a text in quotes, so that its cost is known.")
 		return nil, nil
 	}
-	program, err := env.Program(ast, cel.CostLimit(mostSpent), cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval))
+	estimate, err := env.EstimateCost(ast, sizes{found})
+	if err != nil || estimate.Max > mostEstimated {
+		p.At(n, reason.TooLarge, "The expression could take too long on a large job.", "Look through fewer lists within each other, and write patterns with fewer repetitions.")
+		return nil, nil
+	}
+	program, err := env.Program(ast, cel.CostLimit(mostSpent), cel.CostTracking(found), cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval))
 	if err != nil {
 		p.At(n, reason.InvalidValue, "The expression cannot be planned: "+strict.Clean(err.Error(), 200)+".", "Write it in another way.")
 		return nil, nil
@@ -158,7 +163,7 @@ func (p parser) program(n *strict.Node, text string) (cel.Program, []string) {
 // [message.MaxData] bytes. So a list of many texts has short ones: the bounds of a list and
 // of its texts are such that all of them together are as large as a message, and a rule that
 // looks through them once costs about what it can cost.
-type sizes struct{}
+type sizes struct{ patterns patterns }
 
 // longest are the most entries of lists and maps of a job, by field, in each of at most four
 // worker pools.
@@ -188,11 +193,6 @@ func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 		return nil
 	}
 	return &size
-}
-
-// EstimateCallCost implements [cost.Estimator].
-func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
-	return nil
 }
 
 // never says why an expression allows no job, whatever the job is; "" if it may allow one.

@@ -65,6 +65,19 @@ func (p *Policy) Unnamed() *Rules {
 	return p.unnamed
 }
 
+// SharesSubmissions reports whether some tenant may use a share of the submissions only.
+func (p *Policy) SharesSubmissions() bool {
+	if p == nil {
+		return false
+	}
+	for _, r := range p.tenants {
+		if r.Submissions > 0 {
+			return true
+		}
+	}
+	return p.unnamed.Submissions > 0
+}
+
 // Rules are what one tenant may do. Nil Rules allow everything and set nothing.
 type Rules struct {
 	Tenant string // "" for those that the policy does not name
