@@ -154,31 +154,31 @@ func (c *Controller) readPolicy(ctx context.Context, known *rulebook) (*rulebook
 	}
 	p, problems := policy.Parse([]byte(stored.Text))
 	if p == nil {
-		return nil, &policyError{stored.Version, problems[0]}
+		return nil, &PolicyError{stored.Version, problems[0]}
 	}
 	now.version, now.policy = stored.Version, p
 	return now, nil
 }
 
-// A policyError says that the policy in force is not one that this release can read.
-type policyError struct {
-	version int64
-	problem policy.Problem
+// A PolicyError says that the policy in force is not one that this release can read.
+type PolicyError struct {
+	Version int64
+	Problem policy.Problem // the first
 }
 
-func (e *policyError) Error() string {
-	return fmt.Sprintf("version %d of the policy cannot be read: line %d: %s", e.version, e.problem.Line, e.problem.Code)
+func (e *PolicyError) Error() string {
+	return fmt.Sprintf("version %d of the policy cannot be read: line %d: %s", e.Version, e.Problem.Line, e.Problem.Code)
 }
 
 // reportPolicy logs why nothing is decided.
 func (c *Controller) reportPolicy(ctx context.Context, err error) {
 	var version int64
 	var why string
-	var text *policyError
+	var text *PolicyError
 	var document *ledger.UnreadableError
 	switch {
 	case errors.As(err, &text):
-		version, why = text.version, text.Error()
+		version, why = text.Version, text.Error()
 	case errors.As(err, &document) && document.Kind == ledger.KindPause:
 		c.log.ErrorContext(ctx, "it cannot be read which tenants are paused, so no request is decided; see berth doctor",
 			"event", "pauses_unreadable", "why", document.Why)

@@ -35,6 +35,8 @@ type Picture struct {
 	Unlisted map[string]error
 	// PausedTenants are the tenants of which operators let nothing start.
 	PausedTenants map[string]admission.Pause
+	// Policies are the versions of the policy, and the one in force.
+	Policies []*ledger.Policy
 	// Unreadable are the documents that cannot be read.
 	Unreadable []*ledger.UnreadableError
 	// Observed are the resources that Vertex AI was asked for, each with the error,
@@ -77,6 +79,7 @@ func Gather(ctx context.Context, src Source, lease string) (Picture, error) {
 		p.Unreadable = append(p.Unreadable, bad...)
 		p.Resources = append(p.Resources, ledger.Of[*ledger.Resource](docs)...)
 		p.Records = append(p.Records, ledger.Of[*ledger.Record](docs)...)
+		p.Policies = append(p.Policies, ledger.Of[*ledger.Policy](docs)...)
 		for _, pauses := range ledger.Of[*ledger.Pauses](docs) {
 			p.PausedTenants = pauses.Tenants
 		}

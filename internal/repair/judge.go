@@ -28,6 +28,7 @@ const (
 	CheckUse          = "use"
 	CheckClock        = "clock"
 	CheckPauses       = "pauses"
+	CheckPolicy       = "policy" // the policy in force can be read
 )
 
 // A judge turns a picture into findings.
@@ -51,6 +52,7 @@ func Judge(p Picture, s Settings) []Finding {
 	j.check(CheckTick, "", j.tick)
 	j.check(CheckObservations, fmt.Sprintf("every persistent resource was observed within the last %s", 2*s.Tick), j.observations)
 	j.check(CheckPauses, "no operator has paused anything", j.pauses)
+	j.check(CheckPolicy, "", j.policyInForce)
 	j.check(CheckDue, "no timer is overdue", j.due)
 	j.check(CheckOutbox, "no outcome event has been unpublished for long", j.outbox)
 	j.check(CheckUse, "every use of replicas is explained and within the pools", j.use)

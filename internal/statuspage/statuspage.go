@@ -145,6 +145,9 @@ func reply(w http.ResponseWriter, body any, err error) {
 		if bad := (*ledger.UnreadableError)(nil); errors.As(err, &bad) {
 			e = &Error{http.StatusInternalServerError, Unreadable, fmt.Sprintf("Document %s cannot be read: %s.", bad.Ref, bad.Why),
 				"It is left as it is. berth doctor says what depends on it; a newer release may read it."}
+		} else if text := (*controller.PolicyError)(nil); errors.As(err, &text) {
+			e = &Error{http.StatusInternalServerError, Unreadable, fmt.Sprintf("Version %d of the policy, which is in force, cannot be read by this release: line %d: %s.", text.Version, text.Problem.Line, text.Problem.Code),
+				"Nothing is decided until it can be read. berth doctor says what is wrong; berth policy rollback puts an earlier version in force."}
 		} else if !errors.As(err, &e) {
 			e = &Error{http.StatusServiceUnavailable, Unavailable, err.Error(), "Try again in a moment."}
 		}

@@ -1,6 +1,7 @@
 package statuspage
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/http"
@@ -122,5 +123,18 @@ func TestRecentNamesUnreadableOnce(t *testing.T) {
 		if !strings.Contains(query, "prefix=x") && shown != want {
 			t.Errorf("?%s: shown %s, want %s", query, shown, want)
 		}
+	}
+}
+
+// TestUnreadablePolicyIsNamed: while the policy in force cannot be read nothing is decided,
+// and waiting a moment does not help.
+func TestUnreadablePolicyIsNamed(t *testing.T) {
+	w := newWorld(t)
+	if _, err := ledger.WritePolicy(t.Context(), w.ledger, 0, ledger.Policy{Text: "defaults: {serviceAccounts: any}\nfromTheFuture: secret\n"}); err != nil {
+		t.Fatal(err)
+	}
+	e := w.fails("POST", "/explain", fmt.Sprintf(`{"data":%q}`, base64.StdEncoding.EncodeToString(job("new", gpu, 1, 0))), http.StatusInternalServerError)
+	if e.Code != Unreadable || e.Detail != "Version 1 of the policy, which is in force, cannot be read by this release: line 2: UNKNOWN_FIELD." || !strings.Contains(e.Fix, "berth policy rollback") {
+		t.Errorf("%+v", e)
 	}
 }
