@@ -108,7 +108,13 @@ func (c *Controller) limit(rec *ledger.Record, job *aiplatformpb.CustomJob, rule
 		}
 		return
 	}
-	rec.Timeout, rec.UnsetTimeout = min(rules.TimeoutOf(cmp.Or(c.cfg.DefaultTimeout, vertexTimeout)), most), true
+	usual := cmp.Or(c.cfg.DefaultTimeout, vertexTimeout)
+	byRules := rules.TimeoutOf(usual)
+	rec.Timeout, rec.UnsetTimeout = min(byRules, most), true
+	whose := "this deployment's"
+	if byRules <= most && (byRules != usual || rules != nil && rules.DefaultTimeout > 0) {
+		whose = "the policy's"
+	}
 	if rec.Timeout == vertexTimeout || job.GetJobSpec() == nil {
 		return
 	}
@@ -117,7 +123,7 @@ func (c *Controller) limit(rec *ledger.Record, job *aiplatformpb.CustomJob, rule
 	}
 	job.JobSpec.Scheduling.Timeout = durationpb.New(rec.Timeout)
 	rec.Warnings = append(slices.Clone(rec.Warnings), reason.Problem{Code: reason.Warning, Path: path,
-		Detail: fmt.Sprintf("The job sets no time limit, so it gets this deployment's: it is ended after %s.", rec.Timeout),
+		Detail: fmt.Sprintf("The job sets no time limit, so it gets %s: it is ended after %s.", whose, rec.Timeout),
 		Fix:    "Set " + path + ". A short one lets the job start earlier."})
 }
 

@@ -15,6 +15,7 @@ import (
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/pace"
+	"example.com/berth/internal/policy"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
@@ -128,6 +129,26 @@ func TestLimit(t *testing.T) {
 		if refused := rec.Why != nil; refused != test.refused || refused && (*rec.Why != reason.Problem{Code: reason.TimeoutTooLong, Path: "job.jobSpec.scheduling.timeout",
 			Detail: "The job may run for 3h0m1s; this deployment takes jobs of at most 3h0m0s.", Fix: `Set job.jobSpec.scheduling.timeout to at most "10800s".`}) {
 			t.Errorf("%+v: refused because of %+v", test, rec.Why)
+		}
+	}
+	for _, test := range []struct {
+		rules           policy.Rules
+		byDefault, most time.Duration
+		want            string
+	}{
+		{policy.Rules{DefaultTimeout: 20 * time.Minute}, 0, 0, "the policy's: it is ended after 20m0s."},
+		{policy.Rules{DefaultTimeout: time.Hour}, time.Hour, 0, "the policy's: it is ended after 1h0m0s."},
+		{policy.Rules{MaxTimeout: time.Hour}, 2 * time.Hour, 0, "the policy's: it is ended after 1h0m0s."},
+		{policy.Rules{MaxTimeout: 3 * time.Hour}, 2 * time.Hour, 0, "this deployment's: it is ended after 2h0m0s."},
+		{policy.Rules{DefaultTimeout: 3 * time.Hour}, 0, 2 * time.Hour, "this deployment's: it is ended after 2h0m0s."},
+	} {
+		b := newBench(t)
+		b.c.cfg.DefaultTimeout, b.c.cfg.Policy.MaxLimit = test.byDefault, test.most
+		_, m := decoded(t, `{`+fmt.Sprintf(bareJob, "")+`}`)
+		rec := &ledger.Record{Resource: resourceOfTests, Paths: m.Request.Paths}
+		b.c.limit(rec, m.Request.Job, &test.rules)
+		if len(rec.Warnings) != 1 || rec.Warnings[0].Detail != "The job sets no time limit, so it gets "+test.want {
+			t.Errorf("%+v: warnings %v", test, rec.Warnings)
 		}
 	}
 	b := newBench(t)

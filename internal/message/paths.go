@@ -46,6 +46,9 @@ func (p Paths) At(path string) string {
 			return strings.TrimSuffix(p.Pools[i]+p.style(strings.TrimPrefix(field, ".")), ".")
 		}
 	}
+	if (path == "labels" || path == "displayName") && p.Job == "" && p.Form == FormJob {
+		return p.style(path) // the job has a place of its own for them
+	}
 	if option := optionNames[path]; option != "" && p.Job == "" {
 		return strict.Join("attributes", attributeName(option)) // a job that is sent as it is has its options there
 	} else if option != "" {
@@ -156,6 +159,16 @@ func pathsOf(n *strict.Node, s jobShape, opts options) Paths {
 		if o.at.Path != "" && o.at.Path != p.At(o.path) {
 			note(o.path, o.at.Path)
 		}
+	}
+	labels := s.job.Field("labels")
+	if labels == nil || len(labels.Members) == 0 {
+		labels = nil
+		if len(opts.labels) > 0 {
+			labels = opts.labels[0].Parent
+		}
+	}
+	if labels != nil && labels.Path() != p.At("labels") {
+		note("labels", labels.Path())
 	}
 	if own := s.spec.Field("persistent_resource_id"); opts.resource.at.Path == "" && own.Str() != "" {
 		note("persistentResource", own.Path())

@@ -103,7 +103,11 @@ func write(list []string) string {
 func (c *checker) request(resource string) {
 	r := c.rules
 	if !r.resources.any(func(s string) bool { return sameResource(s, resource) }) {
-		c.refuse(reason.PolicyResource, "persistentResource", "The policy does not let this tenant use the persistent resource.", write(r.resources.list))
+		detail := "The policy does not let this tenant use the persistent resource."
+		if c.q.PersistentResource == "" {
+			detail = "The request names no persistent resource, and the policy does not let this tenant use the default of the deployment."
+		}
+		c.refuse(reason.PolicyResource, "persistentResource", detail, write(r.resources.list))
 	}
 	if n := r.PriorityOf(c.q.Priority); n < r.MinPriority || n > r.MaxPriority {
 		c.refuse(reason.PolicyPriority, "priority", fmt.Sprintf("The priority is %d; the policy lets this tenant ask for %d to %d.", n, r.MinPriority, r.MaxPriority),

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
@@ -69,7 +70,8 @@ func (p parser) rules(n *strict.Node, r *Rules) {
 	}
 }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.0fs", d.Seconds()) }
+// seconds writes a time as a message does, with its fractions.
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s" }
 
 // at is the place of a node, or of what stands around it if there is none.
 func at(n, around *strict.Node) strict.Place {
