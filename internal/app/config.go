@@ -40,7 +40,7 @@ type Config struct {
 	OutcomeTopic string `env:"BERTH_OUTCOME_TOPIC, default=berth-outcomes"`
 	// Tenants maps subscriptions to tenants: "subscription-id:tenant,...". A
 	// request from a subscription that is not listed belongs to the tenant
-	// "default". A tenant named in a message is ignored.
+	// "default". A message cannot name a tenant: a field tenant is refused.
 	Tenants map[string]string `env:"BERTH_TENANTS"`
 
 	// OperatorsSubscription is the id of the subscription of operators' messages, in
@@ -234,7 +234,7 @@ func LoadConfig(ctx context.Context, lookup envconfig.Lookuper) (Config, error) 
 	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: lookup}); err != nil {
 		return c, fmt.Errorf("read configuration: %w", err)
 	}
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(keysTwice(lookup), c.Validate()); err != nil {
 		return c, fmt.Errorf("configuration: %w", err)
 	}
 	return c, nil

@@ -792,7 +792,7 @@ func TestSettingsOutOfRange(t *testing.T) {
 		"BERTH_REGIONS":                       {{"us-central1", "us-central1,europe-west4"}, {"us-central", "US-CENTRAL1", "us-central1,", "us-central1/x"}},
 		"BERTH_DEFAULT_RESOURCE":              {{"pool", sim.Resource}, {"a/b", sim.Resource + "/x", "projects/p/regions/l/persistentResources/x", "project/p/locations/l/persistentResources/x", "projects/p/locations/l/customJobs/x"}},
 		"BERTH_DEPLOYMENT":                    {{"a", "1-a", strings.Repeat("a", 62)}, {"-a", "A", "a_b", strings.Repeat("a", 63)}},
-		"BERTH_TENANTS":                       {{"sub:team"}, {"sub:Team", "sub:-", "sub", "sub:operators"}},
+		"BERTH_TENANTS":                       {{"sub:team", "sub:team,other:team"}, {"sub:Team", "sub:-", "sub", "sub:operators", "s-one:red,s-one:blue", "s-one:red, s-one :red"}},
 		"BERTH_STATUS_AUDIENCES":              {{"https://x", "https://x,https://y"}, {"https://x,"}},
 		"BERTH_STATUS_IAP":                    {{statusIAP, "/projects/1/global/backendServices/2"}, {"https://x", "projects/1/global/backendServices/2"}},
 		"BERTH_TICK":                          {{"1s", "10m"}, {"999ms", "10m1s", "x"}},
@@ -986,4 +986,25 @@ func (o *outside) took(method string) time.Duration {
 		}
 	}
 	return 0
+}
+
+// A key that comes twice in a setting that is a map is refused, whichever setting it is: the
+// last of them would win in silence.
+func TestKeysTwice(t *testing.T) {
+	maps := 0
+	for f := range reflect.TypeFor[Config]().Fields() {
+		if f.Type.Kind() != reflect.Map {
+			continue
+		}
+		maps++
+		name, _, _ := strings.Cut(f.Tag.Get("env"), ",")
+		err := CheckSettings(t.Context(), map[string]string{"BERTH_PROJECT": "test-project", "BERTH_REGIONS": "us-central1", "BERTH_RUN_IAM": "true",
+			name: "a@example.com:red,b@example.com:red, a@example.com :blue,a@example.com:red"})
+		if err == nil || strings.Count(err.Error(), name+` names "a@example.com" twice; name it once`) != 1 || strings.Contains(err.Error(), "b@example.com") {
+			t.Errorf("%s with a key three times: %v", name, err)
+		}
+	}
+	if maps < 2 {
+		t.Errorf("%d settings are maps", maps)
+	}
 }
