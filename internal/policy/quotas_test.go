@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -139,5 +140,38 @@ tenants:
 	}
 	if found := (*Policy)(nil).Unknown(nil); found != nil {
 		t.Errorf("%v", found)
+	}
+}
+
+// Whose jobs may borrow a share goes by the shares that count there.
+func TestReclaimsByTheSharesThatCount(t *testing.T) {
+	const full = "projects/p/locations/l/persistentResources/gpu"
+	for name, c := range map[string]struct {
+		of, other string
+		within    time.Duration // 0 if the other cannot borrow
+	}{
+		"none of its own":                   {"gpu", "", 7200 * time.Second},
+		"capped by id":                      {"gpu", "{persistentResource: gpu, shape: m/pd-ssd:100, replicas: 2, cap: 2}", 0},
+		"of a resource of that id":          {full, "{persistentResource: gpu, shape: m/pd-ssd:100, replicas: 2, cap: 2}", 0},
+		"capped in one region alone":        {"gpu", "{persistentResource: " + full + ", shape: m/pd-ssd:100, replicas: 2, cap: 2}", 7200 * time.Second},
+		"capped in that region":             {full, "{persistentResource: " + full + ", shape: m/pd-ssd:100, replicas: 2, cap: 2}", 0},
+		"not capped there":                  {full, "{persistentResource: gpu, shape: m/pd-ssd:100, replicas: 2, cap: 2}, {persistentResource: " + full + ", shape: m/pd-ssd:100, replicas: 2}", 7200 * time.Second},
+		"capped there alone":                {full, "{persistentResource: gpu, shape: m/pd-ssd:100, replicas: 2}, {persistentResource: " + full + ", shape: m/pd-ssd:100, replicas: 2, cap: 2}", 0},
+		"not capped in one of some regions": {"gpu", "{persistentResource: gpu, shape: m/pd-ssd:100, replicas: 2, cap: 2}, {persistentResource: " + full + ", shape: m/pd-ssd:100, replicas: 2}", 7200 * time.Second},
+		"of another shape":                  {"gpu", "{persistentResource: gpu, shape: n/pd-ssd:100, replicas: 2, cap: 2}", 7200 * time.Second},
+	} {
+		p := policyOf(t, fmt.Sprintf(`
+defaults: {serviceAccounts: any, timeouts: {max: 60s}}
+tenants:
+  a: {shares: [{persistentResource: %s, shape: m/pd-ssd:100, replicas: 4}]}
+  b: {timeouts: {max: 7200s}, shares: [%s]}
+`, c.of, c.other))
+		want := c.within
+		if want == 0 {
+			want = time.Minute // of those that are not named
+		}
+		if got := p.Reclaims()[0]; got.Tenant != "a" || got.Within != want {
+			t.Errorf("%s: %+v, want %s", name, got, want)
+		}
 	}
 }

@@ -70,12 +70,19 @@ func (r *Rules) borrows(s Share) bool {
 	if r.locked != "" || !r.resources.any(func(name string) bool { return overlap(name, s.Resource) }) {
 		return false
 	}
+	// A tenant borrows nothing where its cap is what it has anyway. An id means resources in
+	// several regions, and some of them may have a share of their own by full name.
+	everywhere := false
 	for _, own := range r.Shares {
-		if own.Shape == s.Shape && overlap(own.Resource, s.Resource) && own.Cap > 0 && own.Cap <= own.Replicas {
-			return false // its cap is what it has anyway
+		if own.Shape != s.Shape || !overlap(own.Resource, s.Resource) || slices.ContainsFunc(r.Shares, func(other Share) bool { return other.replaces(own) && other.Resource == s.Resource }) {
+			continue
 		}
+		if own.Cap == 0 || own.Cap > own.Replicas {
+			return true
+		}
+		everywhere = everywhere || own.Of(s.Resource) || own.Resource == s.Resource
 	}
-	return true
+	return !everywhere
 }
 
 // overlap reports whether two ids or full names can mean one persistent resource.
