@@ -17,7 +17,7 @@ import (
 type writeFlags struct {
 	Yes  bool          `help:"Write it. Without it, only say what it would do."`
 	Base int64         `default:"-1" placeholder:"N" help:"Write only if version N is in force, 0 for no policy; by default the version that is in force as the command begins."`
-	Past time.Duration `name:"replay" default:"168h" placeholder:"DURATION" help:"Also say what it would have done to the requests of the last time, by running those that ran again in virtual time; 0 for not."`
+	Past time.Duration `name:"replay" default:"168h" placeholder:"DURATION" help:"Also say what it would have done to the requests of the last time, by default 168h (7 days), by running those that ran again in virtual time; 0 for not."`
 	All  bool          `name:"refuse-all" help:"Write it even if it lets none of the requests start that wait or came in the last time."`
 	Note string        `placeholder:"TEXT" help:"Why, for the history."`
 	Who  string        `env:"BERTH_WHO" placeholder:"NAME" help:"Who does it; by default the user of this machine. It is a claim."`

@@ -195,7 +195,7 @@ func (past *policyReplay) print(w io.Writer) {
 		say(w, "%s came in the last %s.", plural(past.Requests, "request"), replay.Seconds(past.window))
 	}
 	if len(past.Refused) == 0 {
-		say(w, "None of them would have been refused under this policy.")
+		say(w, "None of them would have been refused by the bounds of a request.")
 	} else {
 		t := newTable(w, "WOULD BE REFUSED", "TENANT", "REASON", "FIELD")
 		for _, r := range past.Refused[:min(len(past.Refused), shownRefused)] {

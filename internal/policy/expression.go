@@ -48,6 +48,10 @@ var ruleName = lazily(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 const jobType = "google.cloud.aiplatform.v1.CustomJob"
 
+// mostNested is how deep an expression may look through lists within each other: the list of
+// worker pools, one in each of them, and one beside it.
+const mostNested = 3
+
 // environment is made when the first expression is read, because it takes a few
 // milliseconds that a deployment without expressions should not wait for.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
@@ -56,7 +60,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.JSONFieldNames(true), // as requests and the documentation of the API write them
 		cel.Variable("job", cel.ObjectType(jobType)),
 		cel.Variable("tenant", cel.StringType),
-		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateComprehensionNestingLimit(3)),
+		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateComprehensionNestingLimit(mostNested)),
 	)
 })
 
@@ -133,6 +137,11 @@ func (p parser) program(n *strict.Node, text string) (cel.Program, []string) {
 	ast, issues := env.Compile(text)
 	if err := issues.Err(); err != nil {
 		first := issues.Errors()[0]
+		if strings.Contains(first.Message, "nesting limit") {
+			p.At(n, reason.TooLarge, fmt.Sprintf("The expression looks through lists within each other, at line %d, column %d of it deeper than %d.", first.Location.Line(), max(1, first.Location.Column()+1), mostNested),
+				fmt.Sprintf("Put all, exists, filter and map within each other at most %d deep.", mostNested))
+			return nil, nil
+		}
 		p.At(n, reason.InvalidValue, fmt.Sprintf("The expression is not CEL, at line %d, column %d of it: %s.", first.Location.Line(), max(1, first.Location.Column()+1), strings.TrimSuffix(strict.Clean(first.Message, 200), ".")),
 			"Write an expression over job, a CustomJob with the field names of the API, and tenant. Test with has(job.jobSpec.FIELD) whether a field is set.")
 		return nil, nil
