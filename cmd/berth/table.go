@@ -104,7 +104,12 @@ func fitWidths(widths []int, width int) []int {
 		return cut > 0
 	}
 	last := len(widths) - 1
-	for _, least := range []struct{ last, others int }{{30, 50}, {12, 12}, {6, 4}} {
+	type least struct{ last, others int }
+	levels := []least{{30, 50}, {12, 12}}
+	if width < pipeWidth {
+		levels = append(levels, least{6, 4}) // words are broken rather than rows
+	}
+	for _, least := range levels {
 		for narrow(last, least.last) || last > 0 && narrow(widest(widths[:last]), least.others) {
 		}
 	}
