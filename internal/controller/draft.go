@@ -149,6 +149,17 @@ func (c *Controller) resolve(named string, paths message.Paths) (string, *reason
 	return named, nil
 }
 
+// unknown is the reason to refuse a request for a persistent resource that was never there.
+// That of the deployment's settings is said to be so: many requests do not name it.
+func (c *Controller) unknown(draft *ledger.Record) *reason.Problem {
+	p := admission.Unknown(draft.Paths)
+	if byDefault, why := c.resolve("", draft.Paths); why == nil && byDefault == draft.Resource {
+		p.Detail = "Vertex AI has no persistent resource of this name, which the deployment gives to requests that name none, and Berth never observed one."
+		p.Fix = "Name one that there is, or have the default of the deployment corrected."
+	}
+	return p
+}
+
 // vertexTimeout is Vertex AI's limit for a job that sets none (field comment of
 // Scheduling.timeout).
 const vertexTimeout = 7 * 24 * time.Hour

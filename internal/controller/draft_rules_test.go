@@ -578,3 +578,25 @@ func TestLimitOfAJobWithoutASpec(t *testing.T) {
 		t.Errorf("it may run for %v, %v, %v", rec.Timeout, job, rec.Warnings)
 	}
 }
+
+// A request that names no persistent resource is told that the deployment's default is not
+// there, by an answer and by a quote; one that names another is told of that name alone.
+func TestUnknownDefault(t *testing.T) {
+	const says = "which the deployment gives to requests that name none"
+	for resource, byDefault := range map[string]bool{"": true, `"persistentResource":"other",`: false} {
+		b := newBench(t)
+		b.c.cfg.Project, b.c.cfg.Regions, b.c.cfg.DefaultResource = "p", []string{"us-central1"}, "pool"
+		d := message.Delivery{ID: "1", PublishTime: noon, Data: []byte(`{` + resource + fmt.Sprintf(bareJob, "") + `}`)}
+		q, err := b.c.Quote(t.Context(), "default", d)
+		if err != nil || q.Reason == nil || q.Reason.Code != reason.UnknownResource || strings.Contains(q.Reason.Detail, says) != byDefault {
+			t.Errorf("quote with %q: %+v, %v", resource, q.Reason, err)
+		}
+		if err := b.c.Handle(t.Context(), "default", d); err != nil {
+			t.Fatal(err)
+		}
+		rec := b.mem.Records()[0]
+		if rec.Why == nil || rec.Why.Code != reason.UnknownResource || strings.Contains(rec.Why.Detail, says) != byDefault {
+			t.Errorf("with %q: %+v", resource, rec.Why)
+		}
+	}
+}

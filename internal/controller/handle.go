@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -89,7 +88,7 @@ func (c *Controller) decideNew(ctx context.Context, draft *ledger.Record, starte
 		// cannot be asked, the request waits for an observation.
 		absent, observeErr := c.refresh(ctx, draft.Resource)
 		if absent {
-			draft.Why = admission.Unknown(draft.Paths)
+			draft.Why = c.unknown(draft)
 			return c.refuse(ctx, draft)
 		}
 		if observeErr != nil {

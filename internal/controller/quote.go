@@ -94,7 +94,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 			}
 		}
 		if err == nil && !there {
-			return refuse(admission.Unknown(draft.Paths))
+			return refuse(c.unknown(draft))
 		}
 	}
 	observe := res == nil || now.Sub(res.ObservedAt) > c.cfg.Policy.MaxAge
@@ -105,7 +105,7 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		seen, err := c.observe(ctx, draft.Resource, now)
 		switch {
 		case seen.absent && res == nil:
-			return refuse(admission.Unknown(draft.Paths))
+			return refuse(c.unknown(draft))
 		case err == nil:
 			if res == nil {
 				res = &ledger.Resource{Name: draft.Resource}
