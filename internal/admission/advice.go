@@ -55,7 +55,10 @@ func passing(s Snapshot, a Ask, p Policy) time.Duration {
 	shapes := shapesOf(a.Demand)
 	for _, r := range s.Reserved {
 		limit := (r.At.Sub(s.Now) - p.Plan.Margin - p.Plan.startIn(a.Head)).Truncate(time.Minute)
-		if limit > 0 && limit < a.Limit && share(shapes, shapesOf(r.Demand)) {
+		// One that did not start in time once may not pass a reservation that it could
+		// pass as it is: sent anew, it starts with any shorter limit.
+		limit = min(limit, a.Limit.Truncate(time.Minute)-time.Minute)
+		if limit > 0 && share(shapes, shapesOf(r.Demand)) {
 			limits = append(limits, limit)
 		}
 	}

@@ -358,3 +358,29 @@ func TestBoundCounts(t *testing.T) {
 		t.Errorf("while a higher priority waits the bound is %s", got)
 	}
 }
+
+// TestAdviceForOneThatWasSlow: a request that did not start in time once may not pass a
+// reservation any more, and is told the limit with which it would start if it is sent anew.
+func TestAdviceForOneThatWasSlow(t *testing.T) {
+	shape := capacity.Spec{MachineType: "m0"}.Normal()
+	head := func(id string, n capacity.Replicas, limit time.Duration) Head {
+		return Head{ID: message.Key(id), Order: "1000-" + id, Key: planNow, Demand: capacity.Ask{{Shape: shape, Replicas: n}}, Limit: limit}
+	}
+	gang, slow := head("a", 2, time.Hour), head("b", 1, 20*time.Minute)
+	slow.Slow = true
+	w := &planWorld{p: PlanPolicy{Horizon: time.Hour, Margin: time.Minute, StartTimeout: time.Hour, StartIn: time.Minute, Patience: 24 * time.Hour}}
+	end := planNow.Add(63 * time.Minute)
+	w.s = PlanSnapshot{Now: planNow, Pools: []capacity.Pool{{ID: "p", Shape: shape, Count: 2}}, Use: capacity.Use{shape: 1},
+		Held:     []Held{{ID: "runs", Demand: capacity.Ask{{Shape: shape, Replicas: 1}}, End: end}},
+		Queue:    Queue{ClassOf("t", gang.Demand, gang.Limit): {Count: 1, Heads: []Head{gang}}, ClassOf("t", slow.Demand, slow.Limit): {Count: 1, Heads: []Head{slow}}},
+		Reserved: []Reservation{{Head: gang, Shapes: []capacity.Shape{shape}, At: end, Budget: 2, Since: planNow}}}
+	a := w.asked(slow)
+	d := Decide(w.snapshot(), a, w.policy())
+	if d.Verdict != Wait || d.Reason.Code != reason.Behind {
+		t.Fatalf("%s: %+v", d.Verdict, d.Reason)
+	}
+	d.Advise(w.snapshot(), a, w.policy())
+	if want := "With a jobSpec.scheduling.timeout of at most 19m0s it could start now."; d.Reason.Fix != want {
+		t.Errorf("%q, want %q", d.Reason.Fix, want)
+	}
+}
