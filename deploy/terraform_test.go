@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -227,6 +228,16 @@ func flagsOf(s instance) map[string]string {
 	return flags
 }
 
+// daysOf is a duration as gcloud takes it: 7d.
+func daysOf(t *testing.T, text string) time.Duration {
+	t.Helper()
+	days, err := strconv.Atoi(strings.TrimSuffix(text, "d"))
+	if err != nil || !strings.HasSuffix(text, "d") {
+		t.Fatalf("%q is no number of days", text)
+	}
+	return time.Duration(days) * 24 * time.Hour
+}
+
 func TestTerraformSubscriptionsAreTheScripts(t *testing.T) {
 	t.Parallel()
 	calls := deployed(t, everything...)
@@ -248,10 +259,18 @@ func TestTerraformSubscriptionsAreTheScripts(t *testing.T) {
 	}
 	var topics, made []string
 	for _, c := range only(calls, "pubsub topics create") {
-		topics = append(topics, c.name())
+		kept := ""
+		if c.has("message-retention-duration") {
+			kept = fmt.Sprintf(" keeps messages for %.0f s", daysOf(t, c.flag("message-retention-duration")).Seconds())
+		}
+		topics = append(topics, c.name()+kept)
 	}
 	for _, topic := range p.all(t, "google_pubsub_topic") {
-		made = append(made, topic.text("name"))
+		kept := ""
+		if s := topic.text("message_retention_duration"); s != "" {
+			kept = " keeps messages for " + strings.TrimSuffix(s, "s") + " s"
+		}
+		made = append(made, topic.text("name")+kept)
 	}
 	slices.Sort(topics)
 	slices.Sort(made)

@@ -21,6 +21,9 @@ resource "google_pubsub_topic" "requests" {
   name     = "${var.prefix}-requests${each.key}"
   project  = var.project
 
+  # After a restore of the database the requests since the backup are delivered again.
+  message_retention_duration = "604800s"
+
   depends_on = [google_project_service.this]
 }
 
