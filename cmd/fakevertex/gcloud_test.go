@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write the transcripts as gcloud says them now")
@@ -38,6 +40,10 @@ func TestGcloud(t *testing.T) {
 	}
 }
 
+// perCommand is how long a command may take: gcloud would follow the log of a job that does
+// not end for ever.
+const perCommand = 2 * time.Minute
+
 var drawn = regexp.MustCompile(`\b[0-9]{19}\b`)
 
 func repeat(t *testing.T, file string) {
@@ -50,7 +56,7 @@ func repeat(t *testing.T, file string) {
 	var numbers []string
 	var got strings.Builder
 	for line := range strings.Lines(string(data)) {
-		command, is := strings.CutPrefix(strings.TrimSpace(line), "$ ")
+		command, is := strings.CutPrefix(strings.TrimRight(line, "\n"), "$ ") // gcloud itself prints commands, indented
 		switch {
 		case strings.HasPrefix(line, "#"):
 			got.WriteString(line)
@@ -63,13 +69,15 @@ func repeat(t *testing.T, file string) {
 			for i, n := range numbers {
 				real = strings.ReplaceAll(real, "{"+strconv.Itoa(i+1)+"}", n)
 			}
-			cmd := exec.CommandContext(t.Context(), "bash", "-c", real)
-			cmd.Dir = "testdata"
+			ctx, cancel := context.WithTimeout(t.Context(), perCommand)
+			cmd := exec.CommandContext(ctx, "bash", "-c", real)
+			cmd.Dir, cmd.WaitDelay = "testdata", time.Second // what bash has started may hold its output open
 			cmd.Env = append(os.Environ(),
 				"CLOUDSDK_CONFIG="+config, "CLOUDSDK_CORE_DISABLE_PROMPTS=1", "CLOUDSDK_CORE_PROJECT=fake-project",
 				"CLOUDSDK_AI_REGION=us-central1", "CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true", "TZ=UTC",
 				"CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM="+url+"/", "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING="+url+"/")
 			out, err := cmd.CombinedOutput()
+			cancel()
 			text := drawn.ReplaceAllStringFunc(string(out), func(n string) string {
 				for i, m := range numbers {
 					if m == n {
