@@ -122,23 +122,23 @@ func packagesWith(t *testing.T, root, pattern string) (packages []string) {
 
 var testName = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 
-// drawn reports whether a mutant is run: each, or for quarter:WORD one of four by chance,
+// drawn reports whether a mutant is run: each, or for eighth:WORD one of eight by chance,
 // and always those that prove that an invariant can fail.
 func drawn(which string, m mutant) bool {
-	word, part := strings.CutPrefix(which, "quarter:")
+	word, part := strings.CutPrefix(which, "eighth:")
 	if !part || m.rule != "" {
 		return true
 	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(word + m.name))
-	return h.Sum32()%4 == 0
+	return h.Sum32()%8 == 0
 }
 
-// TestQuarterOfTheMutants: two words draw others, and each draws about a quarter.
-func TestQuarterOfTheMutants(t *testing.T) {
+// TestEighthOfTheMutants: two words draw others, and each draws about an eighth.
+func TestEighthOfTheMutants(t *testing.T) {
 	var all, one, other, both int
 	for _, m := range mutants(t) {
-		if m.rule != "" && !(drawn("quarter:a", m) && drawn("quarter:b", m)) {
+		if m.rule != "" && !(drawn("eighth:a", m) && drawn("eighth:b", m)) {
 			t.Errorf("%s proves an invariant, and is not drawn", m.name)
 		}
 		if !drawn("1", m) {
@@ -148,7 +148,7 @@ func TestQuarterOfTheMutants(t *testing.T) {
 			continue
 		}
 		all++
-		a, b := drawn("quarter:a", m), drawn("quarter:b", m)
+		a, b := drawn("eighth:a", m), drawn("eighth:b", m)
 		if a {
 			one++
 		}
@@ -159,7 +159,7 @@ func TestQuarterOfTheMutants(t *testing.T) {
 			both++
 		}
 	}
-	if one < all/8 || one > all*3/8 || other < all/8 || other > all*3/8 || both > all/6 {
+	if one < all/16 || one > all*3/16 || other < all/16 || other > all*3/16 || both > all/12 {
 		t.Errorf("of %d are drawn %d and %d, %d by both", all, one, other, both)
 	}
 }
@@ -169,7 +169,7 @@ func TestQuarterOfTheMutants(t *testing.T) {
 func TestMutants(t *testing.T) {
 	which := os.Getenv("BERTH_MUTANTS")
 	if which == "" {
-		t.Skip("set BERTH_MUTANTS=1 to run the seeded bugs, or quarter:WORD for those that a word draws")
+		t.Skip("set BERTH_MUTANTS=1 to run the seeded bugs, or eighth:WORD for those that a word draws")
 	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
