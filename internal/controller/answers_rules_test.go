@@ -126,7 +126,7 @@ func TestRejectedAtTheDoor(t *testing.T) {
 // is being cancelled changes anything.
 func TestCancelInEveryState(t *testing.T) {
 	ended := func(s string) *reason.Problem {
-		return &reason.Problem{Code: reason.AlreadyEnded, Path: "cancel", Detail: "The request has ended: it is " + s + "."}
+		return &reason.Problem{Code: reason.AlreadyEnded, Path: "cancel", Detail: "The request has ended: it is " + s + ".", Fix: "There is nothing to do."}
 	}
 	for _, test := range []struct {
 		name   string

@@ -70,7 +70,7 @@ func (c *Controller) cancel(ctx context.Context, tenant string, d message.Delive
 						Fix:    "If its request has been published already, check the id."}})
 			case rec.State.Terminal():
 				p := reason.Problem{Code: reason.AlreadyEnded, Path: "cancel",
-					Detail: fmt.Sprintf("The request has ended: it is %s.", rec.State)}
+					Detail: fmt.Sprintf("The request has ended: it is %s.", rec.State), Fix: "There is nothing to do."}
 				did.answered = answerTo(tx, answer, tenant, d, message.Outcome{Type: message.Refused, ClaimedRequestID: id, Reason: &p, Problems: []reason.Problem{p}})
 			case needsResource(rec) && rec.Resource != resource:
 				did.needs = rec.Resource
