@@ -117,6 +117,29 @@ func (c *Controller) meet(ctx context.Context, draft *ledger.Record, a *among) (
 	return nil
 }
 
+// readAmong reads the documents of a new request and shows them to see, and returns the
+// request of the same concurrency key that has not ended, nil for none. It writes nothing.
+func (c *Controller) readAmong(ctx context.Context, draft *ledger.Record, see func(ledger.Tx)) (earlier *ledger.Record, err error) {
+	asked := *draft
+	if asked.Concurrency.Exclusive() {
+		asked.Concurrency.Policy = message.Forbid // what a replacement writes is not read
+	}
+	var a among
+	for {
+		unread := false
+		names := ledger.Resources(asked.Resource).And(ledger.Records(asked.Key)).And(a.reads(&asked))
+		if err := ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
+			see(tx)
+			earlier, unread = a.earlier(tx, &asked)
+		}); err != nil || !unread {
+			return earlier, err
+		}
+		if err := c.meet(ctx, &asked, &a); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // searchEarlier looks for the latest request of the same key that has not ended.
 func (c *Controller) searchEarlier(ctx context.Context, draft *ledger.Record) (message.Key, error) {
 	var live []string

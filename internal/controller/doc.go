@@ -40,6 +40,7 @@
 //
 //   - controller.go: the controller and what it is made of
 //   - handle.go: a message comes in; the update that decides a new request
+//   - quote.go: what would happen to a message now
 //   - concurrency.go: requests of one concurrency key
 //   - operate.go: an operator's message comes in
 //   - tenantpause.go: a tenant is paused and resumed
@@ -50,7 +51,6 @@
 //   - lost.go: searches for resource documents that were lost
 //   - due.go, runtimer.go: records whose timers are due, and what is done for one
 //   - cancel.go: a cancel comes in
-//   - quote.go: what would happen to a message now
 //   - draft.go: the record that a request starts with, and whether its id is taken
 //   - answer.go: outcomes that belong to no reservation
 //   - refresh.go: a message needs an observation

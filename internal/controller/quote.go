@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.com/berth/internal/admission"
@@ -59,19 +60,16 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	var now time.Time
 	var v verdict
 	var buried *reason.Problem // why the request would be cancelled as it comes
-	read := func() error {
-		names := ledger.Resources(draft.Resource).And(ledger.Records(draft.Key))
-		return ledger.Read(ctx, c.ledger, names, func(tx ledger.Tx) {
-			res, now, v = tx.Resource(draft.Resource), tx.Now(), entered
-			buried = nil
-			if old := tx.Record(draft.Key); old != nil && old.Tombstone() {
-				buried = old.Why
-			} else if old != nil {
-				v = known(old, draft)
-			}
-		})
-	}
-	if err = read(); err != nil {
+	earlier, err := c.readAmong(ctx, draft, func(tx ledger.Tx) {
+		res, now, v = tx.Resource(draft.Resource), tx.Now(), entered
+		buried = nil
+		if old := tx.Record(draft.Key); old != nil && old.Tombstone() {
+			buried = old.Why
+		} else if old != nil {
+			v = known(old, draft)
+		}
+	})
+	if err != nil {
 		return o, fmt.Errorf("quote message %s: %w", d.ID, err)
 	}
 	switch {
@@ -83,6 +81,9 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 	case v == duplicate, v == repeated:
 		return refuse(&reason.Problem{Code: reason.IDReused, Path: draft.Paths.At("requestId"),
 			Detail: "This very request is known already; sending it again changes nothing."})
+	}
+	if p := forbidden(draft, earlier); p != nil {
+		return refuse(p)
 	}
 	if res == nil {
 		// Nothing is promised here, so a name that was not there a moment ago is not
@@ -134,6 +135,12 @@ func (c *Controller) quote(ctx context.Context, tenant string, d message.Deliver
 		if !decision.StartsBy.IsZero() || o.Bound.After(now.Add(draft.MaxWait)) {
 			o.Bound = time.Time{} // it says nothing
 		}
+	}
+	if earlier != nil && earlier.Active() && decision.Verdict != admission.Refuse {
+		draft.Warnings = append(slices.Clone(draft.Warnings), reason.Problem{Code: reason.Warning, Path: draft.Paths.At("concurrencyPolicy"),
+			Detail: fmt.Sprintf("The request %s of the same concurrency key would be cancelled: it is %s.", earlier.ID, earlier.State),
+			Fix:    "With the policy forbid Berth lets that one end and refuses this one."})
+		o.Warnings = draft.Warnings
 	}
 	if res.State == ledger.Absent {
 		decision.Fit, decision.ScaleUp = nil, false // by pools that are no longer there

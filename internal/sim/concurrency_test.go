@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,43 @@ func TestReplaceNothing(t *testing.T) {
 	w.Expect("a", lifecycle.Succeeded, "reserved", "submitted", "started", "succeeded")
 	w.Expect("b", lifecycle.Submitted, "reserved", "submitted")
 	w.oneActive()
+}
+
+// TestADryRunKnowsTheKey: it is refused where a request would be, says which one would be
+// cancelled, and leaves all as it is.
+func TestADryRunKnowsTheKey(t *testing.T) {
+	w := New(t)
+	dry := func(cpu int, policy string) message.Outcome {
+		j := nightly("dry"+policy, policy)
+		j.CPU, j.DryRun = cpu, true
+		last := w.Out.Last(w.Ask(j))
+		if last.Type != message.Quoted {
+			t.Fatalf("the answer is %s", last.Type)
+		}
+		return last
+	}
+	if o := dry(1, "forbid"); o.Verdict != "ADMIT" {
+		t.Errorf("without an earlier one: %s, %v", o.Verdict, o.Reason)
+	}
+	w.Ask(nightly("a", "forbid"))
+	before := w.Record("a")
+	if o := dry(1, "forbid"); o.Verdict != "REFUSE" || o.Reason.Code != reason.AlreadyActive || !strings.Contains(o.Reason.Detail, "request a ") {
+		t.Errorf("forbid: %s, %v", o.Verdict, o.Reason)
+	}
+	if o := dry(1, "replace"); o.Verdict != "ADMIT" || len(o.Warnings) == 0 || !strings.Contains(o.Warnings[len(o.Warnings)-1].Detail, "request a ") {
+		t.Errorf("replace: %s, %v", o.Verdict, o.Warnings)
+	}
+	if o := dry(99, "replace"); o.Verdict != "REFUSE" || slices.ContainsFunc(o.Warnings, func(p reason.Problem) bool { return strings.Contains(p.Detail, "request a ") }) {
+		t.Errorf("what never fits: %s, %v", o.Verdict, o.Warnings)
+	}
+	if after := w.Record("a"); after.Sequence != before.Sequence || after.State != before.State {
+		t.Errorf("the earlier one is %s", after.State)
+	}
+	w.Vertex.SetJob(w.JobOf("a"), vertex.JobFailed)
+	w.After(time.Minute)
+	if o := dry(1, "forbid"); w.State("a") != lifecycle.Failed || o.Verdict != "ADMIT" {
+		t.Errorf("after its end, %s: %s, %v", w.State("a"), o.Verdict, o.Reason)
+	}
 }
 
 // TestOneKeyAtOneMoment: another instance takes a run of the key, or the earlier one ends,
