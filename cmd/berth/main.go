@@ -5,8 +5,8 @@
 // topic and, for operators, to theirs, so it works the same against the local stack and a deployment, and
 // access is decided in one place. It stores nothing.
 //
-// The verbs doctor, repair and policy open the ledger, Vertex AI and Pub/Sub
-// themselves, and need the rights to do so.
+// The verb logs reads Cloud Logging, with the caller's rights. The verbs doctor,
+// repair and policy open the ledger, Vertex AI and Pub/Sub themselves, and need the rights to do so.
 package main
 
 import (
@@ -26,8 +26,8 @@ const (
 	exitError       = 1   // an error; it says nothing about the job
 	exitUsage       = 2   // the command line is wrong, or names no target
 	exitRefused     = 3   // the job was refused, or can never fit; the policy or an operator's message is refused
-	exitWaits       = 4   // explain: it would have to wait; wait, verbs of operators: the time is up
-	exitEndedBadly  = 5   // submit --follow, wait: failed, cancelled or expired
+	exitWaits       = 4   // explain: it would have to wait; logs: the request has no job yet; wait, verbs of operators: the time is up
+	exitEndedBadly  = 5   // submit --follow, logs --follow, wait: failed, cancelled or expired
 	exitProblems    = 6   // doctor found a problem, or left a job of its probe; repair or policy did not make a change; policy diff found a difference; evaluate found a difference
 	exitInterrupted = 130 // Ctrl-C
 )
@@ -36,8 +36,8 @@ const description = `Submit training jobs to a Berth deployment and follow them 
 
 Without --project and --status-url the target is the local stack that runs on this machine.
 
-Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, a policy, or what an operator asks for) or never fits, 4 would have to wait (explain), or the time is up (wait, and verbs of operators that wait for their answer), ` +
-	`5 ended badly (submit --follow, wait: failed, cancelled, expired), ` +
+Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, a policy, or what an operator asks for) or never fits, 4 would have to wait (explain), has no job yet (logs), or the time is up (wait, and verbs of operators that wait for their answer), ` +
+	`5 ended badly (submit --follow, logs --follow, wait: failed, cancelled, expired), ` +
 	`6 problems (doctor: at least one FAIL, or a job of its probe is left, while 1 means that something could not be checked; repair, policy apply, rollback: something asked for was not done; policy diff: the file differs; evaluate --check-references: a score differs), 130 interrupted.`
 
 type cli struct {
@@ -47,6 +47,7 @@ type cli struct {
 	List           listCmd           `cmd:"" help:"List running and recent requests, the latest first."`
 	Show           showCmd           `cmd:"" help:"Show one request, by its id or by its job: its state, the reason, its history."`
 	Wait           waitCmd           `cmd:"" help:"Wait until requests are submitted, have started, or have ended."`
+	Logs           logsCmd           `cmd:"" help:"Print the log of a request's job, and follow it."`
 	Init           initCmd           `cmd:"" help:"Write a first job file for a pool of a persistent resource."`
 	Check          checkCmd          `cmd:"" help:"Check a job file here, without a deployment."`
 	Explain        explainCmd        `cmd:"" help:"Say what would happen to a job now, without publishing it."`

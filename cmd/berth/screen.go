@@ -62,6 +62,7 @@ const (
 var paints = map[string]paint{
 	"SUCCEEDED": green, "DONE": green, "RUNNING": blue, "SUBMITTING": blue, "SUBMITTED": blue, "RESERVED": blue, "CANCELLING": yellow, "WAITING": yellow,
 	"FAILED": red, "CANCELLED": red, "EXPIRED": red, "REJECTED": red, "REFUSED": red,
+	"ERROR": red, "CRITICAL": red, "ALERT": red, "EMERGENCY": red, "WARNING": yellow,
 	"ok": green, "FAIL": red, "unknown": yellow,
 }
 
