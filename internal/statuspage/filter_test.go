@@ -176,3 +176,32 @@ func TestLiveStates(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestsInSomeStates: /requests takes several states, and says of those that hold
+// replicas what and until when, whether a resource is named or not.
+func TestRequestsInSomeStates(t *testing.T) {
+	w := busy(t)
+	for _, query := range []string{"state=submitted,WAITING", "state=WAITING&state=SUBMITTED", "resource=pool&state=SUBMITTED,,WAITING,SUBMITTED", ""} {
+		list := get[Requests](w, "/requests?"+query)
+		var got []string
+		for _, s := range list.Requests {
+			got = append(got, s.ID+":"+string(s.State))
+			held := s.Hold != nil && s.Hold.Ask.Replicas() == 3 && s.Hold.LatestEnd.After(w.now)
+			if held != (s.ID == "first") || (s.Hold != nil) != (s.ID == "first") {
+				t.Errorf("?%s: %s holds %+v", query, s.ID, s.Hold)
+			}
+		}
+		if strings.Join(got, " ") != "wide:WAITING narrow:WAITING first:SUBMITTED" {
+			t.Errorf("?%s: %v", query, got)
+		}
+	}
+	if list := get[Requests](w, "/requests?state=SUBMITTED,FAILED"); len(list.Requests) != 1 {
+		t.Errorf("%+v", list)
+	}
+	if e := w.fails("GET", "/requests?state=WAITING,DREAMING", "", http.StatusBadRequest); !strings.Contains(e.Fix, "RUNNING") {
+		t.Errorf("%v", e)
+	}
+	if list := get[Requests](w, "/recent"); list.Requests[len(list.Requests)-1].Hold != nil {
+		t.Error("/recent reads no documents of resources, so it cannot say what is held")
+	}
+}

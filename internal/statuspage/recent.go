@@ -41,7 +41,7 @@ func (d *handler) recentFilter(r *http.Request) (f recentFilter, err error) {
 		f.resources = []string{""}
 	}
 	all := ledger.Statuses()
-	for _, word := range strings.FieldsFunc(strings.ToUpper(strings.Join(q["state"], ",")), func(c rune) bool { return c == ',' }) {
+	for _, word := range commas(q["state"]) {
 		if !slices.Contains(all, word) {
 			return f, invalid("state", "Want some of "+strings.Join(all, ", ")+", separated by commas.")
 		}

@@ -14,24 +14,29 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// states reads the parameter state=: one state, or all live ones.
-func states(r *http.Request) ([]lifecycle.State, error) {
-	named := lifecycle.State(strings.ToUpper(r.URL.Query().Get("state")))
-	var live []lifecycle.State
+// states reads the parameter state=: states divided by commas, in the order of
+// [lifecycle.States], or all live ones.
+func states(r *http.Request) (wanted []lifecycle.State, err error) {
+	named := commas(r.URL.Query()["state"])
 	var words []string
 	for _, s := range lifecycle.States {
 		words = append(words, string(s))
-		if s == named {
-			return []lifecycle.State{s}, nil
-		}
-		if !s.Terminal() {
-			live = append(live, s)
+		if len(named) == 0 && !s.Terminal() || slices.Contains(named, string(s)) {
+			wanted = append(wanted, s)
 		}
 	}
-	if named != "" {
-		return nil, invalid("state", "Want one of "+strings.Join(words, ", ")+".")
+	for _, word := range named {
+		if !slices.Contains(words, word) {
+			return nil, invalid("state", "Want some of "+strings.Join(words, ", ")+", separated by commas.")
+		}
 	}
-	return live, nil
+	return wanted, nil
+}
+
+// commas returns the words of a parameter, in upper case. They are divided by commas, or
+// the parameter is given several times.
+func commas(values []string) []string {
+	return strings.FieldsFunc(strings.ToUpper(strings.Join(values, ",")), func(c rune) bool { return c == ',' })
 }
 
 func (d *handler) requests(r *http.Request) (any, error) {
@@ -43,7 +48,7 @@ func (d *handler) requests(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, bad, now, more, err := d.homes(r, from)
+	names, docs, bad, now, more, err := d.homes(r, from)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +87,9 @@ func (d *handler) requests(r *http.Request) (any, error) {
 						return list, nil
 					}
 					if tenant = rec.Tenant; scope.shows(tenant) {
-						list.Requests = append(list.Requests, summary(rec))
+						shown := summary(rec)
+						shown.Hold = hold(docs[name], rec.Key)
+						list.Requests = append(list.Requests, shown)
 					}
 					// A record without a decision has no order key.
 					// "0" sorts before every key and after the
@@ -107,34 +114,39 @@ func (d *handler) requests(r *http.Request) (any, error) {
 	return list, nil
 }
 
-// homes names the resources whose requests are listed from a cursor on; ""
-// stands for requests that name no resource served here. A resource that the
-// client names may be unknown: requests for it are rejected, and listed under
-// its name.
-func (d *handler) homes(r *http.Request, from cursor) (names []string, bad []*ledger.UnreadableError, now time.Time, more bool, err error) {
+// homes names the resources whose requests are listed from a cursor on, with the
+// documents of those that have one; "" stands for requests that name no resource served
+// here. A resource that the client names may be unknown: requests for it are rejected,
+// and listed under its name.
+func (d *handler) homes(r *http.Request, from cursor) (names []string, docs map[string]*ledger.Resource, bad []*ledger.UnreadableError, now time.Time, more bool, err error) {
 	if names, err = d.resources(r); err != nil {
-		return nil, nil, now, false, err
+		return nil, nil, nil, now, false, err
 	}
+	var found []*ledger.Resource
 	if names != nil {
 		names = slices.DeleteFunc(names, func(name string) bool { return name < from.Resource })
-		now, _, err = d.now(r.Context())
-		return names, nil, now, false, err
-	}
-	if from.Resource == "" {
-		names = append(names, "")
-	}
-	docs, bad, now, more, err := d.seek(r, from)
-	for _, res := range docs {
-		names = append(names, res.Name)
-	}
-	// Requests of a resource whose own document is unreadable are listed.
-	for _, u := range bad {
-		if u.Kind == ledger.KindResource {
-			names = append(names, u.Name)
+		found, bad, now, err = d.readResources(r.Context(), names)
+	} else {
+		if from.Resource == "" {
+			names = append(names, "")
 		}
+		found, bad, now, more, err = d.seek(r, from)
+		for _, res := range found {
+			names = append(names, res.Name)
+		}
+		// Requests of a resource whose own document is unreadable are listed.
+		for _, u := range bad {
+			if u.Kind == ledger.KindResource {
+				names = append(names, u.Name)
+			}
+		}
+		slices.Sort(names)
 	}
-	slices.Sort(names)
-	return names, bad, now, more, err
+	docs = map[string]*ledger.Resource{}
+	for _, res := range found {
+		docs[res.Name] = res
+	}
+	return names, docs, bad, now, more, err
 }
 
 func summary(rec *ledger.Record) Summary {
@@ -253,11 +265,7 @@ func (d *handler) entry(ctx context.Context, rec *ledger.Record, res *ledger.Res
 	if rec.State == lifecycle.Submitting || rec.State == lifecycle.Cancelling && rec.Reservation.Job == "" {
 		q.ActUntil = rec.ActUntil
 	}
-	if res != nil {
-		if h, held := res.Holds[rec.Key]; held {
-			q.Hold = &Hold{h.Ask, h.LatestEnd, h.Overstays}
-		}
-	}
+	q.Hold = hold(res, rec.Key)
 	var err error
 	if q.Live, err = d.reasons(ctx, rec, res, now); err != nil {
 		return q, err
@@ -266,6 +274,18 @@ func (d *handler) entry(ctx context.Context, rec *ledger.Record, res *ledger.Res
 		q.Events = append(q.Events, Event{l.ID, l.Type, l.Time, l.Outcome.Sequence, l.Published, rec.Event(l)})
 	}
 	return q, nil
+}
+
+// hold shows what a request holds, nil for nothing.
+func hold(res *ledger.Resource, key message.Key) *Hold {
+	if res == nil {
+		return nil
+	}
+	h, held := res.Holds[key]
+	if !held {
+		return nil
+	}
+	return &Hold{h.Ask, h.LatestEnd, h.Overstays}
 }
 
 // expected shows an estimate, nil for one that no job has taught.

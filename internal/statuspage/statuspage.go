@@ -50,9 +50,9 @@ var routes = []Route{
 	{"GET", "/", "what this deployment is, and its routes"},
 	{"GET", "/health", "whether the ledger can be read, and how old its observations are"},
 	{"GET", "/pools", "persistent resources: pools, use per shape, foreign jobs (resource, after, limit)"},
-	{"GET", "/usage", "what became of the machines since a time: replica-hours per shape, used, idle, and idle while requests waited (resource, since, after, limit)"},
+	{"GET", "/usage", "what became of the machines since a time: replica-hours per shape, used, idle, and idle while requests waited (resource, since, buckets, after, limit)"},
 	{"GET", "/queue", "waiting requests in order, each with its reason as of now (resource, tenant, after, limit)"},
-	{"GET", "/requests", "requests in a state, all live ones without (resource, state, tenant, after, limit)"},
+	{"GET", "/requests", "requests in some states, all live ones without (resource, state, tenant, after, limit)"},
 	{"GET", "/recent", "requests and refused messages, the latest first (resource, state, since, prefix, tenant, after, limit)"},
 	{"GET", "/requests/{id}", "one request and its history, by its id or by its job (kind, tenant)"},
 	{"POST", "/explain", `what would happen to a message {"data": base64, "attributes": {}} now (tenant)`},
@@ -92,12 +92,13 @@ func New(q Quoter, l ledger.Ledger, info Info) http.Handler {
 		reply(w, nil, &Error{http.StatusNotFound, NotFound, "There is no route " + excerpt(r.URL.Path) + ".", "GET / lists the routes."})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mux.ServeHTTP(w, trim(r))
+		mux.ServeHTTP(w, Trim(r))
 	})
 }
 
-// trim removes the optional prefix and a trailing slash from the path.
-func trim(r *http.Request) *http.Request {
+// Trim returns the request with the path of its route: without the optional prefix and
+// a trailing slash.
+func Trim(r *http.Request) *http.Request {
 	cut := func(path string) string {
 		if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
 			path = rest

@@ -235,6 +235,7 @@ type Summary struct {
 	Reason        *reason.Problem `json:"reason,omitempty"`
 	Timeout       Duration        `json:"timeout,omitempty"` // the job's time limit
 	StartsBy      time.Time       `json:"startsBy,omitzero"` // of a waiting request, as its publisher was told last
+	Hold          *Hold           `json:"hold,omitempty"`    // what it holds; only in /requests
 	Job           string          `json:"job,omitempty"`
 	JobState      string          `json:"jobState,omitempty"`
 	Times         message.Times   `json:"times"`

@@ -29,6 +29,7 @@ type Usage struct {
 	To   time.Time `json:"to"`
 	// Observed is of how much of that time something is known. The rest is in no sum.
 	Observed Duration     `json:"observed"`
+	Width    Duration     `json:"width,omitempty"` // of the buckets, with buckets=true
 	Shapes   []ShapeUsage `json:"shapes"`
 }
 
@@ -45,11 +46,30 @@ type ShapeUsage struct {
 	Utilisation *float64       `json:"utilisation,omitempty"`        // of the machines there, 0 to 1; absent if there were none
 	MeanWaiting float64        `json:"meanWaiting"`                  // requests that waited for such machines, over the time observed
 	MaxWaiting  int64          `json:"maxWaiting"`
+	// Buckets are there with buckets=true: one for each stretch of time of which something
+	// is known, oldest first.
+	Buckets []UsageBucket `json:"buckets,omitempty"`
+}
+
+// A UsageBucket is what was true of the machines of one shape in one stretch of time:
+// means over the part of it that was observed, in replicas and in requests.
+type UsageBucket struct {
+	From        time.Time `json:"from"`
+	Observed    Duration  `json:"observed"`
+	Machines    float64   `json:"machines"`
+	Limit       float64   `json:"limit"` // machines, and those that autoscaling could have added
+	Used        float64   `json:"used"`
+	Foreign     float64   `json:"foreign"`
+	Unexplained float64   `json:"unexplained"`
+	MeanWaiting float64   `json:"meanWaiting"`
+	MaxWaiting  int64     `json:"maxWaiting"`
 }
 
 const (
 	usageSince = 24 * time.Hour // without since=
 	usageLimit = 20             // resources on a page: their documents are large
+	// bucketLimit is the same with buckets=true: ten shapes have half a megabyte of them.
+	bucketLimit = 5
 )
 
 func (d *handler) usage(r *http.Request) (any, error) {
@@ -58,6 +78,14 @@ func (d *handler) usage(r *http.Request) (any, error) {
 		return nil, err
 	}
 	limit = min(limit, usageLimit)
+	buckets := false
+	switch s := r.URL.Query().Get("buckets"); s {
+	case "", "false":
+	case "true":
+		buckets, limit = true, min(limit, bucketLimit)
+	default:
+		return nil, invalid("buckets", "Want true or false.")
+	}
 	names, err := d.resources(r)
 	if err != nil {
 		return nil, err
@@ -96,7 +124,7 @@ func (d *handler) usage(r *http.Request) (any, error) {
 			case unreadSums != nil:
 				u.Unreadable = append(u.Unreadable, unreadSums)
 			case tx.Resource(name) != nil:
-				u.Resources = append(u.Resources, usageOf(tx, name, since))
+				u.Resources = append(u.Resources, usageOf(tx, name, since, buckets))
 			}
 		}
 	})
@@ -112,7 +140,7 @@ func (d *handler) usage(r *http.Request) (any, error) {
 }
 
 // usageOf sums up a resource, since 24 hours ago if no time is given.
-func usageOf(tx ledger.Tx, name string, since time.Time) Usage {
+func usageOf(tx ledger.Tx, name string, since time.Time, buckets bool) Usage {
 	res, sums := tx.Resource(name), usage.History{}
 	if doc := ledger.Get[*ledger.Usage](tx, ledger.UsageRef(name)); doc != nil {
 		sums = doc.History
@@ -124,7 +152,12 @@ func usageOf(tx ledger.Tx, name string, since time.Time) Usage {
 	s := sums.Since(since, now, res.Usage.Track)
 	u := Usage{Name: name, From: s.From, To: s.To, Observed: Duration(s.Observed), Shapes: []ShapeUsage{}}
 	hours := func(seconds int64) float64 { return float64(seconds) / 3600 }
-	for _, t := range s.Shapes {
+	track, width := usage.Track{}, time.Duration(0)
+	if buckets {
+		track, _, width = sums.Buckets(since, now, res.Usage.Track)
+		u.Width = Duration(width)
+	}
+	for i, t := range s.Shapes {
 		shape := ShapeUsage{Shape: t.Shape, Hours: hours(t.Machines), ScaleUp: hours(t.Room), Used: hours(t.Ours), Foreign: hours(t.Foreign),
 			Unexplained: hours(t.Unexplained), Idle: hours(t.Idle), IdleWaiting: hours(t.IdleWaiting), MaxWaiting: t.MaxWaiting}
 		if t.Machines > 0 {
@@ -134,7 +167,33 @@ func usageOf(tx ledger.Tx, name string, since time.Time) Usage {
 		if s.Observed > 0 {
 			shape.MeanWaiting = float64(t.Waiting) / s.Observed.Seconds()
 		}
+		if buckets {
+			shape.Buckets = bucketsOf(track.Observed, track.Shapes[i].Buckets, width)
+		}
 		u.Shapes = append(u.Shapes, shape)
 	}
 	return u
+}
+
+// bucketsOf returns the buckets of a shape. Where something is known of the resource, and
+// nothing is stored of the shape, there was nothing of it.
+func bucketsOf(observed, stored []usage.Bucket, width time.Duration) []UsageBucket {
+	of := map[int64]usage.Sums{}
+	for _, b := range stored {
+		of[b.Number] = b.Sums
+	}
+	list := []UsageBucket{}
+	for _, b := range observed {
+		if b.Seconds == 0 {
+			continue
+		}
+		s := of[b.Number]
+		mean := func(sum int64) float64 { return float64(sum) / float64(b.Seconds) }
+		list = append(list, UsageBucket{
+			From: b.Start(width), Observed: Duration(b.Seconds) * Duration(time.Second),
+			Machines: mean(s.Machines), Limit: mean(s.Machines + s.Room), Used: mean(s.Ours), Foreign: mean(s.Foreign),
+			Unexplained: mean(s.Unexplained), MeanWaiting: mean(s.Waiting), MaxWaiting: s.MaxWaiting,
+		})
+	}
+	return list
 }

@@ -102,3 +102,52 @@ func TestUnreadableUsage(t *testing.T) {
 		}
 	}
 }
+
+// With buckets=true the sums of the buckets are those of the answer, and there is a
+// bucket for each stretch of time of which something is known.
+func TestUsageBuckets(t *testing.T) {
+	w := newWorld(t)
+	w.send(job("mine", cpu, 2, 0))
+	w.pass(47)
+	w.now = w.now.Add(40 * time.Minute) // nothing is known of it
+	w.pass(8)
+	w.send(job("wide", gpu, 5, 0))
+	w.send(job("too", cpu, 3, 0))
+	w.pass(20)
+	u := get[Usages](w, "/usage?buckets=true").Resources[0]
+	if time.Duration(u.Width) != 5*time.Minute || len(u.Shapes) != 2 {
+		t.Fatalf("%+v", u)
+	}
+	for _, s := range u.Shapes {
+		var sum ShapeUsage
+		var observed time.Duration
+		for i, b := range s.Buckets {
+			hours := time.Duration(b.Observed).Hours()
+			observed += time.Duration(b.Observed)
+			sum.Hours += b.Machines * hours
+			sum.ScaleUp += (b.Limit - b.Machines) * hours
+			sum.Used += b.Used * hours
+			sum.MeanWaiting += b.MeanWaiting * hours
+			sum.MaxWaiting = max(sum.MaxWaiting, b.MaxWaiting)
+			if !b.From.Equal(b.From.Truncate(5*time.Minute)) || i > 0 && !b.From.After(s.Buckets[i-1].From) || b.From.After(w.now) || observed == 0 {
+				t.Errorf("%s: bucket %d: %+v", s.Shape, i, b)
+			}
+		}
+		sum.MeanWaiting /= observed.Hours()
+		close := func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }
+		if observed != time.Duration(u.Observed) || !close(sum.Hours, s.Hours) || !close(sum.ScaleUp, s.ScaleUp) || !close(sum.Used, s.Used) || !close(sum.MeanWaiting, s.MeanWaiting) || sum.MaxWaiting != s.MaxWaiting {
+			t.Errorf("%s: the buckets sum up to %+v in %v, the answer says %+v in %v", s.Shape, sum, observed, s, u.Observed)
+		}
+	}
+	if cpus := u.Shapes[1].Buckets; len(cpus) < 14 || len(cpus) > 17 || cpus[4].Used != 2 || cpus[len(cpus)-1].MaxWaiting != 1 {
+		t.Errorf("the buckets of the CPU machines: %+v", cpus)
+	}
+	if plain := get[Usages](w, "/usage").Resources[0]; plain.Width != 0 || plain.Shapes[0].Buckets != nil {
+		t.Errorf("without the parameter: %+v", plain)
+	}
+	_ = w.fails("GET", "/usage?buckets=1", "", http.StatusBadRequest)
+	w.fill(12, lifecycle.Running)
+	if u := get[Usages](w, "/usage?buckets=true&limit=200"); len(u.Resources) != bucketLimit || u.Next == "" {
+		t.Errorf("%d resources with buckets on a page", len(u.Resources))
+	}
+}

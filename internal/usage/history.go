@@ -64,17 +64,8 @@ type Summary struct {
 // hours otherwise.
 // recent is what is in no history yet.
 func (h *History) Since(since, now time.Time, recent Track) Summary {
-	t, width := h.Fine, Width
-	if since.Before(now.Add(-Fine - slack)) {
-		t, width = h.Coarse, coarseWidth
-	}
-	since = later(since, now.Add(-Coarse))
-	first := number(seconds(since), width)
-	s := Summary{From: time.Unix(first*int64(width/time.Second), 0).UTC(), To: now}
-	var all Track
-	all.merge(t, 1)
-	all.merge(recent, int64(width/Width))
-	all.forget(first)
+	all, first, width := h.Buckets(since, now, recent)
+	s := Summary{From: start(first, width), To: now}
 	var observed int64
 	for _, b := range all.Observed {
 		observed += b.Seconds
@@ -88,6 +79,27 @@ func (h *History) Since(since, now time.Time, recent Track) Summary {
 		s.Shapes = append(s.Shapes, total)
 	}
 	return s
+}
+
+// Buckets returns the buckets that [History.Since] sums up, the number of the first one,
+// which may be among those left out, and their width.
+func (h *History) Buckets(since, now time.Time, recent Track) (all Track, first int64, width time.Duration) {
+	t, width := h.Fine, Width
+	if since.Before(now.Add(-Fine - slack)) {
+		t, width = h.Coarse, coarseWidth
+	}
+	first = number(seconds(later(since, now.Add(-Coarse))), width)
+	all.merge(t, 1)
+	all.merge(recent, int64(width/Width))
+	all.forget(first)
+	return all, first, width
+}
+
+// Start is when a bucket of this width begins.
+func (b Bucket) Start(width time.Duration) time.Time { return start(b.Number, width) }
+
+func start(number int64, width time.Duration) time.Time {
+	return time.Unix(number*int64(width/time.Second), 0).UTC()
 }
 
 func later(a, b time.Time) time.Time {
