@@ -12,19 +12,19 @@ import (
 type screen struct {
 	io.Writer
 	terminal bool
-	width    int  // columns that a row may take
+	width    int  // columns that a row may take; 0 for any number
+	height   int  // rows of a terminal; 0 if that is not known
 	colour   bool // states have colours
 }
 
-const (
-	pipeWidth  = 100 // columns of a row that goes to no terminal
-	leastWidth = 40  // a narrower terminal breaks the rows itself
-)
+// leastWidth is the narrowest terminal that rows are made for. A narrower one breaks them
+// itself.
+const leastWidth = 32
 
 // newScreen finds out what a stream is. colour is auto, always or never; auto is for a
 // terminal, and not where NO_COLOR is set (no-color.org) or the terminal is dumb.
 func newScreen(w io.Writer, colour string) *screen {
-	s := &screen{Writer: w, width: pipeWidth, colour: colour == "always"}
+	s := &screen{Writer: w, colour: colour == "always"}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return s
@@ -37,11 +37,11 @@ func newScreen(w io.Writer, colour string) *screen {
 	return s
 }
 
-// measure takes in how wide the terminal is, which its user may change.
+// measure takes in how large the terminal is, which its user may change.
 func (s *screen) measure() {
 	if f, ok := s.Writer.(*os.File); ok && s.terminal {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			s.width = max(width, leastWidth)
+		if width, height, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			s.width, s.height = max(width, leastWidth), height
 		}
 	}
 }

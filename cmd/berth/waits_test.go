@@ -69,12 +69,9 @@ func TestQueueShowsParkedRequests(t *testing.T) {
 	}}, "queue")
 	want := pool + `
   #       REQUEST  PRIORITY  ASKED                         WAITED  REASON
-  1       first    0         1 x n1-standard-4/pd-ssd:100  1m0s    it fits now, and starts at the
-                                                                   next pass
-  parked  odd      0         9 x n1-standard-4/pd-ssd:100  1h0m0s  SPEC_MISMATCH: No pool has it. It
-                                                                   is refused if that lasts.
-  2       next     0         4 x n1-standard-4/pd-ssd:100  1s      FULL: No. It starts by 2026-03-01
-                                                                   12:00:00 UTC at the latest.
+  1       first    0         1 x n1-standard-4/pd-ssd:100  1m0s    it fits now, and starts at the next pass
+  parked  odd      0         9 x n1-standard-4/pd-ssd:100  1h0m0s  SPEC_MISMATCH: No pool has it. It is refused if that lasts.
+  2       next     0         4 x n1-standard-4/pd-ssd:100  1s      FULL: No. It starts by 2026-03-01 12:00:00 UTC at the latest.
 `
 	if code != 0 || errOut != "" || out != want {
 		t.Errorf("it ends with %d, %q and\n%s\nwant\n%s", code, errOut, out, want)

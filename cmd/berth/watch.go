@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -36,7 +37,7 @@ func (f *watchFlags) run(g *globals, once func(g *globals) (done bool, err error
 	ticks := time.NewTicker(f.Every)
 	defer ticks.Stop()
 	failures := 0
-	for shown := false; ; {
+	for last := (shown{}); ; {
 		text, done, err := f.render(g, once)
 		switch {
 		case g.ctx.Err() != nil:
@@ -49,11 +50,8 @@ func (f *watchFlags) run(g *globals, once func(g *globals) (done bool, err error
 			}
 		default:
 			failures = 0
-			if err := f.show(g, text, shown); err != nil {
+			if last, err = f.show(g, text, last); err != nil || done {
 				return err
-			}
-			if shown = true; done {
-				return nil
 			}
 		}
 		select {
@@ -67,7 +65,7 @@ func (f *watchFlags) run(g *globals, once func(g *globals) (done bool, err error
 // render is what once writes. The whole is written at once, so that it does not flicker.
 func (f *watchFlags) render(g *globals, once func(g *globals) (bool, error)) ([]byte, bool, error) {
 	var text bytes.Buffer
-	on := screen{Writer: &text, width: pipeWidth}
+	on := screen{Writer: &text}
 	if s, ok := g.out.(*screen); ok {
 		s.measure()
 		on.width, on.colour = s.width, s.colour
@@ -85,23 +83,54 @@ func (f *watchFlags) render(g *globals, once func(g *globals) (bool, error)) ([]
 	return text.Bytes(), done, err
 }
 
+// shown is what a watch has on the screen.
+type shown struct {
+	any           bool
+	width, height int // of the terminal
+}
+
 // show writes a text in the place of the one before, or below it.
-func (f *watchFlags) show(g *globals, text []byte, again bool) error {
+func (f *watchFlags) show(g *globals, text []byte, before shown) (shown, error) {
 	s, ok := g.out.(*screen)
+	now := shown{any: true}
 	switch {
 	case g.JSON:
 	case !ok || !s.terminal:
 		text = append(fmt.Appendf(nil, "%s\n", clock(time.Now())), text...)
-		if again {
+		if before.any {
 			text = append([]byte("\n"), text...)
 		}
 	default:
+		now.width, now.height = s.width, s.height
 		first := goHome
-		if !again {
+		if before != now { // what is there may be broken in other places
 			first = clearScreen
 		}
-		text = fmt.Appendf(nil, "%s%s%s%s", first, bytes.ReplaceAll(text, []byte("\n"), []byte(clearLine+"\n")), clearRest, "")
+		text = cropped(text, s.width, s.height)
+		text = fmt.Appendf(nil, "%s%s%s", first, bytes.ReplaceAll(text, []byte("\n"), []byte(clearLine+"\n")), clearRest)
 	}
 	_, err := g.out.Write(text)
-	return err
+	return now, err
+}
+
+// cropped is as much of a text as fits on a screen, so that the screen does not scroll, and
+// how much more there is.
+func cropped(text []byte, width, height int) []byte {
+	if height < 3 || width < 1 {
+		return text
+	}
+	room := height - 1 // the cursor stands below the text
+	lines, kept, rows, at, end := 0, 0, 0, 0, 0
+	for row := range bytes.Lines(text) {
+		lines, at = lines+1, at+len(row)
+		wide := columns(colours.ReplaceAllString(strings.TrimSuffix(string(row), "\n"), ""))
+		if rows += max(1, (wide+width-1)/width); rows <= room-1 {
+			kept, end = lines, at
+		}
+	}
+	if rows <= room {
+		return text
+	}
+	more := fmt.Sprintf("... and %s", plural(lines-kept, "more line"))
+	return fmt.Appendf(text[:end:end], "%s\n", more[:min(len(more), width)])
 }

@@ -49,6 +49,41 @@ func TestWatchOnATerminal(t *testing.T) {
 	}
 }
 
+// What does not fit on the screen would scroll it away, and with it what is shown next. A
+// window of another size is cleared first, because what is there is broken in other places.
+func TestWatchOnASmallTerminal(t *testing.T) {
+	var on *screen
+	terminal := func(w io.Writer) io.Writer {
+		on = &screen{Writer: w, terminal: true, width: 20, height: 5}
+		return on
+	}
+	out, _, err := watchOf(t, terminal, false, 3, func(g *globals, n int) (bool, error) {
+		if n == 3 {
+			on.height = 6
+		}
+		for i := range []int{4, 5, 4}[n-1] {
+			say(g.out, "line %d", i)
+		}
+		if n > 1 {
+			say(g.out, "a line that is wider than the terminal")
+		}
+		return false, nil
+	})
+	four := "line 0\x1b[K\nline 1\x1b[K\nline 2\x1b[K\n"
+	want := "\x1b[H\x1b[2J" + four + "line 3\x1b[K\n\x1b[J" +
+		"\x1b[H" + four + "... and 3 more lines\x1b[K\n\x1b[J" +
+		"\x1b[H\x1b[2J" + four + "line 3\x1b[K\n... and 1 more line\x1b[K\n\x1b[J"
+	if err != nil || out != want {
+		t.Errorf("%v\n%q, want\n%q", err, out, want)
+	}
+	if got := string(cropped([]byte("\x1b[31m01234567890123456789\x1b[0m\nb\nc\nd\n"), 20, 4)); got != "\x1b[31m01234567890123456789\x1b[0m\nb\n... and 2 more lines\n" {
+		t.Errorf("%q", got)
+	}
+	if got := string(cropped([]byte("0123456789012345678901\nb\nc\n"), 20, 4)); got != "0123456789012345678901\n... and 2 more lines\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 // In a pipe the texts follow each other, without a sequence for a terminal; with --json
 // each is a line.
 func TestWatchInAPipe(t *testing.T) {
@@ -119,7 +154,7 @@ func TestColours(t *testing.T) {
 	t.Setenv("NO_COLOR", "")
 	var b bytes.Buffer
 	for colour, want := range map[string]bool{"auto": false, "never": false, "always": true} {
-		if s := newScreen(&b, colour); s.colour != want || s.terminal || s.width != pipeWidth {
+		if s := newScreen(&b, colour); s.colour != want || s.terminal || s.width != 0 {
 			t.Errorf("%s: %+v", colour, s)
 		}
 	}
