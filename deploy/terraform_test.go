@@ -14,6 +14,9 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"example.com/berth/internal/app"
@@ -720,6 +723,10 @@ func TestTerraformReadsTheQuota(t *testing.T) {
 	for quotas, want := range map[string]float64{
 		`[]`:             60,
 		`[` + crud + `]`: 60,
+		// -1 is no limit.
+		`[{"quota_display_name": "Job or LRO submission requests per minute per region", "dimensions_infos": [
+			{"applicable_locations": ["us-central1"], "details": [{"value": "-1"}]},
+			{"applicable_locations": ["europe-west4"], "details": [{"value": "120"}]}]}]`: 120,
 		`[` + crud + `, {"quota_display_name": "Job or LRO submission requests per minute per region", "dimensions_infos": [
 			{"applicable_locations": ["us-central1", "us-east1"], "details": [{"value": "120"}]},
 			{"applicable_locations": ["europe-west4"], "details": [{"value": "90"}]},
@@ -737,5 +744,42 @@ func TestTerraformReadsTheQuota(t *testing.T) {
 		if got := p.output(t, "submissions_per_minute"); got != want {
 			t.Errorf("%s: %v a minute, want %v", quotas, got, want)
 		}
+	}
+}
+
+// Google refuses a call of some APIs by a user whose call names no quota project. Terraform
+// names one only where the provider is told to, whatever the user's credentials say.
+func TestTerraformNamesAQuotaProject(t *testing.T) {
+	t.Parallel()
+	needs := regexp.MustCompile(`^(data\.google_cloud_quotas_|google_firebaserules_)`)
+	p := configuration(t, "terraform", leastVariables)
+	found := 0
+	for addr, b := range p.blocks {
+		if !needs.MatchString(addr) {
+			continue
+		}
+		found++
+		of := b.Body.Attributes["provider"]
+		if of == nil || len(of.Expr.Variables()) != 1 || of.Expr.Variables()[0].RootName() != "google" || of.Expr.Variables()[0][1].(hcl.TraverseAttr).Name != "with_quota_project" {
+			t.Errorf("%s: a user who applies is refused", addr)
+		}
+	}
+	if found != 3 {
+		t.Errorf("%d resources need a quota project", found)
+	}
+	for _, b := range p.files["versions.tf"].Body.(*hclsyntax.Body).Blocks {
+		a := b.Body.Attributes
+		if b.Type != "provider" || a["alias"] == nil {
+			continue
+		}
+		found++
+		for name, want := range map[string]cty.Value{"alias": cty.StringVal("with_quota_project"), "project": cty.StringVal("demo-project"), "billing_project": cty.StringVal("demo-project"), "user_project_override": cty.True} {
+			if v, err := p.value(a[name].Expr, nil); err != nil || !v.RawEquals(want) {
+				t.Errorf("the provider's %s: %v, %v", name, v, err)
+			}
+		}
+	}
+	if found != 4 {
+		t.Error("no provider names a quota project")
 	}
 }

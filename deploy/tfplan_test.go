@@ -555,32 +555,24 @@ func (p *plan) functions() map[string]function.Function {
 		"flatten": stdlib.FlattenFunc, "floor": stdlib.FloorFunc, "join": stdlib.JoinFunc, "jsondecode": stdlib.JSONDecodeFunc, "jsonencode": stdlib.JSONEncodeFunc,
 		"keys": stdlib.KeysFunc, "lookup": stdlib.LookupFunc, "max": stdlib.MaxFunc, "merge": stdlib.MergeFunc, "min": stdlib.MinFunc,
 		"regex": stdlib.RegexFunc, "regexall": stdlib.RegexAllFunc, "reverse": stdlib.ReverseListFunc,
-		"setintersection": stdlib.SetIntersectionFunc, "sort": stdlib.SortFunc, "split": stdlib.SplitFunc, "title": stdlib.TitleFunc,
+		"setintersection": stdlib.SetIntersectionFunc, "setunion": stdlib.SetUnionFunc, "sort": stdlib.SortFunc, "split": stdlib.SplitFunc, "title": stdlib.TitleFunc,
 		"trimprefix": stdlib.TrimPrefixFunc, "trimsuffix": stdlib.TrimSuffixFunc, "values": stdlib.ValuesFunc,
 	}
 }
 
-// fileset knows of Terraform's patterns what ours use: {a,b}, and a last ** for all
-// files below.
+// fileset knows of Terraform's patterns what ours use: a last ** for all files below. In
+// its library "{a,b/**}" is no pattern, because a "/" ends one before a brace is read.
 func fileset(dir, pattern string) (found []cty.Value, err error) {
-	for _, one := range strings.Split(strings.Trim(pattern, "{}"), ",") {
-		under, deep := strings.CutSuffix(one, "/**")
-		if !deep {
-			if _, err := os.Stat(filepath.Join(dir, one)); err == nil {
-				found = append(found, cty.StringVal(one))
-			}
-			continue
-		}
-		err = filepath.WalkDir(filepath.Join(dir, under), func(name string, d os.DirEntry, err error) error {
-			if err == nil && !d.IsDir() {
-				rel, _ := filepath.Rel(dir, name)
-				found = append(found, cty.StringVal(path.Clean(filepath.ToSlash(rel))))
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
+	under, deep := strings.CutSuffix(pattern, "/**")
+	if !deep || strings.ContainsAny(under, "*?[]{}\\") {
+		return nil, fmt.Errorf("fileset: %q is not of the form that this test knows", pattern)
 	}
-	return found, nil
+	err = filepath.WalkDir(filepath.Join(dir, under), func(name string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(dir, name)
+			found = append(found, cty.StringVal(path.Clean(filepath.ToSlash(rel))))
+		}
+		return err
+	})
+	return found, err
 }

@@ -21,14 +21,8 @@ import (
 // keys: a attributes (f: R required, O optional, C computed; t type), b blocks.
 const schemaFile = "testdata/google-7.45.0.schema.json.gz"
 
-// otherSchemas are data sources that the cut has not, by the pages of their providers.
-const otherSchemas = `{"data": {
-  "archive_file": {"a": {"type": {"f": "R", "t": "string"}, "output_path": {"f": "R", "t": "string"}, "output_sha256": {"f": "C", "t": "string"}},
-    "b": {"source": {"n": "set", "min": 0, "max": 0, "b": {"a": {"filename": {"f": "R", "t": "string"}, "content": {"f": "R", "t": "string"}}, "b": {}}}}},
-  "google_cloud_quotas_quota_infos": {"a": {"parent": {"f": "R", "t": "string"}, "service": {"f": "R", "t": "string"},
-    "quota_infos": {"f": "C", "t": ["list", ["object", {"quota_id": "string", "quota_display_name": "string",
-      "dimensions_infos": ["list", ["object", {"applicable_locations": ["list", "string"], "details": ["list", ["object", {"value": "string"}]]}]]}]]}}, "b": {}}
-}}`
+// otherSchemas has data sources that the cut has not, by the pages of their providers.
+const otherSchemas = "testdata/other.schema.json"
 
 type schema struct {
 	Resources map[string]*blockSchema `json:"resources"`
@@ -66,7 +60,11 @@ var readSchema = sync.OnceValues(func() (schema, error) {
 	if err := json.NewDecoder(text).Decode(&s); err != nil {
 		return s, err
 	}
-	if err := json.Unmarshal([]byte(otherSchemas), &other); err != nil {
+	rest, err := os.ReadFile(otherSchemas)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(rest, &other); err != nil {
 		return s, err
 	}
 	maps.Copy(s.Data, other.Data)

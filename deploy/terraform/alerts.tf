@@ -11,7 +11,7 @@ locals {
     outage                 = { severity = "ERROR", title = "reconcile keeps failing", filter = "jsonPayload.event=\"outage\"" }
     submissions-denied     = { severity = "CRITICAL", title = "Vertex AI takes no jobs", filter = "jsonPayload.event=(\"submissions_denied\" OR \"submissions_unanswered\")" }
     settings-refused       = { severity = "CRITICAL", title = "settings or policy cannot be used", filter = "jsonPayload.event=(\"start_failed\" OR \"policy_unreadable\")" }
-    instance-crash         = { severity = "ERROR", title = "an instance crashed", filter = "textPayload=~\"(Uncaught signal|Container called exit|failed to start and listen|panic: )\"" }
+    instance-crash         = { severity = "ERROR", title = "an instance crashed", filter = "textPayload=~\"(Uncaught signal|Container called exit[(][1-9]|The instance was not started|^panic: )\"" }
     instance-out-of-memory = { severity = "ERROR", title = "an instance ran out of memory", filter = "textPayload=~\"Memory limit of .* exceeded\"" }
   }
 
@@ -90,7 +90,8 @@ resource "google_monitoring_alert_policy" "lasting" {
   }
 }
 
-# Reconcile answers 200 to each tick, also after a failure, so its answers show the ticks.
+# Reconcile acknowledges each tick, also after a failure. Its own count of requests would
+# not do, because hints keep it busy without a tick.
 resource "google_monitoring_alert_policy" "no_tick" {
   project               = var.project
   display_name          = "${var.prefix}: no tick"
@@ -102,7 +103,7 @@ resource "google_monitoring_alert_policy" "no_tick" {
   conditions {
     display_name = "no tick was answered for 5 minutes"
     condition_absent {
-      filter   = "metric.type=\"run.googleapis.com/request_count\" AND resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.prefix}-reconcile\" AND metric.labels.response_code_class=\"2xx\""
+      filter   = "metric.type=\"pubsub.googleapis.com/subscription/push_request_count\" AND resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${google_pubsub_subscription.reconcile.name}\" AND metric.labels.response_class=\"ack\""
       duration = "300s"
       aggregations {
         alignment_period     = "60s"
@@ -111,7 +112,7 @@ resource "google_monitoring_alert_policy" "no_tick" {
       }
     }
   }
-  # Where the metric goes on without a tick, as hints keep Reconcile busy.
+  # Before the first answer there is no metric that could be absent.
   conditions {
     display_name = "ticks wait for more than 5 minutes"
     condition_threshold {
@@ -129,8 +130,6 @@ resource "google_monitoring_alert_policy" "no_tick" {
     content   = local.playbook["no-tick"]
     mime_type = "text/markdown"
   }
-
-  depends_on = [google_cloud_run_v2_service.function]
 }
 
 resource "google_monitoring_alert_policy" "dead_letters" {

@@ -102,7 +102,8 @@ resource "google_firestore_index" "requests" {
 
 # Web and mobile clients get nothing. The functions do not ask the rules: IAM decides.
 resource "google_firebaserules_ruleset" "deny" {
-  project = var.project
+  provider = google.with_quota_project
+  project  = var.project
   source {
     files {
       name    = "firestore.rules"
@@ -123,6 +124,7 @@ resource "google_firebaserules_ruleset" "deny" {
 }
 
 resource "google_firebaserules_release" "deny" {
+  provider     = google.with_quota_project
   project      = var.project
   name         = "cloud.firestore/${google_firestore_database.ledger.name}"
   ruleset_name = google_firebaserules_ruleset.deny.name

@@ -1,9 +1,10 @@
 # What the project may submit per minute and region: 60 unless Google has raised it.
 # Berth paces its submissions below that, since a refusal for the rate costs a pause.
 data "google_cloud_quotas_quota_infos" "vertex" {
-  count   = var.submissions_per_minute == null ? 1 : 0
-  parent  = "projects/${var.project}"
-  service = "aiplatform.googleapis.com"
+  provider = google.with_quota_project
+  count    = var.submissions_per_minute == null ? 1 : 0
+  parent   = "projects/${var.project}"
+  service  = "aiplatform.googleapis.com"
 
   depends_on = [google_project_service.this]
 }
@@ -14,7 +15,7 @@ locals {
   submission_quotas = flatten([
     for q in try(data.google_cloud_quotas_quota_infos.vertex[0].quota_infos, []) : [
       for d in q.dimensions_infos : [
-        for value in d.details[*].value : tonumber(value)
+        for value in d.details[*].value : tonumber(value) if tonumber(value) > 0 # -1 is no limit
       ] if length(setintersection(toset(d.applicable_locations), toset(var.regions))) > 0
     ] if startswith(q.quota_display_name, "Job or LRO submission requests per minute")
   ])

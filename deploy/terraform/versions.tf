@@ -18,3 +18,13 @@ provider "google" {
   project = var.project
   region  = local.region
 }
+
+# Some APIs bill a quota project for each call of a user, and refuse the call without one.
+# For all resources that would need Resource Manager's API before it is enabled here.
+provider "google" {
+  alias                 = "with_quota_project"
+  project               = var.project
+  region                = local.region
+  billing_project       = var.project
+  user_project_override = true
+}

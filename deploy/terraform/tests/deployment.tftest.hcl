@@ -30,11 +30,15 @@ mock_provider "google" {
   mock_data "google_project" {
     defaults = { number = "123456789" }
   }
-  mock_data "google_cloud_quotas_quota_infos" {
-    defaults = { quota_infos = [] }
-  }
   mock_data "google_cloud_run_v2_service" {
     defaults = { template = [{ containers = [{ image = "us-central1-docker.pkg.dev/demo-project/berth/build@sha256:0123" }] }] }
+  }
+}
+
+mock_provider "google" {
+  alias = "with_quota_project"
+  mock_data "google_cloud_quotas_quota_infos" {
+    defaults = { quota_infos = [] }
   }
 }
 
@@ -89,6 +93,39 @@ run "rights_are_few" {
   assert {
     condition     = google_service_account_iam_binding.push_tokens.role == "roles/iam.serviceAccountTokenCreator" && length(google_service_account_iam_binding.push_tokens.members) == 1
     error_message = "Pub/Sub alone makes tokens of the push account."
+  }
+}
+
+run "all_variables_go_together" {
+  variables {
+    prefix                = "night-shift"
+    default_resource      = "pool"
+    job_service_accounts  = ["trainer@demo-project.iam.gserviceaccount.com"]
+    publishers            = ["group:ml@example.com"]
+    operators             = ["group:ops@example.com"]
+    status_users          = ["group:ml@example.com"]
+    tenants               = { red = { publishers = ["group:red@example.com"] }, blue = {} }
+    settings              = { BERTH_MAX_WAIT = "24h" }
+    notification_channels = ["projects/demo-project/notificationChannels/7"]
+    playbooks             = "https://example.com/playbooks"
+    collector_image       = "example.com/otel/collector:1"
+    persistent_resources = {
+      pool = {
+        region = "us-central1"
+        pools = [
+          { machine_type = "n1-standard-4", replicas = 2 },
+          { machine_type = "a2-highgpu-1g", accelerator_type = "NVIDIA_TESLA_A100", accelerator_count = 1, min_replicas = 1, max_replicas = 4 },
+        ]
+      }
+    }
+  }
+  assert {
+    condition     = length(google_pubsub_subscription.admit) == 3 && length(google_pubsub_topic_iam_member.publisher) == 2
+    error_message = "Each tenant has a subscription, and each publisher a grant."
+  }
+  assert {
+    condition     = alltrue([for f in values(google_cloud_run_v2_service.function) : length(f.template[0].containers) == 2])
+    error_message = "A collector runs beside each function."
   }
 }
 
