@@ -1,0 +1,2 @@
+class AirflowFailException(Exception):
+    """Fails a task without a retry."""
