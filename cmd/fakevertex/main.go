@@ -38,12 +38,12 @@ type options struct {
 	Listen    string    `default:"127.0.0.1:8095" placeholder:"HOST:PORT" help:"Address to serve at, by default ${default}. Port 0 is any free one; the first line of output says which. There is no access control: name only addresses that nobody else reaches."`
 	Scenario  string    `placeholder:"FILE" help:"Resources, behaviour, jobs and faults to begin with, in YAML or JSON; - is standard input. Without it there is no persistent resource."`
 	Clock     string    `enum:"real,virtual" default:"real" placeholder:"KIND" help:"real, or virtual: time moves only when POST /admin/clock moves it. By default ${default}."`
-	Start     time.Time `default:"2026-01-01T00:00:00Z" placeholder:"TIME" help:"Where a virtual clock begins, by default ${default}."`
+	Start     time.Time `placeholder:"TIME" help:"Where a virtual clock begins, by default 2026-01-01T00:00:00Z."`
 	Project   string    `default:"fake-project" placeholder:"ID" help:"Project of resources that the scenario names by their ids only, by default ${default}. Any project is served."`
 	Region    string    `default:"us-central1" placeholder:"REGION" help:"Region of the same, by default ${default}. Any region is served."`
 	Seed      int64     `default:"0" placeholder:"N" help:"Varies ids and what the scenario leaves to chance. 0 means that of the scenario, and without one the clock's time."`
 	Check     bool      `help:"Check the scenario and end."`
-	Behaviour bool      `help:"Print the behaviour of a scenario with all its defaults, and end."`
+	Behaviour bool      `help:"Print the behaviour with which the scenario begins, defaults included, and end."`
 }
 
 func main() {
@@ -78,8 +78,36 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return 0
 }
 
+// defaultStart is where a virtual clock begins without --start.
+var defaultStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// check finds the flags that would have no effect, or a late one.
+func (o *options) check() error {
+	switch _, _, err := net.SplitHostPort(o.Listen); {
+	case err != nil:
+		return fmt.Errorf("--listen: %w; want HOST:PORT", err)
+	case !o.Start.IsZero() && o.Clock != "virtual":
+		return errors.New("--start is for --clock=virtual: the real clock begins now")
+	case o.Start.Year() > 2199:
+		return errors.New("--start: want a time before the year 2200")
+	}
+	if err := fakevertex.CheckProject(o.Project); err != nil {
+		return fmt.Errorf("--project: %w", err)
+	}
+	if err := fakevertex.CheckRegion(o.Region); err != nil {
+		return fmt.Errorf("--region: %w", err)
+	}
+	if o.Start.IsZero() {
+		o.Start = defaultStart
+	}
+	return nil
+}
+
 // read reads the scenario, which may be none.
 func (o *options) read(in io.Reader) (*scenario.Scenario, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	data, err := []byte(nil), error(nil)
 	switch o.Scenario {
 	case "":
@@ -101,7 +129,7 @@ func (o *options) read(in io.Reader) (*scenario.Scenario, error) {
 // act does what the flags ask for, and serves until ctx ends.
 func (o *options) act(ctx context.Context, s *scenario.Scenario, out io.Writer) error {
 	if o.Behaviour {
-		text, err := yaml.Dump(map[string]any{"behaviour": scenario.Behaviour(fakevertex.DefaultBehaviour())})
+		text, err := yaml.Dump(map[string]any{"behaviour": scenario.Behaviour(s.Behaviour())})
 		if err == nil {
 			_, err = out.Write(text)
 		}

@@ -67,6 +67,13 @@ func TestRun(t *testing.T) {
 		{"--nonsense", "", 2, "", "fakevertex: unknown flag --nonsense"},
 		{"--clock=sun", "", 2, "", "fakevertex: --clock must be one of"},
 		{"--start=noon", "", 2, "", "fakevertex: --start: "},
+		{"--start=2026-05-01T00:00:00Z", "", 2, "", "fakevertex: --start is for --clock=virtual: the real clock begins now"},
+		{"--start=2200-01-01T00:00:00Z --clock=virtual", "", 2, "", "fakevertex: --start: want a time before the year 2200"},
+		{"--project=", "", 2, "", `fakevertex: --project: "" is not the id or number of a project`},
+		{"--project=A/B --check", "", 2, "", `fakevertex: --project: "A/B" is not the id or number of a project`},
+		{"--region=mars --check", "", 2, "", `fakevertex: --region: "mars" is not the name of a region`},
+		{"--listen=8095", "", 2, "", "fakevertex: --listen: address 8095: missing port in address; want HOST:PORT"},
+		{"--behaviour --scenario=-", "behaviour: {acceptFailAfter: 5m}", 0, "behaviour:\n  acceptFailAfter: 5m0s\n", ""},
 		{"now", "", 2, "", "fakevertex: unexpected argument now"},
 		{"--listen=" + l.Addr().String(), "", 1, "", "fakevertex: listen tcp " + l.Addr().String()},
 	} {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"google.golang.org/api/option"
@@ -35,7 +36,7 @@ type Fake struct {
 	server *fakevertex.Server
 	clock  *fakevertex.ManualClock
 	addr   string
-	served chan error
+	ended  func() error
 }
 
 // New starts a server with a scenario, which may be empty. Two servers with the same scenario
@@ -46,7 +47,7 @@ func New(text string) (*Fake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vertextest: %w", err)
 	}
-	f := &Fake{clock: fakevertex.NewManualClock(Start), served: make(chan error, 1)}
+	f := &Fake{clock: fakevertex.NewManualClock(Start)}
 	f.server = fakevertex.New(fakevertex.Options{Clock: f.clock, Seed: max(s.Seed, 1)})
 	if err := s.Apply(f.server); err != nil {
 		return nil, fmt.Errorf("vertextest: %w", err)
@@ -57,14 +58,16 @@ func New(text string) (*Fake, error) {
 		return nil, fmt.Errorf("vertextest: %w", err)
 	}
 	f.addr = l.Addr().String()
-	go func() { f.served <- f.server.Serve(l) }()
+	served := make(chan error, 1)
+	go func() { served <- f.server.Serve(l) }()
+	f.ended = sync.OnceValue(func() error { return <-served })
 	return f, nil
 }
 
-// Close stops the server.
+// Close stops the server. It may be called again.
 func (f *Fake) Close() error {
 	f.server.Stop()
-	return <-f.served
+	return f.ended()
 }
 
 // ClientOptions are for NewJobClient and NewPersistentResourceClient of

@@ -75,7 +75,8 @@
 //     resource for equality; the real rule is said to be "consistent".
 //   - In filters, as in AIP-160, OR binds tighter than AND. Two terms without an
 //     operator between them are refused.
-//   - Paths under /v1beta1 are served as /v1.
+//   - Paths under /v1beta1 are served as /v1. The system parameter fields is ignored:
+//     answers over REST are whole.
 //   - Pages hold 100 entries unless asked otherwise, and 1000 at most.
 //   - Machine types are not checked against a catalogue. The one accelerator
 //     known to be retired, NVIDIA_TESLA_K80, is refused unless a knob allows it.

@@ -42,6 +42,22 @@ func (s *Server) splitName(name string) (parent, rest string, err error) {
 	return "projects/" + s.projectNumber(w[1]) + "/locations/" + w[3], rest, nil
 }
 
+// CheckProject says what is wrong with the id or number of a project, if anything.
+func CheckProject(project string) error {
+	if !projectWord.MatchString(project) {
+		return fmt.Errorf("%q is not the id or number of a project: lowercase letters, digits and hyphens", project)
+	}
+	return nil
+}
+
+// CheckRegion says what is wrong with the name of a region, if anything.
+func CheckRegion(region string) error {
+	if !locationWord.MatchString(region) {
+		return fmt.Errorf("%q is not the name of a region, such as us-central1", region)
+	}
+	return nil
+}
+
 // location reads the parent of a request.
 func (s *Server) location(parent string) (string, error) {
 	p, rest, err := s.splitName(parent)

@@ -167,11 +167,12 @@ func (s operationService) WaitOperation(ctx context.Context, req *longrunningpb.
 	}
 	begin := s.clock.Now()
 	for {
+		changed := s.whenChanged() // before the look, so that no change falls between the two
 		op, err := get()
 		if err != nil || op.Done {
 			return op, err
 		}
-		// An operation can only be done by an event: wait for the next one.
+		// The next event may end it, or what another caller does.
 		next, any := s.NextEvent()
 		wait := next.Sub(s.clock.Now())
 		if t := req.GetTimeout(); t != nil {
@@ -190,6 +191,8 @@ func (s operationService) WaitOperation(ctx context.Context, req *longrunningpb.
 		}
 		select {
 		case <-reached:
+		case <-changed:
+			stop()
 		case <-ctx.Done():
 			stop()
 			return nil, status.FromContextError(ctx.Err()).Err()

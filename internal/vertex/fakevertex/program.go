@@ -9,6 +9,7 @@ import (
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // AddResource stores a resource under its name, which must be complete and not
@@ -92,7 +93,7 @@ func (s *Server) RecreateResource(pb *aiplatformpb.PersistentResource) (*aiplatf
 }
 
 // RemoveResource deletes a resource in one moment, without an operation: its live jobs are
-// CANCELLED.
+// CANCELLED, and the operation that it is under, if any, ends.
 func (s *Server) RemoveResource(name string) error {
 	return wrap("remove", name, s.withResource(name, func(r *resource) error {
 		s.removeResource(r)
@@ -102,6 +103,11 @@ func (s *Server) RemoveResource(name string) error {
 
 func (s *Server) removeResource(r *resource) {
 	delete(s.resources, r.pb.Name) // so that nothing is started on what is left
+	if r.pb.State == aiplatformpb.PersistentResource_STOPPING {
+		s.complete(r.op, &emptypb.Empty{}, nil)
+	} else {
+		s.complete(r.op, nil, &statuspb.Status{Code: int32(codes.Aborted), Message: "The PersistentResource was removed."})
+	}
 	for _, j := range r.jobs {
 		if j.live() {
 			s.finish(j, cancelled, codes.Canceled, "CANCELED")
@@ -138,16 +144,19 @@ func (s *Server) putResource(name string, pb *aiplatformpb.PersistentResource) *
 }
 
 // SetResourceState puts a resource into a state, and its error to that of the
-// state: none for most, an empty one for RUNNING, an INTERNAL one for ERROR. Jobs on it go
-// on; jobs that wait are only started while it is RUNNING.
+// state: none for most, an empty one for RUNNING, an INTERNAL one for ERROR. RUNNING and ERROR
+// end the operation that the resource is under, if any. Jobs on it go on; jobs that wait are
+// only started while it is RUNNING.
 func (s *Server) SetResourceState(name string, state aiplatformpb.PersistentResource_State) error {
 	return wrap("set state of", name, s.withResource(name, func(r *resource) error {
 		r.pb.State, r.pb.Error, r.pb.UpdateTime = state, nil, s.stamp()
 		switch state {
 		case aiplatformpb.PersistentResource_RUNNING:
 			s.setRunning(r)
+			s.complete(r.op, &aiplatformpb.PersistentResource{Name: r.pb.Name}, nil)
 		case aiplatformpb.PersistentResource_ERROR:
 			r.pb.Error = &statuspb.Status{Code: int32(codes.Internal), Message: "The PersistentResource has failed."}
+			s.complete(r.op, nil, r.pb.Error)
 		}
 		return nil
 	}))

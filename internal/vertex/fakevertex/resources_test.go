@@ -337,6 +337,30 @@ func TestOperations(t *testing.T) {
 		t.Errorf("not done after five minutes: %v", got)
 	}
 
+	// What another caller does may end it sooner than what is due.
+	first := op
+	if op, err = w.resources.CreatePersistentResource(t.Context(), createRequest("pr2", fixedPool("", 1))); err != nil {
+		t.Fatal(err)
+	}
+	sooner := wait(nil)
+	if err := w.SetResourceState(parent+"/persistentResources/pr2", aiplatformpb.PersistentResource_RUNNING); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-sooner; !got.GetDone() || got.GetError() != nil || w.clock.Waiters() != 0 {
+		t.Errorf("not done when the resource is RUNNING: %v, %d waiters", got, w.clock.Waiters())
+	}
+	if op, err = w.resources.CreatePersistentResource(t.Context(), createRequest("pr3", fixedPool("", 1))); err != nil {
+		t.Fatal(err)
+	}
+	removed := wait(nil)
+	if err := w.RemoveResource(parent + "/persistentResources/pr3"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-removed; codes.Code(got.GetError().GetCode()) != codes.Aborted {
+		t.Errorf("the resource was removed: %v", got)
+	}
+	op = first
+
 	byID := strings.Replace(op.Name(), "123456789012", "my-project", 1)
 	if got, err := ops.GetOperation(t.Context(), &longrunningpb.GetOperationRequest{Name: byID}); err != nil || got.Name != op.Name() {
 		t.Errorf("get by project id: %v, %v", got, err)

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"unicode"
 
 	"connectrpc.com/vanguard"
 	"connectrpc.com/vanguard/vanguardgrpc"
@@ -39,7 +41,10 @@ func (s *Server) restHandler() http.Handler {
 		if strings.Contains(r.URL.RawQuery, "enum-encoding=int") || strings.Contains(r.URL.RawQuery, "enum-encoding%3Dint") {
 			h = numbers
 		}
-		r.URL.RawQuery = withoutSystemParams(r.URL.RawQuery)
+		r.URL.RawQuery = queryForTranscoder(r.URL.RawQuery)
+		if strings.Contains(r.URL.Path, "/operations/") && r.ContentLength == int64(len("{}")) {
+			r.Body, r.ContentLength = http.NoBody, 0 // clients send an empty object to methods without a body
+		}
 		ew := &errorWriter{ResponseWriter: w}
 		h.ServeHTTP(ew, r)
 		ew.finish(reached.Load())
@@ -50,44 +55,92 @@ func (s *Server) restHandler() http.Handler {
 // the interceptor sets it.
 type reachedKey struct{}
 
-func withoutSystemParams(query string) string {
-	kept := slices.DeleteFunc(strings.Split(query, "&"), func(pair string) bool {
-		key, _, _ := strings.Cut(pair, "=")
+// queryForTranscoder leaves system parameters out of a query, and writes the paths of field
+// masks in lowerCamelCase, because the transcoder refuses the names of the fields themselves,
+// which the real service takes as well. A mask of "*" selects everything, as no mask does.
+func queryForTranscoder(query string) string {
+	var kept []string
+	for _, pair := range strings.Split(query, "&") {
+		key, value, _ := strings.Cut(pair, "=")
 		key = strings.Replace(key, "%24", "$", 1)
-		return slices.Contains(systemParams, key)
-	})
+		switch {
+		case slices.Contains(systemParams, key):
+			continue
+		case slices.Contains(maskParams, key):
+			mask, err := url.QueryUnescape(value)
+			if err == nil && mask == "*" {
+				continue
+			}
+			if err == nil {
+				pair = key + "=" + url.QueryEscape(camelPaths(mask))
+			}
+		}
+		kept = append(kept, pair)
+	}
 	return strings.Join(kept, "&")
+}
+
+// maskParams are the query parameters that hold field masks.
+var maskParams = []string{"readMask", "read_mask", "updateMask", "update_mask"}
+
+// camelPaths writes resource_pools.replica_count as resourcePools.replicaCount.
+func camelPaths(mask string) string {
+	var b strings.Builder
+	upper := false
+	for _, c := range mask {
+		switch {
+		case c == '_':
+			upper = true
+			continue
+		case upper:
+			c = unicode.ToUpper(c)
+		}
+		upper = false
+		b.WriteRune(c)
+	}
+	return b.String()
 }
 
 // transcoder maps REST onto the services, with enums as names or numbers.
 func (s *Server) transcoder(numbers bool) http.Handler {
-	get := func(method, path string, more ...string) *annotations.HttpRule {
-		rule := &annotations.HttpRule{
-			Selector: "google.longrunning.Operations." + method,
-			Pattern:  &annotations.HttpRule_Get{Get: path},
-		}
-		for _, m := range more {
-			rule.AdditionalBindings = append(rule.AdditionalBindings, &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: m}})
-		}
-		return rule
-	}
 	t, err := vanguardgrpc.NewTranscoder(s.grpc,
 		vanguard.WithCodec(func(res vanguard.TypeResolver) vanguard.Codec {
 			return &vanguard.JSONCodec{
-				MarshalOptions:   protojson.MarshalOptions{Resolver: res, UseEnumNumbers: numbers},
+				MarshalOptions:   protojson.MarshalOptions{Resolver: res, UseEnumNumbers: numbers, Multiline: true},
 				UnmarshalOptions: protojson.UnmarshalOptions{Resolver: res},
 			}
 		}),
-		vanguard.WithRules(
-			get("GetOperation", "/v1/{name=projects/*/locations/*/operations/*}",
-				"/v1/{name=projects/*/locations/*/persistentResources/*/operations/*}"),
-			get("ListOperations", "/v1/{name=projects/*/locations/*}/operations",
-				"/v1/{name=projects/*/locations/*/persistentResources/*}/operations"),
-		))
+		vanguard.WithRules(operationRules()...))
 	if err != nil { // the services and rules are fixed
 		panic(fmt.Sprintf("fakevertex: map the services to REST: %v", err))
 	}
 	return t
+}
+
+// operationRules map google.longrunning.Operations, whose own annotations are for another
+// path, as the service config of the real service does.
+func operationRules() []*annotations.HttpRule {
+	const of, ofResource = "/v1/{name=projects/*/locations/*", "/v1/{name=projects/*/locations/*/persistentResources/*"
+	rule := func(method string, bind func(path string) *annotations.HttpRule, end string) *annotations.HttpRule {
+		r := bind(of + end)
+		r.Selector = "google.longrunning.Operations." + method
+		r.AdditionalBindings = []*annotations.HttpRule{bind(ofResource + end)}
+		return r
+	}
+	get := func(path string) *annotations.HttpRule {
+		return &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: path}}
+	}
+	post := func(path string) *annotations.HttpRule {
+		return &annotations.HttpRule{Pattern: &annotations.HttpRule_Post{Post: path}}
+	}
+	remove := func(path string) *annotations.HttpRule {
+		return &annotations.HttpRule{Pattern: &annotations.HttpRule_Delete{Delete: path}}
+	}
+	return []*annotations.HttpRule{
+		rule("GetOperation", get, "/operations/*}"), rule("ListOperations", get, "}/operations"),
+		rule("WaitOperation", post, "/operations/*}:wait"), rule("CancelOperation", post, "/operations/*}:cancel"),
+		rule("DeleteOperation", remove, "/operations/*}"),
+	}
 }
 
 // An errorWriter passes successes through and holds errors back, to wrap them as

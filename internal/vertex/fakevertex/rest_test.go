@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +134,75 @@ func TestRESTResource(t *testing.T) {
 	}
 }
 
+// Field masks come with the names of the fields or in lowerCamelCase, as in Google's cloud.
+func TestRESTFieldMasks(t *testing.T) {
+	w := newWorld(t, func(b *fakevertex.Behaviour) { b.AllowUpdate = true })
+	w.add(t, fixedPool("", 2))
+	if code, got := w.rest(t, "POST", "/v1/"+parent+"/customJobs", jobJSON); code != 200 {
+		t.Fatalf("create: %d %v", code, got)
+	}
+	for mask, want := range map[string]string{
+		"readMask=displayName":                  "[displayName]",
+		"read_mask=display_name":                "[displayName]",
+		"readMask=display_name%2Ccreate_time":   "[createTime displayName]",
+		"readMask=job_spec.worker_pool_specs":   "[jobSpec]",
+		"readMask=*":                            "[createTime displayName jobSpec labels name state updateTime]",
+		"read_mask=%2A&pageSize=1":              "[createTime displayName jobSpec labels name state updateTime]",
+		"readMask=name,state&filter=labels.a:*": "[name state]",
+	} {
+		code, got := w.rest(t, "GET", "/v1/"+parent+"/customJobs?"+mask, "")
+		list, _ := got["customJobs"].([]any)
+		if code != 200 || len(list) != 1 {
+			t.Errorf("%s: %d %v", mask, code, got)
+		} else if keys := fmt.Sprint(slices.Sorted(maps.Keys(list[0].(map[string]any)))); keys != want {
+			t.Errorf("%s: %s, want %s", mask, keys, want)
+		}
+	}
+	for i, mask := range []string{"updateMask=resource_pools.replica_count", "update_mask=resourcePools.replicaCount", "updateMask=resource_pools"} {
+		body := fmt.Sprintf(`{"resourcePools":[{"id":"n1-standard-4","replicaCount":%d}]}`, i+5)
+		if code, got := w.rest(t, "PATCH", "/v1/"+resourceName+"?"+mask, body); code != 200 {
+			t.Errorf("%s: %d %v", mask, code, got)
+		}
+		w.clock.Advance(2 * time.Minute)
+		if n := w.Resources()[0].ResourcePools[0].GetReplicaCount(); n != int64(i+5) {
+			t.Errorf("%s: %d replicas, want %d", mask, n, i+5)
+		}
+	}
+	if code, got := w.rest(t, "PATCH", "/v1/"+resourceName+"?updateMask=display_name", "{}"); code != 400 || !strings.Contains(fmt.Sprint(got), `Unrecognized path "display_name"`) {
+		t.Errorf("another field: %d %v", code, got)
+	}
+}
+
+// Operations can be waited for, deleted, and not cancelled.
+func TestRESTOperations(t *testing.T) {
+	w := newWorld(t, nil)
+	w.add(t, fixedPool("", 2))
+	code, op := w.rest(t, "POST", "/v1/"+resourceName+":reboot", "{}")
+	if code != 200 {
+		t.Fatalf("reboot: %d %v", code, op)
+	}
+	name, id := "/v1/"+op["name"].(string), op["name"].(string)
+	id = "/v1/" + parent + "/operations/" + id[strings.LastIndex(id, "/")+1:]
+	if code, got := w.rest(t, "POST", name+":wait?timeout=0s", ""); code != 200 || got["done"] != nil {
+		t.Errorf("wait: %d %v", code, got)
+	}
+	if code, got := w.rest(t, "POST", name+":cancel", "{}"); code != 501 {
+		t.Errorf("cancel: %d %v", code, got)
+	}
+	w.clock.Advance(2 * time.Minute)
+	for _, path := range []string{name, id} {
+		if code, got := w.rest(t, "POST", path+":wait", "{}"); code != 200 || got["done"] != true {
+			t.Errorf("wait for %s: %d %v", path, code, got)
+		}
+	}
+	if code, got := w.rest(t, "DELETE", id, ""); code != 200 || len(got) != 0 {
+		t.Errorf("delete: %d %v", code, got)
+	}
+	if code, got := w.rest(t, "GET", name, ""); code != 404 {
+		t.Errorf("after delete: %d %v", code, got)
+	}
+}
+
 func TestRESTErrors(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(t, fixedPool("", 2))
@@ -144,6 +215,7 @@ func TestRESTErrors(t *testing.T) {
 		{"GET", parent + "/customJobs/abc?alt=json", "", 400, "INVALID_ARGUMENT", "Invalid CustomJob resource name."},
 		{"GET", parent + "/persistentResources/none", "", 404, "NOT_FOUND", "The PersistentResource does not exist."},
 		{"GET", parent + "/customJobs?filter=job_spec%3D1", "", 400, "INVALID_ARGUMENT", "job_spec"},
+		{"GET", parent + "/customJobs?readMask=no_such", "", 400, "INVALID_ARGUMENT", "no_such"},
 		{"GET", parent + "/customJobs?surprise=1", "", 400, "INVALID_ARGUMENT", "surprise"},
 		{"POST", parent + "/customJobs", `{}`, 400, "INVALID_ARGUMENT", "display_name"},
 		{"POST", parent + "/customJobs", `{"surprise":1}`, 400, "INVALID_ARGUMENT", "surprise"},

@@ -48,6 +48,7 @@ type Server struct {
 
 	mu         sync.Mutex      // guards what follows, down to fileErr
 	store                      // all that a state file keeps
+	changed    chan struct{}   // closed and replaced when a call changes the store
 	dirty      bool            // the store is not as the state file has it
 	ids        map[string]bool // given to jobs and operations
 	knobs      Behaviour
@@ -76,6 +77,7 @@ func New(o Options) *Server {
 		options:    o,
 		clock:      o.Clock,
 		projects:   maps.Clone(o.Projects),
+		changed:    make(chan struct{}),
 		ids:        map[string]bool{},
 		knobs:      DefaultBehaviour(),
 		windows:    map[quotaKey]*window{},

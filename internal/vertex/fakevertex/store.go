@@ -140,7 +140,17 @@ func (s *Server) touch(f func() error) error {
 	defer s.mu.Unlock()
 	s.playDue()
 	s.dirty = true
-	return s.keep(f())
+	err := f()
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return s.keep(err)
+}
+
+// whenChanged is a channel that is closed by the next call that changes the store.
+func (s *Server) whenChanged() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
 }
 
 // read is touch for an f that changes nothing.

@@ -12,6 +12,8 @@ import (
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"go.yaml.in/yaml/v4"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"example.com/berth/internal/vertex/fakevertex"
 )
@@ -21,6 +23,10 @@ const AdminPath = "/admin"
 
 // maxBody bounds what a request sends, in bytes.
 const maxBody = 4 << 20
+
+// lastTime is where the clock stops. The longest duration is 292 years, so what is due later has
+// a timestamp below the year 10000, above which none can be written.
+var lastTime = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // An Admin shows and changes a server over HTTP:
 //
@@ -73,6 +79,9 @@ func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		var bad *Error
 		if errors.As(err, &bad) {
 			no.problems = bad.Problems
+		}
+		if status.Code(err) == codes.NotFound {
+			no.code = http.StatusNotFound
 		}
 		errors.As(err, &no)
 		code = no.code
@@ -149,6 +158,9 @@ func (a *Admin) patch(r *http.Request) (any, error) {
 }
 
 func (a *Admin) reset(r *http.Request) (any, error) {
+	if err := read(r, func(*reader) map[string]field { return map[string]field{} }); err != nil {
+		return nil, err
+	}
 	a.server.Reset()
 	a.server.SetBehaviour(func(b *fakevertex.Behaviour) { *b = fakevertex.DefaultBehaviour() })
 	err := errors.Join(a.server.SetJobRules(nil), a.server.SetFaultRules(nil))
@@ -224,7 +236,12 @@ func (a *Admin) move(r *http.Request) (any, error) {
 	if err := read(r, func(p *reader) map[string]field {
 		return map[string]field{
 			"advance": func(n *yaml.Node, path string) { given++; advance = p.duration(n, path, false) },
-			"next":    func(n *yaml.Node, path string) { given++; next = p.boolean(n, path) },
+			"next": func(n *yaml.Node, path string) {
+				given++
+				if next = p.boolean(n, path); !next {
+					p.bad(n, path, "Only true has a meaning: leave the field out otherwise.")
+				}
+			},
 			"to": func(n *yaml.Node, path string) {
 				given++
 				to, _, _ = p.scalar(n, path, "a time in RFC 3339 format")
@@ -243,21 +260,23 @@ func (a *Admin) move(r *http.Request) (any, error) {
 		return nil, &refusal{code: http.StatusConflict, text: "The clock is the real one. Start the server with --clock virtual to move it."}
 	}
 	now := a.clock.Now()
+	at := now.Add(advance)
 	if to != "" {
-		at, _ := time.Parse(time.RFC3339Nano, to) // read has tried it
-		if advance = at.Sub(now); advance < 0 {
+		if at, _ = time.Parse(time.RFC3339Nano, to); at.Before(now) { // read has tried it
 			return nil, &refusal{code: http.StatusConflict, text: fmt.Sprintf("The clock is at %s already, and does not go back.", now.UTC().Format(time.RFC3339Nano))}
 		}
 	}
 	if next {
 		a.server.States()
-		at, any := a.server.NextEvent()
-		if !any {
+		var any bool
+		if at, any = a.server.NextEvent(); !any {
 			return nil, &refusal{code: http.StatusConflict, text: "Nothing is due."}
 		}
-		advance = max(at.Sub(now), 0)
 	}
-	a.clock.Advance(advance)
+	if at.After(lastTime) {
+		return nil, &refusal{code: http.StatusConflict, text: fmt.Sprintf("The clock goes to %s at most.", lastTime.Format(time.RFC3339))}
+	}
+	a.clock.Advance(at.Sub(now))
 	return a.time(r)
 }
 

@@ -83,6 +83,12 @@ behaviour: {runFor: 10m}
 	do("POST", "/admin/clock", "to: 2026-01-01T00:19:00Z", 409)
 	do("POST", "/admin/clock", "{to: noon}", 400)
 	do("POST", "/admin/clock", "{}", 400)
+	do("POST", "/admin/clock", "{next: false}", 400)
+	do("POST", "/admin/clock", "to: 9999-12-31T23:59:59Z", 409)
+	do("POST", "/admin/clock", "advance: 2500000h", 409)
+	if a := do("GET", "/admin/clock", "", 200); a.Now != "2026-01-01T00:20:00Z" {
+		t.Errorf("a clock that was not moved stands at %s", a.Now)
+	}
 	do("POST", "/admin/clock", "{next: true, advance: 1s}", 400)
 	if a := do("POST", "/admin/clock", "{advance: -1s, extra: 1}", 400); len(a.Error.Problems) != 2 || a.Error.Problems[1].Path != "extra" {
 		t.Errorf("problems %+v", a.Error)
@@ -96,7 +102,8 @@ behaviour: {runFor: 10m}
 		t.Errorf("state %+v", a)
 	}
 	do("POST", "/admin/resources:setState", "{name: pool, state: BROKEN}", 400)
-	do("POST", "/admin/resources:setState", "{name: none, state: ERROR}", 400)
+	do("POST", "/admin/resources:setState", "{name: none, state: ERROR}", 404)
+	do("POST", "/admin/reset", "{seed: 1}", 400)
 	do("PATCH", "/admin/scenario", "behaviour: {runFor: 5m, fullPool: failed-precondition}\njobs: [{runFor: 1m}]", 200)
 	if b := server.Behaviour(); b.RunFor != 5*60e9 || b.FullPool != fakevertex.FullFailedPrecondition || len(server.JobRules()) != 1 {
 		t.Errorf("patched %+v, %+v", b, server.JobRules())

@@ -27,15 +27,17 @@ func Of(server *fakevertex.Server) (map[string]any, error) {
 	return map[string]any{"behaviour": Behaviour(server.Behaviour()), "resources": resources, "jobs": jobs, "faults": faultDocuments(server, false)}, nil
 }
 
-// Behaviour is the knobs by their names in a scenario. A word that is empty, which means
-// its first value, is left out.
+// Behaviour is the knobs by their names in a scenario. An empty text of a knob that takes a
+// few words only means its first one, and is left out.
 func Behaviour(b fakevertex.Behaviour) map[string]any {
 	out := map[string]any{}
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[fakevertex.Behaviour]()) {
-		switch v := reflect.ValueOf(b).FieldByIndex(f.Index); {
+		v := reflect.ValueOf(b).FieldByIndex(f.Index)
+		_, words := v.Interface().(interface{ Words() []string })
+		switch {
 		case v.Type() == reflect.TypeFor[time.Duration]():
 			out[KnobName(f.Name)] = timeText(time.Duration(v.Int()))
-		case v.Kind() != reflect.String || v.String() != "":
+		case !words || v.String() != "":
 			out[KnobName(f.Name)] = v.Interface()
 		}
 	}

@@ -40,8 +40,8 @@ func Read(file string, data []byte, l Location) (*Scenario, error) {
 	s, r := &Scenario{location: l}, &reader{}
 	if n := r.document(data); n != nil && n.ShortTag() != "!!null" {
 		r.object(n, "", map[string]field{
-			"project":   func(n *yaml.Node, path string) { s.location.Project = r.text(n, path) },
-			"region":    func(n *yaml.Node, path string) { s.location.Region = r.text(n, path) },
+			"project":   func(n *yaml.Node, path string) { s.location.Project = r.checked(n, path, fakevertex.CheckProject) },
+			"region":    func(n *yaml.Node, path string) { s.location.Region = r.checked(n, path, fakevertex.CheckRegion) },
 			"seed":      func(n *yaml.Node, path string) { s.Seed = r.integer(n, path, 0, 1<<53) },
 			"behaviour": func(n *yaml.Node, path string) { s.readBehaviour(r, n, path) },
 			"resources": func(n *yaml.Node, path string) {
@@ -81,7 +81,9 @@ func (s *Scenario) rehearse(r *reader) {
 	server := fakevertex.New(fakevertex.Options{Clock: fakevertex.NewManualClock(time.Unix(0, 0))})
 	server.SetBehaviour(s.change)
 	for i, m := range s.Resources {
-		if _, err := server.AddResource(m); err != nil {
+		if m.Name == "" {
+			r.bad(s.nodes[i], "resources["+strconv.Itoa(i)+"].name", "This field is needed: an id, or the full name.")
+		} else if _, err := server.AddResource(m); err != nil {
 			r.bad(s.nodes[i], "resources["+strconv.Itoa(i)+"]", "%s", reasonOf(err))
 		}
 	}
@@ -98,6 +100,13 @@ func reasonOf(err error) string {
 		text = s.GRPCStatus().Message()
 	}
 	return strings.Join(strings.Fields(text), " ")
+}
+
+// Behaviour is the behaviour of a server that begins with the scenario.
+func (s *Scenario) Behaviour() fakevertex.Behaviour {
+	b := fakevertex.DefaultBehaviour()
+	s.change(&b)
+	return b
 }
 
 func (s *Scenario) change(b *fakevertex.Behaviour) {
@@ -162,7 +171,7 @@ func (s *Scenario) readBehaviour(r *reader, n *yaml.Node, path string) {
 				switch {
 				case isWord:
 					set(r.word(n, path, words.Words()))
-				case strings.HasSuffix(f.Name, "Disk"):
+				case strings.HasSuffix(f.Name, "Disk") && (n.Value != "" || n.Kind != yaml.ScalarNode):
 					set(r.word(n, path, disks))
 				default:
 					set(r.text(n, path))

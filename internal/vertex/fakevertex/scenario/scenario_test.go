@@ -1,7 +1,9 @@
 package scenario_test
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -126,10 +128,10 @@ func TestEveryKnob(t *testing.T) {
 		case interface{ Words() []string }:
 			values = v.Words()
 		case string:
-			values = []string{"pd-standard"}
+			values = []string{"pd-standard", ""}
 		}
 		for _, value := range values {
-			s, err := scenario.Read("s", []byte("behaviour: {"+scenario.KnobName(f.Name)+": "+value+"}"), here)
+			s, err := scenario.Read("s", fmt.Appendf(nil, "behaviour: {%s: %s}", scenario.KnobName(f.Name), cmp.Or(value, `""`)), here)
 			if err != nil {
 				t.Errorf("%s: %v", f.Name, err)
 				continue
@@ -174,9 +176,14 @@ func TestProblems(t *testing.T) {
 		"faults:\n- rate: 1.01":                 `f:2: faults[0].rate: "1.01" is not a number from 0 to 1.`,
 		"faults:\n- method: CreateJob":          `f:2: faults[0].method: "CreateJob" is not one of *, CreateCustomJob, `,
 		"faults:\n- {act: drop, code: ABORTED}": "f:2: faults[0]: A call that is not answered has no code and no message.",
-		"resources:\n- name: pool\n  resourcePools:\n  - machineSpec:\n      machineTyp: x":                         `f:5: resources[0].resourcePools[0].machineSpec.machineTyp: Unknown field "machineTyp".`,
-		"resources:\n- name: pool\n  resourcePools:\n  - replicaCount: many":                                        `f:4: resources[0].resourcePools[0].replicaCount: Invalid value for int64 field replicaCount: "many".`,
-		"resources:\n- name: pool\n- name: pool":                                                                    "f:2: resources[0]: ",
+		"resources:\n- name: pool\n  resourcePools:\n  - machineSpec:\n      machineTyp: x": `f:5: resources[0].resourcePools[0].machineSpec.machineTyp: Unknown field "machineTyp".`,
+		"resources:\n- name: pool\n  resourcePools:\n  - replicaCount: many":                `f:4: resources[0].resourcePools[0].replicaCount: Invalid value for int64 field replicaCount: "many".`,
+		"project: a/b":                           `f:1: project: "a/b" is not the id or number of a project: lowercase letters, digits and hyphens.`,
+		"project: 5":                             `f:1: project: Want a text; put "5" in quotes if it is one.`,
+		"project: \"\"":                          `f:1: project: "" is not the id or number of a project`,
+		"region: mars":                           `f:1: region: "mars" is not the name of a region, such as us-central1.`,
+		"resources:\n- displayName: pool":        "f:2: resources[0].name: This field is needed: an id, or the full name.",
+		"resources:\n- name: pool\n- name: pool": "f:2: resources[0]: ",
 		"resources:\n- name: Pool\n  resourcePools: [{machineSpec: {machineType: n1-standard-4}, replicaCount: 1}]": "f:2: resources[0]: ",
 		"resources: &r\n- name: x\n  labels: {a: *r}":                                                               "f:",
 	} {

@@ -180,6 +180,16 @@ func (r *reader) text(n *yaml.Node, path string) string {
 	return text
 }
 
+// checked reads a text that check accepts.
+func (r *reader) checked(n *yaml.Node, path string, check func(string) error) string {
+	before := len(r.problems)
+	text := r.text(n, path)
+	if err := check(text); err != nil && len(r.problems) == before {
+		r.bad(n, path, "%v.", err)
+	}
+	return text
+}
+
 // word reads one of some words.
 func (r *reader) word(n *yaml.Node, path string, words []string) string {
 	want := "one of " + strings.Join(words, ", ")
