@@ -46,6 +46,7 @@ type chartRow struct {
 const (
 	plotHeight    = 96.0
 	waitingHeight = 28.0
+	headroom      = 2.0 // above the highest line, so that it is not cut in half
 )
 
 // A step is a level from one minute to another.
@@ -70,7 +71,7 @@ func chartOf(id string, u statuspage.Usage, s statuspage.ShapeUsage) chart {
 			continue
 		}
 		at := func(steps []step, v, scale, height float64) []step {
-			return append(steps, step{from, to, height - v/scale*height})
+			return append(steps, step{from, to, height - v/scale*(height-headroom)})
 		}
 		limit, machines = at(limit, b.Limit, top, plotHeight), at(machines, b.Machines, top, plotHeight)
 		waiting = at(waiting, float64(b.MaxWaiting), float64(most), waitingHeight)

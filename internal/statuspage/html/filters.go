@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/visible"
 )
 
 // A filter narrows a list by links. One of them is current.
@@ -68,7 +69,7 @@ func (p *page) resources() filter {
 		f.Links = append(f.Links, link{text, p.with("resource", r.Name), current})
 	}
 	if now != "" && !found {
-		f.Links = append(f.Links, link{short(now), p.with("resource", now), true})
+		f.Links = append(f.Links, link{visible.Text(short(now)), p.with("resource", now), true})
 	}
 	return f
 }
@@ -87,8 +88,8 @@ type field struct{ Name, Label, Value, Hint string }
 // Fields are those of the form of the page of outcomes.
 func (p *page) Fields() []field {
 	return []field{
-		{"prefix", "Id begins with", p.query.Get("prefix"), ""},
-		{"since", "Received since", p.query.Get("since"), "2026-01-31T15:04:05Z"},
+		{"prefix", "Id begins with", visible.Text(p.query.Get("prefix")), ""},
+		{"since", "Received since", visible.Text(p.query.Get("since")), "2026-01-31T15:04:05Z"},
 	}
 }
 
@@ -96,7 +97,7 @@ func (p *page) Fields() []field {
 func (p *page) Hidden() (kept []field) {
 	for _, name := range []string{"refresh", "resource", "state", "tenant"} {
 		if values := slices.DeleteFunc(slices.Clone(p.query[name]), func(v string) bool { return v == "" }); len(values) > 0 {
-			kept = append(kept, field{Name: name, Value: strings.Join(values, ",")})
+			kept = append(kept, field{Name: name, Value: visible.Text(strings.Join(values, ","))})
 		}
 	}
 	return kept

@@ -57,7 +57,11 @@ func (h *handler) gather(p *page, r *http.Request, main *answer) {
 		}
 		return q
 	}
-	ask(h, &todo, r, &p.index, "/", nil)
+	if p.path == "" && p.Failed == nil {
+		decode(main, &p.index)
+	} else {
+		ask(h, &todo, r, &p.index, "/", nil)
+	}
 	if p.path != "health" || p.Failed != nil {
 		ask(h, &todo, r, &p.health, "/health", nil)
 	}

@@ -298,3 +298,23 @@ func (p *page) RecentNotes() []note {
 
 // MoreRecent leads to the next page of outcomes.
 func (p *page) MoreRecent() string { return p.more("recent", p.recent.Value.Next) }
+
+// count says how many requests a list has; "" for none.
+func count(n int, next string) string {
+	switch {
+	case n == 0:
+		return ""
+	case next != "":
+		return fmt.Sprintf("the first %d", n)
+	}
+	return plural(n, "request")
+}
+
+// HolderCount and WaiterCount say how many requests hold replicas and wait.
+func (p *page) HolderCount() string {
+	return count(len(p.holders.Value.Requests), p.holders.Value.Next)
+}
+
+func (p *page) WaiterCount() string {
+	return count(len(p.queue.Value.Waiting), p.queue.Value.Next)
+}

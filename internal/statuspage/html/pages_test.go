@@ -20,11 +20,23 @@ import (
 const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 func ask(h http.Handler, method, path, accept string) *httptest.ResponseRecorder {
-	rr := httptest.NewRecorder()
 	r := httptest.NewRequest(method, path, nil)
 	if accept != "" {
 		r.Header.Set("Accept", accept)
 	}
+	return serve(h, r)
+}
+
+// request is one of a browser, with a body.
+func request(t *testing.T, method, path, body string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Header.Set("Accept", browser)
+	return r
+}
+
+func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	rr := httptest.NewRecorder()
 	h.ServeHTTP(rr, r)
 	return rr
 }
@@ -210,7 +222,11 @@ func TestLinks(t *testing.T) {
 	h := status.New(busy(t).Handler())
 	followed := map[string]bool{}
 	for _, prefix := range []string{"", "/Status"} {
-		for _, path := range routes {
+		all := routes
+		if prefix != "" {
+			all = routes[2:11] // links are made in one way
+		}
+		for _, path := range all {
 			at, err := url.Parse("https://host" + prefix + path)
 			if err != nil {
 				t.Fatal(err)

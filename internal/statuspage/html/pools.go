@@ -146,7 +146,7 @@ func (p *page) card(r statuspage.Resource) resourceCard {
 	if !r.NotBefore.IsZero() {
 		add("warning", fmt.Sprintf("Vertex AI declined %s in a row: nothing is submitted before %s.", plural(r.Declines, "job"), at(r.NotBefore, now, true).Text))
 	}
-	c.Facts = append(c.Facts, plural(r.Holds, "request")+" of Berth's hold replicas")
+	c.Facts = append(c.Facts, plural(r.Holds, "job")+" of Berth's")
 	if r.Overstaying > 0 {
 		c.Facts = append(c.Facts, fmt.Sprintf("%d of them beyond the time limit", r.Overstaying))
 	}

@@ -317,3 +317,7 @@ func eventWord(t message.Type) string {
 	}
 	return parts[len(parts)-2]
 }
+
+// Waits reports whether the request of the page waits, so that what is said of its fit is
+// of now.
+func (p *page) Waits() bool { return p.request.Value.State == lifecycle.Waiting }

@@ -90,12 +90,13 @@ func now(w *World) {
 	send("llm-sft-0433", "Supervised fine-tuning", A100, 1, 50, 9*time.Hour)
 	send("rerank-0501", "Reranker training", L4, 8, 20, 4*time.Hour)
 	send("rerank-0502", "Reranker training", L4, 6, 0, 4*time.Hour)
+	send("tts-train-13", "Speech model, all speakers", L4, 9, 0, 7*time.Hour)
 	w.Pass(9 * time.Minute)
-	send("features-0511", "Feature build", CPU, 12, 0, 3*time.Hour)
-	send("features-0512", "Feature build", CPU, 9, 0, 3*time.Hour)
+	send("features-0511", "Feature build", CPU, 8, 0, 3*time.Hour)
+	send("features-0512", "Feature build", CPU, 6, 0, 3*time.Hour)
 	send("ocr-batch-0513", "OCR of the archive", CPU, 7, -10, 90*time.Minute)
 	for i := range 3 {
-		w.Send(Job{ID: fmt.Sprintf("research-sweep-%d", i+1), Tenant: Research, Name: "Sweep", Resource: Batch, Shape: Memory, Replicas: 3 + i, Limit: 5 * time.Hour})
+		w.Send(Job{ID: fmt.Sprintf("research-sweep-%d", i+1), Tenant: Research, Name: "Sweep", Resource: Batch, Shape: Memory, Replicas: 3 - i/2, Limit: 5 * time.Hour})
 	}
 	w.Send(Job{ID: "eval-nightly", Name: "Nightly evaluation", Shape: L4, Replicas: 7, Limit: 5 * time.Hour})
 	w.Send(Job{ID: RejectedID, Name: "Vision on H100", Shape: capacity.Spec{MachineType: "a3-highgpu-8g", Accelerator: "NVIDIA_H100_80GB", AcceleratorCount: 8}.Normal(), Replicas: 1, Limit: time.Hour})
