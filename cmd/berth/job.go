@@ -12,11 +12,14 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A jobFile is the file of submit, check and explain, with its options. The
-// options travel as message attributes, so the file is published unchanged.
+// A jobFile is the file of submit and explain, with its options.
 type jobFile struct {
 	File string `arg:"" optional:"" default:"-" help:"CustomJob, CustomJobSpec, worker pool specs or envelope, in JSON or YAML; - for standard input."`
+	jobOptions
+}
 
+// jobOptions travel as message attributes, so the file is published unchanged.
+type jobOptions struct {
 	ID                 string            `name:"id" group:"Options:" placeholder:"ID" help:"Request id; a job is admitted once per id."`
 	PersistentResource string            `group:"Options:" placeholder:"NAME" help:"Persistent resource: id or full name."`
 	DisplayName        string            `group:"Options:" placeholder:"TEXT" help:"Display name of the job."`
@@ -30,7 +33,7 @@ type jobFile struct {
 }
 
 // attributes returns the options as message attributes.
-func (j *jobFile) attributes() (map[string]string, error) {
+func (j *jobOptions) attributes() (map[string]string, error) {
 	a := map[string]string{}
 	set := func(name, value string) {
 		if value != "" {
@@ -86,8 +89,8 @@ func (j *jobFile) read(g *globals) (data []byte, err error) {
 }
 
 // check decodes the message as the deployment does.
-func check(data []byte, attributes map[string]string) (*message.Request, *message.Refusal, error) {
-	m, err := message.Decode(message.Delivery{ID: "checked", Data: data, Attributes: attributes})
+func check(d message.Delivery) (*message.Request, *message.Refusal, error) {
+	m, err := message.Decode(d)
 	if r := (*message.Refusal)(nil); errors.As(err, &r) {
 		return nil, r, nil
 	} else if err != nil {

@@ -134,13 +134,18 @@ func (c *policyCheckCmd) resources(g *globals) (all []statuspage.Resource, err e
 	case c.Pools == "":
 		return nil, nil
 	}
-	text, err := os.ReadFile(c.Pools)
+	return readPools(c.Pools)
+}
+
+// readPools reads what berth pools --json has printed.
+func readPools(file string) ([]statuspage.Resource, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, usage("read the pools: %w", err)
 	}
 	var pools statuspage.Pools
 	if err := json.Unmarshal(text, &pools); err != nil || len(pools.Resources) == 0 {
-		return nil, usage("%s does not have pools as berth pools --json prints them", c.Pools)
+		return nil, usage("%s does not have pools as berth pools --json prints them", file)
 	}
 	return pools.Resources, nil
 }

@@ -15,6 +15,18 @@ import (
 // wrong, each at its path in the message as it was sent.
 func Decode(d Delivery) (Message, error) { return decode(d, &report{}) }
 
+// Located is a problem with its line in the data; see [strict.Located].
+type Located = strict.Located
+
+// DecodeLocated is Decode for who wrote the data: it returns what is wrong with it, or what
+// it warns of, with lines. m is valid if there are no problems.
+func DecodeLocated(d Delivery) (m Message, problems, warnings []Located) {
+	r := &report{}
+	m, _ = decode(d, r) // its error has the problems without their lines
+	problems, warnings = r.Located()
+	return m, problems, warnings
+}
+
 func decode(d Delivery, r *report) (Message, error) {
 	r.claimed = d.Attributes[attributeName("request_id")]
 	if len(d.Data) > MaxData {

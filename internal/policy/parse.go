@@ -2,9 +2,7 @@ package policy
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
@@ -44,16 +42,10 @@ func Parse(text []byte) (*Policy, []Problem) {
 
 func withLines(found []strict.Located) (all []Problem) {
 	for _, f := range found {
-		if said := lineInText.FindStringSubmatch(f.Problem.Detail); f.Line == 0 && said != nil {
-			f.Line, _ = strconv.Atoi(said[1])
-		}
 		all = append(all, Problem{f.Line, f.Problem})
 	}
 	return all
 }
-
-// lineInText is how the problem of a text that is not YAML names its line.
-var lineInText = regexp.MustCompile(`(?i)\bline ([0-9]{1,6})\b`)
 
 // A parser reads one policy and collects its problems.
 type parser struct {

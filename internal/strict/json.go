@@ -41,7 +41,7 @@ func (d Reader) json(data []byte, r *Report, otherwise func(why string) *Node) *
 		r.Add(Place{}, reason.Malformed, "A \\u escape is half of a surrogate pair, at "+position(data, at)+".", "Send JSON as UTF-8.")
 		return nil
 	}
-	p := jsonParser{rest: data, r: r, most: d.MaxValues}
+	p := jsonParser{all: data, rest: data, line: 1, r: r, most: d.MaxValues}
 	root := p.value(&Node{})
 	r.Work += p.count
 	if p.count > d.MaxValues {
@@ -54,7 +54,10 @@ func (d Reader) json(data []byte, r *Report, otherwise func(why string) *Node) *
 // A jsonParser reads text that is known to be valid, so it has nothing to check: the
 // first byte of a value says what it is.
 type jsonParser struct {
-	rest  []byte
+	all   []byte
+	rest  []byte // of all
+	at    int    // up to where lines are counted
+	line  int    // there
 	r     *Report
 	count int // values so far
 	most  int // values that are read
@@ -67,7 +70,9 @@ func (p *jsonParser) value(n *Node) *Node {
 	if p.count > p.most {
 		return n
 	}
-	switch c := p.next(); c {
+	c := p.next()
+	n.Line = p.lineHere()
+	switch c {
 	case '[':
 		n.Kind = List
 		for p.rest = p.rest[1:]; p.count <= p.most && p.next() != ']'; {
@@ -106,6 +111,14 @@ func (p *jsonParser) members(n *Node) {
 		n.Members = append(n.Members, m)
 	}
 	p.rest = p.rest[1:]
+}
+
+// lineHere is the line of the next byte, from 1.
+func (p *jsonParser) lineHere() int {
+	here := len(p.all) - len(p.rest)
+	p.line += bytes.Count(p.all[p.at:here], []byte("\n"))
+	p.at = here
+	return p.line
 }
 
 // next goes to the next value, key or closing bracket, and returns its first

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/tools/txtar"
+
+	"example.com/berth/internal/reason"
 )
 
 // documents has the limits of messages, and texts that show which of them was used.
@@ -82,4 +85,26 @@ func plain(n *Node) any {
 		return all
 	}
 	return n.Text
+}
+
+// A problem of JSON is at the line of its value, and one of a text that cannot be read at the
+// line that its text names.
+func TestLinesOfJSON(t *testing.T) {
+	root := documents.JSON([]byte("\n{\"a\": [1,\n 2,\n\n\"x\\ny\"],\r\n \"b\":\n{}, \"c\": null}"), &Report{})
+	a, b, c := root.Members[0], root.Members[1], root.Members[2]
+	var got []int
+	for _, n := range []*Node{root, a, a.Items[0], a.Items[1], a.Items[2], b, c} {
+		got = append(got, n.Place().Line)
+	}
+	if want := []int{2, 2, 2, 3, 5, 7, 7}; !slices.Equal(got, want) {
+		t.Errorf("lines %v, want %v", got, want)
+	}
+	r := &Report{}
+	if documents.JSON([]byte("{\n\"a\": 1,\n}"), r) != nil {
+		t.Error("it is read")
+	}
+	r.Add(Place{Path: "x", Pos: 1}, reason.InvalidValue, "It says line 7.", "")
+	if p, _ := r.Located(); len(p) != 2 || p[0].Line != 3 || p[1].Line != 0 {
+		t.Errorf("problems %+v", p)
+	}
 }

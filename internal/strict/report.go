@@ -2,7 +2,9 @@ package strict
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
+	"strconv"
 
 	"example.com/berth/internal/reason"
 )
@@ -27,7 +29,8 @@ type finding struct {
 	problem   reason.Problem
 }
 
-// A Located is a problem and its line in a YAML document, 0 if that is not known.
+// A Located is a problem and its line in the document, from 1; 0 if that is not known, or
+// the problem is none of the document.
 type Located struct {
 	Line    int
 	Problem reason.Problem
@@ -75,10 +78,17 @@ func (r *Report) Located() (problems, warnings []Located) {
 
 func located(found []finding) (all []Located) {
 	for i, p := range inOrder(found) {
-		all = append(all, Located{found[i].line, p})
+		line := found[i].line
+		if said := lineInText.FindStringSubmatch(p.Detail); line == 0 && p.Code == reason.Malformed && said != nil {
+			line, _ = strconv.Atoi(said[1])
+		}
+		all = append(all, Located{line, p})
 	}
 	return all
 }
+
+// lineInText is how the problem of a text that cannot be read as a whole names its line.
+var lineInText = regexp.MustCompile(`(?i)\bline ([0-9]{1,6})\b`)
 
 // Warnings returns the warnings in document order.
 func (r *Report) Warnings() []reason.Problem { return inOrder(r.warnings) }

@@ -306,10 +306,10 @@ func TestPaths(t *testing.T) {
 			t.Errorf("%s, want %s", got, test.want)
 		}
 	}
-	if p := root.Members[0].Place(); p != (Place{Path: "a", Pos: 2}) {
+	if p := root.Members[0].Place(); p != (Place{Path: "a", Pos: 2, Line: 1}) {
 		t.Errorf("the place is %+v", p)
 	}
-	if p := root.Missing("new_field"); p != (Place{Path: "newField", Pos: 1}) {
+	if p := root.Missing("new_field"); p != (Place{Path: "newField", Pos: 1, Line: 1}) {
 		t.Errorf("the place of what is missing is %+v", p)
 	}
 	if p := (*Node)(nil).Place(); p != (Place{}) {

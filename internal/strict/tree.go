@@ -37,7 +37,7 @@ type Node struct {
 	Key     string    // in an object
 	Index   int       // in a list
 	Pos     int       // number in document order
-	Line    int       // of YAML, the line where it stands, from 1; 0 of JSON
+	Line    int       // where it stands, from 1
 	fields  fieldSet  // of an object that was walked as a message: its members by proto name
 	Value   any       // once walked: what protojson is given
 	Bad     bool      // a problem was reported here
@@ -132,7 +132,7 @@ func (n *Node) Hollow() bool {
 type Place struct {
 	Path string
 	Pos  int
-	Line int // of YAML, from 1; 0 if it is not known
+	Line int // from 1; 0 if it is not known
 }
 
 func (n *Node) Place() Place {
