@@ -71,9 +71,10 @@ type cli struct {
 
 	CheckSettings checkSettingsCmd `cmd:"" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`
 	Tail          tailCmd          `cmd:"" help:"Print the events of requests as they are published."`
+	Open          openCmd          `cmd:"" help:"Open a page of the deployment in the browser."`
 	Completion    completionCmd    `cmd:"" help:"Print a script that completes command lines in bash, zsh or fish."`
 	Complete      completeCmd      `cmd:"" hidden:"" help:"Say what may come next in a command line."`
-	Version       versionCmd       `cmd:"" help:"Print the version of this tool."`
+	Version       versionCmd       `cmd:"" help:"Print the version of this tool, the commit and the Go that it was built from."`
 }
 
 // globals are the flags of every verb, and the streams that a verb reads and

@@ -33,9 +33,9 @@ func (g *globals) open() (*statusClient, error) {
 	if err := g.readable(); err != nil {
 		return nil, err
 	}
-	base, err := url.Parse(strings.TrimRight(g.StatusURL, "/"))
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, usage("--status-url %q: want http(s)://host/path", g.StatusURL)
+	base, err := g.statusBase()
+	if err != nil {
+		return nil, err
 	}
 	d := &statusClient{base: base, target: &g.target}
 	switch {
@@ -50,6 +50,15 @@ func (g *globals) open() (*statusClient, error) {
 		}
 	}
 	return d, nil
+}
+
+// statusBase is the address of the Status function.
+func (t *target) statusBase() (*url.URL, error) {
+	base, err := url.Parse(strings.TrimRight(t.StatusURL, "/"))
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, usage("--status-url %q: want http(s)://host/path", t.StatusURL)
+	}
+	return base, nil
 }
 
 func loopback(host string) bool {
@@ -103,22 +112,28 @@ func (d *statusClient) call(ctx context.Context, method string, body []byte, out
 		// other on as it is, so that the Status function can verify it.
 		req.Header.Set("X-Serverless-Authorization", "Bearer "+token.AccessToken)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	text, status, err := readAnswer(http.DefaultClient, req)
 	if err != nil {
 		return nil, fmt.Errorf("ask the Status function of %s: %w", d.target, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // the body has been read
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w", u, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, failure(u, resp.StatusCode, text)
+	if status != http.StatusOK {
+		return nil, failure(u, status, text)
 	}
 	if err := json.Unmarshal(text, out); err != nil {
 		return nil, fmt.Errorf("%s is not a Status function: %w", u, err)
 	}
 	return text, nil
+}
+
+// readAnswer sends a request and reads the whole answer.
+func readAnswer(client *http.Client, req *http.Request) (text []byte, status int, err error) {
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // the body has been read
+	text, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return text, resp.StatusCode, err
 }
 
 // A refusal is an error answer of the Status function, or of a proxy in front
