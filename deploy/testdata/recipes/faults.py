@@ -1,6 +1,7 @@
 """A proxy in front of Pub/Sub and Status that fails calls on demand."""
 
 import http.server
+import json
 import threading
 import urllib.error
 import urllib.request
@@ -10,8 +11,8 @@ class Faults:
     """Fails calls by a plan: each entry is (part of the path, how), for one call that matches, in order.
 
     how is "nothing" (503, not passed on), "anyway" (passed on, then 503), "cut" (passed on, then the connection is
-    closed), "twice" (passed on two times), an HTTP status (answered, not passed on), or a function that is called
-    after the call was passed on and before it is answered.
+    closed), "twice" (passed on two times), "passed" (no fault), "unknown" (Status's 404), an HTTP status or a document
+    (answered, not passed on), or a function that is called after the call was passed on and before it is answered.
     """
 
     def __init__(self, pubsub, status):
@@ -27,6 +28,10 @@ class Faults:
                     if how:
                         faults.plan.remove(how)
                         how = how[1]
+                if how == "unknown":
+                    return self.answer(404, b'{"error": {"code": "NOT_FOUND"}}')
+                if isinstance(how, dict):
+                    return self.answer(200, json.dumps(how).encode())
                 if how == "nothing" or isinstance(how, int):
                     return self.answer(503 if how == "nothing" else how, b'{"error": {"code": "TEST"}}')
                 for _ in range(2 if how == "twice" else 1):

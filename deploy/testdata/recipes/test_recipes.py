@@ -8,11 +8,13 @@ import asyncio
 import json
 import os
 import pathlib
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import types
 import unittest
 import unittest.mock
@@ -23,6 +25,7 @@ RECIPES = HERE.parent.parent / "recipes"
 sys.path[:0] = [str(RECIPES), str(HERE / "standins"), str(HERE)]
 
 import berth  # noqa: E402
+import workflows  # noqa: E402
 from faults import Faults  # noqa: E402
 
 PUBSUB, STATUS, VERTEX = (os.environ[name] for name in ("TEST_PUBSUB", "TEST_STATUS", "TEST_VERTEX"))
@@ -164,6 +167,8 @@ class Client(Base):
     def test_an_id_of_another_job(self):
         name = self.client.run(job(self.id, run="1h"), self.id, timeout=30)
         for state in ("active", "ended"):
+            # The answer is not there yet when the client asks for the first time.
+            FAULTS.plan.append(("kind=answer", "unknown"))
             with self.subTest(state), self.assertRaises(berth.Refused) as caught:
                 self.client.run(job(self.id, run="2h"), self.id, timeout=30)
             self.assertEqual(caught.exception.code, "ID_REUSED")
@@ -185,6 +190,12 @@ class Client(Base):
         self.client.run(job(self.id), f"{self.id}.2", timeout=30)
         self.assertEqual(self.client.attempt(self.id), f"{self.id}.2")
 
+    def test_a_request_that_goes_back_to_the_queue_gets_another_job(self):
+        for state, name in (("CANCELLING", "old"), ("WAITING", "old"), ("RUNNING", "new")):
+            FAULTS.plan.append(("kind=request", {"state": state, "job": name, "terminal": False}))
+        with unittest.mock.patch.object(self.client, "submit", return_value=self.id):
+            self.assertEqual(self.client.run({}, self.id, timeout=30), "new")
+
     def test_time_is_up_and_cancel(self):
         with self.assertRaises(berth.Timeout):
             self.client.wait(self.id, timeout=0.2)
@@ -204,6 +215,9 @@ class Client(Base):
             if self.client._get(self.id, "request", berth.after(30)):
                 break
         self.assertIsNone(self.client.status(self.id))
+        # The message is not delivered yet when the client asks for the first time.
+        cancelled = {"cancelledUntil": "2100-01-01T00:00:00Z", "terminal": True}
+        FAULTS.plan.extend([("kind=request", "passed"), ("kind=request", cancelled)])
         with self.assertRaises(berth.Ended) as caught:
             self.client.run(job(self.id), self.id, timeout=30)
         self.assertEqual(caught.exception.state, "CANCELLED")
@@ -410,6 +424,115 @@ class Recipes(Base):
         with self.assertRaises(berth.Ended):
             operator.launch(info, ["python", "-m", "zenml.entrypoint"], {"ZENML_STORE_URL": "x"})
         self.assertEqual(operator.get_status(run), ExecutionStatus.STOPPED)
+
+
+class Workflows(Base):
+    """The two definitions of Workflows under the interpreter of workflows.py, and the rest of Google Cloud in memory."""
+
+    def setUp(self):
+        super().setUp()
+        self.definitions = json.loads(os.environ["TEST_WORKFLOWS"])
+        self.name = f"projects/1/locations/us-central1/workflows/berth-run/executions/{self.id}"
+        self.received, self.ended, self.late = queue.Queue(), False, []
+        self.environment = {
+            "GOOGLE_CLOUD_PROJECT_ID": os.environ["BERTH_PROJECT"],
+            "GOOGLE_CLOUD_PROJECT_NUMBER": "1",
+            "GOOGLE_CLOUD_LOCATION": "us-central1",
+            "GOOGLE_CLOUD_WORKFLOW_ID": "berth-run",
+            "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": self.id,
+            "BERTH_STATUS_URL": os.environ["BERTH_STATUS_URL"],
+        }
+        self.request = "berth-run:" + self.id
+        self.listens = True
+
+    def pubsub(self, path, body):
+        request = urllib.request.Request(f"http://{PUBSUB}/v1/projects/{os.environ['BERTH_PROJECT']}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def events(self):
+        """Starts the listener for each event, twice, as Eventarc may; returns when there is something for the execution."""
+        while self.listens:
+            got = self.pubsub("subscriptions/localstack-outcomes:pull", {"maxMessages": 20, "returnImmediately": True}).get("receivedMessages", [])
+            for message in got:
+                self.pubsub("subscriptions/localstack-outcomes:acknowledge", {"ackIds": [message["ackId"]]})
+                for _ in range(2):
+                    result = workflows.Execution(self.definitions["workflow_outcome.yaml"], {
+                        "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.callbacks.list": self.list,
+                        "http.post": self.post,
+                    }, self.environment).run({"data": {"message": message["message"]}})
+                    self.assertTrue(result)
+            if not self.received.empty():
+                return
+            time.sleep(EVERY)
+
+    def list(self, parent):
+        if parent != self.name:
+            raise workflows.http_error(404)
+        return {} if self.ended else {"callbacks": [{"name": self.name + "/callback/c1", "method": "POST"}]}
+
+    def post(self, url, auth, body):
+        self.assertEqual((url, auth), (f"https://workflowexecutions.googleapis.com/v1/{self.name}/callbacks/c1", {"type": "OAuth2"}))
+        if self.ended:
+            raise workflows.http_error(404)
+        self.received.put(body)
+
+    def wait(self, callback, timeout):
+        self.assertEqual(timeout, 3600)
+        if self.listens:
+            self.events()
+        if self.received.empty():
+            raise workflows.Raised(workflows.Map(tags=["TimeoutError"]))
+        return {"http_request": {"body": self.received.get()}}
+
+    def publish(self, topic, body):
+        self.assertEqual(topic, f"projects/{os.environ['BERTH_PROJECT']}/topics/berth-requests")
+        return self.pubsub("topics/berth-requests:publish", body)
+
+    def get(self, url, auth):
+        self.assertEqual(auth, {"type": "OIDC", "audience": os.environ["BERTH_STATUS_URL"]})
+        time.sleep(EVERY)  # an hour
+        with urllib.request.urlopen(url) as answer:
+            return {"body": json.load(answer)}
+
+    def execution(self, argument):
+        try:
+            return workflows.Execution(self.definitions["workflow_run.yaml"], {
+                "events.create_callback_endpoint": lambda http_callback_method: {"url": "unused"},
+                "events.await_callback": self.wait,
+                "googleapis.pubsub.v1.projects.topics.publish": self.publish,
+                "http.get": self.get,
+            }, self.environment).run(argument)
+        finally:
+            self.ended = True
+
+    def test_the_outcome_calls_back(self):
+        outcome = self.execution({"job": job(self.id), "attributes": {"berth-priority": "4"}})
+        self.assertEqual((outcome["state"], outcome["requestId"]), ("SUCCEEDED", self.request))
+        self.assertEqual(jobs(self.id), [outcome["job"]])
+        self.assertEqual(self.client.status(self.request)["priority"], 4)
+
+    def test_a_job_that_fails(self):
+        with self.assertRaises(workflows.Raised) as caught:
+            self.execution({"job": job(self.id, **{"fake-end": "failed"})})
+        self.assertEqual((caught.exception.value["state"], caught.exception.value["reason"]["code"]), ("FAILED", "JOB_ENDED"))
+
+    def test_a_refusal_and_one_of_another_message(self):
+        self.received.put({"state": "REFUSED", "messageId": "another"})
+        with self.assertRaises(workflows.Raised) as caught:
+            self.execution({"job": {"displayName": "x"}})
+        self.assertEqual(caught.exception.value["state"], "REFUSED")
+        self.assertNotEqual(caught.exception.value["messageId"], "another")
+
+    def test_an_event_that_never_comes(self):
+        self.listens = False
+        self.assertEqual(self.execution({"job": job(self.id)})["state"], "SUCCEEDED")
+
+    def test_an_error_of_the_callback_is_no_timeout(self):
+        self.wait = lambda callback, timeout: (_ for _ in ()).throw(workflows.http_error(500))
+        with self.assertRaises(workflows.Raised) as caught:
+            self.execution({"job": job(self.id)})
+        self.assertEqual(caught.exception.value["code"], 500)
 
 
 if __name__ == "__main__":
