@@ -64,9 +64,11 @@ func checkLabel(n *strict.Node, r *report) {
 	}
 	if code, detail, fix := labelProblem(n.Key, n.Text); detail != "" {
 		if detail == labelValue {
-			fix = n.FixHole(fix)
+			r.At(n, code, detail, n.FixHole(fix))
+			return
 		}
-		r.At(n, code, detail, fix)
+		n.Bad = true
+		r.Add(n.Place(), code, detail, strict.FixKey(n.Key, fix)) // it is the key's
 	}
 }
 

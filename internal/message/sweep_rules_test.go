@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/strict"
 )
 
@@ -173,4 +174,39 @@ func snaked(v any) any {
 		return all
 	}
 	return v
+}
+
+// A text that a template left open is said to be one, whatever becomes of the message.
+func TestSweepSaysWhatIsATemplate(t *testing.T) {
+	text, err := os.ReadFile("testdata/sweep.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, ` = "${A}"`) || strings.HasPrefix(line, "cancel") { // the reason of a cancel is any text
+			continue
+		}
+		if found++; !strings.Contains(line, "Fill in ${") && !strings.Contains(line, "The text has ${") {
+			t.Error(line)
+		}
+	}
+	if found < 50 {
+		t.Errorf("only %d lines", found)
+	}
+}
+
+func TestTemplatesInKeys(t *testing.T) {
+	for _, data := range []string{
+		`{workerPoolSpecs: [], "${KEY}": 3}`,
+		`{displayName: d, labels: {"${KEY}": a}, jobSpec: {workerPoolSpecs: []}}`,
+	} {
+		var refusal *Refusal
+		if _, err := Decode(Delivery{ID: "1", Data: []byte(data)}); !errors.As(err, &refusal) {
+			t.Fatalf("%s: %v", data, err)
+		}
+		if !slices.ContainsFunc(refusal.Problems, func(p reason.Problem) bool { return p.Fix == "Fill in ${KEY} before the job is published." }) {
+			t.Errorf("%s: %v", data, refusal.Problems)
+		}
+	}
 }

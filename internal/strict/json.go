@@ -17,7 +17,7 @@ const strictJSON = "Send strict JSON: double quotes, no comments, no trailing co
 // be read as a whole. A key that comes twice is reported, and the first one is kept.
 func (d Reader) JSON(data []byte, r *Report) *Node {
 	return d.json(data, r, func(why string) *Node {
-		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+".", strictJSON)
+		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+".", fixUnread(data, strictJSON))
 		return nil
 	})
 }

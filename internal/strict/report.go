@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"example.com/berth/internal/reason"
 )
@@ -43,9 +44,15 @@ func (r *Report) Add(at Place, code reason.Code, detail, fix string) {
 	}
 }
 
-// At reports a problem of a node and marks it.
+// At reports a problem of a node and marks it. A text that is no value of its field and in
+// which a template left something open is to be filled in first.
 func (r *Report) At(n *Node, code reason.Code, detail, fix string) {
 	n.Bad = true
+	if code == reason.InvalidValue {
+		if first := n.FixHole(fix); !strings.HasPrefix(fix, first) {
+			fix = strings.TrimSpace(first + " " + fix)
+		}
+	}
 	r.Add(n.Place(), code, detail, fix)
 }
 

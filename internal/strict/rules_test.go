@@ -3,6 +3,7 @@ package strict
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +191,41 @@ func TestHoles(t *testing.T) {
 		if got := n.FixHole("other"); got != "other" {
 			t.Errorf("%+v: %s", n.Text, got)
 		}
+	}
+}
+
+// What a template left open is said wherever it keeps a document from being read: in a
+// value, in a key, and where nothing can be read.
+func TestHolesInProblems(t *testing.T) {
+	for _, c := range []struct{ data, want string }{
+		{"${ALL}", "Scalar. If this is a template, fill in each ${...} first."},
+		{`{"a": ${A}}`, strictJSON + " Or send YAML. If this is a template, fill in each ${...} first."},
+		{"a: [b\nc: {{d}}", "Language. If this is a template, fill in each {{...}} first."},
+		{"a: [b\nc: $(d)", "Language."},
+	} {
+		var r Report
+		d := Reader{Language: "Language.", Scalar: "Scalar.", MaxDepth: 32, MaxValues: 100}
+		d.Data([]byte(c.data), &r)
+		if p := r.Problems(); len(p) != 1 || p[0].Code != reason.Malformed || p[0].Fix != c.want {
+			t.Errorf("%q: %v, want the fix %q", c.data, p, c.want)
+		}
+	}
+	var r Report
+	r.At(&Node{Kind: Text, Text: "${N}"}, reason.InvalidValue, "Want 3.", "Write 3.")
+	r.At(&Node{Kind: Text, Text: "n"}, reason.InvalidValue, "Want 3.", "Write 3.")
+	r.At(&Node{Kind: Text, Text: "${N}"}, reason.Conflict, "Twice.", "Keep one.")
+	var fixes []string
+	for _, p := range r.Problems() {
+		fixes = append(fixes, p.Fix)
+	}
+	if want := []string{"Fill in ${N} before the job is published. Write 3.", "Write 3.", "Keep one."}; !slices.Equal(fixes, want) {
+		t.Errorf("%q, want %q", fixes, want)
+	}
+	if got := FixKey("a{{b}}", "other"); got != "Fill in {{b}} before the job is published." {
+		t.Error(got)
+	}
+	if got := FixKey("ab", "other"); got != "other" {
+		t.Error(got)
 	}
 }
 

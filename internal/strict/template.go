@@ -18,9 +18,33 @@ func (r *Report) Template(n *Node) {
 // a template left open, else what fix says.
 func (n *Node) FixHole(fix string) string {
 	if hole := n.hole(); hole != "" && n.Kind == Text {
-		return fmt.Sprintf("Fill in %s before the job is published.", hole)
+		return fillIn(hole)
 	}
 	return fix
+}
+
+func fillIn(hole string) string {
+	return fmt.Sprintf("Fill in %s before the job is published.", hole)
+}
+
+// FixKey is as for a text that is a key of an object, such as a name that no field has.
+func FixKey(key, fix string) string {
+	if hole := Hole(key); hole != "" {
+		return fillIn(Excerpt(hole))
+	}
+	return fix
+}
+
+// fixUnread adds to how to fix data that cannot be read at all: it may be a template. What
+// was left open may stand in a secret, so it is not quoted.
+func fixUnread(data []byte, fix string) string {
+	switch hole := Hole(string(data)); {
+	case hole == "":
+		return fix
+	case hole[0] == '$':
+		return fix + " If this is a template, fill in each ${...} first."
+	}
+	return fix + " If this is a template, fill in each {{...}} first."
 }
 
 // hole is the first part of the text that a template left open, as a reason may quote it;

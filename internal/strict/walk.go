@@ -39,7 +39,7 @@ func (w Walker) Message(n *Node, md protoreflect.MessageDescriptor, skip map[str
 		if fd == nil {
 			n.Unknown = append(n.Unknown, m)
 			if !m.Bad {
-				w.R.At(m, reason.UnknownField, "No field has this name here.", w.Rules.Unknown(md, m))
+				w.R.At(m, reason.UnknownField, "No field has this name here.", FixKey(m.Key, w.Rules.Unknown(md, m)))
 			}
 			continue
 		}

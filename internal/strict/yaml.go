@@ -37,7 +37,7 @@ func (d Reader) Data(data []byte, r *Report) *Node {
 		root = d.yaml(data, r)
 	}
 	if root != nil && root.Kind != Object && root.Kind != List && root.Kind != Broken {
-		r.At(root, reason.Malformed, "The data is neither a JSON or YAML object nor a list.", d.Scalar)
+		r.At(root, reason.Malformed, "The data is neither a JSON or YAML object nor a list.", fixUnread(data, d.Scalar))
 		return nil
 	}
 	return root
@@ -54,7 +54,7 @@ func (d Reader) YAML(data []byte, r *Report) *Node {
 // is neither gets one problem.
 func (d Reader) flow(data []byte, why string, r *Report) *Node {
 	if strings.Contains(why, " in string ") || lineBreakInText(data) {
-		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+".", strictJSON)
+		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+".", fixUnread(data, strictJSON))
 		return nil
 	}
 	own := Report{Work: r.Work, Loaded: r.Loaded}
@@ -62,10 +62,10 @@ func (d Reader) flow(data []byte, why string, r *Report) *Node {
 	r.Work, r.Loaded = own.Work, own.Loaded
 	switch {
 	case own.other:
-		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+".", strictJSON)
+		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+".", fixUnread(data, strictJSON))
 		return nil
 	case root == nil && own.problems[0].problem.Code == reason.Malformed:
-		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+". It is not YAML either: "+strings.TrimPrefix(own.problems[0].problem.Detail, notRead), strictJSON+" Or send YAML.")
+		r.Add(Place{}, reason.Malformed, "The text is not JSON: "+why+". It is not YAML either: "+strings.TrimPrefix(own.problems[0].problem.Detail, notRead), fixUnread(data, strictJSON+" Or send YAML."))
 		return nil
 	}
 	r.problems = append(r.problems, own.problems...)
@@ -155,7 +155,7 @@ func (d Reader) load(data []byte, r *Report) *yaml.Node {
 	loader, err := yaml.NewLoader(bytes.NewReader(data),
 		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(2*d.MaxDepth))))
 	if err != nil {
-		r.Add(Place{}, reason.Malformed, "The data is not YAML.", d.Language)
+		r.Add(Place{}, reason.Malformed, "The data is not YAML.", fixUnread(data, d.Language))
 		return nil
 	}
 	var doc yaml.Node
@@ -163,7 +163,7 @@ func (d Reader) load(data []byte, r *Report) *yaml.Node {
 		if errors.Is(err, io.EOF) {
 			r.Add(Place{}, reason.MissingField, "The YAML document is empty.", d.Missing)
 		} else {
-			r.Add(Place{}, reason.Malformed, notRead+ExcerptError(err)+".", d.Language)
+			r.Add(Place{}, reason.Malformed, notRead+ExcerptError(err)+".", fixUnread(data, d.Language))
 		}
 		return nil
 	}
