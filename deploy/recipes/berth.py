@@ -269,7 +269,7 @@ def attribute(value: Any) -> str:
     """An option as the text of an attribute."""
     if isinstance(value, dict):
         return ",".join(f"{key}={text}" for key, text in sorted(value.items()))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value)
 
 
 def data(job: Any) -> bytes:

@@ -36,7 +36,7 @@ func TestRecipes(t *testing.T) {
 		}
 	})
 	definitions := workflows(t, filepath.Join(root, "deploy", "recipes"))
-	for _, class := range []string{"Client", "Tokens", "Recipes", "Workflows"} { // each waits more than it works
+	for _, class := range []string{"Client", "Files", "Tokens", "Recipes", "Workflows"} { // each waits more than it works
 		t.Run(class, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), python, "-W", "error", "test_recipes.py", class)

@@ -4,7 +4,9 @@ The libraries of the recipes are stood in for by the folder standins, which show
 and not that the libraries' names are right.
 """
 
+import ast
 import asyncio
+import importlib.util
 import json
 import os
 import pathlib
@@ -18,6 +20,7 @@ import time
 import types
 import unittest
 import unittest.mock
+import urllib.error
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -161,8 +164,15 @@ class Client(Base):
                 self.client.run(big, self.id, timeout=30)
             self.assertEqual(caught.exception.code, "SPEC_MISMATCH")
             self.assertTrue(caught.exception.detail)
-        with self.assertRaises(berth.Refused):
-            self.client.wait(self.id, timeout=30)
+        for call in (lambda: self.client.wait(self.id, timeout=30), lambda: self.client.submit(big, self.id, timeout=30)):
+            with self.assertRaises(berth.Refused):
+                call()
+
+    def test_a_template_is_warned_of(self):
+        self.client.run(job(self.id + " ${USER}"), self.id, timeout=30)
+        request = self.client.status(self.id)
+        for warnings in (request["warnings"], request["events"][0]["outcome"]["warnings"]):
+            self.assertEqual([(w["path"], "${USER}" in w["detail"]) for w in warnings if "${" in w["detail"]], [("displayName", True)])
 
     def test_an_id_of_another_job(self):
         name = self.client.run(job(self.id, run="1h"), self.id, timeout=30)
@@ -424,6 +434,18 @@ class Recipes(Base):
         with self.assertRaises(berth.Ended):
             operator.launch(info, ["python", "-m", "zenml.entrypoint"], {"ZENML_STORE_URL": "x"})
         self.assertEqual(operator.get_status(run), ExecutionStatus.STOPPED)
+
+
+class Files(unittest.TestCase):
+    def test_python_3_9_and_no_dependency(self):
+        for path in RECIPES.glob("*.py"):
+            ast.parse(path.read_text(), str(path), feature_version=(3, 9))
+        tree = ast.parse((RECIPES / "berth.py").read_text())
+        imported = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+        imported += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        for name in imported:  # each is part of Python itself, not installed beside it
+            origin = importlib.util.find_spec(name).origin
+            self.assertTrue(origin in ("built-in", "frozen") or "site-packages" not in origin and not origin.startswith(str(HERE.parent)), name)
 
 
 class Workflows(Base):
