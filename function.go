@@ -4,7 +4,7 @@
 //
 //   - Admit takes requests and cancels from a push subscription.
 //   - Reconcile takes ticks, and hints that a job may have changed.
-//   - Status answers questions in JSON.
+//   - Status answers questions: programs in JSON, browsers with pages.
 //
 // The entry points are plain HTTP functions. A CloudEvent function would see no
 // headers, lose delivery attempt and subscription of a push, take bodies of any

@@ -1,7 +1,8 @@
 // Package statuspage is the Status function: it shows the ledger as JSON, to
 // people and to the command line tool. It writes nothing.
 //
-// Every answer is application/json and must not be cached. A failure is
+// Every answer is application/json and must not be cached; package html below makes pages
+// of these answers for browsers, on the same routes. A failure is
 // {"error": {"code", "detail", "fix"}} with a matching HTTP status. All routes
 // but /explain take GET. Each may have the prefix /Status, so that the function
 // works the same at the root of a service and beside other entry points.
@@ -10,7 +11,7 @@
 //	/health         whether the ledger can be read, and how old its observations are
 //	/pools          persistent resources: pools, use per shape, foreign jobs
 //	/queue          waiting requests in order, each with its reason as of now
-//	/requests       requests in a state
+//	/requests       requests in some states
 //	/recent         requests and refused messages, the latest received first
 //	/requests/{id}  one request and its history, by its id or by its job
 //	/explain        POST a message: what would happen to it now

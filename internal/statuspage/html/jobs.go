@@ -46,8 +46,8 @@ func commands(tenant, id, job string, live bool) (list []command) {
 	if n, ok := vertex.ParseName(job); ok && n.IsJob() {
 		project := shellWord(n.Project())
 		list = append(list,
-			command{"The job's log", "gcloud logging read " + shellWord(logFilter(n.ID())) + " --project=" + project + " --order=asc --limit=200"},
-			command{"Its log as it is written", "gcloud ai custom-jobs stream-logs " + shellWord(n.ID()) + " --region=" + shellWord(n.Region()) + " --project=" + project},
+			command{"The job's log, as it is written", "berth logs --follow" + of},
+			command{"The same with gcloud", "gcloud logging read " + shellWord(logFilter(n.ID())) + " --project=" + project + " --order=asc --limit=200"},
 			command{"The job at Vertex AI", "gcloud ai custom-jobs describe " + shellWord(n.ID()) + " --region=" + shellWord(n.Region()) + " --project=" + project})
 	}
 	return list

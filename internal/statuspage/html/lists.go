@@ -98,6 +98,9 @@ func (p *page) summary(s statuspage.Summary, now time.Time) row {
 	if s.Job != "" {
 		r.Job = linkTo(s.Job)
 	}
+	if r.Name == s.ID {
+		r.Name = "" // it says nothing more
+	}
 	since := s.Times.Reserved
 	if s.State == lifecycle.Waiting {
 		since = s.Times.Queued

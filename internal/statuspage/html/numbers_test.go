@@ -401,5 +401,10 @@ func TestHistoryIsTheAnswer(t *testing.T) {
 	}
 }
 
-// digit is a number with one digit after the point, without a useless one.
-func digit(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") }
+// digit is a number as pages write it.
+func digit(v float64) string {
+	if v < 1 {
+		return strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(fmt.Sprintf("%.2f", v), "0"), "0"), ".")
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
+}

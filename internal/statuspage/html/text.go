@@ -79,9 +79,13 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// decimal is a number with at most one digit after the point.
+// decimal is a number with at most one digit after the point, and below 1 with two.
 func decimal(v float64) string {
-	return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64)
+	scale := 10.0
+	if v < 1 {
+		scale = 100
+	}
+	return strconv.FormatFloat(math.Round(v*scale)/scale, 'f', -1, 64)
 }
 
 // shapeText is a shape in full, as JSON has it.
