@@ -55,6 +55,9 @@ func (c *doctorCmd) resource(g *globals) (string, error) {
 	if c.ProbeWait <= 0 || c.ProbeWait > time.Hour {
 		return "", usage("--probe-wait %s: want more than 0 and at most 1h", c.ProbeWait)
 	}
+	if strings.TrimSpace(c.ProbeImage) == "" {
+		return "", usage("--probe-image is empty: want a container image that has the command sleep")
+	}
 	n, full := vertex.ParseName(c.Probe)
 	if full && n.IsResource() && g.Project == "" && !g.Local {
 		g.Project = strings.Split(c.Probe, "/")[1]
@@ -127,7 +130,7 @@ func (c *doctorCmd) probeOn(g *globals, name string, s probe.Service, clock prob
 	case g.ctx.Err() != nil:
 		return g.ctx.Err()
 	case stopped != nil:
-		return fmt.Errorf("the probe stopped early: %w", stopped)
+		return errors.Join(fmt.Errorf("the probe stopped early: %w", stopped), err)
 	}
 	return err
 }

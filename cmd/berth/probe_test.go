@@ -88,7 +88,7 @@ func TestProbe(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "record.json")
 	command := func() *doctorCmd { return &doctorCmd{probeFlags: probeFlags{ProbeFile: file, ProbeAccount: "a@b.c"}} }
 	out, errs, err := w.run(t, command(), "pool-2\n", false)
-	if err == nil || !strings.Contains(err.Error(), "nothing was created") || out != "" || !strings.Contains(errs, "The probe creates 10 jobs, one after the other, on one pool of "+probed+":\n") || len(w.Jobs()) != 0 {
+	if err == nil || !strings.Contains(err.Error(), "nothing was created") || out != "" || !strings.Contains(errs, "The probe creates 12 jobs, one after the other, on one pool of "+probed+":\n") || len(w.Jobs()) != 0 {
 		t.Errorf("not confirmed: %v, %d jobs\n%s%s", err, len(w.Jobs()), out, errs)
 	}
 	out, errs, err = w.run(t, command(), "pool-1\n", false)
@@ -156,6 +156,7 @@ func TestProbeUsage(t *testing.T) {
 		"--probe=pool-1 --project=hushed-project --region=us-central1,us-east1":        "also give one --region",
 		"--probe=a/b --project=hushed-project --region=us-central1":                    "want an id or projects/P/locations/L/persistentResources/ID",
 		"--probe=pool-1 --project=hushed-project --region=us-central1 --probe-wait=0s": "--probe-wait 0s",
+		"--probe=pool-1 --project=hushed-project --region=us-central1 --probe-image=":  "--probe-image is empty",
 		"--probe=pool-1 --project=hushed-project --region=us-central1 --probe-pool=x":  `has no pool "x"`,
 		"--probe=" + probed: "not confirmed: nothing was created",
 		"--probe=pool-1 --project=hushed-project --region=us-central1 --probe-file=/no/where/": "not confirmed",

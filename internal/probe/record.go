@@ -1,8 +1,10 @@
 package probe
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
+	"sort"
 	"strings"
 	"time"
 )
@@ -54,13 +56,29 @@ func (p *Plan) clean(text string) string {
 	text = address.ReplaceAllString(text, "ADDRESS")
 	text = projects.ReplaceAllString(text, "projects/PROJECT")
 	text = numbers.ReplaceAllString(text, "NUMBER")
-	part := strings.Split(p.Options.Parent, "/")
-	name := p.Resource.GetName()
-	for secret, is := range map[string]string{p.Options.Image: "IMAGE", part[1]: "PROJECT", p.Resource.GetNetwork(): "NETWORK",
-		p.Resource.GetEncryptionSpec().GetKmsKeyName(): "KEY", `"` + name[strings.LastIndex(name, "/")+1:] + `"`: `"RESOURCE"`,
-		"persistentResources/" + name[strings.LastIndex(name, "/")+1:]: "persistentResources/RESOURCE"} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, is)
+	id := p.Resource.GetName()[strings.LastIndex(p.Resource.GetName(), "/")+1:]
+	network := p.Resource.GetNetwork()
+	image, _, _ := strings.Cut(p.Options.Image, "@")
+	names := []struct {
+		name, is string
+		word     bool // short, perhaps: a part of another word is not meant
+	}{
+		{p.Options.Image, "IMAGE", false}, {image, "IMAGE", false}, {image[:cmp.Or(max(strings.LastIndex(image, ":"), 0), len(image))], "IMAGE", false},
+		{network, "NETWORK", false}, {network[strings.LastIndex(network, "/")+1:], "NETWORK", true},
+		{p.Resource.GetEncryptionSpec().GetKmsKeyName(), "KEY", false}, {strings.Split(p.Options.Parent, "/")[1], "PROJECT", false},
+		{p.Resource.GetDisplayName(), "RESOURCE", true}, {id, "RESOURCE", true},
+	}
+	sort.SliceStable(names, func(a, b int) bool { return len(names[a].name) > len(names[b].name) }) // what holds another comes first
+	for _, n := range names {
+		switch {
+		case n.name == "":
+		case n.word:
+			whole := regexp.MustCompile(`(^|[^\w-])` + regexp.QuoteMeta(n.name) + `($|[^\w-])`)
+			for range 2 { // a character between two of them belongs to the first
+				text = whole.ReplaceAllString(text, "${1}"+n.is+"${2}")
+			}
+		default:
+			text = strings.ReplaceAll(text, n.name, n.is)
 		}
 	}
 	const most = 500
@@ -86,7 +104,7 @@ func (p *Plan) Announce() string {
 	}
 	f("")
 	f("Each runs %s with the command sleep, and carries the label %s=%s. It cancels every job that does not end by itself,", p.Options.Image, LabelProbe, p.Options.ID)
-	f("and each ends by its own time limit of %s if the probe cannot.", jobLimit)
+	f("and each ends by its own time limit of %s if the probe cannot.", p.jobLimit().Round(time.Minute))
 	f("It takes some minutes, %s at most.", all.Round(time.Minute))
 	if full > 0 {
 		f("For a part of that, %s at most, it keeps every free replica of the pool busy (%d): other jobs wait or are refused.", full.Round(time.Minute), p.Free)
