@@ -79,6 +79,29 @@ func TestPlaybooks(t *testing.T) {
 	if want := slices.Sorted(maps.Keys(alerts)); !slices.Equal(want, names) {
 		t.Errorf("alerts %v, playbooks %v", want, names)
 	}
+	// The first thing to see is what fired the alert.
+	fires := map[string]string{}
+	p := configuration(t, "terraform", leastVariables)
+	events := map[string]string{}
+	for what, filter := range logFilters(t, p) {
+		_, of, _ := strings.Cut(filter, `status)$" AND `)
+		events[what] = of
+	}
+	for name, a := range alertsOf(t, p) {
+		fires[name] = events["alert "+name]
+		if m := regexp.MustCompile(`user_berth_([a-z_]+)`).FindStringSubmatch(a.text("conditions.0.condition_prometheus_query_language.0.query")); m != nil {
+			fires[name] = events["metric berth/"+m[1]]
+		}
+	}
+	for _, name := range names {
+		text, err := os.ReadFile("playbooks/" + name + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "\n$ gcloud logging read '" + fires[name]; !strings.Contains(string(text), want) {
+			t.Errorf("%s.md has no line %q", name, want)
+		}
+	}
 	for name, a := range alerts {
 		if want := "See [the playbook](https://example.com/pages/" + name + ".md)."; a.text("documentation.0.content") != want {
 			t.Errorf("%s says %q, want %q", name, a.text("documentation.0.content"), want)

@@ -162,10 +162,12 @@ while (($#)); do
       project=$value
       ;;
     --region)
+      [[ $value != *$'\n'* ]] || misused '--region: has more than one line'
       IFS=, read -r -a list <<<"$value"
       ((${#list[@]})) || misused '--region: is empty'
       for region in "${list[@]}"; do
         want_region "$region"
+        [[ " ${regions[*]-} " != *" $region "* ]] || misused "--region: $region is given twice"
         regions+=("$region")
       done
       ;;

@@ -641,6 +641,8 @@ func TestCommandLine(t *testing.T) {
 		{append(good, "--project=a$(x)b12"), 2, "project id"},
 		{append(good, "--region=us-central1;x"), 2, "region"},
 		{append(good, "--region="), 2, "region"},
+		{append(good, "--region=europe-west4,us-central1"), 2, "--region: us-central1 is given twice"},
+		{append(good, "--region=us-east1\nus-west1"), 2, "--region: has more than one line"},
 		{append(good, "--publisher=allUsers"), 2, "allUsers"},
 		{append(good, "--status-user=allAuthenticatedUsers"), 2, "member"},
 		{append(good, "--publisher=ann@example.com"), 2, "member"},

@@ -12,8 +12,10 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
@@ -63,7 +65,26 @@ func open(w http.ResponseWriter) (*App, bool) {
 		return nil, false
 	}
 	opened = a
+	if a.export != nil {
+		ending := make(chan os.Signal, 1)
+		signal.Notify(ending, syscall.SIGTERM)
+		go a.untilEnd(context.Background(), ending, func() {
+			signal.Reset(syscall.SIGTERM)
+			if self, err := os.FindProcess(os.Getpid()); err == nil {
+				_ = self.Signal(syscall.SIGTERM)
+			}
+		})
+	}
 	return a, true
+}
+
+// untilEnd sends what was counted last when Cloud Run ends the instance, for which it
+// leaves 10 seconds, and then ends it.
+// https://cloud.google.com/run/docs/container-contract#instance-shutdown
+func (a *App) untilEnd(ctx context.Context, ending <-chan os.Signal, end func()) {
+	<-ending
+	a.export.Last(ctx)
+	end()
 }
 
 // FromEnvironment makes an App with the settings of the environment.

@@ -254,8 +254,9 @@ func (c Config) Validate() error {
 	}
 	bad(projectID.MatchString(c.Project), "BERTH_PROJECT %q is not a project id (a project number is not accepted)", c.Project)
 	bad(len(c.Regions) > 0, "BERTH_REGIONS is empty")
-	for _, r := range c.Regions {
+	for i, r := range c.Regions {
 		bad(regionID.MatchString(r), "BERTH_REGIONS: %q is not a region", r)
+		bad(!slices.Contains(c.Regions[:i], r), "BERTH_REGIONS names %q twice; name it once", r)
 	}
 	bad(labelText.MatchString(c.Deployment), "BERTH_DEPLOYMENT %q: want lowercase letters, digits and dashes, at most 62", c.Deployment)
 	bad(c.Ledger == "firestore" || c.Ledger == "memory", "BERTH_LEDGER %q: want firestore or memory", c.Ledger)

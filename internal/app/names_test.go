@@ -18,7 +18,7 @@ func TestConfiguredNames(t *testing.T) {
 	}
 	for key, values := range map[string][]string{
 		"BERTH_DEFAULT_RESOURCE": {"__x__", "..", "a~b", "A", "a b", "a/b", "projects/p/locations/l/persistentResources/", "projects/p/locations/l/persistentResources/__x__", strings.Repeat("a", 64)},
-		"BERTH_REGIONS":          {"__x__", "us-central1,..", "us/central1"},
+		"BERTH_REGIONS":          {"__x__", "us-central1,..", "us/central1", "us-central1,us-east1,us-central1"},
 		"BERTH_PROJECT":          {"__proj__", "a/bcdefgh", "12345678"},
 	} {
 		for _, v := range values {

@@ -5,12 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +28,7 @@ import (
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/sim"
 	"example.com/berth/internal/telemetry"
+	"example.com/berth/internal/telemetry/export"
 	"example.com/berth/internal/vertex"
 )
 
@@ -367,5 +371,32 @@ func TestTelemetryPageListsTheSpans(t *testing.T) {
 		if strings.Contains(name, " ") && !made[name] && name != "vertex get" && name != "vertex cancel" {
 			t.Errorf("the page names %s, which no span has", name)
 		}
+	}
+}
+
+// Cloud Run tells an instance that it ends. What it has counted since it last sent its
+// counts is sent then, and after that the process ends.
+func TestInstanceThatEndsSendsItsCounts(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
+	t.Cleanup(collector.Close)
+	recorder, exporter, err := export.Open(t.Context(), export.Settings{Metrics: collector.URL + "/v1/metrics", Interval: time.Hour, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		recorder.Decision(t.Context(), "admit", "")
+		exporter.Flush(t.Context())
+	}
+	if calls.Load() != 1 {
+		t.Fatalf("%d exports within the interval", calls.Load())
+	}
+	ending := make(chan os.Signal, 1)
+	ending <- syscall.SIGTERM
+	atEnd := int64(0)
+	(&App{export: exporter}).untilEnd(t.Context(), ending, func() { atEnd = calls.Load() })
+	if atEnd != 2 {
+		t.Errorf("the process ends after %d exports, want 2", atEnd)
 	}
 }

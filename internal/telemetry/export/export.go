@@ -119,9 +119,20 @@ func Open(ctx context.Context, s Settings) (*telemetry.Recorder, *Exporter, erro
 // Flush sends what has been recorded, in at most [Cap], also after the context has ended.
 // What cannot be sent is logged once. Spans to which no collector answers are sent later.
 func (e *Exporter) Flush(ctx context.Context) {
-	if e == nil {
-		return
+	if e != nil {
+		e.flush(ctx, e.every)
 	}
+}
+
+// Last is the flush of an instance that ends: it sends counts also if the last ones were
+// sent a moment ago.
+func (e *Exporter) Last(ctx context.Context) {
+	if e != nil {
+		e.flush(ctx, 0)
+	}
+}
+
+func (e *Exporter) flush(ctx context.Context, every time.Duration) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), Cap)
 	defer cancel()
 	select {
@@ -134,7 +145,7 @@ func (e *Exporter) Flush(ctx context.Context) {
 	if now.Before(e.until) {
 		return
 	}
-	err := errors.Join(e.sendSpans(bounded), e.sendCounts(bounded, now))
+	err := errors.Join(e.sendSpans(bounded), e.sendCounts(bounded, now, every))
 	switch {
 	case err != nil:
 		if e.pause == 0 {
@@ -174,8 +185,8 @@ func unanswered(err error) bool {
 	return errors.As(err, &noHTTP) || errors.Is(err, context.DeadlineExceeded) || code == codes.Unavailable || code == codes.DeadlineExceeded
 }
 
-func (e *Exporter) sendCounts(ctx context.Context, now time.Time) error {
-	if e.metrics == nil || now.Sub(e.countsAt) < e.every {
+func (e *Exporter) sendCounts(ctx context.Context, now time.Time, every time.Duration) error {
+	if e.metrics == nil || now.Sub(e.countsAt) < every {
 		return nil
 	}
 	var all metricdata.ResourceMetrics

@@ -190,6 +190,9 @@ func TestCountsAreNotSentTooOften(t *testing.T) {
 			t.Errorf("step %d: %d calls, want %d", i, s.calls, c.want)
 		}
 	}
+	if e.Last(t.Context()); s.calls != 4 {
+		t.Errorf("what an instance counted in its last seconds is lost: %d calls", s.calls)
+	}
 	recorder.Queue(t.Context(), "pool", 3, time.Minute)
 	recorder.Decision(t.Context(), "admit", "")
 	for i, want := range []string{"berth.decisions berth.queue.oldest berth.queue.waiting", "berth.decisions"} {
@@ -200,6 +203,7 @@ func TestCountsAreNotSentTooOften(t *testing.T) {
 	}
 	var none *Exporter
 	none.Flush(t.Context()) // nothing to do
+	none.Last(t.Context())
 }
 
 type service struct {
