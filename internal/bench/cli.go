@@ -46,7 +46,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	asJSON := flags.Bool("json", false, "print the figures as JSON")
 	compare := flags.Bool("check", false, "as -quick, and hold the counts against "+bandsFile+": exit with 1 if one is outside its band")
 	keep := flags.Bool("record", false, "as -quick, and add the counts to the runs in "+bandsFile+", of which the bands are made; remove the file first if the counts were to change")
-	write := flags.Bool("write", false, "write the figures as the page "+resultsFile+", which README quotes")
+	write := flags.Bool("write", false, "write the figures as the page "+resultsFile+", which deploy/measurements.md quotes")
 	logFile := flags.String("log", "", "write the logs of all processes to this `file`")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
