@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"example.com/berth/internal/vertex/fakevertex"
 	"example.com/berth/internal/vertex/fakevertex/scenario"
@@ -139,5 +141,57 @@ behaviour: {runFor: 10m}
 	}
 	if a := call(real, "GET", "/admin/clock", "", 200); a.Now == "" {
 		t.Errorf("real clock: %+v", a)
+	}
+}
+
+// Changes, moves of the clock and calls of clients go on at the same time. Each is whole: what is
+// read is a scenario, and no resource is left half changed.
+func TestAdminAtTheSameTime(t *testing.T) {
+	server, clock := newServer()
+	s, err := scenario.Read("s", []byte("resources: [{name: pool, resourcePools: [{machineSpec: {machineType: n1-standard-4}, replicaCount: 2}]}]\nbehaviour: {submitPerMinute: 0, otherPerMinute: 0}"), here)
+	if err == nil {
+		err = s.Apply(server)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := scenario.NewAdmin(server, clock, s, here)
+	var all sync.WaitGroup
+	for _, c := range []struct{ method, path, body string }{
+		{"PATCH", "/admin/scenario", "{behaviour: {runFor: 5m, fullPool: accept-then-fail}, jobs: [{runFor: 1m}], faults: [{method: GetCustomJob, rate: 0.5}]}"},
+		{"PATCH", "/admin/scenario", "{behaviour: {releaseLag: 3s}, jobs: [], faults: []}"},
+		{"GET", "/admin/scenario", ""},
+		{"GET", "/admin", ""},
+		{"POST", "/admin/clock", "advance: 10s"},
+		{"POST", "/admin/resources:setState", "{name: pool, state: RUNNING}"},
+		{"POST", "/admin/resources:resize", "{name: pool, pool: n1-standard-4, replicaCount: 1000}"},
+		{"POST", "/admin/resources:addForeignJob", "{name: pool, pool: n1-standard-4, runFor: 30s}"},
+	} {
+		all.Go(func() {
+			for range 30 {
+				w := httptest.NewRecorder()
+				admin.ServeHTTP(w, httptest.NewRequest(c.method, c.path, strings.NewReader(c.body)))
+				full := strings.HasSuffix(c.path, "addForeignJob") && strings.Contains(w.Body.String(), "0 free")
+				if w.Code != 200 && !full {
+					t.Errorf("%s %s: %d %s", c.method, c.path, w.Code, w.Body)
+				}
+				if c.method == "PATCH" || c.path == "/admin/scenario" {
+					if _, err := scenario.Read("now", w.Body.Bytes(), here); err != nil {
+						t.Errorf("%s: %v", c.path, err)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	if now := clock.Now().Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); now != 300*time.Second {
+		t.Errorf("the clock moved by %s", now)
+	}
+	clock.Advance(time.Hour)
+	if states := server.States(); len(states) > 0 && states["SUCCEEDED"] == 0 || states["RUNNING"]+states["PENDING"]+states["QUEUED"] != 0 {
+		t.Errorf("jobs %v", states)
+	}
+	if r := server.Resources(); len(r) != 1 || r[0].ResourcePools[0].GetReplicaCount() != 1000 || r[0].ResourcePools[0].UsedReplicaCount != 0 {
+		t.Errorf("resources %v", r)
 	}
 }
