@@ -10,7 +10,7 @@
 // not end in time, lived when all tests passed. The file of accepted survivors
 // names those that may live, each with its reason; they count for neither side.
 //
-// The operators are in operators.go. They stand for the bugs that reach
+// The operators are in operators.go and statements.go. They stand for the bugs that reach
 // production:
 //
 //   - a condition that always or never holds, or a bound that is off by one

@@ -2,14 +2,11 @@ package sim
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"example.com/berth/internal/ledger"
 )
@@ -73,20 +70,7 @@ func TestStoriesInDetail(t *testing.T) {
 				got = strings.ReplaceAll(got, key, id)
 			}
 			got = strings.ReplaceAll(strings.ReplaceAll(got, Resource, "{pool}"), Parent, "{region}")
-			file := filepath.Join("testdata", "details", name+".txt")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", file, diff)
-			}
+			golden(t, filepath.Join("testdata", "details", name+".txt"), got)
 		})
 	}
 	files, err := filepath.Glob("testdata/details/*.txt")

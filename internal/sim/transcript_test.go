@@ -354,26 +354,30 @@ func TestStories(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStory(t)
 			play(s)
-			file := filepath.Join("testdata", "stories", name+".txt")
-			got := s.transcript()
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", file, diff)
-			}
+			golden(t, filepath.Join("testdata", "stories", name+".txt"), s.transcript())
 		})
 	}
 	files, err := filepath.Glob("testdata/stories/*.txt")
 	if err != nil || len(files) != len(stories) {
 		t.Errorf("%d transcripts of %d stories, %v", len(files), len(stories), err)
+	}
+}
+
+// golden holds a text to a file, or writes the file under -update.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
 	}
 }
 
