@@ -264,3 +264,19 @@ func TestTerraformMistakesAreFound(t *testing.T) {
 		}
 	}
 }
+
+// The schema is that of one version. The oldest version that is allowed has to know the
+// youngest type that is used.
+func TestTerraformProviderVersions(t *testing.T) {
+	t.Parallel()
+	for _, dir := range configurations {
+		text, err := os.ReadFile(dir + "/versions.tf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// google_vertex_ai_persistent_resource came with 7.42.0.
+		if !strings.Contains(string(text), `version = ">= 7.42, < 8"`) {
+			t.Errorf("%s allows a version of the google provider that lacks google_vertex_ai_persistent_resource", dir)
+		}
+	}
+}

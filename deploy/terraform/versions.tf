@@ -5,7 +5,7 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = ">= 7.40, < 8"
+      version = ">= 7.42, < 8"
     }
     archive = {
       source  = "hashicorp/archive"
