@@ -1,8 +1,11 @@
 """Airflow 3: publishes a job under the run's id, and waits for its end in the triggerer, without a worker slot.
 
 Put this file and berth.py into the DAGs folder or another folder on the PYTHONPATH of workers and triggerer, and set
-BERTH_PROJECT and BERTH_STATUS_URL for both. Written for the task SDK of Airflow 3 (airflow.sdk, airflow.triggers.base
-as of 3.0.4). A task that dies finds its request again; a retry after a failed job makes another request.
+BERTH_PROJECT and BERTH_STATUS_URL for both. Written for the task SDK of Airflow 3 (airflow.sdk, airflow.triggers.base;
+releases before airflow.sdk.exceptions had AirflowFailException have it in airflow.exceptions).
+
+A task that dies finds its request again; a retry after a failed job makes another request. Airflow does not tell an
+operator that a task which waits in the triggerer was marked as failed, so cancel its request with berth cancel.
 """
 
 from __future__ import annotations

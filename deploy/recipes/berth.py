@@ -240,7 +240,9 @@ class Client:
                 if e.code not in AGAIN:
                     raise Error(f"{method} {url}: {e.code} {text}") from e
                 problem: Exception = e
-            except (OSError, http.client.HTTPException, json.JSONDecodeError) as e:
+            except ValueError as e:  # such as the page of a proxy
+                raise Error(f"{url} answers, and not in JSON: is it a Status function?") from e
+            except (OSError, http.client.HTTPException) as e:
                 problem = e
             if time.monotonic() + pause > deadline:
                 raise Timeout(f"{method} {url} has failed until now: {problem}") from problem

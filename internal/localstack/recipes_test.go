@@ -47,7 +47,6 @@ func TestRecipes(t *testing.T) {
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
-			t.Logf("%s", out)
 		})
 	}
 }

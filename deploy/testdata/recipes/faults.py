@@ -11,7 +11,7 @@ class Faults:
     """Fails calls by a plan: each entry is (part of the path, how), for one call that matches, in order.
 
     how is "nothing" (503, not passed on), "anyway" (passed on, then 503), "cut" (passed on, then the connection is
-    closed), "twice" (passed on two times), "passed" (no fault), "unknown" (Status's 404), an HTTP status or a document
+    closed), "twice" (passed on two times), "passed" (no fault), "unknown" (Status's 404), "page" (HTML), an HTTP status or a document
     (answered, not passed on), or a function that is called after the call was passed on and before it is answered.
     """
 
@@ -30,6 +30,8 @@ class Faults:
                         how = how[1]
                 if how == "unknown":
                     return self.answer(404, b'{"error": {"code": "NOT_FOUND"}}')
+                if how == "page":
+                    return self.answer(200, b"<html>Sign in</html>")
                 if isinstance(how, dict):
                     return self.answer(200, json.dumps(how).encode())
                 if how == "nothing" or isinstance(how, int):

@@ -6,11 +6,13 @@ and not that the libraries' names are right.
 
 import ast
 import asyncio
+import base64
 import importlib.util
 import json
 import os
 import pathlib
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -121,7 +123,7 @@ class Client(Base):
         self.assertEqual(FAULTS.publications(), 1)
 
     def test_what_may_not_be_followed_is_not_published(self):
-        for answer, said in ((403, "403"), (404, "is not a Status function")):
+        for answer, said in ((403, "403"), (404, "is not a Status function"), ("page", "not in JSON")):
             FAULTS.plan.append(("GET", answer))
             with self.assertRaisesRegex(berth.Error, said):
                 self.client.run(job(self.id), self.id)
@@ -346,6 +348,21 @@ class Recipes(Base):
                 return event.payload
 
         return getattr(task, deferred.exception.method_name)(context, json.loads(json.dumps(asyncio.run(fire()))))
+
+    def test_scheduler(self):
+        script = (RECIPES / "scheduler.sh").read_text()
+        attributes = dict(pair.split("=") for pair in re.search(r"--attributes=(\S+)", script)[1].split(","))
+        message = {"data": base64.b64encode(json.dumps(job(self.id, run="1h")).encode()).decode(), "attributes": attributes}
+        ids, codes = [], []
+        for _ in range(2):  # the second is a publication again, or the next night
+            ids.append(self.client._publish(message, berth.after(30)))
+            for _ in self.client._polls(berth.after(30), "the message is not handled yet"):
+                request = self.client._get(ids[-1], "message", berth.after(30))
+                if request:
+                    codes.append((request["state"] == "REJECTED", (request.get("reason") or {}).get("code")))
+                    break
+        self.assertEqual(codes, [(False, None), (True, "ALREADY_ACTIVE")])
+        self.client._publish({"attributes": {"berth-cancel": "true", "berth-message-id": ids[0]}}, berth.after(30))
 
     def test_airflow(self):
         import airflow_dag
