@@ -92,7 +92,7 @@ func TestLinks(t *testing.T) {
 // exist, and every question.
 func TestLimitsPage(t *testing.T) {
 	page := readPage(t, "deploy/limits.md")
-	settings, fake, probe := readPage(t, "deploy/settings.md"), readPage(t, "deploy/fakevertex.md"), readPage(t, "internal/probe/judge.go")
+	settings, fake, probe := readPage(t, "deploy/settings.md"), readPage(t, "deploy/fakevertex.md"), readPage(t, "internal/probe/questions.go")
 	_, table, _ := strings.Cut(page, "| --- | --- | --- | --- | --- |\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	name := regexp.MustCompile("`([A-Za-z_]+)`")
