@@ -19,7 +19,7 @@ import (
 
 type exportCmd struct {
 	Resource string `arg:"" optional:"" help:"Persistent resource: id or full name; may be left out if there is only one."`
-	Since    string `default:"30d" placeholder:"TIME" help:"Only requests received since: 90m, 24h, 7d, a date (2006-01-31, local time) or a time of RFC 3339."`
+	Since    string `default:"30d" placeholder:"TIME" help:"Only requests received since: 90m, 24h, 7d, a date (2006-01-31, local time) or a time of RFC 3339; by default ${default}."`
 	Out      string `placeholder:"FILE" help:"Write the workload to this file; by default to standard output."`
 }
 

@@ -19,11 +19,11 @@ type logsCmd struct {
 	Limit        int           `default:"1000" help:"Print at most this many lines that are there already, the latest; 0 for all."`
 	Since        string        `placeholder:"TIME" help:"Only lines since: 90m, 24h, 7d, a date (2006-01-31, local time) or a time of RFC 3339; by default since the request came."`
 	Severity     string        `placeholder:"LEVEL" help:"Only lines of this severity or above, such as warning. Containers write standard error as ERROR."`
-	Task         []string      `placeholder:"TASK,..." help:"Only lines of these tasks: workerpool0-0 is the first replica of the first worker pool, workerpool0 all of its replicas, service Vertex AI itself."`
+	Task         []string      `placeholder:"TASK" help:"Only lines of these tasks: workerpool0-0 is the first replica of the first worker pool, workerpool0 all of its replicas, service Vertex AI itself."`
 	Raw          bool          `help:"Print the text as the job wrote it and nothing else. Not to a terminal, which control characters could take over."`
 	PrintCommand bool          `help:"Print the gcloud command that does the same, and read nothing."`
-	Every        time.Duration `default:"5s" placeholder:"DURATION" help:"With --follow, how often to ask."`
-	Unknown      time.Duration `default:"2m" placeholder:"DURATION" help:"With --follow, how long the id may be unknown, because its message is still on its way."`
+	Every        time.Duration `default:"5s" help:"With --follow, how often to ask."`
+	Unknown      time.Duration `default:"2m" help:"With --follow, how long the id may be unknown, because its message is still on its way."`
 }
 
 // Help is shown below the flags.

@@ -1,5 +1,5 @@
-// Berth is the operator's tool: it submits jobs, shows their state and the
-// reason for it, and shows the pools and the queue.
+// Berth is the command line of users and operators: it checks and submits jobs, shows their
+// state, the reason for it and their logs, and shows the pools and the queue.
 //
 // It reads through the Status function and writes by publishing to the request
 // topic and, for operators, to theirs, so it works the same against the local stack and a deployment, and
@@ -43,38 +43,42 @@ Exit codes: 0 success, 1 error, 2 usage, 3 refused (a job, a policy, or what an 
 type cli struct {
 	globals
 
-	Submit         submitCmd         `cmd:"" help:"Check a job and publish it to the request topic."`
-	List           listCmd           `cmd:"" help:"List running and recent requests, the latest first."`
-	Show           showCmd           `cmd:"" help:"Show one request, by its id or by its job: its state, the reason, its history."`
-	Wait           waitCmd           `cmd:"" help:"Wait until requests are submitted, have started, or have ended."`
-	Logs           logsCmd           `cmd:"" help:"Print the log of a request's job, and follow it."`
-	Init           initCmd           `cmd:"" help:"Write a first job file for a pool of a persistent resource."`
-	Check          checkCmd          `cmd:"" help:"Check a job file here, without a deployment."`
-	Explain        explainCmd        `cmd:"" help:"Say what would happen to a job now, without publishing it."`
-	Pools          poolsCmd          `cmd:"" help:"Show the pools of the persistent resources and what is free."`
-	Usage          usageCmd          `cmd:"" help:"Say what became of the machines: replica-hours used, idle, and idle while requests waited."`
-	Queue          queueCmd          `cmd:"" help:"Show the waiting requests in order, each with its reason."`
-	Cancel         cancelCmd         `cmd:"" help:"Cancel a request."`
-	CancelMatching cancelMatchingCmd `cmd:"" help:"Cancel all requests that a filter matches, as an operator. A preview unless --yes is given."`
-	Requeue        requeueCmd        `cmd:"" help:"Have a request give its replicas back and wait again."`
-	Prioritise     prioritiseCmd     `cmd:"" help:"Give a waiting request another place in the order."`
-	Pause          pauseCmd          `cmd:"" help:"Let nothing start on a persistent resource, or of a tenant."`
-	Drain          drainCmd          `cmd:"" help:"Let nothing start on a persistent resource, and say when nothing runs any more."`
-	Resume         resumeCmd         `cmd:"" help:"Undo a pause or a drain."`
-	Simulate       simulateCmd       `cmd:"" help:"Say how long the jobs of a workload would wait, without a deployment."`
-	Size           sizeCmd           `cmd:"" help:"Say how many replicas a workload needs for short waits, without a deployment."`
-	Export         exportCmd         `cmd:"" help:"Write the requests that have run as a workload for simulate and size."`
-	Evaluate       evaluateCmd       `cmd:"" help:"Say how good the order is on traces, without a deployment."`
-	Doctor         doctorCmd         `cmd:"" help:"Check a deployment: what is wrong, what it means, what to do."`
-	Policy         policyCmd         `cmd:"" help:"Check, compare and apply the policy: who may use how much of what, and what may run."`
-	Repair         repairCmd         `cmd:"" help:"Fix what doctor found. A dry run unless --yes is given."`
+	Init    initCmd    `cmd:"" group:"Jobs:" help:"Write a first job file for a pool of a persistent resource."`
+	Check   checkCmd   `cmd:"" group:"Jobs:" help:"Check job files here, without a deployment."`
+	Explain explainCmd `cmd:"" group:"Jobs:" help:"Say what would happen to a job now, without publishing it."`
+	Submit  submitCmd  `cmd:"" group:"Jobs:" help:"Check a job and publish it to the request topic."`
+	List    listCmd    `cmd:"" group:"Jobs:" help:"List running and recent requests, the latest first."`
+	Show    showCmd    `cmd:"" group:"Jobs:" help:"Show one request, by its id or by its job: its state, the reason, its history."`
+	Wait    waitCmd    `cmd:"" group:"Jobs:" help:"Wait until requests are submitted, have started, or have ended."`
+	Logs    logsCmd    `cmd:"" group:"Jobs:" help:"Print the log of a request's job, and follow it."`
+	Tail    tailCmd    `cmd:"" group:"Jobs:" help:"Print the events of requests as they are published."`
+	Open    openCmd    `cmd:"" group:"Jobs:" help:"Open a page of the deployment in the browser."`
+	Cancel  cancelCmd  `cmd:"" group:"Jobs:" help:"Cancel a request."`
 
-	CheckSettings checkSettingsCmd `cmd:"" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`
-	Tail          tailCmd          `cmd:"" help:"Print the events of requests as they are published."`
-	Open          openCmd          `cmd:"" help:"Open a page of the deployment in the browser."`
-	Completion    completionCmd    `cmd:"" help:"Print a script that completes command lines in bash, zsh or fish."`
-	Complete      completeCmd      `cmd:"" hidden:"" help:"Say what may come next in a command line."`
-	Version       versionCmd       `cmd:"" help:"Print the version of this tool, the commit and the Go that it was built from."`
+	Pools poolsCmd `cmd:"" group:"Machines:" help:"Show the pools of the persistent resources and what is free."`
+	Queue queueCmd `cmd:"" group:"Machines:" help:"Show the waiting requests in order, each with its reason."`
+	Usage usageCmd `cmd:"" group:"Machines:" help:"Say what became of the machines: replica-hours used, idle, and idle while requests waited."`
+
+	Pause          pauseCmd          `cmd:"" group:"Operators:" help:"Let nothing start on a persistent resource, or of a tenant."`
+	Drain          drainCmd          `cmd:"" group:"Operators:" help:"Let nothing start on a persistent resource, and say when nothing runs any more."`
+	Resume         resumeCmd         `cmd:"" group:"Operators:" help:"Undo a pause or a drain."`
+	Prioritise     prioritiseCmd     `cmd:"" group:"Operators:" help:"Give a waiting request another place in the order."`
+	Requeue        requeueCmd        `cmd:"" group:"Operators:" help:"Have a request give its replicas back and wait again."`
+	CancelMatching cancelMatchingCmd `cmd:"" group:"Operators:" help:"Cancel all requests that a filter matches, as an operator. A preview unless --yes is given."`
+
+	Doctor        doctorCmd        `cmd:"" group:"Deployment:" help:"Check a deployment: what is wrong, what it means, what to do."`
+	Repair        repairCmd        `cmd:"" group:"Deployment:" help:"Fix what doctor found. A dry run unless --yes is given."`
+	Policy        policyCmd        `cmd:"" group:"Deployment:" help:"Check, compare and apply the policy: who may use how much of what, and what may run."`
+	CheckSettings checkSettingsCmd `cmd:"" group:"Deployment:" help:"Check settings of the functions (BERTH_NAME=VALUE), without a deployment."`
+
+	Simulate simulateCmd `cmd:"" group:"Planning:" help:"Say how long the jobs of a workload would wait, without a deployment."`
+	Size     sizeCmd     `cmd:"" group:"Planning:" help:"Say how many replicas a workload needs for short waits, without a deployment."`
+	Export   exportCmd   `cmd:"" group:"Planning:" help:"Write the requests that have run as a workload for simulate and size."`
+	Evaluate evaluateCmd `cmd:"" group:"Planning:" help:"Say how good the order is on traces, without a deployment."`
+
+	Completion completionCmd `cmd:"" group:"This tool:" help:"Print a script that completes command lines in bash, zsh or fish."`
+	Version    versionCmd    `cmd:"" group:"This tool:" help:"Print the version of this tool, the commit and the Go that it was built from."`
+	Complete   completeCmd   `cmd:"" hidden:"" help:"Say what may come next in a command line."`
 }
 
 // globals are the flags of every verb, and the streams that a verb reads and

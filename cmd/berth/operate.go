@@ -93,7 +93,7 @@ type requeueCmd struct {
 // A requestArg names a request of the target's tenant.
 type requestArg struct {
 	ID   string `arg:"" help:"Request id, or the id of the message where the request has none."`
-	Kind string `enum:"request,message" default:"request" placeholder:"request|message" help:"What kind of id it is. A request id also finds the request that a message of that id made without one."`
+	Kind string `enum:"request,message" default:"request" placeholder:"request|message" help:"What kind of id it is, by default ${default}. A request id also finds the request that a message of that id made without one."`
 }
 
 func (a *requestArg) fields(g *globals, action message.Action) map[string]any {

@@ -23,8 +23,8 @@ import (
 
 type tailCmd struct {
 	Prefix       string        `arg:"" optional:"" help:"Only events of requests whose id begins like this."`
-	State        []string      `placeholder:"STATE,..." help:"Only events with these states, such as FAILED,REJECTED."`
-	Type         []string      `placeholder:"TYPE,..." help:"Only events of these types, such as submitted,queued."`
+	State        []string      `placeholder:"STATE" help:"Only events with these states, such as FAILED,REJECTED."`
+	Type         []string      `placeholder:"TYPE" help:"Only events of these types, such as submitted,queued."`
 	Resource     string        `placeholder:"ID" help:"Only events about this persistent resource."`
 	Count        int           `placeholder:"N" help:"End after this many events; 0 for never."`
 	For          time.Duration `placeholder:"DURATION" help:"End after this long; 0 for never."`

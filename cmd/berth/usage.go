@@ -13,7 +13,7 @@ import (
 
 type usageCmd struct {
 	Resource string   `arg:"" optional:"" help:"Persistent resource: id or full name; all by default."`
-	Since    string   `default:"24h" placeholder:"TIME" help:"From when on: 90m, 24h, 7d, a date (2006-01-31, local time) or a time of RFC 3339; at most 31 days ago."`
+	Since    string   `default:"24h" placeholder:"TIME" help:"From when on: 90m, 24h, 7d, a date (2006-01-31, local time) or a time of RFC 3339; at most 31 days ago, by default ${default}."`
 	Price    []string `sep:"none" placeholder:"MACHINE=USD" help:"Price of an hour of a machine, such as g2-standard-8+NVIDIA_L4=1.23; may be repeated."`
 	Prices   string   `placeholder:"FILE" help:"Prices by machine: CSV with the columns name,usd,region,date,source."`
 	Limit    int      `default:"200" help:"Show at most this many persistent resources."`

@@ -16,9 +16,9 @@ import (
 type waitCmd struct {
 	IDs     []string      `arg:"" name:"id" help:"Request ids, or what berth show takes."`
 	Until   string        `enum:"submitted,started,ended" default:"ended" help:"What to wait for: submitted, started or ended."`
-	Within  time.Duration `default:"0s" placeholder:"DURATION" help:"Give up after this long; 0 for never."`
-	Unknown time.Duration `default:"2m" placeholder:"DURATION" help:"How long an id may be unknown, because its message is still on its way."`
-	Every   time.Duration `default:"2s" placeholder:"DURATION" help:"How often to ask."`
+	Within  time.Duration `default:"0s" help:"Give up after this long; 0 for never."`
+	Unknown time.Duration `default:"2m" help:"How long an id may be unknown, because its message is still on its way."`
+	Every   time.Duration `default:"2s" help:"How often to ask."`
 }
 
 // Help is shown below the flags.

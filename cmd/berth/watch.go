@@ -11,7 +11,7 @@ import (
 // watchFlags are those of the verbs that show something that changes.
 type watchFlags struct {
 	Watch bool          `short:"w" help:"Show it again and again until Ctrl-C: on a terminal in the place of what was there, else below it; with --json a line each time."`
-	Every time.Duration `default:"2s" placeholder:"DURATION" help:"With --watch, how often."`
+	Every time.Duration `default:"2s" help:"With --watch, how often."`
 }
 
 const leastEvery = 100 * time.Millisecond

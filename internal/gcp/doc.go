@@ -1,4 +1,4 @@
-// Package gcp is the deployed room with cloud clients: the ledger in Firestore
+// Package gcp implements the ports for a deployment, with cloud clients: the ledger in Firestore
 // ([Ledger]), training jobs at Vertex AI ([Vertex]) and outcome events on
 // Pub/Sub ([Publisher]). Each implements a port, whose package says what its
 // words mean. Nothing here decides, and nothing runs on after a call has returned.
