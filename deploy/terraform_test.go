@@ -595,7 +595,9 @@ func TestTerraformOutputs(t *testing.T) {
 func TestTerraformVariables(t *testing.T) {
 	t.Parallel()
 	for variables, says := range map[string]string{
-		leastVariables:                                                                                                                "",
+		leastVariables: "",
+		`{"project": "demo-project", "regions": ["us-central1"], "settings": {"BERTH_LOG_LEVEL": "debug"}}`: "",
+		`{"project": "demo-project", "regions": ["us-central1"], "settings": {"BERTH_LOG_LEVEL": "warn"}}`:  "count log records of level info",
 		`{"regions": ["us-central1"]}`:                                                                                                "variable project is needed",
 		`{"project": "123456"}`:                                                                                                       "variable regions is needed",
 		`{"project": "123456", "regions": ["us-central1"]}`:                                                                           "a project number is not taken",

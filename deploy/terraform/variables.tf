@@ -111,6 +111,10 @@ variable "settings" {
     condition     = alltrue([for name, value in var.settings : !contains(local.local_settings, name)])
     error_message = "These are for machines without a cloud: ${join(", ", local.local_settings)}."
   }
+  validation {
+    condition     = contains(["debug", "info"], lower(lookup(var.settings, "BERTH_LOG_LEVEL", "info")))
+    error_message = "Alerts, metrics and objectives count log records of level info, so BERTH_LOG_LEVEL has to be info or debug."
+  }
 }
 
 variable "log_sink" {

@@ -172,7 +172,8 @@ type Config struct {
 	// stored it before another instance publishes it.
 	PublishGrace time.Duration `env:"BERTH_PUBLISH_GRACE, default=15s"`
 
-	// LogLevel is debug, info, warn or error.
+	// LogLevel is debug, info, warn or error. Alerts and log-based metrics count
+	// records of info, so warn and error silence them.
 	LogLevel slog.Level `env:"BERTH_LOG_LEVEL, default=info"`
 
 	// OTLPEndpoint is the URL of an OpenTelemetry collector, as http://localhost:4318: a
