@@ -5,6 +5,7 @@
 #
 #   PROJECT=my-project REGION=us-central1 STATUS_URL=https://... bash workflows.sh
 #
+# STATUS_URL is that of the service berth-status, without a path. Add the account that this makes to BERTH_STATUS_CALLERS.
 # Each event costs one short execution, because Eventarc does not filter by attributes of messages.
 set -euo pipefail
 : "${PROJECT:?}" "${REGION:?}" "${STATUS_URL:?}"

@@ -352,17 +352,19 @@ class Recipes(Base):
     def test_scheduler(self):
         script = (RECIPES / "scheduler.sh").read_text()
         attributes = dict(pair.split("=") for pair in re.search(r"--attributes=(\S+)", script)[1].split(","))
+        attributes["berth-concurrency-key"] += str(os.getpid())
         message = {"data": base64.b64encode(json.dumps(job(self.id, run="1h")).encode()).decode(), "attributes": attributes}
         ids, codes = [], []
         for _ in range(2):  # the second is a publication again, or the next night
             ids.append(self.client._publish(message, berth.after(30)))
+            cancel = {"attributes": {"berth-cancel": "true", "berth-message-id": ids[-1]}}
+            self.addCleanup(self.client._publish, cancel, berth.after(30))
             for _ in self.client._polls(berth.after(30), "the message is not handled yet"):
                 request = self.client._get(ids[-1], "message", berth.after(30))
                 if request:
                     codes.append((request["state"] == "REJECTED", (request.get("reason") or {}).get("code")))
                     break
         self.assertEqual(codes, [(False, None), (True, "ALREADY_ACTIVE")])
-        self.client._publish({"attributes": {"berth-cancel": "true", "berth-message-id": ids[0]}}, berth.after(30))
 
     def test_airflow(self):
         import airflow_dag
@@ -528,8 +530,8 @@ class Workflows(Base):
         self.assertEqual(topic, f"projects/{os.environ['BERTH_PROJECT']}/topics/berth-requests")
         return self.pubsub("topics/berth-requests:publish", body)
 
-    def get(self, url, auth):
-        self.assertEqual(auth, {"type": "OIDC", "audience": os.environ["BERTH_STATUS_URL"]})
+    def get(self, url, headers, auth):
+        self.assertEqual((headers, auth), ({"Accept": "application/json"}, {"type": "OIDC", "audience": os.environ["BERTH_STATUS_URL"]}))
         time.sleep(EVERY)  # an hour
         with urllib.request.urlopen(url) as answer:
             return {"body": json.load(answer)}
