@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,5 +33,29 @@ func TestHelpOfFlags(t *testing.T) {
 				t.Errorf("%s --%s: the help is no sentence: %q", leaf.Path(), f.Name, f.Help)
 			}
 		}
+	}
+}
+
+// The page of the command line has each exit code.
+func TestExitCodesAreOnThePage(t *testing.T) {
+	page, err := os.ReadFile("../../deploy/commandline.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| exit code | means |\n| --- | --- |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var got []string
+	for row := range strings.Lines(table) {
+		got = append(got, strings.TrimSpace(strings.Split(row, "|")[1]))
+	}
+	var want []string
+	for _, code := range []int{0, exitError, exitUsage, exitRefused, exitWaits, exitEndedBadly, exitProblems, exitInterrupted} {
+		want = append(want, strconv.Itoa(code))
+		if code > 0 && !strings.Contains(description, want[len(want)-1]+" ") {
+			t.Errorf("berth --help does not say what %d means", code)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the page has %v, want %v", got, want)
 	}
 }
