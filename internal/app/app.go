@@ -26,7 +26,6 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
-	"example.com/berth/internal/statuspage/html"
 	"example.com/berth/internal/telemetry"
 	"example.com/berth/internal/telemetry/export"
 )
@@ -137,12 +136,12 @@ func assemble(cfg Config, log *slog.Logger, c *controller.Controller, l ledger.L
 		cfg: cfg, log: log, controller: c, now: time.Now, large: make(chan struct{}, 1),
 		callers: identity.New(cfg.callers(), nil), pushers: identity.New(cfg.pushers(), nil),
 	}
-	a.status = html.New(statuspage.New(c, l, statuspage.Info{
+	a.status = statuspage.New(c, l, statuspage.Info{
 		Project: cfg.Project, Regions: cfg.Regions, Deployment: cfg.Deployment, Version: Version(),
 		DefaultResource: cfg.DefaultResource, Policy: cfg.controller().Policy, OutcomeTopic: cfg.OutcomeTopic,
 		Keep:       cfg.controller().Keep,
 		AllTenants: cfg.StatusAllTenants, Access: a.access(),
-	}))
+	})
 	return a
 }
 

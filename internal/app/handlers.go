@@ -13,6 +13,7 @@ import (
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
+	"example.com/berth/internal/statuspage/html"
 	"example.com/berth/internal/telemetry"
 	"example.com/berth/internal/vertex"
 )
@@ -34,12 +35,16 @@ func Reconcile(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Status is the entry point for reading.
-func Status(w http.ResponseWriter, r *http.Request) {
+// Status is the entry point for reading: pages for browsers, made of what it answers to
+// programs.
+func Status(w http.ResponseWriter, r *http.Request) { browsers.ServeHTTP(w, r) }
+
+// browsers get pages also of what is answered without an App, and after a panic.
+var browsers = html.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	if a, ok := open(w); ok {
 		a.answer(w, r)
 	}
-}
+}))
 
 func (a *App) admit(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, admitSpan, func(ctx context.Context, d message.Delivery, refusal *message.Refusal) (any, error) {

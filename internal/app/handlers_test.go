@@ -259,6 +259,17 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s answers %d %s", name, w.Code, w.Body)
 		}
 	}
+	browse := func() *httptest.ResponseRecorder {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Accept", "text/html")
+		Status(w, r)
+		return w
+	}
+	printed := captureOutput(t)
+	if w := browse(); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "<p class=\"lead\">The settings of the service are wrong; its log says which.</p>") ||
+		strings.Count(printed(), "start_failed") != 1 {
+		t.Errorf("a browser is answered %d %s", w.Code, w.Body)
+	}
 	outside := listen(t)
 	for name, value := range map[string]string{"BERTH_PROJECT": "test-project", "BERTH_LEDGER": "memory", "BERTH_EMULATORS": "true", "BERTH_LOG_LEVEL": "error",
 		"BERTH_VERTEX_ENDPOINT": outside.addr, "PUBSUB_EMULATOR_HOST": outside.addr} {
@@ -275,6 +286,9 @@ func TestOpen(t *testing.T) {
 	}
 	if second, _ := get(); second != first {
 		t.Error("every request makes an App of its own")
+	}
+	if w := browse(); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "default in test-project") || w.Header().Get("Vary") != "Accept" {
+		t.Errorf("a browser is answered %d %s", w.Code, w.Body)
 	}
 	for name, handler := range map[string]http.HandlerFunc{"Admit": Admit, "Reconcile": Reconcile} {
 		if w := post(handler, []byte("{}")); w.Code != http.StatusBadRequest {

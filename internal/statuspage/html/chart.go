@@ -16,6 +16,7 @@ type chart struct {
 	ID          string
 	Shape       string
 	Machine     string
+	Resource    string
 	Label       string // says what the drawing shows
 	Width       string
 	Areas       []area
@@ -55,7 +56,7 @@ type step struct{ from, to, value float64 }
 func chartOf(id string, u statuspage.Usage, s statuspage.ShapeUsage) chart {
 	minutes := func(t time.Time) float64 { return t.Sub(u.From).Minutes() }
 	width := max(1, minutes(u.To))
-	c := chart{ID: id, Shape: shapeText(s.Shape), Machine: machine(s.Shape), Width: coordinate(width), Sums: sums(s)}
+	c := chart{ID: id, Shape: shapeText(s.Shape), Machine: machine(s.Shape), Resource: short(u.Name), Width: coordinate(width), Sums: sums(s)}
 	top, most := 1.0, int64(1)
 	for _, b := range s.Buckets {
 		top = max(top, b.Limit, b.Used+b.Foreign+b.Unexplained)

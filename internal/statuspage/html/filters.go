@@ -32,6 +32,9 @@ func (p *page) Filters() (all []filter) {
 	if f := p.resources(); len(f.Links) > 2 || len(f.Links) > 0 && p.query.Get("resource") != "" {
 		all = append(all, f)
 	}
+	if tenant := p.query.Get("tenant"); tenant != "" {
+		all = append(all, filter{"Tenant", []link{{"All", p.with("tenant", ""), false}, {visible.Text(tenant), p.with("tenant", tenant), true}}})
+	}
 	return all
 }
 

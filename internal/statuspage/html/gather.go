@@ -44,6 +44,9 @@ const overviewEnds = "10"
 // gather asks for what the page of a route shows beside the answer of the route itself,
 // at once.
 func (h *handler) gather(p *page, r *http.Request, main *answer) {
+	if main.status >= http.StatusInternalServerError {
+		return // more questions would not help a service that cannot answer
+	}
 	var todo tasks
 	of := func(parameters ...string) url.Values { // of the tenant and the resource of the page
 		q := url.Values{}

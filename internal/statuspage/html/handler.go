@@ -32,7 +32,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.status.ServeHTTP(w, r)
 		return
 	}
-	main := h.serve(detailed(r, path))
+	main := h.serve(w, detailed(r, path))
 	if main.status/100 == 3 {
 		main.replay(w)
 		return
@@ -66,10 +66,14 @@ func secure(h http.Header) {
 
 // An answer is what the Status function says to a program.
 type answer struct {
-	status int
-	header http.Header
-	body   bytes.Buffer
+	status     int
+	header     http.Header
+	body       bytes.Buffer
+	connection http.ResponseWriter // of the browser; nil if the request is none of its own
 }
+
+// Unwrap lets the Status function bound how long the body of a request may take.
+func (a *answer) Unwrap() http.ResponseWriter { return a.connection }
 
 func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
@@ -87,8 +91,8 @@ func (a *answer) replay(w http.ResponseWriter) {
 }
 
 // serve asks the Status function, in this process.
-func (h *handler) serve(r *http.Request) *answer {
-	a := &answer{header: http.Header{}}
+func (h *handler) serve(connection http.ResponseWriter, r *http.Request) *answer {
+	a := &answer{header: http.Header{}, connection: connection}
 	h.status.ServeHTTP(a, r)
 	if a.status == 0 {
 		a.status = http.StatusOK
@@ -130,7 +134,7 @@ func ask[T any](h *handler, tasks *tasks, r *http.Request, into *part[T], path s
 		with.Method, with.Body, with.ContentLength = http.MethodGet, http.NoBody, 0
 		with.URL = &url.URL{Path: path, RawQuery: query.Encode()}
 		with.RequestURI = with.URL.RequestURI()
-		decode(h.serve(with), into)
+		decode(h.serve(nil, with), into)
 	})
 }
 

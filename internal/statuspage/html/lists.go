@@ -38,6 +38,14 @@ func (p *page) requestLink(tenant, id string, kind message.Kind) link {
 	return link{Text: id, Href: p.to("requests/"+url.PathEscape(id), "tenant", tenant, "kind", of)}
 }
 
+// tenantLink narrows the page to a tenant.
+func (p *page) tenantLink(tenant string) link {
+	if tenant == "default" {
+		return link{}
+	}
+	return link{Text: tenant, Href: p.with("tenant", tenant)}
+}
+
 // resourceLink leads to the pools of a resource, and is as short as its id.
 func (p *page) resourceLink(name string) link {
 	if name == "" {
@@ -50,7 +58,7 @@ func (p *page) resourceLink(name string) link {
 type row struct {
 	Request  link
 	Name     string
-	Tenant   string
+	Tenant   link // no text for the default one
 	Resource link
 	Region   string
 	Demand   []string
@@ -90,7 +98,7 @@ func whyOf(r *reason.Problem) why {
 
 func (p *page) summary(s statuspage.Summary, now time.Time) row {
 	r := row{
-		Request: p.requestLink(s.Tenant, s.ID, s.Kind), Name: s.DisplayName, Tenant: s.Tenant, Resource: p.resourceLink(s.Resource), Region: region(s.Resource),
+		Request: p.requestLink(s.Tenant, s.ID, s.Kind), Name: s.DisplayName, Tenant: p.tenantLink(s.Tenant), Resource: p.resourceLink(s.Resource), Region: region(s.Resource),
 		Demand: demand(s.Ask), State: badgeOf(string(s.State)), JobState: s.JobState, Priority: s.Priority, Why: whyOf(s.Reason),
 		Received: at(s.Times.Received, now, false), Ended: at(s.Times.Ended, now, false),
 		Ran: between(first(s.Times.JobStarted, s.Times.Started), first(s.Times.JobEnded, s.Times.Ended)),
@@ -190,7 +198,7 @@ func (p *page) Waiters() (rows []row) {
 	now := p.queue.Value.AsOf
 	for _, w := range p.queue.Value.Waiting {
 		r := row{
-			Request: p.requestLink(w.Tenant, w.ID, w.Kind), Name: w.DisplayName, Tenant: w.Tenant, Resource: p.resourceLink(w.Resource), Region: region(w.Resource),
+			Request: p.requestLink(w.Tenant, w.ID, w.Kind), Name: w.DisplayName, Tenant: p.tenantLink(w.Tenant), Resource: p.resourceLink(w.Resource), Region: region(w.Resource),
 			Demand: demand(w.Ask), Priority: w.Priority, Place: fmt.Sprint(w.Position), Since: at(w.Since, now, false), Held: span(time.Duration(w.Waited)),
 			Why: whyOf(w.Reason), Reservation: at(w.StartsBy, now, false), StartsIn: between(now, w.StartsBy), WaitsUntil: at(w.Until, now, false),
 		}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/statuspage"
 	status "example.com/berth/internal/statuspage/html"
@@ -229,6 +230,45 @@ func TestHoldersAreTheAnswer(t *testing.T) {
 			t.Errorf("%s ends by %v, want %v, and after %s", s.ID, got, s.Hold.LatestEnd, last)
 		}
 		last = got[0]
+	}
+}
+
+// The overview of a persistent resource, or of a tenant, has nothing of others, in any part.
+func TestOverviewIsNarrowed(t *testing.T) {
+	t.Parallel()
+	w := busy(t)
+	h, records := status.New(w.Handler()), w.Ledger.Records()
+	for query, belongs := range map[string]func(resource, tenant string) bool{
+		"?resource=batch":                          func(resource, _ string) bool { return resource == statuspagetest.Batch },
+		"?tenant=" + statuspagetest.Research:       func(_, tenant string) bool { return tenant == statuspagetest.Research },
+		"?resource=training&tenant=default":        func(resource, tenant string) bool { return resource == statuspagetest.Training && tenant == "default" },
+		"?resource=batch&tenant=default&refresh=5": func(resource, tenant string) bool { return resource == statuspagetest.Batch && tenant == "default" },
+	} {
+		page := ask(h, "GET", "/"+query, browser)
+		if page.Code != http.StatusOK {
+			t.Fatalf("%s: %d", query, page.Code)
+		}
+		shown := 0
+		for _, id := range []string{"part-holders", "part-queue", "part-outcomes"} {
+			for _, table := range element(t, page.Body.String(), id).within("table") {
+				for _, row := range lines(table) {
+					name := row[""].within("a")[0].words()
+					i := slices.IndexFunc(records, func(r *ledger.Record) bool { return r.ID == name })
+					if rec := records[i]; !belongs(rec.Resource, rec.Tenant) {
+						t.Errorf("%s: %s shows %s, a request of %s on %s", query, id, name, rec.Tenant, rec.Resource)
+					}
+					shown++
+				}
+			}
+		}
+		if shown == 0 {
+			t.Errorf("%s: nothing is shown", query)
+		}
+		for _, n := range elements(t, page.Body.String()) {
+			if strings.HasPrefix(n.attribute("id"), "history-") && n.Data == "article" && strings.Contains(query, "resource") && !strings.HasSuffix(n.attribute("id"), query[len("?resource="):strings.IndexByte(query+"&", '&')]) {
+				t.Errorf("%s: %s", query, n.attribute("id"))
+			}
+		}
 	}
 }
 

@@ -80,8 +80,8 @@ func TestBars(t *testing.T) {
 				t.Fatalf("%+v begins at %v, and the one before it ends at %v", part, x, edge)
 			}
 			edge = x + w
-			if part.Kind == "room" && part.N > max(0, pool.Limit()-pool.Count) {
-				t.Fatalf("%d of scale-up room beyond %+v", part.N, pool)
+			if idle := max(0, pool.Count-s.Taken-s.Paused); part.Kind == "free" && part.N != min(idle, s.Free) {
+				t.Fatalf("%d are free, of %d idle machines of %+v", part.N, idle, pool)
 			}
 		}
 		if free != s.Free || sum != max(s.Limit, s.Taken) || (s.Overdrawn > 0) != (b.Mark != "") || sum > 0 && math.Abs(edge-100) > 0.05 {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,7 +56,8 @@ type World struct {
 	Info statuspage.Info
 
 	controller *controller.Controller
-	runs, sent int
+	runs       *atomic.Int64
+	sent       int
 	pools      map[string][]capacity.Pool
 	hidden     map[string]capacity.Use // machines in use by no job that is listed
 	ends       map[string]end          // of jobs, by the id of their requests
@@ -73,7 +75,7 @@ func (nowhere) Publish(context.Context, ...message.Outcome) error { return nil }
 
 // Empty makes a deployment that has received nothing.
 func Empty(t testing.TB) *World {
-	w := &World{T: t, Now: End, hidden: map[string]capacity.Use{}, ends: map[string]end{}, pools: map[string][]capacity.Pool{
+	w := &World{T: t, Now: End, runs: new(atomic.Int64), hidden: map[string]capacity.Use{}, ends: map[string]end{}, pools: map[string][]capacity.Pool{
 		Training: {{ID: "a100", Shape: A100, Count: 4}, {ID: "l4", Shape: L4, Count: 6, Max: 10}, {ID: "cpu-a", Shape: CPU, Count: 8}, {ID: "cpu-b", Shape: CPU, Count: 4}},
 		Batch:    {{ID: "mem-a", Shape: Memory, Count: 3}, {ID: "mem-b", Shape: Memory, Count: 2}},
 	}}
@@ -84,7 +86,7 @@ func Empty(t testing.TB) *World {
 	w.controller = controller.New(cfg, w.Ledger, w.Vertex, nowhere{}, slog.New(slog.DiscardHandler), controller.Env{
 		Monotonic: clock,
 		Sleep:     func(_ context.Context, d time.Duration) error { w.Now = w.Now.Add(d); return nil },
-		NewRun:    func() string { w.runs++; return fmt.Sprintf("run%d", w.runs) },
+		NewRun:    func() string { return fmt.Sprintf("run%d", w.runs.Add(1)) },
 	})
 	w.Info = statuspage.Info{
 		Project: Project, Regions: cfg.Regions, Deployment: "production", Version: "v1.4.0", Policy: cfg.Policy,

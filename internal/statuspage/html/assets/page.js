@@ -55,6 +55,10 @@
 		}
 	};
 
+	const sources = new WeakMap(); // of each part, the text that the server gave
+	for (const part of document.querySelectorAll("[data-part]")) {
+		sources.set(part, part.innerHTML);
+	}
 	dress(document);
 	if (!seconds) {
 		return;
@@ -86,19 +90,21 @@
 		}
 	};
 
-	const sources = new WeakMap(); // of each part, the text that the server gave
-	for (const part of document.querySelectorAll("[data-part]")) {
-		sources.set(part, null);
-	}
-
 	// update puts a new document in the place of this one, part by part. If parts came or
 	// went, the whole content is exchanged.
 	const update = (next) => {
+		const heading = document.querySelector("h1")?.textContent, other = next.querySelector("h1")?.textContent;
+		if (heading !== other) {
+			say(other || ""); // the state of a request has changed
+		}
+		document.title = next.title;
 		const parts = [...document.querySelectorAll("[data-part]")], others = [...next.querySelectorAll("[data-part]")];
 		if (parts.length !== others.length || parts.some((p, i) => p.id !== others[i].id)) {
-			const pulse = document.getElementById("pulse"), other = next.getElementById("pulse");
-			replace(pulse, other);
+			replace(document.getElementById("pulse"), next.getElementById("pulse"));
 			replace(document.getElementById("main"), next.getElementById("main"));
+			for (const part of document.querySelectorAll("[data-part]")) {
+				sources.delete(part);
+			}
 			return;
 		}
 		parts.forEach((part, i) => {
@@ -113,7 +119,7 @@
 	// busy says that a reader selects text or fills in a form, which must not be lost.
 	const busy = () => {
 		const selection = getSelection();
-		return !selection.isCollapsed && document.getElementById("main").contains(selection.anchorNode) || document.activeElement?.localName === "input";
+		return !selection.isCollapsed && document.getElementById("main").contains(selection.anchorNode) || document.activeElement?.localName === "input" && document.activeElement.value !== document.activeElement.defaultValue;
 	};
 
 	let timer = 0, failed = false;
