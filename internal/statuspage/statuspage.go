@@ -92,13 +92,16 @@ func New(q Quoter, l ledger.Ledger, info Info) http.Handler {
 		reply(w, nil, &Error{http.StatusNotFound, NotFound, "There is no route " + excerpt(r.URL.Path) + ".", "GET / lists the routes."})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mux.ServeHTTP(w, Trim(r))
+		mux.ServeHTTP(w, trim(r))
 	})
 }
 
-// Trim returns the request with the path of its route: without the optional prefix and
-// a trailing slash.
-func Trim(r *http.Request) *http.Request {
+// Path is that of the route of a request: without the optional prefix and a trailing
+// slash.
+func Path(r *http.Request) string { return trim(r).URL.Path }
+
+// trim removes the optional prefix and a trailing slash from the path.
+func trim(r *http.Request) *http.Request {
 	cut := func(path string) string {
 		if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
 			path = rest

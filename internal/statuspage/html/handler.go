@@ -24,7 +24,7 @@ type handler struct{ status http.Handler }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept") // also of JSON: a cache must not give it to a browser
-	path := statuspage.Trim(r).URL.Path
+	path := statuspage.Path(r)
 	if name, ok := strings.CutPrefix(path, "/"+assetRoute); ok && (r.Method == http.MethodGet || r.Method == http.MethodHead) && serveAsset(w, r, name) {
 		return
 	}

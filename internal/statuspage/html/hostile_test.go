@@ -23,7 +23,7 @@ const hostile = "</title></script><script>alert(1)</script><img src=x onerror=al
 type canned map[string]any
 
 func (c canned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path := statuspage.Trim(r).URL.Path
+	path := statuspage.Path(r)
 	if strings.HasPrefix(path, "/requests/") {
 		path = "/requests/{id}"
 	}
