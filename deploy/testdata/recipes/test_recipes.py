@@ -64,18 +64,18 @@ class Base(unittest.TestCase):
 
 class Client(Base):
     def test_run_gives_the_job_and_wait_its_end(self):
-        name = self.client.run(job(self.id), self.id, timeout=30)
+        name = self.client.run(job(self.id), self.id, timeout=120)
         self.assertEqual(jobs(self.id), [name])
-        end = self.client.wait(self.id, timeout=30)
+        end = self.client.wait(self.id, timeout=120)
         self.assertEqual((end["state"], end["job"]), ("SUCCEEDED", name))
         # The same id again gives back the same job, running or ended.
-        self.assertEqual(self.client.run(job(self.id), self.id, timeout=30), name)
+        self.assertEqual(self.client.run(job(self.id), self.id, timeout=120), name)
         self.assertEqual(jobs(self.id), [name])
 
     def test_the_environment_names_the_deployment(self):
         with unittest.mock.patch.object(berth.Client.__init__, "__defaults__", (None, None, None, None, None, EVERY)):
-            name = berth.run(job(self.id), self.id, 30, priority=7, labels={"b": "2", "a": "1"}, max_wait="3600s")
-            self.assertEqual(berth.wait(self.id, 30)["job"], name)
+            name = berth.run(job(self.id), self.id, 120, priority=7, labels={"b": "2", "a": "1"}, max_wait="3600s")
+            self.assertEqual(berth.wait(self.id, 120)["job"], name)
         request = self.client.status(self.id)
         self.assertEqual((request["priority"], request["maxWait"]), (7, "3600s"))
         self.assertEqual((request["labels"]["a"], request["labels"]["b"]), ("1", "2"))
@@ -83,7 +83,7 @@ class Client(Base):
             berth.Client()
 
     def test_without_an_id_each_call_is_a_request(self):
-        first, second = (self.client.run(job(self.id), timeout=30) for _ in range(2))
+        first, second = (self.client.run(job(self.id), timeout=120) for _ in range(2))
         self.assertEqual(sorted(jobs(self.id)), sorted([first, second]))
 
     def test_forms_of_a_job(self):
@@ -97,16 +97,16 @@ class Client(Base):
         proto = CustomJob()
         proto.of = job(self.id)
         for n, form in enumerate([json.dumps(job(self.id)), json.dumps(job(self.id)).encode(), proto, types.SimpleNamespace(_gca_resource=proto)]):
-            self.client.run(form, f"{self.id}-{n}", timeout=30)
+            self.client.run(form, f"{self.id}-{n}", timeout=120)
         self.assertEqual(len(jobs(self.id)), 4)
-        self.client.run((HERE.parent.parent.parent / "testdata/jobs/gpu.yaml").read_text(), f"{self.id}-yaml", timeout=30)
+        self.client.run((HERE.parent.parent.parent / "testdata/jobs/gpu.yaml").read_text(), f"{self.id}-yaml", timeout=120)
 
     def test_a_publication_fails(self):
         for how in ("nothing", "anyway", "cut", "twice", 429):
             with self.subTest(how):
                 id = f"{self.id}-{how}"
                 FAULTS.plan.append((":publish", how))
-                name = self.client.run(job(id), id, timeout=30)
+                name = self.client.run(job(id), id, timeout=120)
                 self.assertEqual(jobs(id), [name])
 
     def test_a_publication_is_refused(self):
@@ -119,7 +119,7 @@ class Client(Base):
 
     def test_reading_fails(self):
         FAULTS.plan.extend([("GET", "nothing"), ("answer", "cut"), ("kind=request", 500), ("kind=request", "cut")])
-        self.client.run(job(self.id), self.id, timeout=30)
+        self.client.run(job(self.id), self.id, timeout=120)
         self.assertEqual(FAULTS.publications(), 1)
 
     def test_what_may_not_be_followed_is_not_published(self):
@@ -135,16 +135,16 @@ class Client(Base):
         code = "import berth, json, sys; berth.run(json.load(sys.stdin), sys.argv[1])"
         child = subprocess.Popen([sys.executable, "-c", code, self.id], stdin=subprocess.PIPE, cwd=RECIPES)
         FAULTS.plan.append((":publish", child.kill))
-        child.communicate(json.dumps(job(self.id)).encode(), timeout=30)
+        child.communicate(json.dumps(job(self.id)).encode(), timeout=120)
         self.assertEqual(child.returncode, -signal.SIGKILL)
-        name = self.client.run(job(self.id), self.id, timeout=30)
+        name = self.client.run(job(self.id), self.id, timeout=120)
         self.assertEqual(jobs(self.id), [name])
 
     def test_refused_as_no_job(self):
         bad = job(self.id)
         bad["jobSpec"]["workerPoolSpecs"][0]["machinSpec"] = {}
         with self.assertRaises(berth.Refused) as caught:
-            self.client.run(bad, self.id, timeout=30)
+            self.client.run(bad, self.id, timeout=120)
         e = caught.exception
         self.assertEqual((e.code, e.path), ("UNKNOWN_FIELD", "jobSpec.workerPoolSpecs[0].machinSpec"))
         self.assertIn("machineSpec", e.fix)
@@ -156,82 +156,82 @@ class Client(Base):
     def test_refused_for_an_option_or_an_id(self):
         for id, options in (("an id", {}), (self.id, {"priorty": 3}), (self.id, {"priority": 2000})):
             with self.subTest(id=id, options=options), self.assertRaises(berth.Refused):
-                self.client.run(job(self.id), id, timeout=30, **options)
+                self.client.run(job(self.id), id, timeout=120, **options)
 
     def test_rejected(self):
         big = job(self.id)
         big["jobSpec"]["workerPoolSpecs"][0]["machineSpec"]["machineType"] = "a3-highgpu-8g"
         for _ in range(2):  # and again under the same id
             with self.assertRaises(berth.Refused) as caught:
-                self.client.run(big, self.id, timeout=30)
+                self.client.run(big, self.id, timeout=120)
             self.assertEqual(caught.exception.code, "SPEC_MISMATCH")
             self.assertTrue(caught.exception.detail)
-        for call in (lambda: self.client.wait(self.id, timeout=30), lambda: self.client.submit(big, self.id, timeout=30)):
+        for call in (lambda: self.client.wait(self.id, timeout=120), lambda: self.client.submit(big, self.id, timeout=120)):
             with self.assertRaises(berth.Refused):
                 call()
 
     def test_a_template_is_warned_of(self):
-        self.client.run(job(self.id + " ${USER}"), self.id, timeout=30)
+        self.client.run(job(self.id + " ${USER}"), self.id, timeout=120)
         request = self.client.status(self.id)
         for warnings in (request["warnings"], request["events"][0]["outcome"]["warnings"]):
             self.assertEqual([(w["path"], "${USER}" in w["detail"]) for w in warnings if "${" in w["detail"]], [("displayName", True)])
 
     def test_an_id_of_another_job(self):
-        name = self.client.run(job(self.id, run="1h"), self.id, timeout=30)
+        name = self.client.run(job(self.id, run="1h"), self.id, timeout=120)
         for state in ("active", "ended"):
             # The answer is not there yet when the client asks for the first time.
             FAULTS.plan.append(("kind=answer", "unknown"))
             with self.subTest(state), self.assertRaises(berth.Refused) as caught:
-                self.client.run(job(self.id, run="2h"), self.id, timeout=30)
+                self.client.run(job(self.id, run="2h"), self.id, timeout=120)
             self.assertEqual(caught.exception.code, "ID_REUSED")
             self.assertTrue(caught.exception.fix)
             if state == "active":
                 self.client.cancel(self.id)
                 with self.assertRaises(berth.Ended):
-                    self.client.wait(self.id, timeout=30)
+                    self.client.wait(self.id, timeout=120)
         self.assertEqual(jobs(self.id), [name])
 
     def test_a_job_that_fails(self):
-        name = self.client.run(job(self.id, **{"fake-end": "failed"}), self.id, timeout=30)
+        name = self.client.run(job(self.id, **{"fake-end": "failed"}), self.id, timeout=120)
         with self.assertRaises(berth.Ended) as caught:
-            self.client.wait(self.id, timeout=30)
+            self.client.wait(self.id, timeout=120)
         e = caught.exception
         self.assertEqual((e.state, e.code, e.status["job"]), ("FAILED", "JOB_ENDED", name))
         # Another try of the step is another request, until one has succeeded.
         self.assertEqual(self.client.attempt(self.id), f"{self.id}.2")
-        self.client.run(job(self.id), f"{self.id}.2", timeout=30)
+        self.client.run(job(self.id), f"{self.id}.2", timeout=120)
         self.assertEqual(self.client.attempt(self.id), f"{self.id}.2")
 
     def test_a_request_that_goes_back_to_the_queue_gets_another_job(self):
         for state, name in (("CANCELLING", "old"), ("WAITING", "old"), ("RUNNING", "new")):
             FAULTS.plan.append(("kind=request", {"state": state, "job": name, "terminal": False}))
         with unittest.mock.patch.object(self.client, "submit", return_value=self.id):
-            self.assertEqual(self.client.run({}, self.id, timeout=30), "new")
+            self.assertEqual(self.client.run({}, self.id, timeout=120), "new")
 
     def test_time_is_up_and_cancel(self):
         with self.assertRaises(berth.Timeout):
             self.client.wait(self.id, timeout=0.2)
-        self.client.run(job(self.id, run="1h"), self.id, timeout=30)
+        self.client.run(job(self.id, run="1h"), self.id, timeout=120)
         with self.assertRaises(TimeoutError):
             self.client.wait(self.id, timeout=0.2)
         FAULTS.plan.extend([(":publish", "nothing"), (":publish", "anyway")])
         self.client.cancel(self.id, "no longer needed")
         with self.assertRaises(berth.Ended) as caught:
-            self.client.wait(self.id, timeout=30)
+            self.client.wait(self.id, timeout=120)
         self.assertEqual((caught.exception.state, caught.exception.code), ("CANCELLED", "CANCEL_REQUESTED"))
         self.assertIn("no longer needed", str(caught.exception))
 
     def test_a_cancel_comes_first(self):
         self.client.cancel(self.id)
-        for _ in self.client._polls(berth.after(30), "the cancel has not come"):
-            if self.client._get(self.id, "request", berth.after(30)):
+        for _ in self.client._polls(berth.after(120), "the cancel has not come"):
+            if self.client._get(self.id, "request", berth.after(120)):
                 break
         self.assertIsNone(self.client.status(self.id))
         # The message is not delivered yet when the client asks for the first time.
         cancelled = {"cancelledUntil": "2100-01-01T00:00:00Z", "terminal": True}
         FAULTS.plan.extend([("kind=request", "passed"), ("kind=request", cancelled)])
         with self.assertRaises(berth.Ended) as caught:
-            self.client.run(job(self.id), self.id, timeout=30)
+            self.client.run(job(self.id), self.id, timeout=120)
         self.assertEqual(caught.exception.state, "CANCELLED")
         self.assertEqual(jobs(self.id), [])
 
@@ -356,15 +356,15 @@ class Recipes(Base):
         message = {"data": base64.b64encode(json.dumps(job(self.id, run="1h")).encode()).decode(), "attributes": attributes}
         ids, codes = [], []
         for _ in range(2):  # the second is a publication again, or the next night
-            ids.append(self.client._publish(message, berth.after(30)))
+            ids.append(self.client._publish(message, berth.after(120)))
             cancel = {"attributes": {"berth-cancel": "true", "berth-message-id": ids[-1]}}
-            self.addCleanup(self.client._publish, cancel, berth.after(30))
-            for _ in self.client._polls(berth.after(30), "the message is not handled yet"):
-                request = self.client._get(ids[-1], "message", berth.after(30))
+            self.addCleanup(self.client._publish, cancel, berth.after(120))
+            for _ in self.client._polls(berth.after(120), "the message is not handled yet"):
+                request = self.client._get(ids[-1], "message", berth.after(120))
                 if request:
-                    codes.append((request["state"] == "REJECTED", (request.get("reason") or {}).get("code")))
+                    codes.append(request["state"] == "REJECTED" and request["reason"]["code"])
                     break
-        self.assertEqual(codes, [(False, None), (True, "ALREADY_ACTIVE")])
+        self.assertEqual(codes, [False, "ALREADY_ACTIVE"])
 
     def test_airflow(self):
         import airflow_dag
