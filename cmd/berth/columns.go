@@ -56,7 +56,7 @@ func widestWord(text string) int {
 }
 
 // wrap breaks a text into lines of at most so many columns: at spaces where it can, else
-// after a slash or comma, else within a word. Further lines are indented as the first is.
+// after a slash or comma, else after another mark within a name, else anywhere. Further lines are indented as the first is.
 func wrap(text string, most int) []string {
 	indent := leading(text)
 	if indent >= most/2 {
@@ -73,7 +73,7 @@ func wrap(text string, most int) []string {
 
 // lineEnd is the byte at which the first line of a text ends, after its indent.
 func lineEnd(text string, indent, most int) int {
-	space, part, word, n := -1, -1, -1, 0
+	space, part, mark, word, n := -1, -1, -1, -1, 0
 	for at, c := range text {
 		if n > most {
 			break
@@ -85,8 +85,13 @@ func lineEnd(text string, indent, most int) int {
 			}
 		}
 		n += columnsOf(c)
-		if n > indent && n <= most && afterIt(c) {
-			part = at + len(string(c))
+		if next := at + len(string(c)); n > indent && n <= most {
+			switch {
+			case afterIt(c):
+				part = next
+			case strings.ContainsRune(".-_:]", c):
+				mark = next
+			}
 		}
 	}
 	switch {
@@ -94,6 +99,8 @@ func lineEnd(text string, indent, most int) int {
 		return space
 	case part >= 0:
 		return part
+	case mark >= 0:
+		return mark
 	}
 	return word
 }

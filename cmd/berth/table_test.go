@@ -50,6 +50,16 @@ func TestTableFits(t *testing.T) {
 }
 
 func TestWrapKeepsNamesWhole(t *testing.T) {
+	for text, want := range map[string][]string{
+		"jobSpec.workerPoolSpecs[0].diskSpec.bootDiskType": {"jobSpec.workerPoolSpecs[0].", "diskSpec.bootDiskType"},
+		"nightly-2026-03-01-of-the-vision-team":            {"nightly-2026-03-01-of-the-", "vision-team"},
+		"set a/very.long-name":                             {"set a/very.long-name"},
+		strings.Repeat("x", 31) + "-":                      {strings.Repeat("x", 30), "x-"},
+	} {
+		if got := wrap(text, 30); !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 	got := wrap("g2-standard-12/NVIDIA_L4:1/pd-standard:200", 30)
 	if want := []string{"g2-standard-12/NVIDIA_L4:1/", "pd-standard:200"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)

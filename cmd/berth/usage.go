@@ -104,7 +104,10 @@ func (p prices) on(u statuspage.Usage) used {
 
 func (u used) print(w io.Writer) {
 	say(w, "%s", u.Name)
-	known := span(time.Duration(u.Observed).Round(time.Minute))
+	known := spanOf(u.Observed)
+	if d := time.Duration(u.Observed); d > time.Hour {
+		known = span(d.Round(time.Minute))
+	}
 	if u.Observed == 0 {
 		say(w, "  Nothing is known since %s: passes sum up from their second observation on.", clock(u.From))
 		return
