@@ -84,14 +84,14 @@ func (r *prober) lost(ctx context.Context, failed error, step string) (*aiplatfo
 // What a resource answers that was made anew or changed its state meanwhile would be taken for
 // an answer of the one that was planned for.
 func (r *prober) look(ctx context.Context) (used int64, err error) {
-	now, err := r.Resource(ctx, r.plan.Resource.GetName())
+	now, failed := r.Resource(ctx, r.plan.Resource.GetName())
 	switch is := r.plan.Resource; {
 	case ctx.Err() != nil:
 		return -1, ctx.Err()
-	case status.Code(err) == codes.NotFound:
+	case status.Code(failed) == codes.NotFound:
 		return -1, errors.New("the resource is gone")
-	case err != nil:
-		return -1, nil
+	case failed != nil:
+		return -1, nil // the create is made all the same: it says more than this read
 	case now.GetCreateTime().AsTime() != is.GetCreateTime().AsTime():
 		return -1, errors.New("the resource was made anew")
 	case now.GetState() != is.GetState():
