@@ -80,24 +80,27 @@ func (r *prober) lost(ctx context.Context, failed error, step string) (*aiplatfo
 	return nil, nil
 }
 
-// look reads the resource before a job is created, and returns how many replicas are in use.
+// look reads the resource before a job is created, and returns how many replicas are in use; -1 if
+// that is not known.
 // What a resource answers that was made anew or changed its state meanwhile would be taken for
 // an answer of the one that was planned for.
-func (r *prober) look(ctx context.Context) (used int64, err error) {
+func (r *prober) look(ctx context.Context) (inUse int64, err error) {
 	now, failed := r.Resource(ctx, r.plan.Resource.GetName())
-	switch is := r.plan.Resource; {
+	is := r.plan.Resource
+	inUse = -1
+	switch {
 	case ctx.Err() != nil:
-		return -1, ctx.Err()
+		err = ctx.Err()
 	case status.Code(failed) == codes.NotFound:
-		return -1, errors.New("the resource is gone")
-	case failed != nil:
-		return -1, nil // the create is made all the same: it says more than this read
-	case now.GetCreateTime().AsTime() != is.GetCreateTime().AsTime():
-		return -1, errors.New("the resource was made anew")
-	case now.GetState() != is.GetState():
-		return -1, fmt.Errorf("the resource was %v and is %v now", is.GetState(), now.GetState())
+		err = errors.New("the resource is gone")
+	case failed == nil && now.GetCreateTime().AsTime() != is.GetCreateTime().AsTime():
+		err = errors.New("the resource was made anew")
+	case failed == nil && now.GetState() != is.GetState():
+		err = fmt.Errorf("the resource was %v and is %v now", is.GetState(), now.GetState())
+	case failed == nil:
+		inUse = r.plan.usedOf(now)
 	}
-	return r.plan.usedOf(now), nil
+	return inUse, err // after another failure the create is made: it says more than this read
 }
 
 // rateLimited reports whether a call was refused because of how many there were in a minute.
