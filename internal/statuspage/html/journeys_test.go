@@ -66,6 +66,23 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
+// TestWidths: between the widths of a phone and of a desk no page scrolls sideways either,
+// on both sides of the width at which lists become stacks.
+func TestWidths(t *testing.T) {
+	b := chromium(t)
+	h := status.New(busy(t).Handler())
+	for _, width := range []int64{600, 800, 1056, 1060} {
+		p := openTab(t, b, h, look{width: width})
+		for _, path := range manifold {
+			p.open(path)
+			eval[chromedp.Void](p, `document.querySelectorAll("details").forEach(d => d.open = true)`)
+			if wide := eval[int64](p, `document.documentElement.scrollWidth`); wide > width {
+				t.Errorf("%s: the page is %d px wide, of %d", path, wide, width)
+			}
+		}
+	}
+}
+
 // TestWithoutScript: a page says the same words without its script, and shows no control
 // that needs it. Filters and the refresh are links.
 func TestWithoutScript(t *testing.T) {
