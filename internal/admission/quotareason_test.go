@@ -56,3 +56,30 @@ func TestAFullResourceDoesNotHideACap(t *testing.T) {
 		}
 	}
 }
+
+// TestWhyOverQuota: a request waits for an earlier one of its tenant that is over its cap if
+// both ask for one shape, or if the tenant's number of running requests is bounded.
+func TestWhyOverQuota(t *testing.T) {
+	ask := func(shape capacity.Shape) capacity.Ask { return capacity.Ask{{Shape: shape, Replicas: 2}} }
+	first := Head{ID: "first", Tenant: "t", Order: "1000-5", Demand: ask(small)}
+	capped, counted := Quota{Cap: capacity.Use{small: 1, large: 1}}, Quota{Running: 1}
+	for name, test := range map[string]struct {
+		quota  Quota
+		ask    Head
+		detail string // begins with it; "" for another reason
+	}{
+		"itself":                   {capped, first, "2 replicas of n1-standard-4/pd-ssd:100 are asked for; the tenant holds 1 of the 1"},
+		"later, of its shape":      {capped, Head{ID: "a", Tenant: "t", Order: "1000-6", Demand: ask(small)}, "An earlier request of the tenant waits for 2 replicas"},
+		"later, of another shape":  {capped, Head{ID: "a", Tenant: "t", Order: "1000-6", Demand: ask(large)}, ""},
+		"another shape, counted":   {counted, Head{ID: "a", Tenant: "t", Order: "1000-6", Demand: ask(large)}, "An earlier request of the tenant waits for 2 replicas"},
+		"earlier":                  {capped, Head{ID: "a", Tenant: "t", Order: "1000-4", Demand: ask(small)}, ""},
+		"earlier, counted":         {counted, Head{ID: "a", Tenant: "t", Order: "1000-4", Demand: ask(small)}, ""},
+		"later, of another tenant": {capped, Head{ID: "a", Tenant: "u", Order: "1000-6", Demand: ask(small)}, ""},
+	} {
+		p := Plan{Over: []Over{{Head: Head{ID: "other", Tenant: "v", Demand: ask(small)}, Quota: capped}, {Head: first, Quota: test.quota, Use: capacity.Use{small: 1}, Running: 1}}}
+		why := p.over(Ask{Head: test.ask})
+		if (why == nil) != (test.detail == "") || why != nil && (why.Code != reason.OverQuota || !strings.HasPrefix(why.Detail, test.detail)) {
+			t.Errorf("%s: %v, want %q", name, why, test.detail)
+		}
+	}
+}
