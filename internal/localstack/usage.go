@@ -25,7 +25,8 @@ func (s *Stack) Usage() string {
 	p("")
 	p("With the CLI, from this folder:")
 	p("  go run ./cmd/berth pools")
-	p("  go run ./cmd/berth submit --follow testdata/jobs/cpu.json")
+	p("  go run ./cmd/berth submit --follow --id=my-first testdata/jobs/cpu.json")
+	p("  go run ./cmd/berth logs my-first")
 	p("")
 	p("With gcloud:")
 	p("  export CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://%s/", s.PubSub)
@@ -37,7 +38,7 @@ func (s *Stack) Usage() string {
 	p("  gcloud ai custom-jobs list --region=%s", Region)
 	p("")
 	p("Vertex AI: http://%s/admin shows and changes the fake (deploy/fakevertex.md)", s.Vertex)
-	p("Status:    %s", s.Function.URL("Status"))
+	p("Status:    %s (pages for a browser, JSON for programs)", s.Function.URL("Status"))
 	if s.Firestore == "" {
 		p("Function:  process %d; the ledger is in its memory, so a kill -9 loses every request", s.Function.PID())
 	} else {
