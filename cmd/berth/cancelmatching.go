@@ -16,7 +16,7 @@ import (
 type cancelMatchingCmd struct {
 	operatorFlags
 	Resource string            `placeholder:"NAME" help:"Only requests for this persistent resource: id or full name."`
-	State    []string          `placeholder:"STATE" help:"Only requests in these states; by default all that have not ended."`
+	State    []string          `placeholder:"STATE" known:"active" help:"Only requests in these states; by default all that have not ended."`
 	Name     string            `placeholder:"TEXT" help:"Only requests whose display name begins like this."`
 	Label    map[string]string `placeholder:"KEY=VALUE" help:"Only requests with this label; may be repeated."`
 	Older    time.Duration     `placeholder:"DURATION" help:"Only requests that were received longer ago."`

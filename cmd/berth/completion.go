@@ -7,6 +7,10 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
 )
 
 type completionCmd struct {
@@ -47,9 +51,14 @@ compdef _berth berth
 `,
 	"fish": `function __berth_complete
   set -l words (commandline -opc) (commandline -ct)
-  berth complete -- $words[2..-1] 2>/dev/null
+  set -l list (berth complete -- $words[2..-1] 2>/dev/null)
+  if test (count $list) -gt 0
+    string join -- \n $list
+  else
+    __fish_complete_path (commandline -ct)
+  end
 end
-complete -c berth -a '(__berth_complete)'
+complete -c berth -f -a '(__berth_complete)'
 `,
 }
 
@@ -68,7 +77,11 @@ func (c *completeCmd) Run(g *globals, k *kong.Context) error {
 		words = words[1:]
 	}
 	for _, s := range suggest(k.Model.Node, words) {
-		if _, err := fmt.Fprintf(g.out, "%s\t%s\n", s.word, line(s.help)); err != nil {
+		text := s.word
+		if s.help != "" {
+			text += "\t" + line(s.help)
+		}
+		if _, err := fmt.Fprintln(g.out, text); err != nil {
 			return err
 		}
 	}
@@ -117,11 +130,11 @@ func suggest(node *kong.Node, words []string) (list []suggestion) {
 	name, _, hasValue := strings.Cut(last, "=")
 	switch flag := flagOf(node, name); {
 	case open != nil:
-		for _, value := range enumOf(open.Value) {
+		for _, value := range valuesOf(open.Value, last) {
 			offer(value, "")
 		}
 	case flag != nil && hasValue:
-		for _, value := range enumOf(flag.Value) {
+		for _, value := range valuesOf(flag.Value, strings.TrimPrefix(last, name+"=")) {
 			offer(name+"="+value, "")
 		}
 	case strings.HasPrefix(last, "-"):
@@ -139,7 +152,7 @@ func suggest(node *kong.Node, words []string) (list []suggestion) {
 			}
 		}
 		if arguments < len(node.Positional) {
-			for _, value := range enumOf(node.Positional[arguments]) {
+			for _, value := range valuesOf(node.Positional[arguments], last) {
 				offer(value, "")
 			}
 		}
@@ -168,10 +181,45 @@ func childOf(node *kong.Node, word string) *kong.Node {
 	return nil
 }
 
-func enumOf(v *kong.Value) (values []string) {
-	for _, value := range v.EnumSlice() {
-		if value != "" {
-			values = append(values, value)
+// known are the values that a flag or argument with the tag known names. Most are not all
+// that it takes, or may be written in small letters, so that they are no enum of kong's.
+var known = map[string]func() []string{
+	"states":     ledger.Statuses,
+	"active":     func() []string { return slices.DeleteFunc(ledger.Statuses(), notActive) },
+	"events":     eventWords,
+	"severities": func() []string { return severities },
+	"pages":      func() []string { return statusPages },
+}
+
+func notActive(status string) bool {
+	s := lifecycle.State(status)
+	return !s.Known() || s.Terminal()
+}
+
+// eventWords are the short names of the types of events.
+func eventWords() (words []string) {
+	for _, t := range message.Types() {
+		if w := word(t); !slices.Contains(words, w) {
+			words = append(words, w)
+		}
+	}
+	return words
+}
+
+// valuesOf are the values of a flag or an argument that may stand in the place of a word. In
+// a list they follow what stands before its last comma.
+func valuesOf(v *kong.Value, last string) (values []string) {
+	all, before := v.EnumSlice(), ""
+	if list := known[v.Tag.Get("known")]; list != nil {
+		all = list()
+	}
+	if v.IsSlice() {
+		before = last[:strings.LastIndexByte(last, ',')+1]
+	}
+	given := strings.Split(before, ",")
+	for _, value := range all {
+		if value != "" && !slices.Contains(given, value) {
+			values = append(values, before+value)
 		}
 	}
 	return values

@@ -16,7 +16,7 @@ type listCmd struct {
 	watchFlags
 
 	Prefix   string   `arg:"" optional:"" help:"Only requests whose id begins like this."`
-	State    []string `placeholder:"STATE" help:"Only requests in these states; REFUSED are messages that made no request, QUOTED answers to dry runs, DONE operators' messages that were done (--tenant=operators)."`
+	State    []string `placeholder:"STATE" known:"states" help:"Only requests in these states; REFUSED are messages that made no request, QUOTED answers to dry runs, DONE operators' messages that were done (--tenant=operators)."`
 	Active   bool     `help:"Only requests that have not ended."`
 	Resource string   `placeholder:"NAME" help:"Only requests for this persistent resource: id or full name."`
 	Since    string   `placeholder:"TIME" help:"Only requests received since: 90m, 24h, 7d, a date (2006-01-31, local time) or a time of RFC 3339."`

@@ -18,7 +18,7 @@ type logsCmd struct {
 	Follow       bool          `short:"f" help:"Go on until the job has ended; before its submission, wait for it."`
 	Limit        int           `default:"1000" help:"Print at most this many lines that are there already, the latest; 0 for all."`
 	Since        string        `placeholder:"TIME" help:"Only lines since: 90m, 24h, 7d, a date (2006-01-31, local time) or a time of RFC 3339; by default since the request came."`
-	Severity     string        `placeholder:"LEVEL" help:"Only lines of this severity or above, such as warning. Containers write standard error as ERROR."`
+	Severity     string        `placeholder:"LEVEL" known:"severities" help:"Only lines of this severity or above, such as warning. Containers write standard error as ERROR."`
 	Task         []string      `placeholder:"TASK" help:"Only lines of these tasks: workerpool0-0 is the first replica of the first worker pool, workerpool0 all of its replicas, service Vertex AI itself."`
 	Raw          bool          `help:"Print the text as the job wrote it and nothing else. Not to a terminal, which control characters could take over."`
 	PrintCommand bool          `help:"Print the gcloud command that does the same, and read nothing."`

@@ -133,8 +133,11 @@ func runOn(behind reach, args []string, in io.Reader, out, errOut io.Writer) int
 		if parsed, err = parser.Parse(args); err != nil {
 			err = usage("%w; see berth --help", err)
 		} else {
-			c.out = newScreen(out, c.Color)
-			err = parsed.Run(&c.globals)
+			on := newScreen(out, c.Color)
+			c.out = on
+			if err = parsed.Run(&c.globals); err == nil && on.failed != nil {
+				err = fmt.Errorf("write the output: %w", on.failed) // or a script takes half of it for all
+			}
 		}
 	}
 	q := (*quit)(nil)

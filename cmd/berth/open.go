@@ -16,7 +16,7 @@ import (
 )
 
 type openCmd struct {
-	What    string `arg:"" optional:"" help:"A request id, or what berth show takes, or a page: queue, pools, usage, recent, health; by default the overview."`
+	What    string `arg:"" optional:"" known:"pages" help:"A request id, or what berth show takes, or a page: queue, pools, usage, recent, health; by default the overview."`
 	Request bool   `help:"It is a request id, even if a page has that name."`
 	Print   bool   `help:"Print the address, and open nothing."`
 }

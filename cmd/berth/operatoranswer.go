@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -85,13 +86,13 @@ func (f *answerFlags) await(g *globals, id string) (*statuspage.Request, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%w. The message was published as %s; with --wait=0s the Status function is not needed", err, id)
 	}
-	end := time.NewTimer(within)
-	defer end.Stop()
+	ctx, cancel := context.WithTimeout(g.ctx, within)
+	defer cancel()
 	ticks := time.NewTicker(answerEvery)
 	defer ticks.Stop()
 	for {
 		var r statuspage.Request
-		_, err := d.get(g.ctx, &r, url.Values{"tenant": {message.Operators}, "kind": {string(message.KindAnswer)}}, "requests", id)
+		_, err := d.get(ctx, &r, url.Values{"tenant": {message.Operators}, "kind": {string(message.KindAnswer)}}, "requests", id)
 		switch {
 		case err == nil && len(r.Events) > 0:
 			return &r, nil
@@ -107,9 +108,10 @@ func (f *answerFlags) await(g *globals, id string) (*statuspage.Request, error) 
 		}
 		select {
 		case <-ticks.C:
-		case <-g.ctx.Done():
-			return nil, &quit{code: exitInterrupted}
-		case <-end.C:
+		case <-ctx.Done():
+			if g.ctx.Err() != nil {
+				return nil, &quit{code: exitInterrupted}
+			}
 			return nil, &quit{exitWaits, fmt.Errorf("no answer within %s; whether it was done is not known yet", within)}
 		}
 	}

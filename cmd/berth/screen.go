@@ -15,6 +15,19 @@ type screen struct {
 	width    int  // columns that a row may take; 0 for any number
 	height   int  // rows of a terminal; 0 if that is not known
 	colour   bool // states have colours
+	cursor   bool // it is a terminal that takes sequences, so a text can stand in the place of another
+
+	failed error // of the first write that failed
+}
+
+// Write passes a text on. Tables and lines do not check what it returns: the tool does so at
+// its end, by failed.
+func (s *screen) Write(text []byte) (int, error) {
+	n, err := s.Writer.Write(text)
+	if s.failed == nil {
+		s.failed = err
+	}
+	return n, err
 }
 
 // leastWidth is the narrowest terminal that rows are made for. A narrower one breaks them
@@ -29,10 +42,10 @@ func newScreen(w io.Writer, colour string) *screen {
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return s
 	}
-	s.terminal = true
+	s.terminal, s.cursor = true, os.Getenv("TERM") != "dumb"
 	s.measure()
 	if colour == "auto" {
-		s.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		s.colour = s.cursor && os.Getenv("NO_COLOR") == ""
 	}
 	return s
 }

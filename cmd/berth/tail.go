@@ -17,14 +17,15 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/statuspage"
 )
 
 type tailCmd struct {
 	Prefix       string        `arg:"" optional:"" help:"Only events of requests whose id begins like this."`
-	State        []string      `placeholder:"STATE" help:"Only events with these states, such as FAILED,REJECTED."`
-	Type         []string      `placeholder:"TYPE" help:"Only events of these types, such as submitted,queued."`
+	State        []string      `placeholder:"STATE" known:"states" help:"Only events with these states, such as FAILED,REJECTED."`
+	Type         []string      `placeholder:"TYPE" known:"events" help:"Only events of these types, such as submitted,queued."`
 	Resource     string        `placeholder:"ID" help:"Only events about this persistent resource."`
 	Count        int           `placeholder:"N" help:"End after this many events; 0 for never."`
 	For          time.Duration `placeholder:"DURATION" help:"End after this long; 0 for never."`
@@ -50,6 +51,9 @@ func (c *tailCmd) Run(g *globals) error {
 	if c.Count < 0 || c.For < 0 {
 		return usage("--count %d, --for %s: want 0 or more", c.Count, c.For)
 	}
+	if err := c.check(); err != nil {
+		return err
+	}
 	if err := g.writable(); err != nil {
 		return err
 	}
@@ -67,6 +71,21 @@ func (c *tailCmd) Run(g *globals) error {
 		return err
 	}
 	return errors.Join(c.pull(g, client, name), remove())
+}
+
+// check refuses filters that no event can pass, for which tail would wait in vain.
+func (c *tailCmd) check() error {
+	for _, f := range []struct {
+		flag         string
+		given, known []string
+	}{{"state", c.State, ledger.Statuses()}, {"type", c.Type, eventWords()}} {
+		for _, value := range f.given {
+			if !slices.ContainsFunc(f.known, func(s string) bool { return strings.EqualFold(s, value) }) {
+				return usage("--%s %s: want some of %s", f.flag, value, strings.Join(f.known, ", "))
+			}
+		}
+	}
+	return nil
 }
 
 // lastsFor is when Pub/Sub deletes a subscription that nothing is pulled from, the shortest

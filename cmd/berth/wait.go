@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -53,8 +54,10 @@ func (c *waitCmd) Run(g *globals) error {
 	for i, id := range c.IDs {
 		list[i].ID = id
 	}
-	code, err := c.wait(g, list, func(id string) (statuspage.Request, error) {
-		r, _, err := d.request(g, id, "")
+	code, err := c.wait(g, list, func(ctx context.Context, id string) (statuspage.Request, error) {
+		asking := *g
+		asking.ctx = ctx
+		r, _, err := d.request(&asking, id, "")
 		return r, err
 	})
 	if g.JSON && (err == nil || code != 0) {
@@ -69,14 +72,15 @@ func (c *waitCmd) Run(g *globals) error {
 }
 
 // wait asks for each request until it is as far as is waited for. It returns the exit code.
-func (c *waitCmd) wait(g *globals, list []waited, ask func(id string) (statuspage.Request, error)) (int, error) {
+// A call that is not answered is given up when the time is up.
+func (c *waitCmd) wait(g *globals, list []waited, ask func(ctx context.Context, id string) (statuspage.Request, error)) (int, error) {
 	ticks := time.NewTicker(c.Every)
 	defer ticks.Stop()
-	var end <-chan time.Time
+	ctx := g.ctx
 	if c.Within > 0 {
-		timer := time.NewTimer(c.Within)
-		defer timer.Stop()
-		end = timer.C
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Within)
+		defer cancel()
 	}
 	began, failures := time.Now(), 0
 	for {
@@ -85,10 +89,12 @@ func (c *waitCmd) wait(g *globals, list []waited, ask func(id string) (statuspag
 			if list[i].Done {
 				continue
 			}
-			r, err := ask(list[i].ID)
+			r, err := ask(ctx, list[i].ID)
 			switch {
 			case g.ctx.Err() != nil:
 				return exitInterrupted, &quit{code: exitInterrupted}
+			case err != nil && ctx.Err() != nil:
+				return c.timeIsUp(list)
 			case notFound(err) && time.Since(began) < c.Unknown:
 				// its message is still on its way
 			case err != nil && (!transient(err) || failures == maxFailures):
@@ -108,15 +114,20 @@ func (c *waitCmd) wait(g *globals, list []waited, ask func(id string) (statuspag
 		}
 		select {
 		case <-ticks.C:
-		case <-g.ctx.Done():
-			return exitInterrupted, &quit{code: exitInterrupted}
-		case <-end:
-			if code := worst(list); code != 0 {
-				return code, nil
+		case <-ctx.Done():
+			if g.ctx.Err() != nil {
+				return exitInterrupted, &quit{code: exitInterrupted}
 			}
-			return exitWaits, &quit{exitWaits, fmt.Errorf("the time of %s is up: %s", c.Within, stillWaiting(list))}
+			return c.timeIsUp(list)
 		}
 	}
+}
+
+func (c *waitCmd) timeIsUp(list []waited) (int, error) {
+	if code := worst(list); code != 0 {
+		return code, nil
+	}
+	return exitWaits, &quit{exitWaits, fmt.Errorf("the time of %s is up: %s", c.Within, stillWaiting(list))}
 }
 
 // take notes what is known of a request now, and prints it if its state is another.

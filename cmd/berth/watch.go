@@ -95,7 +95,7 @@ func (f *watchFlags) show(g *globals, text []byte, before shown) (shown, error) 
 	now := shown{any: true}
 	switch {
 	case g.JSON:
-	case !ok || !s.terminal:
+	case !ok || !s.cursor:
 		text = append(fmt.Appendf(nil, "%s\n", clock(time.Now())), text...)
 		if before.any {
 			text = append([]byte("\n"), text...)

@@ -34,7 +34,9 @@ func plainPipe(w io.Writer) io.Writer { return newScreen(w, "auto") }
 
 // On a terminal, each text takes the place of the one before, and leaves nothing of it.
 func TestWatchOnATerminal(t *testing.T) {
-	terminal := func(w io.Writer) io.Writer { return &screen{Writer: w, terminal: true, width: 60, colour: true} }
+	terminal := func(w io.Writer) io.Writer {
+		return &screen{Writer: w, terminal: true, cursor: true, width: 60, colour: true}
+	}
 	out, _, err := watchOf(t, terminal, false, 2, func(g *globals, n int) (bool, error) {
 		table := newTable(g.out, "REQUEST", "STATE")
 		table.row(fmt.Sprint("r", n), "FAILED")
@@ -54,7 +56,7 @@ func TestWatchOnATerminal(t *testing.T) {
 func TestWatchOnASmallTerminal(t *testing.T) {
 	var on *screen
 	terminal := func(w io.Writer) io.Writer {
-		on = &screen{Writer: w, terminal: true, width: 20, height: 5}
+		on = &screen{Writer: w, terminal: true, cursor: true, width: 20, height: 5}
 		return on
 	}
 	out, _, err := watchOf(t, terminal, false, 3, func(g *globals, n int) (bool, error) {
