@@ -184,7 +184,7 @@ func failedTitle(status int) string {
 	case 400, 405, 413:
 		return "This cannot be asked"
 	case 401:
-		return "Who are you?"
+		return "No identity"
 	case 403:
 		return "Not shown to you"
 	case 404:

@@ -228,11 +228,11 @@ func aheadText(n int) string {
 func starter(l statuspage.Live) string {
 	switch {
 	case l.Verdict == admission.Admit && l.ScaleUp:
-		return "Nothing more: it starts at the next pass, and the autoscaler adds machines."
+		return "It fits, and starts at the next pass; the autoscaler adds machines."
 	case l.Verdict == admission.Admit:
-		return "Nothing more: it fits, and starts at the next pass."
+		return "It fits, and starts at the next pass."
 	case l.Verdict == admission.Refuse:
-		return "Nothing: it can never fit, and is refused at the next pass."
+		return "It can never fit, and is refused at the next pass."
 	case l.Reason != nil && l.Reason.Fix != "":
 		return l.Reason.Fix
 	}

@@ -188,7 +188,7 @@ func TestQueueIsTheAnswer(t *testing.T) {
 			}
 			says(t, where, row[""].words(), w.ID, w.DisplayName)
 			says(t, where, row["Asks for"].words(), fmt.Sprintf("%d × %s", w.Ask[0].Replicas, w.Ask[0].Shape.Spec().MachineType))
-			says(t, where, row["Why"].words(), string(w.Reason.Code), w.Reason.Detail, w.Reason.Fix, "Starts with:")
+			says(t, where, row["Why"].words(), string(w.Reason.Code), w.Reason.Detail, w.Reason.Fix, "To start:")
 			if *w.Ahead > 0 {
 				says(t, where, row["Why"].words(), fmt.Sprintf("%d before it", *w.Ahead))
 			}

@@ -15,7 +15,9 @@ import (
 
 	"pgregory.net/rapid"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -192,6 +194,28 @@ func luminance(t *testing.T, colour string) float64 {
 		sum += weight * c
 	}
 	return sum
+}
+
+// What would start a waiting request, by the decision of now.
+func TestStarters(t *testing.T) {
+	t.Parallel()
+	shape := capacity.Spec{MachineType: "m"}.Normal()
+	full := []capacity.Finding{{Shape: shape, Short: 0, Taken: 3}, {Shape: shape, Short: 2, Taken: 5}}
+	for _, c := range []struct {
+		live statuspage.Live
+		want string
+	}{
+		{statuspage.Live{Verdict: admission.Admit}, "It fits, and starts at the next pass."},
+		{statuspage.Live{Verdict: admission.Admit, ScaleUp: true}, "It fits, and starts at the next pass; the autoscaler adds machines."},
+		{statuspage.Live{Verdict: admission.Refuse, Reason: &reason.Problem{Fix: "Change it."}}, "It can never fit, and is refused at the next pass."},
+		{statuspage.Live{Verdict: admission.Wait, Reason: &reason.Problem{Fix: "Ask for less."}, Fit: full}, "Ask for less."},
+		{statuspage.Live{Verdict: admission.Wait, Reason: &reason.Problem{}, Fit: full}, "2 of the 5 replicas in use of m have to end."},
+		{statuspage.Live{Verdict: admission.Wait}, ""},
+	} {
+		if got := starter(c.live); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.live, got, c.want)
+		}
+	}
 }
 
 // A redirection is passed on.

@@ -84,8 +84,8 @@ func (p *page) Request() requestView {
 	if r.JobError != nil {
 		v.Error = fmt.Sprintf("%s (code %d)", r.JobError.Message, r.JobError.Code)
 	}
-	if r.State == lifecycle.Waiting {
-		v.Starter = starter(r.Live)
+	if r.State == lifecycle.Waiting && (r.Verdict == admission.Wait || r.Verdict == "") {
+		v.Starter = starter(r.Live) // of others the words of the state say it
 	}
 	v.Facts = p.facts(r)
 	for _, f := range r.Fit {
