@@ -448,3 +448,38 @@ func digit(v float64) string {
 	}
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
 }
+
+// The parts of a list lead from one to the next, and have each request once.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	h := status.New(busy(t).Handler())
+	var got, want []string
+	for _, w := range program[statuspage.Queue](t, h, "/queue?limit=200").Waiting {
+		want = append(want, w.ID)
+	}
+	at, _ := url.Parse("https://host/queue?limit=5&refresh=15")
+	for parts := 1; ; parts++ {
+		page := ask(h, "GET", at.RequestURI(), browser).Body.String()
+		for _, row := range lines(element(t, page, "part-queue").within("table")[0]) {
+			got = append(got, row[""].within("a")[0].words())
+		}
+		links := map[string]string{}
+		for _, n := range element(t, page, "part-queue").within("nav")[0].within("a") {
+			links[n.words()] = n.attribute("href")
+		}
+		if _, first := links["First page"]; first != (parts > 1) {
+			t.Errorf("part %d: links %v", parts, links)
+		}
+		next := links["Next page"]
+		if next == "" || parts > 9 {
+			break
+		}
+		var err error
+		if at, err = at.Parse(next); err != nil || at.Query().Get("limit") != "5" || at.Query().Get("refresh") != "15" {
+			t.Fatalf("%s: %v", next, err)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the parts have %v, want %v", got, want)
+	}
+}
