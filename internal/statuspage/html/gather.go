@@ -38,8 +38,12 @@ const (
 	ending = "SUCCEEDED,CANCELLED"
 )
 
-// overviewEnds is how many outcomes of each kind the overview shows.
-const overviewEnds = "10"
+// What the overview shows of lists, so that a long queue does not hide the history and the
+// outcomes below it.
+const (
+	overviewWaiters = "15"
+	overviewEnds    = "10" // of each kind
+)
 
 // gather asks for what the page of a route shows beside the answer of the route itself,
 // at once.
@@ -74,7 +78,7 @@ func (h *handler) gather(p *page, r *http.Request, main *answer) {
 	case p.path == "":
 		ask(h, &todo, r, &p.pools, "/pools", of())
 		ask(h, &todo, r, &p.holders, "/requests", of("state", holding))
-		ask(h, &todo, r, &p.queue, "/queue", of())
+		ask(h, &todo, r, &p.queue, "/queue", of("limit", overviewWaiters))
 		ask(h, &todo, r, &p.usage, "/usage", of("buckets", "true"))
 		ask(h, &todo, r, &p.failures, "/recent", of("state", failing, "limit", overviewEnds))
 		ask(h, &todo, r, &p.ended, "/recent", of("state", ending, "limit", overviewEnds))

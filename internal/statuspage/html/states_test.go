@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -52,6 +53,24 @@ func TestEmptyDeployment(t *testing.T) {
 	w := statuspagetest.Empty(t)
 	w.Send(statuspagetest.Job{ID: "first", Shape: statuspagetest.L4, Replicas: 1})
 	says(t, "one observation", (node{root(t, ask(status.New(w.Handler()), "GET", "/usage", browser).Body.String())}).words(), "Nothing is known of its machines in this time")
+}
+
+// A long queue leaves the overview short, and has the rest on its own page.
+func TestLongQueue(t *testing.T) {
+	t.Parallel()
+	w := statuspagetest.Empty(t)
+	for i := range 20 {
+		w.Send(statuspagetest.Job{ID: fmt.Sprintf("r%02d", i), Shape: statuspagetest.A100, Replicas: 3, Limit: time.Hour})
+	}
+	h := status.New(w.Handler())
+	part := element(t, ask(h, "GET", "/", browser).Body.String(), "part-queue")
+	waiting := len(program[statuspage.Queue](t, h, "/queue").Waiting)
+	rows := lines(part.within("table")[0])
+	links := part.within("a")
+	if last := links[len(links)-1].attribute("href"); len(rows) != 15 || waiting < 18 || !strings.HasSuffix(last, "/queue") {
+		t.Errorf("%d of %d in the queue, and a link to %s", len(rows), waiting, last)
+	}
+	says(t, "/", part.words(), "the first 15")
 }
 
 // An old observation, and a document that cannot be read, show at the head of every page,
