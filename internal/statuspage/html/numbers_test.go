@@ -351,6 +351,10 @@ func TestRequestIsTheAnswer(t *testing.T) {
 			}
 			says(t, s.ID, all, stamp(want)...)
 		}
+		waited := slices.ContainsFunc(node{root(t, page)}.within("dt"), func(n node) bool { return n.words() == "Waited" })
+		if want := !r.Terminal || !r.Times.Reserved.IsZero() || !r.Times.Ended.IsZero(); waited != want {
+			t.Errorf("%s, which is %s, says how long it waited: %t", s.ID, s.State, waited)
+		}
 		for _, f := range r.Fit {
 			says(t, s.ID, element(t, page, "part-fit").words(), f.Shape.String(), string(f.Verdict), fmt.Sprintf("limit %d", f.Limit), fmt.Sprintf("taken %d", f.Taken), fmt.Sprintf("have to end first %d", f.Short))
 			for _, pool := range f.Nearest {

@@ -201,7 +201,10 @@ func (p *page) facts(r statuspage.Request) (facts []fact) {
 	moment("Ended", first(r.Times.JobEnded, r.Times.Ended))
 	waited := r.Times.Reserved
 	if waited.IsZero() {
-		waited = first(r.Times.Ended, r.AsOf)
+		waited = r.Times.Ended // a refused message has no end, and does not wait
+	}
+	if waited.IsZero() && !r.Terminal {
+		waited = r.AsOf
 	}
 	text("Waited", between(r.Times.Received, waited))
 	text("Ran", between(first(r.Times.JobStarted, r.Times.Started), first(r.Times.JobEnded, r.Times.Ended, r.AsOf)))
