@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import re
 from typing import Any, AsyncIterator, Dict, Tuple
 
 from airflow.sdk import DAG, BaseOperator
@@ -56,7 +55,7 @@ class BerthOperator(BaseOperator):
         parts = [task.dag_id, task.task_id, task.run_id] + ([str(task.map_index)] if task.map_index >= 0 else [])
         client = berth.Client()
         try:
-            id = client.attempt(re.sub(r"[^A-Za-z0-9._:~-]", "-", ".".join(parts)))
+            id = client.attempt(*parts)
             client.submit(self.job, id, **self.options)
         except berth.Refused as e:
             raise AirflowFailException(str(e)) from e  # a retry would be refused, too

@@ -21,17 +21,19 @@ BERTH_REQUEST_TOPIC and BERTH_TENANT where they are not the defaults. PUBSUB_EMU
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import itertools
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 __all__ = ["Client", "Ended", "Error", "Refused", "Timeout", "cancel", "run", "wait"]
 
@@ -165,11 +167,13 @@ class Client:
         request = self._get(id, "request", after(None))
         return None if request is None or request.get("cancelledUntil") else request
 
-    def attempt(self, id: str) -> str:
+    def attempt(self, *names: str) -> str:
         """The id for another try of a step: the first of id, id.2, id.3 ... that has not ended otherwise than SUCCEEDED.
 
-        So a step whose process died finds its request again, and a step whose job failed makes a new one.
+        So a step whose process died finds its request again, and a step whose job failed makes a new one. id is made
+        of the names of the step and of what it belongs to, such as DAG and run.
         """
+        id = request_id(names)
         for n in itertools.count(1):
             name = id if n == 1 else f"{id}.{n}"
             request = self._get(name, "request", after(None)) or {}
@@ -265,6 +269,17 @@ def ended(id: str, request: Status) -> Error:
 def after(timeout: Optional[float]) -> float:
     """The moment, by time.monotonic, at which a timeout is over; never for None."""
     return float("inf") if timeout is None else time.monotonic() + timeout
+
+
+def request_id(names: Sequence[str]) -> str:
+    """Names joined by dots, "-" for what no id may have. Where that is too long, or begins with neither a letter nor
+    a digit, a hash of the names makes up for what is cut off, so that other names have another id."""
+    joined = ".".join(names)
+    id = re.sub(r"[^A-Za-z0-9._:~-]", "-", joined)
+    begin = id.lstrip("._:~-")[:100]
+    if id == begin or begin and len(id) <= 120 and id[0] == begin[0]:
+        return id
+    return (begin or "step") + "~" + hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
 def attribute(value: Any) -> str:

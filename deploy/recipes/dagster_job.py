@@ -21,7 +21,7 @@ def berth_job(context: dg.OpExecutionContext, config: BerthConfig) -> str:
     """Runs a job until it has SUCCEEDED, and returns the name of the CustomJob."""
     client = berth.Client()
     try:
-        id = client.attempt(f"dagster-{context.run_id}.{context.op_def.name}")
+        id = client.attempt(f"dagster-{context.run_id}", context.op_def.name)
         client.submit(config.job, id, priority=config.priority)
         return str(client.wait(id)["job"])
     except berth.Error as e:

@@ -19,7 +19,7 @@ def berth_job(project: str, status_url: str, run_id: str, step: str, job: dict, 
     import berth
 
     client = berth.Client(project=project, status_url=status_url)
-    id = client.attempt(f"{run_id}.{step}")
+    id = client.attempt(run_id, step)
     client.submit(job, id, **options)
     return str(client.wait(id)["job"])
 

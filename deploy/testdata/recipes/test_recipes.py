@@ -158,6 +158,25 @@ class Client(Base):
             with self.subTest(id=id, options=options), self.assertRaises(berth.Refused):
                 self.client.run(job(self.id), id, timeout=120, **options)
 
+    def test_ids_of_steps(self):
+        run = "scheduled__2026-11-27T02:00:00+00:00"
+        long = ["team-forecasting.retail_demand_weekly_v2", "training.train_and_evaluate_all_regions.train_large_model", run]
+        for names, want in (
+            (["d", "t", run], "d.t.scheduled__2026-11-27T02:00:00-00:00"),
+            (["prefect-1"], "prefect-1"),
+            (["a" * 120], "a" * 120),
+            (long, r"team-forecasting\.retail_demand_weekly_v2\..*~[0-9a-f]{16}"),
+            (["_private", "t"], r"private\.t~[0-9a-f]{16}"),
+            (["a" * 121], r"a{100}~[0-9a-f]{16}"),
+            (["___"], r"step~[0-9a-f]{16}"),
+        ):
+            with self.subTest(names=names):
+                self.assertRegex(berth.request_id(names), f"^{want}$")
+        self.assertNotEqual(berth.request_id(long), berth.request_id(long[:2] + [run.replace("27", "28")]))
+        id = self.client.attempt(self.id, *long)
+        self.client.run(job(self.id), id, timeout=120)
+        self.assertEqual(self.client.attempt(self.id, *long), id)
+
     def test_rejected(self):
         big = job(self.id)
         big["jobSpec"]["workerPoolSpecs"][0]["machineSpec"]["machineType"] = "a3-highgpu-8g"
