@@ -82,12 +82,18 @@ func (c *doctorCmd) Run(g *globals) error {
 
 func (d diagnosis) print(w io.Writer) {
 	for _, f := range d.Findings {
-		say(w, "%-4s  %s: %s", f.Level, f.Check, f.Text)
+		s, _ := w.(*screen)
+		if head := fmt.Sprintf("%-4s  %s: %s", f.Level, f.Check, f.Text); s == nil || s.width == 0 || columns(head) <= s.width {
+			say(w, "%s", head)
+		} else { // the text below its check
+			say(w, "%-4s  %s:", f.Level, f.Check)
+			prose(w, "      %s", f.Text)
+		}
 		if f.Means != "" {
-			say(w, "      %s", f.Means)
+			prose(w, "      %s", f.Means)
 		}
 		if f.Do != "" {
-			say(w, "      -> %s", f.Do)
+			prose(w, "      -> %s", f.Do)
 		}
 	}
 	say(w, "")
@@ -98,10 +104,10 @@ func (d diagnosis) print(w io.Writer) {
 		}
 	}
 	if d.Problems+d.Unchecked+warnings == 0 {
-		say(w, "All is well with %s.", d.Target)
+		prose(w, "All is well with %s.", d.Target)
 		return
 	}
-	say(w, "%s, %s, and %s could not be made.", plural(d.Problems, "problem"), plural(warnings, "warning"), plural(d.Unchecked, "check"))
+	prose(w, "%s, %s, and %s could not be made.", plural(d.Problems, "problem"), plural(warnings, "warning"), plural(d.Unchecked, "check"))
 }
 
 // configuration reports which deployment was checked, so that an operator does

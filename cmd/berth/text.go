@@ -45,6 +45,31 @@ func say(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, line(fmt.Sprintf(format, args...))) //nolint:errcheck // the reader has closed the stream
 }
 
+// prose writes a line of text that people read. On a terminal that is too narrow it goes on in
+// the next line, as far indented. Words stay whole, also those that are wider than the
+// terminal: they are names and addresses, which are copied.
+func prose(w io.Writer, format string, args ...any) {
+	text := line(fmt.Sprintf(format, args...))
+	s, ok := w.(*screen)
+	if !ok || s.width == 0 || columns(text) <= s.width {
+		say(w, "%s", text)
+		return
+	}
+	indent := text[:leading(text)]
+	row := ""
+	for _, word := range strings.Fields(text) {
+		if row != "" && columns(indent+row+" "+word) > s.width {
+			say(w, "%s%s", indent, row)
+			row = ""
+		}
+		if row != "" {
+			row += " "
+		}
+		row += word
+	}
+	say(w, "%s%s", indent, row)
+}
+
 // printJSON writes a value as one line of JSON.
 func printJSON(w io.Writer, v any) error {
 	var b bytes.Buffer
@@ -128,9 +153,9 @@ func operated(o *message.Operation, resource string) string {
 // problems lists problems, each with how to fix it.
 func problems(w io.Writer, list []reason.Problem) {
 	for _, p := range list {
-		say(w, "  %s", problem(&p))
+		prose(w, "  %s", problem(&p))
 		if p.Fix != "" {
-			say(w, "    %s", p.Fix)
+			prose(w, "    %s", p.Fix)
 		}
 	}
 }

@@ -141,6 +141,9 @@ func (c *waitCmd) take(g *globals, w *waited, r *statuspage.Request) {
 		if text == "" && r.Job != "" {
 			text = "job " + short(r.Job)
 		}
+		if r.Terminal && r.JobError != nil { // the reason says only that there is one
+			text += " " + r.JobError.Message
+		}
 		say(g.out, "%s  %s  %s", w.ID, state, text)
 	}
 	w.State, w.Job, w.Reason = state, r.Job, r.Reason

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"example.com/berth/internal/lifecycle"
+	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -51,7 +53,18 @@ func TestWaitEndsInTime(t *testing.T) {
 	}
 }
 
-// So is the time of the verbs of operators.
+// A job that failed says why at once: the line of wait has Vertex AI's error.
+func TestWaitSaysWhyAJobFailed(t *testing.T) {
+	failed := statuspage.Request{ID: "a", State: lifecycle.Failed, Terminal: true}
+	failed.Reason = &reason.Problem{Code: reason.JobEnded, Detail: "The job ended as FAILED."}
+	failed.JobError = &message.JobError{Code: 3, Message: "exit status 1\x1b[2J"}
+	code, out, errs := answers(t, failed, "wait", "a")
+	if want := "a  FAILED  JOB_ENDED: The job ended as FAILED. exit status 1\\x1b[2J\n"; code != exitEndedBadly || out != want || errs != "" {
+		t.Errorf("%d %q %q, want %q", code, out, errs, want)
+	}
+}
+
+// The time of the verbs of operators is up when it says, too.
 func TestAnswerIsAwaitedNoLonger(t *testing.T) {
 	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer hangs.Close()
