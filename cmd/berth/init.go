@@ -105,10 +105,10 @@ func (c *initCmd) resource(g *globals) (statuspage.Resource, error) {
 		return len(all), p.Next
 	})
 	switch {
+	case notFound(err), err == nil && len(all) == 0:
+		return c.unobserved(g)
 	case err != nil:
 		return statuspage.Resource{}, err
-	case len(all) == 0:
-		return statuspage.Resource{}, &quit{exitError, errors.New("the deployment has observed no persistent resource yet; it observes one when a request names it")}
 	case len(all) > 1:
 		var names []string
 		for _, r := range all {
