@@ -170,7 +170,7 @@ func located(list []message.Located) (all []checkProblem) {
 // print says what was found in a file.
 func (c *checked) print(g *globals) {
 	if c.p.refused != nil {
-		say(g.out, "%s would be refused:", c.File)
+		prose(g.out, "%s would be refused:", c.File)
 		c.list(g.out, c.Problems)
 		return
 	}
@@ -189,9 +189,9 @@ func (c *checked) list(w io.Writer, list []checkProblem) {
 		if p.Line > 0 {
 			at = fmt.Sprintf("%s:%d: ", c.File, p.Line)
 		}
-		say(w, "  %s%s", at, problem(&p.Problem))
+		prose(w, "  %s%s", at, problem(&p.Problem))
 		if p.Fix != "" {
-			say(w, "    %s", p.Fix)
+			prose(w, "    %s", p.Fix)
 		}
 	}
 }

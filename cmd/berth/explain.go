@@ -44,13 +44,13 @@ func (c *explainCmd) Run(g *globals) error {
 		}
 		return end
 	}
-	say(g.out, "%s", sentence(q))
+	prose(g.out, "%s", sentence(q))
 	if q.Reason != nil && q.Type != message.Refused {
-		say(g.out, "  %s", problem(q.Reason))
+		prose(g.out, "  %s", problem(q.Reason))
 	}
 	reasons(g.out, q.Outcome)
 	if e := expected(q.Expected); e != "" {
-		say(g.out, "  It is expected %s.", e)
+		prose(g.out, "  It is expected %s.", e)
 	}
 	if len(q.Warnings) > 0 {
 		say(g.out, "")
@@ -117,17 +117,17 @@ func reasons(w io.Writer, o message.Outcome) {
 			fix, _, _ = strings.Cut(fix, "To fit: ")
 		}
 		if fix = strings.TrimSpace(fix); fix != "" {
-			say(w, "  %s", fix)
+			prose(w, "  %s", fix)
 		}
 	}
 	if !o.StartsBy.IsZero() {
-		say(w, "  By the time limits of the jobs that run, it would start by %s at the latest.", clock(o.StartsBy))
+		prose(w, "  By the time limits of the jobs that run, it would start by %s at the latest.", clock(o.StartsBy))
 	}
 	if o.Ahead != nil && *o.Ahead > 0 {
-		say(w, "  %s may come before it in order.", plural(*o.Ahead, "waiting request"))
+		prose(w, "  %s may come before it in order.", plural(*o.Ahead, "waiting request"))
 	}
 	if !o.Bound.IsZero() {
-		say(w, "  If no request comes that is before it in order, the pools stay and jobs keep to their limits, it would start by %s.", clock(o.Bound))
+		prose(w, "  If no request comes that is before it in order, the pools stay and jobs keep to their limits, it would start by %s.", clock(o.Bound))
 	}
 	fit(w, o.Fit, o.Verdict == string(admission.Wait))
 }

@@ -258,9 +258,9 @@ func policyProblems(w io.Writer, list []policy.Problem) {
 		if p.Line > 0 {
 			at = fmt.Sprintf("line %d: ", p.Line)
 		}
-		say(w, "  %s%s", at, problem(&p.Problem))
+		prose(w, "  %s%s", at, problem(&p.Problem))
 		if p.Fix != "" {
-			say(w, "    %s", p.Fix)
+			prose(w, "    %s", p.Fix)
 		}
 	}
 }

@@ -211,11 +211,11 @@ func (f *writeFlags) write(g *globals, group *policyCmd, next func(now *ledger.P
 	case g.JSON:
 		return pretty(g.out, out)
 	case f.Yes:
-		say(g.out, "Version %d is in force; every instance goes by it within a tick.", out.Version)
+		prose(g.out, "Version %d is in force; every instance goes by it within a tick.", out.Version)
 	case out.RefusesAll:
-		say(g.out, "Nothing was written. None of the requests that wait or came could start under this policy. With --yes and --refuse-all this becomes version %d.", out.Version)
+		prose(g.out, "Nothing was written. None of the requests that wait or came could start under this policy. With --yes and --refuse-all this becomes version %d.", out.Version)
 	default:
-		say(g.out, "Nothing was written. With --yes this becomes version %d.", out.Version)
+		prose(g.out, "Nothing was written. With --yes this becomes version %d.", out.Version)
 	}
 	return nil
 }

@@ -184,11 +184,11 @@ const shownRefused = 20
 func (e *policyEffect) print(w io.Writer) {
 	switch {
 	case e.Waiting == 0:
-		say(w, "No request waits.")
+		prose(w, "No request waits.")
 	case len(e.Refused) == 0:
-		say(w, "%s: none would be refused if it came now.", waitingRequests(e.Waiting))
+		prose(w, "%s: none would be refused if it came now.", waitingRequests(e.Waiting))
 	default:
-		say(w, "%s: %d would be refused if they came now. They stay in the queue.", waitingRequests(e.Waiting), len(e.Refused))
+		prose(w, "%s: %d would be refused if they came now. They stay in the queue.", waitingRequests(e.Waiting), len(e.Refused))
 		t := newTable(w, "  TENANT", "REQUEST", "REASON")
 		for _, r := range e.Refused[:min(len(e.Refused), shownRefused)] {
 			t.row("  "+r.Tenant, r.RequestID, problem(&r.Reason))
@@ -218,7 +218,7 @@ func (e *policyEffect) print(w io.Writer) {
 	}
 	for _, b := range e.Bounds {
 		what := map[bool]string{true: "running", false: "waiting"}[b.Running > 0]
-		say(w, "Tenant %s has %d %s requests, above its bound of %d: it gets no more until there are fewer.", b.Tenant, cmp.Or(b.Running, b.Waiting), what, b.Bound)
+		prose(w, "Tenant %s has %d %s requests, above its bound of %d: it gets no more until there are fewer.", b.Tenant, cmp.Or(b.Running, b.Waiting), what, b.Bound)
 	}
 }
 

@@ -109,10 +109,10 @@ func (u used) print(w io.Writer) {
 		known = span(d.Round(time.Minute))
 	}
 	if u.Observed == 0 {
-		say(w, "  Nothing is known since %s: passes sum up from their second observation on.", clock(u.From))
+		prose(w, "  Nothing is known since %s: passes sum up from their second observation on.", clock(u.From))
 		return
 	}
-	say(w, "  %s to %s, of which %s were observed", clock(u.From), clock(u.To), known)
+	prose(w, "  %s to %s, of which %s were observed", clock(u.From), clock(u.To), known)
 	say(w, "")
 	t := newTable(w, "  SHAPE", "HOURS", "USED", "OTHERS", "IDLE", "WAITED", "BUSY", "QUEUE", "PRICE")
 	var notes []string
@@ -143,7 +143,7 @@ func (u used) print(w io.Writer) {
 		say(w, "")
 	}
 	for _, n := range notes {
-		say(w, "  %s.", n)
+		prose(w, "  %s.", n)
 	}
 }
 
