@@ -99,19 +99,9 @@ func TestSeededBugsApply(t *testing.T) {
 func packagesWith(t *testing.T, root, pattern string) (packages []string) {
 	t.Helper()
 	named := regexp.MustCompile(pattern)
-	for _, folder := range []string{"internal/sim", "internal/lifecycle", "internal/ledger", "internal/ledger/ledgertest", "internal/admission", "internal/controller", "internal/pace", "internal/batch", "internal/repair"} {
-		files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if slices.ContainsFunc(files, func(file string) bool {
-			source, err := os.ReadFile(file) // #nosec G304 -- of this repository
-			if err != nil {
-				t.Fatal(err)
-			}
-			return slices.ContainsFunc(testName.FindAllSubmatch(source, -1), func(m [][]byte) bool { return named.Match(m[1]) })
-		}) {
-			packages = append(packages, "./"+folder)
+	for _, p := range quickTests(t, root) {
+		if slices.ContainsFunc(p.tests, named.MatchString) {
+			packages = append(packages, "./"+p.folder)
 		}
 	}
 	if packages == nil {
@@ -120,7 +110,42 @@ func packagesWith(t *testing.T, root, pattern string) (packages []string) {
 	return packages
 }
 
-var testName = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+var (
+	testName = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	readOnce sync.Once
+	tested   []testedPackage
+)
+
+// A testedPackage is a folder with its tests by name.
+type testedPackage struct {
+	folder string
+	tests  []string
+}
+
+// quickTests returns the packages of the quick tests. They are read once.
+func quickTests(t *testing.T, root string) []testedPackage {
+	t.Helper()
+	readOnce.Do(func() {
+		for _, folder := range []string{"internal/sim", "internal/lifecycle", "internal/ledger", "internal/ledger/ledgertest", "internal/admission", "internal/controller", "internal/pace", "internal/batch", "internal/repair"} {
+			p := testedPackage{folder: folder}
+			files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				source, err := os.ReadFile(file) // #nosec G304 -- of this repository
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range testName.FindAllStringSubmatch(string(source), -1) {
+					p.tests = append(p.tests, m[1])
+				}
+			}
+			tested = append(tested, p)
+		}
+	})
+	return tested
+}
 
 // drawn reports whether a mutant is run: each, or for eighth:WORD one of eight by chance,
 // and always those that prove that an invariant can fail.
