@@ -45,6 +45,11 @@ func TestOperatorMessages(t *testing.T) {
 			t.Errorf("%s: %v", data, err)
 		}
 	}
+	blank := `{"operator": {"action": "cancel", "tenant": "", "messageId": null, "requestId": "a", "who": "a", "reason": "b"}}`
+	want := Operator{Operation: Operation{Action: CancelRequest, Who: "a", Reason: "b", Tenant: "default", RequestID: "a"}}
+	if got, err := DecodeOperator(Delivery{ID: "1", Data: []byte(blank)}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("empty values are read as %+v, %v", got, err)
+	}
 	yaml := "operator:\n  action: pause\n  persistentResource: prod\n  who: ann@example.com\n  reason: new drivers\n"
 	if got, err := DecodeOperator(Delivery{ID: "1", Data: []byte(yaml)}); err != nil || !reflect.DeepEqual(got, pause) {
 		t.Errorf("YAML is read as %+v, %v", got, err)
