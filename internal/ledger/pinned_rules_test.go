@@ -17,13 +17,13 @@ import (
 // TestHeadOfARecord: what a plan needs of a request, field by field.
 func TestHeadOfARecord(t *testing.T) {
 	r := waiting(7, 3, small)
-	r.Timeout, r.Requeues, r.Spec = 2*time.Hour, 1, "0123456789"
+	r.Timeout, r.Requeues, r.Spec, r.Tenant, r.Place.Within = 2*time.Hour, 1, "0123456789", "t", true
 	h := r.Head()
-	if h.ID != "k007" || h.Order != r.Order || !h.Key.Equal(noon.Add(7*time.Second)) || !slices.Equal(h.Demand, r.Ask) || h.Limit != 2*time.Hour || !h.Slow || h.Bytes != 10 {
+	if h.ID != "k007" || h.Order != r.Order || !h.Key.Equal(noon.Add(7*time.Second)) || !slices.Equal(h.Demand, r.Ask) || h.Limit != 2*time.Hour || !h.Slow || h.Bytes != 10 || h.Tenant != "t" || !h.Within {
 		t.Errorf("%+v", h)
 	}
-	if r.Requeues = 0; r.Head().Slow {
-		t.Error("one that was never late is slow")
+	if r.Requeues, r.Place.Within = 0, false; r.Head().Slow || r.Head().Within {
+		t.Error("one that was never late is slow, or one beyond its share within it")
 	}
 	for order, want := range map[string]time.Time{r.Order: noon.Add(7 * time.Second), "": {}, "1000-": {}, "1000-2026": {}, "1000-2026x123T120007.000000000-k": {}, OrderKey(-1000, noon.Add(1), "k"): noon.Add(1)} {
 		if got := orderTime(order); !got.Equal(want) {
