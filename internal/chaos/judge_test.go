@@ -52,8 +52,8 @@ func newScene() *scene {
 	s.foreign = map[string]bool{oneJob + "7": true}
 	s.policy = admission.Policy{MaxAge: time.Minute, MaxHolds: 10}
 	s.first = map[*order]string{o: "1", p: "4"}
-	s.sent = []sent{{"1", posting{purpose: forJob, order: o}}, {"2", posting{purpose: forJob, order: o}},
-		{"3", posting{purpose: forCancel, order: p}}, {"4", posting{purpose: forJob, order: p}}, {"5", posting{purpose: forNothing}}}
+	s.sent = []sent{{"1", plannedMessage{purpose: forJob, order: o}}, {"2", plannedMessage{purpose: forJob, order: o}},
+		{"3", plannedMessage{purpose: forCancel, order: p}}, {"4", plannedMessage{purpose: forJob, order: p}}, {"5", plannedMessage{purpose: forNothing}}}
 	s.late = map[string]int{}
 	for _, r := range s.picture.Records {
 		for _, l := range r.Outbox {
@@ -118,12 +118,12 @@ func TestEachCheckCanFail(t *testing.T) {
 		"request lost": {func(s *scene) { s.picture.Records = s.picture.Records[1:] }, Lost},
 		"answer lost":  {func(s *scene) { s.picture.Records = s.picture.Records[:2] }, Lost},
 		"cancel lost": {func(s *scene) {
-			s.sent = append(s.sent, sent{"9", posting{purpose: forCancel, order: s.sent[0].order}})
+			s.sent = append(s.sent, sent{"9", plannedMessage{purpose: forCancel, order: s.sent[0].order}})
 		}, Lost},
 		"other job not refused": {func(s *scene) {
-			s.sent = append(s.sent, sent{"9", posting{purpose: forOther, order: s.sent[0].order}})
+			s.sent = append(s.sent, sent{"9", plannedMessage{purpose: forOther, order: s.sent[0].order}})
 		}, Lost},
-		"dry run not answered": {func(s *scene) { s.sent = append(s.sent, sent{"9", posting{purpose: forQuote}}) }, Lost},
+		"dry run not answered": {func(s *scene) { s.sent = append(s.sent, sent{"9", plannedMessage{purpose: forQuote}}) }, Lost},
 		"copy answered": {func(s *scene) {
 			s.picture.Records = append(s.picture.Records, record(message.KindAnswer, "2", "2", lifecycle.None, "message.refused "))
 		}, Surprise},

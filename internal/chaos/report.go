@@ -38,7 +38,7 @@ type Report struct {
 
 // report is how it stands, as far as that can be said while it goes on.
 func (r *run) report(s standing) Report {
-	all, ids := r.office.all()
+	all, ids := r.publisher.all()
 	o := Report{Seed: r.o.Seed, Took: time.Since(r.began), Messages: len(all), Purposes: map[string]int{}, Ends: map[string]int{},
 		Faults: r.world.dice.injected(), Violations: []invariant.Violation{}}
 	for _, m := range all {

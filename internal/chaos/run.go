@@ -77,14 +77,14 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 
 // A run is the parts of one run while it lasts.
 type run struct {
-	world    *world
-	o        Options
-	began    time.Time
-	pump     *pump
-	injector *faultInjector
-	office   *publisher
-	outcomes *collector
-	dead     *collector
+	world     *world
+	o         Options
+	began     time.Time
+	pump      *pump
+	injector  *faultInjector
+	publisher *publisher
+	outcomes  *collector
+	dead      *collector
 
 	cancel context.CancelFunc
 	parts  sync.WaitGroup
@@ -93,8 +93,8 @@ type run struct {
 
 func newRun(w *world, o Options) *run {
 	return &run{world: w, o: o, began: time.Now(), pump: newPump(w, o.Seed), injector: newFaultInjector(w, o.Seed, o.KillEvery, o.Report),
-		office:   &publisher{client: w.client, first: map[*order]string{}},
-		outcomes: newCollector(), dead: newCollector(), failed: make(chan error, 8)}
+		publisher: &publisher{client: w.client, first: map[*order]string{}},
+		outcomes:  newCollector(), dead: newCollector(), failed: make(chan error, 8)}
 }
 
 // start sets the parts going that last to the end.
@@ -114,7 +114,7 @@ func (r *run) start(ctx context.Context) {
 	part(func(ctx context.Context) error {
 		return r.dead.receive(ctx, r.world.client.Subscriber(localstack.DeadPull))
 	})
-	part(func(ctx context.Context) error { r.office.tickTock(ctx); return nil })
+	part(func(ctx context.Context) error { r.publisher.tickTock(ctx); return nil })
 	part(func(ctx context.Context) error { r.progress(ctx); return nil })
 }
 
@@ -150,7 +150,7 @@ func (r *run) inject(ctx context.Context) error {
 	faults.Go(func() { r.injector.run(ctx) })
 	c := &workload{rng: rand.New(rand.NewPCG(r.o.Seed, 0xc404d))} // #nosec G404 -- a game, not a secret
 	for first := true; first || time.Since(r.began) < r.o.For; first = false {
-		if err := r.office.publish(ctx, c.wave(r.o.Requests, time.Duration(r.o.Requests)*perRequest)); err != nil {
+		if err := r.publisher.publish(ctx, c.wave(r.o.Requests, time.Duration(r.o.Requests)*perRequest)); err != nil {
 			return err
 		}
 	}
@@ -222,7 +222,7 @@ func (r *run) awaitRest(ctx context.Context) (unfinished string, err error) {
 	due := 0 // passes at which it has been quiet for long enough; 0 while it is not quiet
 	for {
 		s := r.standing()
-		_, ids := r.office.all()
+		_, ids := r.publisher.all()
 		_, acked, passes := r.pump.tally(ids)
 		switch {
 		case !s.quiet || acked < len(ids) || r.world.proxies.vertex.Pending() > 0:
@@ -262,8 +262,8 @@ func (r *run) close(ctx context.Context, unfinished string) (Report, error) {
 	if e.picture.Jobs, err = r.world.allJobs(ctx, e.foreign); err != nil {
 		return Report{}, err
 	}
-	e.sent, _ = r.office.all()
-	e.first = r.office.first
+	e.sent, _ = r.publisher.all()
+	e.first = r.publisher.first
 	_, _, e.late = r.injector.tally()
 	report := r.report(r.standing())
 	report.Jobs = countJobs(e)

@@ -32,8 +32,8 @@ type order struct {
 	Ends map[lifecycle.State]bool `json:"ends"`
 }
 
-// A posting is a message, when to publish it, and for which order.
-type posting struct {
+// A plannedMessage is a message, when to publish it, and for which order.
+type plannedMessage struct {
 	at         time.Duration
 	purpose    purpose
 	order      *order // nil for a dry run or nonsense
@@ -42,22 +42,22 @@ type posting struct {
 	cancels    bool // names its order's message id, which is known once that is published
 }
 
-// A workload makes up orders and postings from a seed.
+// A workload makes up orders and planned messages from a seed.
 type workload struct {
 	rng      *rand.Rand
 	made     int
 	messages []*order
-	posts    []posting
+	plan     []plannedMessage
 }
 
 // wave makes up n requests, spread over some time, in order of their times.
-func (c *workload) wave(n int, over time.Duration) []posting {
-	c.posts = nil
+func (c *workload) wave(n int, over time.Duration) []plannedMessage {
+	c.plan = nil
 	for i := range n {
 		c.request(time.Duration(i) * over / time.Duration(n))
 	}
-	slices.SortStableFunc(c.posts, func(a, b posting) int { return int(a.at - b.at) })
-	return c.posts
+	slices.SortStableFunc(c.plan, func(a, b plannedMessage) int { return int(a.at - b.at) })
+	return c.plan
 }
 
 // kinds of request, with their shares.
@@ -92,7 +92,7 @@ func (c *workload) request(at time.Duration) {
 		c.nonsense(at)
 		return
 	case "dry run":
-		c.post(posting{at: at, purpose: forQuote, data: c.job("dry run", nil, c.needs("gang")),
+		c.post(plannedMessage{at: at, purpose: forQuote, data: c.job("dry run", nil, c.needs("gang")),
 			attributes: map[string]string{"berth-dry-run": "true"}})
 		return
 	}
@@ -121,7 +121,7 @@ func (c *workload) request(at time.Duration) {
 		o.may(lifecycle.Rejected)
 	}
 	c.messages = append(c.messages, o)
-	p := posting{at: at, purpose: forJob, order: o, data: c.job(o.Name, labels, c.needs(kind)), attributes: options}
+	p := plannedMessage{at: at, purpose: forJob, order: o, data: c.job(o.Name, labels, c.needs(kind)), attributes: options}
 	if !o.NoID {
 		options["berth-request-id"] = o.Name
 	}
@@ -154,7 +154,7 @@ func (c *workload) cancel(o *order, at time.Duration) {
 	if !o.NoID {
 		shifts = append(shifts, -500*time.Millisecond, -2*time.Second)
 	}
-	p := posting{at: max(0, at+shifts[c.rng.IntN(len(shifts))]), purpose: forCancel, order: o, cancels: o.NoID}
+	p := plannedMessage{at: max(0, at+shifts[c.rng.IntN(len(shifts))]), purpose: forCancel, order: o, cancels: o.NoID}
 	if !o.NoID {
 		if c.chance(0.5) {
 			p.data = encode(map[string]any{"cancel": map[string]string{"requestId": o.Name, "reason": "chaos"}})
@@ -172,7 +172,7 @@ func (c *workload) cancel(o *order, at time.Duration) {
 // nonsense makes up a message that is refused. Some claim the id of a request, which
 // the message must not change.
 func (c *workload) nonsense(at time.Duration) {
-	p := posting{at: at, purpose: forNothing, attributes: map[string]string{}}
+	p := plannedMessage{at: at, purpose: forNothing, attributes: map[string]string{}}
 	switch c.rng.IntN(5) {
 	case 0:
 		p.data = []byte(`{"jobSpec": {`)
@@ -193,9 +193,9 @@ func (c *workload) nonsense(at time.Duration) {
 	c.post(p)
 }
 
-func (c *workload) post(p posting) {
+func (c *workload) post(p plannedMessage) {
 	p.attributes = maps.Clone(p.attributes)
-	c.posts = append(c.posts, p)
+	c.plan = append(c.plan, p)
 }
 
 func (o *order) may(s lifecycle.State) {

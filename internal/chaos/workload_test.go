@@ -10,7 +10,7 @@ import (
 	"example.com/berth/internal/message"
 )
 
-func workloadOf(seed uint64, n int) []posting {
+func workloadOf(seed uint64, n int) []plannedMessage {
 	c := &workload{rng: rand.New(rand.NewPCG(seed, 0))}
 	return c.wave(n, time.Minute)
 }
@@ -79,7 +79,7 @@ func TestWorkload(t *testing.T) {
 	if most != 5 {
 		t.Errorf("at most %d copies, want 5", most)
 	}
-	if !slices.IsSortedFunc(workloadOf(4, 50), func(a, b posting) int { return int(a.at - b.at) }) {
-		t.Error("postings are not in order of their times")
+	if !slices.IsSortedFunc(workloadOf(4, 50), func(a, b plannedMessage) int { return int(a.at - b.at) }) {
+		t.Error("planned messages are not in order of their times")
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"example.com/berth/internal/message"
 )
 
-// A sent message: a posting and the id that Pub/Sub gave it.
+// A sent message: a planned message and the id that Pub/Sub gave it.
 type sent struct {
 	id string
-	posting
+	plannedMessage
 }
 
 // about is the key of the request that the message makes or cancels.
@@ -30,7 +30,7 @@ func (s sent) about(first map[*order]string) message.Key {
 // tenant is whose all messages are.
 const tenant = "default"
 
-// A post office publishes and keeps what it has published.
+// A publisher publishes and keeps what it has published.
 type publisher struct {
 	client *pubsub.Client
 
@@ -39,13 +39,13 @@ type publisher struct {
 	first map[*order]string // message id of the first message of an order
 }
 
-// publish publishes postings at their times, counted from now.
-func (o *publisher) publish(ctx context.Context, posts []posting) error {
+// publish publishes planned messages at their times, counted from now.
+func (o *publisher) publish(ctx context.Context, plan []plannedMessage) error {
 	requests := o.client.Publisher(localstack.RequestTopic)
 	requests.PublishSettings.DelayThreshold = time.Millisecond
 	defer requests.Stop()
 	began := time.Now()
-	for _, p := range posts {
+	for _, p := range plan {
 		if gax.Sleep(ctx, p.at-time.Since(began)) != nil {
 			return ctx.Err()
 		}
