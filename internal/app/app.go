@@ -39,9 +39,14 @@ type App struct {
 	now        func() time.Time
 	large      chan struct{} // taken while a large body is read
 	// callers and pushers verify who calls Status, and who calls the other entry points.
-	callers, pushers *identity.Verifier
+	callers, pushers verifier
 	telemetry        *telemetry.Recorder // nil if traces and metrics are off
 	export           *export.Exporter    // the same
+}
+
+// A verifier is an [identity.Verifier].
+type verifier interface {
+	Caller(*http.Request) (string, error)
 }
 
 var (
@@ -65,10 +70,9 @@ func open(w http.ResponseWriter) (*App, bool) {
 	}
 	opened = a
 	if a.export != nil {
-		ending := make(chan os.Signal, 1)
-		signal.Notify(ending, syscall.SIGTERM)
-		go a.untilEnd(context.Background(), ending, func() {
-			signal.Reset(syscall.SIGTERM)
+		ending, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		go a.untilEnd(ending, func() {
+			stop()
 			if self, err := os.FindProcess(os.Getpid()); err == nil {
 				_ = self.Signal(syscall.SIGTERM)
 			}
@@ -80,9 +84,9 @@ func open(w http.ResponseWriter) (*App, bool) {
 // untilEnd sends what was counted last when Cloud Run ends the instance, for which it
 // leaves 10 seconds, and then ends it.
 // https://cloud.google.com/run/docs/container-contract#instance-shutdown
-func (a *App) untilEnd(ctx context.Context, ending <-chan os.Signal, end func()) {
-	<-ending
-	a.export.Last(ctx)
+func (a *App) untilEnd(ending context.Context, end func()) {
+	<-ending.Done()
+	a.export.Last(ending)
 	end()
 }
 
@@ -153,8 +157,9 @@ func (a *App) budget() time.Duration {
 
 // Version is the module's version, or the commit it was built from; "unknown"
 // if the build had neither, as a cloud build and go run.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
+func Version() string { return versionOf(debug.ReadBuildInfo()) }
+
+func versionOf(info *debug.BuildInfo, ok bool) string {
 	if !ok {
 		return "unknown"
 	}

@@ -126,7 +126,7 @@ func TestExplainAllocations(t *testing.T) {
 func TestLargeBodiesAreReadOneByOne(t *testing.T) {
 	d := newDen(t)
 	synctest.Test(t, func(t *testing.T) {
-		d.app.large = make(chan struct{}, 1) // the bubble must own the channel
+		d.app.large = make(chan struct{}, cap(d.app.large)) // the bubble must own the channel
 		goOn := make(chan struct{})
 		var beyond, most, total atomic.Int64
 		var wg sync.WaitGroup
@@ -174,7 +174,7 @@ func TestLargeBodiesAreReadOneByOne(t *testing.T) {
 func TestLargeBodyWaitsNoLongerThanItsRequest(t *testing.T) {
 	d := newDen(t)
 	synctest.Test(t, func(t *testing.T) {
-		d.app.large = make(chan struct{}, 1) // the bubble must own the channel
+		d.app.large = make(chan struct{}, cap(d.app.large)) // the bubble must own the channel
 		end := make(chan struct{})
 		go send(d.app, "Admit", &feed{left: 2 * large, stall: func(read int64) error {
 			if read >= large {

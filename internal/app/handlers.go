@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"example.com/berth/internal/controller"
 	"example.com/berth/internal/logctx"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/reason"
@@ -69,7 +70,7 @@ func (a *App) answer(w http.ResponseWriter, r *http.Request) {
 	ctx := a.traced(r.Context(), r.Header)
 	defer func() { a.recovered(ctx, w, recover()) }()
 	r = r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
+	if r.Body != http.NoBody {
 		timed := *r
 		timed.Body = inTime(w, r)
 		r = &timed
@@ -91,15 +92,21 @@ func (a *App) reconcile(w http.ResponseWriter, r *http.Request) {
 			return nil, nil
 		}
 		report, err := a.controller.Reconcile(ctx, d.ID, a.budget())
-		level := slog.LevelDebug
-		if err != nil {
-			level = slog.LevelError
-		} else if report.Learned+report.Timers+report.Started+report.Orphans+report.Published > 0 {
-			level = slog.LevelInfo
-		}
-		a.log.Log(ctx, level, "reconciled", "event", "reconcile", "report", report, "error", err)
+		a.log.Log(ctx, levelOf(report, err), "reconciled", "event", "reconcile", "report", report, "error", err)
 		return report, nil
 	})
+}
+
+// levelOf is the level at which a reconcile is logged: one that changed nothing is of no
+// interest to readers of the log.
+func levelOf(report controller.Report, err error) slog.Level {
+	switch {
+	case err != nil:
+		return slog.LevelError
+	case report.Learned+report.Timers+report.Started+report.Orphans+report.Published > 0:
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
 }
 
 // serve decodes a delivery, calls handle with a deadline, and answers. name is that of the
@@ -141,16 +148,12 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request, name string, handle 
 	}
 	d, err := message.DecodeDelivery(r.Header.Get, body)
 	free()
-	refusal := (*message.Refusal)(nil)
-	switch {
-	case errors.As(err, &refusal) && d.ID == "":
+	refusal := (*message.Refusal)(nil) // the only error of DecodeDelivery
+	if errors.As(err, &refusal) && d.ID == "" {
 		// Not from a wrapped push subscription. Without a message id no answer can be
 		// stored, so the nack leads to the dead-letter topic, where the operator finds it.
 		a.log.ErrorContext(ctx, "not a Pub/Sub delivery", "event", "bad_delivery", "code", string(refusal.Problems[0].Code), "bytes", len(body))
 		refuse(w, http.StatusBadRequest, refusal.Problems[0])
-		return
-	case err != nil && refusal == nil:
-		refuse(w, http.StatusBadRequest, reason.Problem{Code: reason.Malformed, Detail: "The body cannot be read."})
 		return
 	}
 	ctx, span = a.receive(ctx, r, name, &d)

@@ -36,7 +36,7 @@ func newLogger(w io.Writer, level slog.Level) *slog.Logger {
 				a.Key = "message"
 			case slog.LevelKey:
 				a.Key = "severity"
-				a.Value = slog.StringValue(strings.Replace(a.Value.String(), "WARN", "WARNING", 1))
+				a.Value = slog.StringValue(strings.ReplaceAll(a.Value.String(), "WARN", "WARNING"))
 			}
 			return a
 		},
@@ -98,11 +98,7 @@ func (h reports) WithGroup(name string) slog.Handler { return reports{h.Handler.
 // traced returns the context of a request, whose log records carry the trace that Cloud
 // Run's own record of the request has.
 func (a *App) traced(ctx context.Context, header http.Header) context.Context {
-	attrs := telemetry.Attrs(a.cfg.Project, telemetry.OfRequest(header.Get))
-	if len(attrs) == 0 {
-		return ctx
-	}
-	return logctx.With(ctx, attrs...)
+	return logctx.With(ctx, telemetry.Attrs(a.cfg.Project, telemetry.OfRequest(header.Get))...)
 }
 
 // A stack keeps its ends of lines, unlike other text ([shown]): Error Reporting reads them.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
 	"github.com/google/go-cmp/cmp"
 	"github.com/sethvargo/go-envconfig"
 	"google.golang.org/grpc"
@@ -27,6 +28,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/controller"
@@ -938,6 +940,19 @@ func (o *outside) handle(_ any, stream grpc.ServerStream) error {
 		})
 	case "ListCustomJobs":
 		return stream.SendMsg(&aiplatformpb.ListCustomJobsResponse{})
+	case "RunQuery":
+		return nil
+	case "BatchGetDocuments": // none of them is there
+		var get firestorepb.BatchGetDocumentsRequest
+		if err := proto.Unmarshal(request.ProtoReflect().GetUnknown(), &get); err != nil {
+			return err
+		}
+		for _, name := range get.GetDocuments() {
+			if err := stream.SendMsg(&firestorepb.BatchGetDocumentsResponse{Result: &firestorepb.BatchGetDocumentsResponse_Missing{Missing: name}, ReadTime: timestamppb.Now()}); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return status.Error(codes.PermissionDenied, "this is no service")
 }

@@ -47,15 +47,25 @@ const (
 
 // telemetry returns what records and sends traces and metrics; nil and nil if they are off.
 func (c Config) telemetry(ctx context.Context, log *slog.Logger) (*telemetry.Recorder, *export.Exporter, error) {
-	traces, metrics := cmp.Or(c.OTLPTracesEndpoint, c.OTLPEndpoint), cmp.Or(c.OTLPMetricsEndpoint, c.OTLPEndpoint)
-	if c.TelemetryDisabled || traces == "" && metrics == "" {
-		return nil, nil, nil
-	}
-	sampler, err := export.SamplerOf(c.TracesSampler, c.TracesSamplerArg)
-	if err != nil {
+	s, err := c.exports()
+	if err != nil || s.Traces == "" && s.Metrics == "" {
 		return nil, nil, err
 	}
-	s := export.Settings{Traces: traces, Metrics: metrics, Sampler: sampler, Project: c.Project, Log: log,
+	s.Log = log
+	return export.Open(ctx, s)
+}
+
+// exports says what is sent where; without a URL if traces and metrics are off.
+func (c Config) exports() (export.Settings, error) {
+	if c.TelemetryDisabled {
+		return export.Settings{}, nil
+	}
+	traces, metrics := cmp.Or(c.OTLPTracesEndpoint, c.OTLPEndpoint), cmp.Or(c.OTLPMetricsEndpoint, c.OTLPEndpoint)
+	sampler, err := export.SamplerOf(c.TracesSampler, c.TracesSamplerArg)
+	if err != nil {
+		return export.Settings{}, err
+	}
+	s := export.Settings{Traces: traces, Metrics: metrics, Sampler: sampler, Project: c.Project,
 		Interval: time.Duration(c.MetricInterval) * time.Millisecond}
 	s.Service, s.Version = service()
 	if s.GRPC = c.OTLPProtocol == overGRPC || c.OTLPProtocol == "" && gRPCPort(cmp.Or(traces, metrics)); !s.GRPC {
@@ -67,7 +77,7 @@ func (c Config) telemetry(ctx context.Context, log *slog.Logger) (*telemetry.Rec
 			s.Metrics = strings.TrimSuffix(metrics, "/") + "/v1/metrics"
 		}
 	}
-	return export.Open(ctx, s)
+	return s, nil
 }
 
 // gRPCPort reports whether an endpoint has the port that is registered for OTLP over gRPC.

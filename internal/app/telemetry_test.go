@@ -8,12 +8,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -392,10 +390,10 @@ func TestInstanceThatEndsSendsItsCounts(t *testing.T) {
 	if calls.Load() != 1 {
 		t.Fatalf("%d exports within the interval", calls.Load())
 	}
-	ending := make(chan os.Signal, 1)
-	ending <- syscall.SIGTERM
+	ending, term := context.WithCancel(t.Context())
+	term()
 	atEnd := int64(0)
-	(&App{export: exporter}).untilEnd(t.Context(), ending, func() { atEnd = calls.Load() })
+	(&App{export: exporter}).untilEnd(ending, func() { atEnd = calls.Load() })
 	if atEnd != 2 {
 		t.Errorf("the process ends after %d exports, want 2", atEnd)
 	}
