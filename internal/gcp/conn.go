@@ -100,7 +100,7 @@ func repeat(ctx context.Context, tries int, deadline time.Duration, call func(co
 		if err == nil || !transient(status.Code(err)) || try+1 >= tries {
 			return err
 		}
-		if pause(ctx, min(firstPause<<min(try, 6), longestPause)) != nil {
+		if pause(ctx, firstPause<<try) != nil { // tries are few
 			return err
 		}
 	}

@@ -40,8 +40,8 @@ func (c *contention) before(resources []string, now time.Time) (wait time.Durati
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, name := range resources {
-		w, known := c.waits[name]
-		if known && now.Sub(w.lost) > contendedFor {
+		w := c.waits[name]
+		if now.Sub(w.lost) > contendedFor {
 			delete(c.waits, name)
 			continue
 		}
