@@ -2,7 +2,6 @@ package gcp
 
 import (
 	"context"
-	"fmt"
 
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"google.golang.org/api/iterator"
@@ -61,7 +60,7 @@ func (r Raw) List(ctx context.Context, parent, filter string) (all []*aiplatform
 			return all, nil
 		}
 	}
-	return nil, &vertex.Error{Op: "list", Name: parent, Kind: vertex.Unclear, Err: fmt.Errorf("more than %d pages", maxPages)}
+	return nil, tooManyPages("list", parent)
 }
 
 // Cancel asks for the end of a job.

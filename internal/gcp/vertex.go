@@ -171,7 +171,13 @@ func (v *Vertex) list(ctx context.Context, op, parent, filter string) ([]vertex.
 			return jobs, nil
 		}
 	}
-	return nil, &vertex.Error{Op: op, Name: parent, Kind: vertex.Unclear, Err: fmt.Errorf("more than %d pages", maxPages)}
+	return nil, tooManyPages(op, parent)
+}
+
+// tooManyPages is the error of a list that has more than [maxPages] pages.
+func tooManyPages(op, parent string) error {
+	err := fmt.Errorf("the list has more than %d pages", maxPages)
+	return &vertex.Error{Op: op, Name: parent, Kind: vertex.Unclear, Message: err.Error(), Err: err}
 }
 
 // Cancel implements [vertex.Client].

@@ -160,7 +160,7 @@ func TestVertexListEnds(t *testing.T) {
 	t.Cleanup(func() { _ = v.Close() })
 	list, err := v.Live(t.Context(), parent)
 	e := (*vertex.Error)(nil)
-	if !errors.As(err, &e) || list != nil || e.Op != "live" || e.Name != parent || e.Kind != vertex.Unclear || e.Err == nil {
+	if !errors.As(err, &e) || list != nil || e.Op != "live" || e.Name != parent || e.Kind != vertex.Unclear || e.Err == nil || e.Message != "the list has more than 200 pages" {
 		t.Errorf("%d jobs, %+v", len(list), e)
 	}
 	if len(jobs.asked) != 200 { // of 100 jobs: beyond any quota
