@@ -134,6 +134,20 @@ func TestNoBodyNoDeadline(t *testing.T) {
 	}
 }
 
+// TestRecordsOfAQuestion: what is logged while Status answers carries the trace of the
+// request, as at the other entry points.
+func TestRecordsOfAQuestion(t *testing.T) {
+	s := deployed(t)
+	s.app.status = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { s.app.log.InfoContext(r.Context(), "asked", "event", "probe") })
+	for name, want := range map[string]any{"traceparent": "projects/test-project/traces/" + requestTrace, "X-Other": nil} {
+		s.log.Reset()
+		postWith(s.app.answer, []byte("{}"), name+": 00-"+requestTrace+"-b7ad6b7169203331-01")
+		if lines := s.logged("probe"); len(lines) != 1 || lines[0]["logging.googleapis.com/trace"] != want {
+			t.Errorf("with the header %s the log says %s, want the trace %v", name, s.log, want)
+		}
+	}
+}
+
 // A broken body fails after its first bytes.
 type broken struct{}
 

@@ -185,7 +185,7 @@ func reply(w http.ResponseWriter, status int, v any) {
 // about, "" for anything else. It uses only the number in the entry, because
 // the entry is a hint.
 func (a *App) hinted(data []byte) string {
-	if len(data) == 0 || len(data) > message.MaxData {
+	if len(data) > message.MaxData {
 		return ""
 	}
 	var entry struct {

@@ -150,6 +150,12 @@ func hint(kind, labels string) []byte {
 	return []byte(`{"resource":{"type":"` + kind + `","labels":{` + labels + `}},"textPayload":"x"}`)
 }
 
+// padded is a hint of so many bytes.
+func padded(n int) string {
+	text := string(hint("ml_job", `"job_id":"123"`))
+	return text + strings.Repeat(" ", n-len(text))
+}
+
 // A hint makes Berth observe one job, by its number alone and in a region that
 // is served; it starts no pass. Anything else is a tick.
 func TestHints(t *testing.T) {
@@ -166,6 +172,12 @@ func TestHints(t *testing.T) {
 		string(hint("ml_job", `"job_id":""`)):                                           "",
 		string(hint("gce_instance", `"job_id":"123"`)):                                  "",
 		string(hint("ml_job", `"job_id":"123"`)) + strings.Repeat(" ", message.MaxData): "",
+		padded(message.MaxData):                                                         "us-central1/customJobs/123",
+		padded(message.MaxData + 1):                                                     "",
+		string(hint("ml_job", `"job_id":"123","location":5`)):                           "",
+		string(hint("ml_job", `"job_id":"123","location":"none"`)):                      "us-central1/customJobs/123",
+		string(hint("ml_job", `"job_id":"123","region":"us-east1"`)):                    "us-central1/customJobs/123",
+		"":                                   "",
 		"tick":                               "",
 		"{}":                                 "",
 		`{"resource":{"type":"ml_job"}}`:     "",
