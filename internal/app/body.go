@@ -57,7 +57,7 @@ func (a *App) read(ctx context.Context, w http.ResponseWriter, r *http.Request, 
 	timed := inTime(w, r)
 	in := http.MaxBytesReader(w, timed, most)
 	body, err = io.ReadAll(io.LimitReader(in, large))
-	if err != nil || len(body) < large {
+	if len(body) < large {
 		return body, free, err
 	}
 	select {
