@@ -2,6 +2,7 @@ package admission
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"maps"
@@ -18,30 +19,36 @@ import (
 	"example.com/berth/internal/message"
 )
 
-var update = flag.Bool("update", false, "rewrite the decisions that are kept in testdata")
+var (
+	update = flag.Bool("update", false, "rewrite the decisions that are kept in testdata")
+	world  = flag.Int("world", -1, "print the decisions of one drawn world of TestDecisions")
+)
 
 // TestDecisions plays small worlds and holds every decision and plan in them against
-// those in testdata/decisions.txt. The models and promises of the other tests say what is
+// those in testdata/decisions.txt: in words for the first, as a checksum for many more, whose words
+// -world prints. The models and promises of the other tests say what is
 // right; this one shows what a change of the order changes, line by line. Its worlds mix
 // what those tests look at one by one: tenants, shares, caps, priorities, gangs, several
-// shapes, pools and tenants that are paused, foreign use, jobs beyond their limits.
+// shapes, pools and tenants that are paused, foreign use, jobs beyond their limits, classes of
+// which few heads are known.
 func TestDecisions(t *testing.T) {
-	var out strings.Builder
-	for seed := range uint64(70) {
-		d := &drawnWorld{Rand: rand.New(rand.NewPCG(seed, 7)), out: &out} // #nosec G404 -- the same worlds every time
-		fmt.Fprintf(&out, "\nworld %d\n", seed)
-		d.draw()
-		for i := range 10 {
-			d.step()
-			if i%5 == 4 {
-				d.explain()
-			}
-		}
+	if *world >= 0 {
+		t.Log(play(*world))
+		return
 	}
-	text := strings.NewReplacer(small.String(), "S", large.String(), "L", gpu.String(), "G", "jobSpec.workerPoolSpecs", "pools").Replace(out.String())
+	const inWords, all = 70, 400
+	var out strings.Builder
+	for n := range all {
+		if n < inWords {
+			fmt.Fprintf(&out, "\nworld %d\n%s", n, play(n))
+			continue
+		}
+		sum := sha256.Sum256([]byte(play(n)))
+		fmt.Fprintf(&out, "world %d: %x\n", n, sum[:8])
+	}
 	const path = "testdata/decisions.txt"
 	if *update {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(out.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -49,9 +56,23 @@ func TestDecisions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := gocmp.Diff(strings.Split(string(kept), "\n"), strings.Split(text, "\n")); diff != "" {
+	if diff := gocmp.Diff(strings.Split(string(kept), "\n"), strings.Split(out.String(), "\n")); diff != "" {
 		t.Errorf("decisions changed; -update keeps them if they are meant to:\n%.4000s", diff)
 	}
+}
+
+// play plays a world of ten steps and returns what was decided in it.
+func play(n int) string {
+	var out strings.Builder
+	d := &drawnWorld{Rand: rand.New(rand.NewPCG(uint64(n), 7)), out: &out} // #nosec G115 G404 -- the same worlds every time
+	d.draw()
+	for i := range 10 {
+		d.step()
+		if i%5 == 4 {
+			d.explain()
+		}
+	}
+	return strings.NewReplacer(small.String(), "S", large.String(), "L", gpu.String(), "G", "jobSpec.workerPoolSpecs", "pools").Replace(out.String())
 }
 
 // A drawnWorld is one resource in virtual time, with what is drawn for it.

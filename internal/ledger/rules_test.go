@@ -164,6 +164,50 @@ func TestQueuesStayWithinTheDocument(t *testing.T) {
 	}
 }
 
+// A document that is nearly full, or has many classes, keeps as many heads of each as it has
+// room for beside what it must not be without: not one more, not one less, and always one.
+func TestTrimKeepsWhatFits(t *testing.T) {
+	cut := 0
+	for _, holds := range []int{0, 1, MaxHolds/8 - 1, MaxHolds / 8, 700, 1000} {
+		res := &Resource{Name: "r"}
+		for i := range holds {
+			rec := waiting(i, 0, small, big)
+			rec.State, rec.Tenant, rec.Run = lifecycle.Submitted, "team", "0123456789abcdef"
+			res.Hold(rec, noon)
+		}
+		for _, classes := range []int{1, 2, fewClasses - 1, fewClasses, fewClasses + 1, 90, 150, 250} {
+			res.Queue = admission.Queue{}
+			for i := range classes {
+				res.Queue[admission.ClassID(fmt.Sprint(i))] = admission.Class{Count: 500, Heads: make([]admission.Head, admission.MaxHeads)}
+			}
+			res.Trim()
+			kept := len(res.Queue["0"].Heads)
+			for id, class := range res.Queue {
+				if len(class.Heads) != kept || class.Count != 500 {
+					t.Errorf("%d holds, %d classes: class %s has %d heads of %d requests, another has %d of 500", holds, classes, id, len(class.Heads), class.Count, kept)
+				}
+			}
+			fits := func(heads int) bool { return res.weight(0)+heads*headWeight*classes <= MaxDocument-roomNeeded }
+			want := admission.MaxHeads
+			for classes > fewClasses || holds >= MaxHolds/8 {
+				if want == 1 || fits(want) {
+					break
+				}
+				want--
+			}
+			if kept != want {
+				t.Errorf("%d holds, %d classes: %d heads are kept of each, want %d", holds, classes, kept, want)
+			}
+			if kept < admission.MaxHeads {
+				cut++
+			}
+		}
+	}
+	if cut < 5 {
+		t.Errorf("%d documents had no room for all heads; the test wants to see more", cut)
+	}
+}
+
 // joined is the record after it has joined.
 func (r *Record) joined(res *Resource) *Record {
 	copied := *res
