@@ -181,3 +181,18 @@ func TestBehindOneOfItsClass(t *testing.T) {
 		}
 	}
 }
+
+// TestFieldsAsTheMessageSpellsThem: a field of a worker pool is named as the message
+// writes it, also where it is spelled otherwise than its neighbours.
+func TestFieldsAsTheMessageSpellsThem(t *testing.T) {
+	for want, paths := range map[string]message.Paths{
+		"diskSpec.bootDiskType":    {},
+		"disk_spec.boot_disk_type": {Pools: []string{"[0].", "[1]."}, Snake: true},
+		"disk_spec.bootDiskType": {Job: "job.", Spec: "job.jobSpec.", Pools: []string{"job.a.", "job.b."},
+			Names: map[string]string{"jobSpec.workerPoolSpecs[1].diskSpec.bootDiskType": "job.b.disk_spec.bootDiskType"}},
+	} {
+		if got := diskField(paths, 1); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
