@@ -18,7 +18,7 @@ import (
 )
 
 // sweepValues stand in turn for each value of a message.
-var sweepValues = []string{`null`, `""`, `"x"`, `"X y"`, `"7"`, `0`, `1`, `-3`, `1.5`, `1e30`, `true`, `"false"`, `[]`, `["x","x"]`, `{}`, `{"x":1}`, `"${A}"`, `"2s"`, `"-5s"`, `"99999999999999s"`}
+var sweepValues = []string{`null`, `""`, `"x"`, `"X y"`, `"7"`, `0`, `1`, `-3`, `1.5`, `1e30`, `true`, `"false"`, `[]`, `["x","x"]`, `{}`, `{"x":1}`, `"${A}"`, `"2s"`, `"-5s"`, `"99999999999999s"`, `"x\ny"`}
 
 // sweep is what becomes of a delivery, in a line.
 func sweep(d Delivery) string {
