@@ -136,6 +136,9 @@ func FuzzDecode(f *testing.F) {
 			plain := Delivery{ID: "1", Attributes: map[string]string{
 				"berth-request-id": q.RequestID, "berth-persistent-resource": q.PersistentResource, "berth-priority": strconv.Itoa(q.Priority),
 				"berth-on-full": string(q.OnFull), "berth-dry-run": strconv.FormatBool(q.DryRun)}, Data: job}
+			if q.Concurrency.Key != "" {
+				plain.Attributes["berth-concurrency-key"], plain.Attributes["berth-concurrency-policy"] = q.Concurrency.Key, string(q.Concurrency.Policy)
+			}
 			if q.MaxWait > 0 {
 				plain.Attributes["berth-max-wait"] = fmt.Sprintf("%d.%09ds", q.MaxWait/time.Second, q.MaxWait%time.Second)
 			}
