@@ -131,6 +131,14 @@ func (c *Controller) withPauses(p admission.Policy) admission.Policy {
 	return p
 }
 
+// tenantPause is the pause of a tenant, as this instance has read it last.
+func (c *Controller) tenantPause(tenant string) (pause admission.Pause, is bool) {
+	if known := c.policies.latest(); known != nil {
+		pause, is = known.paused[tenant]
+	}
+	return pause, is
+}
+
 // readPolicy reads the policy in force and the tenants that are paused. A version that is
 // known is not parsed again.
 func (c *Controller) readPolicy(ctx context.Context, known *rulebook) (*rulebook, error) {

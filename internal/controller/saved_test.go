@@ -45,11 +45,14 @@ func (o *outcomesTo) Publish(_ context.Context, events ...message.Outcome) error
 	return o.err
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T) *bench { return benchOf(t, DefaultConfig()) }
+
+// benchOf is a bench with other settings.
+func benchOf(t *testing.T, cfg Config) *bench {
 	b := &bench{T: t, mem: ledger.NewMem(func() time.Time { return noon }), ai: vertex.NewMem(func() time.Time { return noon })}
 	env := RealEnv()
 	env.Monotonic = func() time.Time { return noon }
-	b.c = New(DefaultConfig(), b.mem, b.ai, &b.out, slog.New(slog.NewJSONHandler(&b.log, nil)), env)
+	b.c = New(cfg, b.mem, b.ai, &b.out, slog.New(slog.NewJSONHandler(&b.log, nil)), env)
 	return b
 }
 

@@ -17,9 +17,9 @@ import (
 )
 
 // submit acts for a record's present attempt, within its time: it searches for a job
-// of an earlier attempt, creates one if there is none, and records what came of it. started is when the update that granted the attempt began, on
-// the monotonic clock. It returns the record as it is after that, nil if
-// nothing was recorded.
+// of an earlier attempt, creates one if there is none, and records what came of it.
+// started is when the update that granted the attempt began, on the monotonic clock. It
+// returns the record as it is after that, nil if nothing was recorded.
 //
 // At every return a job may exist that the ledger does not name. It never names a job
 // that does not exist.
@@ -118,7 +118,7 @@ func (c *Controller) search(ctx context.Context, rec *ledger.Record) (*ledger.Re
 		case res != nil && res.Paused != nil:
 			cause = res.Paused.Problem()
 		default:
-			if pause, is := c.withPauses(c.cfg.Policy).Plan.Paused[rec.Tenant]; is {
+			if pause, is := c.tenantPause(rec.Tenant); is {
 				cause = pause.TenantProblem()
 			}
 		}
