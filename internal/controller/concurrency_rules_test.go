@@ -41,7 +41,7 @@ func (b *bench) earlier(s lifecycle.State, change func(*ledger.Record)) *ledger.
 	case s == lifecycle.Waiting:
 		res.Join(rec)
 	case s.Holds():
-		res.Holds[rec.Key] = ledger.Hold{Ask: rec.Ask, Run: rec.Run, Tenant: rec.Tenant, Pending: s == lifecycle.Reserved}
+		res.Holds = map[message.Key]ledger.Hold{rec.Key: {Ask: rec.Ask, Run: rec.Run, Tenant: rec.Tenant, Pending: s == lifecycle.Reserved}}
 	}
 	put(b.T, b.mem, rec, nil)
 	put(b.T, b.mem, nil, res)
@@ -110,6 +110,9 @@ func TestEarlierOfAKey(t *testing.T) {
 	} {
 		for _, lost := range []bool{false, true} {
 			for _, policy := range []message.ConcurrencyPolicy{message.Forbid, message.Replace, message.Allow} {
+				if policy == message.Allow && test.state == lifecycle.Reserved {
+					continue // it gets its submission slot beside the later one
+				}
 				name := fmt.Sprintf("it %s, %s, document lost: %v", test.name, policy, lost)
 				b := newBench(t)
 				rec := b.earlier(test.state, test.change)
