@@ -100,7 +100,7 @@ func TestCountsOfAPartThatOutlastsItsPass(t *testing.T) {
 
 // What a part did is added field by field, and documents and resources once each.
 func TestProgressIsAdded(t *testing.T) {
-	one, two := ledger.RecordRef("a"), ledger.RecordRef("b")
+	one, two, three := ledger.RecordRef("a"), ledger.RecordRef("b"), ledger.RecordRef("c")
 	p := progress{Report: Report{Resources: 1, Learned: 2, Timers: 3, Started: 4, Orphans: 5, Unheld: 6, Published: 7, Waiting: 8, Pending: 9}}
 	p.unread(one)
 	p.pend("r")
@@ -108,12 +108,14 @@ func TestProgressIsAdded(t *testing.T) {
 	o := progress{Report: Report{Resources: 10, Learned: 20, Timers: 30, Started: 40, Orphans: 50, Unheld: 60, Published: 70, Waiting: 80, Pending: 90}, more: true}
 	o.unread(one)
 	o.unread(two)
+	o.unread(three)
 	o.pend("s")
+	o.pend("t")
 	o.called("x", 3)
 	o.called("y", 1)
 	p.add(o)
-	want := Report{Resources: 11, Learned: 22, Timers: 33, Started: 44, Orphans: 55, Unheld: 66, Published: 77, Waiting: 88, Pending: 99, Unreadable: 2}
-	if p.Report != want || !p.more || !p.pending["r"] || !p.pending["s"] || p.calls["x"] != 5 || p.calls["y"] != 1 {
+	want := Report{Resources: 11, Learned: 22, Timers: 33, Started: 44, Orphans: 55, Unheld: 66, Published: 77, Waiting: 88, Pending: 99, Unreadable: 3}
+	if p.Report != want || !p.more || !p.pending["r"] || !p.pending["s"] || !p.pending["t"] || p.calls["x"] != 5 || p.calls["y"] != 1 {
 		t.Errorf("%+v, pending %v, calls %v; want %+v", p.Report, p.pending, p.calls, want)
 	}
 	if p.add(progress{}); p.Report != want || !p.more {
