@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -275,6 +276,38 @@ func TestTimerOfAStateWithoutOne(t *testing.T) {
 		b := newBench(t)
 		if rec := b.timed(s, func(r *ledger.Record, _ *ledger.Resource) { r.Reservation.Job = regionOfTests + "/customJobs/1" }); rec.State != s || !rec.TimerAt.IsZero() {
 			t.Errorf("it is %s, due at %v", rec.State, rec.TimerAt)
+		}
+	}
+}
+
+// TestClassOfTimersThatCannotBeListed: with more due than one pass runs, a query of one class
+// that fails is an error of the pass, and the timers of the other class run.
+func TestClassOfTimersThatCannotBeListed(t *testing.T) {
+	for fails, class := range []string{"[SUBMITTING CANCELLING RESERVED SUBMITTED]", "[WAITING]"} {
+		b := newBench(t)
+		b.records(lifecycle.Running, 0)
+		for i, key := range b.waitsOf("default", 0, duePerPass+1) {
+			rec := b.record(key)
+			rec.MaxWait, rec.TimerAt = 0, noon.Add(-time.Hour)
+			if i == 0 { // one that holds
+				rec.Reservation = lifecycle.Reservation{State: lifecycle.Cancelling, Run: "r1", Job: regionOfTests + "/customJobs/1"}
+			}
+			put(t, b.mem, rec, nil)
+		}
+		queries := 0
+		b.mem.Fault = func(op string) ledger.Fault {
+			if op != ledger.OpQuery {
+				return ledger.None
+			}
+			if queries++; queries == fails+2 { // the first is of all classes
+				return ledger.FailRead
+			}
+			return ledger.None
+		}
+		p := &progress{tasks: newTasks(true)}
+		err := b.c.runTimers(t.Context(), noon, p)
+		if !errors.Is(err, ledger.ErrInjected) || !strings.HasPrefix(err.Error(), "list due records in "+class+": ") || p.Timers != []int{duePerPass, 1}[fails] {
+			t.Errorf("%s fails: %v, %d timers have run", class, err, p.Timers)
 		}
 	}
 }
