@@ -8,6 +8,7 @@ import (
 
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -89,7 +90,7 @@ func (c *cancelCmd) Run(g *globals) error {
 // days writes a long duration.
 func days(d statuspage.Duration) string {
 	if n := int(time.Duration(d) / (24 * time.Hour)); n > 1 {
-		return plural(n, "day")
+		return reason.Count(n, "day")
 	}
 	return spanOf(d)
 }

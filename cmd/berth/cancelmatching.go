@@ -9,6 +9,7 @@ import (
 
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -126,8 +127,8 @@ func (c *cancelMatchingCmd) print(g *globals, found []cancelledMatch) {
 	}
 	t.end()
 	if c.Yes {
-		say(g.out, "%s published. Show the answers with: berth list --tenant=%s", plural(len(found), "cancel"), message.Operators)
+		say(g.out, "%s published. Show the answers with: berth list --tenant=%s", reason.Count(len(found), "cancel"), message.Operators)
 		return
 	}
-	say(g.out, "Nothing was published. With --yes: %s.", plural(len(found), "cancel"))
+	say(g.out, "Nothing was published. With --yes: %s.", reason.Count(len(found), "cancel"))
 }

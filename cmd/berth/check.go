@@ -93,7 +93,7 @@ func (c *checkCmd) Run(g *globals) error {
 			one.print(g)
 		}
 		if len(all) > 1 {
-			say(g.out, "%s checked, %d with problems.", plural(len(all), "file"), len(bad))
+			say(g.out, "%s checked, %d with problems.", reason.Count(len(all), "file"), len(bad))
 		}
 	}
 	code := 0

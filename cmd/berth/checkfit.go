@@ -31,7 +31,7 @@ func fitOn(resources []statuspage.Resource, r *message.Request) *checkedFit {
 		}
 	}
 	if len(meant) != 1 {
-		p := &reason.Problem{Code: reason.Warning, Detail: fmt.Sprintf("The pools are of %s that the job may mean, so it was not compared.", plural(len(meant), "persistent resource")),
+		p := &reason.Problem{Code: reason.Warning, Detail: fmt.Sprintf("The pools are of %s that the job may mean, so it was not compared.", reason.Count(len(meant), "persistent resource")),
 			Fix: "Name a persistent resource of the file in the job, or give --persistent-resource."}
 		return &checkedFit{Reason: p}
 	}

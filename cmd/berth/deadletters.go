@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/repair"
 )
 
@@ -93,7 +94,7 @@ func (c *repairCmd) list(w io.Writer, events []repair.DeadLetter, left int, err 
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("after %s: %w", plural(sent, "dead letter"), err)
+		return fmt.Errorf("after %s: %w", reason.Count(sent, "dead letter"), err)
 	}
 	c.sum(w, sent, left, "publication")
 	return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/repair"
 )
 
@@ -75,7 +76,7 @@ func (c *doctorCmd) Run(g *globals) error {
 	case d.Problems > 0:
 		return &quit{code: exitProblems}
 	case d.Unchecked > 0:
-		return &quit{exitError, fmt.Errorf("%s could not be made", plural(d.Unchecked, "check"))}
+		return &quit{exitError, fmt.Errorf("%s could not be made", reason.Count(d.Unchecked, "check"))}
 	}
 	return nil
 }
@@ -107,7 +108,7 @@ func (d diagnosis) print(w io.Writer) {
 		prose(w, "All is well with %s.", d.Target)
 		return
 	}
-	prose(w, "%s, %s, and %s could not be made.", plural(d.Problems, "problem"), plural(warnings, "warning"), plural(d.Unchecked, "check"))
+	prose(w, "%s, %s, and %s could not be made.", reason.Count(d.Problems, "problem"), reason.Count(warnings, "warning"), reason.Count(d.Unchecked, "check"))
 }
 
 // configuration reports which deployment was checked, so that an operator does

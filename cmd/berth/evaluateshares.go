@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/replay"
 )
 
@@ -26,7 +27,7 @@ func (c *evaluateCmd) shares(g *globals, windows []replay.Window) error {
 		}
 	}
 	if len(rows) == 0 {
-		return usage("none of the %s has several tenants", plural(len(windows), "window"))
+		return usage("none of the %s has several tenants", reason.Count(len(windows), "window"))
 	}
 	bar := newProgress(g, total)
 	next := 0

@@ -10,6 +10,7 @@ import (
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -124,7 +125,7 @@ func reasons(w io.Writer, o message.Outcome) {
 		prose(w, "  By the time limits of the jobs that run, it would start by %s at the latest.", clock(o.StartsBy))
 	}
 	if o.Ahead != nil && *o.Ahead > 0 {
-		prose(w, "  %s may come before it in order.", plural(*o.Ahead, "waiting request"))
+		prose(w, "  %s may come before it in order.", reason.Count(*o.Ahead, "waiting request"))
 	}
 	if !o.Bound.IsZero() {
 		prose(w, "  If no request comes that is before it in order, the pools stay and jobs keep to their limits, it would start by %s.", clock(o.Bound))

@@ -13,6 +13,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/replay"
 	"example.com/berth/internal/statuspage"
 )
@@ -179,7 +180,7 @@ func (e *exported) left() string {
 }
 
 func (e *exported) print(w io.Writer, file string) {
-	say(w, "%s of %s since %s; %s.", plural(e.Jobs, "job"), plural(e.Tenants, "tenant"), clock(e.Since), e.left())
+	say(w, "%s of %s since %s; %s.", reason.Count(e.Jobs, "job"), reason.Count(e.Tenants, "tenant"), clock(e.Since), e.left())
 	if file == "" {
 		file = "FILE"
 	}

@@ -10,6 +10,7 @@ import (
 	"text/template"
 
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -69,7 +70,7 @@ func (c *initCmd) Run(g *globals) error {
 		return err
 	}
 	if capacity.Replicas(c.Replicas) > pool.Limit {
-		return usage("--replicas %d: pool %s has %d machines", c.Replicas, pool.ID, pool.Limit)
+		return usage("--replicas %d: pool %s has %s", c.Replicas, pool.ID, reason.Count(pool.Limit, "machine"))
 	}
 	workers := []int32{1}
 	if c.Replicas > 1 {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/repair"
 )
 
@@ -56,7 +57,7 @@ func (b *broker) check(ctx context.Context, now time.Time) []repair.Finding {
 	}
 	if len(found) == before && missing == 0 {
 		found = append(found, repair.Finding{Check: checkSubs, Level: repair.OK, Text: fmt.Sprintf("%s and %s push, %s; none expires",
-			plural(len(subs[b.requestTopic]), "subscription of requests"), plural(len(subs[b.tickTopic()]), "of ticks"), "dead letters are kept")})
+			reason.Count(len(subs[b.requestTopic]), "subscription of requests"), reason.Count(len(subs[b.tickTopic()]), "of ticks"), "dead letters are kept")})
 	}
 	if _, known := subs[b.deadTopic()]; known {
 		found = append(found, b.backlog(ctx, now))
@@ -151,7 +152,7 @@ func (b *broker) backlog(ctx context.Context, now time.Time) repair.Finding {
 			lost++
 		}
 	}
-	count := plural(len(events), "dead letter")
+	count := reason.Count(len(events), "dead letter")
 	if len(events) == mostDead {
 		count = fmt.Sprintf("%d dead letters or more", mostDead)
 	}

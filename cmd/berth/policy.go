@@ -11,6 +11,7 @@ import (
 
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/policy"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -222,7 +223,7 @@ func (c *checkedPolicy) print(w io.Writer) {
 		policyProblems(w, c.Problems)
 		return
 	}
-	say(w, "%s is a valid policy of %s.", c.File, plural(len(c.Tenants), "tenant"))
+	say(w, "%s is a valid policy of %s.", c.File, reason.Count(len(c.Tenants), "tenant"))
 	if len(c.Shares) > 0 {
 		say(w, "")
 		t := newTable(w, "TENANT", "RESOURCE", "SHAPE", "SHARE", "CAP", "TAKEN BACK WITHIN", "FROM")

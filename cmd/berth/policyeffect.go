@@ -223,8 +223,5 @@ func (e *policyEffect) print(w io.Writer) {
 }
 
 func waitingRequests(n int) string {
-	if n == 1 {
-		return "1 request waits"
-	}
-	return fmt.Sprintf("%d requests wait", n)
+	return reason.Count(n, "request") + reason.Agree(n, " waits", " wait")
 }

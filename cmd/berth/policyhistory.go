@@ -14,6 +14,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
 	"example.com/berth/internal/policy"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/replay"
 )
 
@@ -190,9 +191,9 @@ func (past *policyReplay) print(w io.Writer) {
 		return
 	}
 	if past.Truncated {
-		say(w, "%s came since %s; older ones are not read.", plural(past.Requests, "request"), clock(past.Since))
+		say(w, "%s came since %s; older ones are not read.", reason.Count(past.Requests, "request"), clock(past.Since))
 	} else {
-		say(w, "%s came in the last %s.", plural(past.Requests, "request"), replay.Seconds(past.window))
+		say(w, "%s came in the last %s.", reason.Count(past.Requests, "request"), replay.Seconds(past.window))
 	}
 	if len(past.Refused) == 0 {
 		say(w, "None of them would have been refused by the bounds of a request.")
@@ -213,7 +214,7 @@ func (past *policyReplay) print(w io.Writer) {
 
 func (r *replayed) print(w io.Writer) {
 	say(w, "")
-	say(w, "%s of %s, run again in virtual time: mean and longest wait under the policy in force and under this one.", plural(r.Jobs, "job"), short(r.PersistentResource))
+	say(w, "%s of %s, run again in virtual time: mean and longest wait under the policy in force and under this one.", reason.Count(r.Jobs, "job"), short(r.PersistentResource))
 	t := newTable(w, "TENANT", "IN FORCE", "MEAN", "LONGEST", "THIS ONE", "MEAN", "LONGEST")
 	names := map[string]bool{}
 	for _, group := range slices.Concat(r.Now.Tenants, r.Next.Tenants) {
@@ -225,7 +226,7 @@ func (r *replayed) print(w io.Writer) {
 			if side == nil || side.Jobs == 0 {
 				cells = append(cells, "-", "", "")
 			} else {
-				cells = append(cells, plural(side.Jobs, "job"), side.Mean, side.Max)
+				cells = append(cells, reason.Count(side.Jobs, "job"), side.Mean, side.Max)
 			}
 		}
 		t.row(cells...)
@@ -237,7 +238,7 @@ func (r *replayed) print(w io.Writer) {
 	row("all", &r.Now.All, &r.Next.All)
 	t.end()
 	if n := len(list) - shownTenants; n > 0 {
-		say(w, "and %d more tenants; --json has all.", n)
+		say(w, "and %s; --json has all.", reason.Count(n, "more tenant"))
 	}
 }
 

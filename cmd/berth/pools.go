@@ -12,6 +12,7 @@ import (
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -137,7 +138,7 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 	if r.Stale {
 		seen += " (too long: nothing is admitted)"
 	}
-	facts := []string{r.State, seen, plural(r.Holds, "job") + " of Berth's"}
+	facts := []string{r.State, seen, reason.Count(r.Holds, "job") + " of Berth's"}
 	if r.Ray {
 		facts = append(facts, "a Ray cluster")
 	}
@@ -145,7 +146,7 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 		facts = append(facts, fmt.Sprintf("%d beyond the time limit", r.Overstaying))
 	}
 	if n := max(r.ForeignJobs, len(r.Foreign)); n > 0 {
-		facts = append(facts, plural(n, "foreign job"))
+		facts = append(facts, reason.Count(n, "foreign job"))
 	}
 	if r.NotBefore.After(p.AsOf) {
 		facts = append(facts, "backing off for "+span(r.NotBefore.Sub(p.AsOf)))
@@ -192,6 +193,6 @@ func resource(w io.Writer, p statuspage.Pools, r statuspage.Resource) {
 	}
 	t.end()
 	if n := r.ForeignJobs - len(r.Foreign); n > 0 {
-		say(w, "  and %s more", plural(n, "foreign job"))
+		say(w, "  and %s more", reason.Count(n, "foreign job"))
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"example.com/berth/internal/gcp"
 	"example.com/berth/internal/probe"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -126,7 +127,7 @@ func (c *doctorCmd) probeOn(g *globals, name string, s probe.Service, clock prob
 		for _, job := range left {
 			g.warn("not ended: gcloud ai custom-jobs cancel %s", job)
 		}
-		return &quit{exitProblems, fmt.Errorf("%s could not be ended", plural(len(left), "job"))}
+		return &quit{exitProblems, fmt.Errorf("%s could not be ended", reason.Count(len(left), "job"))}
 	case g.ctx.Err() != nil:
 		return g.ctx.Err()
 	case stopped != nil:

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/repair"
 )
 
@@ -143,9 +144,9 @@ func (c *repairCmd) sum(w io.Writer, done, left int, noun string) {
 		return
 	case done == 0:
 	case c.Yes:
-		say(w, "%s made.", plural(done, noun))
+		say(w, "%s made.", reason.Count(done, noun))
 	default:
-		say(w, "Nothing was done. With --yes: %s.", plural(done, noun))
+		say(w, "Nothing was done. With --yes: %s.", reason.Count(done, noun))
 	}
 	if left > 0 {
 		say(w, "%d left as it is.", left)

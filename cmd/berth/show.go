@@ -10,6 +10,7 @@ import (
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -144,9 +145,9 @@ func ahead(l statuspage.Live) string {
 	case b.Requests == 0:
 		return "0"
 	case b.HigherPriority > 0:
-		return fmt.Sprintf("%d for %d replicas, %d of them of a higher priority", b.Requests, b.Replicas, b.HigherPriority)
+		return fmt.Sprintf("%d for %s, %d of them of a higher priority", b.Requests, reason.Count(b.Replicas, "replica"), b.HigherPriority)
 	default:
-		return fmt.Sprintf("%d for %d replicas", b.Requests, b.Replicas)
+		return fmt.Sprintf("%d for %s", b.Requests, reason.Count(b.Replicas, "replica"))
 	}
 }
 
@@ -156,7 +157,7 @@ func expected(e *statuspage.Expected) string {
 	if e == nil {
 		return ""
 	}
-	return fmt.Sprintf("to run %s, by %s like it", span(time.Duration(e.Run)), plural(int(e.Jobs), "job"))
+	return fmt.Sprintf("to run %s, by %s like it", span(time.Duration(e.Run)), reason.Count(int(e.Jobs), "job"))
 }
 
 // stateOf adds details that the word of the state leaves out.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/replay"
 )
 
@@ -110,11 +111,11 @@ func (c *simulateCmd) machines(w *workload) error {
 	}
 	for _, p := range w.options.Pools {
 		if c.PerMachine < 0 || p.Replicas%c.PerMachine != 0 {
-			return usage("--per-machine %d: want a divisor of the %d replicas of pool %s", c.PerMachine, p.Replicas, p.Name)
+			return usage("--per-machine %d: want a divisor of the %s of pool %s", c.PerMachine, reason.Count(p.Replicas, "replica"), p.Name)
 		}
 	}
 	if unfit := replay.Unfit(w.jobs, w.options.Pools, c.PerMachine); len(unfit) > 0 {
-		return usage("line %d: job %s asks for %d replicas on %d machines, which machines of %d never have; leave out --per-machine", unfit[0].Line, unfit[0].ID, unfit[0].Replicas, unfit[0].Machines, c.PerMachine)
+		return usage("line %d: job %s asks for %s on %s, which machines of %d never have; leave out --per-machine", unfit[0].Line, unfit[0].ID, reason.Count(unfit[0].Replicas, "replica"), reason.Count(unfit[0].Machines, "machine"), c.PerMachine)
 	}
 	w.options.Each = c.PerMachine
 	return nil
@@ -132,12 +133,12 @@ func unfinished(err error) error {
 const shownTenants = 10
 
 func (c *simulateCmd) print(g *globals, r *simulated) {
-	say(g.out, "%s on %s", plural(r.Jobs, "job"), poolNames(r.Pools))
+	say(g.out, "%s on %s", reason.Count(r.Jobs, "job"), poolNames(r.Pools))
 	if r.LeftOut > 0 {
-		say(g.out, "Left out, because they never fit: %s", plural(r.LeftOut, "job"))
+		say(g.out, "Left out, because they never fit: %s", reason.Count(r.LeftOut, "job"))
 	}
 	if r.Stopped > 0 {
-		say(g.out, "Stopped at their limit: %s", plural(r.Stopped, "job"))
+		say(g.out, "Stopped at their limit: %s", reason.Count(r.Stopped, "job"))
 	}
 	say(g.out, "")
 	t := newTable(g.out, "WAIT", "MEAN", "OF EASY", "P50", "P95", "LONGEST", "SLOWDOWN", "GANGS", "LONGEST", "OF EASY")
@@ -207,7 +208,7 @@ func groups(g *globals, head string, r *simulated, of func(*simulatedPolicy) []r
 func poolNames(pools []replay.Pool) string {
 	var names []string
 	for _, p := range pools {
-		names = append(names, fmt.Sprintf("%d replicas of pool %s", p.Replicas, p.Name))
+		names = append(names, reason.Count(p.Replicas, "replica")+" of pool "+p.Name)
 	}
 	return strings.Join(names, ", ")
 }

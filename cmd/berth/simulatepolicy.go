@@ -7,6 +7,7 @@ import (
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/policy"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/replay"
 )
 
@@ -35,7 +36,7 @@ func (c *simulateCmd) tenants(g *globals, w *workload) error {
 	may, never := replay.Capped(w.jobs, w.options)
 	if len(never) > 0 && (!c.LeaveOut || len(may) == 0) {
 		j := never[0]
-		return usage("line %d: job %s asks for %d replicas, which is above the cap of tenant %s, and %s like it: these can never start; raise the caps, or --leave-out", j.Line, j.ID, j.Replicas, j.Tenant, plural(len(never)-1, "more job"))
+		return usage("line %d: job %s asks for %s, which is above the cap of tenant %s, and %s like it: these can never start; raise the caps, or --leave-out", j.Line, j.ID, reason.Count(j.Replicas, "replica"), j.Tenant, reason.Count(len(never)-1, "more job"))
 	}
 	w.jobs, w.unfit = may, append(w.unfit, never...)
 	return nil
@@ -63,7 +64,7 @@ func sharing(w io.Writer, s *replay.Sharing) {
 	}
 	t.end()
 	if n := s.With.Within.Jobs; n > 0 {
-		say(w, "%s came within the share of their tenant: their mean wait is %s, %s of that of all jobs.", plural(n, "job"), s.With.Within.Mean, fraction(s.Within))
+		say(w, "%s came within the share of their tenant: their mean wait is %s, %s of that of all jobs.", reason.Count(n, "job"), s.With.Within.Mean, fraction(s.Within))
 	} else {
 		say(w, "No job came within the share of its tenant.")
 	}

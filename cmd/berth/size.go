@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/replay"
 )
 
@@ -140,12 +141,12 @@ func (c *sizeCmd) bounds(w *workload, at int) (s replay.Search, err error) {
 
 func (r *sized) print(g *globals, most int64) {
 	if r.Stopped > 0 {
-		say(g.out, "Stopped at their limit: %s", plural(r.Stopped, "job"))
+		say(g.out, "Stopped at their limit: %s", reason.Count(r.Stopped, "job"))
 	}
 	if r.Replicas == 0 {
 		say(g.out, "No size of pool %s up to %d brings the p95 wait to %s.", r.Pool, most, r.Target)
 	} else {
-		say(g.out, "Pool %s needs %d replicas for a p95 wait of %s.", r.Pool, r.Replicas, r.Target)
+		say(g.out, "Pool %s needs %s for a p95 wait of %s.", r.Pool, reason.Count(r.Replicas, "replica"), r.Target)
 	}
 	say(g.out, "")
 	heads := []string{"REPLICAS", "P95 WAIT", "MEAN", "LONGEST", "GANGS", "LONGEST", "IN USE", "IDLE REPLICA-HOURS"}

@@ -172,12 +172,4 @@ func word(t message.Type) string {
 // short is the last segment of a full name.
 func short(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-// plural writes a count with its noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"example.com/berth/internal/reason"
 )
 
 // watchFlags are those of the verbs that show something that changes.
@@ -131,6 +133,6 @@ func cropped(text []byte, width, height int) []byte {
 	if rows <= room {
 		return text
 	}
-	more := fmt.Sprintf("... and %s", plural(lines-kept, "more line"))
+	more := fmt.Sprintf("... and %s", reason.Count(lines-kept, "more line"))
 	return fmt.Appendf(text[:end:end], "%s\n", more[:min(len(more), width)])
 }

@@ -10,6 +10,7 @@ import (
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/controller"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/replay"
 	"example.com/berth/internal/statuspage"
 )
@@ -103,10 +104,10 @@ func (w *workload) only(leaveOut bool) error {
 	var lines []string
 	for _, j := range w.unfit[:min(len(w.unfit), 5)] {
 		i := slices.IndexFunc(w.options.Pools, func(p replay.Pool) bool { return p.Name == j.Pool })
-		lines = append(lines, fmt.Sprintf("line %d: job %s asks for %d of the %d replicas of pool %s", j.Line, j.ID, j.Replicas, w.options.Pools[i].Replicas, j.Pool))
+		lines = append(lines, fmt.Sprintf("line %d: job %s asks for %d of the %s of pool %s", j.Line, j.ID, j.Replicas, reason.Count(w.options.Pools[i].Replicas, "replica"), j.Pool))
 	}
 	if more := len(w.unfit) - len(lines); more > 0 {
-		lines = append(lines, fmt.Sprintf("and %s more", plural(more, "job")))
+		lines = append(lines, fmt.Sprintf("and %s more", reason.Count(more, "job")))
 	}
 	switch {
 	case !leaveOut:

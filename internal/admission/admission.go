@@ -277,7 +277,8 @@ func obstacle(s Snapshot, p Policy, fresh bool) *reason.Problem {
 	case s.Now.Before(s.NotBefore):
 		return wait(reason.BackingOff, "Vertex AI declined a job here; nothing is submitted before %s.", s.NotBefore.UTC().Format(time.RFC3339))
 	case s.Holds >= p.MaxHolds || s.NoRoom:
-		return wait(reason.HoldLimit, "%d jobs hold machines of this persistent resource, the most that Berth can record.", s.Holds)
+		return wait(reason.HoldLimit, "%s %s machines of this persistent resource, the most that Berth can record.",
+			reason.Count(s.Holds, "job"), reason.Agree(s.Holds, "holds", "hold"))
 	}
 	return nil
 }

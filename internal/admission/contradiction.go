@@ -110,11 +110,11 @@ func misfit(s Snapshot, a Ask, fit capacity.Result) *reason.Problem {
 					p.Detail += fmt.Sprintf(" The job sets no %s, for which this deployment takes %s.", disk, f.Shape.Spec().DiskType)
 				}
 			case f.Asked <= f.Limit: // there are enough, but not in one pool
-				p.Detail = fmt.Sprintf("%d replicas of %s are asked for, and the replicas of one worker pool must fit into one pool; pools %s have room for %d only together, when nothing else runs.",
-					f.Asked, f.Shape, strings.Join(f.Pools, ", "), f.Limit)
+				p.Detail = fmt.Sprintf("%s, and the replicas of one worker pool must fit into one pool; pools %s have room for %d only together, when nothing else runs.",
+					asked(f.Asked, f.Shape), strings.Join(f.Pools, ", "), f.Limit)
 			default:
-				p.Detail = fmt.Sprintf("%d replicas of %s are asked for; pool %s has room for %d when nothing else runs.",
-					f.Asked, f.Shape, strings.Join(f.Pools, ", "), f.Limit)
+				p.Detail = fmt.Sprintf("%s; %s %s %s room for %d when nothing else runs.",
+					asked(f.Asked, f.Shape), reason.Agree(len(f.Pools), "pool", "pools"), strings.Join(f.Pools, ", "), reason.Agree(len(f.Pools), "has", "have"), f.Limit)
 			}
 		}
 		for _, e := range f.Edits {
@@ -162,7 +162,7 @@ func has(pools []capacity.Pool) string {
 		list = append(list, fmt.Sprintf("%d x %s", p.Limit(), p.Shape))
 	}
 	if n := len(pools) - most; n > 0 {
-		list = append(list, fmt.Sprintf("and %d pools more", n))
+		list = append(list, fmt.Sprintf("and %s more", reason.Count(n, "pool")))
 	}
 	if len(list) == 0 {
 		return "The persistent resource has no pool."

@@ -101,24 +101,33 @@ func short(s Snapshot, fit capacity.Result) *reason.Problem {
 	for _, f := range fit.Findings {
 		if n := over[f.Shape]; n > 0 && f.Verdict == capacity.Full {
 			return &reason.Problem{Code: reason.Overdrawn,
-				Detail: fmt.Sprintf("%d more replicas of %s are in use than its pools have.", n, f.Shape)}
+				Detail: fmt.Sprintf("%s of %s %s in use than its pools have.", reason.Count(n, "more replica"), f.Shape, reason.Agree(n, "is", "are"))}
 		}
 	}
 	for _, f := range fit.Findings {
 		if f.Verdict == capacity.Full {
 			paused, alone := s.pausedPools(f)
 			if alone {
-				return &reason.Problem{Code: reason.Paused, Detail: fmt.Sprintf("%d replicas of %s are asked for; of %d, %d are in use or paused: %s.",
-					f.Asked, f.Shape, f.Limit, f.Taken, paused)}
+				return &reason.Problem{Code: reason.Paused, Detail: fmt.Sprintf("%s; of %d, %d %s in use or paused: %s.",
+					asked(f.Asked, f.Shape), f.Limit, f.Taken, reason.Agree(f.Taken, "is", "are"), paused)}
 			}
 			if paused != "" {
 				paused = " The machines of paused pools count as in use: " + paused + "."
 			}
-			return &reason.Problem{Code: reason.Full, Detail: fmt.Sprintf("%d replicas of %s are asked for; of %d, %d are in use, and %d of those have to end first.",
-				f.Asked, f.Shape, f.Limit, f.Taken, f.Short) + paused}
+			return &reason.Problem{Code: reason.Full, Detail: Short(f) + "." + paused}
 		}
 	}
 	return &reason.Problem{Code: reason.SpecMismatch, Detail: "The present pools do not have these machines."}
+}
+
+// Short says how many machines a job lacks that does not fit now, as the beginning of a sentence.
+func Short(f capacity.Finding) string {
+	return fmt.Sprintf("%s; of %d, %d %s in use, and %d of those %s to end first",
+		asked(f.Asked, f.Shape), f.Limit, f.Taken, reason.Agree(f.Taken, "is", "are"), f.Short, reason.Agree(f.Short, "has", "have"))
+}
+
+func asked(n capacity.Replicas, shape capacity.Shape) string {
+	return fmt.Sprintf("%s of %s %s asked for", reason.Count(n, "replica"), shape, reason.Agree(n, "is", "are"))
 }
 
 // first says which reservation a request that does not fit waits behind: the earliest of
@@ -135,7 +144,7 @@ func first(reserved []Reservation, a Ask) string {
 	if r == nil {
 		return ""
 	}
-	return fmt.Sprintf(" Before it comes a waiting request that has %d machines reserved from %s on.", r.Demand.Replicas(), r.At.UTC().Format(time.RFC3339))
+	return fmt.Sprintf(" Before it comes a waiting request that has %s reserved from %s on.", reason.Count(r.Demand.Replicas(), "machine"), r.At.UTC().Format(time.RFC3339))
 }
 
 // behind is the reason of a request that fits, and would delay a reservation.

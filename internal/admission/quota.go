@@ -115,7 +115,7 @@ func (p *Plan) over(a Ask) *reason.Problem {
 			return o.Quota.exceeded(o.Use, o.Running, a.Demand)
 		case o.Order < a.Order && (o.Quota.Running > 0 || share(shapesOf(o.Demand), shapesOf(a.Demand))):
 			return &reason.Problem{Code: reason.OverQuota,
-				Detail: fmt.Sprintf("An earlier request of the tenant waits for %d replicas within its quota, and this one may not delay it.", o.Demand.Replicas())}
+				Detail: fmt.Sprintf("An earlier request of the tenant waits for %s within its quota, and this one may not delay it.", reason.Count(o.Demand.Replicas(), "replica"))}
 		}
 	}
 	return nil
@@ -145,11 +145,12 @@ func overQuota(s Snapshot, a Ask, p PlanPolicy) *reason.Problem {
 func (q *Quota) exceeded(use capacity.Use, running int, demand capacity.Ask) *reason.Problem {
 	for _, shape := range shapesOf(demand) {
 		if most, capped := q.Cap[shape]; capped && use[shape].Plus(demand.Of(shape)) > most {
-			return &reason.Problem{Code: reason.OverQuota, Detail: fmt.Sprintf("%d replicas of %s are asked for; the tenant holds %d of the %d that its quota allows.",
-				demand.Of(shape), shape, use[shape], most)}
+			return &reason.Problem{Code: reason.OverQuota, Detail: fmt.Sprintf("%s; the tenant holds %d of the %d that its quota allows.",
+				asked(demand.Of(shape), shape), use[shape], most)}
 		}
 	}
-	return &reason.Problem{Code: reason.OverQuota, Detail: fmt.Sprintf("%d requests of the tenant hold machines, of %d that its quota allows.", running, q.Running)}
+	return &reason.Problem{Code: reason.OverQuota, Detail: fmt.Sprintf("%s of the tenant %s machines, of %d that its quota allows.",
+		reason.Count(running, "request"), reason.Agree(running, "holds", "hold"), q.Running)}
 }
 
 // never says why a request can never start under a quota; nil if it can.
@@ -158,8 +159,8 @@ func (q *Quota) never(a Ask) *reason.Problem {
 		if most, capped := q.Cap[shape]; capped && a.Demand.Of(shape) > most {
 			i := slices.IndexFunc(a.Demand, func(n capacity.Need) bool { return n.Shape == shape })
 			return &reason.Problem{Code: reason.OverQuota, Path: a.Paths.At(fmt.Sprintf("jobSpec.workerPoolSpecs[%d].replicaCount", a.Demand[i].WorkerPool)),
-				Detail: fmt.Sprintf("%d replicas of %s are asked for; the quota of the tenant is %d.", a.Demand.Of(shape), shape, most),
-				Fix:    fmt.Sprintf("Ask for at most %d replicas of these machines in all, or have the quota raised.", most)}
+				Detail: fmt.Sprintf("%s; the quota of the tenant is %d.", asked(a.Demand.Of(shape), shape), most),
+				Fix:    fmt.Sprintf("Ask for at most %s of these machines in all, or have the quota raised.", reason.Count(most, "replica"))}
 		}
 	}
 	return nil
@@ -172,7 +173,8 @@ func (q *Quota) queueFull(queue Queue, a Ask) *reason.Problem {
 	if q.Waiting == 0 || n < q.Waiting {
 		return nil
 	}
-	return &reason.Problem{Code: reason.QueueFull, Detail: fmt.Sprintf("%d requests of the tenant wait for this persistent resource; its quota is %d.", n, q.Waiting),
+	return &reason.Problem{Code: reason.QueueFull, Detail: fmt.Sprintf("%s of the tenant %s for this persistent resource; its quota is %d.",
+		reason.Count(n, "request"), reason.Agree(n, "waits", "wait"), q.Waiting),
 		Fix: "Send it again later under a new id, cancel one that waits, or have the quota raised."}
 }
 

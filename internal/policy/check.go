@@ -94,7 +94,7 @@ func write(list []string) string {
 	}
 	rest := ""
 	if n := len(list) - most; n > 0 {
-		rest = fmt.Sprintf(" and %d others", n)
+		rest = " and " + reason.Count(n, "other")
 	}
 	return "The policy allows this tenant " + strings.Join(few, ", ") + rest + "."
 }
@@ -118,8 +118,8 @@ func (c *checker) request(resource string) {
 			fmt.Sprintf("Set it to at most %q, or leave it out for that.", seconds(r.MaxWait)))
 	}
 	if n := int64(c.q.Ask.Replicas()); r.MaxReplicas > 0 && n > r.MaxReplicas {
-		c.refuse(reason.PolicyLimit, "jobSpec.workerPoolSpecs", fmt.Sprintf("The job asks for %d replicas; the policy lets a job of this tenant have %d.", n, r.MaxReplicas),
-			fmt.Sprintf("Ask for at most %d replicas in all worker pools together.", r.MaxReplicas))
+		c.refuse(reason.PolicyLimit, "jobSpec.workerPoolSpecs", fmt.Sprintf("The job asks for %s; the policy lets a job of this tenant have %d.", reason.Count(n, "replica"), r.MaxReplicas),
+			fmt.Sprintf("Ask for at most %s in all worker pools together.", reason.Count(r.MaxReplicas, "replica")))
 	}
 	c.labels()
 }

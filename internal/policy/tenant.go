@@ -217,7 +217,7 @@ func (p parser) shares(n *strict.Node, r *Rules) {
 			s.Shape = spec.Normal()
 		}
 		if s.Cap > 0 && s.Cap < s.Replicas {
-			p.Add(item.Member("cap").Place(), reason.Conflict, fmt.Sprintf("The cap of %d replicas is below the share of %d.", s.Cap, s.Replicas), "Write a cap that is not below replicas.")
+			p.Add(item.Member("cap").Place(), reason.Conflict, fmt.Sprintf("The cap of %s is below the share of %d.", reason.Count(s.Cap, "replica"), s.Replicas), "Write a cap that is not below replicas.")
 		}
 		if m := (machine{s.Resource, s.Shape}); !seen[m] {
 			seen[m] = s.Resource != "" && s.Shape != capacity.Shape{}

@@ -15,3 +15,23 @@ func TestProblemReadsAsOneLine(t *testing.T) {
 		}
 	}
 }
+
+// TestNumbersInSentences: the noun and the verb follow their number.
+func TestNumbersInSentences(t *testing.T) {
+	t.Parallel()
+	for want, got := range map[string]string{
+		"0 replicas are":   Count(0, "replica") + Agree(0, " is", " are"),
+		"1 replica is":     Count(1, "replica") + Agree(1, " is", " are"),
+		"2 replicas are":   Count(2, "replica") + Agree(2, " is", " are"),
+		"21 replicas are":  Count(int64(21), "replica") + Agree(int64(21), " is", " are"),
+		"1 story has":      Count(1, "story") + Agree(1, " has", " have"),
+		"3 stories have":   Count(3, "story") + Agree(3, " has", " have"),
+		"1 more tenant":    Count(1, "more tenant"),
+		"12 more tenants":  Count(12, "more tenant"),
+		"-1 replicas have": Count(-1, "replica") + Agree(-1, " has", " have"),
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

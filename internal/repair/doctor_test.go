@@ -75,7 +75,7 @@ func TestUse(t *testing.T) {
 		res.Recompute()
 	})
 	found := find(w.doctor(), repair.CheckUse)
-	if len(found) != 2 || found[0].Level != repair.Warn || !strings.Contains(found[0].Text, "1 more replicas of n1-standard-4/pd-ssd:100 are in use") ||
+	if len(found) != 2 || found[0].Level != repair.Warn || !strings.Contains(found[0].Text, "1 more replica of n1-standard-4/pd-ssd:100 is in use") ||
 		!strings.Contains(found[1].Text, "2 replicas of n1-standard-4/pd-ssd:100 are in use, and no listed job uses them") {
 		t.Errorf("found %+v", found)
 	}

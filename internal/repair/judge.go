@@ -11,6 +11,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -46,9 +47,9 @@ func Judge(p Picture, s Settings) []Finding {
 		j.records[r.Key] = r
 	}
 	j.check(CheckUnreadable, "every document can be read", j.unreadable)
-	j.check(CheckLedger, fmt.Sprintf("%s and %s were read", plural(len(p.Resources), "persistent resource"), plural(len(p.Records), "record")), j.unknown)
+	j.check(CheckLedger, fmt.Sprintf("%s and %s were read", reason.Count(len(p.Resources), "persistent resource"), reason.Count(len(p.Records), "record")), j.unknown)
 	j.promises()
-	j.check(CheckJobs, fmt.Sprintf("%s in %s; each job of Berth is named by its request", plural(len(p.Jobs), "live job"), plural(len(p.Listed), "region")), j.jobs)
+	j.check(CheckJobs, fmt.Sprintf("%s in %s; each job of Berth is named by its request", reason.Count(len(p.Jobs), "live job"), reason.Count(len(p.Listed), "region")), j.jobs)
 	j.check(CheckTick, "", j.tick)
 	j.check(CheckObservations, fmt.Sprintf("every persistent resource was observed within the last %s", 2*s.Tick), j.observations)
 	j.check(CheckPauses, "no operator has paused anything", j.pauses)
@@ -147,10 +148,7 @@ func (j *judge) pauses() {
 }
 
 func waits(n int) string {
-	if n == 1 {
-		return "1 request waits"
-	}
-	return fmt.Sprintf("%d requests wait", n)
+	return reason.Count(n, "request") + reason.Agree(n, " waits", " wait")
 }
 
 // unknown finds live requests on resources without a document, which the
@@ -311,7 +309,7 @@ func (j *judge) outbox() {
 		if old <= j.late() {
 			continue
 		}
-		f := about(r, Fail, "has %s, the oldest for %s", plural(len(unpublished), "unpublished outcome event"), age(old))
+		f := about(r, Fail, "has %s, the oldest for %s", reason.Count(len(unpublished), "unpublished outcome event"), age(old))
 		f.Means = "Its subscribers have not received them."
 		f.Do = "See the check tick, and that the functions may publish to the outcome topic. berth repair events publishes them from this machine."
 		j.add(f)
@@ -325,20 +323,20 @@ func (j *judge) use() {
 		}
 		if n := overstaying(res); n > 0 {
 			j.add(Finding{Level: Warn, Resource: res.Name,
-				Text:  fmt.Sprintf("%s: %s still live well after the latest end", res.Name, plural(n, "job")),
+				Text:  fmt.Sprintf("%s: %s still live well after the latest end", res.Name, reason.Count(n, "job")),
 				Means: "When it ends is not known, so requests may start later than they were told.",
 				Do:    "Look at the jobs with berth list --state RUNNING, and cancel those that hang."})
 		}
 		over := capacity.Overdrawn(res.Pools, res.Use())
 		for _, s := range slices.SortedFunc(maps.Keys(over), capacity.Shape.Compare) {
 			j.add(Finding{Level: Warn, Resource: res.Name, This: s.String(),
-				Text:  fmt.Sprintf("%s: %d more replicas of %s are in use than its pools have", res.Name, over[s], s),
+				Text:  fmt.Sprintf("%s: %s of %s %s in use than its pools have", res.Name, reason.Count(over[s], "more replica"), s, reason.Agree(over[s], "is", "are")),
 				Means: "A pool shrank, or a foreign job started. Nothing is admitted there until that many replicas are free.",
 				Do:    "Wait, enlarge the pool, or end jobs; berth pools shows the jobs."})
 		}
 		for _, s := range slices.SortedFunc(maps.Keys(res.Unexplained), capacity.Shape.Compare) {
 			j.add(Finding{Level: Warn, Resource: res.Name, This: s.String(),
-				Text:  fmt.Sprintf("%s: %d replicas of %s are in use, and no listed job uses them", res.Name, res.Unexplained[s], s),
+				Text:  fmt.Sprintf("%s: %s of %s %s in use, and no listed job uses %s", res.Name, reason.Count(res.Unexplained[s], "replica"), s, reason.Agree(res.Unexplained[s], "is", "are"), reason.Agree(res.Unexplained[s], "it", "them")),
 				Means: "They count as taken until Vertex AI reports them as free.",
 				Do:    "Search for work that is not a custom job, such as a Ray cluster or a pipeline on the same persistent resource."})
 		}

@@ -99,7 +99,7 @@ func TestJudgeAtTheEdge(t *testing.T) {
 		}), "WARN", ": 1 job still live well after the latest end"},
 		{"use within the pools", CheckUse, used(func(r *ledger.Resource) { r.AddForeign("j", capacity.Ask{{Shape: shape, Replicas: 2}}, time.Time{}) }), "ok", ""},
 		{"use beyond the pools", CheckUse, used(func(r *ledger.Resource) { r.AddForeign("j", capacity.Ask{{Shape: shape, Replicas: 5}}, time.Time{}) }), "WARN", "3 more replicas"},
-		{"use that is not explained", CheckUse, used(func(r *ledger.Resource) { r.Unexplained = capacity.Use{shape: 1} }), "WARN", "1 replicas"},
+		{"use that is not explained", CheckUse, used(func(r *ledger.Resource) { r.Unexplained = capacity.Use{shape: 1} }), "WARN", "1 replica of n1-standard-4/pd-ssd:100 is in use, and no listed job uses it"},
 		{"use of a resource that is gone", CheckUse, used(func(r *ledger.Resource) { r.State, r.Unexplained = ledger.Absent, capacity.Use{shape: 9} }), "ok", ""},
 
 		{"clocks agree", CheckClock, Picture{Skew: 5 * time.Second}, "ok", "differ by 5s"},

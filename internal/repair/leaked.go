@@ -7,9 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // perUpdate bounds the records that one update reads. It writes none of them.
@@ -42,7 +44,7 @@ func (k Kit) LeakedHolds(ctx context.Context) ([]Change, error) {
 				return k.repairHolds(tx, r.Name, keys)
 			})
 			if err != nil {
-				return all, fmt.Errorf("fix %s of %s: %w", plural(len(keys), "hold"), r.Name, err)
+				return all, fmt.Errorf("fix %s of %s: %w", reason.Count(len(keys), "hold"), r.Name, err)
 			}
 			all = append(all, changes...)
 		}
@@ -80,7 +82,7 @@ func (k Kit) lost(ctx context.Context, known []*ledger.Resource, recs []*ledger.
 			}
 			tx.Put(res)
 			return []Change{{Document: "resources/" + name, What: "document", From: "none",
-				To: fmt.Sprintf("%s and %s", plural(len(res.Holds), "hold"), plural(res.Queue.Waiting(), "waiting request")), Note: "nothing is admitted before the next observation"}}
+				To: fmt.Sprintf("%s and %s", reason.Count(len(res.Holds), "hold"), reason.Count(res.Queue.Waiting(), "waiting request")), Note: "nothing is admitted before the next observation"}}
 		})
 		if err != nil {
 			return all, fmt.Errorf("rebuild the document of %s: %w", name, err)
@@ -207,10 +209,9 @@ func unfit(fit capacity.Result) string {
 	for _, f := range fit.Findings {
 		switch f.Verdict {
 		case capacity.Full:
-			return fmt.Sprintf("it does not fit: %d replicas of %s are asked for; of %d, %d are in use, and %d of those have to end first. "+
-				"Wait for that and try again, or cancel the request", f.Asked, f.Shape, f.Limit, f.Taken, f.Short)
+			return "it does not fit: " + admission.Short(f) + ". Wait for that and try again, or cancel the request"
 		case capacity.Never:
-			return fmt.Sprintf("it does not fit: the pools as they are cannot have %d replicas of %s. Cancel the request", f.Asked, f.Shape)
+			return fmt.Sprintf("it does not fit: the pools as they are cannot have %s of %s. Cancel the request", reason.Count(f.Asked, "replica"), f.Shape)
 		}
 	}
 	return "it does not fit"

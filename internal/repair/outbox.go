@@ -9,6 +9,7 @@ import (
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 )
 
 // A Publisher publishes outcome events. It returns nil only after the server
@@ -122,7 +123,7 @@ func (k Kit) send(ctx context.Context, out Publisher, key message.Key) (*Change,
 		return &c, nil
 	}
 	if err := out.Publish(ctx, events...); err != nil {
-		return nil, fmt.Errorf("publish %s of %s: %w", plural(len(events), "outcome event"), key, err)
+		return nil, fmt.Errorf("publish %s of %s: %w", reason.Count(len(events), "outcome event"), key, err)
 	}
 	changes, err := k.onOne(ctx, key, func(tx ledger.Tx, rec *ledger.Record) Change {
 		if slices.ContainsFunc(rec.Unpublished(), func(l ledger.OutboxEvent) bool { return slices.Contains(ids, l.ID) }) {
@@ -133,7 +134,7 @@ func (k Kit) send(ctx context.Context, out Publisher, key message.Key) (*Change,
 		return c
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mark %s of %s as published: %w", plural(len(events), "outcome event"), key, err)
+		return nil, fmt.Errorf("mark %s of %s as published: %w", reason.Count(len(events), "outcome event"), key, err)
 	}
 	return &changes[0], nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/policy"
+	"example.com/berth/internal/reason"
 )
 
 // policyInForce reports whether instances can read the policy in force. They decide nothing
@@ -33,7 +34,7 @@ func (j *judge) policyInForce() {
 	}
 	first, rest := problems[0], ""
 	if n := len(problems) - 1; n > 0 {
-		rest = fmt.Sprintf(" (and %s)", plural(n, "more problem"))
+		rest = fmt.Sprintf(" (and %s)", reason.Count(n, "more problem"))
 	}
 	f := Finding{Level: Fail, Text: fmt.Sprintf("version %d, which is in force, cannot be read by this release: line %d: %s%s", now.Version, first.Line, first.Problem.String(), rest),
 		Means: "No request is decided: messages are delivered again and again, and nothing that waits starts.",

@@ -126,14 +126,6 @@ func asked(a capacity.Ask) string {
 	return strings.Join(parts, " + ")
 }
 
-// plural returns a count with its noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // age writes a duration in a sentence.
 func age(d time.Duration) string { return d.Round(time.Second).String() }
 

@@ -184,7 +184,7 @@ func TestLeakedHoldsThatDoNotFit(t *testing.T) {
 		if changes[0].Left != "" || changes[0].To != "none" {
 			t.Errorf("the hold without a request: %+v", changes[0])
 		}
-		if want := "of 4, 2 are in use, and 1 of those have to end first"; !strings.Contains(changes[1].Left, want) || changes[1].Done {
+		if want := "of 4, 2 are in use, and 1 of those has to end first"; !strings.Contains(changes[1].Left, want) || changes[1].Done {
 			t.Errorf("the hold of runs: %+v, want %q", changes[1], want)
 		}
 	}

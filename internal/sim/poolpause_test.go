@@ -29,7 +29,7 @@ func TestPoolPause(t *testing.T) {
 	w.Ask(Job{ID: "c", CPU: 1})
 	w.Expect("c", lifecycle.Waiting, "queued")
 	o := w.Out.Last("c")
-	want := fmt.Sprintf("1 replicas of %s are asked for; of 6, 6 are in use or paused: pool old has been paused since %s, by ann: new drivers.", CPU, since)
+	want := fmt.Sprintf("1 replica of %s is asked for; of 6, 6 are in use or paused: pool old has been paused since %s, by ann: new drivers.", CPU, since)
 	if o.Reason.Code != reason.Paused || o.Reason.Detail != want || o.StartsBy.Sub(w.Now).Round(time.Hour) != 169*time.Hour || o.Fit[0].Taken != 6 || o.Fit[0].Short != 1 {
 		t.Errorf("it waits because of %v, starts by %s, %+v", o.Reason, o.StartsBy, o.Fit)
 	}

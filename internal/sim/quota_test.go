@@ -104,7 +104,7 @@ func TestBoundsOfATenant(t *testing.T) {
 	w.askAs("busy", Job{ID: "b0", CPU: 1})
 	w.askAs("busy", Job{ID: "b1", CPU: 1})
 	w.Expect("b1", lifecycle.Waiting, "queued")
-	if why := w.Record("b1").Why; why == nil || why.Code != reason.OverQuota || !strings.Contains(why.Detail, "1 requests of the tenant hold machines, of 1") {
+	if why := w.Record("b1").Why; why == nil || why.Code != reason.OverQuota || !strings.Contains(why.Detail, "1 request of the tenant holds machines, of 1") {
 		t.Errorf("b1 waits because of %v", why)
 	}
 	for i := range 7 {

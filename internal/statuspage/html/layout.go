@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -167,7 +168,7 @@ func (p *page) Pulse() pulse {
 	}
 	if n := len(h.Unreadable); n > 0 {
 		u.Kind, u.Word = "error", "Damaged"
-		u.Notes = append(u.Notes, plural(n, "document")+" cannot be read")
+		u.Notes = append(u.Notes, reason.Count(n, "document")+" cannot be read")
 	}
 	return u
 }

@@ -238,7 +238,7 @@ func starter(l statuspage.Live) string {
 	}
 	for _, f := range l.Fit {
 		if f.Short > 0 {
-			return fmt.Sprintf("%d of the %d replicas in use of %s have to end.", f.Short, f.Taken, machine(f.Shape))
+			return fmt.Sprintf("%d of the %s in use of %s %s to end.", f.Short, reason.Count(f.Taken, "replica"), machine(f.Shape), reason.Agree(f.Short, "has", "have"))
 		}
 	}
 	return ""
@@ -318,7 +318,7 @@ func count(n int, next string) string {
 	case next != "":
 		return fmt.Sprintf("the first %d", n)
 	}
-	return plural(n, "request")
+	return reason.Count(n, "request")
 }
 
 // HolderCount and WaiterCount say how many requests hold replicas and wait.

@@ -10,6 +10,7 @@ import (
 
 	"example.com/berth/internal/admission"
 	"example.com/berth/internal/capacity"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/statuspage"
 )
 
@@ -144,14 +145,14 @@ func (p *page) card(r statuspage.Resource) resourceCard {
 		add("warning", "Pool "+id+": "+p.paused(r.PausedPools[id]))
 	}
 	if !r.NotBefore.IsZero() {
-		add("warning", fmt.Sprintf("Vertex AI declined %s in a row: nothing is submitted before %s.", plural(r.Declines, "job"), at(r.NotBefore, now, true).Text))
+		add("warning", fmt.Sprintf("Vertex AI declined %s in a row: nothing is submitted before %s.", reason.Count(r.Declines, "job"), at(r.NotBefore, now, true).Text))
 	}
-	c.Facts = append(c.Facts, plural(r.Holds, "job")+" of Berth's")
+	c.Facts = append(c.Facts, reason.Count(r.Holds, "job")+" of Berth's")
 	if r.Overstaying > 0 {
 		c.Facts = append(c.Facts, fmt.Sprintf("%d of them beyond the time limit", r.Overstaying))
 	}
 	if r.ForeignJobs > 0 {
-		c.Facts = append(c.Facts, plural(r.ForeignJobs, "foreign job"))
+		c.Facts = append(c.Facts, reason.Count(r.ForeignJobs, "foreign job"))
 	}
 	if r.Ray {
 		c.Facts = append(c.Facts, "a Ray cluster")
@@ -213,7 +214,7 @@ func (p *page) shapeBar(r statuspage.Resource, s statuspage.Shape) shapeBar {
 		b.Notes = append(b.Notes, note{"info", "No machine of this shape is there."})
 	}
 	if s.Waiting > 0 {
-		b.Waiting = link{Text: plural(s.Waiting, "request") + " waiting", Href: p.to("queue", "resource", r.Name)}
+		b.Waiting = link{Text: reason.Count(s.Waiting, "request") + " waiting", Href: p.to("queue", "resource", r.Name)}
 	}
 	return b
 }

@@ -174,7 +174,7 @@ func (p *page) facts(r statuspage.Request) (facts []fact) {
 	}
 	duration("Time limit", r.Timeout)
 	if r.Expected != nil {
-		text("Expected", fmt.Sprintf("to run %s, by %s like it", span(time.Duration(r.Expected.Run)), plural(int(r.Expected.Jobs), "job")))
+		text("Expected", fmt.Sprintf("to run %s, by %s like it", span(time.Duration(r.Expected.Run)), reason.Count(int(r.Expected.Jobs), "job")))
 	}
 	if r.State == lifecycle.Waiting {
 		text("Before it", beforeText(r.Live))
@@ -236,9 +236,9 @@ func beforeText(l statuspage.Live) string {
 	case b.Requests == 0:
 		return aheadText(0)
 	case b.HigherPriority > 0:
-		return fmt.Sprintf("%s for %d replicas, %d of them of a higher priority", plural(b.Requests, "request"), b.Replicas, b.HigherPriority)
+		return fmt.Sprintf("%s for %s, %d of them of a higher priority", reason.Count(b.Requests, "request"), reason.Count(b.Replicas, "replica"), b.HigherPriority)
 	default:
-		return fmt.Sprintf("%s for %d replicas", plural(b.Requests, "request"), b.Replicas)
+		return fmt.Sprintf("%s for %s", reason.Count(b.Requests, "request"), reason.Count(b.Replicas, "replica"))
 	}
 }
 

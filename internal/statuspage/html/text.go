@@ -68,17 +68,6 @@ func between(from, to time.Time) string {
 	return span(max(0, to.Sub(from)))
 }
 
-// plural is a count with its noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	if strings.HasSuffix(noun, "y") {
-		return strconv.Itoa(n) + " " + strings.TrimSuffix(noun, "y") + "ies"
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
-}
-
 // decimal is a number with at most one digit after the point, and below 1 with two.
 func decimal(v float64) string {
 	scale := 10.0
