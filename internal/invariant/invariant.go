@@ -29,6 +29,7 @@ import (
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
+	"example.com/berth/internal/reason"
 	"example.com/berth/internal/vertex"
 )
 
@@ -198,20 +199,24 @@ func (c *checker) resource(res *ledger.Resource) {
 		got, exact := res.Queue[class], want[class]
 		slices.SortFunc(exact, func(a, b admission.Head) int { return ledger.CompareOrder(a.Order, b.Order) })
 		if got.Count != len(exact) {
-			c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait in class %s", len(exact), class), "it counts %d", got.Count)
+			c.add(QueueMatches, nil, res, waitIn(len(exact), class), "it counts %d", got.Count)
 		} else if !slices.EqualFunc(got.Heads, exact[:min(len(got.Heads), len(exact))], admission.Head.Same) {
 			c.add(QueueMatches, nil, res, fmt.Sprintf("class %s begins %v", class, exact), "its heads are %v", got.Heads)
 		}
 		delete(want, class)
 	}
 	for _, class := range slices.Sorted(maps.Keys(want)) {
-		c.add(QueueMatches, nil, res, fmt.Sprintf("%d requests wait in class %s", len(want[class]), class), "there is no such class")
+		c.add(QueueMatches, nil, res, waitIn(len(want[class]), class), "there is no such class")
 	}
 	for _, o := range res.Reserved {
 		if r := c.records[o.ID]; r == nil || r.Class == "" || r.Resource != res.Name || !o.Head.Same(r.Head()) {
 			c.add(QueueMatches, &ledger.Record{Key: o.ID}, res, "it has a reservation", "no such request waits")
 		}
 	}
+}
+
+func waitIn(n int, class admission.ClassID) string {
+	return fmt.Sprintf("%s %s in class %s", reason.Count(n, "request"), reason.Agree(n, "waits", "wait"), class)
 }
 
 // jobs checks that no run has two jobs that both count as the run's.

@@ -26,6 +26,8 @@ func TestNumbersInSentences(t *testing.T) {
 		"21 replicas are":  Count(int64(21), "replica") + Agree(int64(21), " is", " are"),
 		"1 story has":      Count(1, "story") + Agree(1, " has", " have"),
 		"3 stories have":   Count(3, "story") + Agree(3, " has", " have"),
+		"2 days":           Count(2, "day"),
+		"2 keys":           Count(2, "key"),
 		"1 more tenant":    Count(1, "more tenant"),
 		"12 more tenants":  Count(12, "more tenant"),
 		"-1 replicas have": Count(-1, "replica") + Agree(-1, " has", " have"),
