@@ -18,7 +18,7 @@ import (
 )
 
 // sweepValues stand in turn for each value of a message.
-var sweepValues = []string{`null`, `""`, `"x"`, `"X y"`, `"7"`, `0`, `1`, `-3`, `1.5`, `1e30`, `true`, `"false"`, `[]`, `["x","x"]`, `{}`, `{"x":1}`, `"${A}"`, `"2s"`, `"-5s"`, `"99999999999999s"`, `"x\ny"`}
+var sweepValues = []string{`null`, `""`, `"x"`, `"X y"`, `"7"`, `0`, `1`, `-3`, `1.5`, `1e30`, `true`, `"false"`, `[]`, `["x","x"]`, `{}`, `{"x":1}`, `"${A}"`, `"2s"`, `"-5s"`, `"99999999999999s"`, `"x\ny"`, `"none"`}
 
 // sweep is what becomes of a delivery, in a line.
 func sweep(d Delivery) string {
@@ -134,6 +134,52 @@ func TestSweep(t *testing.T) {
 		for _, value := range sweepValues {
 			lines = append(lines, fmt.Sprintf("cancel with %s = %s\t%s", name, value, sweep(Delivery{ID: "m", Data: []byte(`{"cancel":{"` + name + `":` + value + `}}`)})))
 			lines = append(lines, fmt.Sprintf("cancel of an id with %s = %s\t%s", name, value, sweep(Delivery{ID: "m", Data: []byte(`{"cancel":{"requestId":"id","` + name + `":` + value + `}}`)})))
+		}
+	}
+	// A name that belongs elsewhere, in the place of what is needed there: the problem of
+	// the one stands for that of the other where it names it.
+	const pool = `"machineSpec":{"machineType":"m"},"replicaCount":1`
+	for _, place := range [][2]string{
+		{"the job", `{"requestId":"id",%s}`},
+		{"jobSpec", `{"requestId":"id","job":{"displayName":"d",%s}}`},
+		{"pools", `{"requestId":"id","job":{"jobSpec":{%s}}}`},
+		{"machineSpec", `{"requestId":"id","job":[{"replicaCount":1,"containerSpec":{"imageUri":"i"},%s}]}`},
+		{"replicas", `{"requestId":"id","job":[{"machineSpec":{"machineType":"m"},"containerSpec":{"imageUri":"i"},%s}]}`},
+		{"container", `{"requestId":"id","job":[{` + pool + `,%s}]}`},
+		{"imageUri", `{"requestId":"id","job":[{` + pool + `,"containerSpec":{%s}}]}`},
+	} {
+		for _, name := range slices.Sorted(maps.Keys(elsewhere)) {
+			_, err := Decode(Delivery{ID: "m", Data: fmt.Appendf(nil, place[1], strconv.Quote(name)+`:"x"`)})
+			lines = append(lines, fmt.Sprintf("%s instead of %s\t%s", name, place[0], refusalText(t, err)))
+		}
+	}
+	for _, action := range slices.Sorted(maps.Keys(actionFields)) {
+		needed := map[string]any{"action": action, "who": "w", "reason": "r", "persistentResource": "p"}
+		if slices.Contains(actionFields[action], "request_id") {
+			delete(needed, "persistentResource")
+			needed["requestId"] = "id"
+		}
+		for _, name := range slices.Sorted(maps.Keys(operatorNames)) {
+			for _, value := range sweepValues {
+				if strings.Contains(name, "_") {
+					break
+				}
+				message := maps.Clone(needed)
+				message[name] = json.RawMessage(value)
+				data, err := json.Marshal(map[string]any{"operator": message})
+				if err != nil {
+					t.Fatal(err)
+				}
+				said := ""
+				if o, err := DecodeOperator(Delivery{ID: "m", Data: data}); err != nil {
+					said = "refused: " + refusalText(t, err)
+				} else if data, err := json.Marshal(o); err != nil {
+					t.Fatal(err)
+				} else {
+					said = "taken as " + string(data)
+				}
+				lines = append(lines, fmt.Sprintf("operator's %s with %s = %s\t%s", action, name, value, said))
+			}
 		}
 	}
 	const file = "testdata/sweep.txt"
