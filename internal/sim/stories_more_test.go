@@ -227,5 +227,49 @@ var moreStories = map[string]func(*story){
 		if s.State("wide0") == lifecycle.Waiting {
 			s.tick(26 * time.Hour)
 		}
+	},	// What is recorded is done although the call for it fails: passes make it again, and
+	// the log says of which request it is.
+	"operators-while-cancels-fail": func(s *story) {
+		s.ask(Job{ID: "a", CPU: 1})
+		s.ask(Job{ID: "b", CPU: 1})
+		s.ask(Job{ID: "waits", CPU: 4})
+		s.fail("vertex cancel", vertex.FailBefore, nil)
+		s.operate(message.CancelRequest, `"requestId":"a"`)
+		s.operate(message.Requeue, `"requestId":"b"`)
+		s.tick(time.Minute)
+		s.works("vertex cancel")
+		s.tick(time.Minute)
+		s.runs("a", vertex.JobCancelled)
+		s.runs("b", vertex.JobCancelled)
+		s.ticks(2, time.Minute)
+	},
+	// The jobs of others end although one record cannot be read, and nothing of that one is
+	// freed before it can.
+	"an-unreadable-record-among-others": func(s *story) {
+		for _, id := range []string{"a", "b", "c"} {
+			s.ask(Job{ID: id, CPU: 1})
+			s.runs(id, vertex.JobRunning)
+		}
+		s.step("the record of b cannot be read, and all jobs end")
+		doc := ledger.Ref{Kind: ledger.KindRecord, Name: string(message.KeyOf(Tenant, message.KindRequest, "b"))}
+		s.Ledger.Spoil(doc, "it has layout 9")
+		for _, j := range s.Vertex.Jobs() {
+			s.Vertex.SetJob(j.Name, vertex.JobSucceeded)
+		}
+		s.ticks(2, time.Minute)
+		s.step("it can be read again")
+		s.Ledger.Heal(doc)
+		s.ticks(2, time.Minute)
+	},
+	// More requests wait than one update notifies; the next goes on behind the last of them.
+	"a-condition-of-many": func(s *story) {
+		s.ask(Job{ID: "runs", CPU: 4})
+		for i := range 23 {
+			s.ask(Job{ID: fmt.Sprintf("w%02d", i), CPU: 1})
+		}
+		s.pools("REBOOTING", 4, 2)
+		s.ticks(2, time.Minute)
+		s.pools(vertex.Running, 4, 2)
+		s.tick(time.Minute)
 	},
 }
