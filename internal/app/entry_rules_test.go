@@ -257,7 +257,7 @@ func TestAbortIsNoPanicOfBerth(t *testing.T) {
 	s := deployed(t)
 	s.app.status = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	defer func() {
-		if found := recover(); found != http.ErrAbortHandler || s.log.Len() != 0 { //nolint:errorlint // what net/http compares
+		if found := recover(); found != http.ErrAbortHandler || s.log.Len() != 0 {
 			t.Errorf("it ends with %v; the log says %s", found, s.log)
 		}
 	}()

@@ -289,7 +289,7 @@ func TestSpanOfATick(t *testing.T) {
 	for _, span := range r.spans.Ended() {
 		if span.Name() == reconcileSpan {
 			for _, a := range span.Attributes() {
-				got[string(a.Key)] = a.Value.Emit()
+				got[string(a.Key)] = a.Value.String()
 			}
 		}
 	}
