@@ -111,7 +111,7 @@ func (d *drawnWorld) draw() {
 	}
 	q := &Quotas{Tenants: map[string]Quota{}, InOrder: d.IntN(4) == 0}
 	for _, tenant := range []string{"a", "b"} {
-		quota := Quota{Running: one(d, 0, 0, 0, 2)}
+		quota := Quota{Running: one(d, 0, 0, 0, 0, 1, 2), Waiting: one(d, 0, 0, 0, 0, 1, 3)}
 		for _, shape := range d.shapes {
 			if d.IntN(3) == 0 {
 				quota.Cap = merged(quota.Cap, shape, capacity.Replicas(1+d.IntN(4)))

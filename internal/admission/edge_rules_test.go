@@ -196,3 +196,44 @@ func TestFieldsAsTheMessageSpellsThem(t *testing.T) {
 		}
 	}
 }
+
+// TestHeadsAsTheyAreStored: the tenant of a head is stored where its class does not name it.
+func TestHeadsAsTheyAreStored(t *testing.T) {
+	demand := capacity.Ask{{Shape: shapeOf(0), Replicas: 1}}
+	for class, want := range map[ClassID]string{
+		ClassOf("t", demand, time.Hour): "", ClassOf(anyOf, demand, time.Hour): "t", ClassOf("", demand, time.Hour): "t",
+	} {
+		if got := class.Stored([]Head{{ID: "a", Tenant: "t"}}); len(got) != 1 || got[0].ID != "a" || got[0].Tenant != want {
+			t.Errorf("class %s stores %+v, want the tenant %q", class, got, want)
+		}
+	}
+}
+
+// TestQueueOfATenantIsBounded: up to its quota requests may wait, on the resource as a whole,
+// and none of another tenant counts.
+func TestQueueOfATenantIsBounded(t *testing.T) {
+	queue := Queue{ClassOf("t", ask("x", 60, 1).Demand, time.Hour): {Count: 2}, ClassOf("t", ask("x", 60, 0, 1).Demand, time.Hour): {Count: 1}, ClassOf("u", ask("x", 60, 1).Demand, time.Hour): {Count: 9}}
+	for quota, full := range map[int]bool{0: false, 1: true, 2: true, 3: true, 4: false, 12: false} {
+		q := Quota{Waiting: quota}
+		why := q.queueFull(queue, Ask{Head: Head{Tenant: "t"}})
+		if (why != nil) != full {
+			t.Errorf("of %d that may wait 3 do: %v", quota, why)
+		}
+	}
+}
+
+// TestContend: requests of a tenant take from one bound if they share a shape, or if the
+// number of its requests is bounded.
+func TestContend(t *testing.T) {
+	a, b, c := ask("a", 60, 1), ask("b", 60, 0, 1), ask("c", 60, 1, 1)
+	pl := &planner{}
+	for _, test := range []struct {
+		running int
+		x, y    *Head
+		want    bool
+	}{{0, &a, &b, false}, {0, &a, &c, true}, {0, &c, &b, true}, {1, &a, &b, true}, {2, &a, &b, true}} {
+		if got := pl.contend(&account{Quota: Quota{Running: test.running}}, test.x, test.y); got != test.want {
+			t.Errorf("%d may run: %s and %s contend: %v", test.running, test.x.ID, test.y.ID, got)
+		}
+	}
+}

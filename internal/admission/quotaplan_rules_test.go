@@ -163,3 +163,17 @@ func TestDelaysOfAReservation(t *testing.T) {
 		}
 	}
 }
+
+// TestTextsOfDelays: each cause of a delay has its words, in the order in which they are found.
+func TestTextsOfDelays(t *testing.T) {
+	r := Reservation{At: planNow, Delays: []Delay{Overstay, OtherUse, HigherPriority, ShareReturned, QuotaLowered, FewerMachines, WasPaused, LateStart}}
+	const want = "It was to start by 2026-03-01T12:00:00Z, and starts later: jobs run beyond their time limits, machines are used by jobs that Berth did not start, " +
+		"requests of a higher priority go first, tenants take back machines of their shares, the quota of its tenant is used up, the pools have fewer machines than then, " +
+		"an operator paused the machines, an earlier job started later than planned."
+	if got := r.late(); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if len(r.Delays) != len(delayTexts) {
+		t.Errorf("%d causes have words, the test knows %d", len(delayTexts), len(r.Delays))
+	}
+}

@@ -227,7 +227,8 @@ var moreStories = map[string]func(*story){
 		if s.State("wide0") == lifecycle.Waiting {
 			s.tick(26 * time.Hour)
 		}
-	}, // What is recorded is done although the call for it fails: passes make it again, and
+	},
+	// What is recorded is done although the call for it fails: passes make it again, and
 	// the log says of which request it is.
 	"operators-while-cancels-fail": func(s *story) {
 		s.ask(Job{ID: "a", CPU: 1})
