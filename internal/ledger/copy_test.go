@@ -72,6 +72,10 @@ func TestDeepCopyRefuses(t *testing.T) {
 		"a field that is not exported": &hidden{cache: map[string]int{"a": 1}},
 		"one further down":             &hidden{part: struct{ p *int }{&n}},
 		"an interface":                 &open{},
+		"a list":                       &hidden{list: []int{1}},
+		"a channel":                    &hidden{ch: make(chan int)},
+		"a function":                   &hidden{do: func() {}},
+		"any value":                    &hidden{value: 1},
 	} {
 		func() {
 			defer func() {
@@ -94,6 +98,10 @@ type hidden struct {
 	plain int
 	cache map[string]int
 	part  struct{ p *int }
+	list  []int
+	ch    chan int
+	do    func()
+	value any
 }
 
 func (*hidden) Ref() Ref { return Ref{} }

@@ -44,7 +44,7 @@ func TestPausesOfTenants(t *testing.T) {
 		{"t", nil, nil},
 		{"t", by("ann", now), map[string]admission.Pause{"t": *by("ann", now)}},
 		{"u", by("bob", now.Add(time.Hour)), map[string]admission.Pause{"t": *by("ann", now), "u": *by("bob", now.Add(time.Hour))}},
-		{"t", by("bob", now.Add(2 * time.Hour)), map[string]admission.Pause{"t": *by("bob", now), "u": *by("bob", now.Add(time.Hour))}},
+		{"t", by("bob", now.Add(2*time.Hour)), map[string]admission.Pause{"t": *by("bob", now), "u": *by("bob", now.Add(time.Hour))}},
 		{"u", nil, map[string]admission.Pause{"t": *by("bob", now)}},
 		{"u", nil, map[string]admission.Pause{"t": *by("bob", now)}},
 		{"t", nil, nil},
