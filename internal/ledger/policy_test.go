@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -69,6 +70,28 @@ func TestAPolicyIsNotWrittenOver(t *testing.T) {
 	}
 	if p := policyNamed(t, m, CurrentPolicy); p.Version != 3 || p.Text != "2" || policyNamed(t, m, PolicyName(4)) != nil {
 		t.Errorf("in force is version %d, %q", p.Version, p.Text)
+	}
+}
+
+// A version whose document is there already, of a backup or by hand, is not written over.
+func TestAVersionIsNotWrittenOver(t *testing.T) {
+	m := policyLedger()
+	if _, err := WritePolicy(t.Context(), m, 0, Policy{Text: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	put := func(tx Tx) error {
+		tx.Put(&Policy{Name: PolicyName(2), Version: 2, Text: "of a backup"})
+		return nil
+	}
+	if err := m.Update(t.Context(), Policies(PolicyName(2)), put); err != nil {
+		t.Fatal(err)
+	}
+	p, err := WritePolicy(t.Context(), m, 1, Policy{Text: "two"})
+	if p != nil || err == nil || !strings.Contains(err.Error(), PolicyName(2)+" is there although version 1 is in force") {
+		t.Errorf("wrote %+v, error %v", p, err)
+	}
+	if now, kept := policyNamed(t, m, CurrentPolicy), policyNamed(t, m, PolicyName(2)); now.Version != 1 || kept.Text != "of a backup" {
+		t.Errorf("in force is version %d, version 2 is %q", now.Version, kept.Text)
 	}
 }
 
