@@ -272,5 +272,36 @@ var moreStories = map[string]func(*story){
 		s.ticks(2, time.Minute)
 		s.pools(vertex.Running, 4, 2)
 		s.tick(time.Minute)
+	}, // A tenant that borrows gives a share back, caps and bounds hold, and tenants are paused.
+	"shares-and-pauses-of-tenants": func(s *story) {
+		s.pools(vertex.Running, 4, 2)
+		s.apply(quotasOfTwo)
+		for i := range 5 {
+			s.askOf("guest", within(fmt.Sprint("g", i), 1, "3600s"))
+		}
+		s.askOf("busy", within("b0", 1, "3600s"))
+		s.askOf("busy", within("b1", 1, "3600s"))
+		s.askOf("owner", within("o0", 1, "36000s"))
+		s.askOf("guest", within("wide", 4, "3600s"))
+		s.step("all jobs run, and one ends")
+		s.runAll()
+		s.Vertex.SetJob(s.Vertex.Jobs()[0].Name, vertex.JobSucceeded)
+		s.ticks(2, time.Minute)
+		s.operate(message.Pause, `"tenant":"guest"`)
+		s.askOf("guest", within("late", 1, "600s"))
+		for _, j := range s.Vertex.Jobs() {
+			s.Vertex.SetJob(j.Name, vertex.JobSucceeded)
+		}
+		s.ticks(2, time.Minute)
+		s.operate(message.Resume, `"tenant":"guest"`)
+		s.ticks(2, time.Minute)
 	},
+}
+
+// askOf publishes a request of some tenant.
+func (s *story) askOf(tenant string, j Job) {
+	s.Helper()
+	s.keys[string(message.KeyOf(tenant, message.KindRequest, j.ID))] = "<" + tenant + " " + j.ID + ">"
+	s.step("request %s of %s: cpu %d", j.ID, tenant, j.CPU)
+	s.askAs(tenant, j)
 }
