@@ -187,7 +187,9 @@ func TestNewPublisherRefuses(t *testing.T) {
 	if _, err := NewPublisher(t.Context(), PublisherOptions{Project: "p", Topic: "t", Deployment: "default"}); err == nil || !strings.Contains(err.Error(), "PUBSUB_EMULATOR_HOST") {
 		t.Errorf("error %v, want one that names the variable", err)
 	}
-	for _, o := range []PublisherOptions{{Project: "p", AllowEmulator: true}, {Topic: "t", AllowEmulator: true}} {
+	for _, o := range []PublisherOptions{
+		{Topic: "t", Deployment: "d", AllowEmulator: true}, {Project: "p", Deployment: "d", AllowEmulator: true}, {Project: "p", Topic: "t", AllowEmulator: true},
+	} {
 		if _, err := NewPublisher(t.Context(), o); err == nil {
 			t.Errorf("%+v is accepted", o)
 		}

@@ -14,6 +14,7 @@ import (
 	"cloud.google.com/go/aiplatform/apiv1/aiplatformpb"
 	"cloud.google.com/go/firestore/apiv1/firestorepb"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,6 +24,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"example.com/berth/internal/admission"
 	"example.com/berth/internal/ledger"
 	"example.com/berth/internal/lifecycle"
 	"example.com/berth/internal/message"
@@ -609,6 +611,33 @@ func TestQueriesOnTheWire(t *testing.T) {
 	}
 	if len(w.calls) != 0 {
 		t.Errorf("%d calls for nothing", len(w.calls))
+	}
+}
+
+// TestUnreadableHeadIsEmpty: of a head that does not decode only what the query itself knows
+// is taken. A part of it could start a job on machines that it does not ask for.
+func TestUnreadableHeadIsEmpty(t *testing.T) {
+	t.Parallel()
+	w := &wire{answer: func(int, string, proto.Message) ([]proto.Message, error) {
+		var list []proto.Message
+		for i, head := range []string{`{"tenant":"t","limit":"soon"}`, `{"tenant":"t","within":true,"demand":{}}`, `{`, ``, `{"tenant":"t","within":true}`} {
+			list = append(list, &firestorepb.RunQueryResponse{Document: &firestorepb.Document{Name: fmt.Sprintf("projects/p/databases/d/documents/requests/k%d", i),
+				Fields: map[string]*firestorepb.Value{"order": stringValue(fmt.Sprint(i)), "head": stringValue(head)}}})
+		}
+		return list, nil
+	}}
+	heads, err := w.ledger(t).Queue(t.Context(), "R", "c", "", 9)
+	if err != nil || len(heads) != 5 {
+		t.Fatalf("found %+v, error %v", heads, err)
+	}
+	for i, h := range heads {
+		want := admission.Head{ID: message.Key(fmt.Sprint("k", i)), Order: fmt.Sprint(i)}
+		if i == 4 {
+			want.Tenant, want.Within = "t", true
+		}
+		if diff := cmp.Diff(want, h); diff != "" {
+			t.Errorf("head %d (-want +got):\n%s", i, diff)
+		}
 	}
 }
 
