@@ -171,6 +171,12 @@ func TestRebuild(t *testing.T) {
 	if res.Use()[small] != 10 {
 		t.Errorf("%d machines are in use", res.Use()[small])
 	}
+	for _, r := range recs[:len(recs)-1] { // one record that needs the document is enough
+		got := Rebuild("r", []*Record{r, other}, noon, func(*Record) time.Time { return noon })
+		if needs := r.State.Holds() || r.State == lifecycle.Waiting; (got != nil) != needs {
+			t.Errorf("of one that is %s: %+v", r.State, got)
+		}
+	}
 	for name, some := range map[string][]*Record{"none": nil, "those of others": {other}, "those that have ended": recs[6:11]} {
 		if got := Rebuild("r", some, noon, nil); got != nil {
 			t.Errorf("of %s: %+v", name, got)
