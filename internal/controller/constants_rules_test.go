@@ -45,6 +45,11 @@ func TestBoundsAreWhatTheyWere(t *testing.T) {
 		"one run":                     {time.Duration(maxSubmitting), 24 * time.Hour},
 		"unreadable":                  {time.Duration(unreadableFor), 10 * time.Minute},
 		"unreadable documents":        {maxUnreadable, 10000},
+		"live requests of a tenant":   {mostLive, 100},
+		"of them are read":            {liveRead, 20},
+		"sent back":                   {maxSentBack, 20},
+		"ticks until it is late":      {lateAfter, 5},
+		"a policy is read":            {time.Duration(policyWithin), 10 * time.Second},
 		"the lease":                   {ReconcileLease, "reconcile"},
 	} {
 		if bound[0] != bound[1] {
