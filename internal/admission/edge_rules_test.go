@@ -237,3 +237,34 @@ func TestContend(t *testing.T) {
 		}
 	}
 }
+
+// TestWhyNothingStarts: each obstacle in its words, and of several the most lasting one.
+func TestWhyNothingStarts(t *testing.T) {
+	p := Policy{MaxAge: 2 * time.Minute, MaxHolds: 3}
+	s := Snapshot{Now: planNow, ObservedAt: planNow.Add(-90 * time.Second), State: running, Known: true}
+	fresh := true
+	if why := obstacle(s, p, fresh); why != nil {
+		t.Errorf("nothing is in the way: %v", why)
+	}
+	for _, step := range []struct {
+		arise func()
+		want  string
+	}{
+		{func() { s.Holds, s.NoRoom = 1, true }, "HOLD_LIMIT: 1 job holds machines of this persistent resource, the most that Berth can record."},
+		{func() { s.Holds, s.NoRoom = 3, false }, "HOLD_LIMIT: 3 jobs hold machines of this persistent resource, the most that Berth can record."},
+		{func() { s.NotBefore = planNow.Add(time.Minute) }, "BACKING_OFF: Vertex AI declined a job here; nothing is submitted before 2026-03-01T12:01:00Z."},
+		{func() { fresh = false }, "OBSERVATION_TOO_OLD: Vertex AI was last asked about the persistent resource 1m30s ago; the limit is 2m0s."},
+		{func() { s.State = "REBOOTING" }, "RESOURCE_NOT_READY: The persistent resource is REBOOTING; jobs start only while it is RUNNING."},
+		{func() { s.State = "" }, "OBSERVATION_TOO_OLD: Vertex AI could not be asked about the persistent resource yet."},
+		{func() { s.State = absent }, "RESOURCE_GONE: The persistent resource has been deleted; the request waits for one of the same name."},
+	} {
+		step.arise()
+		if why := obstacle(s, p, fresh); why == nil || why.String() != step.want {
+			t.Errorf("%v, want %s", why, step.want)
+		}
+	}
+	s.Paused = &Pause{Since: planNow, Who: "ann", Reason: "upgrade"}
+	if got, want := obstacle(s, p, fresh).String(), s.Paused.Problem().String(); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
