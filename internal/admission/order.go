@@ -114,16 +114,18 @@ func short(s Snapshot, fit capacity.Result) *reason.Problem {
 			if paused != "" {
 				paused = " The machines of paused pools count as in use: " + paused + "."
 			}
-			return &reason.Problem{Code: reason.Full, Detail: Short(f) + "." + paused}
+			return &reason.Problem{Code: reason.Full, Detail: Short(f) + paused}
 		}
 	}
 	return &reason.Problem{Code: reason.SpecMismatch, Detail: "The present pools do not have these machines."}
 }
 
-// Short says how many machines a job lacks that does not fit now, as the beginning of a sentence.
+// Short says how many machines a job lacks that does not fit now, in one sentence. It is
+// written for every request that waits, so it is made in one go.
 func Short(f capacity.Finding) string {
-	return fmt.Sprintf("%s; of %d, %d %s in use, and %d of those %s to end first",
-		asked(f.Asked, f.Shape), f.Limit, f.Taken, reason.Agree(f.Taken, "is", "are"), f.Short, reason.Agree(f.Short, "has", "have"))
+	return fmt.Sprintf("%d %s of %s %s asked for; of %d, %d %s in use, and %d of those %s to end first.",
+		f.Asked, reason.Agree(f.Asked, "replica", "replicas"), f.Shape, reason.Agree(f.Asked, "is", "are"), f.Limit, f.Taken, reason.Agree(f.Taken, "is", "are"),
+		f.Short, reason.Agree(f.Short, "has", "have"))
 }
 
 func asked(n capacity.Replicas, shape capacity.Shape) string {

@@ -209,7 +209,7 @@ func unfit(fit capacity.Result) string {
 	for _, f := range fit.Findings {
 		switch f.Verdict {
 		case capacity.Full:
-			return "it does not fit: " + admission.Short(f) + ". Wait for that and try again, or cancel the request"
+			return "it does not fit: " + admission.Short(f) + " Wait for that and try again, or cancel the request"
 		case capacity.Never:
 			return fmt.Sprintf("it does not fit: the pools as they are cannot have %s of %s. Cancel the request", reason.Count(f.Asked, "replica"), f.Shape)
 		}
