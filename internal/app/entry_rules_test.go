@@ -60,6 +60,20 @@ func TestWhatIsNotStoredComesAgain(t *testing.T) {
 	}
 }
 
+// TestDeliveryThatDoesNotDecode: what Pub/Sub itself sent in another form is refused for
+// that, as whose message it is, and not for the fields that are missing in it.
+func TestDeliveryThatDoesNotDecode(t *testing.T) {
+	for subscription, tenant := range map[string]string{"projects/test-project/subscriptions/s": sim.Tenant, operatorsSub: message.Operators} {
+		s := deployed(t, "BERTH_OPERATORS_SUBSCRIPTION=berth-operators")
+		w := post(s.app.admit, []byte(`{"message":{"messageId":"m1","data":"%"},"subscription":"`+subscription+`"}`))
+		events := s.Out.All()
+		if w.Code != http.StatusOK || len(events) != 1 || events[0].Type != message.Refused || events[0].Tenant != tenant ||
+			events[0].Reason == nil || events[0].Reason.Code != reason.InvalidValue || events[0].Reason.Path != "message.data" {
+			t.Errorf("to %s: answered %d, events %+v", subscription, w.Code, events)
+		}
+	}
+}
+
 // TestRecordsOfOperators: the records about an operator's message say whose it is.
 func TestRecordsOfOperators(t *testing.T) {
 	s := deployed(t, "BERTH_OPERATORS_SUBSCRIPTION=berth-operators")
